@@ -1,0 +1,85 @@
+"""Frozen records that cross module boundaries, and the names of array axes.
+
+Axis names used in jaxtyping annotations everywhere:
+
+| axis     | meaning                                                        |
+| -------- | -------------------------------------------------------------- |
+| passage  | passages of real text, in corpus order                         |
+| text     | any texts: real, generated or both                             |
+| document | documents, in corpus order                                     |
+| layer    | recorded layers, in the configured order                       |
+| width    | the residual stream's dimension d                              |
+| feature  | columns handed to a clustering method, after projection        |
+| topic    | topics of the LDA model                                        |
+| word     | words of the LDA vocabulary                                    |
+| token    | positions of a token sequence                                  |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+
+class StageConfig(BaseModel):
+    """Base of every stage's configuration: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text with what may be shown about it. Labels never enter: they live in `agent.judging`.
+
+    `id` is `document_id(text)`, an opaque digest, so that no category can leak through a file name.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    author: str = ""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A run of about `PassagesConfig.words` words of one document."""
+
+    id: str
+    document: int
+    """Index into `PassageSet.documents`."""
+    position: int
+    """0 for the document's first passage."""
+    text: str
+
+
+@dataclass(frozen=True)
+class PassageSet:
+    """All passages of a corpus in document order, and what was dropped on the way."""
+
+    documents: tuple[Document, ...]
+    passages: tuple[Passage, ...]
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Reason (`duplicate documents`, `short documents`) to count."""
+
+    @property
+    def texts(self) -> list[str]:
+        return [passage.text for passage in self.passages]
+
+    @property
+    def document_of(self) -> np.ndarray:
+        """Document index of every passage, int array of shape [passage]."""
+        return np.array([passage.document for passage in self.passages], dtype=np.int64)
+
+
+def document_id(text: str) -> str:
+    """Opaque, content-derived identifier: 12 hex digits of the SHA-256 of the text."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def seed_for(run_seed: int, round_number: int, stage: str) -> int:
+    """A 31-bit seed that depends on nothing but its arguments, so that resuming needs no generator state."""
+    digest = hashlib.sha256(f"{run_seed}/{round_number}/{stage}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
