@@ -1,0 +1,1 @@
+"""Where text and weights come from: registries with pinned hashes, local files, and the hub by name."""

