@@ -1,0 +1,71 @@
+"""The concept: what belongs (membership), how to read it off new texts (readout), how to write it (steering vector)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.steering_vector import SteeringVector
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A linear map from a text's activations to log-odds of belonging: the part of a concept that scores new texts."""
+
+    weights: Float[np.ndarray, "layer width"]
+    bias: float
+    trust: float
+    """Weight of the pointer's centred log-odds in the posterior."""
+    pointer_centre: float
+    """Mean pointer log-odds over the real passages; subtracted, so that the pointer moves passages and not the size."""
+    threshold: float
+    """Log-odds at which a single passage is as likely inside as outside."""
+    scale: float
+    """Log-odds divided by this before the sigmoid; 1 leaves them as the classifier gave them."""
+
+    def evidence(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
+        """Log-odds from the activations alone, in nats."""
+        return np.einsum("tlw,lw->t", activations.astype(np.float64), self.weights) + self.bias
+
+    def log_odds(
+        self, activations: Float[np.ndarray, "text layer width"], pointer_log_odds: Float[np.ndarray, "text"]
+    ) -> Float[np.ndarray, "text"]:
+        """Posterior log-odds of single texts: activation evidence plus trusted pointer evidence, minus the threshold."""
+        evidence = self.evidence(activations) + self.trust * (pointer_log_odds - self.pointer_centre)
+        return (evidence - self.threshold) / self.scale
+
+    def membership(
+        self, activations: Float[np.ndarray, "text layer width"], pointer_log_odds: Float[np.ndarray, "text"]
+    ) -> Float[np.ndarray, "text"]:
+        """Probability in [0, 1] that each single text belongs."""
+        return 1 / (1 + np.exp(-np.clip(self.log_odds(activations, pointer_log_odds), -50, 50)))
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One round's notion. Immutable: a round makes a new one."""
+
+    round: int
+    membership: Float[np.ndarray, "passage"]
+    """m_t(x) on the real passages, documents pooled, in [0, 1]."""
+    single: Float[np.ndarray, "passage"]
+    """Log-odds of each real passage read alone, by a classifier that was not fitted on its document."""
+    pooled: Float[np.ndarray, "passage"]
+    """Log-odds of each real passage together with its document's other passages."""
+    size: float
+    """Share of the corpus the concept claims."""
+    size_curve: tuple[tuple[float, float], ...] = ()
+    """(size, score) pairs that justified the size; empty where it was taken from the pointer."""
+    readout: Readout | None = None
+    """None in round 0, where the concept is the pointer itself."""
+    vector: SteeringVector | None = None
+    """Added to the residual stream at strength 1 to write from the concept."""
+    nats_per_token: float = 0.0
+    """KL divergence of the steered from the base model that the vector was calibrated to."""
+
+    def members(self) -> Float[np.ndarray, "member"]:
+        """Indices of the real passages with membership of at least 0.5, most typical first."""
+        inside = np.flatnonzero(self.membership >= 0.5)
+        return inside[np.argsort(-self.membership[inside], kind="stable")]

@@ -1,0 +1,270 @@
+"""The pointer: an LDA topic fitted on long chunks and read off on passages.
+
+The topic is an ellipse around the concept. It is used to start from and as one factor of the posterior, never to
+filter what is written. Latent Dirichlet Allocation is gensim's (Hoffman, Blei and Bach 2010, online variational Bayes).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gensim.corpora import Dictionary
+from gensim.models import LdaModel
+from jaxtyping import Float
+from pydantic import Field
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from agent.errors import BasinError
+from agent.types import Document, StageConfig, seed_for
+
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+SENTENCE_START = re.compile(r"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*$")
+WEIGHT_FLOOR = 1e-6  # keeps the log-odds of a topic weight finite
+
+
+class TopicsConfig(StageConfig):
+    """How the pointer is fitted and which topic it is."""
+
+    count: int = Field(10, ge=2)
+    """Number of LDA topics."""
+    chunk_words: int = Field(1000, ge=50)
+    """Length of the pieces the model is fitted on; topics of short passages are not what a reader would pick."""
+    passes: int = Field(20, ge=1)
+    restarts: int = Field(1, ge=1)
+    """Fits from different seeds; the one whose picked topic holds most of `words` is kept."""
+    minimum_chunks: int = Field(5, ge=1)
+    """A word must occur in this many chunks."""
+    maximum_chunk_share: float = Field(0.3, gt=0, le=1)
+    """A word in a larger share of the chunks is a function word here."""
+    name_share: float = Field(0.5, gt=0, le=1)
+    """A word capitalised inside sentences more often than this is taken for a name and removed."""
+    topic: int | None = None
+    """Pick the topic by number."""
+    words: tuple[str, ...] = ()
+    """Pick the topic that holds most of its mass on these words."""
+    seed_words: tuple[str, ...] = ()
+    """Words whose prior is raised in topic 0, which is then the pointer (gensim's `eta` as a matrix)."""
+    seed_prior: float = Field(50.0, gt=0)
+    """Dirichlet prior of a seed word in the seeded topic, in pseudo-counts; elsewhere it is 1 / count."""
+
+
+@dataclass(frozen=True)
+class TopicModel:
+    """A fitted LDA model as plain arrays, so that it can be stored without pickling."""
+
+    vocabulary: tuple[str, ...]
+    topic_word_counts: Float[np.ndarray, "topic word"]
+    """Variational parameter lambda of Hoffman et al. (2010), eq. 3: expected word counts plus prior."""
+    alpha: Float[np.ndarray, "topic"]
+    """Dirichlet prior of the topic weights of a text."""
+    seed: int
+
+    @property
+    def count(self) -> int:
+        return len(self.alpha)
+
+    @property
+    def topic_word(self) -> Float[np.ndarray, "topic word"]:
+        """p(word | topic); rows sum to 1."""
+        return self.topic_word_counts / self.topic_word_counts.sum(axis=1, keepdims=True)
+
+    def top_words(self, topic: int, count: int = 12) -> list[str]:
+        order = np.argsort(-self.topic_word[topic], kind="stable")
+        return [self.vocabulary[index] for index in order[:count]]
+
+    def infer(self, texts: Sequence[str]) -> Float[np.ndarray, "text topic"]:
+        """Posterior mean topic weights of each text; rows sum to 1. A text without known words gets the prior."""
+        index = {word: number for number, word in enumerate(self.vocabulary)}
+        bags = [
+            sorted(Counter(index[word] for word in words_of(text) if word in index).items()) for text in texts
+        ]
+        model = LdaModel(
+            id2word=dict(enumerate(self.vocabulary)),
+            num_topics=self.count,
+            alpha=self.alpha.astype(np.float32),
+            iterations=200,
+            gamma_threshold=1e-4,
+            random_state=self.seed,
+        )
+        model.state.sstats = self.topic_word_counts.astype(np.float32) - model.eta
+        model.sync_state()
+        weights = np.empty((len(texts), self.count))
+        for row, bag in enumerate(bags):
+            # A fresh generator per text: its weights must not depend on the texts inferred before it.
+            model.random_state = np.random.RandomState(self.seed)
+            gamma, _ = model.inference([bag])
+            weights[row] = gamma[0] / gamma[0].sum()
+        return weights
+
+    def mass_on(self, words: Sequence[str]) -> Float[np.ndarray, "topic"]:
+        """Share of each topic's probability mass that lies on `words`.
+
+        Raises:
+            BasinError: none of the words is in the vocabulary.
+        """
+        index = {word: number for number, word in enumerate(self.vocabulary)}
+        known = [index[word.lower()] for word in words if word.lower() in index]
+        if not known:
+            raise BasinError(
+                f"None of the words {', '.join(words)} is in the topic model's vocabulary of {len(index)} words; "
+                "choose words that occur in the corpus, in several documents."
+            )
+        return self.topic_word[:, known].sum(axis=1)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """One topic of a topic model: the seed of a concept."""
+
+    model: TopicModel
+    topic: int
+
+    def weights(self, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
+        """q0(x): the topic's weight in each text, in [0, 1]."""
+        return self.model.infer(texts)[:, self.topic]
+
+
+def log_odds(weights: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    """log(q / (1 - q)) in nats, with q clipped to [1e-6, 1 - 1e-6]."""
+    clipped = np.clip(weights, WEIGHT_FLOOR, 1 - WEIGHT_FLOOR)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-cased words of three letters and more that are not stop words, possessive endings removed."""
+    words = (match.group().lower().replace("’", "'").removesuffix("'s") for match in WORD.finditer(text))
+    return [word for word in words if len(word) > 2 and word not in ENGLISH_STOP_WORDS and "'" not in word]
+
+
+def name_like_words(texts: Sequence[str], share: float) -> set[str]:
+    """Words that are capitalised in more than `share` of their occurrences inside sentences."""
+    inside: Counter[str] = Counter()
+    capitalised: Counter[str] = Counter()
+    for text in texts:
+        for match in WORD.finditer(text):
+            word = match.group()
+            if SENTENCE_START.search(text[max(0, match.start() - 12) : match.start()]):
+                continue
+            key = word.lower().replace("’", "'").removesuffix("'s")
+            inside[key] += 1
+            capitalised[key] += word[0].isupper()
+    return {word for word, count in capitalised.items() if count > share * inside[word]}
+
+
+def fit(
+    documents: Sequence[Document],
+    config: TopicsConfig,
+    run_seed: int,
+    progress: Callable[[str], None] | None = None,
+) -> TopicModel:
+    """Fit LDA on chunks of `config.chunk_words` words.
+
+    Raises:
+        BasinError: too few words survive the filters to fit a topic model.
+    """
+    names = name_like_words([document.text for document in documents], config.name_share)
+    chunks = [
+        [word for word in chunk if word not in names]
+        for document in documents
+        for chunk in _chunks(document.text, config.chunk_words)
+    ]
+    dictionary = Dictionary(chunks)
+    dictionary.filter_extremes(config.minimum_chunks, config.maximum_chunk_share, keep_n=None)
+    dictionary.compactify()
+    if len(dictionary) < 2 * config.count:
+        raise BasinError(
+            f"Only {len(dictionary)} words occur in at least {config.minimum_chunks} of the {len(chunks)} text chunks, too few "
+            f"for {config.count} topics; give more text, or lower topics.minimum_chunks or topics.count."
+        )
+    bags = [dictionary.doc2bow(chunk) for chunk in chunks]
+    vocabulary = tuple(dictionary[index] for index in range(len(dictionary)))
+    eta = _prior(vocabulary, config)
+    best: tuple[float, TopicModel] | None = None
+    for restart in range(config.restarts):
+        if progress:
+            progress(f"topics: fit {restart + 1} of {config.restarts}, {len(bags)} chunks, {len(vocabulary)} words")
+        seed = seed_for(run_seed, 0, f"topics/{restart}")
+        model = _fit_once(bags, dictionary, vocabulary, eta, config, seed)
+        score = 0.0
+        if config.restarts > 1 and (config.words or config.seed_words):
+            mass = model.mass_on(config.words or config.seed_words)
+            score = float(mass[0] if config.seed_words else mass.max())
+        if best is None or score > best[0]:
+            best = (score, model)
+    assert best is not None
+    return best[1]
+
+
+def pick(model: TopicModel, config: TopicsConfig) -> Pointer:
+    """The topic that the configuration names: by number, as the seeded one, or by words.
+
+    Raises:
+        BasinError: no topic is named, or the number does not exist.
+    """
+    if config.topic is not None:
+        if not 0 <= config.topic < model.count:
+            raise BasinError(
+                f"There is no topic {config.topic}; the model has topics 0 to {model.count - 1} (see `basin topics`)."
+            )
+        return Pointer(model, config.topic)
+    if config.words:
+        return Pointer(model, int(np.argmax(model.mass_on(config.words))))
+    if config.seed_words:
+        return Pointer(model, 0)
+    raise BasinError("No topic is chosen; set topics.topic, topics.words or topics.seed_words (see `basin topics`).")
+
+
+def _chunks(text: str, chunk_words: int) -> list[list[str]]:
+    """Equal pieces of at most about `chunk_words` running words, already reduced to topic words."""
+    running = [match.span() for match in WORD.finditer(text)]
+    pieces = max(1, round(len(running) / chunk_words))
+    bounds = [running[number * len(running) // pieces][0] for number in range(pieces)] if running else []
+    bounds.append(len(text))
+    return [words_of(text[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+
+
+def _prior(vocabulary: Sequence[str], config: TopicsConfig) -> Float[np.ndarray, "topic word"]:
+    eta = np.full((config.count, len(vocabulary)), 1 / config.count, dtype=np.float64)
+    if config.seed_words:
+        index = {word: number for number, word in enumerate(vocabulary)}
+        known = [index[word.lower()] for word in config.seed_words if word.lower() in index]
+        if not known:
+            raise BasinError(
+                f"None of topics.seed_words ({', '.join(config.seed_words)}) survives in this corpus; choose other words."
+            )
+        eta[0, known] = config.seed_prior
+    return eta
+
+
+def _fit_once(
+    bags: list[list[tuple[int, int]]],
+    dictionary: Dictionary,
+    vocabulary: tuple[str, ...],
+    eta: Float[np.ndarray, "topic word"],
+    config: TopicsConfig,
+    seed: int,
+) -> TopicModel:
+    dictionary.id2token = dict(enumerate(vocabulary))
+    model = LdaModel(
+        bags,
+        id2word=dictionary,
+        num_topics=config.count,
+        passes=config.passes,
+        iterations=100,
+        chunksize=len(bags),
+        update_every=0,  # batch variational Bayes: these corpora are small
+        eta=eta,
+        eval_every=None,
+        random_state=seed,
+        dtype=np.float64,
+    )
+    return TopicModel(
+        vocabulary=vocabulary,
+        topic_word_counts=np.asarray(model.state.get_lambda(), dtype=np.float64),
+        alpha=np.asarray(model.alpha, dtype=np.float64),
+        seed=seed,
+    )

@@ -1,0 +1,93 @@
+"""Is the notion still moving, is it contracting, and has it collapsed?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+
+from agent.types import StageConfig
+
+
+class TrackingConfig(StageConfig):
+    """When a run stops."""
+
+    drift_bound: float = Field(0.02, ge=0, lt=1)
+    """The notion counts as still when drift is below this."""
+    patience: int = Field(2, ge=1)
+    """Rounds in a row that must be still."""
+    minimum_rounds: int = Field(4, ge=1)
+    minimum_coherence: float = Field(0.5, ge=0, le=1)
+    """Below this share of readable generated passages the round has collapsed."""
+    minimum_size: float = Field(0.01, ge=0, le=1)
+    maximum_size: float = Field(0.6, gt=0, le=1)
+    """A concept outside these shares of the corpus has collapsed to nothing or to everything."""
+    maximum_repetitive: float = Field(0.5, ge=0, le=1)
+    """Share of generated passages that may repeat themselves."""
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How far the concept moved in one round."""
+
+    drift: float
+    """1 - soft Jaccard with the previous round, on the real passages; in [0, 1]."""
+    contraction: float | None
+    """drift_t / drift_{t-1}; below 1 the round map is contracting. None in the first round or after drift 0."""
+
+
+def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, "passage"]) -> float:
+    """Overlap of two fuzzy sets, sum(min) / sum(max) (Ruzicka similarity), in [0, 1].
+
+    Two empty sets overlap fully (1.0). Raises ValueError when the lengths differ or a membership is not finite.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"memberships of {len(first)} and {len(second)} passages cannot be compared")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("a membership is not finite")
+    larger = np.maximum(first, second).sum()
+    return 1.0 if larger == 0 else float(np.minimum(first, second).sum() / larger)
+
+
+def movement(
+    before: Float[np.ndarray, "passage"], after: Float[np.ndarray, "passage"], previous_drift: float | None
+) -> Movement:
+    """Drift of this round and its ratio to the drift of the round before."""
+    drift = 1 - soft_jaccard(before, after)
+    return Movement(drift, drift / previous_drift if previous_drift else None)
+
+
+def is_still(drifts: Sequence[float], config: TrackingConfig) -> bool:
+    """Whether the last `patience` rounds all drifted less than the bound, after `minimum_rounds`."""
+    recent = drifts[-config.patience :]
+    return (
+        len(drifts) >= max(config.minimum_rounds, config.patience)
+        and len(recent) == config.patience
+        and all(drift < config.drift_bound for drift in recent)
+    )
+
+
+def collapse(
+    size: float, coherence: float | None, repetitive: float | None, config: TrackingConfig
+) -> str | None:
+    """The sentence that says how the run collapsed, or None when it has not.
+
+    Args:
+        size: mean membership of the real passages.
+        coherence: share of generated passages that read as English; None when nothing was generated.
+        repetitive: share of generated passages that repeat themselves; None when nothing was generated.
+    """
+    if not np.isfinite(size):
+        return "the membership is not a number"
+    if size < config.minimum_size:
+        return f"the concept holds only {size:.1%} of the passages (tracking.minimum_size {config.minimum_size:.1%})"
+    if size > config.maximum_size:
+        return f"the concept holds {size:.1%} of the passages (tracking.maximum_size {config.maximum_size:.1%})"
+    if repetitive is not None and repetitive > config.maximum_repetitive:
+        return f"{repetitive:.0%} of the generated passages repeat themselves"
+    if coherence is not None and coherence < config.minimum_coherence:
+        return f"only {coherence:.0%} of the generated passages are readable; the steering is too strong"
+    return None

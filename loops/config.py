@@ -1,0 +1,130 @@
+"""A run's whole configuration: one frozen model per stage, read from YAML, unknown keys refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from agent.clustering import ClusteringConfig
+from agent.coherence import CoherenceConfig
+from agent.errors import BasinError
+from agent.language_model import GenerationConfig, LanguageModelConfig
+from agent.passages import PassagesConfig
+from agent.sources.corpora import CorpusConfig
+from agent.topics import TopicsConfig
+from agent.tracking import TrackingConfig
+from agent.types import StageConfig
+from agent.updating import UpdatingConfig
+
+
+class RunConfig(StageConfig):
+    """Everything a run depends on, next to the code and the texts themselves."""
+
+    corpus: CorpusConfig
+    passages: PassagesConfig = PassagesConfig()
+    topics: TopicsConfig = TopicsConfig()
+    language_model: LanguageModelConfig = LanguageModelConfig()
+    generation: GenerationConfig = GenerationConfig()
+    clustering: ClusteringConfig = ClusteringConfig()
+    updating: UpdatingConfig = UpdatingConfig()
+    coherence: CoherenceConfig = CoherenceConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    rounds: int = Field(8, ge=1)
+    """At most this many; the run stops earlier when the notion is still."""
+    seed: int = 0
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a YAML file and apply `key.sub=value` overrides (values are YAML too).
+
+    Relative corpus paths are taken from the folder of the config file.
+
+    Raises:
+        BasinError: no such file, not YAML, an unknown key (with the nearest known one), or a wrong value.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BasinError(f"There is no config file {path}; named experiments are in configs/.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise BasinError(f"{path} cannot be read as YAML ({_first_line(error)}); see configs/ for examples.") from None
+    if not isinstance(tree, dict):
+        raise BasinError(f"{path} holds no settings; see configs/ for examples.")
+    for override in overrides:
+        _apply(tree, override)
+    config = parse_config(tree, str(path))
+    source = Path(config.corpus.source)
+    if not source.is_absolute() and (path.parent / source).exists():
+        corpus = config.corpus.model_copy(update={"source": str((path.parent / source).resolve())})
+        config = config.model_copy(update={"corpus": corpus})
+    return config
+
+
+def parse_config(tree: dict[str, Any], origin: str) -> RunConfig:
+    """Validate a tree of settings; `origin` is named in the message."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise BasinError(f"{origin}: {_explain(error)}") from None
+
+
+def changed_keys(first: RunConfig, second: RunConfig) -> list[str]:
+    """Dotted names of the settings in which two configurations differ."""
+    return _differences(first.model_dump(mode="json"), second.model_dump(mode="json"), "")
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise BasinError(f"--set takes key=value, and {override!r} has no '='; write for example rounds=6.")
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        child = tree.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise BasinError(f"--set {override}: {parent} is a value and has no key {leaf}.")
+        tree = child
+    try:
+        tree[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise BasinError(f"--set {override}: {value!r} is not a YAML value; quote it.") from None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    name = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0)
+        return f"there is no setting {name}; the nearest known one is {'.'.join([*place[:-1], *near])}."
+    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]} (got {first['input']!r})."
+
+
+def _fields_at(place: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for part in place:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _differences(first: Any, second: Any, prefix: str) -> list[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = sorted(first.keys() | second.keys())
+        return [
+            name
+            for key in keys
+            for name in _differences(first.get(key), second.get(key), f"{prefix}.{key}".lstrip("."))
+        ]
+    return [] if first == second else [prefix]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

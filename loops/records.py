@@ -1,0 +1,43 @@
+"""What one round leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.concept import Concept
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated passage."""
+
+    kind: str
+    """`steered` or `base`."""
+    prompt: str
+    text: str
+    """The continuation, without the prompt."""
+    seed: int
+    membership: float
+    """Of prompt and continuation, under the round's re-clustered concept; in [0, 1]."""
+    coherent: bool | None
+    """None when coherence was not measured."""
+    loss: float | None
+    """Under the independent language model, in nats per token."""
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """Everything about a round that is kept. Nothing here knows a gold label."""
+
+    round: int
+    concept: Concept
+    metrics: dict[str, float | int | bool | str | None]
+    """Deterministic numbers of the round (drift, agreement, ...); written to round.json byte for byte."""
+    generated: tuple[Generated, ...] = ()
+    activations: Float[np.ndarray, "text layer width"] | None = None
+    """Of `generated`, in order."""
+    cost: dict[str, float] = field(default_factory=dict)
+    """Seconds per stage, and peak_gb: kept apart from `metrics`, because no two runs agree on them."""
