@@ -99,13 +99,13 @@ def restore(tagged: str) -> str:
     carried: list[str] = []
     for block in _blocks(tagged):
         tokens = carried + block
-        tail = paragraphs[-1][-1] if paragraphs else "."
+        cut_short = bool(paragraphs) and _is_prose(paragraphs[-1]) and paragraphs[-1][-1][-1].islower()
         carried = []
         while tokens and tokens[-1] == "``":  # it opens the quotation that follows as a paragraph
             carried.append(tokens.pop())
         if paragraphs and all(token in (*STOPS, "''", ")", "]") for token in tokens):
             paragraphs[-1] += tokens  # a closing mark on a line of its own
-        elif tokens and (tokens[0] == "." or (tokens[0][0].islower() and tail[-1].islower())):
+        elif paragraphs and tokens and (tokens[0] == "." or (tokens[0][0].islower() and cut_short)):
             paragraphs[-1] += tokens  # a sentence cut in two by something that was left out
         elif tokens:
             paragraphs.append(tokens)
@@ -134,17 +134,13 @@ def _unbroken(tokens: list[str]) -> list[str]:
     end = len(tokens)
     while end and tokens[end - 1] == "''":
         end -= 1
-    if (
-        end > 3
-        and re.fullmatch(r"[a-z]+(['-][a-z]+)*", tokens[end - 1])
-        and (end < len(tokens) or _is_prose(tokens))
-    ):
+    if end > 3 and re.fullmatch(r"[a-z]+(['-][a-z]+)*", tokens[end - 1]) and _is_prose(tokens):
         return [*tokens[:end], "...", *tokens[end:]]
     return tokens
 
 
 def _is_prose(tokens: list[str]) -> bool:
-    """Whether a paragraph without a final stop is more than a heading or an entry of a list."""
+    """Whether a paragraph is more than a heading or an entry of a list: some sentence in it ends."""
     return any(token in (".", "?", "!", ";") for token in tokens)
 
 
