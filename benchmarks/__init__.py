@@ -1,0 +1,1 @@
+"""Tables of what Basin costs and what it reaches, each from one command."""

@@ -1,0 +1,104 @@
+"""`python -m benchmarks.render`: write RESULTS.md from every file in results/. It is never edited by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import RESULTS
+
+OUTPUT = RESULTS.parent / "RESULTS.md"
+DIGITS = 3
+INTRODUCTION = """# Results
+
+Rendered from `benchmarks/results/*.json` by `python -m benchmarks.render`; edit neither. Rows named
+`basin` are ours, `gold-` were given gold labels, `topic-` the topic alone, `prompt-` an instruction.
+A dash means: not measured, or no meaning here.
+"""
+
+
+def render(folder: Path = RESULTS) -> str:
+    """The whole of RESULTS.md: a section for each results file, in the order of their names."""
+    sections = [
+        render_file(path.stem, json.loads(path.read_text(encoding="utf-8")))
+        for path in sorted(folder.glob("*.json"))
+    ]
+    return "\n".join([INTRODUCTION, *sections])
+
+
+def render_file(name: str, content: Mapping[str, Any]) -> str:
+    """Heading, how it was made, and one table; what is the same in every row is said once, above it."""
+    rows, header = content["rows"], content["header"]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    same = [
+        column
+        for column in columns
+        if len(rows) > 1
+        and len({json.dumps(row.get(column)) for row in rows}) == 1
+        and rows[0].get(column) is not None
+    ]
+    shown = [column for column in columns if column not in same]
+    lines = [
+        f"## {name}",
+        "",
+        f"`{header['command']}` at {header['commit']}; {header['machine']}; {_libraries(header)}.",
+    ]
+    if same:
+        lines += [
+            "",
+            "In every row: " + ", ".join(f"{column} {cell(rows[0][column])}" for column in same) + ".",
+        ]
+    return "\n".join([*lines, "", *table(shown, rows), ""])
+
+
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a Markdown table; columns that hold numbers are set to the right."""
+    numeric = {column for column in columns if all(_is_number(row.get(column)) for row in rows)}
+    return [
+        _line([column.replace("_", " ") for column in columns]),
+        _line(["---:" if column in numeric else "---" for column in columns]),
+        *(_line([cell(row.get(column)) for column in columns]) for row in rows),
+    ]
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it: three digits after the point; large numbers three or more in all."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if abs(value) < 10:
+            return f"{value:.{DIGITS}f}"
+        return f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _libraries(header: Mapping[str, Any]) -> str:
+    return ", ".join(f"{library} {number}" for library, number in header["versions"].items())
+
+
+def main() -> None:
+    """Write RESULTS.md; with `--check`, only say whether it is up to date (status 1 when it is not)."""
+    text = render()
+    if "--check" in sys.argv[1:]:
+        current = OUTPUT.read_text(encoding="utf-8") if OUTPUT.exists() else ""
+        if current != text:
+            raise SystemExit("benchmarks/RESULTS.md is not what python -m benchmarks.render writes; run it.")
+        return
+    OUTPUT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""How a benchmark is kept: `results/NAME.json`, flat rows under a header that says how they came about."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+LIBRARIES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "gensim", "numpy", "scipy")
+NAMING = ("method", "generator", "tool")
+
+Value = float | int | str | bool | None
+
+
+def write_results(
+    name: str, rows: Sequence[Mapping[str, Value]], command: Sequence[str], folder: Path = RESULTS
+) -> Path:
+    """Write `rows` to `folder/NAME.json`, replacing what an earlier run of the benchmark left there.
+
+    Args:
+        rows: flat: every value a number, string, boolean or None; one of `method`, `generator`, `tool` named.
+            A number that is not finite is kept as None, because JSON has no other.
+        command: what was typed, as a list of arguments; a path outside the repository loses its folders.
+
+    Raises:
+        ValueError: no rows, a row that is not flat, or one that does not name what was measured.
+    """
+    if not rows:
+        raise ValueError(f"benchmark {name} has no rows")
+    content = {"header": header(command), "rows": [_flat(name, row) for row in rows]}
+    path = folder / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def header(command: Sequence[str]) -> dict[str, Any]:
+    """Commit, versions, machine and command; no host name, no user and no path outside the repository."""
+    return {
+        "command": " ".join(_without_place(argument) for argument in command),
+        "commit": commit(),
+        "versions": {"python": platform.python_version()} | _versions(),
+        "machine": machine(),
+    }
+
+
+def commit() -> str:
+    """Short hash of the code that ran, with `+` when tracked files differ; `unknown` outside a repository."""
+    short = _git("rev-parse", "--short=10", "HEAD")
+    # The results themselves change with every benchmark and are no change of the code.
+    changed = _git(
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ".",
+        ":!benchmarks/results",
+        ":!benchmarks/*.md",
+    )
+    return f"{short}{'+' if changed else ''}" if short else "unknown"
+
+
+def machine() -> str:
+    """Processor, cores this process may use, memory in GiB, accelerator and operating system."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [_processor(), f"{cores} cores"]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        parts.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB")
+    parts += [*_accelerators(), platform.system()]
+    return ", ".join(parts)
+
+
+def _flat(name: str, row: Mapping[str, Value]) -> dict[str, Value]:
+    nested = [key for key, value in row.items() if not isinstance(value, Value)]
+    if nested:
+        raise ValueError(f"benchmark {name}: {', '.join(nested)} is not a plain number, string or boolean")
+    if not any(row.get(key) for key in NAMING):
+        raise ValueError(f"benchmark {name}: a row names none of {', '.join(NAMING)}")
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+
+
+def _without_place(argument: str) -> str:
+    key, equals, value = argument.rpartition("=")  # --option=/some/path
+    path = Path(value)
+    if not path.is_absolute():
+        return argument
+    inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+    return f"{key}{equals}{inside}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _accelerators() -> list[str]:
+    import torch  # imported here: rendering must not wait for it
+
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]

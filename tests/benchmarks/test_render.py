@@ -1,0 +1,96 @@
+"""Results files and the page rendered from them."""
+
+import json
+import platform
+
+import numpy as np
+import pytest
+
+from benchmarks import render, results
+
+ROWS = [
+    {
+        "method": "basin",
+        "corpus": "brown",
+        "round": 0,
+        "ap_concept": 0.123456,
+        "seconds": 1234.5,
+        "pgr_single": None,
+    },
+    {
+        "method": "basin",
+        "corpus": "brown",
+        "round": 1,
+        "ap_concept": 0.5,
+        "seconds": 12.34,
+        "pgr_single": 1.25,
+    },
+]
+
+
+def section(rows, tmp_path, command=("python", "-m", "benchmarks.run")):
+    results.write_results("run", rows, command, tmp_path)
+    return render.render(tmp_path)
+
+
+def test_a_table_shows_rows_in_order_rounded_to_three_digits(tmp_path):
+    lines = section(ROWS, tmp_path).splitlines()
+    start = lines.index("| round | ap concept | seconds | pgr single |")
+    assert lines[start + 1 : start + 4] == [
+        "| ---: | ---: | ---: | ---: |",
+        "| 0 | 0.123 | 1,234 | – |",
+        "| 1 | 0.500 | 12.3 | 1.250 |",
+    ]
+    assert "In every row: method basin, corpus brown." in lines
+
+
+def test_a_column_of_words_that_differ_stays_in_the_table(tmp_path):
+    text = section([*ROWS, {"method": "topic-lda", "corpus": "brown", "round": 0}], tmp_path)
+    assert "| method | round |" in text
+    assert "| topic-lda | 0 | – | – | – |" in text
+    assert "In every row: corpus brown." in text
+
+
+def test_files_are_rendered_by_name_and_rendering_twice_is_the_same(tmp_path):
+    results.write_results("speed", ROWS, ["b"], tmp_path)
+    results.write_results("run", ROWS, ["a"], tmp_path)
+    text = render.render(tmp_path)
+    assert text.index("## run") < text.index("## speed")
+    assert text == render.render(tmp_path)
+
+
+def test_the_header_says_how_but_not_where(tmp_path):
+    command = [
+        "python",
+        "-m",
+        "benchmarks.run",
+        "--folder=/home/somebody/books.jsonl",
+        str(results.ROOT / "configs/a.yaml"),
+    ]
+    path = results.write_results("run", ROWS, command, tmp_path)
+    header = json.loads(path.read_text())["header"]
+    assert header["command"] == "python -m benchmarks.run --folder=books.jsonl configs/a.yaml"
+    assert header["versions"]["numpy"] == np.__version__
+    assert "cores" in header["machine"]
+    everything = path.read_text()
+    assert platform.node() not in everything
+    assert "somebody" not in everything and str(results.ROOT) not in everything
+
+
+def test_a_number_that_is_not_finite_becomes_none(tmp_path):
+    path = results.write_results("run", [{"method": "basin", "ap": float("nan")}], ["a"], tmp_path)
+    assert json.loads(path.read_text())["rows"] == [{"method": "basin", "ap": None}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "no rows"),
+        ([{"method": "basin", "drifts": [1, 2]}], "drifts"),
+        ([{"corpus": "brown", "ap": 0.5}], "method, generator, tool"),
+    ],
+)
+def test_rows_that_no_table_can_show_are_refused(rows, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        results.write_results("run", rows, ["a"], tmp_path)
+    assert not list(tmp_path.iterdir())
