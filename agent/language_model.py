@@ -1,0 +1,287 @@
+"""A causal language model that can be recorded and steered: the only file that touches hooks.
+
+Layer `l` is the residual stream after `l` blocks, transformers' `hidden_states[l]`; `1 <= l <= depth - 1`.
+Steering at `l` adds to the output of block `l - 1`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import transformers
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from agent.errors import BasinError
+from agent.generation import GenerationConfig, continuations
+from agent.model_layout import (
+    choose_device,
+    choose_dtype,
+    choose_layers,
+    decoder_blocks,
+    first_sentence,
+    longest_sequence,
+)
+from agent.output_layer import OutputLayer
+from agent.sources.models import EMBEDDED, quiet_transformers, resolve_model
+from agent.steering_vector import SteeringVector
+from agent.token_batches import TokenBatch, token_batches
+from agent.types import StageConfig
+
+Progress = Callable[[str], None]
+
+
+class LanguageModelConfig(StageConfig):
+    """Which model, where it runs, and which layers are read."""
+
+    name: str = "smollm2-135m"
+    """An embedded model, a hub id, a local folder, or a local GGUF file."""
+    layers: tuple[int, ...] = ()
+    """Recorded layers, rising; empty: those at 40, 60 and 80 % of the depth."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """`auto`: bfloat16 where the hardware multiplies it natively, else float32."""
+    device: str = "auto"
+    """`auto`: the first CUDA device, else the CPU."""
+    batch_tokens: int = Field(4096, ge=1)
+    max_tokens: int = Field(512, ge=2)
+    """Longer texts are cut."""
+
+
+class LanguageModel:
+    """A frozen transformers model with its tokenizer. Its weights take no gradient; steering vectors may."""
+
+    def __init__(self, model: Any, tokenizer: Any, config: LanguageModelConfig) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.config = config
+        self.blocks = decoder_blocks(model)
+        self.depth = len(self.blocks)
+        self.width: int = model.config.get_text_config().hidden_size
+        self.layers = choose_layers(config.layers, self.depth, config.name)
+        self.output = OutputLayer(model.get_output_embeddings(), model.config.get_text_config())
+
+    @classmethod
+    def load(cls, config: LanguageModelConfig, progress: Progress | None = None) -> LanguageModel:
+        """Load by name. Raises `BasinError` where no such model is in reach, or its layout is unknown."""
+        path = resolve_model(config.name, progress)
+        device = choose_device(config.device)
+        dtype = choose_dtype(config.dtype, device)
+        if progress:
+            progress(
+                f"language model: loading {config.name} in {str(dtype).removeprefix('torch.')} on {device}"
+            )
+        try:
+            with quiet_transformers():
+                tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+                model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise BasinError(
+                f"Language model {config.name!r} could not be loaded ({first_sentence(error)}): name an "
+                f"embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub is in reach."
+            ) from error
+        return cls(model.to(device), tokenizer, config)
+
+    @property
+    def device(self) -> torch.device:
+        return self.output.head.weight.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with whatever recorded activations depend on."""
+        digest = hashlib.sha256(self.config.model_dump_json(exclude={"device", "dtype"}).encode())
+        digest.update(repr((self.layers, self.device.type)).encode())
+        for name, weight in self.model.state_dict().items():
+            stride = max(1, weight.numel() // 4096)
+            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+            digest.update(weight.detach().flatten()[::stride].float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @torch.inference_mode()
+    def record(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> Float[np.ndarray, "text layer width"]:
+        """Mean residual stream of every text at `self.layers`, float32.
+
+        The mean is over the text's own tokens but the first position (see `TokenBatch.pooled`). Nothing is
+        computed above the last recorded layer, and only the means leave the hooks. Raises `BasinError` for a
+        text without a token, and where an activation is not finite.
+        """
+        result = np.zeros((len(texts), len(self.layers), self.width), dtype=np.float32)
+        done = 0
+        for batch in self.batches(texts):
+            if not batch.pooled.any(1).all():
+                empty = batch.rows[int((~batch.pooled.any(1)).nonzero()[0])]
+                raise BasinError(
+                    f"Text number {empty + 1} of {len(texts)} has no words to record: leave it out."
+                )
+            result[list(batch.rows)] = self._pooled(batch)
+            done += len(batch.rows)
+            if progress:
+                progress(f"record: {done} of {len(texts)} texts")
+        if not np.isfinite(result).all():
+            layer = self.layers[int(np.argwhere(~np.isfinite(result))[0][1])]
+            raise BasinError(
+                f"Model {self.config.name!r} gave activations at layer {layer} that are not finite: "
+                "use dtype float32."
+            )
+        return result
+
+    def _pooled(self, batch: TokenBatch) -> Float[np.ndarray, "text layer width"]:
+        means: dict[int, Tensor] = {}
+        weights = batch.pooled.float() / batch.pooled.sum(1, keepdim=True)
+
+        def reader(layer: int) -> Callable[..., None]:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+                means[layer] = torch.einsum("btd,bt->bd", _stream(output).float(), weights).cpu()
+                if layer == self.layers[-1]:
+                    raise _LastLayerReached
+
+            return hook
+
+        hooks = {layer: reader(layer) for layer in self.layers}
+        with self._hooked(hooks), contextlib.suppress(_LastLayerReached):
+            self.states(batch)
+        return torch.stack([means[layer] for layer in self.layers], dim=1).numpy()
+
+    @contextlib.contextmanager
+    def steer(self, vector: SteeringVector | None, strength: float = 1.0) -> Iterator[None]:
+        """Add `strength * vector` to the residual stream at every position; `None` steers nothing.
+
+        The hooks go when the block is left, however it is left. Raises `BasinError` where the vector belongs
+        to a model of another width or depth.
+        """
+        vector = SteeringVector({}) if vector is None else vector
+        if vector.width not in (0, self.width) or max(vector.layers, default=0) >= self.depth:
+            raise BasinError(
+                f"A steering vector of width {vector.width} for layers {list(vector.layers)} does not fit "
+                f"model {self.config.name!r} (width {self.width}, layers 1 to {self.depth - 1}): make one for it."
+            )
+
+        def adder(shift: Tensor) -> Callable[..., Any]:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+                stream = _stream(output) + shift
+                return (stream, *output[1:]) if isinstance(output, tuple) else stream
+
+            return hook
+
+        dtype = self.output.head.weight.dtype
+        shifts = {
+            layer: (strength * each).to(self.device, dtype) for layer, each in vector.directions.items()
+        }
+        with self._hooked({layer: adder(shift) for layer, shift in shifts.items()}):
+            yield
+
+    @contextlib.contextmanager
+    def _hooked(self, hooks: dict[int, Callable[..., Any]]) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for layer, hook in hooks.items():
+                stack.callback(self.blocks[layer - 1].register_forward_hook(hook).remove)
+            yield
+
+    def batches(
+        self,
+        texts: Sequence[str],
+        prefixes: Sequence[str] | None = None,
+        max_tokens: int | None = None,
+        side: Literal["left", "right"] = "right",
+    ) -> Iterator[TokenBatch]:
+        """The texts as token batches on this model's device, by rising length."""
+        limit = min(max_tokens or self.config.max_tokens, longest_sequence(self.model))
+        for batch in token_batches(self.tokenizer, texts, prefixes, limit, self.config.batch_tokens, side):
+            yield batch.to(self.device)
+
+    def states(self, batch: TokenBatch) -> Float[Tensor, "text token width"]:
+        """Final hidden states after the last norm, as `output` reads them; differentiable in a vector."""
+        return self.model.base_model(
+            input_ids=batch.ids,
+            attention_mask=batch.real.long(),
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
+
+    @torch.no_grad()
+    def losses(
+        self, texts: Sequence[str], prefixes: Sequence[str] | None = None, max_tokens: int | None = None
+    ) -> Float[np.ndarray, "text"]:
+        """Mean negative log-likelihood of every text, in nats per token.
+
+        With prefixes, a text is read after its prefix, whose own tokens are not counted. A text with nothing
+        to predict (no token, or only a sequence's first) gets NaN.
+        """
+        result = np.full(len(texts), np.nan)
+        for batch in self.batches(texts, prefixes, max_tokens):
+            where = batch.scored[:, 1:]
+            losses = torch.zeros(where.shape, device=self.device)
+            losses[where] = self.output.losses(self.states(batch)[:, :-1][where], batch.ids[:, 1:][where])
+            counts = where.sum(1)
+            means = (losses.double().sum(1) / counts).cpu().numpy()
+            if np.isnan(means[(counts > 0).cpu().numpy()]).any():
+                raise BasinError(
+                    f"Model {self.config.name!r} gave likelihoods that are not numbers: use dtype float32."
+                )
+            result[list(batch.rows)] = means
+        return result
+
+    @torch.no_grad()
+    def divergence(self, texts: Sequence[str], vector: SteeringVector, strength: float = 1.0) -> float:
+        """KL(steered || base) of the next-token distribution on real texts, in nats per token."""
+        batches = list(self.batches(texts))
+        return self.divergence_from([self.states(batch) for batch in batches], batches, vector, strength)
+
+    @torch.no_grad()
+    def divergence_from(
+        self,
+        base: Sequence[Float[Tensor, "_text _token width"]],
+        batches: Sequence[TokenBatch],
+        vector: SteeringVector,
+        strength: float = 1.0,
+    ) -> float:
+        """`divergence` where the base model's final states are at hand already."""
+        total, count = 0.0, 0
+        for batch, states in zip(batches, base, strict=True):
+            with self.steer(vector, strength):
+                steered = self.states(batch)
+            total += float(
+                self.output.divergences(steered[batch.pooled], states[batch.pooled]).double().sum()
+            )
+            count += int(batch.pooled.sum())
+        return total / max(count, 1)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        config: GenerationConfig,
+        vector: SteeringVector | None = None,
+        strength: float = 1.0,
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Continuations of the prompts, without the prompts, each sampled with its own seed.
+
+        A passage depends on its prompt and its seed; its batch enters only through floating-point rounding.
+        Raises `BasinError` for a prompt without a token, or one that leaves no room for `new_tokens`.
+        """
+        texts: list[str] = []
+        with self.steer(vector, strength), quiet_transformers():
+            for start in range(0, len(prompts), config.batch_size):
+                part = slice(start, start + config.batch_size)
+                texts += continuations(self.model, self.tokenizer, prompts[part], seeds[part], config)
+                if progress:
+                    progress(f"generate: {len(texts)} of {len(prompts)} passages")
+        return texts
+
+
+class _LastLayerReached(Exception):
+    """Ends a forward pass above which nothing is read."""
+
+
+def _stream(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output

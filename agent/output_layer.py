@@ -1,0 +1,70 @@
+"""From final hidden states to likelihoods, a few positions at a time.
+
+A vocabulary of 262,000 words makes a megabyte of logits per position, so no function here ever holds more
+than `CHUNK_BYTES` of them, forward or backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+CHUNK_BYTES = 400 * 2**20
+COPIES = 4
+"""Float32 arrays of the logits' size that are alive at once: steered, base, a softmax, its gradient."""
+
+
+class OutputLayer:
+    """A causal language model's unembedding and what its configuration does to the logits afterwards."""
+
+    def __init__(self, head: nn.Module, config: Any) -> None:
+        self.head = head
+        self.vocabulary = head.weight.shape[0]
+        self.softcap = getattr(config, "final_logit_softcapping", None)
+        # Cohere multiplies its logits, Granite divides them.
+        multiplier, divisor = (
+            getattr(config, name, None) or 1.0 for name in ("logit_scale", "logits_scaling")
+        )
+        self.scale = multiplier / divisor
+
+    def logits(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
+        """Float32 logits; `states` are the decoder's outputs after its last norm."""
+        logits = self.head(states).float() * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def losses(
+        self, states: Float[Tensor, "token width"], targets: Int[Tensor, "token"]
+    ) -> Float[Tensor, "token"]:
+        """Negative log-likelihood in nats of `targets[i]` given `states[i]`; differentiable in the states."""
+        return self._in_chunks(
+            lambda part, wanted: nn.functional.cross_entropy(self.logits(part), wanted, reduction="none"),
+            states,
+            targets,
+        )
+
+    def divergences(
+        self, steered: Float[Tensor, "token width"], base: Float[Tensor, "token width"]
+    ) -> Float[Tensor, "token"]:
+        """KL(steered || base) of the next-token distributions in nats; differentiable in the states."""
+
+        def kl(ours: Tensor, theirs: Tensor) -> Tensor:
+            ours, theirs = self.logits(ours).log_softmax(-1), self.logits(theirs).log_softmax(-1)
+            return nn.functional.kl_div(theirs, ours, reduction="none", log_target=True).sum(-1)
+
+        return self._in_chunks(kl, steered, base)
+
+    def _in_chunks(
+        self, function: Callable[[Tensor, Tensor], Tensor], states: Tensor, others: Tensor
+    ) -> Tensor:
+        size = max(1, CHUNK_BYTES // (4 * COPIES * self.vocabulary))
+        parts = [
+            # Recomputed on the way back, or the logits of all chunks would be kept for it.
+            checkpoint(function, *pair, use_reentrant=False) if torch.is_grad_enabled() else function(*pair)
+            for pair in zip(states.split(size), others.split(size), strict=True)
+        ]
+        return torch.cat(parts) if parts else states.new_zeros(0, dtype=torch.float32)

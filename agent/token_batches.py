@@ -1,0 +1,107 @@
+"""Texts to padded batches of tokens of similar length, and which of the tokens count for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Some of the texts handed in, padded to one length."""
+
+    rows: tuple[int, ...]
+    """Which of the texts these are."""
+    ids: Int[Tensor, "text token"]
+    real: Bool[Tensor, "text token"]
+    """Not padding: the attention mask."""
+    pooled: Bool[Tensor, "text token"]
+    """Counts for the mean activation: not padding, not a special token, not the sequence's first position.
+
+    The first position is an attention sink: whatever stands there, its residual stream is a hundred times
+    longer than any other's, so a mean over it would mostly measure how short the text is.
+    """
+    scored: Bool[Tensor, "text token"]
+    """Its loss counts: predicted from a token before it, and neither special nor part of the prefix."""
+
+    @property
+    def positions(self) -> Int[Tensor, "text token"]:
+        """Positions that do not depend on the side of the padding."""
+        return (self.real.long().cumsum(1) - 1).clamp(min=0)
+
+    def to(self, device: torch.device) -> TokenBatch:
+        parts = (self.ids, self.real, self.pooled, self.scored)
+        return TokenBatch(self.rows, *(part.to(device) for part in parts))
+
+
+@dataclass(frozen=True)
+class _Row:
+    ids: list[int]
+    content: list[bool]
+    scored: list[bool]
+
+
+def token_batches(
+    tokenizer: Any,
+    texts: Sequence[str],
+    prefixes: Sequence[str] | None = None,
+    max_tokens: int = 512,
+    batch_tokens: int = 4096,
+    side: Literal["left", "right"] = "right",
+) -> Iterator[TokenBatch]:
+    """Batches in rising order of length, each of at most `batch_tokens` tokens with its padding.
+
+    A text is read right after its prefix, as one string; only the text's own tokens are pooled and scored.
+    The tokenizer adds the special tokens it always adds. Longer sequences are cut to `max_tokens`.
+    """
+    rows = _tokenize(tokenizer, texts, prefixes, max_tokens)
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * len(rows[order[stop]].ids) <= batch_tokens:
+            stop += 1
+        yield _pad([rows[row] for row in order[start:stop]], tuple(order[start:stop]), side)
+        start = stop
+
+
+def _tokenize(
+    tokenizer: Any, texts: Sequence[str], prefixes: Sequence[str] | None, max_tokens: int
+) -> list[_Row]:
+    if not texts:
+        return []
+    prefixes = [""] * len(texts) if prefixes is None else prefixes
+    encoded = tokenizer(
+        [prefix + text for prefix, text in zip(prefixes, texts, strict=True)],
+        truncation=True,
+        max_length=max_tokens,
+        return_special_tokens_mask=True,
+        return_offsets_mapping=True,
+    )
+    rows = []
+    for ids, special, offsets, prefix in zip(
+        encoded["input_ids"], encoded["special_tokens_mask"], encoded["offset_mapping"], prefixes, strict=True
+    ):
+        # A token that straddles the seam belongs to the text: it ends in it.
+        content = [not flag and end > len(prefix) for flag, (_, end) in zip(special, offsets, strict=True)]
+        rows.append(_Row(ids, content, [flag and index > 0 for index, flag in enumerate(content)]))
+    return rows
+
+
+def _pad(rows: list[_Row], indices: tuple[int, ...], side: Literal["left", "right"]) -> TokenBatch:
+    length = max(1, max(len(row.ids) for row in rows))
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    real, pooled, scored = (torch.zeros(len(rows), length, dtype=torch.bool) for _ in range(3))
+    for index, row in enumerate(rows):
+        span = slice(length - len(row.ids), length) if side == "left" else slice(0, len(row.ids))
+        ids[index, span] = torch.tensor(row.ids, dtype=torch.long)
+        real[index, span] = True
+        # Nothing but a first token to pool: better that one than none.
+        pooled[index, span] = torch.tensor(row.scored if any(row.scored) else row.content, dtype=torch.bool)
+        scored[index, span] = torch.tensor(row.scored, dtype=torch.bool)
+    return TokenBatch(indices, ids, real, pooled, scored)
