@@ -1,0 +1,152 @@
+"""Gold labels: the only reader of what somebody said a document is.
+
+Labels exist to measure. Which field of a corpus holds them is written in `configs/gold.yaml`, apart from
+every run configuration, so that the loop cannot so much as name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jaxtyping import Bool, Int
+from pydantic import TypeAdapter, ValidationError
+
+from agent.errors import BasinError
+from agent.sources.corpora import NAMED, CorpusConfig, iter_records
+from agent.types import Document, StageConfig, document_id
+
+GOLD_FILE = Path(__file__).parents[2] / "configs" / "gold.yaml"
+
+
+class GoldConfig(StageConfig):
+    """Where one label of a corpus is, and which value means that a document belongs."""
+
+    field: str = "label"
+    """Field of a JSONL or Parquet record; for Brown `category`, the letter in a sample's file name."""
+    positive: bool | int | str = True
+    """The value of a document that belongs; of a field that holds a list, one of its entries."""
+    leave_out: str | None = None
+    """A field that is true for documents whose label is debatable; they are not measured."""
+    concept: str = "label"
+    """What the label calls the concept, for tables."""
+    corpus: str | None = None
+    """Name of the corpus in tables; by default the file's own, without its endings."""
+
+
+@dataclass(frozen=True)
+class GoldLabels:
+    """Which documents belong to the concept, according to somebody who has read them."""
+
+    labels: Bool[np.ndarray, "document"]
+    counted: Bool[np.ndarray, "document"]
+    """False for documents that are left out of the measuring."""
+    concept: str
+    corpus: str
+
+    def of_passages(self, document_of: Int[np.ndarray, "passage"]) -> Bool[np.ndarray, "passage"]:
+        """The label of every passage's document; a passage has none of its own."""
+        return self.labels[document_of]
+
+
+def gold_labels(
+    corpus: CorpusConfig,
+    documents: Sequence[Document],
+    report: Callable[[str], None] | None = None,
+    gold_file: Path = GOLD_FILE,
+) -> GoldLabels | None:
+    """The corpus's main gold labels, or None where it has none; see `every_gold_labels`."""
+    return next(iter(every_gold_labels(corpus, documents, report, gold_file)), None)
+
+
+def every_gold_labels(
+    corpus: CorpusConfig,
+    documents: Sequence[Document],
+    report: Callable[[str], None] | None = None,
+    gold_file: Path = GOLD_FILE,
+) -> list[GoldLabels]:
+    """All readings of a corpus's gold labels, the main one first, matched by `document_id`.
+
+    Args:
+        report: given one sentence for every reading that cannot be used, saying why.
+
+    Raises:
+        BasinError: the gold file is not valid, some of `documents` are not in the corpus (any more), or the
+            corpus cannot be read.
+    """
+    name = corpus.source if corpus.source in NAMED else Path(corpus.source).name
+    configs = _entries(name, gold_file)
+    wanted = {config.field for config in configs} | {config.leave_out for config in configs} - {None}
+    found: dict[str, dict[str, Any]] = {}
+    for record, text in iter_records(corpus):
+        values = {field: _value(record, field, corpus) for field in wanted}
+        # The first of several equal texts counts, as it does where documents are loaded.
+        found.setdefault(document_id(text), values)
+    missing = [document for document in documents if document.id not in found]
+    if missing:
+        raise BasinError(
+            f"{len(missing)} of {len(documents)} documents (first: {missing[0].title or missing[0].id}) "
+            f"are not in {name} any more; measure with the corpus that the run was made from."
+        )
+    records = [found[document.id] for document in documents]
+    readings = []
+    for config in configs:
+        labels = _read(records, config, name)
+        if isinstance(labels, GoldLabels):
+            readings.append(labels)
+        elif report:
+            report(labels)
+    return readings
+
+
+def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
+    """The corpus's entries in the gold file, or the default one."""
+    try:
+        tree = yaml.safe_load(gold_file.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        tree = {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BasinError(f"{gold_file} cannot be read as YAML ({reason}); repair it.") from None
+    if not isinstance(tree, Mapping):
+        raise BasinError(f"{gold_file} is not a table of corpora; see the one that comes with Basin.")
+    if name not in tree:
+        return [GoldConfig()]
+    try:
+        return TypeAdapter(list[GoldConfig]).validate_python(tree[name])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (name, *first["loc"]))
+        raise BasinError(f"{gold_file}: {place}: {first['msg'].lower()}; correct the entry.") from None
+
+
+def _value(record: Mapping[str, Any], field: str, corpus: CorpusConfig) -> Any:
+    """A record's label; of a Brown sample the letter in its file name, `cl01`."""
+    return record["file"][1] if corpus.source in NAMED and field == "category" else record.get(field)
+
+
+def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -> GoldLabels | str:
+    """One reading of the labels, or the sentence that says why there is none."""
+    values = [record[config.field] for record in records]
+    unknown = sum(value is None for value in values)
+    if unknown == len(values):
+        return f"{name} has no gold labels (no field {config.field!r}), so nothing is measured against any."
+    if unknown:
+        return f"{unknown} of {len(values)} documents of {name} have no {config.field!r}; label all or none."
+    counted = np.array([not (config.leave_out and record[config.leave_out]) for record in records])
+    labels = np.array([_belongs(value, config.positive) for value in values])
+    if len(np.unique(labels[counted])) < 2:
+        return (
+            f"{labels[counted].sum()} of {counted.sum()} documents of {name} have {config.field!r} = "
+            f"{config.positive!r}, so there is nothing to tell apart; name the value that belongs in "
+            "configs/gold.yaml."
+        )
+    return GoldLabels(labels, counted, config.concept, config.corpus or name.partition(".")[0] or "corpus")
+
+
+def _belongs(value: Any, positive: bool | int | str) -> bool:
+    return bool(positive in value if isinstance(value, list | tuple) else value == positive)
