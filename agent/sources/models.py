@@ -140,9 +140,12 @@ def is_whole(folder: Path, hashes: bool = False) -> bool:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars and remarks off the terminal, and put its settings back afterwards."""
+    """Keep the progress bars and remarks of transformers and the hub's client off the terminal."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
+    hub_verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -151,9 +154,24 @@ def quiet_transformers() -> Iterator[None]:
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
+        hub_logging.set_verbosity(hub_verbosity)
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def hub_is_reachable() -> bool:
+    """Whether the Hugging Face hub answers: where it does not, loading by id would go on trying for a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # whichever HTTP client this version of the hub's library uses
+        return False
+    return True
 
 
 def _folder_for(name: str, digest: str) -> Path:

@@ -1,0 +1,157 @@
+"""Documents to passages of nearly equal length, without duplicates, and folds that keep documents whole."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+from pydantic import Field, model_validator
+
+from agent.errors import BasinError
+from agent.types import Document, Passage, PassageSet, StageConfig
+
+SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s+["'“‘(\[—-]*[A-Z0-9])|\n\s*\n""")
+NO_SENTENCE_END = re.compile(
+    r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Maj|Gov|Sen|Mme|Mlle|vs|No|Fig)$"
+)
+"""What a full stop may follow without ending a sentence: initials and common abbreviations."""
+
+
+class PassagesConfig(StageConfig):
+    """How documents are cut."""
+
+    words: int = Field(default=180, ge=10)
+    """Length aimed at; passages end where sentences do."""
+    minimum_words: int = Field(default=60, ge=1)
+    """Shorter documents are dropped."""
+    per_document: int | None = Field(default=None, ge=1)
+    """Keep at most this many passages of a document, evenly spaced; all of them when empty."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PassagesConfig:
+        if self.minimum_words > self.words:
+            raise ValueError(f"minimum_words ({self.minimum_words}) must not exceed words ({self.words})")
+        return self
+
+
+def split(documents: Sequence[Document], config: PassagesConfig) -> PassageSet:
+    """Cut documents into passages, dropping and counting duplicates and documents that are too short.
+
+    Two documents or passages are duplicates when they differ in nothing but case and spacing; the first is
+    kept. Raises `BasinError` when fewer than two documents are left.
+    """
+    dropped: Counter[str] = Counter()
+    seen: set[bytes] = set()
+    kept: list[Document] = []
+    passages: list[Passage] = []
+    for document in documents:
+        if _seen_before(document.text, seen):
+            dropped["duplicate documents"] += 1
+            continue
+        if len(document.text.split()) < config.minimum_words:
+            dropped["short documents"] += 1
+            continue
+        cuts = cut(document.text, config.words)
+        chosen = evenly_spaced(len(cuts), config.per_document)
+        # A document of one passage is itself that passage, and has just been seen.
+        fresh = [at for at in chosen if len(cuts) == 1 or not _seen_before(cuts[at], seen)]
+        if len(chosen) > len(fresh):
+            dropped["duplicate passages"] += len(chosen) - len(fresh)
+        passages += [Passage(f"{document.id}-{at:04d}", len(kept), at, cuts[at]) for at in fresh]
+        if fresh:
+            kept.append(document)
+    _require_documents(len(documents), len(kept), dropped, config)
+    return PassageSet(documents=tuple(kept), passages=tuple(passages), dropped=dict(dropped))
+
+
+def cut(text: str, words: int) -> list[str]:
+    """Cut a text into `round(n / words)` passages of about equal length (at least one), at sentence ends.
+
+    The passages joined again are the text, up to white space at the cuts. A stretch of more than `words`
+    words without a sentence end is cut between words. A text without words gives one empty passage.
+    """
+    starts = np.fromiter((match.start() for match in re.finditer(r"\S+", text)), dtype=np.int64)
+    pieces = max(1, round(len(starts) / words))
+    places = _cutting_places(text, starts, words)
+    chosen = [0]
+    for piece in range(1, pieces):
+        aim = piece * len(starts) / pieces
+        at = int(np.searchsorted(places, aim))
+        near = [int(place) for place in places[max(at - 1, 0) : at + 1] if place > chosen[-1]]
+        if near:
+            chosen.append(min(near, key=lambda place: abs(place - aim)))  # noqa: B023 (used at once)
+    bounds = [0, *(int(starts[place]) for place in chosen[1:]), len(text)]
+    return [text[begin:end].strip() for begin, end in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def evenly_spaced(count: int, wanted: int | None) -> list[int]:
+    """`wanted` of the indices below `count`, one from the middle of each of as many equal stretches."""
+    if wanted is None or wanted >= count:
+        return list(range(count))
+    return [int((place + 0.5) * count / wanted) for place in range(wanted)]
+
+
+def document_folds(
+    document_of: Int[np.ndarray, " passage"], folds: int, seed: int
+) -> Int[np.ndarray, " passage"]:
+    """A fold in `0 .. folds - 1` for every passage, whole documents together, folds of nearly equal size.
+
+    Raises `BasinError` when there are fewer documents than folds.
+    """
+    documents, sizes = np.unique(document_of, return_counts=True)
+    if len(documents) < folds:
+        raise BasinError(f"{folds} folds need {folds} documents, not {len(documents)}: use fewer folds.")
+    order = np.random.default_rng(seed).permutation(len(documents))
+    # The largest first, each to the emptiest fold; among equals the order is random.
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    fold_of, filled = np.empty(len(documents), dtype=np.int64), np.zeros(folds, dtype=np.int64)
+    for document in order:
+        fold_of[document] = np.argmin(filled)
+        filled[fold_of[document]] += sizes[document]
+    return fold_of[np.searchsorted(documents, document_of)]
+
+
+def _seen_before(text: str, seen: set[bytes]) -> bool:
+    """Whether a text equal up to case and spacing was given before; remembers it."""
+    digest = hashlib.blake2b(" ".join(text.casefold().split()).encode("utf-8", "surrogatepass")).digest()
+    known = digest in seen
+    seen.add(digest)
+    return known
+
+
+def _cutting_places(text: str, starts: np.ndarray, words: int) -> np.ndarray:
+    """Sorted indices of the words before which a text may be cut, neither end included."""
+    ends = [
+        match.end()
+        for match in SENTENCE_END.finditer(text)
+        if match[0] != "." or not NO_SENTENCE_END.search(text, max(match.start() - 6, 0), match.start())
+    ]
+    places = np.searchsorted(starts, ends)
+    edges = np.concatenate([[0], places, [len(starts)]])
+    step = max(words // 4, 1)
+    bare = [
+        np.arange(edges[gap] + step, edges[gap + 1], step) for gap in np.flatnonzero(np.diff(edges) > words)
+    ]
+    places = np.unique(np.concatenate([places, *bare]).astype(np.int64))
+    return places[(places > 0) & (places < len(starts))]
+
+
+def _require_documents(given: int, kept: int, dropped: Counter[str], config: PassagesConfig) -> None:
+    """Refuse a corpus in which there is nothing to compare."""
+    if kept >= 2:
+        return
+    if not given:
+        raise BasinError("The corpus holds no documents: name one that holds at least two.")
+    if dropped["short documents"]:
+        raise BasinError(
+            f"{kept or 'None'} of the corpus's {given} documents is long enough, and two are needed: use "
+            f"longer documents, or lower passages.minimum_words from {config.minimum_words}."
+        )
+    raise BasinError(
+        f"The corpus holds a single {'distinct ' if given > 1 else ''}document, and a concept is learned by "
+        "comparing documents: add more, or cut it into files by chapter."
+    )
