@@ -1,0 +1,126 @@
+"""Folders that are written whole or not at all, and that can tell when they were damaged afterwards.
+
+A folder is filled under a temporary name beside its place, every file is synced, a manifest with the size and
+SHA-256 of each file is written last, and one rename makes it visible. A reader sees all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+class DamagedError(Exception):
+    """What is wrong with a folder that should have been whole, as the end of a sentence."""
+
+
+def write_folder(target: Path, files: Mapping[str, bytes], header: Mapping[str, object]) -> None:
+    """Write `files` and their manifest (which also carries `header`) to the new folder `target`, or nothing.
+
+    Raises:
+        OSError: the folder cannot be written, or `target` is there already; nothing is left behind.
+    """
+    draft = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        draft.mkdir()
+        for name, content in files.items():
+            _write_synced(draft / name, content)
+        _write_synced(draft / MANIFEST, _manifest(files, header))
+        _sync_folder(draft)
+        os.rename(draft, target)  # fails when there is a non-empty folder of that name
+        _sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """The files of a whole folder, each checked against its hash.
+
+    Raises:
+        DamagedError: a file is missing, has another content than was written, or the manifest cannot be read.
+    """
+    files = {}
+    for name, entry in read_manifest(folder)["files"].items():
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise DamagedError(f"{name} cannot be read ({error.strerror})") from None
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise DamagedError(f"{name} is not what was written")
+        files[name] = content
+    return files
+
+
+def read_manifest(folder: Path) -> dict:
+    """The manifest of a folder; raises `DamagedError` when it is missing or unreadable."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        for entry in manifest["files"].values():
+            entry["bytes"], entry["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedError(f"its {MANIFEST} is missing or unreadable") from None
+    return manifest
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of the manifest is there with its size; quick, so it does not read the contents."""
+    try:
+        files = read_manifest(folder)["files"]
+        return all((folder / name).stat().st_size == entry["bytes"] for name, entry in files.items())
+    except (DamagedError, OSError):
+        return False
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that a reader finds the old or the new content.
+
+    Raises:
+        OSError: it cannot be written; the old content stays.
+    """
+    draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        _write_synced(draft, content)
+        os.replace(draft, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def remove_drafts(parent: Path) -> None:
+    """Delete what a killed process left half-written; only for the one process that may write in `parent`."""
+    for draft in parent.glob(".*.tmp-*"):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def _manifest(files: Mapping[str, bytes], header: Mapping[str, object]) -> bytes:
+    entries = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in files.items()
+    }
+    return json.dumps({**header, "files": entries}, indent=1, sort_keys=True).encode()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,54 @@
+"""Finding runs by name: the checkpoints folder and what is in it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from agent.errors import BasinError
+
+
+def checkpoints_folder() -> Path:
+    """Where runs land: `BASIN_CHECKPOINTS`, else `checkpoints` in the working directory."""
+    return Path(os.environ.get("BASIN_CHECKPOINTS") or "checkpoints").expanduser()
+
+
+def list_runs() -> list[str]:
+    """Names of all runs in the checkpoints folder."""
+    return sorted(file.parent.name for file in checkpoints_folder().glob("*/run.json"))
+
+
+def find_run(name: str) -> Path:
+    """The folder of a run that was named, or given as a path.
+
+    Raises:
+        BasinError: there is none; the nearest names are given.
+    """
+    for folder in (checkpoints_folder() / name, Path(name).expanduser()):
+        if name and folder.exists():
+            return folder
+    runs = list_runs()
+    near = difflib.get_close_matches(name, runs, n=3, cutoff=0.4) or runs[:3]
+    hint = f"did you mean {' or '.join(near)}?" if near else "`basin run CONFIG` starts one."
+    raise BasinError(f"There is no run {name!r} in {checkpoints_folder()}; {hint}")
+
+
+def named_path(name: str) -> Path:
+    """The folder for a new run of this name; a name with a slash is a path of its own.
+
+    Raises:
+        BasinError: the name cannot be a folder's.
+    """
+    if name.strip(". ") == "" or name.startswith("-"):
+        raise BasinError(f"{name!r} is no name for a run; take letters, digits, '-', '_' and '.'.")
+    return Path(name).expanduser() if os.sep in name else checkpoints_folder() / name
+
+
+def fresh_path(name: str) -> Path:
+    """`named_path(name)`, or with `-2`, `-3` ... appended where that folder is taken by a run with rounds."""
+    path, attempt = named_path(name), 1
+    while path.exists() and (any(path.glob("round_*")) or not (path / "run.json").exists()):
+        attempt += 1
+        path = path.with_name(f"{Path(name).name}-{attempt}")
+    return path

@@ -1,0 +1,280 @@
+"""Rounds on disk: whole or absent, equal when read back, and damage that does not go unnoticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agent.concept import Concept, Readout
+from agent.errors import BasinError
+from agent.steering_vector import SteeringVector
+from agent.topics import Pointer, TopicModel
+from agent.types import Document, Passage, PassageSet
+from loops import folders
+from loops.config import parse_config
+from loops.records import Generated, RoundRecord
+from loops.runs import find_run, fresh_path
+from loops.store import RunStore
+
+CONFIG = parse_config({"corpus": {"source": "somewhere"}, "rounds": 4}, "test")
+
+
+def _record(number: int) -> RoundRecord:
+    generator = np.random.default_rng(number)
+    memberships = generator.random((3, 7))
+    readout = Readout(generator.normal(size=(2, 4)), 1 / 3, 0.5, -2.25, 1e-17, np.pi)
+    directions = {12: torch.randn(4), 18: torch.randn(4)}
+    concept = Concept(
+        number, *memberships, 0.1 + 0.2, ((0.1, 0.5), (0.2, 1 / 7)), readout, SteeringVector(directions), 0.3
+    )
+    sample = Generated("steered", "Up “the”", "stairs\n\n\ud800 he went 🔎", 2**31 - 1, 0.7, None, None)
+    return RoundRecord(
+        round=number,
+        concept=concept,
+        metrics={"drift": 0.1 + 0.2, "size": np.float64(1 / 3), "count": np.int64(7), "stop": None, "still": False},
+        generated=(sample, replace(sample, kind="base", coherent=True, loss=2.5)),
+        activations=generator.normal(size=(2, 2, 4)).astype(np.float32),
+        cost={"record": 1.5},
+    )
+
+
+def _pointer() -> Pointer:
+    counts = np.random.default_rng(0).random((2, 3))
+    return Pointer(TopicModel(("clue", "né", "police"), counts, np.array([0.5, 0.25]), 77), 1)
+
+
+def _passages() -> PassageSet:
+    documents = (Document("a1", "", "A Title", "An Author"), Document("b2", ""))
+    passages = (Passage("a1-0", 0, 0, "One passage."), Passage("b2-0", 1, 0, "Another — one."))
+    return PassageSet(documents, passages, {"duplicate documents": 2})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore.create(tmp_path / "run", CONFIG)
+
+
+@pytest.fixture
+def stored(store: RunStore) -> RunStore:
+    """A run of three rounds, 0 to 2."""
+    store.save(_record(0), _passages(), _pointer())
+    store.save(_record(1))
+    store.save(_record(2))
+    return store
+
+
+def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
+    for name in ("membership", "single", "pooled"):
+        one, other = getattr(first.concept, name), getattr(second.concept, name)
+        assert one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    assert first.concept.readout.weights.tobytes() == second.concept.readout.weights.tobytes()
+    assert vars(first.concept.readout).keys() == vars(second.concept.readout).keys()
+    for name in ("bias", "trust", "pointer_centre", "threshold", "scale"):
+        assert getattr(first.concept.readout, name) == getattr(second.concept.readout, name)
+    for name in ("round", "size", "size_curve", "nats_per_token"):
+        assert getattr(first.concept, name) == getattr(second.concept, name)
+    one, other = first.concept.vector.tensors(), second.concept.vector.tensors()
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert first.activations.dtype == second.activations.dtype
+    assert first.activations.tobytes() == second.activations.tobytes()
+    for name in ("round", "metrics", "generated", "cost"):
+        assert getattr(first, name) == getattr(second, name)
+
+
+def test_a_round_is_read_back_to_the_bit(stored: RunStore) -> None:
+    record = _record(3)
+    stored.save(record)
+    again = RunStore.open(stored.path)
+    _assert_equal(record, again.load(3))
+    assert again.config == CONFIG and again.rounds() == [0, 1, 2, 3]
+
+
+def test_round_0_needs_no_readout_no_vector_and_no_samples(store: RunStore) -> None:
+    bare = _record(0)
+    concept = replace(bare.concept, readout=None, vector=None, size_curve=())
+    store.save(replace(bare, concept=concept, generated=(), activations=None), _passages(), _pointer())
+    loaded = store.load(0)
+    assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
+    assert loaded.generated == () and loaded.concept.size_curve == ()
+
+
+def test_pointer_and_passages_are_read_back_equal(stored: RunStore) -> None:
+    pointer, wrote = RunStore.open(stored.path).load_pointer(), _pointer()
+    assert pointer.topic == wrote.topic and pointer.model.vocabulary == wrote.model.vocabulary
+    assert pointer.model.topic_word_counts.tobytes() == wrote.model.topic_word_counts.tobytes()
+    assert pointer.model.alpha.tobytes() == wrote.model.alpha.tobytes() and pointer.model.seed == wrote.model.seed
+    assert RunStore.open(stored.path).load_passages() == _passages()
+
+
+def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None:
+    other = RunStore.create(tmp_path / "other", CONFIG)
+    other.save(stored.load(0), _passages(), _pointer())
+    names = sorted(path.name for path in (other.path / "round_000").iterdir())
+    assert names == sorted(path.name for path in (stored.path / "round_000").iterdir())
+    for name in names:
+        assert (other.path / "round_000" / name).read_bytes() == (stored.path / "round_000" / name).read_bytes()
+    metrics = json.loads((stored.path / "round_000" / "round.json").read_text())
+    assert metrics == {"count": 7, "drift": 0.1 + 0.2, "size": 1 / 3, "still": False, "stop": None}
+
+
+def test_a_metric_that_is_no_number_is_refused_before_anything_is_written(store: RunStore) -> None:
+    with pytest.raises(ValueError):
+        store.save(replace(_record(0), metrics={"drift": float("nan")}), _passages(), _pointer())
+    assert store.rounds() == [] and not list(store.path.glob("*round*"))
+
+
+def test_a_process_killed_before_the_rename_leaves_no_round(stored: RunStore) -> None:
+    # The kill falls where every file and the manifest are on the disk: the last moment before the round exists.
+    script = (
+        "import os, sys; from pathlib import Path; from loops import folders\n"
+        "os.rename = lambda *names: os._exit(9)\n"
+        "folders.write_folder(Path(sys.argv[1]), {'round.json': b'{}'}, {'round': 3})\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    target = stored.path / "round_003"
+    killed = subprocess.run([sys.executable, "-c", script, str(target)], cwd=root)
+    assert killed.returncode == 9
+    drafts = list(stored.path.glob(".round_003.tmp-*"))
+    assert len(drafts) == 1 and (drafts[0] / "manifest.json").exists()
+    assert not target.exists() and stored.rounds() == [0, 1, 2]
+    with pytest.raises(BasinError):
+        stored.load(3)
+
+    assert stored.load_newest(lambda sentence: pytest.fail(sentence)).round == 2
+    assert not list(stored.path.glob(".round_003.tmp-*"))
+    stored.save(_record(3))
+    assert stored.rounds() == [0, 1, 2, 3]
+
+
+def test_the_manifest_is_written_last(stored: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    write, rename = folders._write_synced, os.rename
+    monkeypatch.setattr(folders, "_write_synced", lambda path, data: (order.append(path.name), write(path, data)))
+    monkeypatch.setattr(folders.os, "rename", lambda *names: (order.append("rename"), rename(*names)))
+    stored.save(_record(3))
+    assert order[-2:] == ["manifest.json", "rename"] and "tensors.safetensors" in order
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_rounds(
+    stored: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = folders._write_synced
+
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".safetensors":
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "_write_synced", full)
+        with pytest.raises(BasinError, match="No space left on device"):
+            stored.save(_record(3))
+    assert stored.rounds() == [0, 1, 2] and not list(stored.path.glob(".round*"))
+    _assert_equal(stored.load(2), stored.load_newest(pytest.fail))
+    stored.save(_record(3))
+    assert stored.rounds() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "round.json", "concept.json"])
+def test_one_changed_byte_is_noticed_and_the_round_set_aside(stored: RunStore, name: str) -> None:
+    file = stored.path / "round_002" / name
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BasinError, match=name):
+        stored.load(2)
+    said: list[str] = []
+    assert stored.load_newest(said.append).round == 1
+    assert len(said) == 1 and (stored.path / "damaged_round_002_1" / name).exists()
+    assert stored.rounds() == [0, 1]
+    stored.save(_record(2))
+    (stored.path / "round_002" / name).unlink()
+    assert stored.rounds() == [0, 1]
+    assert stored.load_newest(said.append).round == 1 and (stored.path / "damaged_round_002_2").exists()
+
+
+def test_a_round_without_its_manifest_does_not_count(stored: RunStore) -> None:
+    (stored.path / "round_002" / "manifest.json").unlink()
+    assert stored.rounds() == [0, 1]
+    assert stored.load_newest(lambda sentence: None).round == 1
+    assert (stored.path / "damaged_round_002_1").is_dir()
+
+
+def test_a_run_that_lost_every_round_has_none_to_go_on_from(store: RunStore) -> None:
+    assert store.load_newest(pytest.fail) is None
+    store.save(_record(0), _passages(), _pointer())
+    (store.path / "round_000" / "passages.json").write_bytes(b"[]")
+    assert store.load_newest(lambda sentence: None) is None and store.rounds() == []
+
+
+@pytest.mark.parametrize("where", ["run.json", "round_001/manifest.json"])
+def test_a_newer_format_is_refused(stored: RunStore, where: str) -> None:
+    file = stored.path / where
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 2}))
+    with pytest.raises(BasinError, match="newer"):
+        RunStore.open(stored.path).load(1)
+
+
+def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BasinError, match="nowhere"):
+        RunStore.open(tmp_path / "nowhere")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "run.json").write_text('{"scripts": {}}')
+    with pytest.raises(BasinError, match="photos"):
+        RunStore.open(tmp_path / "photos")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(BasinError, match="notes"):
+        RunStore.open(tmp_path / "notes")
+    with pytest.raises(BasinError, match="notes"):
+        RunStore.create(tmp_path / "notes", CONFIG)
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["a.txt"]
+
+
+def test_a_run_with_rounds_is_not_begun_anew_but_an_empty_one_is(stored: RunStore, tmp_path: Path) -> None:
+    with pytest.raises(BasinError, match="basin resume run"):
+        RunStore.create(stored.path, CONFIG)
+    assert stored.rounds() == [0, 1, 2]
+    RunStore.create(tmp_path / "empty", CONFIG)
+    other = CONFIG.model_copy(update={"seed": 5})
+    assert RunStore.open(RunStore.create(tmp_path / "empty", other).path).config == other
+
+
+def test_a_changed_config_is_refused_by_the_name_of_its_key(stored: RunStore) -> None:
+    stored.check_config(CONFIG.model_copy(update={"rounds": 9}))
+    topics = CONFIG.topics.model_copy(update={"count": 31})
+    with pytest.raises(BasinError, match=r"\(seed, topics\.count\)"):
+        stored.check_config(CONFIG.model_copy(update={"topics": topics, "seed": 1}))
+    file = stored.path / "config.json"
+    file.write_text(file.read_text().replace('"count": 10', '"count": 31'))
+    with pytest.raises(BasinError, match=r"\(topics\.count\)"):
+        RunStore.open(stored.path).load_newest(pytest.fail)
+
+
+def test_two_writers_cannot_share_a_run(stored: RunStore) -> None:
+    with stored.exclusive():
+        with pytest.raises(BasinError), RunStore.open(stored.path).exclusive():
+            pytest.fail("both got in")
+    with stored.exclusive():
+        stored.save(_record(3))
+    with pytest.raises(BasinError, match="Round 3"):
+        stored.save(_record(3))
+
+
+def test_runs_are_found_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    store = RunStore.create(tmp_path / "brown", CONFIG)
+    assert fresh_path("brown") == store.path  # nothing in it yet
+    store.save(_record(0), _passages(), _pointer())
+    assert find_run("brown") == store.path == find_run(str(store.path))
+    assert fresh_path("brown") == tmp_path / "brown-2" and fresh_path("grey") == tmp_path / "grey"
+    with pytest.raises(BasinError, match="brown"):
+        find_run("bron")
