@@ -39,7 +39,13 @@ def _record(number: int) -> RoundRecord:
     return RoundRecord(
         round=number,
         concept=concept,
-        metrics={"drift": 0.1 + 0.2, "size": np.float64(1 / 3), "count": np.int64(7), "stop": None, "still": False},
+        metrics={
+            "drift": 0.1 + 0.2,
+            "size": np.float64(1 / 3),
+            "count": np.int64(7),
+            "stop": None,
+            "still": False,
+        },
         generated=(sample, replace(sample, kind="base", coherent=True, loss=2.5)),
         activations=generator.normal(size=(2, 2, 4)).astype(np.float32),
         cost={"record": 1.5},
@@ -110,7 +116,10 @@ def test_pointer_and_passages_are_read_back_equal(stored: RunStore) -> None:
     pointer, wrote = RunStore.open(stored.path).load_pointer(), _pointer()
     assert pointer.topic == wrote.topic and pointer.model.vocabulary == wrote.model.vocabulary
     assert pointer.model.topic_word_counts.tobytes() == wrote.model.topic_word_counts.tobytes()
-    assert pointer.model.alpha.tobytes() == wrote.model.alpha.tobytes() and pointer.model.seed == wrote.model.seed
+    assert (
+        pointer.model.alpha.tobytes() == wrote.model.alpha.tobytes()
+        and pointer.model.seed == wrote.model.seed
+    )
     assert RunStore.open(stored.path).load_passages() == _passages()
 
 
@@ -120,7 +129,9 @@ def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None
     names = sorted(path.name for path in (other.path / "round_000").iterdir())
     assert names == sorted(path.name for path in (stored.path / "round_000").iterdir())
     for name in names:
-        assert (other.path / "round_000" / name).read_bytes() == (stored.path / "round_000" / name).read_bytes()
+        assert (other.path / "round_000" / name).read_bytes() == (
+            stored.path / "round_000" / name
+        ).read_bytes()
     metrics = json.loads((stored.path / "round_000" / "round.json").read_text())
     assert metrics == {"count": 7, "drift": 0.1 + 0.2, "size": 1 / 3, "still": False, "stop": None}
 
@@ -132,7 +143,7 @@ def test_a_metric_that_is_no_number_is_refused_before_anything_is_written(store:
 
 
 def test_a_process_killed_before_the_rename_leaves_no_round(stored: RunStore) -> None:
-    # The kill falls where every file and the manifest are on the disk: the last moment before the round exists.
+    # Every file and the manifest are on the disk by then: the last moment before the round exists.
     script = (
         "import os, sys; from pathlib import Path; from loops import folders\n"
         "os.rename = lambda *names: os._exit(9)\n"
@@ -157,7 +168,9 @@ def test_a_process_killed_before_the_rename_leaves_no_round(stored: RunStore) ->
 def test_the_manifest_is_written_last(stored: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     write, rename = folders._write_synced, os.rename
-    monkeypatch.setattr(folders, "_write_synced", lambda path, data: (order.append(path.name), write(path, data)))
+    monkeypatch.setattr(
+        folders, "_write_synced", lambda path, data: (order.append(path.name), write(path, data))
+    )
     monkeypatch.setattr(folders.os, "rename", lambda *names: (order.append("rename"), rename(*names)))
     stored.save(_record(3))
     assert order[-2:] == ["manifest.json", "rename"] and "tensors.safetensors" in order
@@ -260,9 +273,8 @@ def test_a_changed_config_is_refused_by_the_name_of_its_key(stored: RunStore) ->
 
 
 def test_two_writers_cannot_share_a_run(stored: RunStore) -> None:
-    with stored.exclusive():
-        with pytest.raises(BasinError), RunStore.open(stored.path).exclusive():
-            pytest.fail("both got in")
+    with stored.exclusive(), pytest.raises(BasinError), RunStore.open(stored.path).exclusive():
+        pytest.fail("both got in")
     with stored.exclusive():
         stored.save(_record(3))
     with pytest.raises(BasinError, match="Round 3"):
