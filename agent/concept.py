@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from agent.steering_vector import SteeringVector
 
@@ -65,7 +65,7 @@ class Concept:
     nats_per_token: float = 0.0
     """KL divergence of the steered from the base model that the vector was calibrated to."""
 
-    def members(self) -> Float[np.ndarray, "member"]:
+    def members(self) -> Int[np.ndarray, "member"]:
         """Indices of the real passages with membership of at least 0.5, most typical first."""
         inside = np.flatnonzero(self.membership >= 0.5)
         return inside[np.argsort(-self.membership[inside], kind="stable")]
