@@ -1,0 +1,210 @@
+"""How close a run came to a concept that somebody labelled: average precision and the gap recovered.
+
+Everything is scored on documents that its scorer was not fitted on: the concept's readings are cross-fitted
+by document as they are stored, and the gold-trained ceiling is cross-fitted here. The topic model has seen
+every text, but no label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import StratifiedKFold
+
+from agent.clustering import ClusteringConfig, cross_fitted_log_odds
+from agent.concept import Concept
+from agent.judging.gold import GoldLabels
+
+MINIMUM_GAP = 0.05  # of average precision between topic and ceiling: below it the gap recovered means nothing
+MINIMUM_WEIGHT = 1e-12  # keeps the logarithm of a topic weight finite
+CEILING_REPEATS = 3  # divisions of the documents that the ceiling is averaged over: one is a matter of luck
+
+Row = dict[str, float | int | str | None]
+
+
+@dataclass(frozen=True)
+class MeasuredRound:
+    """What measuring needs to know of one round."""
+
+    concept: Concept
+    metrics: Mapping[str, float | int | bool | str | None]
+    cost: Mapping[str, float]
+    """Seconds per stage, and peak_gb."""
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run as it is stored; arrays are over its real passages."""
+
+    rounds: Sequence[MeasuredRound]
+    """From round 0, the pointer itself, on."""
+    pointer_weights: Float[np.ndarray, "passage"]
+    """q0: the topic's weight in each passage."""
+    activations: Float[np.ndarray, "passage layer width"]
+    document_of: Int[np.ndarray, "passage"]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Average precision of the clustering's own classifier when it is given the gold labels."""
+
+    single: float
+    pooled: float
+
+
+def average_precision(gold: Bool[np.ndarray, "passage"], scores: Float[np.ndarray, "passage"]) -> float:
+    """Area under the stepwise precision-recall curve; a constant score gives the share of positives.
+
+    Raises ValueError when no passage is positive or a score is not finite.
+    """
+    if not gold.any():
+        raise ValueError("no passage is positive, so there is no average precision")
+    return float(average_precision_score(gold, scores))
+
+
+def document_mean(
+    scores: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> Float[np.ndarray, "passage"]:
+    """For every passage the mean score of its document's passages."""
+    _, document = np.unique(document_of, return_inverse=True)
+    return (np.bincount(document, weights=scores) / np.bincount(document))[document]
+
+
+def topic_scores(
+    pointer_weights: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "passage"]]:
+    """The topic's reading of a passage alone (q0), and of its document (mean of log q0)."""
+    return pointer_weights, document_mean(np.log(np.maximum(pointer_weights, MINIMUM_WEIGHT)), document_of)
+
+
+def gold_ceiling(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> Ceiling | None:
+    """Train the clustering's classifier on gold labels, cross-fitted by document.
+
+    None where `gold_folds` has none.
+    """
+    gold, precisions = labels.of_passages(run.document_of), []
+    for repeat in range(CEILING_REPEATS):
+        folds = gold_folds(gold, run.document_of, config.folds, seed + repeat)
+        if folds is None:
+            return None
+        single = cross_fitted_log_odds(run.activations, gold.astype(np.float64), folds, config)
+        pooled = document_mean(single, run.document_of)
+        precisions.append((average_precision(gold, single), average_precision(gold, pooled)))
+    return Ceiling(*np.mean(precisions, axis=0).tolist())
+
+
+def gold_folds(
+    gold: Bool[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"], folds: int, seed: int
+) -> Int[np.ndarray, "passage"] | None:
+    """A fold for every passage, with whole documents, and both kinds of them in every fold.
+
+    Fewer folds than asked for where there are few documents of a kind; None where there is only one, because
+    a classifier would then be judged on a kind it never saw.
+    """
+    documents, first, document = np.unique(document_of, return_index=True, return_inverse=True)
+    kinds = np.bincount(gold[first], minlength=2)
+    if kinds.min() < 2:
+        return None
+    fold = np.empty(len(documents), dtype=np.int64)
+    parts = StratifiedKFold(min(folds, *kinds.tolist()), shuffle=True, random_state=seed % 2**32)
+    for number, (_, held_out) in enumerate(parts.split(documents, gold[first])):
+        fold[held_out] = number
+    return fold[document]
+
+
+def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float | None:
+    """PGR = (AP(m) - AP(q0)) / (AP(ceiling) - AP(q0)), Burns et al. (2312.09390); above 1 past the ceiling.
+
+    None where there is no ceiling, or one less than 0.05 above the topic: the difference says more there.
+    """
+    if ceiling is None or ceiling - topic < MINIMUM_GAP - 1e-9:
+        return None
+    return (concept - topic) / (ceiling - topic)
+
+
+def exchanged(
+    pointer: Concept, concept: Concept, gold: Bool[np.ndarray, "passage"]
+) -> dict[str, float | int | None]:
+    """Precision of what pointer and concept claim, and how much of what changed hands did so rightly.
+
+    A precision is None where nothing is claimed; the counts are of passages.
+    """
+    before, after = _claims(pointer), _claims(concept)
+    threw_out, took_in = before & ~after, after & ~before
+    return {
+        "precision_topic": float(gold[before].mean()) if before.any() else None,
+        "precision_concept": float(gold[after].mean()) if after.any() else None,
+        "threw_out": int(threw_out.sum()),
+        "threw_out_right": int((threw_out & ~gold).sum()),
+        "took_in": int(took_in.sum()),
+        "took_in_right": int((took_in & gold).sum()),
+    }
+
+
+def measure_run(
+    run: MeasuredRun,
+    labels: GoldLabels,
+    config: ClusteringConfig,
+    seed: int,
+    progress: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """A flat row for every round, in the columns of `benchmarks/results/run.json`.
+
+    `ap_*`, `pgr_single` and `gain_single` are of passages read alone, `*_pooled` of passages with the others
+    of their document; `gain` is AP of the concept less AP of the topic, for where PGR has no meaning (None).
+
+    Raises:
+        ValueError: the run has no round 0, or no passage is positive.
+    """
+    if not run.rounds or run.rounds[0].concept.round != 0:
+        raise ValueError("a run is measured from round 0, the pointer, on")
+    run = _restricted(run, labels.counted[run.document_of])
+    gold = labels.of_passages(run.document_of)
+    if progress:
+        progress(f"judging: the ceiling, trained on gold labels of {len(gold)} passages")
+    ceiling = gold_ceiling(run, labels, config, seed)
+    topic_single, topic_pooled = topic_scores(run.pointer_weights, run.document_of)
+    ap_topic, ap_topic_pooled = average_precision(gold, topic_single), average_precision(gold, topic_pooled)
+    rows = []
+    for measured in run.rounds:
+        concept = measured.concept
+        single, pooled = average_precision(gold, concept.single), average_precision(gold, concept.pooled)
+        row: Row = {
+            "method": "basin",
+            "corpus": labels.corpus,
+            "concept": labels.concept,
+            "round": concept.round,
+        }
+        row |= {"ap_topic": ap_topic, "ap_concept": single, "ap_ceiling": ceiling and ceiling.single}
+        row |= {"ap_topic_pooled": ap_topic_pooled, "ap_concept_pooled": pooled}
+        row |= {"ap_ceiling_pooled": ceiling and ceiling.pooled}
+        row |= {"pgr_single": gap_recovered(single, ap_topic, ceiling and ceiling.single)}
+        row |= {"pgr_pooled": gap_recovered(pooled, ap_topic_pooled, ceiling and ceiling.pooled)}
+        row |= {"gain_single": single - ap_topic, "gain_pooled": pooled - ap_topic_pooled}
+        row |= exchanged(run.rounds[0].concept, concept, gold)
+        row |= {"base_rate": float(gold.mean()), "size": float(concept.size)}
+        row |= {key: measured.metrics.get(key) for key in ("drift", "contraction", "agreement", "coherence")}
+        row |= {"seconds": float(sum(value for key, value in measured.cost.items() if key != "peak_gb"))}
+        row |= {"peak_gb": measured.cost.get("peak_gb")}
+        rows.append(row)
+    return rows
+
+
+def _restricted(run: MeasuredRun, kept: Bool[np.ndarray, "passage"]) -> MeasuredRun:
+    """The run as if it had read only some of its passages; sizes stay those of the whole."""
+    rounds = []
+    for measured in run.rounds:
+        concept = measured.concept
+        arrays = {name: getattr(concept, name)[kept] for name in ("membership", "single", "pooled")}
+        rounds.append(replace(measured, concept=replace(concept, **arrays)))
+    return MeasuredRun(rounds, run.pointer_weights[kept], run.activations[kept], run.document_of[kept])
+
+
+def _claims(concept: Concept) -> Bool[np.ndarray, "passage"]:
+    claims = np.zeros(len(concept.membership), dtype=bool)
+    claims[concept.members()] = True
+    return claims
