@@ -8,13 +8,13 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from loops.provenance import versions
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-LIBRARIES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "gensim", "numpy", "scipy")
 NAMING = ("method", "generator", "tool")
 
 Value = float | int | str | bool | None
@@ -49,7 +49,7 @@ def header(command: Sequence[str]) -> dict[str, Any]:
     return {
         "command": " ".join(_without_place(argument) for argument in command),
         "commit": commit(),
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {name: number for name, number in versions().items() if number != "missing"},
         "machine": machine(),
     }
 
@@ -99,16 +99,6 @@ def _without_place(argument: str) -> str:
         return argument
     inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
     return f"{key}{equals}{inside}"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _git(*arguments: str) -> str:
