@@ -69,18 +69,17 @@ def read_contents(contents: str) -> dict[str, tuple[str, str]]:
 def _title_and_author(entry: str) -> tuple[str, str]:
     """Read `Author, Title.` or `Author, "Title"`; anything else is a title."""
     lines = [" ".join(line.split()) for line in entry.splitlines() if line.strip()]
-    first = lines[0]
+    first = lines[0].replace("[Anonymous,] ", "Anonymous, ")
     if len(lines) > 1 and not re.search(r'[."]$', first) and not re.search(r"\bUsed|\b19\d\d", lines[1]):
         first = f"{first} {lines[1]}"  # a title that runs on
-    month = "January|February|March|April|May|June|July|August|September|October|November|December"
+    months = "January|February|March|April|May|June|July|August|September|October|November|December"
+    issue = rf"(?:(?:{months}),? ?\d|\d|[IVXLC]+:)"  # of a newspaper or magazine
     if quoted := re.match(r"""([^"\d]+), "+(.+?)(?:"|,'|$)""", first):
         author, title = quoted[1], quoted[2]
-    elif (named := re.match(r"([^,]+(?:,? et al\.)?), (?:editors?, )?([A-Z].+)", first)) and not re.match(
-        rf"(?:{month}|[IVXLC]+:)", named[2]
-    ):
+    elif named := re.match(rf"([^,]+(?:,? (?:et al|Jr)\.)?), (?:editors?, )?(?!{issue})([A-Z].+)", first):
         author, title = named[1], named[2]
     else:
-        author, title = "", re.split(rf",? (?:{month}) |, ?(?:\d|[IVXLC]+:)", first)[0]
+        author, title = "", re.split(rf", ?{issue}", first)[0]
     return re.split(r"(?<=[a-z]{3})\.(?: |$)", title)[0].strip(' ,."'), author.strip(' "')
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import difflib
 import gzip
+import io
 import json
 import lzma
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ OPENERS = {
     ".xz": lzma.open,
     ".bz2": bz2.open,
     # Unlike the zstandard package's reader, Arrow's says when a stream ends before its last frame does.
-    ".zst": lambda path: pa.input_stream(str(path), compression="zstd"),
+    ".zst": lambda path: io.BufferedReader(pa.input_stream(str(path), compression="zstd")),
 }
 
 Record = dict[str, Any]

@@ -161,7 +161,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def hub_is_reachable() -> bool:
-    """Whether the Hugging Face hub answers: where it does not, loading by id would go on trying for a minute."""
+    """Whether the Hugging Face hub answers; without it, loading by id goes on trying for a minute."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
