@@ -84,7 +84,8 @@ class LanguageModel:
         except (OSError, ValueError) as error:
             raise BasinError(
                 f"Language model {config.name!r} could not be loaded ({first_sentence(error)}): name an "
-                f"embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub is in reach."
+                f"embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub "
+                "is in reach."
             ) from error
         return cls(model.to(device), tokenizer, config)
 
@@ -161,7 +162,7 @@ class LanguageModel:
         if vector.width not in (0, self.width) or max(vector.layers, default=0) >= self.depth:
             raise BasinError(
                 f"A steering vector of width {vector.width} for layers {list(vector.layers)} does not fit "
-                f"model {self.config.name!r} (width {self.width}, layers 1 to {self.depth - 1}): make one for it."
+                f"{self.config.name!r} (width {self.width}, layers 1 to {self.depth - 1}): make one for it."
             )
 
         def adder(shift: Tensor) -> Callable[..., Any]:
@@ -198,7 +199,7 @@ class LanguageModel:
             yield batch.to(self.device)
 
     def states(self, batch: TokenBatch) -> Float[Tensor, "text token width"]:
-        """Final hidden states after the last norm, as `output` reads them; differentiable in a vector."""
+        """Final hidden states after the last norm, as `output` reads them; a vector may take gradients."""
         return self.model.base_model(
             input_ids=batch.ids,
             attention_mask=batch.real.long(),

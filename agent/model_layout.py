@@ -25,7 +25,7 @@ def decoder_blocks(model: Any) -> nn.ModuleList:
     if not lists or depth < 2:
         raise BasinError(
             f"Model class {type(model).__name__} keeps no list of {depth} decoder blocks that Basin could "
-            "steer between: choose a Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX or OPT model of two or more."
+            "steer between: choose a Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX or OPT model."
         )
     return min(lists, key=lambda item: item[:2])[2]
 
@@ -54,7 +54,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Decided by what the hardware says it can do, not by a timing, so that a machine always decides alike."""
+    """Decided by what the hardware says it can do, not by a timing, so that a machine decides alike."""
     if name != "auto":
         return getattr(torch, name)
     if device.type == "cuda":
