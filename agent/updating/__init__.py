@@ -1,0 +1,101 @@
+"""How the language model is made to write the concept, one file per method.
+
+Add a method: a file here and a name in `UpdatingConfig.method`. LoRA adapters are to come the same way.
+Every method proposes a vector; `calibrate` then sets its strength to the stated budget, so methods compare at
+equal distance from the base model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+
+from agent.language_model import LanguageModel
+from agent.steering_vector import SteeringVector
+from agent.types import StageConfig
+from agent.updating.calibrate import calibrate
+from agent.updating.mean_difference import mean_difference
+from agent.updating.optimised import OptimisedConfig, optimise
+
+
+class UpdatingConfig(StageConfig):
+    """How the steering vector is found, and how far from the base model it may go."""
+
+    method: Literal["mean_difference", "optimised"] = "optimised"
+    layers: tuple[int, ...] = ()
+    """Steered layers, among the recorded ones; empty: all recorded ones."""
+    budget_nats: float = Field(0.2, gt=0)
+    """KL(steered || base) per token on real text that strength 1 is calibrated to."""
+    calibration_texts: int = Field(12, ge=1)
+    calibration_tokens: int = Field(64, ge=2)
+    """Each calibration text is cut to this many tokens."""
+    optimised: OptimisedConfig = OptimisedConfig()
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a method found, and what it cost to find."""
+
+    vector: SteeringVector
+    """Scaled so that strength 1.0 spends the budget."""
+    nats_per_token: float
+    """KL(steered || base) at strength 1.0 on the calibration texts."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One row per optimisation step; empty for a method that takes none."""
+
+
+def update(
+    language_model: LanguageModel,
+    members: Sequence[str],
+    others: Sequence[str],
+    member_activations: Float[np.ndarray, "member layer width"],
+    other_activations: Float[np.ndarray, "other layer width"],
+    *,
+    config: UpdatingConfig,
+    seed: int,
+    member_weights: Float[np.ndarray, "member"] | None = None,
+    other_weights: Float[np.ndarray, "other"] | None = None,
+    start: SteeringVector | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Update:
+    """Find the steering vector from `others` towards `members`, calibrated to `config.budget_nats`.
+
+    Activations are `language_model.record` of the same texts; weights (memberships, and one minus them) enter
+    the mean difference. `start`, usually the last round's vector, is where `optimised` sets out from; without
+    one it sets out from the mean difference. Raises `BasinError` where the two groups cannot be told apart, a
+    group is empty, or the model cannot be steered.
+    """
+    direction = mean_difference(
+        member_activations,
+        other_activations,
+        member_weights,
+        other_weights,
+        recorded=language_model.layers,
+        steered=config.layers or language_model.layers,
+    )
+    ruler = _calibration_texts([*members, *others], config.calibration_texts)
+    if config.method == "mean_difference":
+        vector, nats = calibrate(
+            language_model, direction, ruler, config.budget_nats, config.calibration_tokens
+        )
+        return Update(vector, nats)
+    if start is None or start.layers != direction.layers:
+        if progress:
+            progress("update: calibrating the mean difference to start from")
+        start, _ = calibrate(language_model, direction, ruler, config.budget_nats, config.calibration_tokens)
+    vector, history = optimise(
+        language_model, members, others, start, config.optimised, config.budget_nats, seed, progress
+    )
+    vector, nats = calibrate(language_model, vector, ruler, config.budget_nats, config.calibration_tokens)
+    return Update(vector, nats, history)
+
+
+def _calibration_texts(texts: Sequence[str], count: int) -> list[str]:
+    # By digest: the same texts every round, however passages move between members and others.
+    return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:count]

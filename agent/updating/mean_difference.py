@@ -1,0 +1,55 @@
+"""The baseline: the difference of the two groups' mean activations (Marks and Tegmark 2310.06824)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from agent.errors import BasinError
+from agent.steering_vector import SteeringVector
+
+
+def mean_difference(
+    member_activations: Float[np.ndarray, "member layer width"],
+    other_activations: Float[np.ndarray, "other layer width"],
+    member_weights: Float[np.ndarray, "member"] | None = None,
+    other_weights: Float[np.ndarray, "other"] | None = None,
+    *,
+    recorded: tuple[int, ...],
+    steered: tuple[int, ...],
+) -> SteeringVector:
+    """Weighted mean of the members minus that of the others at `steered`, in units of the residual stream.
+
+    `recorded` names the layers of the activations' second axis. Raises `BasinError` for an empty group, a
+    steered layer that was not recorded, and groups whose means coincide.
+    """
+    missing = [layer for layer in steered if layer not in recorded]
+    if missing:
+        raise BasinError(
+            f"Layer {missing[0]} of updating.layers is not recorded: choose among {list(recorded)}, or add it "
+            "to language_model.layers."
+        )
+    difference = _mean(member_activations, member_weights, "inside") - _mean(
+        other_activations, other_weights, "outside"
+    )
+    columns = [recorded.index(layer) for layer in steered]
+    if not np.abs(difference[columns]).max() > 0:
+        raise BasinError(
+            "Passages inside and outside the concept have equal activations: choose another topic."
+        )
+    return SteeringVector(
+        {
+            layer: torch.from_numpy(difference[column].astype(np.float32))
+            for layer, column in zip(steered, columns, strict=True)
+        }
+    )
+
+
+def _mean(
+    activations: Float[np.ndarray, "text layer width"], weights: Float[np.ndarray, "text"] | None, where: str
+) -> Float[np.ndarray, "layer width"]:
+    weights = np.ones(len(activations)) if weights is None else weights.astype(np.float64)
+    if not weights.sum() > 0:
+        raise BasinError(f"There are no passages {where} the concept, so there is no direction to steer in.")
+    return np.einsum("t,tlw->lw", weights / weights.sum(), activations.astype(np.float64))
