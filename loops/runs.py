@@ -1,4 +1,4 @@
-"""Finding runs by name: the checkpoints folder and what is in it."""
+"""Finding runs by name, and whether the file that one began from still says the same."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from agent.errors import BasinError
+from loops.config import load_config
+from loops.store import RunStore
 
 
 def checkpoints_folder() -> Path:
@@ -52,3 +54,25 @@ def fresh_path(name: str) -> Path:
         attempt += 1
         path = path.with_name(f"{Path(name).name}-{attempt}")
     return path
+
+
+def refuse_changed_file(store: RunStore) -> None:
+    """Refuse to go on when the config file that the run began from says something else now.
+
+    A file that is gone is no objection: the run has its own copy.
+
+    Raises:
+        BasinError: naming every setting that differs, or that the file is no longer valid.
+    """
+    about = store.about
+    file = Path(about["config_file"]) if about.get("config_file") else None
+    if file is None or not file.is_file():
+        return
+    overrides = [override for override in about["overrides"] if not override.startswith("rounds=")]
+    try:
+        store.check_config(load_config(file, overrides))
+    except BasinError as error:
+        raise BasinError(
+            f"{file} is not what {store.name} began with: {str(error).rstrip('.')}; --as-begun goes on "
+            "with the run's own copy."
+        ) from None

@@ -9,58 +9,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from planted_run import CONFIG, planted_passages, planted_pointer, planted_record, save_rounds
 
-from agent.concept import Concept, Readout
 from agent.errors import BasinError
-from agent.steering_vector import SteeringVector
-from agent.topics import Pointer, TopicModel
-from agent.types import Document, Passage, PassageSet
 from loops import folders
-from loops.config import parse_config
-from loops.records import Generated, RoundRecord
+from loops.records import RoundRecord
 from loops.runs import find_run, fresh_path
 from loops.store import RunStore
-
-CONFIG = parse_config({"corpus": {"source": "somewhere"}, "rounds": 4}, "test")
-
-
-def _record(number: int) -> RoundRecord:
-    generator = np.random.default_rng(number)
-    memberships = generator.random((3, 7))
-    readout = Readout(generator.normal(size=(2, 4)), 1 / 3, 0.5, -2.25, 1e-17, np.pi)
-    directions = {12: torch.randn(4), 18: torch.randn(4)}
-    concept = Concept(
-        number, *memberships, 0.1 + 0.2, ((0.1, 0.5), (0.2, 1 / 7)), readout, SteeringVector(directions), 0.3
-    )
-    sample = Generated("steered", "Up “the”", "stairs\n\n\ud800 he went 🔎", 2**31 - 1, 0.7, None, None)
-    return RoundRecord(
-        round=number,
-        concept=concept,
-        metrics={
-            "drift": 0.1 + 0.2,
-            "size": np.float64(1 / 3),
-            "count": np.int64(7),
-            "stop": None,
-            "still": False,
-        },
-        generated=(sample, replace(sample, kind="base", coherent=True, loss=2.5)),
-        activations=generator.normal(size=(2, 2, 4)).astype(np.float32),
-        cost={"record": 1.5},
-    )
-
-
-def _pointer() -> Pointer:
-    counts = np.random.default_rng(0).random((2, 3))
-    return Pointer(TopicModel(("clue", "né", "police"), counts, np.array([0.5, 0.25]), 77), 1)
-
-
-def _passages() -> PassageSet:
-    documents = (Document("a1", "", "A Title", "An Author"), Document("b2", ""))
-    passages = (Passage("a1-0", 0, 0, "One passage."), Passage("b2-0", 1, 0, "Another — one."))
-    return PassageSet(documents, passages, {"duplicate documents": 2})
 
 
 @pytest.fixture
@@ -71,9 +28,7 @@ def store(tmp_path: Path) -> RunStore:
 @pytest.fixture
 def stored(store: RunStore) -> RunStore:
     """A run of three rounds, 0 to 2."""
-    store.save(_record(0), _passages(), _pointer())
-    store.save(_record(1))
-    store.save(_record(2))
+    save_rounds(store, 3)
     return store
 
 
@@ -96,36 +51,36 @@ def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
 
 
 def test_a_round_is_read_back_to_the_bit(stored: RunStore) -> None:
-    record = _record(3)
+    record = planted_record(3)
+    odd = replace(record.generated[0], text="half a \ud83d\n\x00\u2028 letter", loss=5e-324)
+    record = replace(record, generated=(odd, *record.generated))
     stored.save(record)
     again = RunStore.open(stored.path)
     _assert_equal(record, again.load(3))
     assert again.config == CONFIG and again.rounds() == [0, 1, 2, 3]
 
 
-def test_round_0_needs_no_readout_no_vector_and_no_samples(store: RunStore) -> None:
-    bare = _record(0)
-    concept = replace(bare.concept, readout=None, vector=None, size_curve=())
-    store.save(replace(bare, concept=concept, generated=(), activations=None), _passages(), _pointer())
-    loaded = store.load(0)
+def test_round_0_needs_no_readout_no_vector_and_no_samples(stored: RunStore) -> None:
+    loaded, wrote = stored.load(0), planted_record(0)
+    assert loaded.concept.membership.tobytes() == wrote.concept.membership.tobytes()
     assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
-    assert loaded.generated == () and loaded.concept.size_curve == ()
+    assert loaded.generated == () and loaded.concept.size_curve == () and loaded.metrics == wrote.metrics
 
 
 def test_pointer_and_passages_are_read_back_equal(stored: RunStore) -> None:
-    pointer, wrote = RunStore.open(stored.path).load_pointer(), _pointer()
+    pointer, wrote = RunStore.open(stored.path).load_pointer(), planted_pointer()
     assert pointer.topic == wrote.topic and pointer.model.vocabulary == wrote.model.vocabulary
     assert pointer.model.topic_word_counts.tobytes() == wrote.model.topic_word_counts.tobytes()
     assert (
         pointer.model.alpha.tobytes() == wrote.model.alpha.tobytes()
         and pointer.model.seed == wrote.model.seed
     )
-    assert RunStore.open(stored.path).load_passages() == _passages()
+    assert RunStore.open(stored.path).load_passages() == planted_passages()
 
 
 def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None:
     other = RunStore.create(tmp_path / "other", CONFIG)
-    other.save(stored.load(0), _passages(), _pointer())
+    other.save(stored.load(0), planted_passages(), planted_pointer())
     names = sorted(path.name for path in (other.path / "round_000").iterdir())
     assert names == sorted(path.name for path in (stored.path / "round_000").iterdir())
     for name in names:
@@ -138,7 +93,9 @@ def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None
 
 def test_a_metric_that_is_no_number_is_refused_before_anything_is_written(store: RunStore) -> None:
     with pytest.raises(ValueError):
-        store.save(replace(_record(0), metrics={"drift": float("nan")}), _passages(), _pointer())
+        store.save(
+            replace(planted_record(0), metrics={"drift": float("nan")}), planted_passages(), planted_pointer()
+        )
     assert store.rounds() == [] and not list(store.path.glob("*round*"))
 
 
@@ -161,7 +118,7 @@ def test_a_process_killed_before_the_rename_leaves_no_round(stored: RunStore) ->
 
     assert stored.load_newest(lambda sentence: pytest.fail(sentence)).round == 2
     assert not list(stored.path.glob(".round_003.tmp-*"))
-    stored.save(_record(3))
+    stored.save(planted_record(3))
     assert stored.rounds() == [0, 1, 2, 3]
 
 
@@ -172,7 +129,7 @@ def test_the_manifest_is_written_last(stored: RunStore, monkeypatch: pytest.Monk
         folders, "_write_synced", lambda path, data: (order.append(path.name), write(path, data))
     )
     monkeypatch.setattr(folders.os, "rename", lambda *names: (order.append("rename"), rename(*names)))
-    stored.save(_record(3))
+    stored.save(planted_record(3))
     assert order[-2:] == ["manifest.json", "rename"] and "tensors.safetensors" in order
 
 
@@ -189,10 +146,10 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rounds(
     with monkeypatch.context() as patch:
         patch.setattr(folders, "_write_synced", full)
         with pytest.raises(BasinError, match="No space left on device"):
-            stored.save(_record(3))
+            stored.save(planted_record(3))
     assert stored.rounds() == [0, 1, 2] and not list(stored.path.glob(".round*"))
     _assert_equal(stored.load(2), stored.load_newest(pytest.fail))
-    stored.save(_record(3))
+    stored.save(planted_record(3))
     assert stored.rounds() == [0, 1, 2, 3]
 
 
@@ -208,7 +165,7 @@ def test_one_changed_byte_is_noticed_and_the_round_set_aside(stored: RunStore, n
     assert stored.load_newest(said.append).round == 1
     assert len(said) == 1 and (stored.path / "damaged_round_002_1" / name).exists()
     assert stored.rounds() == [0, 1]
-    stored.save(_record(2))
+    stored.save(planted_record(2))
     (stored.path / "round_002" / name).unlink()
     assert stored.rounds() == [0, 1]
     assert stored.load_newest(said.append).round == 1 and (stored.path / "damaged_round_002_2").exists()
@@ -223,7 +180,7 @@ def test_a_round_without_its_manifest_does_not_count(stored: RunStore) -> None:
 
 def test_a_run_that_lost_every_round_has_none_to_go_on_from(store: RunStore) -> None:
     assert store.load_newest(pytest.fail) is None
-    store.save(_record(0), _passages(), _pointer())
+    store.save(planted_record(0), planted_passages(), planted_pointer())
     (store.path / "round_000" / "passages.json").write_bytes(b"[]")
     assert store.load_newest(lambda sentence: None) is None and store.rounds() == []
 
@@ -276,16 +233,16 @@ def test_two_writers_cannot_share_a_run(stored: RunStore) -> None:
     with stored.exclusive(), pytest.raises(BasinError), RunStore.open(stored.path).exclusive():
         pytest.fail("both got in")
     with stored.exclusive():
-        stored.save(_record(3))
+        stored.save(planted_record(3))
     with pytest.raises(BasinError, match="Round 3"):
-        stored.save(_record(3))
+        stored.save(planted_record(3))
 
 
 def test_runs_are_found_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
     store = RunStore.create(tmp_path / "brown", CONFIG)
     assert fresh_path("brown") == store.path  # nothing in it yet
-    store.save(_record(0), _passages(), _pointer())
+    store.save(planted_record(0), planted_passages(), planted_pointer())
     assert find_run("brown") == store.path == find_run(str(store.path))
     assert fresh_path("brown") == tmp_path / "brown-2" and fresh_path("grey") == tmp_path / "grey"
     with pytest.raises(BasinError, match="brown"):

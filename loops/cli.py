@@ -1,0 +1,218 @@
+"""The command line: arguments to configuration, nothing else. Slow imports wait for their command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from agent.errors import BasinError
+
+if TYPE_CHECKING:
+    from loops.progress import Progress
+    from loops.store import RunStore
+
+
+class _OneSentence(TyperGroup):
+    """A user's mistake ends in one sentence and status 1, an interrupt in status 130; never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BasinError as error:
+            Console(stderr=True).print(
+                f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
+            )
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Stopped.")
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_OneSentence,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn a rough topic into the concept it points at, by letting a language model refine it.",
+)
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
+]
+RoundNumber = Annotated[
+    int | None, typer.Option("--round", min=0, help="Which round; by default the newest.")
+]
+MaximumRounds = Annotated[int | None, typer.Option(min=1, help="At most this many rounds in all.")]
+
+
+@app.command()
+def topics(
+    corpus: Annotated[str, typer.Argument(help="brown-fiction, brown, or the path of a folder or file.")],
+    count: Annotated[int, typer.Option("--topics", min=2, help="How many topics to fit.")] = 10,
+    words: Annotated[str, typer.Option(help="Rank topics by their mass on these words: a,b,c.")] = "",
+    seed_words: Annotated[str, typer.Option(help="Raise the prior of these words in topic 0: a,b,c.")] = "",
+    topic: Annotated[int | None, typer.Option(help="Show only this topic.")] = None,
+    seed: Annotated[int, typer.Option(help="As in the run's configuration.")] = 0,
+) -> None:
+    """Fit a topic model and print every topic, with the configuration lines that start from one."""
+    from agent.sources.corpora import CorpusConfig
+    from agent.topics import TopicsConfig
+    from loops.progress import open_progress
+    from loops.topic_table import choose_topic, show_config_lines, show_topics, view_topics
+
+    config = TopicsConfig(count=count, words=_listed(words), seed_words=_listed(seed_words), topic=topic)
+    with open_progress(Console(stderr=True)) as progress:
+        view = view_topics(CorpusConfig(source=corpus), config, seed, progress)
+    console = Console()
+    show_topics(view, console)
+    asks = topic is None and not words and not seed_words and sys.stdin.isatty() and console.is_terminal
+    show_config_lines(view, choose_topic(view, console) if asks else topic, console)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="A YAML file; named experiments are in configs/.")],
+    name: Annotated[
+        str | None, typer.Option(help="By default the config's name, numbered when it is taken.")
+    ] = None,
+    rounds: MaximumRounds = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
+    ] = None,
+) -> None:
+    """Start a run: point, then refine round after round until the notion stops moving."""
+    from loops.config import load_config
+    from loops.runs import fresh_path, named_path
+    from loops.store import RunStore
+
+    overrides = [*(settings or []), *([f"rounds={rounds}"] if rounds else [])]
+    resolved = load_config(config, overrides)
+    path = named_path(name) if name is not None else fresh_path(config.stem)
+    store = RunStore.create(path, resolved, config, overrides)
+
+    def work(progress: Progress) -> None:
+        from loops import refine
+
+        refine.run(resolved, store, progress)
+
+    _work(store, f"Run {store.name} in {store.path}", work)
+
+
+@app.command()
+def resume(
+    run: RunName,
+    rounds: MaximumRounds = None,
+    as_begun: Annotated[
+        bool, typer.Option("--as-begun", help="Ignore that the config file was changed since the run began.")
+    ] = False,
+) -> None:
+    """Go on from the last whole round, with the configuration the run began with."""
+    from loops.runs import find_run, refuse_changed_file
+    from loops.store import RunStore
+
+    store = RunStore.open(find_run(run))
+    if not as_begun:
+        refuse_changed_file(store)
+
+    def work(progress: Progress) -> None:
+        from loops import refine
+
+        refine.resume(store, rounds, progress)
+
+    _work(store, f"Run {store.name} goes on", work)
+
+
+@app.command()
+def inspect(
+    run: RunName,
+    round_number: RoundNumber = None,
+    limit: Annotated[int, typer.Option("-n", min=1, help="Passages per list.")] = 10,
+) -> None:
+    """Print a run's table; with --round also members, what entered and left, disagreements and samples."""
+    from loops.runs import find_run
+    from loops.show import show_round, show_run
+    from loops.store import RunStore
+
+    store = RunStore.open(find_run(run))
+    show_run(store, Console())
+    if round_number is not None:
+        show_round(store, round_number, limit, Console())
+
+
+@app.command()
+def generate(
+    run: RunName,
+    round_number: RoundNumber = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many passages.")] = 3,
+    prompt: Annotated[str | None, typer.Option(help="By default the openings of real passages.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    strength: Annotated[
+        float, typer.Option(help="Times the round's steering vector; 0 is the base model.")
+    ] = 1.0,
+) -> None:
+    """Write from the concept of a round."""
+    from loops.progress import open_progress
+    from loops.runs import find_run
+    from loops.show import show_passage
+    from loops.store import RunStore
+    from loops.writing import write
+
+    store = RunStore.open(find_run(run))
+    with open_progress(Console(stderr=True)) as progress:
+        written = write(store, round_number, count, prompt, seed, strength, progress)
+    for opening, text in written:
+        show_passage(opening, text, Console())
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Argument(help="What to estimate; by default configs/brown.yaml.")
+    ] = None,
+) -> None:
+    """Say what is installed and cached, how fast this machine is, and what a run would cost."""
+    from loops.doctor import examine
+    from loops.progress import open_progress
+
+    with open_progress(Console(stderr=True)) as progress:
+        examine(config, Console(), progress)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
+    app()
+
+
+def _work(store: RunStore, sentence: str, work: Callable[[Progress], None]) -> None:
+    """Run rounds with the store locked and a log, then report; an interrupt says what is kept."""
+    from loops.progress import open_progress
+    from loops.show import report_run
+
+    console = Console()
+    try:
+        with store.exclusive(), open_progress(console, store.path / "run.log") as progress:
+            progress.say(sentence)
+            work(progress)
+            report_run(store, console, progress.say)
+    except KeyboardInterrupt:
+        kept = f"{len(store.rounds())} whole rounds are kept; `basin resume {store.name}` goes on."
+        Console(stderr=True).print(f"\nStopped. {escape(kept)}", soft_wrap=True, highlight=False)
+        raise typer.Exit(130) from None
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Runs and rounds on a terminal: tables, members, what moved, what was written. Reads stored rounds only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from agent.errors import BasinError
+from agent.types import PassageSet
+from loops.records import Generated, RoundRecord
+from loops.store import RunStore
+
+FIRST_WORDS = 25
+FRAME = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
+MEMBER = 0.5  # membership from which a passage counts as inside
+
+MEASURED = ("AP alone", "AP with document", "PGR alone", "PGR with document")
+COLUMNS = ("size", "drift", "contraction", "agreement", "coherence")
+
+
+def plain_table(*columns: str) -> Table:
+    """A table that reads well in a log file too; the first column left, the others right."""
+    table = Table(**FRAME)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+def first_words(text: str, words: int = FIRST_WORDS) -> str:
+    """The beginning of a passage on one line."""
+    running = text.split()
+    return " ".join(running[:words]) + (" ..." if len(running) > words else "")
+
+
+def show_run(store: RunStore, console: Console) -> None:
+    """What the run is about, and a row for every round."""
+    about, config = store.about, store.config
+    what = f"{config.corpus.source}, {config.language_model.name}"
+    console.print(f"[bold]{escape(store.name)}[/]  {escape(what)}")
+    console.print(
+        f"begun {about['created']}, at most {config.rounds} rounds, seed {config.seed}", style="dim"
+    )
+    table = plain_table("round", *COLUMNS, "nats/token", "seconds")
+    for number in store.rounds():
+        try:
+            table.add_row(*_row(store.load(number)))
+        except BasinError:
+            table.add_row(str(number), "damaged")
+    console.print(table)
+    from loops.measuring import stored_rows
+
+    if rows := stored_rows(store):
+        show_measurements(rows, console)
+
+
+def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
+    """A round in full: numbers, members, what entered and left, where it and the topic disagree, samples."""
+    record, passages = store.load(number), store.load_passages()
+    now = record.concept.membership
+    console.print(f"\n[bold]Round {number}[/]")
+    numbers = ", ".join(f"{key} {_number(value)}" for key, value in record.metrics.items())
+    console.print(escape(numbers), style="dim")
+    members = record.concept.members()
+    title = f"Members: {len(members)} of {len(now)} passages, the most typical first"
+    _print_passages(console, title, passages, members[:limit], {"membership": now})
+    if number:
+        before = store.load(number - 1).concept.membership
+        change = now - before
+        columns = {"before": before, "now": now}
+        entered = _ranked(change, (now >= MEMBER) & (before < MEMBER))
+        left = _ranked(-change, (now < MEMBER) & (before >= MEMBER))
+        for word, moved in (("Entered", entered), ("Left", left)):
+            title = f"{word} since round {number - 1}: {len(moved)}"
+            _print_passages(console, title, passages, moved[:limit], columns)
+        topic = store.load(0).concept.membership
+        columns = {"topic": topic, "concept": now}
+        for title, gap in (
+            ("Most in the concept and least in the topic", now - topic),
+            ("Most in the topic and least in the concept", topic - now),
+        ):
+            apart = _ranked(gap, gap > 0)
+            _print_passages(console, title, passages, apart[:limit], columns)
+    show_samples(record, limit, console)
+
+
+def show_samples(record: RoundRecord, limit: int, console: Console) -> None:
+    """Some of what the round wrote, steered and not, prompts set apart."""
+    for kind in ("steered", "base"):
+        samples = [sample for sample in record.generated if sample.kind == kind]
+        if samples:
+            console.print(f"\n[bold]Written, {kind}[/]: {min(limit, len(samples))} of {len(samples)}")
+        for sample in samples[:limit]:
+            show_passage(sample.prompt, sample.text, console, _verdict(sample))
+
+
+def show_passage(prompt: str, text: str, console: Console, note: str = "") -> None:
+    """A written passage: the real opening it was given, then what was written."""
+    body = Text.assemble((prompt, "dim"), ("|", "bold cyan"), text.rstrip())
+    console.print()
+    if note:
+        console.print(note, style="dim", highlight=False)
+    console.print(body)
+
+
+def show_measurements(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Average precision against gold labels: of the topic, of every round, and of training on the labels."""
+    for name in dict.fromkeys(row["concept"] for row in rows):
+        reading = [row for row in rows if row["concept"] == name]
+        table = plain_table(f"against gold: {name}", *MEASURED)
+        for who, source in (("topic", "topic"), ("gold-trained", "ceiling")):
+            first = [reading[0][f"ap_{source}{pooled}"] for pooled in ("", "_pooled")]
+            table.add_row(who, *(_number(value) for value in first))
+        for row in reading[1:]:
+            keys = ("ap_concept", "ap_concept_pooled", "pgr_single", "pgr_pooled")
+            table.add_row(f"round {row['round']}", *(_number(row[key]) for key in keys))
+        console.print(table)
+
+
+def report_run(store: RunStore, console: Console, say: Callable[[str], None]) -> None:
+    """The end of a run: measured where there are gold labels, drawn, and three readable passages it wrote.
+
+    What cannot be measured is said in a sentence: the run itself is whole.
+    """
+    if not store.rounds():
+        return
+    from loops.measuring import PICTURE, measure  # the loop is over; nothing it does can read this
+
+    try:
+        measure(store, say)
+    except BasinError as error:
+        say(f"The run is whole but could not be measured: {error}")
+    show_run(store, console)
+    picture = store.path / PICTURE
+    if picture.exists():
+        console.print(f"Picture: {escape(str(picture))}", soft_wrap=True, highlight=False)
+    newest = store.load(store.rounds()[-1])
+    readable = typical_samples(newest.generated)
+    if readable:
+        console.print(
+            f"\n[bold]Passages it wrote[/] in round {newest.round}, the most typical of the readable"
+        )
+    for sample in readable[:3]:
+        show_passage(sample.prompt, sample.text, console)
+    more = f"basin inspect {store.name} --round {newest.round}; basin generate {store.name}"
+    console.print(f"\nMore: {escape(more)}", soft_wrap=True)
+
+
+def typical_samples(generated: Sequence[Generated]) -> list[Generated]:
+    """Steered passages that were not found incoherent, by falling membership."""
+    readable = [sample for sample in generated if sample.kind == "steered" and sample.coherent is not False]
+    return sorted(readable, key=lambda sample: -sample.membership)
+
+
+def _row(record: RoundRecord) -> list[str]:
+    values = {"size": record.concept.size} | record.metrics
+    seconds = sum(value for stage, value in record.cost.items() if stage != "peak_gb")
+    return [
+        str(record.round),
+        *(_number(values.get(column)) for column in COLUMNS),
+        _number(record.concept.nats_per_token) if record.concept.vector else "-",
+        f"{seconds:.0f}",
+    ]
+
+
+def _print_passages(
+    console: Console, title: str, passages: PassageSet, chosen: Sequence[int], columns: dict[str, np.ndarray]
+) -> None:
+    table = Table(**FRAME)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("title")
+    table.add_column("first words", ratio=1)
+    for index in chosen:
+        passage = passages.passages[index]
+        document = passages.documents[passage.document]
+        values = [f"{column[index]:.2f}" for column in columns.values()]
+        table.add_row(*values, escape(document.title or document.id), escape(first_words(passage.text)))
+    console.print(f"\n[bold]{title}[/]", highlight=False)
+    if len(chosen):
+        console.print(table)
+
+
+def _ranked(score: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Indices where `where` holds, by falling score."""
+    inside = np.flatnonzero(where)
+    return inside[np.argsort(-score[inside], kind="stable")]
+
+
+def _verdict(sample: Generated) -> str:
+    readable = {True: "readable", False: "not readable", None: "readability not measured"}[sample.coherent]
+    loss = f", {sample.loss:.2f} nats/token" if sample.loss is not None else ""
+    return f"membership {sample.membership:.2f}, {readable}{loss}, seed {sample.seed}"
+
+
+def _number(value: float | int | bool | str | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,119 @@
+"""Parts import only from rows above their own, and nothing that refines a concept reaches gold labels."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+JUDGING = re.compile(r"agent\.judging(\..*)?")
+ROWS = [row.split() for row in """
+types errors
+sources
+passages
+topics
+steering_vector
+token_batches model_layout output_layer generation language_model
+clustering
+concept
+coherence
+updating
+tracking
+stitching
+judging
+""".strip().splitlines()]  # fmt: skip
+
+
+def _sources() -> dict[str, str]:
+    files = [file for folder in ("agent", "loops") for file in (ROOT / folder).rglob("*.py")]
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file.read_text()
+        for file in files
+    }
+
+
+def _imports(name: str, source: str, modules: Mapping[str, str]) -> set[str]:
+    """Modules of the project that a module imports anywhere, lazily too, or names in a string."""
+    found: set[str] = set()
+    package = (
+        name.split(".") if any(each.startswith(f"{name}.") for each in modules) else name.split(".")[:-1]
+    )
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= {node.value}  # importlib.import_module("agent.judging")
+    return {module for module in found if module in modules} - {name}
+
+
+def _row(module: str) -> int | None:
+    part = module.split(".")[1]
+    return next((number for number, row in enumerate(ROWS) if part in row), None)
+
+
+def _breaches(modules: Mapping[str, str]) -> list[str]:
+    """`importer -> imported` where a part of the agent imports from a row below it, or from the loops."""
+    parts = [name for name in modules if name.startswith("agent.")]
+    return [
+        f"{name} -> {other}"
+        for name in parts
+        for other in _imports(name, modules[name], modules) - {"agent"}
+        if other.startswith("loops") or (_row(other) or 0) > (_row(name) or 0)
+    ]
+
+
+def _reachable(start: str, modules: Mapping[str, str]) -> set[str]:
+    reached, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name in modules and name not in reached:
+            reached.add(name)
+            waiting += [name.rpartition(".")[0], *_imports(name, modules[name], modules)]
+    return reached
+
+
+def test_every_part_has_a_row() -> None:
+    assert [name for name in _sources() if name.startswith("agent.") and _row(name) is None] == []
+
+
+def test_parts_import_only_from_rows_above() -> None:
+    assert _breaches(_sources()) == []
+
+
+@pytest.mark.parametrize("start", ["loops.refine", "loops.store", "loops.progress", "loops.config"])
+def test_what_refines_cannot_reach_the_gold_labels(start: str) -> None:
+    modules = _sources()
+    reached = _reachable(start, modules)
+    assert start in reached
+    assert [name for name in reached if JUDGING.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        "def late():\n    from agent.judging import gold",
+        "import agent.judging.gold as labels",
+        "from agent import judging",
+        "from .judging.gold import GoldLabels",
+        "import importlib\nimportlib.import_module('agent.judging.gold')",
+    ],
+)
+def test_smuggled_labels_are_found(smuggled: str) -> None:
+    modules = {
+        "agent": "",
+        "agent.judging": "",
+        "agent.judging.gold": "",
+        "agent.tracking": smuggled,
+        "loops.refine": "from agent.tracking import movement",
+    }
+    assert any(JUDGING.fullmatch(name) for name in _reachable("loops.refine", modules))
+    assert [breach for breach in _breaches(modules) if breach.startswith("agent.tracking -> agent.judging")]
+    assert not _breaches({**modules, "agent.tracking": "from agent.errors import BasinError"})
