@@ -131,7 +131,7 @@ def _by_embeddings(
     """Judge A: (function from texts to features, unfitted classifier). Every text is embedded once."""
     texts = list(dict.fromkeys([*real.texts, *(text for written in generated.values() for text in written)]))
     embedding = dict(zip(texts, np.asarray(embed(texts), dtype=np.float64), strict=True))
-    model = make_pipeline(StandardScaler(), _linear(0.003))
+    model = make_pipeline(StandardScaler(), _linear(0.001))
     return lambda chosen: np.stack([embedding[text] for text in chosen]), model
 
 

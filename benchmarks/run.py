@@ -1,0 +1,70 @@
+"""`python -m benchmarks.run CONFIG_OR_RUN...`: what the loop reaches, round by round, on each of the corpora.
+
+A configuration is run afresh, in a process of its own so that its peak of memory is its own; a run that is
+there already, by name or folder, is only measured. Writes results/run.json, with `--writing` also
+results/writing.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agent.errors import BasinError
+from benchmarks.results import write_results
+from loops.measuring import judge, measure, stored_rows
+from loops.runs import find_run, fresh_path
+from loops.store import RunStore
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run, measure, write the results, and say where they are."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("what", nargs="+", metavar="CONFIG_OR_RUN", help="a YAML file, or a run to measure")
+    parser.add_argument("--writing", action="store_true", help="also judge what the last rounds wrote")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    chosen = parser.parse_args(arguments)
+    try:
+        stores = [RunStore.open(_run_folder(what, chosen.set)) for what in chosen.what]
+        rows = [row for store in stores for row in _rows(store, _say)]
+        writing = [row for store in stores for row in judge(store, _say)] if chosen.writing else []
+    except BasinError as error:
+        raise SystemExit(f"Error: {error}") from None
+    command = ["python", "-m", "benchmarks.run", *(sys.argv[1:] if arguments is None else arguments)]
+    for name, found in (("run", rows), ("writing", writing)):
+        if found:
+            path = write_results(name, found, command)
+            _say(f"{len(found)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
+    if not rows:
+        raise SystemExit("Error: none of these corpora has gold labels, so there is nothing to keep.")
+
+
+def _rows(store: RunStore, say: Callable[[str], None]) -> list[dict]:
+    rows = stored_rows(store)
+    return measure(store, say) if rows is None else rows
+
+
+def _run_folder(what: str, settings: Sequence[str]) -> Path:
+    """The folder of a run that is there, or of a new one made from a configuration."""
+    if Path(what).suffix not in (".yaml", ".yml"):
+        if settings:
+            raise BasinError(f"{what} is a run that is there already; --set needs a configuration.")
+        return find_run(what)
+    path = fresh_path(f"benchmark-{Path(what).stem}").resolve()
+    command = [sys.executable, "-m", "loops.cli", "run", what, "--name", str(path)]
+    for setting in settings:
+        command += ["--set", setting]
+    if subprocess.run(command, check=False).returncode:
+        raise BasinError(f"The run of {what} failed, as it says above; nothing was kept.")
+    return path
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
