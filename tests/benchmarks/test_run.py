@@ -1,0 +1,56 @@
+"""The run benchmark keeps what was measured, and says what it cannot do."""
+
+import json
+
+import pytest
+
+from benchmarks import results, run
+from loops.config import parse_config
+from loops.store import RunStore
+
+ROWS = [{"method": "basin", "corpus": "brown", "round": number, "ap_concept": 0.5} for number in (0, 1)]
+
+
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    """Results go to a folder of the test's own."""
+    folder = tmp_path / "results"
+    monkeypatch.setattr(run, "write_results", lambda *given: results.write_results(*given, folder=folder))
+    return folder
+
+
+def measured_run(tmp_path, name, rows):
+    store = RunStore.create(tmp_path / name, parse_config({"corpus": {"source": "somewhere"}}, "test"))
+    (store.path / "measurements.json").write_text(json.dumps({"rounds": [], "rows": rows}), encoding="utf-8")
+    return str(store.path)
+
+
+def test_rows_of_several_runs_go_into_one_file(tmp_path, kept):
+    library = [row | {"corpus": "library"} for row in ROWS]
+    run.main([measured_run(tmp_path, "first", ROWS), measured_run(tmp_path, "second", library)])
+    content = json.loads((kept / "run.json").read_text())
+    assert content["rows"] == ROWS + library
+    assert content["header"]["command"] == "python -m benchmarks.run first second"
+
+
+def test_nothing_is_kept_of_a_corpus_without_labels(tmp_path, kept):
+    with pytest.raises(SystemExit, match="no.* gold labels"):
+        run.main([measured_run(tmp_path, "first", [])])
+    assert not kept.exists()
+
+
+def test_a_missing_run_and_a_setting_for_a_finished_one_are_refused(tmp_path, kept):
+    with pytest.raises(SystemExit, match="no run 'nowhere'"):
+        run.main(["nowhere"])
+    with pytest.raises(SystemExit, match="--set needs a configuration"):
+        run.main([measured_run(tmp_path, "first", ROWS), "--set", "rounds=2"])
+    assert not kept.exists()
+
+
+def test_a_run_that_fails_keeps_nothing(tmp_path, kept, monkeypatch):
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    config = tmp_path / "broken.yaml"
+    config.write_text("no_such_setting: 1\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="broken.yaml failed"):
+        run.main([str(config)])
+    assert not kept.exists()
