@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -52,6 +53,15 @@ class LanguageModelConfig(StageConfig):
     batch_tokens: int = Field(4096, ge=1)
     max_tokens: int = Field(512, ge=2)
     """Longer texts are cut."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The part of a forward pass below the lowest steered layer, which steering does not change."""
+
+    layer: int
+    output: Any
+    """What the block below `layer` returned, a tensor or a tuple as its architecture has it."""
 
 
 class LanguageModel:
@@ -198,14 +208,39 @@ class LanguageModel:
         for batch in token_batches(self.tokenizer, texts, prefixes, limit, self.config.batch_tokens, side):
             yield batch.to(self.device)
 
-    def states(self, batch: TokenBatch) -> Float[Tensor, "text token width"]:
+    def prefix(self, batch: TokenBatch, layer: int) -> Prefix:
+        """What the blocks below `layer` make of a batch, for running the rest of the model several times."""
+        outputs: list[Any] = []
+
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            outputs.append(output)
+            raise _LastLayerReached
+
+        with torch.no_grad(), self._hooked({layer: hook}), contextlib.suppress(_LastLayerReached):
+            self.states(batch)
+        return Prefix(layer, outputs[0])
+
+    @contextlib.contextmanager
+    def _resumed(self, prefix: Prefix | None) -> Iterator[None]:
+        """Blocks below the prefix's layer do not run while this is open: they hand on what it holds."""
+        skipped = [] if prefix is None else self.blocks[: prefix.layer]
+        for block in skipped:
+            block.forward = lambda *_args, **_options: prefix.output
+        try:
+            yield
+        finally:
+            for block in skipped:
+                del block.forward
+
+    def states(self, batch: TokenBatch, prefix: Prefix | None = None) -> Float[Tensor, "text token width"]:
         """Final hidden states after the last norm, as `output` reads them; a vector may take gradients."""
-        return self.model.base_model(
-            input_ids=batch.ids,
-            attention_mask=batch.real.long(),
-            position_ids=batch.positions,
-            use_cache=False,
-        ).last_hidden_state
+        with self._resumed(prefix):
+            return self.model.base_model(
+                input_ids=batch.ids,
+                attention_mask=batch.real.long(),
+                position_ids=batch.positions,
+                use_cache=False,
+            ).last_hidden_state
 
     @torch.no_grad()
     def losses(
@@ -243,12 +278,14 @@ class LanguageModel:
         batches: Sequence[TokenBatch],
         vector: SteeringVector,
         strength: float = 1.0,
+        prefixes: Sequence[Prefix | None] | None = None,
     ) -> float:
-        """`divergence` where the base model's final states are at hand already."""
+        """`divergence` where the base model's final states, and perhaps prefixes, are at hand already."""
         total, count = 0.0, 0
-        for batch, states in zip(batches, base, strict=True):
+        prefixes = [None] * len(batches) if prefixes is None else prefixes
+        for batch, states, prefix in zip(batches, base, prefixes, strict=True):
             with self.steer(vector, strength):
-                steered = self.states(batch)
+                steered = self.states(batch, prefix)
             total += float(
                 self.output.divergences(steered[batch.pooled], states[batch.pooled]).double().sum()
             )

@@ -201,6 +201,21 @@ def test_divergence_is_zero_at_zero_and_equals_kl_by_hand(texts):
     assert language_model.divergence(texts, vector) == pytest.approx(total / count, rel=1e-4)
 
 
+def test_a_resumed_pass_equals_a_whole_one(architecture, texts):
+    language_model = make_language_model(architecture, depth=4)
+    vector = SteeringVector({layer: torch.full((16,), 0.5) for layer in (2, 3)})
+    batch = next(language_model.batches(texts))
+    prefix = language_model.prefix(batch, 2)
+    with torch.no_grad(), language_model.steer(vector):
+        whole, resumed = language_model.states(batch), language_model.states(batch, prefix)
+    assert torch.equal(whole, resumed)
+    # Nothing stays behind: another text is read from its first block again.
+    other = next(language_model.batches(texts[::-1][:2]))
+    with torch.no_grad():
+        fresh = make_language_model(architecture, depth=4).states(other)
+        assert torch.equal(language_model.states(other), fresh)
+
+
 def test_gradients_reach_the_vector_and_not_the_model(texts):
     language_model = make_language_model(depth=3, layers=(1, 2))
     leaf = torch.zeros(16, requires_grad=True)

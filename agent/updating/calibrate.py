@@ -25,16 +25,18 @@ def calibrate(
     budget_nats: float,
     max_tokens: int = 64,
 ) -> tuple[SteeringVector, float]:
-    """Scale `vector` so that KL(steered || base) on `texts` is `budget_nats` per token; also give that KL.
+    """Scale `vector` so that KL(steered || base) on `texts` is `budget_nats` per token; also the KL reached.
 
-    Raises `BasinError` where no strength gets there: the model does not heed the vector, or the budget is more
-    than steering can spend.
+    Raises `BasinError` where no strength gets there: the model does not heed the vector, or the budget is
+    more than steering can spend.
     """
     batches = list(language_model.batches(texts, max_tokens=max_tokens))
     with torch.no_grad():
-        base = [language_model.states(batch) for batch in batches]
+        prefixes = [language_model.prefix(batch, vector.layers[0]) for batch in batches]
+        base = [language_model.states(batch, prefix) for batch, prefix in zip(batches, prefixes, strict=True)]
     strength, nats = solve_strength(
-        lambda strength: language_model.divergence_from(base, batches, vector, strength), budget_nats
+        lambda strength: language_model.divergence_from(base, batches, vector, strength, prefixes),
+        budget_nats,
     )
     return strength * vector, nats
 
@@ -60,7 +62,7 @@ def solve_strength(divergence: Callable[[float], float], budget: float) -> tuple
         strength = _next_strength(below, above, budget, halve=evaluation % 4 == 3)
     reached = below[1] if below else math.nan
     raise BasinError(
-        f"No strength of steering spends {budget} nats per token (the nearest below was {reached:.2g}), so the "
+        f"No strength of steering spends {budget} nats per token (nearest below: {reached:.2g}), so the "
         "model does not heed the vector: choose other updating.layers or a smaller updating.budget_nats."
     )
 

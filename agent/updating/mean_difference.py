@@ -27,8 +27,8 @@ def mean_difference(
     missing = [layer for layer in steered if layer not in recorded]
     if missing:
         raise BasinError(
-            f"Layer {missing[0]} of updating.layers is not recorded: choose among {list(recorded)}, or add it "
-            "to language_model.layers."
+            f"Layer {missing[0]} of updating.layers is not recorded: choose among {list(recorded)}, or add "
+            "it to language_model.layers."
         )
     difference = _mean(member_activations, member_weights, "inside") - _mean(
         other_activations, other_weights, "outside"
@@ -36,7 +36,7 @@ def mean_difference(
     columns = [recorded.index(layer) for layer in steered]
     if not np.abs(difference[columns]).max() > 0:
         raise BasinError(
-            "Passages inside and outside the concept have equal activations: choose another topic."
+            "Passages inside and outside the concept have equal activations: take another topic."
         )
     return SteeringVector(
         {

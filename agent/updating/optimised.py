@@ -2,8 +2,8 @@
 
 The objective is a preference between real passages, without a reward model: a member should gain more
 likelihood from steering than a non-member does (direct preference optimisation, Rafailov et al. 2305.18290,
-with the base model as reference; for steering vectors Cao et al. 2406.00045). The distance from the base model
-is bounded by a penalty on KL(steered || base) above the budget.
+with the base model as reference; for steering vectors Cao et al. 2406.00045). The distance from the base
+model is bounded by a penalty on KL(steered || base) above the budget.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from agent.errors import BasinError
-from agent.language_model import LanguageModel
+from agent.language_model import LanguageModel, Prefix
 from agent.steering_vector import SteeringVector
 from agent.token_batches import TokenBatch
 from agent.types import StageConfig
@@ -47,6 +47,7 @@ class _Step:
     """A batch of passages with all that the frozen base model says about it."""
 
     batches: list[TokenBatch]
+    prefixes: list[Prefix]
     states: list[Float[Tensor, "_text _token width"]]
     losses: list[Float[Tensor, "_text _token"]]
     order: list[int]
@@ -86,7 +87,7 @@ def optimise(
     for number in range(config.steps):
         index = number % len(steps)
         if index not in known:
-            known[index] = _prepare(language_model, *steps[index], config.tokens)
+            known[index] = _prepare(language_model, *steps[index], config.tokens, start.layers[0])
         optimiser.zero_grad()
         row = _ascend(language_model, SteeringVector(leaves), known[index], config, budget_nats)
         optimiser.step()
@@ -114,12 +115,15 @@ def _draw(
 
 
 @torch.no_grad()
-def _prepare(language_model: LanguageModel, members: list[str], others: list[str], tokens: int) -> _Step:
+def _prepare(
+    language_model: LanguageModel, members: list[str], others: list[str], tokens: int, layer: int
+) -> _Step:
     batches = list(language_model.batches([*members, *others], max_tokens=tokens))
-    states = [language_model.states(batch) for batch in batches]
+    prefixes = [language_model.prefix(batch, layer) for batch in batches]
+    states = [language_model.states(*pair) for pair in zip(batches, prefixes, strict=True)]
     losses = [_losses(language_model, *pair) for pair in zip(batches, states, strict=True)]
     order = [row for batch in batches for row in batch.rows]
-    return _Step(batches, states, losses, order, len(members))
+    return _Step(batches, prefixes, states, losses, order, len(members))
 
 
 def _losses(
@@ -139,9 +143,11 @@ def _ascend(
 ) -> dict[str, float]:
     """Accumulate the gradient of one step's loss in the vector's leaves, and measure it."""
     gains, counts, divergences = [], [], []
-    for batch, base, base_losses in zip(step.batches, step.states, step.losses, strict=True):
+    for batch, prefix, base, base_losses in zip(
+        step.batches, step.prefixes, step.states, step.losses, strict=True
+    ):
         with language_model.steer(vector):
-            states = language_model.states(batch)
+            states = language_model.states(batch, prefix)
         gains.append((base_losses - _losses(language_model, batch, states)).sum(1))
         counts.append(batch.scored.sum(1))
         # Every fourth position says enough about the distance.
