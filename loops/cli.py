@@ -190,7 +190,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
-    app()
+    app(prog_name="basin")
 
 
 def _work(store: RunStore, sentence: str, work: Callable[[Progress], None]) -> None:

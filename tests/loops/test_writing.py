@@ -1,0 +1,74 @@
+"""Writing from a stored round, with a random model in the language model's place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_language_model, sentence
+from planted_run import CONFIG, planted_passages, planted_pointer, planted_record
+
+from agent.errors import BasinError
+from agent.language_model import LanguageModel
+from agent.steering_vector import SteeringVector
+from agent.types import Passage
+from loops.openings import openings
+from loops.progress import SilentProgress
+from loops.store import RunStore
+from loops.writing import write
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    """A run whose round 1 writes with a large vector of the random model's width."""
+    model = make_language_model()
+    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda cls, config, progress=None: model))
+    generation = CONFIG.generation.model_copy(update={"new_tokens": 6, "prompt_words": 2})
+    store = RunStore.create(tmp_path / "run", CONFIG.model_copy(update={"generation": generation}))
+    passages = tuple(
+        Passage(f"p{at}", at // 3, at % 3, sentence(at, at + 10, at + 20).strip()) for at in range(7)
+    )
+    store.save(planted_record(0), replace(planted_passages(), passages=passages), planted_pointer())
+    record = planted_record(1)
+    vector = SteeringVector({1: 5 * torch.randn(16, generator=torch.Generator().manual_seed(3))})
+    store.save(replace(record, concept=replace(record.concept, vector=vector)))
+    return store
+
+
+def _write(store: RunStore, **changes: object) -> list[tuple[str, str]]:
+    settings = {"number": None, "count": 4, "prompt": None, "seed": 0, "strength": 1.0} | changes
+    return write(store, **settings, progress=SilentProgress())
+
+
+def test_the_seed_decides_and_the_vector_is_used(store: RunStore) -> None:
+    assert _write(store) == _write(store, number=1)
+    assert _write(store) != _write(store, seed=1)
+    base = LanguageModel.load(None)
+    prompts = [prompt for prompt, _ in _write(store)]
+    texts = [text for _, text in _write(store, strength=0.0)]
+    assert texts != [text for _, text in _write(store)]
+    from agent.types import seed_for
+
+    seeds = [seed_for(0, number, "generate") for number in range(4)]
+    assert texts == base.generate(prompts, seeds, store.config.generation)
+
+
+def test_prompts_are_openings_of_real_passages_unless_given(store: RunStore) -> None:
+    real = {" ".join(text.split()[:2]) for text in store.load_passages().texts}
+    assert {prompt for prompt, _ in _write(store, count=7)} == real
+    assert [prompt for prompt, _ in _write(store, prompt="w5 w6", count=3)] == ["w5 w6"] * 3
+    assert len({text for _, text in _write(store, prompt="w5 w6", count=3)}) > 1
+
+
+def test_the_topic_cannot_write(store: RunStore) -> None:
+    with pytest.raises(BasinError, match="--round"):
+        _write(store, number=0)
+
+
+def test_openings_use_every_passage_before_one_comes_twice() -> None:
+    texts = [f"a{number} b c d" for number in range(5)]
+    drawn = openings(texts, 12, 2, seed=4)
+    assert len(drawn) == 12 and set(drawn[:5]) == set(drawn[5:10]) == {f"a{number} b" for number in range(5)}
+    assert drawn == openings(texts, 12, 2, seed=4) != openings(texts, 12, 2, seed=5)
