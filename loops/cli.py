@@ -147,6 +147,29 @@ def inspect(
 
 
 @app.command()
+def measure(
+    run: RunName,
+    writing: Annotated[
+        bool, typer.Option("--writing", help="Also judge what the newest round wrote.")
+    ] = False,
+) -> None:
+    """Compare a run with gold labels, where its corpus has any; the run itself never sees them."""
+    from loops import measuring
+    from loops.progress import open_progress
+    from loops.runs import find_run
+    from loops.show import show_judgement, show_run
+    from loops.store import RunStore
+
+    store = RunStore.open(find_run(run))
+    with open_progress(Console(stderr=True)) as progress:
+        measuring.measure(store, progress.say)
+        judged = measuring.judge(store, progress.say) if writing else None
+    show_run(store, Console())
+    if judged is not None:
+        show_judgement(judged, Console())
+
+
+@app.command()
 def generate(
     run: RunName,
     round_number: RoundNumber = None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -122,17 +123,35 @@ def show_measurements(rows: Sequence[Mapping[str, Any]], console: Console) -> No
         console.print(table)
 
 
-def report_run(store: RunStore, console: Console, say: Callable[[str], None]) -> None:
+def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """How much of what was written belongs to the gold concept: a row for every judge and generator."""
+    if not rows:
+        console.print("There are no gold labels, or nothing was written: nothing to judge.")
+        return
+    columns = [key for key in rows[0] if key not in ("corpus", "concept", "round")]
+    table = plain_table(*columns)
+    for row in rows:
+        table.add_row(*(_number(row[column]) for column in columns))
+    console.print(table)
+
+
+def report_run(
+    store: RunStore,
+    console: Console,
+    say: Callable[[str], None],
+    activations: Float[np.ndarray, "passage layer width"] | None = None,
+) -> None:
     """The end of a run: measured where there are gold labels, drawn, and three readable passages it wrote.
 
-    What cannot be measured is said in a sentence: the run itself is whole.
+    What cannot be measured is said in a sentence: the run itself is whole. `activations` of the real passages
+    save recording them anew.
     """
     if not store.rounds():
         return
     from loops.measuring import PICTURE, measure  # the loop is over; nothing it does can read this
 
     try:
-        measure(store, say)
+        measure(store, say, activations)
     except BasinError as error:
         say(f"The run is whole but could not be measured: {error}")
     show_run(store, console)

@@ -56,7 +56,10 @@ def _mistake(*arguments: object) -> str:
 def test_every_command_is_listed() -> None:
     result = _basin("--help")
     assert result.exit_code == 0
-    assert all(name in result.output for name in ("topics", "run", "resume", "inspect", "generate", "doctor"))
+    assert all(
+        name in result.output
+        for name in ("topics", "run", "resume", "inspect", "measure", "generate", "doctor")
+    )
 
 
 def test_an_unknown_setting_is_told_with_the_nearest(config_file: Path, checkpoints: Path) -> None:
@@ -69,7 +72,7 @@ def test_an_unknown_setting_is_told_with_the_nearest(config_file: Path, checkpoi
 
 def test_missing_files_and_runs_are_told(tmp_path: Path, checkpoints: Path) -> None:
     assert "none.yaml" in _mistake("run", tmp_path / "none.yaml")
-    for command in ("resume", "inspect", "generate"):
+    for command in ("resume", "inspect", "measure", "generate"):
         assert "'brwn'" in _mistake(command, "brwn")
     RunStore.create(checkpoints / "brown", CONFIG)
     assert "did you mean brown" in _mistake("inspect", "brwn")
@@ -78,7 +81,7 @@ def test_missing_files_and_runs_are_told(tmp_path: Path, checkpoints: Path) -> N
 def test_a_folder_of_something_else_is_no_run(tmp_path: Path, config_file: Path, checkpoints: Path) -> None:
     (checkpoints / "notes").mkdir(parents=True)
     (checkpoints / "notes" / "mine.txt").write_text("mine")
-    for command in ("resume", "inspect", "generate"):
+    for command in ("resume", "inspect", "measure", "generate"):
         assert "notes" in _mistake(command, "notes")
     assert "notes" in _mistake("run", config_file, "--name", "notes")
     assert [file.name for file in (checkpoints / "notes").iterdir()] == ["mine.txt"]
