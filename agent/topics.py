@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
@@ -38,7 +38,7 @@ class TopicsConfig(StageConfig):
     """Fits from different seeds; the one whose picked topic holds most of `words` is kept."""
     minimum_chunks: int = Field(5, ge=1)
     """A word must occur in this many chunks."""
-    maximum_chunk_share: float = Field(0.3, gt=0, le=1)
+    maximum_chunk_share: float = Field(0.5, gt=0, le=1)
     """A word in a larger share of the chunks is a function word here."""
     name_share: float = Field(0.5, gt=0, le=1)
     """A word capitalised inside sentences more often than this is taken for a name and removed."""
@@ -48,8 +48,9 @@ class TopicsConfig(StageConfig):
     """Pick the topic that holds most of its mass on these words."""
     seed_words: tuple[str, ...] = ()
     """Words whose prior is raised in topic 0, which is then the pointer (gensim's `eta` as a matrix)."""
-    seed_prior: float = Field(50.0, gt=0)
-    """Dirichlet prior of a seed word in the seeded topic, in pseudo-counts; elsewhere it is 1 / count."""
+    seed_strength: float = Field(1.0, gt=0)
+    """Pseudo-counts on the seed words together, in units of an average topic's words: 1 makes the prior weigh as much
+    as the text. Much less, and the seeded topic wanders off with whatever co-occurs in a small corpus."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class TopicModel:
 
     def infer(self, texts: Sequence[str]) -> Float[np.ndarray, "text topic"]:
         """Posterior mean topic weights of each text; rows sum to 1. A text without known words gets the prior."""
+        counts = self.expected_words(texts) + self.alpha
+        return counts / counts.sum(axis=1, keepdims=True)
+
+    def expected_words(self, texts: Sequence[str]) -> Float[np.ndarray, "text topic"]:
+        """Words of each text expected to come from each topic (gamma - alpha of Hoffman et al. 2010, eq. 3)."""
         index = {word: number for number, word in enumerate(self.vocabulary)}
         bags = [
             sorted(Counter(index[word] for word in words_of(text) if word in index).items()) for text in texts
@@ -92,13 +98,13 @@ class TopicModel:
         )
         model.state.sstats = self.topic_word_counts.astype(np.float32) - model.eta
         model.sync_state()
-        weights = np.empty((len(texts), self.count))
+        expected = np.empty((len(texts), self.count))
         for row, bag in enumerate(bags):
             # A fresh generator per text: its weights must not depend on the texts inferred before it.
             model.random_state = np.random.RandomState(self.seed)
             gamma, _ = model.inference([bag])
-            weights[row] = gamma[0] / gamma[0].sum()
-        return weights
+            expected[row] = np.maximum(gamma[0] - self.alpha, 0)
+        return expected
 
     def mass_on(self, words: Sequence[str]) -> Float[np.ndarray, "topic"]:
         """Share of each topic's probability mass that lies on `words`.
@@ -126,6 +132,11 @@ class Pointer:
     def weights(self, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
         """q0(x): the topic's weight in each text, in [0, 1]."""
         return self.model.infer(texts)[:, self.topic]
+
+    def presence(self, texts: Sequence[str], document_of: Int[np.ndarray, "text"]) -> float:
+        """Share of the documents in which at least one word is expected to come from the topic; in [0, 1]."""
+        expected = np.bincount(document_of, weights=self.model.expected_words(texts)[:, self.topic])
+        return float((expected >= 1).mean())
 
 
 def log_odds(weights: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
@@ -182,11 +193,14 @@ def fit(
         )
     bags = [dictionary.doc2bow(chunk) for chunk in chunks]
     vocabulary = tuple(dictionary[index] for index in range(len(dictionary)))
-    eta = _prior(vocabulary, config)
+    words = sum(count for bag in bags for _, count in bag)
+    eta = _prior(vocabulary, config, words)
     best: tuple[float, TopicModel] | None = None
     for restart in range(config.restarts):
         if progress:
-            progress(f"topics: fit {restart + 1} of {config.restarts}, {len(bags)} chunks, {len(vocabulary)} words")
+            progress(
+                f"topics: fit {restart + 1} of {config.restarts}, {len(bags)} chunks, {len(vocabulary)} words"
+            )
         seed = seed_for(run_seed, 0, f"topics/{restart}")
         model = _fit_once(bags, dictionary, vocabulary, eta, config, seed)
         score = 0.0
@@ -215,7 +229,9 @@ def pick(model: TopicModel, config: TopicsConfig) -> Pointer:
         return Pointer(model, int(np.argmax(model.mass_on(config.words))))
     if config.seed_words:
         return Pointer(model, 0)
-    raise BasinError("No topic is chosen; set topics.topic, topics.words or topics.seed_words (see `basin topics`).")
+    raise BasinError(
+        "No topic is chosen; set topics.topic, topics.words or topics.seed_words (see `basin topics`)."
+    )
 
 
 def _chunks(text: str, chunk_words: int) -> list[list[str]]:
@@ -227,7 +243,8 @@ def _chunks(text: str, chunk_words: int) -> list[list[str]]:
     return [words_of(text[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
 
 
-def _prior(vocabulary: Sequence[str], config: TopicsConfig) -> Float[np.ndarray, "topic word"]:
+def _prior(vocabulary: Sequence[str], config: TopicsConfig, words: int) -> Float[np.ndarray, "topic word"]:
+    """The Dirichlet prior of the topics' words, `words` being the running words of the fit."""
     eta = np.full((config.count, len(vocabulary)), 1 / config.count, dtype=np.float64)
     if config.seed_words:
         index = {word: number for number, word in enumerate(vocabulary)}
@@ -236,7 +253,7 @@ def _prior(vocabulary: Sequence[str], config: TopicsConfig) -> Float[np.ndarray,
             raise BasinError(
                 f"None of topics.seed_words ({', '.join(config.seed_words)}) survives in this corpus; choose other words."
             )
-        eta[0, known] = config.seed_prior
+        eta[0, known] += config.seed_strength * words / config.count / len(known)
     return eta
 
 

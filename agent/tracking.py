@@ -85,7 +85,9 @@ def collapse(
     if size < config.minimum_size:
         return f"the concept holds only {size:.1%} of the passages (tracking.minimum_size {config.minimum_size:.1%})"
     if size > config.maximum_size:
-        return f"the concept holds {size:.1%} of the passages (tracking.maximum_size {config.maximum_size:.1%})"
+        return (
+            f"the concept holds {size:.1%} of the passages (tracking.maximum_size {config.maximum_size:.1%})"
+        )
     if repetitive is not None and repetitive > config.maximum_repetitive:
         return f"{repetitive:.0%} of the generated passages repeat themselves"
     if coherence is not None and coherence < config.minimum_coherence:

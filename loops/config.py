@@ -42,7 +42,7 @@ class RunConfig(StageConfig):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a YAML file and apply `key.sub=value` overrides (values are YAML too).
 
-    Relative corpus paths are taken from the folder of the config file.
+    Relative corpus paths are taken from the config file's folder, then from the working directory.
 
     Raises:
         BasinError: no such file, not YAML, an unknown key (with the nearest known one), or a wrong value.
@@ -52,15 +52,19 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except FileNotFoundError:
         raise BasinError(f"There is no config file {path}; named experiments are in configs/.") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise BasinError(f"{path} cannot be read as YAML ({_first_line(error)}); see configs/ for examples.") from None
+        raise BasinError(
+            f"{path} cannot be read as YAML ({_first_line(error)}); see configs/ for examples."
+        ) from None
     if not isinstance(tree, dict):
         raise BasinError(f"{path} holds no settings; see configs/ for examples.")
     for override in overrides:
         _apply(tree, override)
     config = parse_config(tree, str(path))
     source = Path(config.corpus.source)
-    if not source.is_absolute() and (path.parent / source).exists():
-        corpus = config.corpus.model_copy(update={"source": str((path.parent / source).resolve())})
+    found = [folder / source for folder in (path.parent, Path()) if (folder / source).exists()]
+    if found and not source.is_absolute():
+        # Absolute, so that a run can be measured and resumed from any folder.
+        corpus = config.corpus.model_copy(update={"source": str(found[0].resolve())})
         config = config.model_copy(update={"corpus": corpus})
     return config
 

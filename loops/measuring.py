@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from agent.activation_cache import record_cached
 from agent.judging.gold import GoldLabels, every_gold_labels
 from agent.judging.measure import MeasuredRound, MeasuredRun, Row, measure_run
 from agent.judging.picture import GeneratedPoints, draw
@@ -99,7 +100,8 @@ def _measured_run(
     say: Say,
 ) -> MeasuredRun:
     if activations is None:
-        activations = LanguageModel.load(store.config.language_model, say).record(passages.texts, say)
+        language_model = LanguageModel.load(store.config.language_model, say)
+        activations = record_cached(language_model, passages.texts, say)
     return MeasuredRun(
         rounds=[MeasuredRound(record.concept, record.metrics, record.cost) for record in records],
         pointer_weights=store.load_pointer().weights(passages.texts),

@@ -1,0 +1,330 @@
+"""The loop: generate, record, recluster, update, track, and again until the notion stops moving.
+
+`run_round` is a function from a concept to the next one; it touches no disk. `run` and `resume` fold it over the
+rounds and save each. Nothing here, nor anything this file imports, can read a gold label.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from agent import topics
+from agent.activation_cache import record_cached
+from agent.clustering import (
+    Texts,
+    document_mean,
+    document_membership,
+    recluster,
+    sigmoid,
+    threshold,
+)
+from agent.coherence import Coherence, CoherenceReport
+from agent.concept import Concept
+from agent.language_model import LanguageModel
+from agent.passages import split
+from agent.sources.corpora import load_corpus
+from agent.topics import Pointer
+from agent.tracking import collapse, is_still, movement
+from agent.types import PassageSet, seed_for
+from agent.updating import Update, update
+from loops.config import RunConfig
+from loops.openings import openings
+from loops.progress import Progress
+from loops.records import Generated, RoundRecord
+from loops.store import RunStore
+
+SMALLEST_SIZE, LARGEST_SIZE = 0.02, 0.5
+"""A pointer that claims less or more of the corpus is still given this much to start from."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What no round changes: the real passages, the pointer's opinion of them, and the models."""
+
+    config: RunConfig
+    passages: PassageSet
+    pointer: Pointer
+    real: Texts
+    size: float
+    pointer_membership: Float[np.ndarray, "passage"]
+    language_model: LanguageModel
+    coherence: Coherence
+
+
+@dataclass
+class Costs:
+    """Seconds by stage, measured while a round runs."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+    def total(self) -> dict[str, float]:
+        return {**self.seconds, "seconds": sum(self.seconds.values()), "peak_gb": peak_gigabytes()}
+
+
+def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
+    """Point at the concept, then refine it until it is still, has collapsed, or `config.rounds` are over."""
+    costs = Costs()
+    with costs.stage("topics"):
+        passages = split(load_corpus(config.corpus, progress=progress.say), config.passages)
+        progress.say(_description(passages))
+        pointer = topics.pick(
+            topics.fit(passages.documents, config.topics, config.seed, progress.say), config.topics
+        )
+        words = ", ".join(pointer.model.top_words(pointer.topic))
+        progress.say(f"Pointer: topic {pointer.topic} ({words})")
+    fixed = prepare(config, passages, pointer, costs, progress)
+    first = first_record(fixed, costs, progress)
+    store.save(first, passages, pointer)
+    _refine([first], fixed, store, config.rounds, progress)
+    return fixed
+
+
+def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
+    """Go on from the last whole round; the texts and the pointer come from round 0, not from the corpus."""
+    newest = store.load_newest(progress.say)
+    if newest is None:
+        return run(store.config, store, progress)
+    records = [store.load(number) for number in range(newest.round)] + [newest]
+    fixed = prepare(store.config, store.load_passages(), store.load_pointer(), Costs(), progress)
+    _refine(records, fixed, store, rounds or store.config.rounds, progress)
+    return fixed
+
+
+def _refine(
+    records: list[RoundRecord], fixed: Fixed, store: RunStore, rounds: int, progress: Progress
+) -> None:
+    while (ended := ending(records, rounds, fixed.config)) is None:
+        record = run_round(records, fixed, progress)
+        store.save(record)
+        records.append(record)
+        progress.say(_summary(record))
+    progress.say(ended)
+
+
+def ending(records: Sequence[RoundRecord], rounds: int, config: RunConfig) -> str | None:
+    """The sentence that says why no further round is run, or None when one is."""
+    last = records[-1]
+    drifts = [float(record.metrics["drift"]) for record in records[1:]]
+    if last.metrics["collapsed"]:
+        return f"Stopped: the run collapsed in round {last.round}, {last.metrics['collapsed']}."
+    if is_still(drifts, config.tracking):
+        return f"Converged: drift stayed under {config.tracking.drift_bound} for {config.tracking.patience} rounds."
+    if last.round >= rounds:
+        return f"Stopped after {rounds} rounds, before the notion was still; `basin resume` goes on."
+    return None
+
+
+def prepare(
+    config: RunConfig, passages: PassageSet, pointer: Pointer, costs: Costs, progress: Progress
+) -> Fixed:
+    """Load the models and read every real passage once."""
+    with costs.stage("load"):
+        language_model = LanguageModel.load(config.language_model, progress.say)
+        coherence = Coherence.load(passages.texts, config.coherence, progress.say)
+    with costs.stage("record"), progress.stage("record", len(passages.texts)):
+        activations = record_cached(language_model, passages.texts, progress.say)
+    log_odds = topics.log_odds(pointer.weights(passages.texts))
+    size = _size(config, passages, pointer)
+    document_of = passages.document_of
+    claimed = document_membership(document_mean(log_odds, document_of), document_of, size)
+    progress.say(f"The pointer claims {size:.1%} of the corpus.")
+    return Fixed(
+        config, passages, pointer, Texts(activations, log_odds), size, claimed, language_model, coherence
+    )
+
+
+def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
+    """Round 0: the pointer taken for the concept, a first vector towards its members, and what the base model writes."""
+    log_odds = fixed.real.pointer_log_odds
+    pooled = document_mean(log_odds, fixed.passages.document_of)
+    concept = Concept(0, fixed.pointer_membership, log_odds.copy(), pooled, fixed.size)
+    with costs.stage("update"):
+        start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
+        step = _update(fixed, concept, start, None, progress)
+    with costs.stage("generate"):
+        base = _write(fixed, concept, "base", None, progress)
+    with costs.stage("record"):
+        written = _read(fixed, base)
+    cut = threshold(log_odds, fixed.size)
+    base = [
+        replace(each, membership=float(value))
+        for each, value in zip(base, sigmoid(written.pointer_log_odds - cut), strict=True)
+    ]
+    concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
+    with costs.stage("coherence"):
+        report = fixed.coherence.check([each.text for each in base], [each.prompt for each in base])
+    metrics = {
+        "round": 0,
+        "topic": fixed.pointer.topic,
+        "words": " ".join(fixed.pointer.model.top_words(fixed.pointer.topic)),
+        "size": float(concept.membership.mean()),
+        "members": len(concept.members()),
+        "base_coherence": report.share,
+        "nats_per_token": concept.nats_per_token,
+        "drift": None,
+        "collapsed": None,
+    }
+    return RoundRecord(0, concept, metrics, _judged(base, report), written.activations, costs.total())
+
+
+def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) -> RoundRecord:
+    """One round: from the last concept and the real texts to the next concept. Touches no disk."""
+    config, last, costs = fixed.config, records[-1].concept, Costs()
+    number = last.round + 1
+    with costs.stage("generate"):
+        steered = _write(fixed, last, "steered", number, progress)
+    with costs.stage("record"):
+        base = records[0]
+        written = [*steered, *base.generated]
+        texts = _appended(_read(fixed, steered), base, fixed)
+    with costs.stage("recluster"):
+        drawn = recluster(
+            fixed.real,
+            fixed.passages.document_of,
+            last.membership,
+            fixed.pointer_membership,
+            texts,
+            size=fixed.size,
+            config=config.clustering,
+            seed=seed_for(config.seed, 0, "folds"),
+        )
+        concept = Concept(
+            number, drawn.membership, drawn.single, drawn.pooled, fixed.size, readout=drawn.readout
+        )
+    with costs.stage("update"):
+        step = _update(fixed, concept, config.updating, last.vector if last.round else None, progress)
+        concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
+    with costs.stage("coherence"):
+        report = fixed.coherence.check([each.text for each in steered], [each.prompt for each in steered])
+    previous = records[-1].metrics["drift"]
+    moved = movement(last.membership, concept.membership, previous if previous is None else float(previous))
+    size = float(concept.membership.mean())
+    count = len(steered)
+    metrics = {
+        "round": number,
+        "size": size,
+        "members": len(concept.members()),
+        "drift": moved.drift,
+        "contraction": moved.contraction,
+        "agreement": float(drawn.generated[:count].mean()),
+        "base_agreement": float(drawn.generated[count:].mean()),
+        "coherence": report.share,
+        "repetitive": report.repetitive_share,
+        "broken": report.broken_share,
+        "loss": None if np.isnan(report.losses).all() else float(np.nanmean(report.losses)),
+        "nats_per_token": concept.nats_per_token,
+        "collapsed": collapse(size, report.share, report.repetitive_share, config.tracking),
+    }
+    written = [
+        replace(each, membership=float(value)) for each, value in zip(written, drawn.generated, strict=True)
+    ]
+    generated = _judged(written[:count], report) + tuple(written[count:])
+    return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total())
+
+
+def _write(
+    fixed: Fixed, concept: Concept, kind: str, number: int | None, progress: Progress
+) -> list[Generated]:
+    """Continuations of openings of real passages of every kind, the same openings in every round."""
+    config = fixed.config.generation
+    seed = fixed.config.seed
+    prompts = openings(
+        fixed.passages.texts, config.samples, config.prompt_words, seed_for(seed, 0, "prompts")
+    )
+    seeds = [seed_for(seed, number or 0, f"{kind}/{index}") for index in range(len(prompts))]
+    vector = concept.vector if kind == "steered" else None
+    with progress.stage("generate", len(prompts)):
+        texts = fixed.language_model.generate(prompts, seeds, config, vector, progress=progress.say)
+    return [
+        Generated(kind, prompt, text, own, 0.0, None, None)
+        for prompt, text, own in zip(prompts, texts, seeds, strict=True)
+    ]
+
+
+def _read(fixed: Fixed, generated: Sequence[Generated]) -> Texts:
+    """Whole passages, opening and continuation, as the real ones are read."""
+    texts = [f"{each.prompt}{each.text}" for each in generated]
+    return Texts(fixed.language_model.record(texts), topics.log_odds(fixed.pointer.weights(texts)))
+
+
+def _appended(steered: Texts, base: RoundRecord, fixed: Fixed) -> Texts:
+    """Steered texts, then round 0's base texts, whose activations are at hand."""
+    texts = [f"{each.prompt}{each.text}" for each in base.generated]
+    assert base.activations is not None
+    return Texts(
+        np.concatenate([steered.activations, base.activations]),
+        np.concatenate([steered.pointer_log_odds, topics.log_odds(fixed.pointer.weights(texts))]),
+    )
+
+
+def _update(fixed: Fixed, concept: Concept, config, start, progress: Progress) -> Update:
+    """Towards the members, away from the passages that are clearly outside."""
+    texts, inside = fixed.passages.texts, concept.members()
+    if len(inside) == 0:
+        inside = np.argsort(-concept.membership, kind="stable")[: max(1, len(texts) // 50)]
+    outside = np.setdiff1d(np.flatnonzero(concept.membership < 0.5), inside)
+    with progress.stage("update", None):
+        return update(
+            fixed.language_model,
+            [texts[index] for index in inside],
+            [texts[index] for index in outside],
+            fixed.real.activations[inside],
+            fixed.real.activations[outside],
+            config=config,
+            seed=seed_for(fixed.config.seed, concept.round, "update"),
+            member_weights=concept.membership[inside],
+            other_weights=1 - concept.membership[outside],
+            start=start,
+            progress=progress.say,
+        )
+
+
+def _judged(generated: Sequence[Generated], report: CoherenceReport) -> tuple[Generated, ...]:
+    return tuple(
+        replace(each, coherent=bool(coherent), loss=None if np.isnan(loss) else float(loss))
+        for each, coherent, loss in zip(generated, report.coherent, report.losses, strict=True)
+    )
+
+
+def _size(config: RunConfig, passages: PassageSet, pointer: Pointer) -> float:
+    """The share of the corpus to claim, from the pointer's own mass or presence, or as configured."""
+    size = config.clustering.size
+    if size == "mass":
+        size = float(pointer.weights(passages.texts).mean())
+    elif size == "presence":
+        size = pointer.presence(passages.texts, passages.document_of)
+    return float(np.clip(size, SMALLEST_SIZE, LARGEST_SIZE))
+
+
+def _description(passages: PassageSet) -> str:
+    dropped = ", ".join(f"{count} {reason}" for reason, count in passages.dropped.items() if count)
+    found = f"{len(passages.documents)} documents, {len(passages.passages)} passages"
+    return f"Corpus: {found}" + (f" (dropped: {dropped})" if dropped else "")
+
+
+def _summary(record: RoundRecord) -> str:
+    of = record.metrics
+    return (
+        f"Round {record.round}: size {of['size']:.1%}, drift {of['drift']:.3f}, agreement {of['agreement']:.2f} "
+        f"(base {of['base_agreement']:.2f}), coherence {of['coherence']:.2f}, {record.cost['seconds']:.0f} s"
+    )
+
+
+def peak_gigabytes() -> float:
+    """The most memory this process has held, in GB (1e9 bytes)."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9
