@@ -30,8 +30,9 @@ class UpdatingConfig(StageConfig):
     method: Literal["mean_difference", "optimised"] = "optimised"
     layers: tuple[int, ...] = ()
     """Steered layers, among the recorded ones; empty: all recorded ones."""
-    budget_nats: float = Field(0.2, gt=0)
-    """KL(steered || base) per token on real text that strength 1 is calibrated to."""
+    budget_nats: float = Field(0.1, gt=0)
+    """KL(steered || base) per token on real text that strength 1 is calibrated to. Of 32 passages by SmolLM2
+    under the mean difference, 16 % were broken at 0.1, as many as unsteered; 25 % at 0.2 and 28 % at 0.4."""
     calibration_texts: int = Field(12, ge=1)
     calibration_tokens: int = Field(64, ge=2)
     """Each calibration text is cut to this many tokens."""

@@ -27,16 +27,17 @@ from agent.types import StageConfig
 class OptimisedConfig(StageConfig):
     """Settings of the ascent."""
 
-    steps: int = Field(12, ge=1)
-    passages: int = Field(24, ge=1)
-    """Members, and as many others, that the vector is fitted on; drawn by the seed."""
-    batch: int = Field(8, ge=1)
+    steps: int = Field(10, ge=1)
+    passages: int = Field(60, ge=1)
+    """Members, and as many others, that the vector is fitted on; drawn by the seed. Fewer than
+    `steps * batch` are met again and again, and then it is they that are learnt rather than the concept."""
+    batch: int = Field(6, ge=1)
     """Members, and as many others, per step."""
-    tokens: int = Field(96, ge=8)
+    tokens: int = Field(80, ge=8)
     """Passages are cut to this length."""
     beta: float = Field(0.1, gt=0)
     """Per nat of preference; small values weigh all passages alike, large ones those not yet preferred."""
-    learning_rate: float = Field(0.2, gt=0)
+    learning_rate: float = Field(0.1, gt=0)
     """Adam's step per coordinate, in units of the starting vector's root mean square at its layer."""
     penalty: float = Field(10.0, ge=0)
     """Per nat of KL per token above the budget, in units of the loss."""

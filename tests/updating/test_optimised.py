@@ -10,7 +10,7 @@ from agent.errors import BasinError
 from agent.updating import UpdatingConfig, update
 from agent.updating.optimised import OptimisedConfig, optimise
 
-FAST = OptimisedConfig(steps=30, passages=24, batch=8, tokens=24)
+FAST = OptimisedConfig(steps=30, passages=24, batch=8, tokens=24, learning_rate=0.2)
 
 
 def planted_texts(count: int, seed: int) -> tuple[list[str], list[str]]:
