@@ -23,6 +23,7 @@ from agent.types import Document, StageConfig, seed_for
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 SENTENCE_START = re.compile(r"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*$")
+BATCH_CHUNKS = 2000
 WEIGHT_FLOOR = 1e-6  # keeps the log-odds of a topic weight finite
 
 
@@ -272,8 +273,9 @@ def _fit_once(
         num_topics=config.count,
         passes=config.passes,
         iterations=100,
-        chunksize=len(bags),
-        update_every=0,  # batch variational Bayes: these corpora are small
+        chunksize=BATCH_CHUNKS,
+        # Batch variational Bayes while one batch holds the corpus, online above.
+        update_every=0 if len(bags) <= BATCH_CHUNKS else 1,
         eta=eta,
         eval_every=None,
         random_state=seed,
