@@ -110,7 +110,8 @@ class _Reporter:
         return count
 
     def _end(self, count: _Count) -> None:
-        self.counts.pop(count.name, None)
+        if self.counts.pop(count.name, None) is None:
+            return  # ended already, by its last count
         LOG.info(count.sentence())
         self.hide(count)
 

@@ -31,10 +31,11 @@ from agent.concept import Concept
 from agent.language_model import LanguageModel
 from agent.passages import split
 from agent.sources.corpora import load_corpus
+from agent.steering_vector import SteeringVector
 from agent.topics import Pointer
 from agent.tracking import collapse, is_still, movement
 from agent.types import PassageSet, seed_for
-from agent.updating import Update, update
+from agent.updating import Update, UpdatingConfig, update
 from loops.config import RunConfig
 from loops.openings import openings
 from loops.progress import Progress
@@ -135,7 +136,7 @@ def prepare(
     with costs.stage("load"):
         language_model = LanguageModel.load(config.language_model, progress.say)
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
-    with costs.stage("record"), progress.stage("record", len(passages.texts)):
+    with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
     log_odds = topics.log_odds(pointer.weights(passages.texts))
     size = _size(config, passages, pointer)
@@ -247,8 +248,7 @@ def _write(
     )
     seeds = [seed_for(seed, number or 0, f"{kind}/{index}") for index in range(len(prompts))]
     vector = concept.vector if kind == "steered" else None
-    with progress.stage("generate", len(prompts)):
-        texts = fixed.language_model.generate(prompts, seeds, config, vector, progress=progress.say)
+    texts = fixed.language_model.generate(prompts, seeds, config, vector, progress=progress.say)
     return [
         Generated(kind, prompt, text, own, 0.0, None, None)
         for prompt, text, own in zip(prompts, texts, seeds, strict=True)
@@ -271,26 +271,31 @@ def _appended(steered: Texts, base: RoundRecord, fixed: Fixed) -> Texts:
     )
 
 
-def _update(fixed: Fixed, concept: Concept, config, start, progress: Progress) -> Update:
+def _update(
+    fixed: Fixed,
+    concept: Concept,
+    config: UpdatingConfig,
+    start: SteeringVector | None,
+    progress: Progress,
+) -> Update:
     """Towards the members, away from the passages that are clearly outside."""
     texts, inside = fixed.passages.texts, concept.members()
     if len(inside) == 0:
         inside = np.argsort(-concept.membership, kind="stable")[: max(1, len(texts) // 50)]
     outside = np.setdiff1d(np.flatnonzero(concept.membership < 0.5), inside)
-    with progress.stage("update", None):
-        return update(
-            fixed.language_model,
-            [texts[index] for index in inside],
-            [texts[index] for index in outside],
-            fixed.real.activations[inside],
-            fixed.real.activations[outside],
-            config=config,
-            seed=seed_for(fixed.config.seed, concept.round, "update"),
-            member_weights=concept.membership[inside],
-            other_weights=1 - concept.membership[outside],
-            start=start,
-            progress=progress.say,
-        )
+    return update(
+        fixed.language_model,
+        [texts[index] for index in inside],
+        [texts[index] for index in outside],
+        fixed.real.activations[inside],
+        fixed.real.activations[outside],
+        config=config,
+        seed=seed_for(fixed.config.seed, concept.round, "update"),
+        member_weights=concept.membership[inside],
+        other_weights=1 - concept.membership[outside],
+        start=start,
+        progress=progress.say,
+    )
 
 
 def _judged(generated: Sequence[Generated], report: CoherenceReport) -> tuple[Generated, ...]:
