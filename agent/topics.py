@@ -22,7 +22,7 @@ from agent.errors import BasinError
 from agent.types import Document, StageConfig, seed_for
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-SENTENCE_START = re.compile(r"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*$")
+SENTENCE_START = re.compile(rf"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*({WORD.pattern})")
 BATCH_CHUNKS = 2000
 WEIGHT_FLOOR = 1e-6  # keeps the log-odds of a topic weight finite
 
@@ -155,16 +155,16 @@ def words_of(text: str) -> list[str]:
 def name_like_words(texts: Sequence[str], share: float) -> set[str]:
     """Words that are capitalised in more than `share` of their occurrences inside sentences."""
     inside: Counter[str] = Counter()
-    capitalised: Counter[str] = Counter()
     for text in texts:
-        for match in WORD.finditer(text):
-            word = match.group()
-            if SENTENCE_START.search(text[max(0, match.start() - 12) : match.start()]):
-                continue
-            key = word.lower().replace("’", "'").removesuffix("'s")
-            inside[key] += 1
-            capitalised[key] += word[0].isupper()
-    return {word for word, count in capitalised.items() if count > share * inside[word]}
+        inside.update(WORD.findall(text))
+        inside.subtract(SENTENCE_START.findall(text))  # where every word has a capital
+    total: Counter[str] = Counter()
+    capitalised: Counter[str] = Counter()
+    for word, count in inside.items():
+        key = word.lower().replace("’", "'").removesuffix("'s")
+        total[key] += count
+        capitalised[key] += count * word[0].isupper()
+    return {word for word, count in capitalised.items() if count > share * total[word]}
 
 
 def fit(
