@@ -28,6 +28,7 @@ from agent.clustering import (
 )
 from agent.coherence import Coherence, CoherenceReport
 from agent.concept import Concept
+from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.passages import split
 from agent.sources.corpora import load_corpus
@@ -135,6 +136,11 @@ def prepare(
     """Load the models and read every real passage once."""
     with costs.stage("load"):
         language_model = LanguageModel.load(config.language_model, progress.say)
+        if strange := sorted(set(config.updating.layers) - set(language_model.layers)):
+            raise BasinError(
+                f"updating.layers names layers {strange} that are not recorded; choose among "
+                f"{list(language_model.layers)}, or add them to language_model.layers."
+            )
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
