@@ -18,17 +18,11 @@ from jaxtyping import Float
 
 from agent import topics
 from agent.activation_cache import record_cached
-from agent.clustering import (
-    Texts,
-    document_mean,
-    document_membership,
-    recluster,
-    sigmoid,
-    threshold,
-)
+from agent.clustering import Texts, document_mean, document_membership, recluster
 from agent.coherence import Coherence, CoherenceReport
 from agent.concept import Concept
 from agent.errors import BasinError
+from agent.evidence import sigmoid, threshold
 from agent.language_model import LanguageModel
 from agent.passages import split
 from agent.sources.corpora import load_corpus
@@ -314,11 +308,14 @@ def _judged(generated: Sequence[Generated], report: CoherenceReport) -> tuple[Ge
 def _size(config: RunConfig, passages: PassageSet, pointer: Pointer) -> float:
     """The share of the corpus to claim, from the pointer's own mass or presence, or as configured."""
     size = config.clustering.size
-    if size == "mass":
-        size = float(pointer.weights(passages.texts).mean())
-    elif size == "presence":
-        size = pointer.presence(passages.texts, passages.document_of)
-    return float(np.clip(size, SMALLEST_SIZE, LARGEST_SIZE))
+    if isinstance(size, float):
+        return size
+    claimed = (
+        float(pointer.weights(passages.texts).mean())
+        if size == "mass"
+        else pointer.presence(passages.texts, passages.document_of)
+    )
+    return float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
 
 
 def _description(passages: PassageSet) -> str:

@@ -18,8 +18,9 @@ passages
 topics
 steering_vector
 token_batches model_layout output_layer generation language_model
-clustering
+activation_cache
 concept
+evidence clustering
 coherence
 updating
 tracking
