@@ -137,4 +137,6 @@ def _plain(value: Any) -> Any:
 
 
 def _to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
-    return safetensors.torch.save({name: tensor.contiguous().clone() for name, tensor in sorted(tensors.items())})
+    return safetensors.torch.save(
+        {name: tensor.contiguous().clone() for name, tensor in sorted(tensors.items())}
+    )

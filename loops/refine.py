@@ -6,69 +6,28 @@ rounds and save each. Nothing here, nor anything this file imports, can read a g
 
 from __future__ import annotations
 
-import resource
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from agent import topics
-from agent.activation_cache import record_cached
-from agent.clustering import Texts, document_mean, document_membership, recluster
-from agent.coherence import Coherence, CoherenceReport
+from agent.clustering import Texts, document_mean, recluster
+from agent.coherence import CoherenceReport
 from agent.concept import Concept
-from agent.errors import BasinError
 from agent.evidence import sigmoid, threshold
-from agent.language_model import LanguageModel
 from agent.passages import split
 from agent.sources.corpora import load_corpus
 from agent.steering_vector import SteeringVector
-from agent.topics import Pointer
 from agent.tracking import collapse, is_still, movement
-from agent.types import PassageSet, seed_for
+from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
 from loops.config import RunConfig
 from loops.openings import openings
 from loops.progress import Progress
 from loops.records import Generated, RoundRecord
+from loops.setting import Costs, Fixed, description, prepare
 from loops.store import RunStore
-
-SMALLEST_SIZE, LARGEST_SIZE = 0.02, 0.5
-"""A pointer that claims less or more of the corpus is still given this much to start from."""
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """What no round changes: the real passages, the pointer's opinion of them, and the models."""
-
-    config: RunConfig
-    passages: PassageSet
-    pointer: Pointer
-    real: Texts
-    size: float
-    pointer_membership: Float[np.ndarray, "passage"]
-    language_model: LanguageModel
-    coherence: Coherence
-
-
-@dataclass
-class Costs:
-    """Seconds by stage, measured while a round runs."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
-
-    def total(self) -> dict[str, float]:
-        return {**self.seconds, "seconds": sum(self.seconds.values()), "peak_gb": peak_gigabytes()}
 
 
 def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
@@ -76,7 +35,7 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
     costs = Costs()
     with costs.stage("topics"):
         passages = split(load_corpus(config.corpus, progress=progress.say), config.passages)
-        progress.say(_description(passages))
+        progress.say(description(passages))
         pointer = topics.pick(
             topics.fit(passages.documents, config.topics, config.seed, progress.say), config.topics
         )
@@ -90,20 +49,28 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
 
 
 def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
-    """Go on from the last whole round; the texts and the pointer come from round 0, not from the corpus."""
+    """Go on from the last whole round; the texts and the pointer come from round 0, not from the corpus.
+
+    Rounds that are asked for by number are run even where the notion is still: that is how a fixed point is tried.
+    """
     newest = store.load_newest(progress.say)
     if newest is None:
         return run(store.config, store, progress)
     records = [store.load(number) for number in range(newest.round)] + [newest]
     fixed = prepare(store.config, store.load_passages(), store.load_pointer(), Costs(), progress)
-    _refine(records, fixed, store, rounds or store.config.rounds, progress)
+    _refine(records, fixed, store, rounds or store.config.rounds, progress, when_still=rounds is not None)
     return fixed
 
 
 def _refine(
-    records: list[RoundRecord], fixed: Fixed, store: RunStore, rounds: int, progress: Progress
+    records: list[RoundRecord],
+    fixed: Fixed,
+    store: RunStore,
+    rounds: int,
+    progress: Progress,
+    when_still: bool = False,
 ) -> None:
-    while (ended := ending(records, rounds, fixed.config)) is None:
+    while (ended := ending(records, rounds, fixed.config, when_still)) is None:
         record = run_round(records, fixed, progress)
         store.save(record)
         records.append(record)
@@ -111,8 +78,10 @@ def _refine(
     progress.say(ended)
 
 
-def ending(records: Sequence[RoundRecord], rounds: int, config: RunConfig) -> str | None:
-    """The sentence that says why no further round is run, or None when one is."""
+def ending(
+    records: Sequence[RoundRecord], rounds: int, config: RunConfig, when_still: bool = False
+) -> str | None:
+    """The sentence that says why no further round is run, or None when one is; `when_still` goes on after that."""
     last = records[-1]
     drifts = [float(record.metrics["drift"]) for record in records[1:]]
     if last.metrics["collapsed"]:
@@ -122,30 +91,6 @@ def ending(records: Sequence[RoundRecord], rounds: int, config: RunConfig) -> st
     if last.round >= rounds:
         return f"Stopped after {rounds} rounds, before the notion was still; `basin resume` goes on."
     return None
-
-
-def prepare(
-    config: RunConfig, passages: PassageSet, pointer: Pointer, costs: Costs, progress: Progress
-) -> Fixed:
-    """Load the models and read every real passage once."""
-    with costs.stage("load"):
-        language_model = LanguageModel.load(config.language_model, progress.say)
-        if strange := sorted(set(config.updating.layers) - set(language_model.layers)):
-            raise BasinError(
-                f"updating.layers names layers {strange} that are not recorded; choose among "
-                f"{list(language_model.layers)}, or add them to language_model.layers."
-            )
-        coherence = Coherence.load(passages.texts, config.coherence, progress.say)
-    with costs.stage("record"):
-        activations = record_cached(language_model, passages.texts, progress.say)
-    log_odds = topics.log_odds(pointer.weights(passages.texts))
-    size = _size(config, passages, pointer)
-    document_of = passages.document_of
-    claimed = document_membership(document_mean(log_odds, document_of), document_of, size)
-    progress.say(f"The pointer claims {size:.1%} of the corpus.")
-    return Fixed(
-        config, passages, pointer, Texts(activations, log_odds), size, claimed, language_model, coherence
-    )
 
 
 def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
@@ -305,34 +250,9 @@ def _judged(generated: Sequence[Generated], report: CoherenceReport) -> tuple[Ge
     )
 
 
-def _size(config: RunConfig, passages: PassageSet, pointer: Pointer) -> float:
-    """The share of the corpus to claim, from the pointer's own mass or presence, or as configured."""
-    size = config.clustering.size
-    if isinstance(size, float):
-        return size
-    claimed = (
-        float(pointer.weights(passages.texts).mean())
-        if size == "mass"
-        else pointer.presence(passages.texts, passages.document_of)
-    )
-    return float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
-
-
-def _description(passages: PassageSet) -> str:
-    dropped = ", ".join(f"{count} {reason}" for reason, count in passages.dropped.items() if count)
-    found = f"{len(passages.documents)} documents, {len(passages.passages)} passages"
-    return f"Corpus: {found}" + (f" (dropped: {dropped})" if dropped else "")
-
-
 def _summary(record: RoundRecord) -> str:
     of = record.metrics
     return (
         f"Round {record.round}: size {of['size']:.1%}, drift {of['drift']:.3f}, agreement {of['agreement']:.2f} "
         f"(base {of['base_agreement']:.2f}), coherence {of['coherence']:.2f}, {record.cost['seconds']:.0f} s"
     )
-
-
-def peak_gigabytes() -> float:
-    """The most memory this process has held, in GB (1e9 bytes)."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9

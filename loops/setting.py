@@ -1,0 +1,106 @@
+"""What a run stands on and no round changes: texts, pointer, models, the size; and what things cost."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from agent import topics
+from agent.activation_cache import record_cached
+from agent.clustering import Texts, document_mean, document_membership
+from agent.coherence import Coherence
+from agent.errors import BasinError
+from agent.language_model import LanguageModel
+from agent.topics import Pointer
+from agent.types import PassageSet
+from loops.config import RunConfig
+from loops.progress import Progress
+
+SMALLEST_SIZE, LARGEST_SIZE = 0.02, 0.5
+"""A pointer that claims less or more of the corpus is still given this much to start from."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What no round changes: the real passages, the pointer's opinion of them, and the models."""
+
+    config: RunConfig
+    passages: PassageSet
+    pointer: Pointer
+    real: Texts
+    size: float
+    pointer_membership: Float[np.ndarray, "passage"]
+    language_model: LanguageModel
+    coherence: Coherence
+
+
+@dataclass
+class Costs:
+    """Seconds by stage, measured while a round runs."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+    def total(self) -> dict[str, float]:
+        return {**self.seconds, "seconds": sum(self.seconds.values()), "peak_gb": peak_gigabytes()}
+
+
+def prepare(
+    config: RunConfig, passages: PassageSet, pointer: Pointer, costs: Costs, progress: Progress
+) -> Fixed:
+    """Load the models and read every real passage once."""
+    with costs.stage("load"):
+        language_model = LanguageModel.load(config.language_model, progress.say)
+        if strange := sorted(set(config.updating.layers) - set(language_model.layers)):
+            raise BasinError(
+                f"updating.layers names layers {strange} that are not recorded; choose among "
+                f"{list(language_model.layers)}, or add them to language_model.layers."
+            )
+        coherence = Coherence.load(passages.texts, config.coherence, progress.say)
+    with costs.stage("record"):
+        activations = record_cached(language_model, passages.texts, progress.say)
+    log_odds = topics.log_odds(pointer.weights(passages.texts))
+    size = _size(config, passages, pointer)
+    document_of = passages.document_of
+    claimed = document_membership(document_mean(log_odds, document_of), document_of, size)
+    progress.say(f"The pointer claims {size:.1%} of the corpus.")
+    return Fixed(
+        config, passages, pointer, Texts(activations, log_odds), size, claimed, language_model, coherence
+    )
+
+
+def _size(config: RunConfig, passages: PassageSet, pointer: Pointer) -> float:
+    """The share of the corpus to claim, from the pointer's own mass or presence, or as configured."""
+    size = config.clustering.size
+    if isinstance(size, float):
+        return size
+    claimed = (
+        float(pointer.weights(passages.texts).mean())
+        if size == "mass"
+        else pointer.presence(passages.texts, passages.document_of)
+    )
+    return float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
+
+
+def description(passages: PassageSet) -> str:
+    dropped = ", ".join(f"{count} {reason}" for reason, count in passages.dropped.items() if count)
+    found = f"{len(passages.documents)} documents, {len(passages.passages)} passages"
+    return f"Corpus: {found}" + (f" (dropped: {dropped})" if dropped else "")
+
+
+def peak_gigabytes() -> float:
+    """The most memory this process has held, in GB (1e9 bytes)."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9
