@@ -51,10 +51,21 @@ def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
     return products * 2 * left.numel() * right.shape[1] / (time.perf_counter() - begin) / 1e9
 
 
-def speeds_from(gflops: float, parameters: float = 1.06e8) -> Speeds:
-    """Speeds to expect of a model that cannot be tried, with `parameters` outside its embedding."""
+def speeds_from(gflops: float, parameters: float = 1.06e8, depth_recorded: float = 0.8) -> Speeds:
+    """Speeds to expect of a model that was not tried, with `parameters` outside its embedding."""
     full = 0.5 * gflops * 1e9 / (2 * parameters)
-    return Speeds(record=full / 0.8, generate=full / 6, depth_recorded=0.8)
+    return Speeds(record=full / depth_recorded, generate=full / 2, depth_recorded=depth_recorded)
+
+
+def forecast(config: RunConfig, passages: int, language_model: LanguageModel) -> str:
+    """One sentence: how long the run may take here, were all its rounds run and nothing cached."""
+    parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
+    depth = language_model.layers[-1] / language_model.depth
+    seconds = estimate(config, passages, speeds_from(matrix_speed(config), parameters, depth))
+    return (
+        f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
+        f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."
+    )
 
 
 def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str) -> Speeds:
@@ -76,7 +87,7 @@ def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str)
 def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, float]:
     """Seconds by stage for a run of all its rounds on that many real passages."""
     words = passages * config.passages.words
-    written = 2 * config.generation.samples * config.generation.new_tokens
+    written = config.generation.samples * config.generation.new_tokens
     full = speeds.record * speeds.depth_recorded
     updating, ascent = config.updating, config.updating.optimised
     steps = ascent.steps * 2 * ascent.batch * ascent.tokens * BACKWARD
@@ -87,7 +98,7 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
         "start": STARTING_SECONDS,
         "topics": TOPIC_SECONDS_PER_WORD * words * topics.count * topics.passes * topics.restarts,
         "record": words * TOKENS_PER_WORD / speeds.record + config.rounds * written / speeds.record,
-        "generate": config.rounds * written / speeds.generate,
+        "generate": (config.rounds + 1) * written / speeds.generate,
         "update": config.rounds * update / full,
     }
     if config.coherence.model:

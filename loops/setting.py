@@ -21,6 +21,7 @@ from agent.language_model import LanguageModel
 from agent.topics import Pointer
 from agent.types import PassageSet
 from loops.config import RunConfig
+from loops.cost import forecast
 from loops.progress import Progress
 
 SMALLEST_SIZE, LARGEST_SIZE = 0.02, 0.5
@@ -68,6 +69,7 @@ def prepare(
                 f"updating.layers names layers {strange} that are not recorded; choose among "
                 f"{list(language_model.layers)}, or add them to language_model.layers."
             )
+        progress.say(forecast(config, len(passages.texts), language_model))
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
