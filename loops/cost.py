@@ -102,5 +102,6 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
         "update": config.rounds * update / full,
     }
     if config.coherence.model:
-        seconds["coherence"] = config.rounds * JUDGE * written / full
+        real = config.coherence.real_passages * config.coherence.words * TOKENS_PER_WORD
+        seconds["coherence"] = JUDGE * (real + (config.rounds + 1) * written) / full
     return seconds

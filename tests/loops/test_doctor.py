@@ -18,7 +18,7 @@ def test_cost_grows_with_rounds_and_falls_with_speed() -> None:
     few, many = (CONFIG.model_copy(update={"rounds": rounds}) for rounds in (2, 8))
     slow = Speeds(500, 100, 0.8)
     assert estimate(many, 1000, SPEEDS)["generate"] == pytest.approx(
-        4 * estimate(few, 1000, SPEEDS)["generate"]
+        (8 + 1) / (2 + 1) * estimate(few, 1000, SPEEDS)["generate"]
     )
     for stage in ("record", "generate"):
         assert estimate(few, 1000, slow)[stage] == pytest.approx(2 * estimate(few, 1000, SPEEDS)[stage])
@@ -29,7 +29,7 @@ def test_cost_grows_with_rounds_and_falls_with_speed() -> None:
 def test_what_is_written_is_counted_in_tokens() -> None:
     generation = CONFIG.generation.model_copy(update={"samples": 10, "new_tokens": 100})
     config = CONFIG.model_copy(update={"generation": generation, "rounds": 3})
-    assert estimate(config, 100, SPEEDS)["generate"] == pytest.approx(3 * 2 * 10 * 100 / 200)
+    assert estimate(config, 100, SPEEDS)["generate"] == pytest.approx((3 + 1) * 10 * 100 / 200)
 
 
 def test_speeds_are_positive_and_rise_with_the_machine() -> None:
