@@ -86,7 +86,7 @@ def ending(
     drifts = [float(record.metrics["drift"]) for record in records[1:]]
     if last.metrics["collapsed"]:
         return f"Stopped: the run collapsed in round {last.round}, {last.metrics['collapsed']}."
-    if is_still(drifts, config.tracking):
+    if is_still(drifts, config.tracking) and not (when_still and last.round < rounds):
         return f"Converged: drift stayed under {config.tracking.drift_bound} for {config.tracking.patience} rounds."
     if last.round >= rounds:
         return f"Stopped after {rounds} rounds, before the notion was still; `basin resume` goes on."

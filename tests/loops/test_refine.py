@@ -1,0 +1,370 @@
+"""The whole loop, on a tiny random language model and a made-up corpus with three themes."""
+
+from __future__ import annotations
+
+import functools
+import json
+from string import ascii_lowercase
+
+import numpy as np
+import pytest
+import transformers
+from conftest import SPECIAL, make_causal_lm
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+
+from agent.errors import BasinError
+from agent.language_model import LanguageModel
+from loops import refine, setting
+from loops.config import parse_config
+from loops.progress import SilentProgress
+from loops.store import RunStore
+
+THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
+PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]
+WORDS = [word for words in (*THEMES.values(), PLAIN) for word in words]
+DOCUMENTS, PASSAGES, LENGTH = 24, 5, 40
+CRIME = np.repeat(np.arange(DOCUMENTS) % 3 == 0, PASSAGES)
+
+SETTINGS = {
+    "passages": {"words": LENGTH, "minimum_words": 20},
+    "topics": {"count": 3, "chunk_words": 100, "minimum_chunks": 3, "passes": 10, "words": THEMES["crime"]},
+    "language_model": {"name": "tiny", "layers": [1, 2], "dtype": "float32"},
+    "generation": {"samples": 6, "new_tokens": 12, "prompt_words": 5},
+    "clustering": {"components": 12, "folds": 4, "divisions": 2},
+    "updating": {"method": "mean_difference", "budget_nats": 0.05},
+    "coherence": {"model": None, "words": 10, "prompt_words": 5},
+    "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
+    "rounds": 4,
+    "seed": 5,
+}
+
+
+class Told(SilentProgress):
+    """Remembers every sentence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentences: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.sentences.append(text)
+        super().say(text)
+
+
+@functools.cache
+def tiny_parts():
+    """A random model with two steerable layers, and a tokenizer of the made-up words."""
+    vocabulary = {token: at for at, token in enumerate([*SPECIAL, *(" " + word for word in WORDS)])}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(" [a-z]+"), behavior="isolated")
+    core.decoder = decoders.Fuse()
+    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    return make_causal_lm("llama", depth=3), tokenizer
+
+
+def tiny_model(config, progress=None) -> LanguageModel:
+    return LanguageModel(*tiny_parts(), config)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """Nothing is loaded, and activations are kept where the test can look."""
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(LanguageModel, "load", tiny_model)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A quarter of a document's words belong to its theme, a few to another one."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    names = list(THEMES)
+    for number in range(DOCUMENTS):
+        kinds = generator.choice(3, PASSAGES * LENGTH, p=[0.25, 0.05, 0.7])
+        own, other = THEMES[names[number % 3]], THEMES[names[generator.integers(3)]]
+        words = [generator.choice((own, other, PLAIN)[kind]) for kind in kinds]
+        (folder / f"{number:02d}.txt").write_text(" ".join(words), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def begin(tmp_path, corpus):
+    """A function that makes a new run of a name, with some stages' settings changed."""
+
+    def make(name: str, **changes) -> RunStore:
+        tree = {"corpus": {"source": str(corpus)}, **SETTINGS}
+        for key, value in changes.items():
+            tree[key] = {**tree[key], **value} if isinstance(value, dict) else value
+        return RunStore.create(tmp_path / "runs" / name, parse_config(tree, "test"))
+
+    return make
+
+
+def run(store: RunStore) -> Told:
+    told = Told()
+    refine.run(store.config, store, told)
+    return told
+
+
+def resume(store: RunStore, rounds: int | None = None) -> Told:
+    told = Told()
+    refine.resume(RunStore.open(store.path), rounds, told)
+    return told
+
+
+def contents(store: RunStore, *but: str) -> dict[str, bytes]:
+    """Every file of every round, but those that say how long it took."""
+    return {
+        str(file.relative_to(store.path)): file.read_bytes()
+        for file in sorted(store.path.glob("round_*/*"))
+        if file.name not in {"cost.json", "manifest.json", *but}
+    }
+
+
+def numbers(store: RunStore, number: int) -> dict:
+    return json.loads((store.path / f"round_{number:03d}" / "round.json").read_bytes())
+
+
+OPTIMISED = {"updating": {"method": "optimised", "optimised": {"steps": 2, "batch": 2, "tokens": 16}}}
+
+
+@pytest.mark.parametrize("changes", [{}, OPTIMISED, {"clustering": {"method": "mixture"}}])
+def test_two_rounds_and_two_by_resume_are_four_to_the_bit(begin, changes):
+    straight, stopped = begin("straight", **changes), begin("stopped", rounds=2, **changes)
+    run(straight)
+    run(stopped)
+    assert stopped.rounds() == [0, 1, 2]
+    resume(stopped, rounds=4)
+    assert straight.rounds() == stopped.rounds() == [0, 1, 2, 3, 4]
+    # The two were begun with another number of rounds, which round 0 keeps.
+    first, second = contents(straight, "config.json"), contents(stopped, "config.json")
+    assert first.keys() == second.keys()
+    assert {"round_004/round.json", "round_004/tensors.safetensors", "round_004/samples.json"} <= first.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    # A loop that hands on nothing would pass, too.
+    assert first["round_003/tensors.safetensors"] != first["round_004/tensors.safetensors"]
+
+
+def test_a_run_is_a_function_of_its_seed(begin, tmp_path, monkeypatch):
+    first, second, other = (
+        begin("first", rounds=2),
+        begin("second", rounds=2),
+        begin("other", rounds=2, seed=6),
+    )
+    run(first)
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "empty"))  # what was recorded before must not matter
+    run(second)
+    run(other)
+    assert contents(first) == contents(second)
+    assert contents(first)["round_002/samples.json"] != contents(other)["round_002/samples.json"]
+
+
+def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
+    store = begin("run", rounds=2)
+    fixed = refine.run(store.config, store, SilentProgress())
+    assert np.array_equal(fixed.pointer_membership >= 0.5, CRIME)
+    first, last = store.load(0), store.load(2)
+    assert set(first.metrics["words"].split()) & set(THEMES["crime"])
+    assert first.concept.readout is None and first.metrics["drift"] is None
+    assert [each.kind for each in first.generated] == ["base"] * 6
+    assert [each.kind for each in last.generated] == ["steered"] * 6 + ["base"] * 6
+    assert last.activations.shape == (12, 2, 16) and np.isfinite(last.activations).all()
+    assert last.concept.vector.layers == (1, 2)
+    assert last.concept.nats_per_token == pytest.approx(0.05, rel=0.03)
+    assert last.concept.membership.mean() == pytest.approx(fixed.size, abs=0.02)
+    # A planted theme that the activations hold is kept.
+    assert (last.concept.membership[CRIME]).mean() > 0.7 > 0.3 > (last.concept.membership[~CRIME]).mean()
+    metrics = numbers(store, 2)
+    assert metrics["size"] == pytest.approx(last.concept.membership.mean())
+    assert 0 <= metrics["drift"] <= 1 and 0 <= metrics["agreement"] <= 1 and metrics["collapsed"] is None
+    assert metrics["contraction"] == pytest.approx(metrics["drift"] / numbers(store, 1)["drift"])
+    memberships = [each.membership for each in last.generated]
+    assert metrics["agreement"] == pytest.approx(np.mean(memberships[:6]))
+    assert metrics["base_agreement"] == pytest.approx(np.mean(memberships[6:]))
+    assert {"generate", "record", "recluster", "update", "seconds", "peak_gb"} <= last.cost.keys()
+
+
+def test_every_round_opens_with_the_same_words_and_writes_anew(begin):
+    store = begin("run", rounds=2)
+    run(store)
+    rounds = [store.load(number).generated[:6] for number in range(3)]
+    assert len({tuple(each.prompt for each in generated) for generated in rounds}) == 1
+    seeds = [{each.seed for each in generated} for generated in rounds]
+    assert all(len(each) == 6 for each in seeds) and len(set.union(*seeds)) == 18
+
+
+def test_steering_moves_what_is_written(begin):
+    """With the seeds of the base texts, so that only the vector differs."""
+    store = begin("run", rounds=1)
+    fixed = refine.run(store.config, store, SilentProgress())
+    concept, base = store.load(1).concept, store.load(0).generated
+    prompts, seeds = [each.prompt for each in base], [each.seed for each in base]
+    write = fixed.language_model.generate
+    assert write(prompts, seeds, fixed.config.generation) == [each.text for each in base]
+    assert write(prompts, seeds, fixed.config.generation, concept.vector) != [each.text for each in base]
+
+
+def test_a_run_stops_when_the_notion_is_still(begin):
+    still = {"drift_bound": 0.99, "patience": 2, "minimum_rounds": 3}
+    store = begin("run", tracking=still, rounds=6)
+    told = run(store)
+    assert store.rounds() == [0, 1, 2, 3]
+    assert told.sentences[-1].startswith("Converged")
+    # Going on finds that there is nothing to do, and says so again.
+    assert resume(store).sentences[-1].startswith("Converged")
+    assert store.rounds() == [0, 1, 2, 3]
+    # Rounds that are asked for are run: that is how a fixed point is tried.
+    assert resume(store, rounds=5).sentences[-1].startswith("Converged")
+    assert store.rounds() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("guard", "named"),
+    [({"maximum_size": 0.01, "minimum_size": 0.0}, "maximum_size"), ({"minimum_size": 0.9}, "minimum_size")],
+)
+def test_a_collapsed_run_says_so_and_stops(begin, guard, named):
+    store = begin("run", tracking=guard)
+    told = run(store)
+    assert store.rounds() == [0, 1]
+    assert "collapsed in round 1" in told.sentences[-1] and named in told.sentences[-1]
+    assert named in numbers(store, 1)["collapsed"]
+    assert "collapsed in round 1" in resume(store, rounds=9).sentences[-1]
+    assert store.rounds() == [0, 1]
+
+
+def test_unreadable_writing_collapses_a_run(begin, monkeypatch):
+    write = LanguageModel.generate
+
+    def broken(self, prompts, *arguments, **options):
+        texts = write(self, prompts, *arguments, **options)
+        # Nothing but the steered texts, so that the base model stays readable.
+        return [" plainaa" * 12] * len(texts) if arguments[2] is not None else texts
+
+    monkeypatch.setattr(LanguageModel, "generate", broken)
+    store = begin("run", tracking={"minimum_coherence": 0.5})
+    told = run(store)
+    assert store.rounds() == [0, 1]
+    assert numbers(store, 1)["coherence"] == 0
+    assert "readable" in told.sentences[-1]
+    repeats = begin("repeats", tracking={"maximum_repetitive": 0.5})
+    assert "repeat" in run(repeats).sentences[-1]
+
+
+def test_resuming_after_the_newest_round_was_damaged_writes_it_again(begin):
+    store = begin("run", rounds=3)
+    run(store)
+    before = contents(store)
+    file = store.path / "round_003" / "tensors.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    told = resume(store)
+    assert any("Round 3" in sentence and "damaged" in sentence for sentence in told.sentences)
+    assert contents(store) == before
+    assert (store.path / "damaged_round_003_1").is_dir()
+
+
+def test_resuming_before_any_whole_round_begins(begin):
+    store, whole = begin("run", rounds=1), begin("whole", rounds=1)
+    resume(store)
+    run(whole)
+    assert contents(store) == contents(whole)
+
+
+def test_an_interrupt_leaves_whole_rounds_to_go_on_from(begin, monkeypatch):
+    straight, store = begin("straight", rounds=3), begin("run", rounds=3)
+    run(straight)
+    recluster, calls = refine.recluster, []
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return recluster(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(refine, "recluster", interrupted)
+        run(store)
+    assert store.rounds() == [0, 1]
+    resume(store)
+    assert contents(store) == contents(straight)
+
+
+def test_resuming_reads_the_run_and_not_the_corpus(begin, corpus):
+    store, straight = begin("run", rounds=1), begin("straight", rounds=2)
+    run(straight)
+    run(store)
+    for file in corpus.iterdir():
+        file.unlink()
+    resume(store, rounds=2)
+    assert contents(store, "config.json") == contents(straight, "config.json")
+
+
+def test_a_round_touches_no_disk(begin, tmp_path):
+    store = begin("run", rounds=1)
+    fixed = refine.run(store.config, store, SilentProgress())
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    record = refine.run_round([store.load(0)], fixed, SilentProgress())
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
+    assert record.metrics == store.load(1).metrics
+
+
+def test_duplicates_and_short_documents_are_counted(begin, corpus):
+    text = (corpus / "00.txt").read_text()
+    (corpus / "90.txt").write_text(text)
+    (corpus / "91.txt").write_text("  " + text.replace(" ", "\n").upper())
+    (corpus / "92.txt").write_text("Too short.")
+    store = begin("run", rounds=1)
+    told = run(store)
+    assert store.load_passages().dropped == {"duplicate documents": 2, "short documents": 1}
+    assert len(store.load_passages().documents) == DOCUMENTS
+    assert any("2 duplicate documents" in sentence for sentence in told.sentences)
+
+
+def test_real_texts_are_recorded_once(begin, monkeypatch):
+    record, counts = LanguageModel.record, []
+
+    def counted(self, texts, progress=None):
+        counts.append(len(texts))
+        return record(self, texts, progress)
+
+    monkeypatch.setattr(LanguageModel, "record", counted)
+    store = begin("run", rounds=2)
+    run(store)
+    # The corpus, the base texts of round 0, the steered texts of two rounds; then those of a third.
+    assert counts == [DOCUMENTS * PASSAGES, 6, 6, 6]
+    counts.clear()
+    resume(store, rounds=3)
+    assert counts == [6]
+
+
+def test_the_size_is_the_pointers_own_or_the_number_given(begin):
+    sizes = {}
+    for size in ("mass", "presence", 0.15):
+        store = begin(f"run-{size}", rounds=1, clustering={"size": size})
+        fixed = refine.run(store.config, store, SilentProgress())
+        assert fixed.size == pytest.approx(numbers(store, 0)["size"], abs=1e-6)
+        sizes[size] = numbers(store, 0)["size"]
+        assert numbers(store, 1)["size"] == pytest.approx(sizes[size], abs=0.02)
+    texts, document_of = fixed.passages.texts, fixed.passages.document_of
+    assert sizes["mass"] == pytest.approx(fixed.pointer.weights(texts).mean(), abs=1e-6)
+    assert sizes["presence"] == pytest.approx(fixed.pointer.presence(texts, document_of), abs=1e-6)
+    assert sizes[0.15] == pytest.approx(0.15, abs=1e-6)
+
+
+@pytest.mark.parametrize(("bound", "value"), [("SMALLEST_SIZE", 0.6), ("LARGEST_SIZE", 0.05)])
+def test_the_pointers_own_size_is_held_inside_bounds(begin, monkeypatch, bound, value):
+    monkeypatch.setattr(setting, "LARGEST_SIZE", 0.7)
+    monkeypatch.setattr(setting, bound, value)
+    store = begin("run", rounds=1)
+    assert refine.run(store.config, store, SilentProgress()).size == value
+
+
+def test_layers_that_are_not_recorded_are_refused_before_anything_is_read(begin, monkeypatch):
+    monkeypatch.setattr(LanguageModel, "record", None)
+    store = begin("run", updating={"layers": [1, 9]})
+    with pytest.raises(BasinError, match=r"updating.layers .*\[9\].*\[1, 2\]"):
+        run(store)
+    assert store.rounds() == []

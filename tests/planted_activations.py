@@ -1,0 +1,18 @@
+"""Activations with a planted cluster: a quarter of the documents lies along one direction that the noise does not have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+DOCUMENTS, PASSAGES, LAYERS, WIDTH = 60, 4, 2, 12
+DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)
+GOLD = (np.arange(DOCUMENTS) % 4 == 0)[DOCUMENT_OF]
+
+
+def activations_of(gold: np.ndarray, seed: int, strength: float = 2.5) -> np.ndarray:
+    """Noise, and members moved along one direction that lies across both layers."""
+    generator = np.random.default_rng(seed)
+    direction = np.random.default_rng(7).normal(size=(LAYERS, WIDTH))
+    direction *= strength / np.linalg.norm(direction)
+    noise = generator.normal(size=(len(gold), LAYERS, WIDTH))
+    return (noise + gold[:, None, None] * direction + 3).astype(np.float32)

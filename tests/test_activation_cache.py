@@ -1,0 +1,133 @@
+"""What is on disk is not recorded again, and what is on disk is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import make_language_model
+from safetensors.numpy import load_file, save_file
+
+from agent import activation_cache
+from agent.activation_cache import record_cached
+from agent.errors import BasinError
+from agent.language_model import LanguageModel
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and chunks of three texts: seven texts make three chunks."""
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(activation_cache, "CHUNK", 3)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def recorded(monkeypatch) -> list[list[str]]:
+    """The texts of every call to `record`, in order."""
+    calls: list[list[str]] = []
+    record = LanguageModel.record
+
+    def counted(self, texts, progress=None):
+        calls.append(list(texts))
+        return record(self, texts, progress)
+
+    monkeypatch.setattr(LanguageModel, "record", counted)
+    return calls
+
+
+def chunk_files(cache):
+    return sorted(cache.glob("activations/*/*.safetensors"))
+
+
+def test_the_cache_gives_what_recording_gives(texts):
+    language_model = make_language_model(depth=3, layers=(1, 2))
+    direct = language_model.record(texts)
+    assert record_cached(language_model, texts) == pytest.approx(direct, rel=1e-4, abs=1e-5)
+    assert record_cached(language_model, texts) == pytest.approx(direct, rel=1e-4, abs=1e-5)
+
+
+def test_the_second_call_records_nothing_and_gives_the_same_bits(texts, recorded, cache):
+    first = record_cached(make_language_model(), texts)
+    assert len(recorded) == len(chunk_files(cache)) == 3
+    said = []
+    second = record_cached(make_language_model(), texts, said.append)
+    assert len(recorded) == 3
+    assert np.array_equal(first, second) and second.dtype == np.float32
+    assert said[-1] == "record: 7 of 7 texts"
+
+
+def test_the_order_of_the_texts_does_not_matter(texts, recorded):
+    first = record_cached(make_language_model(), texts)
+    second = record_cached(make_language_model(), texts[::-1])
+    assert len(recorded) == 3
+    assert np.array_equal(first[::-1], second)
+
+
+def test_another_model_or_layer_is_another_cache(texts, recorded):
+    record_cached(make_language_model(depth=3, layers=(1, 2)), texts)
+    for other in (
+        make_language_model(depth=3, seed=1, layers=(1, 2)),
+        make_language_model(depth=3, layers=(1,)),
+    ):
+        recorded.clear()
+        record_cached(other, texts)
+        assert len(recorded) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "not finite", "other shape", "other name", "gone"])
+def test_a_damaged_chunk_alone_is_recorded_again(texts, recorded, cache, damage):
+    first = record_cached(make_language_model(), texts)
+    recorded.clear()
+    file = chunk_files(cache)[1]
+    whole = load_file(file)["activations"]
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-7])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "not finite":
+        save_file({"activations": np.where(whole > 0, np.nan, whole)}, file)
+    elif damage == "other shape":
+        save_file({"activations": whole[:-1]}, file)
+    elif damage == "other name":
+        save_file({"something": whole}, file)
+    else:
+        file.unlink()
+    assert np.array_equal(record_cached(make_language_model(), texts), first)
+    assert len(recorded) == 1 and len(recorded[0]) == len(whole)
+    assert np.array_equal(load_file(file)["activations"], whole)
+
+
+def test_an_interrupt_keeps_the_chunks_that_were_finished(texts, recorded, cache, monkeypatch):
+    counted = LanguageModel.record
+
+    def interrupted(self, texts, progress=None):
+        if len(recorded) == 2:
+            raise KeyboardInterrupt
+        return counted(self, texts, progress)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LanguageModel, "record", interrupted)
+        record_cached(make_language_model(), texts)
+    assert len(chunk_files(cache)) == 2
+    again = record_cached(make_language_model(), texts)
+    assert len(recorded) == 3
+    assert again == pytest.approx(make_language_model().record(texts), rel=1e-4, abs=1e-5)
+
+
+def test_nothing_half_written_stays_behind(texts, cache):
+    record_cached(make_language_model(), texts)
+    files = {path for path in cache.rglob("*") if path.is_file()}
+    assert files == set(chunk_files(cache))
+
+
+def test_no_texts_need_no_model(recorded):
+    assert record_cached(make_language_model(), []).shape == (0, 1, 16)
+    assert not recorded
+
+
+def test_a_cache_that_cannot_be_written_is_named(texts, tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    monkeypatch.setenv("BASIN_CACHE", str(file))
+    with pytest.raises(BasinError, match="BASIN_CACHE"):
+        record_cached(make_language_model(), texts)

@@ -1,0 +1,105 @@
+"""The main job, cut down, on the embedded model and corpus, through the command line as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loops.folders import read_folder
+from loops.store import RunStore
+
+pytestmark = pytest.mark.weights
+
+ROOT = Path(__file__).parents[1]
+CUT_DOWN = {
+    "corpus.limit": 40,
+    "passages.words": 90,
+    "passages.per_document": 2,
+    "topics.minimum_chunks": 2,  # few chunks: more would leave no word that the topic is about
+    "rounds": 2,
+    "generation.samples": 4,
+    "generation.new_tokens": 16,
+    "updating.calibration_texts": 4,
+    "updating.optimised.steps": 2,
+    "updating.calibration_tokens": 32,
+    "updating.optimised.batch": 2,
+    "updating.optimised.tokens": 40,
+    "coherence.model": "null",
+    # Sixteen words of four passages say nothing about collapse.
+    "tracking.minimum_coherence": 0.0,
+    "tracking.maximum_repetitive": 1.0,
+    "tracking.drift_bound": 0.0,
+}
+
+
+def basin(checkpoints: Path, *arguments: object) -> str:
+    """What a command prints; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "loops.cli", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "BASIN_CHECKPOINTS": str(checkpoints)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> Path:
+    """A checkpoints folder with one finished run, `small`."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    settings = [part for key, value in CUT_DOWN.items() for part in ("--set", f"{key}={value}")]
+    basin(folder, "run", "configs/brown.yaml", "--name", "small", *settings)
+    return folder
+
+
+def assert_whole(run: Path, rounds: int) -> None:
+    store = RunStore.open(run)
+    assert store.rounds() == list(range(rounds + 1))
+    for number in store.rounds():
+        read_folder(run / f"round_{number:03d}")  # raises where a hash does not hold
+        record = store.load(number)
+        assert record.concept.vector is not None and record.generated
+        assert 0 < record.concept.membership.mean() < 1
+        assert np.isfinite(record.concept.single).all() and np.isfinite(record.activations).all()
+    assert (run / "picture.png").read_bytes().startswith(b"\x89PNG")
+    measured = json.loads((run / "measurements.json").read_bytes())
+    assert measured["rounds"] == store.rounds()
+    assert [row["round"] for row in measured["rows"]] == store.rounds()
+    for row in measured["rows"]:
+        assert all(0 < row[key] <= 1 for key in ("ap_topic", "ap_concept", "ap_ceiling"))
+    assert (run / "run.log").stat().st_size
+
+
+def test_a_run_leaves_whole_rounds_measurements_and_a_picture(checkpoints):
+    assert_whole(checkpoints / "small", rounds=2)
+    store = RunStore.open(checkpoints / "small")
+    pointer = store.load_pointer()
+    assert {"detective", "police", "murder"} <= set(pointer.model.top_words(pointer.topic))
+    texts = [each.text for each in store.load(2).generated]
+    assert len(texts) == 8 and all(text.strip() for text in texts)
+
+
+def test_a_run_can_be_inspected_and_written_from(checkpoints):
+    before = {file: file.read_bytes() for file in (checkpoints / "small").rglob("round_*/*")}
+    assert basin(checkpoints, "inspect", "small", "--round", 1).strip()
+    written = basin(checkpoints, "generate", "small", "-n", 2, "--prompt", "The old house", "--seed", 3)
+    assert written.count("The old house") == 2
+    assert before == {file: file.read_bytes() for file in (checkpoints / "small").rglob("round_*/*")}
+
+
+def test_a_finished_run_goes_on(checkpoints, tmp_path):
+    shutil.copytree(checkpoints / "small", tmp_path / "small")
+    before = {file: file.read_bytes() for file in (tmp_path / "small").rglob("round_*/*")}
+    basin(tmp_path, "resume", "small", "--rounds", 3)
+    assert_whole(tmp_path / "small", rounds=3)
+    assert before == {file: file.read_bytes() for file in before}
