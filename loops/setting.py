@@ -74,16 +74,16 @@ def prepare(
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
     log_odds = topics.log_odds(pointer.weights(passages.texts))
-    size = _size(config, passages, pointer)
+    size = _size(config, passages, pointer, progress)
     document_of = passages.document_of
     claimed = document_membership(document_mean(log_odds, document_of), document_of, size)
-    progress.say(f"The pointer claims {size:.1%} of the corpus.")
+    progress.say(f"The concept starts with {size:.1%} of the corpus.")
     return Fixed(
         config, passages, pointer, Texts(activations, log_odds), size, claimed, language_model, coherence
     )
 
 
-def _size(config: RunConfig, passages: PassageSet, pointer: Pointer) -> float:
+def _size(config: RunConfig, passages: PassageSet, pointer: Pointer, progress: Progress) -> float:
     """The share of the corpus to claim, from the pointer's own mass or presence, or as configured."""
     size = config.clustering.size
     if isinstance(size, float):
@@ -93,7 +93,13 @@ def _size(config: RunConfig, passages: PassageSet, pointer: Pointer) -> float:
         if size == "mass"
         else pointer.presence(passages.texts, passages.document_of)
     )
-    return float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
+    size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
+    if size != claimed:
+        progress.say(
+            f"The pointer's {config.clustering.size} is {claimed:.1%} of the corpus; {size:.0%} is taken instead. "
+            "Look at the topic (`basin topics`), or set clustering.size."
+        )
+    return size
 
 
 def description(passages: PassageSet) -> str:
