@@ -20,8 +20,9 @@ class TrackingConfig(StageConfig):
     patience: int = Field(2, ge=1)
     """Rounds in a row that must be still."""
     minimum_rounds: int = Field(4, ge=1)
-    minimum_coherence: float = Field(0.5, ge=0, le=1)
-    """Below this share of readable generated passages the round has collapsed."""
+    minimum_coherence: float = Field(0.5, ge=0)
+    """Below this multiple of the base model's share of readable passages the round has collapsed: a small model is not
+    always readable either."""
     minimum_size: float = Field(0.01, ge=0, le=1)
     maximum_size: float = Field(0.6, gt=0, le=1)
     """A concept outside these shares of the corpus has collapsed to nothing or to everything."""
@@ -77,7 +78,8 @@ def collapse(
 
     Args:
         size: mean membership of the real passages.
-        coherence: share of generated passages that read as English; None when nothing was generated.
+        coherence: share of generated passages that read as English, in units of the base model's share; None when
+            nothing was generated or the base model writes nothing readable.
         repetitive: share of generated passages that repeat themselves; None when nothing was generated.
     """
     if not np.isfinite(size):
@@ -91,5 +93,5 @@ def collapse(
     if repetitive is not None and repetitive > config.maximum_repetitive:
         return f"{repetitive:.0%} of the generated passages repeat themselves"
     if coherence is not None and coherence < config.minimum_coherence:
-        return f"only {coherence:.0%} of the generated passages are readable; the steering is too strong"
+        return f"what it writes is readable {coherence:.0%} as often as the base model's; the steering is too strong"
     return None

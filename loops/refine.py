@@ -160,6 +160,8 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     moved = movement(last.membership, concept.membership, previous if previous is None else float(previous))
     size = float(concept.membership.mean())
     count = len(steered)
+    of_base = float(records[0].metrics["base_coherence"])
+    relative = report.share / of_base if of_base else None
     metrics = {
         "round": number,
         "size": size,
@@ -173,7 +175,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         "broken": report.broken_share,
         "loss": None if np.isnan(report.losses).all() else float(np.nanmean(report.losses)),
         "nats_per_token": concept.nats_per_token,
-        "collapsed": collapse(size, report.share, report.repetitive_share, config.tracking),
+        "collapsed": collapse(size, relative, report.repetitive_share, config.tracking),
     }
     written = [
         replace(each, membership=float(value)) for each, value in zip(written, drawn.generated, strict=True)
