@@ -79,7 +79,7 @@ def collapse(
     Args:
         size: mean membership of the real passages.
         coherence: share of generated passages that read as English, in units of the base model's share; None when
-            nothing was generated or the base model writes nothing readable.
+            nothing was generated.
         repetitive: share of generated passages that repeat themselves; None when nothing was generated.
     """
     if not np.isfinite(size):

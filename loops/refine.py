@@ -161,7 +161,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     size = float(concept.membership.mean())
     count = len(steered)
     of_base = float(records[0].metrics["base_coherence"])
-    relative = report.share / of_base if of_base else None
+    relative = report.share / of_base if of_base else report.share
     metrics = {
         "round": number,
         "size": size,
