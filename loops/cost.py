@@ -53,7 +53,7 @@ def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
 
 def speeds_from(gflops: float, parameters: float = 1.06e8, depth_recorded: float = 0.8) -> Speeds:
     """Speeds to expect of a model that was not tried, with `parameters` outside its embedding."""
-    full = 0.5 * gflops * 1e9 / (2 * parameters)
+    full = 0.65 * gflops * 1e9 / (2 * parameters)
     return Speeds(record=full / depth_recorded, generate=full / 2, depth_recorded=depth_recorded)
 
 
