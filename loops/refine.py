@@ -102,7 +102,7 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
         start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
         step = _update(fixed, concept, start, None, progress)
     with costs.stage("generate"):
-        base = _write(fixed, concept, "base", None, progress)
+        base = _write(fixed, concept, "base", progress)
     with costs.stage("record"):
         written = _read(fixed, base)
     cut = threshold(log_odds, fixed.size)
@@ -132,7 +132,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     config, last, costs = fixed.config, records[-1].concept, Costs()
     number = last.round + 1
     with costs.stage("generate"):
-        steered = _write(fixed, last, "steered", number, progress)
+        steered = _write(fixed, last, "steered", progress)
     with costs.stage("record"):
         base = records[0]
         written = [*steered, *base.generated]
@@ -184,16 +184,18 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total())
 
 
-def _write(
-    fixed: Fixed, concept: Concept, kind: str, number: int | None, progress: Progress
-) -> list[Generated]:
-    """Continuations of openings of real passages of every kind, the same openings in every round."""
+def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> list[Generated]:
+    """Continuations of openings of real passages of every kind.
+
+    Openings and sampling seeds are the same in every round: a round is then a deterministic map of the concept, which
+    can have a fixed point; with fresh noise, drift would level off at the noise.
+    """
     config = fixed.config.generation
     seed = fixed.config.seed
     prompts = openings(
         fixed.passages.texts, config.samples, config.prompt_words, seed_for(seed, 0, "prompts")
     )
-    seeds = [seed_for(seed, number or 0, f"{kind}/{index}") for index in range(len(prompts))]
+    seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
     vector = concept.vector if kind == "steered" else None
     texts = fixed.language_model.generate(prompts, seeds, config, vector, progress=progress.say)
     return [
@@ -254,7 +256,8 @@ def _judged(generated: Sequence[Generated], report: CoherenceReport) -> tuple[Ge
 
 def _summary(record: RoundRecord) -> str:
     of = record.metrics
+    seconds = sum(value for name, value in record.cost.items() if name != "peak_gb")
     return (
         f"Round {record.round}: size {of['size']:.1%}, drift {of['drift']:.3f}, agreement {of['agreement']:.2f} "
-        f"(base {of['base_agreement']:.2f}), coherence {of['coherence']:.2f}, {record.cost['seconds']:.0f} s"
+        f"(base {of['base_agreement']:.2f}), coherence {of['coherence']:.2f}, {seconds:.0f} s"
     )

@@ -55,7 +55,7 @@ class Costs:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
     def total(self) -> dict[str, float]:
-        return {**self.seconds, "seconds": sum(self.seconds.values()), "peak_gb": peak_gigabytes()}
+        return {**self.seconds, "peak_gb": peak_gigabytes()}
 
 
 def prepare(
