@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from agent.clustering import ClusteringConfig, cross_fitted_log_odds
+from agent.clustering import ClusteringConfig, cross_fitted_log_odds, document_mean
 from agent.concept import Concept
 from agent.judging.gold import GoldLabels
 
@@ -64,14 +64,6 @@ def average_precision(gold: Bool[np.ndarray, "passage"], scores: Float[np.ndarra
     if not gold.any():
         raise ValueError("no passage is positive, so there is no average precision")
     return float(average_precision_score(gold, scores))
-
-
-def document_mean(
-    scores: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
-) -> Float[np.ndarray, "passage"]:
-    """For every passage the mean score of its document's passages."""
-    _, document = np.unique(document_of, return_inverse=True)
-    return (np.bincount(document, weights=scores) / np.bincount(document))[document]
 
 
 def topic_scores(
