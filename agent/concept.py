@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from agent.steering_vector import SteeringVector
+
+MEMBER = 0.5  # membership from which a passage counts as inside
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,12 @@ class Concept:
     nats_per_token: float = 0.0
     """KL divergence of the steered from the base model that the vector was calibrated to."""
 
+    @property
+    def inside(self) -> Bool[np.ndarray, "passage"]:
+        """Which of the real passages belong: those with a membership of at least 0.5."""
+        return self.membership >= MEMBER
+
     def members(self) -> Int[np.ndarray, "member"]:
-        """Indices of the real passages with membership of at least 0.5, most typical first."""
-        inside = np.flatnonzero(self.membership >= 0.5)
+        """Indices of the real passages that belong, most typical first."""
+        inside = np.flatnonzero(self.inside)
         return inside[np.argsort(-self.membership[inside], kind="stable")]

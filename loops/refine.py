@@ -231,7 +231,7 @@ def _update(
     texts, inside = fixed.passages.texts, concept.members()
     if len(inside) == 0:
         inside = np.argsort(-concept.membership, kind="stable")[: max(1, len(texts) // 50)]
-    outside = np.setdiff1d(np.flatnonzero(concept.membership < 0.5), inside)
+    outside = np.setdiff1d(np.flatnonzero(~concept.inside), inside)
     return update(
         fixed.language_model,
         [texts[index] for index in inside],

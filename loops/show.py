@@ -19,7 +19,6 @@ from loops.store import RunStore
 
 FIRST_WORDS = 25
 FRAME = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
-MEMBER = 0.5  # membership from which a passage counts as inside
 
 MEASURED = ("AP alone", "AP with document", "PGR alone", "PGR with document")
 COLUMNS = ("size", "drift", "contraction", "agreement", "coherence")
@@ -63,19 +62,20 @@ def show_run(store: RunStore, console: Console) -> None:
 def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
     """A round in full: numbers, members, what entered and left, where it and the topic disagree, samples."""
     record, passages = store.load(number), store.load_passages()
-    now = record.concept.membership
+    concept = record.concept
+    now = concept.membership
     console.print(f"\n[bold]Round {number}[/]")
     numbers = ", ".join(f"{key} {_number(value)}" for key, value in record.metrics.items())
     console.print(escape(numbers), style="dim")
-    members = record.concept.members()
+    members = concept.members()
     title = f"Members: {len(members)} of {len(now)} passages, the most typical first"
     _print_passages(console, title, passages, members[:limit], {"membership": now})
     if number:
-        before = store.load(number - 1).concept.membership
-        change = now - before
-        columns = {"before": before, "now": now}
-        entered = _ranked(change, (now >= MEMBER) & (before < MEMBER))
-        left = _ranked(-change, (now < MEMBER) & (before >= MEMBER))
+        last = store.load(number - 1).concept
+        change = now - last.membership
+        columns = {"before": last.membership, "now": now}
+        entered = _ranked(change, concept.inside & ~last.inside)
+        left = _ranked(-change, last.inside & ~concept.inside)
         for word, moved in (("Entered", entered), ("Left", left)):
             title = f"{word} since round {number - 1}: {len(moved)}"
             _print_passages(console, title, passages, moved[:limit], columns)

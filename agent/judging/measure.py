@@ -125,7 +125,7 @@ def exchanged(
 
     A precision is None where nothing is claimed; the counts are of passages.
     """
-    before, after = _claims(pointer), _claims(concept)
+    before, after = pointer.inside, concept.inside
     threw_out, took_in = before & ~after, after & ~before
     return {
         "precision_topic": float(gold[before].mean()) if before.any() else None,
@@ -194,9 +194,3 @@ def _restricted(run: MeasuredRun, kept: Bool[np.ndarray, "passage"]) -> Measured
         arrays = {name: getattr(concept, name)[kept] for name in ("membership", "single", "pooled")}
         rounds.append(replace(measured, concept=replace(concept, **arrays)))
     return MeasuredRun(rounds, run.pointer_weights[kept], run.activations[kept], run.document_of[kept])
-
-
-def _claims(concept: Concept) -> Bool[np.ndarray, "passage"]:
-    claims = np.zeros(len(concept.membership), dtype=bool)
-    claims[concept.members()] = True
-    return claims

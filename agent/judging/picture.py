@@ -113,7 +113,7 @@ def _draw_plane(
     gold: Bool[np.ndarray, "passage"] | None,
 ) -> None:
     view = plane(run.activations, concept.readout)
-    points, inside = view(run.activations), concept.membership >= 0.5
+    points, inside = view(run.activations), concept.inside
     axes.scatter(*points[~inside].T, s=9, c=GREY, linewidths=0, label=f"outside ({(~inside).sum():,})")
     axes.scatter(*points[inside].T, s=13, c=BLUE, linewidths=0, alpha=0.8, label=f"member ({inside.sum():,})")
     _mark_gold(axes, points, gold)
@@ -139,7 +139,7 @@ def _draw_plane(
 def _draw_exchange(
     axes: Axes, pointer: Concept, concept: Concept, gold: Bool[np.ndarray, "passage"] | None
 ) -> None:
-    before, after = pointer.membership >= 0.5, concept.membership >= 0.5
+    before, after = pointer.inside, concept.inside
     points = np.stack([pointer.pooled, concept.pooled], axis=1)
     groups = (
         ("neither", ~before & ~after, GREY, "o"),
