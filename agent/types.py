@@ -18,6 +18,7 @@ Axis names used in jaxtyping annotations everywhere:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,6 +78,11 @@ class PassageSet:
 def document_id(text: str) -> str:
     """Opaque, content-derived identifier: 12 hex digits of the SHA-256 of the text."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def total_seconds(cost: Mapping[str, float]) -> float:
+    """Seconds of all stages together; `cost` also has the memory they took, as peak_gb."""
+    return float(sum(value for stage, value in cost.items() if stage != "peak_gb"))
 
 
 def seed_for(run_seed: int, round_number: int, stage: str) -> int:

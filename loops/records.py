@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from agent.concept import Concept
+from agent.types import total_seconds
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,8 @@ class RoundRecord:
     """Of `generated`, in order."""
     cost: dict[str, float] = field(default_factory=dict)
     """Seconds per stage, and peak_gb: kept apart from `metrics`, because no two runs agree on them."""
+
+    @property
+    def seconds(self) -> float:
+        """What the whole round took."""
+        return total_seconds(self.cost)

@@ -256,8 +256,7 @@ def _judged(generated: Sequence[Generated], report: CoherenceReport) -> tuple[Ge
 
 def _summary(record: RoundRecord) -> str:
     of = record.metrics
-    seconds = sum(value for name, value in record.cost.items() if name != "peak_gb")
     return (
         f"Round {record.round}: size {of['size']:.1%}, drift {of['drift']:.3f}, agreement {of['agreement']:.2f} "
-        f"(base {of['base_agreement']:.2f}), coherence {of['coherence']:.2f}, {seconds:.0f} s"
+        f"(base {of['base_agreement']:.2f}), coherence {of['coherence']:.2f}, {record.seconds:.0f} s"
     )

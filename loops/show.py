@@ -178,12 +178,11 @@ def typical_samples(generated: Sequence[Generated]) -> list[Generated]:
 
 def _row(record: RoundRecord) -> list[str]:
     values = {"size": record.concept.size} | record.metrics
-    seconds = sum(value for stage, value in record.cost.items() if stage != "peak_gb")
     return [
         str(record.round),
         *(_number(values.get(column)) for column in COLUMNS),
         _number(record.concept.nats_per_token) if record.concept.vector else "-",
-        f"{seconds:.0f}",
+        f"{record.seconds:.0f}",
     ]
 
 

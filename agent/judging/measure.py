@@ -18,6 +18,7 @@ from sklearn.model_selection import StratifiedKFold
 from agent.clustering import ClusteringConfig, cross_fitted_log_odds, document_mean
 from agent.concept import Concept
 from agent.judging.gold import GoldLabels
+from agent.types import total_seconds
 
 MINIMUM_GAP = 0.05  # of average precision between topic and ceiling: below it the gap recovered means nothing
 MINIMUM_WEIGHT = 1e-12  # keeps the logarithm of a topic weight finite
@@ -180,8 +181,7 @@ def measure_run(
         row |= exchanged(run.rounds[0].concept, concept, gold)
         row |= {"base_rate": float(gold.mean()), "size": float(concept.size)}
         row |= {key: measured.metrics.get(key) for key in ("drift", "contraction", "agreement", "coherence")}
-        row |= {"seconds": float(sum(value for key, value in measured.cost.items() if key != "peak_gb"))}
-        row |= {"peak_gb": measured.cost.get("peak_gb")}
+        row |= {"seconds": total_seconds(measured.cost), "peak_gb": measured.cost.get("peak_gb")}
         rows.append(row)
     return rows
 
