@@ -6,14 +6,12 @@ import json
 import math
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loops.provenance import versions
+from loops.provenance import PROJECT, git, versions
 
-ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 NAMING = ("method", "generator", "tool")
 
@@ -56,9 +54,9 @@ def header(command: Sequence[str]) -> dict[str, Any]:
 
 def commit() -> str:
     """Short hash of the code that ran, with `+` when tracked files differ; `unknown` outside a repository."""
-    short = _git("rev-parse", "--short=10", "HEAD")
+    short = git("rev-parse", "--short=10", "HEAD")
     # The results themselves change with every benchmark and are no change of the code.
-    changed = _git(
+    changed = git(
         "status",
         "--porcelain",
         "--untracked-files=no",
@@ -97,18 +95,8 @@ def _without_place(argument: str) -> str:
     path = Path(value)
     if not path.is_absolute():
         return argument
-    inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+    inside = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path.name
     return f"{key}{equals}{inside}"
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _processor() -> str:

@@ -26,11 +26,12 @@ def commit() -> str | None:
     """The code's git commit, with `-changed` where files differ from it; None outside a checkout of Basin."""
     if not (PROJECT / ".git").exists():
         return None  # installed as a package: a repository further up is somebody else's
-    head = _git("rev-parse", "HEAD")
-    return head and head + ("-changed" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    head = git("rev-parse", "HEAD")
+    return head and head + ("-changed" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """What git says of Basin's own folder; None where there is no git, or it fails."""
     try:
         command = ["git", "-C", str(PROJECT), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)

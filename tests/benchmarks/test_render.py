@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import render, results
+from loops.provenance import PROJECT
 
 ROWS = [
     {
@@ -65,7 +66,7 @@ def test_the_header_says_how_but_not_where(tmp_path):
         "-m",
         "benchmarks.run",
         "--folder=/home/somebody/books.jsonl",
-        str(results.ROOT / "configs/a.yaml"),
+        str(PROJECT / "configs/a.yaml"),
     ]
     path = results.write_results("run", ROWS, command, tmp_path)
     header = json.loads(path.read_text())["header"]
@@ -74,7 +75,7 @@ def test_the_header_says_how_but_not_where(tmp_path):
     assert "cores" in header["machine"]
     everything = path.read_text()
     assert platform.node() not in everything
-    assert "somebody" not in everything and str(results.ROOT) not in everything
+    assert "somebody" not in everything and str(PROJECT) not in everything
 
 
 def test_a_number_that_is_not_finite_becomes_none(tmp_path):
