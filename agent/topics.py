@@ -113,11 +113,10 @@ class TopicModel:
         Raises:
             BasinError: none of the words is in the vocabulary.
         """
-        index = {word: number for number, word in enumerate(self.vocabulary)}
-        known = [index[word.lower()] for word in words if word.lower() in index]
+        known = _known(self.vocabulary, words)
         if not known:
             raise BasinError(
-                f"None of the words {', '.join(words)} is in the topic model's vocabulary of {len(index)} words; "
+                f"None of the words {', '.join(words)} is in the topic model's vocabulary of {len(self.vocabulary)} words; "
                 "choose words that occur in the corpus, in several documents."
             )
         return self.topic_word[:, known].sum(axis=1)
@@ -148,7 +147,7 @@ def log_odds(weights: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
 
 def words_of(text: str) -> list[str]:
     """Lower-cased words of three letters and more that are not stop words, possessive endings removed."""
-    words = (match.group().lower().replace("’", "'").removesuffix("'s") for match in WORD.finditer(text))
+    words = (_plain(match.group()) for match in WORD.finditer(text))
     return [word for word in words if len(word) > 2 and word not in ENGLISH_STOP_WORDS and "'" not in word]
 
 
@@ -161,7 +160,7 @@ def name_like_words(texts: Sequence[str], share: float) -> set[str]:
     total: Counter[str] = Counter()
     capitalised: Counter[str] = Counter()
     for word, count in inside.items():
-        key = word.lower().replace("’", "'").removesuffix("'s")
+        key = _plain(word)
         total[key] += count
         capitalised[key] += count * word[0].isupper()
     return {word for word, count in capitalised.items() if count > share * total[word]}
@@ -235,6 +234,17 @@ def pick(model: TopicModel, config: TopicsConfig) -> Pointer:
     )
 
 
+def _plain(word: str) -> str:
+    """Lower-cased, without a possessive ending."""
+    return word.lower().replace("’", "'").removesuffix("'s")
+
+
+def _known(vocabulary: Sequence[str], words: Sequence[str]) -> list[int]:
+    """Numbers in the vocabulary of those words that are in it."""
+    index = {word: number for number, word in enumerate(vocabulary)}
+    return [index[word.lower()] for word in words if word.lower() in index]
+
+
 def _chunks(text: str, chunk_words: int) -> list[list[str]]:
     """Equal pieces of at most about `chunk_words` running words, already reduced to topic words."""
     running = [match.span() for match in WORD.finditer(text)]
@@ -248,8 +258,7 @@ def _prior(vocabulary: Sequence[str], config: TopicsConfig, words: int) -> Float
     """The Dirichlet prior of the topics' words, `words` being the running words of the fit."""
     eta = np.full((config.count, len(vocabulary)), 1 / config.count, dtype=np.float64)
     if config.seed_words:
-        index = {word: number for number, word in enumerate(vocabulary)}
-        known = [index[word.lower()] for word in config.seed_words if word.lower() in index]
+        known = _known(vocabulary, config.seed_words)
         if not known:
             raise BasinError(
                 f"None of topics.seed_words ({', '.join(config.seed_words)}) survives in this corpus; choose other words."
