@@ -206,7 +206,7 @@ def fit(
         score = 0.0
         if config.restarts > 1 and (config.words or config.seed_words):
             mass = model.mass_on(config.words or config.seed_words)
-            score = float(mass[0] if config.seed_words else mass.max())
+            score = float(mass[pick(model, config).topic])
         if best is None or score > best[0]:
             best = (score, model)
     assert best is not None

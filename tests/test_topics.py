@@ -93,6 +93,15 @@ def test_of_several_fits_the_one_whose_topic_holds_most_of_the_words_is_kept():
     assert masses == sorted(masses) and masses[0] < masses[-1]
 
 
+def test_a_topic_picked_by_number_is_the_one_whose_hold_on_the_words_decides():
+    config = CONFIG.model_copy(update={"words": tuple(BLOCKS["crime"]), "topic": 0})
+    masses = [
+        fit(block_documents(), config.model_copy(update={"restarts": restarts}), 0).mass_on(config.words)[0]
+        for restarts in (1, 2, 3, 4)
+    ]
+    assert masses == sorted(masses) and masses[0] < 0.5 < 0.9 < masses[-1]
+
+
 def test_picking_by_number_and_by_words(model):
     assert pick(model, CONFIG.model_copy(update={"topic": 2})).topic == 2
     # The number goes before the words.
