@@ -65,6 +65,13 @@ class Texts:
     activations: Float[np.ndarray, "text layer width"]
     pointer_log_odds: Float[np.ndarray, "text"]
 
+    def joined(self, others: Texts) -> Texts:
+        """These texts, then the others."""
+        return Texts(
+            np.concatenate([self.activations, others.activations]),
+            np.concatenate([self.pointer_log_odds, others.pointer_log_odds]),
+        )
+
 
 @dataclass(frozen=True)
 class Reclustering:
@@ -104,7 +111,7 @@ def recluster(
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
-    texts = real if generated is None else _joined(real, generated)
+    texts = real if generated is None else real.joined(generated)
     count = len(real.pointer_log_odds)
     if not np.isfinite(texts.activations).all():
         raise BasinError(
@@ -168,13 +175,6 @@ def cross_fitted_log_odds(
     features = Projection.fit(activations, config.components).apply(activations)
     evidence = CrossFittedRidge(features, np.ones(len(features)), [folds], config.penalty).evidence(targets)
     return calibration_slope(evidence, targets) * (evidence - evidence.mean())
-
-
-def _joined(real: Texts, generated: Texts) -> Texts:
-    return Texts(
-        np.concatenate([real.activations, generated.activations]),
-        np.concatenate([real.pointer_log_odds, generated.pointer_log_odds]),
-    )
 
 
 def _training_weights(real: int, generated: int, share: float) -> Float[np.ndarray, "text"]:

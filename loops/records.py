@@ -28,6 +28,11 @@ class Generated:
     loss: float | None
     """Under the independent language model, in nats per token."""
 
+    @property
+    def whole(self) -> str:
+        """Prompt and continuation, as a real passage is read."""
+        return f"{self.prompt}{self.text}"
+
 
 @dataclass(frozen=True)
 class RoundRecord:

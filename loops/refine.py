@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
 
 from agent import topics
 from agent.clustering import Texts, document_mean, recluster
@@ -106,13 +107,10 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
     with costs.stage("record"):
         written = _read(fixed, base)
     cut = threshold(log_odds, fixed.size)
-    base = [
-        replace(each, membership=float(value))
-        for each, value in zip(base, sigmoid(written.pointer_log_odds - cut), strict=True)
-    ]
+    base = _placed(base, sigmoid(written.pointer_log_odds - cut))
     concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
     with costs.stage("coherence"):
-        report = fixed.coherence.check([each.text for each in base], [each.prompt for each in base])
+        report = _checked(fixed, base)
     metrics = {
         "round": 0,
         "topic": fixed.pointer.topic,
@@ -135,8 +133,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         steered = _write(fixed, last, "steered", progress)
     with costs.stage("record"):
         base = records[0]
-        written = [*steered, *base.generated]
-        texts = _appended(_read(fixed, steered), base, fixed)
+        texts = _read(fixed, steered).joined(_read(fixed, base.generated, base.activations))
     with costs.stage("recluster"):
         drawn = recluster(
             fixed.real,
@@ -155,7 +152,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         step = _update(fixed, concept, config.updating, last.vector if last.round else None, progress)
         concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
     with costs.stage("coherence"):
-        report = fixed.coherence.check([each.text for each in steered], [each.prompt for each in steered])
+        report = _checked(fixed, steered)
     previous = records[-1].metrics["drift"]
     moved = movement(last.membership, concept.membership, previous if previous is None else float(previous))
     size = float(concept.membership.mean())
@@ -177,9 +174,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         "nats_per_token": concept.nats_per_token,
         "collapsed": collapse(size, relative, report.repetitive_share, config.tracking),
     }
-    written = [
-        replace(each, membership=float(value)) for each, value in zip(written, drawn.generated, strict=True)
-    ]
+    written = _placed([*steered, *base.generated], drawn.generated)
     generated = _judged(written[:count], report) + tuple(written[count:])
     return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total())
 
@@ -204,20 +199,16 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
     ]
 
 
-def _read(fixed: Fixed, generated: Sequence[Generated]) -> Texts:
-    """Whole passages, opening and continuation, as the real ones are read."""
-    texts = [f"{each.prompt}{each.text}" for each in generated]
-    return Texts(fixed.language_model.record(texts), topics.log_odds(fixed.pointer.weights(texts)))
-
-
-def _appended(steered: Texts, base: RoundRecord, fixed: Fixed) -> Texts:
-    """Steered texts, then round 0's base texts, whose activations are at hand."""
-    texts = [f"{each.prompt}{each.text}" for each in base.generated]
-    assert base.activations is not None
-    return Texts(
-        np.concatenate([steered.activations, base.activations]),
-        np.concatenate([steered.pointer_log_odds, topics.log_odds(fixed.pointer.weights(texts))]),
-    )
+def _read(
+    fixed: Fixed,
+    generated: Sequence[Generated],
+    activations: Float[np.ndarray, "text layer width"] | None = None,
+) -> Texts:
+    """Whole passages, as the real ones are read; `activations` where they are at hand already."""
+    texts = [each.whole for each in generated]
+    if activations is None:
+        activations = fixed.language_model.record(texts)
+    return Texts(activations, topics.log_odds(fixed.pointer.weights(texts)))
 
 
 def _update(
@@ -245,6 +236,14 @@ def _update(
         start=start,
         progress=progress.say,
     )
+
+
+def _checked(fixed: Fixed, generated: Sequence[Generated]) -> CoherenceReport:
+    return fixed.coherence.check([each.text for each in generated], [each.prompt for each in generated])
+
+
+def _placed(generated: Sequence[Generated], membership: Float[np.ndarray, "text"]) -> list[Generated]:
+    return [replace(each, membership=float(value)) for each, value in zip(generated, membership, strict=True)]
 
 
 def _judged(generated: Sequence[Generated], report: CoherenceReport) -> tuple[Generated, ...]:
