@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from agent.evidence import sigmoid
 from agent.steering_vector import SteeringVector
 
 MEMBER = 0.5  # membership from which a passage counts as inside
@@ -42,7 +43,7 @@ class Readout:
         self, activations: Float[np.ndarray, "text layer width"], pointer_log_odds: Float[np.ndarray, "text"]
     ) -> Float[np.ndarray, "text"]:
         """Probability in [0, 1] that each single text belongs."""
-        return 1 / (1 + np.exp(-np.clip(self.log_odds(activations, pointer_log_odds), -50, 50)))
+        return sigmoid(self.log_odds(activations, pointer_log_odds))
 
 
 @dataclass(frozen=True)

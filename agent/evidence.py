@@ -21,6 +21,7 @@ from sklearn.mixture import GaussianMixture
 from agent.errors import BasinError
 
 EVIDENCE_LIMIT = 50.0  # nats; beyond this a sigmoid is 0 or 1 in double precision
+SHARE_FLOOR = 1e-6  # keeps log-odds finite
 
 
 class Evidence(Protocol):
@@ -149,8 +150,7 @@ class OverlapMixture:
                 weight = np.where(folds == fold, 0.0, self.weights) if fold >= 0 else self.weights
                 overlap = shares.T @ (weight * targets) / np.maximum(shares.T @ weight, 1e-12)
                 membership[folds == fold] = shares[folds == fold] @ overlap
-            clipped = np.clip(membership, 1e-6, 1 - 1e-6)
-            total += np.log(clipped / (1 - clipped))
+            total += log_odds(membership)
         return total / len(self.divisions)
 
 
@@ -186,3 +186,9 @@ def threshold(
 
 def sigmoid(values: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     return 1 / (1 + np.exp(-np.clip(values, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)))
+
+
+def log_odds(shares: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    """log(q / (1 - q)) in nats, with q clipped to [1e-6, 1 - 1e-6]."""
+    clipped = np.clip(shares, SHARE_FLOOR, 1 - SHARE_FLOOR)
+    return np.log(clipped) - np.log1p(-clipped)

@@ -24,7 +24,6 @@ from agent.types import Document, StageConfig, seed_for
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 SENTENCE_START = re.compile(rf"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*({WORD.pattern})")
 BATCH_CHUNKS = 2000
-WEIGHT_FLOOR = 1e-6  # keeps the log-odds of a topic weight finite
 
 
 class TopicsConfig(StageConfig):
@@ -137,12 +136,6 @@ class Pointer:
         """Share of the documents in which at least one word is expected to come from the topic; in [0, 1]."""
         expected = np.bincount(document_of, weights=self.model.expected_words(texts)[:, self.topic])
         return float((expected >= 1).mean())
-
-
-def log_odds(weights: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-    """log(q / (1 - q)) in nats, with q clipped to [1e-6, 1 - 1e-6]."""
-    clipped = np.clip(weights, WEIGHT_FLOOR, 1 - WEIGHT_FLOOR)
-    return np.log(clipped) - np.log1p(-clipped)
 
 
 def words_of(text: str) -> list[str]:

@@ -16,7 +16,7 @@ from agent import topics
 from agent.clustering import Texts, document_mean, recluster
 from agent.coherence import CoherenceReport
 from agent.concept import Concept
-from agent.evidence import sigmoid, threshold
+from agent.evidence import log_odds, sigmoid, threshold
 from agent.passages import split
 from agent.sources.corpora import load_corpus
 from agent.steering_vector import SteeringVector
@@ -96,9 +96,9 @@ def ending(
 
 def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
     """Round 0: the pointer taken for the concept, a first vector towards its members, and what the base model writes."""
-    log_odds = fixed.real.pointer_log_odds
-    pooled = document_mean(log_odds, fixed.passages.document_of)
-    concept = Concept(0, fixed.pointer_membership, log_odds.copy(), pooled, fixed.size)
+    single = fixed.real.pointer_log_odds
+    pooled = document_mean(single, fixed.passages.document_of)
+    concept = Concept(0, fixed.pointer_membership, single.copy(), pooled, fixed.size)
     with costs.stage("update"):
         start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
         step = _update(fixed, concept, start, None, progress)
@@ -106,7 +106,7 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
         base = _write(fixed, concept, "base", progress)
     with costs.stage("record"):
         written = _read(fixed, base)
-    cut = threshold(log_odds, fixed.size)
+    cut = threshold(single, fixed.size)
     base = _placed(base, sigmoid(written.pointer_log_odds - cut))
     concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
     with costs.stage("coherence"):
@@ -208,7 +208,7 @@ def _read(
     texts = [each.whole for each in generated]
     if activations is None:
         activations = fixed.language_model.record(texts)
-    return Texts(activations, topics.log_odds(fixed.pointer.weights(texts)))
+    return Texts(activations, log_odds(fixed.pointer.weights(texts)))
 
 
 def _update(

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from agent import topics
 from agent.activation_cache import record_cached
 from agent.clustering import Texts, document_mean, document_membership
 from agent.coherence import Coherence
 from agent.errors import BasinError
+from agent.evidence import log_odds
 from agent.language_model import LanguageModel
 from agent.topics import Pointer
 from agent.types import PassageSet
@@ -73,14 +73,13 @@ def prepare(
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
-    log_odds = topics.log_odds(pointer.weights(passages.texts))
+    pointer_log_odds = log_odds(pointer.weights(passages.texts))
     size = _size(config, passages, pointer, progress)
     document_of = passages.document_of
-    claimed = document_membership(document_mean(log_odds, document_of), document_of, size)
+    claimed = document_membership(document_mean(pointer_log_odds, document_of), document_of, size)
     progress.say(f"The concept starts with {size:.1%} of the corpus.")
-    return Fixed(
-        config, passages, pointer, Texts(activations, log_odds), size, claimed, language_model, coherence
-    )
+    real = Texts(activations, pointer_log_odds)
+    return Fixed(config, passages, pointer, real, size, claimed, language_model, coherence)
 
 
 def _size(config: RunConfig, passages: PassageSet, pointer: Pointer, progress: Progress) -> float:

@@ -13,6 +13,7 @@ from agent.evidence import (
     OverlapMixture,
     Projection,
     calibration_slope,
+    log_odds,
     sigmoid,
     threshold,
 )
@@ -104,6 +105,13 @@ def test_the_threshold_solves_for_the_size():
     for size in (0.0, 1.0, -0.1):
         with pytest.raises(ValueError, match="between 0 and 1"):
             threshold(values, size)
+
+
+def test_log_odds_are_finite_at_the_ends():
+    values = log_odds(np.array([0.0, 0.5, 0.8, 1.0]))
+    assert np.isfinite(values).all()
+    assert values[1:3] == pytest.approx([0, np.log(4)])
+    assert values[0] == pytest.approx(-values[3]) and values[0] < -10
 
 
 def test_the_calibration_slope_recovers_log_odds_and_is_never_negative():

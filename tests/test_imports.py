@@ -19,8 +19,9 @@ topics
 steering_vector
 token_batches model_layout output_layer generation language_model
 activation_cache
+evidence
 concept
-evidence clustering
+clustering
 coherence
 updating
 tracking

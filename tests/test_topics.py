@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.errors import BasinError
-from agent.topics import Pointer, TopicsConfig, fit, log_odds, name_like_words, pick, words_of
+from agent.topics import Pointer, TopicsConfig, fit, name_like_words, pick, words_of
 from agent.types import Document
 
 BLOCKS = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
@@ -179,10 +179,3 @@ def test_presence_is_the_share_of_documents_with_a_word_of_the_topic(model):
     assert pointer.presence(texts, np.arange(8)) == pytest.approx(2 / 8)
     # Passages of one document count together.
     assert pointer.presence(texts, np.arange(8) // 2) == pytest.approx(2 / 4)
-
-
-def test_log_odds_are_finite_at_the_ends():
-    values = log_odds(np.array([0.0, 0.5, 0.8, 1.0]))
-    assert np.isfinite(values).all()
-    assert values[1:3] == pytest.approx([0, np.log(4)])
-    assert values[0] == pytest.approx(-values[3]) and values[0] < -10
