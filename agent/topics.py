@@ -79,7 +79,11 @@ class TopicModel:
 
     def infer(self, texts: Sequence[str]) -> Float[np.ndarray, "text topic"]:
         """Posterior mean topic weights of each text; rows sum to 1. A text without known words gets the prior."""
-        counts = self.expected_words(texts) + self.alpha
+        return self.weights(self.expected_words(texts))
+
+    def weights(self, expected_words: Float[np.ndarray, "text topic"]) -> Float[np.ndarray, "text topic"]:
+        """What `infer` gives, where the expected words are at hand already."""
+        counts = expected_words + self.alpha
         return counts / counts.sum(axis=1, keepdims=True)
 
     def expected_words(self, texts: Sequence[str]) -> Float[np.ndarray, "text topic"]:
@@ -122,6 +126,21 @@ class TopicModel:
 
 
 @dataclass(frozen=True)
+class PointerReading:
+    """What the pointer makes of some texts."""
+
+    weights: Float[np.ndarray, "text"]
+    """q0(x): the topic's weight in each text, in [0, 1]."""
+    expected_words: Float[np.ndarray, "text"]
+    """Words of each text expected to come from the topic."""
+
+    def presence(self, document_of: Int[np.ndarray, "text"]) -> float:
+        """Share of the documents in which at least one word is expected to come from the topic; in [0, 1]."""
+        expected = np.bincount(document_of, weights=self.expected_words)
+        return float((expected >= 1).mean())
+
+
+@dataclass(frozen=True)
 class Pointer:
     """One topic of a topic model: the seed of a concept."""
 
@@ -130,12 +149,16 @@ class Pointer:
 
     def weights(self, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
         """q0(x): the topic's weight in each text, in [0, 1]."""
-        return self.model.infer(texts)[:, self.topic]
+        return self.read(texts).weights
 
     def presence(self, texts: Sequence[str], document_of: Int[np.ndarray, "text"]) -> float:
-        """Share of the documents in which at least one word is expected to come from the topic; in [0, 1]."""
-        expected = np.bincount(document_of, weights=self.model.expected_words(texts)[:, self.topic])
-        return float((expected >= 1).mean())
+        """Share of the documents that the topic speaks in; see `PointerReading.presence`."""
+        return self.read(texts).presence(document_of)
+
+    def read(self, texts: Sequence[str]) -> PointerReading:
+        """What `weights` and `presence` are taken from, for both of one inference: it takes its time."""
+        expected = self.model.expected_words(texts)
+        return PointerReading(self.model.weights(expected)[:, self.topic], expected[:, self.topic])
 
 
 def words_of(text: str) -> list[str]:

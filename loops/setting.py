@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from agent.activation_cache import record_cached
 from agent.clustering import Texts, document_mean, document_membership
@@ -18,7 +18,7 @@ from agent.coherence import Coherence
 from agent.errors import BasinError
 from agent.evidence import log_odds
 from agent.language_model import LanguageModel
-from agent.topics import Pointer
+from agent.topics import Pointer, PointerReading
 from agent.types import PassageSet
 from loops.config import RunConfig
 from loops.cost import forecast
@@ -73,25 +73,23 @@ def prepare(
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
-    pointer_log_odds = log_odds(pointer.weights(passages.texts))
-    size = _size(config, passages, pointer, progress)
-    document_of = passages.document_of
+    reading, document_of = pointer.read(passages.texts), passages.document_of
+    pointer_log_odds = log_odds(reading.weights)
+    size = _size(config, reading, document_of, progress)
     claimed = document_membership(document_mean(pointer_log_odds, document_of), document_of, size)
     progress.say(f"The concept starts with {size:.1%} of the corpus.")
     real = Texts(activations, pointer_log_odds)
     return Fixed(config, passages, pointer, real, size, claimed, language_model, coherence)
 
 
-def _size(config: RunConfig, passages: PassageSet, pointer: Pointer, progress: Progress) -> float:
+def _size(
+    config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"], progress: Progress
+) -> float:
     """The share of the corpus to claim, from the pointer's own mass or presence, or as configured."""
     size = config.clustering.size
     if isinstance(size, float):
         return size
-    claimed = (
-        float(pointer.weights(passages.texts).mean())
-        if size == "mass"
-        else pointer.presence(passages.texts, passages.document_of)
-    )
+    claimed = float(reading.weights.mean()) if size == "mass" else reading.presence(document_of)
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
     if size != claimed:
         progress.say(

@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.topics import TopicModel
 from loops import refine, setting
 from loops.config import parse_config
 from loops.progress import SilentProgress
@@ -337,6 +338,19 @@ def test_real_texts_are_recorded_once(begin, monkeypatch):
     counts.clear()
     resume(store, rounds=3)
     assert counts == [6]
+
+
+@pytest.mark.parametrize("size", ["mass", "presence"])
+def test_the_pointer_reads_real_texts_once(begin, monkeypatch, size):
+    read, counts = TopicModel.expected_words, []
+
+    def counted(self, texts):
+        counts.append(len(texts))
+        return read(self, texts)
+
+    monkeypatch.setattr(TopicModel, "expected_words", counted)
+    run(begin("run", rounds=1, clustering={"size": size}))
+    assert counts.count(DOCUMENTS * PASSAGES) == 1
 
 
 def test_the_size_is_the_pointers_own_or_the_number_given(begin):
