@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from agent.activation_cache import record_cached
 from agent.clustering import Texts, document_mean, document_membership
 from agent.coherence import Coherence
-from agent.errors import BasinError
 from agent.evidence import log_odds
 from agent.language_model import LanguageModel
 from agent.topics import Pointer, PointerReading
@@ -64,11 +63,7 @@ def prepare(
     """Load the models and read every real passage once."""
     with costs.stage("load"):
         language_model = LanguageModel.load(config.language_model, progress.say)
-        if strange := sorted(set(config.updating.layers) - set(language_model.layers)):
-            raise BasinError(
-                f"updating.layers names layers {strange} that are not recorded; choose among "
-                f"{list(language_model.layers)}, or add them to language_model.layers."
-            )
+        config.updating.steered(language_model.layers)  # refused before anything is read
         progress.say(forecast(config, len(passages.texts), language_model))
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
+from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.steering_vector import SteeringVector
 from agent.types import StageConfig
@@ -37,6 +38,15 @@ class UpdatingConfig(StageConfig):
     calibration_tokens: int = Field(64, ge=2)
     """Each calibration text is cut to this many tokens."""
     optimised: OptimisedConfig = OptimisedConfig()
+
+    def steered(self, recorded: tuple[int, ...]) -> tuple[int, ...]:
+        """The layers to steer, among the recorded ones. Raises `BasinError` for one that is not recorded."""
+        if strange := sorted(set(self.layers) - set(recorded)):
+            raise BasinError(
+                f"updating.layers names layers {strange} that are not recorded; choose among {list(recorded)}, "
+                "or add them to language_model.layers."
+            )
+        return self.layers or recorded
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ def update(
         member_weights,
         other_weights,
         recorded=language_model.layers,
-        steered=config.layers or language_model.layers,
+        steered=config.steered(language_model.layers),
     )
     ruler = _calibration_texts([*members, *others], config.calibration_texts)
     if config.method == "mean_difference":

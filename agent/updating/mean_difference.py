@@ -21,15 +21,9 @@ def mean_difference(
 ) -> SteeringVector:
     """Weighted mean of the members minus that of the others at `steered`, in units of the residual stream.
 
-    `recorded` names the layers of the activations' second axis. Raises `BasinError` for an empty group, a
-    steered layer that was not recorded, and groups whose means coincide.
+    `recorded` names the layers of the activations' second axis, `steered` some of them. Raises `BasinError` for
+    an empty group, and groups whose means coincide.
     """
-    missing = [layer for layer in steered if layer not in recorded]
-    if missing:
-        raise BasinError(
-            f"Layer {missing[0]} of updating.layers is not recorded: choose among {list(recorded)}, or add "
-            "it to language_model.layers."
-        )
     difference = _mean(member_activations, member_weights, "inside") - _mean(
         other_activations, other_weights, "outside"
     )

@@ -8,6 +8,7 @@ import torch
 
 from agent.errors import BasinError
 from agent.steering_vector import SteeringVector
+from agent.updating import UpdatingConfig
 from agent.updating.mean_difference import mean_difference
 
 
@@ -41,8 +42,8 @@ def test_weights_silence_what_does_not_belong():
 
 def test_bad_groups_and_layers_are_named():
     _, members, others = planted()
-    with pytest.raises(BasinError, match="Layer 5 of updating.layers"):
-        mean_difference(members, others, recorded=(1, 2, 3), steered=(2, 5))
+    with pytest.raises(BasinError, match=r"updating.layers .*\[5\].*\[1, 2, 3\]"):
+        UpdatingConfig(layers=(2, 5)).steered((1, 2, 3))
     with pytest.raises(BasinError, match="inside the concept"):
         mean_difference(members[:0], others, recorded=(1, 2, 3), steered=(1,))
     with pytest.raises(BasinError, match="equal activations"):
