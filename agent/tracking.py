@@ -63,12 +63,9 @@ def movement(
 
 def is_still(drifts: Sequence[float], config: TrackingConfig) -> bool:
     """Whether the last `patience` rounds all drifted less than the bound, after `minimum_rounds`."""
-    recent = drifts[-config.patience :]
-    return (
-        len(drifts) >= max(config.minimum_rounds, config.patience)
-        and len(recent) == config.patience
-        and all(drift < config.drift_bound for drift in recent)
-    )
+    if len(drifts) < max(config.minimum_rounds, config.patience):
+        return False
+    return all(drift < config.drift_bound for drift in drifts[-config.patience :])
 
 
 def collapse(
