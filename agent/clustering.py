@@ -138,9 +138,8 @@ def recluster(
         alone = sigmoid(log_odds - threshold(log_odds[:count], size))
         new = np.concatenate([claimed, alone[count:]])
         targets = config.damping * targets + (1 - config.damping) * new
-    readout = _readout(
-        ridge, projection, targets, log_odds, pointer, texts, count, size, config.trust, centre
-    )
+    held_out = (log_odds - pointer)[:count]
+    readout = _readout(ridge, targets, projection, real, held_out, size=size, trust=config.trust)
     return Reclustering(targets[:count], log_odds[:count], pooled, readout, alone[count:])
 
 
@@ -196,23 +195,24 @@ def _divisions(
 
 def _readout(
     ridge: CrossFittedRidge,
-    projection: Projection,
     targets: Float[np.ndarray, "text"],
-    log_odds: Float[np.ndarray, "text"],
-    pointer: Float[np.ndarray, "text"],
-    texts: Texts,
-    count: int,
+    projection: Projection,
+    real: Texts,
+    held_out: Float[np.ndarray, "passage"],
+    *,
     size: float,
     trust: float,
-    centre: float,
 ) -> Readout:
-    """The linear reading of the final membership that scores new texts."""
+    """The linear reading of the final membership that scores new texts.
+
+    The averaged model is put on the scale of `held_out`, the honest log-odds of the real texts without the pointer.
+    """
     weights, bias = ridge.average(targets)
-    scores = ridge.features[:count] @ weights + bias
-    # The averaged model is put on the scale of the held-out log-odds, which are the honest ones.
+    scores = ridge.features[: len(held_out)] @ weights + bias
     spread = float(scores.std())
-    slope = float((log_odds - pointer)[:count].std()) / spread if spread > 0 else 0.0
-    across, shift = projection.pull_back(slope * weights, texts.activations.shape[1:])
+    slope = float(held_out.std()) / spread if spread > 0 else 0.0
+    across, shift = projection.pull_back(slope * weights, real.activations.shape[1:])
+    centre = float(real.pointer_log_odds.mean())
     readout = Readout(across, slope * (bias - float(scores.mean())) + shift, trust, centre, 0.0, 1.0)
-    alone = readout.evidence(texts.activations[:count]) + pointer[:count]
+    alone = readout.log_odds(real.activations, real.pointer_log_odds)
     return replace(readout, threshold=threshold(alone, size))
