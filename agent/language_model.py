@@ -31,7 +31,7 @@ from agent.model_layout import (
     longest_sequence,
 )
 from agent.output_layer import OutputLayer
-from agent.sources.models import EMBEDDED, quiet_transformers, resolve_model
+from agent.sources.models import EMBEDDED, local_files_only, quiet_transformers, resolve_model
 from agent.steering_vector import SteeringVector
 from agent.token_batches import TokenBatch, token_batches
 from agent.types import StageConfig
@@ -89,8 +89,9 @@ class LanguageModel:
             )
         try:
             with quiet_transformers():
-                tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-                model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+                local = {"local_files_only": local_files_only(path)}
+                tokenizer = transformers.AutoTokenizer.from_pretrained(path, **local)
+                model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **local)
         except (OSError, ValueError) as error:
             raise BasinError(
                 f"Language model {config.name!r} could not be loaded ({first_sentence(error)}): name an "

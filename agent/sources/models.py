@@ -174,6 +174,11 @@ def hub_is_reachable() -> bool:
     return True
 
 
+def local_files_only(where: str | Path) -> bool:
+    """That option for what `where` names: True for a folder, and for a hub id while the hub is out of reach."""
+    return Path(where).is_dir() or not hub_is_reachable()
+
+
 def _folder_for(name: str, digest: str) -> Path:
     return cache_root() / "models" / f"{name}-{digest}-v{CONVERSION}"
 

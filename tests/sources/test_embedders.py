@@ -3,12 +3,12 @@
 import pytest
 
 from agent.errors import BasinError
-from agent.sources import embedders
+from agent.sources import models
 from agent.sources.embedders import embedder_status, load_embedder
 
 
 def test_an_embedder_that_cannot_be_loaded_is_named(monkeypatch):
-    monkeypatch.setattr(embedders, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(models, "hub_is_reachable", lambda: False)
     with pytest.raises(BasinError, match="'nobody/no-such-embedder' cannot be loaded.*all-minilm-l6-v2"):
         load_embedder("nobody/no-such-embedder")
 
