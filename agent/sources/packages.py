@@ -74,6 +74,12 @@ def verify(file: PackageFile) -> Status:
     return "cached" if sha256_of(file.path) == file.sha256 else "damaged"
 
 
+def verify_all(files: Iterable[PackageFile]) -> Status:
+    """The worst that `verify` says of any of the files; a missing one is worse than a damaged one."""
+    states = [verify(file) for file in files]
+    return next((state for state in ("missing", "damaged") if state in states), "cached")
+
+
 def fetch(file: PackageFile, progress: Progress | None = None) -> Path:
     """The file's path in the cache, fetched if it is missing or damaged.
 
