@@ -1,4 +1,4 @@
-"""The one exception a user is meant to see."""
+"""The one exception a user is meant to see, and how it quotes others."""
 
 
 class BasinError(Exception):
@@ -6,3 +6,9 @@ class BasinError(Exception):
 
     The command line prints the sentence and exits with status 1; it never shows a traceback for it.
     """
+
+
+def first_sentence(error: Exception) -> str:
+    """The first sentence of an error's message, at most 160 characters, for quoting inside a `BasinError`."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line.split(". ")[0].rstrip(".:")[:160]

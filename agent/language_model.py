@@ -20,14 +20,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 from agent.generation import GenerationConfig, continuations
 from agent.model_layout import (
     choose_device,
     choose_dtype,
     choose_layers,
     decoder_blocks,
-    first_sentence,
     longest_sequence,
 )
 from agent.output_layer import OutputLayer

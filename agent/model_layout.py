@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:
@@ -68,8 +68,3 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def longest_sequence(model: Any) -> int:
     """Positions the model can read; without a limit in its configuration, as good as endless."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-
-
-def first_sentence(error: Exception) -> str:
-    """The first sentence of an error's message, for quoting inside a `BasinError`."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".:")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from agent.clustering import ClusteringConfig
 from agent.coherence import CoherenceConfig
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 from agent.language_model import GenerationConfig, LanguageModelConfig
 from agent.passages import PassagesConfig
 from agent.sources.corpora import CorpusConfig
@@ -53,7 +53,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise BasinError(f"There is no config file {path}; named experiments are in configs/.") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise BasinError(
-            f"{path} cannot be read as YAML ({_first_line(error)}); see configs/ for examples."
+            f"{path} cannot be read as YAML ({first_sentence(error)}); see configs/ for examples."
         ) from None
     if not isinstance(tree, dict):
         raise BasinError(f"{path} holds no settings; see configs/ for examples.")
@@ -128,7 +128,3 @@ def _differences(first: Any, second: Any, prefix: str) -> list[str]:
             for name in _differences(first.get(key), second.get(key), f"{prefix}.{key}".lstrip("."))
         ]
     return [] if first == second else [prefix]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

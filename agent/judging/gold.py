@@ -16,7 +16,7 @@ import yaml
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 from agent.sources.corpora import NAMED, CorpusConfig, iter_records
 from agent.types import Document, StageConfig, document_id
 
@@ -110,8 +110,9 @@ def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
     except FileNotFoundError:
         tree = {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BasinError(f"{gold_file} cannot be read as YAML ({reason}); repair it.") from None
+        raise BasinError(
+            f"{gold_file} cannot be read as YAML ({first_sentence(error)}); repair it."
+        ) from None
     if not isinstance(tree, Mapping):
         raise BasinError(f"{gold_file} is not a table of corpora; see the one that comes with Basin.")
     if name not in tree:

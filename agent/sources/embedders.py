@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 from agent.sources.models import local_files_only, quiet_transformers
 from agent.sources.packages import PackageFile, Progress, Status, fetch_all, verify_all
 
@@ -47,10 +47,9 @@ def load_embedder(
         with quiet_transformers():
             return SentenceTransformer(where, device=device, local_files_only=local_files_only(where))
     except Exception as error:  # the hub's client, transformers and torch each raise classes of their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise BasinError(
-            f"The sentence embedder {name!r} cannot be loaded ({reason}): check the name and the network, or "
-            f"use {EMBEDDED_EMBEDDER!r}."
+            f"The sentence embedder {name!r} cannot be loaded ({first_sentence(error)}): check the name and the "
+            f"network, or use {EMBEDDED_EMBEDDER!r}."
         ) from error
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 from agent.sources.packages import (
     PackageFile,
     Progress,
@@ -213,9 +213,8 @@ def _local_gguf(path: Path, progress: Progress | None) -> Path:
         except Exception as error:  # the readers raise whatever the damaged or unsupported part leads them to
             if isinstance(error, OSError) and error.errno:
                 raise  # the disk, not the file: told by scratch_folder
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
             raise BasinError(
-                f"{path} cannot be read as a language model ({reason}): use a whole GGUF file of an "
+                f"{path} cannot be read as a language model ({first_sentence(error)}): use a whole GGUF file of an "
                 "architecture that transformers supports, or a folder with safetensors."
             ) from error
     return folder
