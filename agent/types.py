@@ -74,6 +74,13 @@ class PassageSet:
         """Document index of every passage, int array of shape [passage]."""
         return np.array([passage.document for passage in self.passages], dtype=np.int64)
 
+    @property
+    def description(self) -> str:
+        """How much there is, and what was dropped, in words."""
+        dropped = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count)
+        found = f"{len(self.documents)} documents, {len(self.passages)} passages"
+        return found + (f" (dropped: {dropped})" if dropped else "")
+
 
 def document_id(text: str) -> str:
     """Opaque, content-derived identifier: 12 hex digits of the SHA-256 of the text."""

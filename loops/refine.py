@@ -27,7 +27,7 @@ from loops.config import RunConfig
 from loops.openings import openings
 from loops.progress import Progress
 from loops.records import Generated, RoundRecord
-from loops.setting import Costs, Fixed, description, prepare
+from loops.setting import Costs, Fixed, prepare
 from loops.store import RunStore
 
 
@@ -36,7 +36,7 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
     costs = Costs()
     with costs.stage("topics"):
         passages = split(load_corpus(config.corpus, progress=progress.say), config.passages)
-        progress.say(description(passages))
+        progress.say(f"Corpus: {passages.description}")
         pointer = topics.pick(
             topics.fit(passages.documents, config.topics, config.seed, progress.say), config.topics
         )

@@ -94,12 +94,6 @@ def _size(
     return size
 
 
-def description(passages: PassageSet) -> str:
-    dropped = ", ".join(f"{count} {reason}" for reason, count in passages.dropped.items() if count)
-    found = f"{len(passages.documents)} documents, {len(passages.passages)} passages"
-    return f"Corpus: {found}" + (f" (dropped: {dropped})" if dropped else "")
-
-
 def peak_gigabytes() -> float:
     """The most memory this process has held, in GB (1e9 bytes)."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -61,8 +61,7 @@ def view_topics(corpus: CorpusConfig, config: TopicsConfig, seed: int, progress:
 def show_topics(view: TopicView, console: Console) -> None:
     """Every topic (or the one that was asked for) with its top words, share and most typical passages."""
     passages = view.passages
-    dropped = "".join(f", {count} {reason} dropped" for reason, count in passages.dropped.items())
-    console.print(f"{len(passages.documents)} documents, {len(passages.passages)} passages{dropped}")
+    console.print(passages.description)
     mass = view.model.mass_on(view.config.words) if view.config.words else None
     wanted = view.order() if view.config.topic is None else [view.config.topic]
     for topic in wanted:
