@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from agent.errors import BasinError
 
 if TYPE_CHECKING:
     from loops.progress import Progress
+    from loops.setting import Fixed
     from loops.store import RunStore
 
 
@@ -96,13 +98,11 @@ def run(
     resolved = load_config(config, overrides)
     path = named_path(name) if name is not None else fresh_path(config.stem)
     store = RunStore.create(path, resolved, config, overrides)
-
-    def work(progress: Progress) -> None:
-        from loops import refine
-
-        refine.run(resolved, store, progress)
-
-    _work(store, f"Run {store.name} in {store.path}", work)
+    _work(
+        store,
+        f"Run {store.name} in {store.path}",
+        lambda refine, progress: refine.run(resolved, store, progress),
+    )
 
 
 @app.command()
@@ -120,13 +120,7 @@ def resume(
     store = RunStore.open(find_run(run))
     if not as_begun:
         refuse_changed_file(store)
-
-    def work(progress: Progress) -> None:
-        from loops import refine
-
-        refine.resume(store, rounds, progress)
-
-    _work(store, f"Run {store.name} goes on", work)
+    _work(store, f"Run {store.name} goes on", lambda refine, progress: refine.resume(store, rounds, progress))
 
 
 @app.command()
@@ -216,8 +210,11 @@ def main() -> None:
     app(prog_name="basin")
 
 
-def _work(store: RunStore, sentence: str, work: Callable[[Progress], None]) -> None:
-    """Run rounds with the store locked and a log, then report; an interrupt says what is kept."""
+def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress], Fixed]) -> None:
+    """Run rounds with the store locked and a log, then report; an interrupt says what is kept.
+
+    `work` is handed `loops.refine`, whose import waits until the run has said that it begins.
+    """
     from loops.progress import open_progress
     from loops.show import report_run
 
@@ -225,8 +222,10 @@ def _work(store: RunStore, sentence: str, work: Callable[[Progress], None]) -> N
     try:
         with store.exclusive(), open_progress(console, store.path / "run.log") as progress:
             progress.say(sentence)
-            work(progress)
-            report_run(store, console, progress.say)
+            from loops import refine
+
+            activations = work(refine, progress).real.activations
+            report_run(store, console, progress.say, activations)
     except KeyboardInterrupt:
         kept = f"{len(store.rounds())} whole rounds are kept; `basin resume {store.name}` goes on."
         Console(stderr=True).print(f"\nStopped. {escape(kept)}", soft_wrap=True, highlight=False)

@@ -139,12 +139,11 @@ def report_run(
     store: RunStore,
     console: Console,
     say: Callable[[str], None],
-    activations: Float[np.ndarray, "passage layer width"] | None = None,
+    activations: Float[np.ndarray, "passage layer width"],
 ) -> None:
     """The end of a run: measured where there are gold labels, drawn, and three readable passages it wrote.
 
-    What cannot be measured is said in a sentence: the run itself is whole. `activations` of the real passages
-    save recording them anew.
+    What cannot be measured is said in a sentence: the run itself is whole. `activations` are the real passages'.
     """
     if not store.rounds():
         return

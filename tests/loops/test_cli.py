@@ -6,6 +6,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.testing
 import yaml
@@ -13,6 +14,8 @@ from planted_run import CONFIG, save_rounds
 
 from loops.cli import app
 from loops.store import RunStore
+
+ACTIVATIONS = np.zeros((7, 2, 4))
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +34,20 @@ def config_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A stand-in for the refinement loop: two planted rounds a run, one more a resume, and no report."""
+
+    def refined(store: RunStore, rounds: int) -> types.SimpleNamespace:
+        save_rounds(store, rounds)
+        return types.SimpleNamespace(real=types.SimpleNamespace(activations=ACTIVATIONS))
+
     module = types.ModuleType("loops.refine")
-    module.run = lambda config, store, progress: save_rounds(store, 2)
-    module.resume = lambda store, rounds, progress: save_rounds(store, 1)
+    module.run = lambda config, store, progress: refined(store, 2)
+    module.resume = lambda store, rounds, progress: refined(store, 1)
     monkeypatch.setitem(sys.modules, "loops.refine", module)
     monkeypatch.setattr("loops.refine", module, raising=False)
-    monkeypatch.setattr("loops.show.report_run", lambda store, console, say: None)
+    module.reported = []
+    monkeypatch.setattr(
+        "loops.show.report_run", lambda store, console, say, activations: module.reported.append(activations)
+    )
     return module
 
 
@@ -105,6 +116,8 @@ def test_a_second_run_gets_a_name_of_its_own_and_a_given_name_is_kept(
     other = RunStore.open(checkpoints / "other")
     assert (other.config.rounds, other.config.seed, other.rounds()) == (7, 5, [0, 1])
     assert (other.path / "run.log").read_text()
+    # What the run has recorded is what it is measured with: its model is not loaded again.
+    assert all(activations is ACTIVATIONS for activations in loop.reported) and len(loop.reported) == 3
 
 
 def test_an_interrupt_keeps_whole_rounds_and_resume_goes_on(
