@@ -23,7 +23,8 @@ from agent.types import Document, StageConfig, seed_for
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 SENTENCE_START = re.compile(rf"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*({WORD.pattern})")
-BATCH_CHUNKS = 2000
+BATCH_CHUNKS = 2000  # up to here batch variational Bayes, above it online
+ONLINE_CHUNKS = 256  # chunks between online updates: Hoffman et al. (2010), section 4, find few hundred best
 
 
 class TopicsConfig(StageConfig):
@@ -292,15 +293,15 @@ def _fit_once(
     seed: int,
 ) -> TopicModel:
     dictionary.id2token = dict(enumerate(vocabulary))
+    batch = len(bags) <= BATCH_CHUNKS
     model = LdaModel(
         bags,
         id2word=dictionary,
         num_topics=config.count,
         passes=config.passes,
         iterations=100,
-        chunksize=BATCH_CHUNKS,
-        # Batch variational Bayes while one batch holds the corpus, online above.
-        update_every=0 if len(bags) <= BATCH_CHUNKS else 1,
+        chunksize=BATCH_CHUNKS if batch else ONLINE_CHUNKS,
+        update_every=0 if batch else 1,
         eta=eta,
         eval_every=None,
         random_state=seed,
