@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,9 @@ from safetensors.numpy import load_file, save_file
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.sources.packages import cache_root, scratch_folder
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 CHUNK = 128
 """Texts per file: what is lost when recording is interrupted."""
@@ -27,16 +31,42 @@ def record_cached(
     Raises:
         BasinError: the model's activations are not finite, or the cache folder cannot be written.
     """
-    result = np.empty((len(texts), len(language_model.layers), language_model.width), dtype=np.float32)
+    shape = (len(language_model.layers), language_model.width)
+    return _cached(texts, language_model.fingerprint, shape, language_model.record, progress)
+
+
+def embed_cached(
+    embedder: SentenceTransformer,
+    fingerprint: str,
+    texts: Sequence[str],
+    progress: Callable[[str], None] | None = None,
+) -> Float[np.ndarray, "text layer width"]:
+    """Sentence embeddings as activations of a single layer, cached likewise under `fingerprint`; raises as above."""
+
+    def embed(chunk: Sequence[str]) -> Float[np.ndarray, "text layer width"]:
+        return embedder.encode(list(chunk), show_progress_bar=False)[:, None, :]
+
+    shape = embed(["."]).shape[1:]  # the method that tells the width changed its name between versions
+    return _cached(texts, fingerprint, shape, embed, progress)
+
+
+def _cached(
+    texts: Sequence[str],
+    fingerprint: str,
+    shape: tuple[int, int],
+    compute: Callable[[Sequence[str]], Float[np.ndarray, "text layer width"]],
+    progress: Callable[[str], None] | None,
+) -> Float[np.ndarray, "text layer width"]:
+    result = np.empty((len(texts), *shape), dtype=np.float32)
     # By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others.
     order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
         chunk = [texts[row] for row in rows]
-        path = _chunk_path(language_model, chunk)
-        found = _read(path, (len(chunk), *result.shape[1:]))
+        path = _chunk_path(fingerprint, chunk)
+        found = _read(path, (len(chunk), *shape))
         if found is None:
-            found = language_model.record(chunk)
+            found = compute(chunk)
             _write(path, found)
         result[rows] = found
         if progress:
@@ -44,13 +74,11 @@ def record_cached(
     return result
 
 
-def _chunk_path(language_model: LanguageModel, chunk: Sequence[str]) -> Path:
+def _chunk_path(fingerprint: str, chunk: Sequence[str]) -> Path:
     digest = hashlib.sha256()
     for text in chunk:
         digest.update(hashlib.sha256(text.encode("utf-8")).digest())
-    return (
-        cache_root() / "activations" / language_model.fingerprint / f"{digest.hexdigest()[:24]}.safetensors"
-    )
+    return cache_root() / "activations" / fingerprint / f"{digest.hexdigest()[:24]}.safetensors"
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "text layer width"] | None:

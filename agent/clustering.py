@@ -1,17 +1,17 @@
 """Re-clustering: membership over real and generated texts from activations, anchored to the pointer. Maths only.
 
-One step of anchored self-training: a linear classifier learns the last membership from the activations, always
-scoring a document with models that never saw it; its log-odds are calibrated on the pointer's own claims, the
-pointer's log-odds are added as one factor of the posterior, and a document's passages vote together. What the
-classifier cannot express simply (the topic's mistakes about words) is lost on the way; what it can is kept
-(weak-to-strong generalisation, Burns et al. 2023, arXiv 2312.09390).
+Two witnesses are heard, the pointer and the activations. A linear classifier learns from the activations what the two
+said together last time, always scoring a document with models that never saw it. What it cannot express simply (the
+topic's mistakes about words) is lost on the way; what it can is kept (weak-to-strong generalisation, Burns et al. 2023,
+arXiv 2312.09390). How far each witness is believed is estimated once, without a label, in `agent/trust.py`; evidence
+speaks more softly in what is taught than in what is read, so that it does not talk itself into its own mistakes.
 
 Add a method: a class beside those in `agent/evidence.py`, and its name in `ClusteringConfig.method`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -21,31 +21,38 @@ from pydantic import Field
 from agent.concept import Readout
 from agent.errors import BasinError
 from agent.evidence import (
+    NOT_FINITE,
+    CrossFittedHalves,
     CrossFittedRidge,
     Evidence,
     OverlapMixture,
     Projection,
     calibration_slope,
+    document_means,
     sigmoid,
     threshold,
 )
 from agent.passages import document_folds
+from agent.sizing import choose_size
+from agent.tracking import soft_jaccard
+from agent.trust import Trust, estimate_trust
 from agent.types import StageConfig, seed_for
 
 
 class ClusteringConfig(StageConfig):
     """How the boundary is redrawn."""
 
-    method: Literal["self_training", "mixture"] = "self_training"
-    trust: float = Field(1.0, ge=0)
-    """Weight of the pointer's log-odds in the posterior; 1 counts it as one independent witness."""
-    size: Literal["mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "mass"
-    """Share of the corpus the concept claims: the pointer's mass, the share of documents it speaks in (for a seeded topic,
-    which holds few words of any text), or a number."""
-    steps: int = Field(3, ge=1)
-    """Self-training steps in a round."""
-    damping: float = Field(0.5, ge=0, lt=1)
-    """Share of the old membership kept in a step."""
+    method: Literal["ridge", "mixture"] = "ridge"
+    evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
+    """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see agent/trust.py."""
+    echo: float = Field(0.3, ge=0)
+    """Share of its earned weight with which evidence is heard in what the next classifier is taught. At 0 the pointer
+    alone teaches; near 1 evidence confirms its own mistakes and the notion drifts."""
+    size: Literal["agreement", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "agreement"
+    """Share of the corpus the concept claims: where pointer and activations agree best, near what the pointer itself claims;
+    the pointer's mass; the share of documents it speaks in; or a number."""
+    steps: int = Field(2, ge=1)
+    """Times that evidence is taught again in a round."""
     components: int = Field(150, ge=2)
     """Principal components of the activations that the classifier sees."""
     penalty: float = Field(1.0, gt=0)
@@ -53,6 +60,10 @@ class ClusteringConfig(StageConfig):
     folds: int = Field(6, ge=2)
     divisions: int = Field(4, ge=1)
     """Ways of dividing the documents into folds; scores are averaged over them."""
+    shuffles: int = Field(49, ge=9)
+    """Shuffled pointers that the true one must be told from."""
+    surprise: float = Field(2.0, gt=0)
+    """Deviations above the shuffled pointers' mean from which there is a concept; 2 lets two shuffles in a hundred pass."""
     generated_share: float = Field(0.1, ge=0, le=0.5)
     """Share of the training weight that generated texts may have together; they never outweigh the real ones."""
     mixture_components: int = Field(16, ge=2)
@@ -74,6 +85,23 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """What the pointer says of the real documents and how far it is believed: found once, the same in every round."""
+
+    pointer: Float[np.ndarray, "document"]
+    """Mean log-odds of the pointer over each document's passages."""
+    membership: Float[np.ndarray, "passage"]
+    """What the pointer itself claims, documents pooled, with mean `size`."""
+    trust: Trust
+    size: float
+    size_curve: tuple[tuple[float, float], ...]
+    """(size, score) pairs that justified the size; empty where it was given."""
+    projection: Projection
+    features: Float[np.ndarray, "passage feature"]
+    """Of the real passages."""
+
+
+@dataclass(frozen=True)
 class Reclustering:
     """A redrawn boundary."""
 
@@ -82,73 +110,139 @@ class Reclustering:
     single: Float[np.ndarray, "passage"]
     """Log-odds of each passage alone, from models not fitted on its document."""
     pooled: Float[np.ndarray, "passage"]
-    """Mean of `single` over the passage's document."""
+    """Log-odds of each passage's document."""
+    evidence: Float[np.ndarray, "passage"]
+    """What the activations alone say of each passage, standardised over documents; taught to the next round."""
     readout: Readout
     generated: Float[np.ndarray, "text"]
     """Membership of the generated texts, each alone."""
 
 
-def recluster(
+def anchor(
     real: Texts,
     document_of: Int[np.ndarray, "passage"],
-    membership: Float[np.ndarray, "passage"],
-    pointer_membership: Float[np.ndarray, "passage"],
-    generated: Texts | None,
-    *,
-    size: float,
+    claimed: float,
     config: ClusteringConfig,
     seed: int,
-) -> Reclustering:
-    """Redraw the boundary around `membership`, with the pointer as one factor of the posterior.
+    *,
+    projection: Projection | None = None,
+) -> Anchor:
+    """Estimate trust and size from the pointer and the real texts, before any round.
 
     Args:
-        document_of: the document index of every real passage; documents are never split between folds.
-        membership: where the last round left the real passages, in [0, 1].
-        pointer_membership: what the pointer itself claims; the classifier's confidence is calibrated on it.
-        generated: further unlabelled texts, or None.
-        size: share of the corpus to claim, in (0, 1).
+        document_of: the document index of every real passage.
+        claimed: the size that the pointer itself suggests; taken as it is unless `config.size` is "agreement".
+        projection: of these activations, where it is at hand.
 
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
+    document_of = _numbered(document_of)
+    projection = projection or Projection.fit(real.activations, config.components)
+    features = _features(real, projection)
+    divisions = _divisions(document_of, 0, config, seed)
+    ridge = CrossFittedRidge(features, np.ones(len(features)), divisions, config.penalty)
+    halves = [
+        document_folds(document_of, 2, seed_for(seed, number, "halves"))
+        for number in range(min(2, len(divisions)))
+    ]
+    pairs = CrossFittedHalves(features, divisions[: len(halves)], halves, config.penalty)
+    pointer = document_means(real.pointer_log_odds, document_of)
+    trust = estimate_trust(pointer, document_of, ridge, pairs, config.shuffles, seed_for(seed, 0, "shuffles"))
+    size, curve = claimed, ()
+    if config.size == "agreement":
+        evidence = document_means(ridge.evidence(pointer[document_of]), document_of)
+        size, curve = choose_size(pointer, evidence, claimed)
+    membership = document_membership(pointer[document_of], document_of, size)
+    return Anchor(pointer, membership, trust, size, curve, projection, features)
+
+
+def recluster(
+    real: Texts,
+    document_of: Int[np.ndarray, "passage"],
+    evidence: Float[np.ndarray, "passage"] | None,
+    generated: Texts | None,
+    anchor: Anchor,
+    *,
+    config: ClusteringConfig,
+    seed: int,
+) -> Reclustering:
+    """Redraw the boundary around what the pointer and the last round's evidence say together.
+
+    Args:
+        document_of: the document index of every real passage; documents are never split between folds.
+        evidence: `Reclustering.evidence` of the last round, or None where the pointer alone has spoken.
+        generated: further unlabelled texts, or None.
+
+    Raises:
+        BasinError: fewer than two documents, or activations that are not finite.
+    """
+    document_of = _numbered(document_of)
     texts = real if generated is None else real.joined(generated)
-    count = len(real.pointer_log_odds)
-    if not np.isfinite(texts.activations).all():
-        raise BasinError(
-            "Some activations are not finite; load the language model in float32 (language_model.dtype)."
-        )
-    projection = Projection.fit(real.activations, config.components)
-    features = projection.apply(texts.activations)
-    weights = _training_weights(count, len(features) - count, config.generated_share)
-    divisions = _divisions(document_of, len(features) - count, config, seed)
+    count, extra = len(document_of), len(texts.pointer_log_odds) - len(document_of)
+    features = anchor.features
+    if generated is not None:
+        features = np.concatenate([features, _features(generated, anchor.projection)])
+    weights = _training_weights(count, extra, config.generated_share)
+    divisions = _divisions(document_of, extra, config, seed)
     ridge = CrossFittedRidge(features, weights, divisions, config.penalty)
     method: Evidence = ridge
     if config.method == "mixture":
         method = OverlapMixture(features, weights, divisions, config.mixture_components, seed)
-    centre = float(real.pointer_log_odds.mean())
-    pointer = config.trust * (texts.pointer_log_odds - centre)
-    targets = np.concatenate([membership, np.full(len(features) - count, size)])
+    read, taught = _weights(anchor.trust, config)
+    pointer = standardised(anchor.pointer)
+    heard = np.zeros(len(pointer)) if evidence is None else document_means(evidence, document_of)
+    of_generated = np.zeros(extra)
     for _ in range(config.steps):
-        evidence = method.evidence(targets)
-        slope = calibration_slope(evidence[:count], pointer_membership)
-        offset = float(evidence[:count].mean())
-        log_odds = slope * (evidence - offset) + pointer
-        pooled = document_mean(log_odds[:count], document_of)
-        claimed = document_membership(pooled, document_of, size)
-        alone = sigmoid(log_odds - threshold(log_odds[:count], size))
-        new = np.concatenate([claimed, alone[count:]])
-        targets = config.damping * targets + (1 - config.damping) * new
-    held_out = (log_odds - pointer)[:count]
-    readout = _readout(ridge, targets, projection, real, held_out, size=size, trust=config.trust)
-    return Reclustering(targets[:count], log_odds[:count], pooled, readout, alone[count:])
+        scores = standardised(pointer + taught * heard)
+        targets = _taught(np.concatenate([scores[document_of], of_generated]))
+        found = method.evidence(targets)
+        found = _in_units_of(document_means(found[:count], document_of), found)
+        heard = document_means(found[:count], document_of)
+        alone = _Alone.fit(found[:count], real.pointer_log_odds, document_of, read)
+        of_generated = alone.score(found[count:], texts.pointer_log_odds[count:])
+    together = standardised(pointer + read * heard)
+    slope = _slope(together, heard, anchor.membership, document_of)
+    pooled = slope * together[document_of]
+    single = slope * alone.score(found, texts.pointer_log_odds)
+    cut = threshold(single[:count], anchor.size)
+    readout = _readout(ridge, targets, anchor.projection, real, found[:count], alone, slope, cut)
+    return Reclustering(
+        membership=sigmoid(pooled - threshold(pooled, anchor.size)),
+        single=single[:count],
+        pooled=pooled,
+        evidence=found[:count],
+        readout=readout,
+        generated=sigmoid(single[count:] - cut),
+    )
+
+
+def settle(
+    real: Texts,
+    document_of: Int[np.ndarray, "passage"],
+    anchor: Anchor,
+    config: ClusteringConfig,
+    seed: int,
+    *,
+    bound: float = 0.002,
+    most: int = 30,
+) -> list[Reclustering]:
+    """Redraw, without generated texts, until memberships drift less than `bound` or `most` times; all of them, in order."""
+    drawn: list[Reclustering] = []
+    while len(drawn) < most:
+        last = drawn[-1].evidence if drawn else None
+        drawn.append(recluster(real, document_of, last, None, anchor, config=config, seed=seed))
+        if len(drawn) > 1 and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound:
+            break
+    return drawn
 
 
 def document_mean(
     values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
 ) -> Float[np.ndarray, "passage"]:
     """Every passage's value replaced by the mean over its document."""
-    counts = np.bincount(document_of)
-    return (np.bincount(document_of, weights=values) / np.maximum(counts, 1))[document_of]
+    document_of = _numbered(document_of)
+    return document_means(values, document_of)[document_of]
 
 
 def document_membership(
@@ -176,6 +270,132 @@ def cross_fitted_log_odds(
     return calibration_slope(evidence, targets) * (evidence - evidence.mean())
 
 
+def standardised(values: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    """Zero mean, unit deviation; a constant becomes zeros."""
+    return _in_units_of(values, values)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """How a text alone is read: the least-squares guess, from its own evidence and pointer, of what its document says."""
+
+    evidence: float
+    pointer: float
+    pointer_centre: float
+
+    @classmethod
+    def fit(
+        cls,
+        found: Float[np.ndarray, "passage"],
+        pointer_log_odds: Float[np.ndarray, "passage"],
+        document_of: Int[np.ndarray, "passage"],
+        weight: float,
+    ) -> _Alone:
+        """The document speaks through its other passages; where most have none, as if through this one."""
+        of_documents = document_means(pointer_log_odds, document_of)
+        centre, spread = float(of_documents.mean()), max(float(of_documents.std()), 1e-12)
+        passages = np.bincount(document_of)
+        total = standardised_spread(
+            weight * document_means(found, document_of) + (of_documents - centre) / spread
+        )
+        several = passages[document_of] > 1
+        if several.mean() < 0.5:
+            return cls(weight / total, 1 / spread / total, centre)
+        others = weight * _rest(found, document_of) + (_rest(pointer_log_odds, document_of) - centre) / spread
+        columns = np.stack([found, pointer_log_odds - centre, np.ones(len(found))], axis=1)
+        fitted = np.linalg.lstsq(columns[several], others[several] / total, rcond=None)[0]
+        return cls(max(0.0, float(fitted[0])), max(0.0, float(fitted[1])), centre)
+
+    def score(
+        self, found: Float[np.ndarray, "text"], pointer_log_odds: Float[np.ndarray, "text"]
+    ) -> Float[np.ndarray, "text"]:
+        return self.evidence * found + self.pointer * (pointer_log_odds - self.pointer_centre)
+
+
+def standardised_spread(values: Float[np.ndarray, "text"]) -> float:
+    return max(float(values.std()), 1e-12)
+
+
+def _weights(trust: Trust, config: ClusteringConfig) -> tuple[float, float]:
+    """Weights of evidence beside the pointer's 1: where texts are read, and in what is taught."""
+    if config.evidence_weight == "earned":
+        return trust.read_weight, config.echo * trust.taught_weight
+    return config.evidence_weight, config.echo * config.evidence_weight
+
+
+def _taught(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    """Targets in [0, 1] that rise with the score and are flat far outside: how far outside a text is teaches nothing."""
+    targets = np.logaddexp(0, scores)
+    return targets / targets.max()
+
+
+def _slope(
+    together: Float[np.ndarray, "document"],
+    heard: Float[np.ndarray, "document"],
+    claims: Float[np.ndarray, "passage"],
+    document_of: Int[np.ndarray, "passage"],
+) -> float:
+    """Nats per deviation of the documents' scores: confidence that evidence earns on the pointer's own claims.
+
+    Evidence has not seen a document's own claim; the pointer has, so its part must not be counted.
+    """
+    earned = calibration_slope(heard, document_means(claims, document_of))
+    share = float(np.polyfit(heard, together, 1)[0]) if heard.std() > 0 else 0.0
+    return max(earned / share if share > 0 else 0.0, 1e-3)
+
+
+def _readout(
+    ridge: CrossFittedRidge,
+    targets: Float[np.ndarray, "text"],
+    projection: Projection,
+    real: Texts,
+    found: Float[np.ndarray, "passage"],
+    alone: _Alone,
+    slope: float,
+    cut: float,
+) -> Readout:
+    """The linear reading that scores new texts: the averaged model, on the scale of the held-out evidence `found`."""
+    weights, bias = ridge.average(targets)
+    scores = ridge.features[: len(found)] @ weights + bias
+    scale = float(found.std()) / standardised_spread(scores) * alone.evidence * slope
+    across, shift = projection.pull_back(scale * weights, real.activations.shape[1:])
+    offset = alone.evidence * slope * float(found.mean())
+    return Readout(
+        weights=across,
+        bias=scale * (bias - float(scores.mean())) + offset + shift,
+        trust=slope * alone.pointer,
+        pointer_centre=alone.pointer_centre,
+        threshold=cut,
+        scale=1.0,
+    )
+
+
+def _features(texts: Texts, projection: Projection) -> Float[np.ndarray, "text feature"]:
+    features = projection.apply(texts.activations)
+    if not np.isfinite(features).all():
+        raise BasinError(NOT_FINITE)
+    return features
+
+
+def _in_units_of(
+    reference: Float[np.ndarray, "document"], values: Float[np.ndarray, "text"]
+) -> Float[np.ndarray, "text"]:
+    return (values - reference.mean()) / standardised_spread(reference)
+
+
+def _rest(
+    values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> Float[np.ndarray, "passage"]:
+    """Mean of the document's other passages; of a document with one passage, zero."""
+    passages, total = np.bincount(document_of), np.bincount(document_of, weights=values)
+    return (total[document_of] - values) / np.maximum(passages[document_of] - 1, 1)
+
+
+def _numbered(document_of: Int[np.ndarray, "passage"]) -> Int[np.ndarray, "passage"]:
+    """Documents numbered from 0 without gaps."""
+    return np.unique(document_of, return_inverse=True)[1]
+
+
 def _training_weights(real: int, generated: int, share: float) -> Float[np.ndarray, "text"]:
     weight = min(1.0, share / (1 - share) * real / generated) if generated else 0.0
     return np.concatenate([np.ones(real), np.full(generated, weight)])
@@ -185,34 +405,11 @@ def _divisions(
     document_of: Int[np.ndarray, "passage"], generated: int, config: ClusteringConfig, seed: int
 ) -> list[Int[np.ndarray, "text"]]:
     documents = len(np.unique(document_of))
+    if documents < 2:
+        raise BasinError("One document cannot be clustered; give a corpus of several documents.")
     folds = min(config.folds, documents)
     outside = np.full(generated, -1, dtype=np.int64)
     return [
         np.concatenate([document_folds(document_of, folds, seed_for(seed, number, "folds")), outside])
         for number in range(config.divisions)
     ]
-
-
-def _readout(
-    ridge: CrossFittedRidge,
-    targets: Float[np.ndarray, "text"],
-    projection: Projection,
-    real: Texts,
-    held_out: Float[np.ndarray, "passage"],
-    *,
-    size: float,
-    trust: float,
-) -> Readout:
-    """The linear reading of the final membership that scores new texts.
-
-    The averaged model is put on the scale of `held_out`, the honest log-odds of the real texts without the pointer.
-    """
-    weights, bias = ridge.average(targets)
-    scores = ridge.features[: len(held_out)] @ weights + bias
-    spread = float(scores.std())
-    slope = float(held_out.std()) / spread if spread > 0 else 0.0
-    across, shift = projection.pull_back(slope * weights, real.activations.shape[1:])
-    centre = float(real.pointer_log_odds.mean())
-    readout = Readout(across, slope * (bias - float(scores.mean())) + shift, trust, centre, 0.0, 1.0)
-    alone = readout.log_odds(real.activations, real.pointer_log_odds)
-    return replace(readout, threshold=threshold(alone, size))

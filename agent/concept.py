@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -57,6 +57,8 @@ class Concept:
     """Log-odds of each real passage read alone, by a classifier that was not fitted on its document."""
     pooled: Float[np.ndarray, "passage"]
     """Log-odds of each real passage together with its document's other passages."""
+    evidence: Float[np.ndarray, "passage"] | None = field(default=None, kw_only=True)
+    """What the activations alone say of each real passage, held out; None in round 0."""
     size: float
     """Share of the corpus the concept claims."""
     size_curve: tuple[tuple[float, float], ...] = ()

@@ -6,22 +6,23 @@ document. Add one as a class beside the two here, and its name to `ClusteringCon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.linalg import cho_factor, cho_solve
+from jaxtyping import Bool, Float, Int
+from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.optimize import brentq
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 
 from agent.errors import BasinError
 
 EVIDENCE_LIMIT = 50.0  # nats; beyond this a sigmoid is 0 or 1 in double precision
+BLOCK = 4096  # texts in double precision at a time
 SHARE_FLOOR = 1e-6  # keeps log-odds finite
+NOT_FINITE = "Some activations are not finite; load the language model in float32 (language_model.dtype)."
 
 
 class Evidence(Protocol):
@@ -41,19 +42,34 @@ class Projection:
 
     @classmethod
     def fit(cls, activations: Float[np.ndarray, "text layer width"], components: int) -> Projection:
-        """Learn the components from real texts; no more of them than the texts can carry."""
-        flat = activations.reshape(len(activations), -1).astype(np.float64)
-        mean, deviation = flat.mean(axis=0), flat.std(axis=0) + 1e-6
-        count = min(components, len(flat) - 1, flat.shape[1])
+        """Learn the components from real texts; no more of them than the texts can carry.
+
+        The covariance is summed over blocks of texts, so activations may be memory-mapped and larger than memory.
+        Deterministic: a full eigendecomposition, signs fixed by the largest entry of each axis.
+        """
+        count = min(components, len(activations) - 1, int(np.prod(activations.shape[1:])))
         if count < 1:
             raise BasinError("One passage cannot be clustered; give a corpus of several documents.")
-        pca = PCA(count, svd_solver="randomized" if len(flat) > 4 * count else "full", random_state=0)
-        scores = pca.fit_transform((flat - mean) / deviation)
-        return cls(mean, deviation, pca.components_, float(scores.std()) or 1.0)
+        total = sum(block.sum(axis=0) for block in _blocks(activations))
+        mean = total / len(activations)
+        if not np.isfinite(mean).all():
+            raise BasinError(NOT_FINITE)
+        scatter = sum((block - mean).T @ (block - mean) for block in _blocks(activations))
+        deviation = np.sqrt(np.diag(scatter) / len(activations)) + 1e-6
+        correlation = scatter / len(activations) / np.outer(deviation, deviation)
+        size = len(correlation)
+        variances, axes = eigh(correlation, subset_by_index=(size - count, size - 1))
+        variances, axes = np.maximum(variances[::-1], 0), axes.T[::-1]
+        signs = np.sign(axes[np.arange(count), np.abs(axes).argmax(axis=1)])
+        return cls(mean, deviation, axes * signs[:, None], float(np.sqrt(variances.mean())) or 1.0)
 
     def apply(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text feature"]:
-        flat = activations.reshape(len(activations), -1).astype(np.float64)
-        return ((flat - self.mean) / self.deviation) @ self.axes.T / self.scale
+        features = np.empty((len(activations), len(self.axes)))
+        start = 0
+        for block in _blocks(activations):
+            features[start : start + len(block)] = ((block - self.mean) / self.deviation) @ self.axes.T
+            start += len(block)
+        return features / self.scale
 
     def pull_back(
         self, weights: Float[np.ndarray, "feature"], shape: tuple[int, int]
@@ -63,11 +79,31 @@ class Projection:
         return flat.reshape(shape), -float(self.mean @ flat)
 
 
+class _Normal:
+    """Normal equations of one ridge regression, factored once: a fit to new targets costs O(passages x features)."""
+
+    def __init__(
+        self,
+        features: Float[np.ndarray, "text feature"],
+        weights: Float[np.ndarray, "text"],
+        penalty: float,
+    ) -> None:
+        self.features, self.weights = features, weights
+        self.centre = np.average(features, axis=0, weights=weights)
+        gram = (features * weights[:, None]).T @ features - weights.sum() * np.outer(self.centre, self.centre)
+        gram[np.diag_indices_from(gram)] += penalty * weights.sum()
+        self.factor = cho_factor(gram)
+
+    def fit(self, targets: Float[np.ndarray, "text"]) -> tuple[Float[np.ndarray, "feature"], float]:
+        mean = np.average(targets, weights=self.weights)
+        coefficients = cho_solve(self.factor, self.features.T @ (self.weights * (targets - mean)))
+        return coefficients, float(mean - self.centre @ coefficients)
+
+
 class CrossFittedRidge:
     """Ridge regression of memberships on features, scoring every passage without its own document.
 
-    The regression is linear in its targets, so the fold's normal equations are factored once and a step costs
-    O(passages x features). Memory is linear in passages.
+    Memory is linear in passages.
     """
 
     def __init__(
@@ -79,39 +115,76 @@ class CrossFittedRidge:
     ) -> None:
         """`divisions` give every text's fold, -1 for texts that belong to no document and are never held out."""
         self.features = features
-        self.models = []
-        for folds in divisions:
-            for fold in range(int(folds.max()) + 1):
-                held_out = folds == fold
-                weight = np.where(held_out, 0.0, weights)
-                centre = np.average(features, axis=0, weights=weight)
-                centred = features - centre
-                gram = (centred * weight[:, None]).T @ centred
-                gram[np.diag_indices_from(gram)] += penalty * weight.sum()
-                self.models.append((held_out, weight, centre, cho_factor(gram)))
-        self.held_out = sum(model[0].astype(float) for model in self.models)
+        self.divisions = [
+            (
+                folds,
+                [
+                    _Normal(features, np.where(folds == fold, 0.0, weights), penalty)
+                    for fold in _numbers(folds)
+                ],
+            )
+            for folds in divisions
+        ]
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-        """Held-out score of every text; texts of no document get the mean over all models."""
-        scores, everywhere = np.zeros(len(targets)), np.zeros(len(targets))
-        for (held_out, *_), (weights, bias) in zip(self.models, self._fits(targets), strict=True):
-            score = self.features @ weights + bias
-            scores += np.where(held_out, score, 0.0)
-            everywhere += score / len(self.models)
-        return np.where(self.held_out > 0, scores / np.maximum(self.held_out, 1), everywhere)
+        """Held-out score of every text, mean over the divisions; texts of no document get the mean of all models."""
+        return np.mean([self._scores(*division, targets) for division in self.divisions], axis=0)
+
+    def quick_evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+        """The same from the first division alone."""
+        return self._scores(*self.divisions[0], targets)
 
     def average(self, targets: Float[np.ndarray, "text"]) -> tuple[Float[np.ndarray, "feature"], float]:
         """The mean of all fold models, which scores texts of no document."""
-        fits = self._fits(targets)
+        fits = [model.fit(targets) for _, models in self.divisions for model in models]
         return np.mean([weights for weights, _ in fits], axis=0), float(np.mean([bias for _, bias in fits]))
 
-    def _fits(self, targets: Float[np.ndarray, "text"]) -> list[tuple[Float[np.ndarray, "feature"], float]]:
-        fits = []
-        for _, weight, centre, factor in self.models:
-            mean = np.average(targets, weights=weight)
-            weights = cho_solve(factor, self.features.T @ (weight * (targets - mean)))
-            fits.append((weights, float(mean - centre @ weights)))
-        return fits
+    def _scores(
+        self, folds: Int[np.ndarray, "text"], models: Sequence[_Normal], targets: Float[np.ndarray, "text"]
+    ) -> Float[np.ndarray, "text"]:
+        fits = [model.fit(targets) for model in models]
+        every = self.features @ np.mean([weights for weights, _ in fits], axis=0)
+        scores = every + np.mean([bias for _, bias in fits])
+        for fold, (weights, bias) in enumerate(fits):
+            scores[folds == fold] = self.features[folds == fold] @ weights + bias
+        return scores
+
+
+class CrossFittedHalves:
+    """Two classifiers from disjoint halves of the documents, compared on documents that neither saw."""
+
+    def __init__(
+        self,
+        features: Float[np.ndarray, "text feature"],
+        divisions: Sequence[Int[np.ndarray, "text"]],
+        halves: Sequence[Int[np.ndarray, "text"]],
+        penalty: float,
+    ) -> None:
+        """`halves` say 0 or 1 for every text, alike for all texts of a document; one array for each division."""
+        self.features = features
+        self.divisions = [
+            (
+                folds,
+                [
+                    [_Normal(features, _half(folds != fold, half == side), penalty) for side in (0, 1)]
+                    for fold in _numbers(folds)
+                ],
+            )
+            for folds, half in zip(divisions, halves, strict=True)
+        ]
+
+    def correlation(self, targets: Float[np.ndarray, "text"], document_of: Int[np.ndarray, "text"]) -> float:
+        """Correlation over documents of the two classifiers' held-out scores, mean over the divisions."""
+        found = []
+        for folds, pairs in self.divisions:
+            scores = np.empty((2, len(targets)))
+            for fold, pair in enumerate(pairs):
+                for side, model in enumerate(pair):
+                    weights, bias = model.fit(targets)
+                    scores[side, folds == fold] = self.features[folds == fold] @ weights + bias
+            first, second = (document_means(each, document_of) for each in scores)
+            found.append(float(np.corrcoef(first, second)[0, 1]) if first.std() * second.std() > 0 else 0.0)
+        return float(np.mean(found))
 
 
 class OverlapMixture:
@@ -152,6 +225,29 @@ class OverlapMixture:
                 membership[folds == fold] = shares[folds == fold] @ overlap
             total += log_odds(membership)
         return total / len(self.divisions)
+
+
+def _blocks(activations: Float[np.ndarray, "text layer width"]) -> Iterator[Float[np.ndarray, "text column"]]:
+    """Texts in double precision, layers side by side, a bounded number at a time."""
+    for start in range(0, len(activations), BLOCK):
+        block = np.asarray(activations[start : start + BLOCK], dtype=np.float64)
+        yield block.reshape(len(block), -1)
+
+
+def _half(outside: Bool[np.ndarray, "text"], side: Bool[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    """Weights of one half of the texts outside a fold; of all of them where so few documents leave the half empty."""
+    return (outside & side if (outside & side).any() else outside).astype(np.float64)
+
+
+def document_means(
+    values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> Float[np.ndarray, "document"]:
+    """Mean of every document's values; documents are numbered from 0 without gaps."""
+    return np.bincount(document_of, weights=values) / np.bincount(document_of)
+
+
+def _numbers(folds: Int[np.ndarray, "text"]) -> range:
+    return range(int(folds.max()) + 1)
 
 
 def calibration_slope(

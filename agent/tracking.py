@@ -61,6 +61,16 @@ def movement(
     return Movement(drift, drift / previous_drift if previous_drift else None)
 
 
+def kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray, "passage"]) -> float:
+    """Share of the pointer's surest passages, as many as make half of its mass, that are still inside; in [0, 1].
+
+    A guard against sliding to a neighbour: what the pointer is surest of must stay in.
+    """
+    surest = np.argsort(-pointer, kind="stable")
+    surest = surest[: max(1, int(np.searchsorted(np.cumsum(pointer[surest]), pointer.sum() / 2)))]
+    return float((concept[surest] >= np.quantile(concept, 1 - min(pointer.mean(), 1.0))).mean())
+
+
 def is_still(drifts: Sequence[float], config: TrackingConfig) -> bool:
     """Whether the last `patience` rounds all drifted less than the bound, after `minimum_rounds`."""
     if len(drifts) < max(config.minimum_rounds, config.patience):

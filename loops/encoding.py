@@ -32,6 +32,8 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     """
     concept, readout = record.concept, record.concept.readout
     arrays = {"membership": concept.membership, "single": concept.single, "pooled": concept.pooled}
+    if concept.evidence is not None:
+        arrays["evidence"] = concept.evidence
     if readout is not None:
         arrays["readout.weights"] = readout.weights
     if record.activations is not None:
@@ -65,6 +67,7 @@ def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
         membership=tensors["membership"].numpy(),
         single=tensors["single"].numpy(),
         pooled=tensors["pooled"].numpy(),
+        evidence=tensors["evidence"].numpy() if "evidence" in tensors else None,
         readout=readout and Readout(weights=tensors["readout.weights"].numpy(), **readout),
         vector=SteeringVector.from_tensors(vector) if vector else None,
         **{**scalars, "size_curve": tuple(map(tuple, scalars["size_curve"]))},

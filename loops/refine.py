@@ -20,7 +20,7 @@ from agent.evidence import log_odds, sigmoid, threshold
 from agent.passages import split
 from agent.sources.corpora import load_corpus
 from agent.steering_vector import SteeringVector
-from agent.tracking import collapse, is_still, movement
+from agent.tracking import collapse, is_still, kept, movement
 from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
 from loops.config import RunConfig
@@ -84,6 +84,8 @@ def ending(
 ) -> str | None:
     """The sentence that says why no further round is run, or None when one is; `when_still` goes on after that."""
     last = records[-1]
+    if records[0].metrics["no_concept"]:
+        return str(records[0].metrics["no_concept"])
     drifts = [float(record.metrics["drift"]) for record in records[1:]]
     if last.metrics["collapsed"]:
         return f"Stopped: the run collapsed in round {last.round}, {last.metrics['collapsed']}."
@@ -98,7 +100,9 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
     """Round 0: the pointer taken for the concept, a first vector towards its members, and what the base model writes."""
     single = fixed.real.pointer_log_odds
     pooled = document_mean(single, fixed.passages.document_of)
-    concept = Concept(0, fixed.pointer_membership, single.copy(), pooled, fixed.size)
+    concept = Concept(
+        0, fixed.anchor.membership, single.copy(), pooled, fixed.size, size_curve=fixed.anchor.size_curve
+    )
     with costs.stage("update"):
         start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
         step = _update(fixed, concept, start, None, progress)
@@ -111,6 +115,7 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
     concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
+    trust = fixed.anchor.trust
     metrics = {
         "round": 0,
         "topic": fixed.pointer.topic,
@@ -120,6 +125,10 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
         "base_coherence": report.share,
         "nats_per_token": concept.nats_per_token,
         "drift": None,
+        "surprise": trust.surprise,
+        "pointer_loading": trust.pointer_loading,
+        "evidence_loading": trust.evidence_loading,
+        "no_concept": fixed.no_concept,
         "collapsed": None,
     }
     return RoundRecord(0, concept, metrics, _judged(base, report), written.activations, costs.total())
@@ -138,15 +147,21 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         drawn = recluster(
             fixed.real,
             fixed.passages.document_of,
-            last.membership,
-            fixed.pointer_membership,
+            last.evidence,
             texts,
-            size=fixed.size,
+            fixed.anchor,
             config=config.clustering,
             seed=seed_for(config.seed, 0, "folds"),
         )
         concept = Concept(
-            number, drawn.membership, drawn.single, drawn.pooled, fixed.size, readout=drawn.readout
+            number,
+            drawn.membership,
+            drawn.single,
+            drawn.pooled,
+            fixed.size,
+            fixed.anchor.size_curve,
+            readout=drawn.readout,
+            evidence=drawn.evidence,
         )
     with costs.stage("update"):
         step = _update(fixed, concept, config.updating, last.vector if last.round else None, progress)
@@ -165,6 +180,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         "members": len(concept.members()),
         "drift": moved.drift,
         "contraction": moved.contraction,
+        "pointer_kept": kept(fixed.anchor.membership, concept.membership),
         "agreement": float(drawn.generated[:count].mean()),
         "base_agreement": float(drawn.generated[count:].mean()),
         "coherence": report.share,

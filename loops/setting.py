@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from agent.activation_cache import record_cached
-from agent.clustering import Texts, document_mean, document_membership
+from agent.clustering import Anchor, Texts, anchor
 from agent.coherence import Coherence
 from agent.evidence import log_odds
 from agent.language_model import LanguageModel
 from agent.topics import Pointer, PointerReading
-from agent.types import PassageSet
+from agent.types import PassageSet, seed_for
 from loops.config import RunConfig
 from loops.cost import forecast
 from loops.progress import Progress
@@ -35,10 +35,24 @@ class Fixed:
     passages: PassageSet
     pointer: Pointer
     real: Texts
-    size: float
-    pointer_membership: Float[np.ndarray, "passage"]
+    anchor: Anchor
     language_model: LanguageModel
     coherence: Coherence
+
+    @property
+    def size(self) -> float:
+        return self.anchor.size
+
+    @property
+    def no_concept(self) -> str | None:
+        """The sentence that says that the pointer points at nothing, or None."""
+        found, asked = self.anchor.trust.surprise, self.config.clustering.surprise
+        if found >= asked:
+            return None
+        return (
+            f"No concept here: the activations know this pointer hardly better than a shuffled one ({found:.1f} "
+            f"deviations, {asked:.1f} asked); look at the topic (`basin topics`), or lower clustering.surprise."
+        )
 
 
 @dataclass
@@ -69,26 +83,35 @@ def prepare(
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
     reading, document_of = pointer.read(passages.texts), passages.document_of
-    pointer_log_odds = log_odds(reading.weights)
-    size = _size(config, reading, document_of, progress)
-    claimed = document_membership(document_mean(pointer_log_odds, document_of), document_of, size)
-    progress.say(f"The concept starts with {size:.1%} of the corpus.")
-    real = Texts(activations, pointer_log_odds)
-    return Fixed(config, passages, pointer, real, size, claimed, language_model, coherence)
+    real = Texts(activations, log_odds(reading.weights))
+    claimed = _claimed_size(config, reading, document_of, progress)
+    with costs.stage("trust"):
+        found = anchor(real, document_of, claimed, config.clustering, seed_for(config.seed, 0, "folds"))
+    trust = found.trust
+    progress.say(
+        f"The concept starts with {found.size:.1%} of the corpus. Loadings on what pointer and activations share: "
+        f"pointer {trust.pointer_loading:.2f}, activations {trust.evidence_loading:.2f}; the activations know the "
+        f"pointer {trust.surprise:.1f} deviations better than a shuffled one."
+    )
+    return Fixed(config, passages, pointer, real, found, language_model, coherence)
 
 
-def _size(
+def _claimed_size(
     config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"], progress: Progress
 ) -> float:
-    """The share of the corpus to claim, from the pointer's own mass or presence, or as configured."""
+    """The share of the corpus that the pointer claims by itself, or the one that is configured.
+
+    A seeded topic holds few words of any text, so its mass says nothing; the documents it speaks in do.
+    """
     size = config.clustering.size
     if isinstance(size, float):
         return size
-    claimed = float(reading.weights.mean()) if size == "mass" else reading.presence(document_of)
+    kind = size if size != "agreement" else ("presence" if config.topics.seed_words else "mass")
+    claimed = float(reading.weights.mean()) if kind == "mass" else reading.presence(document_of)
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
     if size != claimed:
         progress.say(
-            f"The pointer's {config.clustering.size} is {claimed:.1%} of the corpus; {size:.0%} is taken instead. "
+            f"The pointer's {kind} is {claimed:.1%} of the corpus; {size:.0%} is taken instead. "
             "Look at the topic (`basin topics`), or set clustering.size."
         )
     return size

@@ -26,7 +26,7 @@ from loops.folders import DamagedError
 from loops.provenance import commit, versions
 from loops.records import RoundRecord
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise when the format changes so that older code would misread it."""
 ROUND_FOLDER = re.compile(r"round_(\d{3,})")
 
@@ -96,6 +96,11 @@ class RunStore:
         if not isinstance(schema, int):
             raise BasinError(
                 f"{path} is not a run of Basin's: it has no run.json; name a folder that `basin run` made."
+            )
+        if schema < SCHEMA:
+            raise BasinError(
+                f"The run {path.name} was written by an older Basin (format {schema}, this one reads {SCHEMA}); start it "
+                "anew, or read it with the commit that its run.json names."
             )
         if schema > SCHEMA:
             raise BasinError(

@@ -21,6 +21,8 @@ from agent.sources.corpora import NAMED, CorpusConfig, iter_records
 from agent.types import Document, StageConfig, document_id
 
 GOLD_FILE = Path(__file__).parents[2] / "configs" / "gold.yaml"
+SUITE_GOLD_FILE = GOLD_FILE.with_name("suite_gold.yaml")
+"""Labels of the concepts that `basin evaluate membership` measures."""
 
 
 class GoldConfig(StageConfig):
@@ -83,7 +85,7 @@ def every_gold_labels(
     wanted = {config.field for config in configs} | {config.leave_out for config in configs} - {None}
     found: dict[str, dict[str, Any]] = {}
     for record, text in iter_records(corpus):
-        values = {field: _value(record, field, corpus) for field in wanted}
+        values = {field: record.get(field) for field in wanted}
         # The first of several equal texts counts, as it does where documents are loaded.
         found.setdefault(document_id(text), values)
     missing = [document for document in documents if document.id not in found]
@@ -123,11 +125,6 @@ def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
         first = error.errors()[0]
         place = ".".join(str(part) for part in (name, *first["loc"]))
         raise BasinError(f"{gold_file}: {place}: {first['msg'].lower()}; correct the entry.") from None
-
-
-def _value(record: Mapping[str, Any], field: str, corpus: CorpusConfig) -> Any:
-    """A record's label; of a Brown sample the letter in its file name, `cl01`."""
-    return record["file"][1] if corpus.source in NAMED and field == "category" else record.get(field)
 
 
 def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -> GoldLabels | str:

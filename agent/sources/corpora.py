@@ -1,4 +1,4 @@
-"""Corpora by name: the Brown corpus, a folder of text files, or a JSONL or Parquet file with a text field.
+"""Corpora by name: the Brown corpus, 20 Newsgroups, a folder of text files, or a JSONL or Parquet file with a text field.
 
 Documents carry text, title and author only. Whatever else a record holds (labels, subjects, file names) stays
 in `iter_records`, which is there for measuring.
@@ -13,6 +13,7 @@ import io
 import json
 import lzma
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ from pydantic import Field
 
 from agent.errors import BasinError
 from agent.sources.brown import ALL_CATEGORIES, FICTION, brown_files
+from agent.sources.newsgroups import newsgroup_posts
 from agent.sources.packages import Progress
 from agent.types import Document, StageConfig, document_id
 
-NAMED = {"brown-fiction": FICTION, "brown": ALL_CATEGORIES}
 TEXT_SUFFIXES = (".txt", ".md")
 OPENERS = {
     "": lambda path: path.open("rb"),
@@ -40,11 +41,29 @@ OPENERS = {
 Record = dict[str, Any]
 
 
+def _brown(categories: str, progress: Progress | None) -> Iterator[tuple[Record, str]]:
+    for file, text, title, author in brown_files(categories, progress):
+        yield {"category": file[1], "title": title, "author": author}, text
+
+
+def _newsgroups(progress: Progress | None) -> Iterator[tuple[Record, str]]:
+    for group, text in newsgroup_posts(progress):
+        yield {"group": group, "title": " ".join(text.split()[:8])}, text
+
+
+NAMED = {
+    "brown-fiction": partial(_brown, FICTION),
+    "brown": partial(_brown, ALL_CATEGORIES),
+    "newsgroups": _newsgroups,
+}
+"""Corpora that come with Basin: name to a reader of their records."""
+
+
 class CorpusConfig(StageConfig):
     """Which texts, and which fields of a record hold them."""
 
     source: str = "brown-fiction"
-    """`brown-fiction`, `brown`, or the path of a folder or file."""
+    """`brown-fiction`, `brown`, `newsgroups`, or the path of a folder or file."""
     text_field: str = "text"
     title_field: str = "title"
     author_field: str = "author"
@@ -75,8 +94,9 @@ def iter_records(
 ) -> Iterator[tuple[Record, str]]:
     """(everything known about a document, its text) in corpus order; `document_id(text)` is its id.
 
-    A Brown record has `file`, a folder's has `path`, other records are as in the file. Raises `BasinError`
-    for a source that is missing, empty, damaged, not text or of an unknown kind, and for an unknown field.
+    A Brown record has `category`, a newsgroup post's has `group`, a folder's has `path`; other records are as in the
+    file. Raises `BasinError` for a source that is missing, empty, damaged, not text or of an unknown kind, and for an
+    unknown field.
     """
     yield from islice(_records(config, base, progress), config.limit)
 
@@ -86,8 +106,7 @@ def _records(
 ) -> Iterator[tuple[Record, str]]:
     if config.source in NAMED:
         _refuse_fields(config)
-        for file, text, title, author in brown_files(NAMED[config.source], progress):
-            yield {"file": file, "title": title, "author": author}, text
+        yield from NAMED[config.source](progress)
         return
     path = (base or Path()) / Path(config.source).expanduser()
     try:

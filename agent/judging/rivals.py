@@ -1,0 +1,230 @@
+"""What else a user would try with a pointer and activations: rivals of the refiner, each tuned without gold labels.
+
+A rival is a function from seen texts to a reader of unseen ones. All get the same activations, the same pointer and
+the same first claim on the seen documents; what they choose themselves they choose by their own rule, never by a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn.cluster import HDBSCAN
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.semi_supervised import LabelSpreading
+
+from agent.clustering import document_mean
+from agent.evidence import Projection
+
+COMPONENTS = 150
+LEADING = 32
+"""Components that density models see: in more dimensions than this every text is an outlier."""
+PENALTY = 1.0
+"""Of the linear rivals, in units of a feature's mean variance: the same as the refiner's."""
+
+
+@dataclass(frozen=True)
+class SeenTexts:
+    """What every method is given."""
+
+    activations: Float[np.ndarray, "passage layer width"]
+    pointer_log_odds: Float[np.ndarray, "passage"]
+    document_of: Int[np.ndarray, "passage"]
+    claims: Float[np.ndarray, "passage"]
+    """The pointer's own membership, documents pooled, of the size that the pointer has by itself."""
+
+    @cached_property
+    def projection(self) -> Projection:
+        return Projection.fit(self.activations, COMPONENTS)
+
+    @cached_property
+    def features(self) -> Float[np.ndarray, "passage feature"]:
+        return self.projection.apply(self.activations)
+
+    @property
+    def size(self) -> float:
+        return float(self.claims.mean())
+
+
+Reader = Callable[
+    [Float[np.ndarray, "text layer width"], Float[np.ndarray, "text"]], Float[np.ndarray, "text"]
+]
+"""Activations and pointer log-odds of unseen texts to log-odds of belonging, each text alone."""
+Rival = Callable[[SeenTexts, int], Reader]
+
+
+def topic(seen: SeenTexts, seed: int) -> Reader:
+    """The ellipse itself."""
+    return lambda activations, pointer: pointer
+
+
+def weak_to_strong(seen: SeenTexts, seed: int) -> Reader:
+    """A linear classifier trained once on the topic's claims."""
+    return linear_reader(seen.projection, seen.activations, seen.claims)
+
+
+def confident_weak_to_strong(seen: SeenTexts, seed: int, share: float = 0.75, steps: int = 300) -> Reader:
+    """The same with the auxiliary confidence loss of Burns et al. (2312.09390, eq. 1): CE to (1 - a) weak + a hardened.
+
+    The hardening threshold keeps the weak labels' share of positives; a rises linearly to `share` over the first fifth.
+    """
+    features = torch.tensor(seen.features, dtype=torch.float32)
+    claims = torch.tensor(seen.claims, dtype=torch.float32)
+    weights, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([weights, bias], lr=0.02)
+    for step in range(steps):
+        logits = features @ weights + bias
+        cut = torch.quantile(logits.detach(), 1 - seen.size)
+        part = share * min(1.0, step / (steps / 5))
+        target = (1 - part) * claims + part * (logits.detach() > cut).float()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
+        loss = loss + PENALTY / len(features) * weights.square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return _projected(seen.projection, weights.detach().double().numpy(), float(bias.detach()))
+
+
+def positive_unlabelled(seen: SeenTexts, seed: int, steps: int = 400) -> Reader:
+    """Non-negative PU learning (Kiryo et al. 2017, 1703.00593, eq. 6) with the sigmoid loss and a linear model.
+
+    The topic's surest passages, as many as it claims, are the positives; the topic's size is the class prior.
+    """
+    features = torch.tensor(seen.features, dtype=torch.float32)
+    surest = np.argsort(-seen.claims, kind="stable")[: max(2, round(seen.size * len(seen.claims)))]
+    positive = features[torch.tensor(surest.copy())]
+    weights, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([weights, bias], lr=0.02)
+    for _ in range(steps):
+        of_positive, of_all = positive @ weights + bias, features @ weights + bias
+        risk_positive = seen.size * torch.sigmoid(-of_positive).mean()
+        risk_negative = torch.sigmoid(of_all).mean() - seen.size * torch.sigmoid(of_positive).mean()
+        ridge = PENALTY / len(features) * weights.square().sum()
+        loss = (risk_positive + risk_negative if risk_negative >= 0 else -risk_negative) + ridge
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return _projected(seen.projection, weights.detach().double().numpy(), float(bias.detach()))
+
+
+def label_spreading(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
+    """Zhou et al. (2004) on the nearest-neighbour graph; the topic's surest are labelled, its surest half against as well."""
+    projection = seen.projection
+    features = _unit(seen.features)
+    order = np.argsort(-seen.claims, kind="stable")
+    labels = np.full(len(order), -1)
+    labels[order[: max(2, round(seen.size * len(order)))]] = 1
+    labels[order[len(order) // 2 :]] = 0
+    model = LabelSpreading(kernel="knn", n_neighbors=min(neighbours, len(order) - 1), alpha=0.5, max_iter=100)
+    model.fit(features, labels)
+    spread = KNeighborsRegressor(min(neighbours, len(order)), weights="distance").fit(
+        features, model.label_distributions_[:, 1]
+    )
+    return lambda activations, pointer: _logit(spread.predict(_unit(projection.apply(activations))))
+
+
+def gaussian_mixture(seen: SeenTexts, seed: int) -> Reader:
+    """Sixteen diagonal Gaussians, each inside as far as it overlaps with the topic's claims."""
+    model = GaussianMixture(_parts(seen, 16), covariance_type="diag", reg_covar=1e-2, random_state=seed)
+    return _by_overlap(model, seen)
+
+
+def bayesian_mixture(seen: SeenTexts, seed: int) -> Reader:
+    """The same with a Dirichlet process that finds the number of Gaussians."""
+    model = BayesianGaussianMixture(
+        n_components=_parts(seen, 32), covariance_type="diag", reg_covar=1e-2, max_iter=300, random_state=seed
+    )
+    return _by_overlap(model, seen)
+
+
+def hdbscan(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
+    """HDBSCAN clusters, each inside as far as it overlaps with the claims; unseen texts ask their neighbours."""
+    projection, features = seen.projection, seen.features[:, :LEADING]
+    clusters = HDBSCAN(min_cluster_size=max(5, len(features) // 100), copy=True).fit_predict(features) + 1
+    inside = np.bincount(clusters, weights=seen.claims) / np.maximum(np.bincount(clusters), 1)
+    near = KNeighborsRegressor(min(neighbours, len(features))).fit(features, inside[clusters])
+    return lambda activations, pointer: _logit(near.predict(projection.apply(activations)[:, :LEADING]))
+
+
+def self_training(seen: SeenTexts, seed: int, rounds: int = 4, folds: int = 6) -> Reader:
+    """The prototype: a logistic classifier retrained on its own document-pooled top, the topic's log-odds added at weight 1."""
+    projection, features = seen.projection, seen.features
+    claimed = max(2, round(seen.size * len(features)))
+    fold = np.random.default_rng(seed).integers(folds, size=int(seen.document_of.max()) + 1)[seen.document_of]
+    pooled = seen.claims
+    for _ in range(rounds):
+        labels = np.zeros(len(features), dtype=int)
+        labels[np.argsort(-pooled, kind="stable")[:claimed]] = 1
+        evidence = np.zeros(len(features))
+        for number in np.unique(fold):
+            rest = fold != number
+            if len(np.unique(labels[rest])) == 2:
+                evidence[~rest] = (
+                    _logistic().fit(features[rest], labels[rest]).decision_function(features[~rest])
+                )
+        pooled = document_mean(evidence + seen.pointer_log_odds, seen.document_of)
+    model = _logistic().fit(features, labels)
+    return lambda activations, pointer: model.decision_function(projection.apply(activations)) + pointer
+
+
+RIVALS: dict[str, Rival] = {
+    "topic": topic,
+    "topic-classifier": weak_to_strong,
+    "topic-classifier-confident": confident_weak_to_strong,
+    "topic-nnpu": positive_unlabelled,
+    "topic-label-spreading": label_spreading,
+    "topic-gaussian-mixture": gaussian_mixture,
+    "topic-bayesian-mixture": bayesian_mixture,
+    "topic-hdbscan": hdbscan,
+    "prototype": self_training,
+}
+
+
+def linear_reader(
+    projection: Projection,
+    activations: Float[np.ndarray, "passage layer width"],
+    labels: Float[np.ndarray, "passage"],
+) -> Reader:
+    """Ridge regression of labels in [0, 1] on the leading components; with gold labels it is the ceiling."""
+    features = projection.apply(activations)
+    centred = features - features.mean(axis=0)
+    gram = centred.T @ centred
+    gram[np.diag_indices_from(gram)] += PENALTY * len(features)
+    weights = np.linalg.solve(gram, centred.T @ (labels - labels.mean()))
+    return _projected(projection, weights, -float(features.mean(axis=0) @ weights))
+
+
+def _projected(projection: Projection, weights: Float[np.ndarray, "feature"], bias: float) -> Reader:
+    return lambda activations, pointer: projection.apply(activations) @ weights + bias
+
+
+def _by_overlap(model: GaussianMixture | BayesianGaussianMixture, seen: SeenTexts) -> Reader:
+    projection, features = seen.projection, seen.features[:, :LEADING]
+    shares = model.fit(features).predict_proba(features)
+    overlap = shares.T @ seen.claims / np.maximum(shares.sum(axis=0), 1e-12)
+    return lambda activations, pointer: _logit(
+        model.predict_proba(projection.apply(activations)[:, :LEADING]) @ overlap
+    )
+
+
+def _parts(seen: SeenTexts, wanted: int) -> int:
+    return min(wanted, max(2, len(seen.claims) // 8))
+
+
+def _logistic() -> LogisticRegression:
+    return LogisticRegression(C=0.01, class_weight="balanced", max_iter=500)
+
+
+def _unit(features: Float[np.ndarray, "text feature"]) -> Float[np.ndarray, "text feature"]:
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+def _logit(membership: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    clipped = np.clip(membership, 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))

@@ -1,0 +1,107 @@
+"""How far to believe the pointer and the activations, decided without a label.
+
+Pointer and activations are two witnesses of one latent: what a document is about. A third comes from training the same
+classifier on disjoint halves of the documents. Given the latent, the three err independently (mediation, in the words
+of natural latents; a one-factor model, in those of psychometrics), so their correlations alone give each one's
+loading, its correlation with the latent (Spearman 1904, "General intelligence", the correction for attenuation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from agent.evidence import CrossFittedHalves, CrossFittedRidge, document_means
+
+LARGEST_LOADING = 0.95
+SMALLEST_CORRELATION = 1e-3  # keeps the loadings finite where there is nothing to find
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What the correlations say of the witnesses. Loadings are in [0, 1]."""
+
+    correlation: float
+    """Of held-out evidence with the pointer, over documents."""
+    null_mean: float
+    null_deviation: float
+    """Of the same correlation where the pointer is shuffled over documents."""
+    half_loading: float
+    """Of evidence learned from half of the documents."""
+    evidence_loading: float
+    pointer_loading: float
+
+    @property
+    def surprise(self) -> float:
+        """Deviations by which the activations know the pointer better than they know a shuffled one."""
+        return (self.correlation - self.null_mean) / max(self.null_deviation, 1e-9)
+
+    @property
+    def read_weight(self) -> float:
+        """Weight of standardised evidence beside the standardised pointer, whose weight is 1, where texts are read.
+
+        The best linear reading of the latent weighs each witness by loading / (1 - loading^2) (Thurstone 1935).
+        """
+        return _precision(self.evidence_loading) / _precision(self.pointer_loading)
+
+    @property
+    def taught_weight(self) -> float:
+        """The same for what the next classifier is taught, with evidence as good as half of the documents makes it.
+
+        Evidence that is taught again confirms its own mistakes; the loading of a half leaves those out.
+        """
+        pointer = min(self.correlation / max(self.half_loading, SMALLEST_CORRELATION), LARGEST_LOADING)
+        return _precision(self.half_loading) / _precision(max(pointer, SMALLEST_CORRELATION))
+
+
+def estimate_trust(
+    pointer: Float[np.ndarray, "document"],
+    document_of: Int[np.ndarray, "passage"],
+    ridge: CrossFittedRidge,
+    halves: CrossFittedHalves,
+    shuffles: int,
+    seed: int,
+) -> Trust:
+    """Loadings of pointer and evidence, and what a shuffled pointer would have given.
+
+    Args:
+        pointer: the pointer's mean log-odds in each document.
+        ridge: scores passages by models that saw no passage of their document.
+        halves: the same, twice, from disjoint halves of the other documents.
+        shuffles: how many shuffled pointers the null is estimated from.
+    """
+    correlation = _agreement(pointer, document_of, ridge.evidence)
+    generator = np.random.default_rng(seed)
+    null = [
+        _agreement(generator.permutation(pointer), document_of, ridge.quick_evidence) for _ in range(shuffles)
+    ]
+    between = max(halves.correlation(pointer[document_of], document_of), SMALLEST_CORRELATION)
+    whole = 2 * between / (1 + between)  # Spearman-Brown: both halves together
+    positive = max(correlation, SMALLEST_CORRELATION)
+    return Trust(
+        correlation=correlation,
+        null_mean=float(np.mean(null)),
+        null_deviation=float(np.std(null)),
+        half_loading=min(float(np.sqrt(between)), LARGEST_LOADING),
+        evidence_loading=min(float(np.sqrt(whole)), LARGEST_LOADING),
+        pointer_loading=min(float(positive / np.sqrt(whole)), LARGEST_LOADING),
+    )
+
+
+def _agreement(
+    pointer: Float[np.ndarray, "document"],
+    document_of: Int[np.ndarray, "passage"],
+    evidence: Callable[[Float[np.ndarray, "passage"]], Float[np.ndarray, "passage"]],
+) -> float:
+    """Correlation over documents of the pointer with evidence that was taught it on other documents."""
+    if pointer.std() == 0:
+        return 0.0
+    found = document_means(evidence(pointer[document_of]), document_of)
+    return float(np.corrcoef(found, pointer)[0, 1]) if found.std() > 0 else 0.0
+
+
+def _precision(loading: float) -> float:
+    return max(loading, SMALLEST_CORRELATION) / (1 - loading**2)

@@ -1,0 +1,54 @@
+"""`python -m benchmarks.membership`: the refiner and its rivals over the suite of concepts, on unseen documents.
+
+Takes the options of `basin evaluate membership` and shares its file of finished rows, so that whichever was killed
+goes on in the other. Writes results/membership.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.errors import BasinError
+from benchmarks.results import write_results
+from loops.evaluating import evaluate_membership
+from loops.runs import checkpoints_folder
+from loops.suite import SUITE_FILE, load_suite
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Evaluate, write the results, and say where they are."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.membership", description=__doc__)
+    parser.add_argument("--corpus", action="append", default=[], metavar="NAME", help="only this corpus")
+    parser.add_argument("--method", action="append", default=[], metavar="NAME", help="only this method")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="how many topic models and splits of each corpus"
+    )
+    parser.add_argument("--suite", type=Path, default=SUITE_FILE, metavar="FILE", help="corpora and concepts")
+    parser.add_argument("--out", type=Path, default=None, metavar="FILE", help="where finished rows are kept")
+    chosen = parser.parse_args(arguments)
+    if chosen.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    done = chosen.out or checkpoints_folder() / "membership.jsonl"
+    try:
+        whole = load_suite(chosen.suite)
+        rows = evaluate_membership(whole, chosen.method, range(chosen.seeds), done, _say, only=chosen.corpus)
+    except BasinError as error:
+        raise SystemExit(f"Error: {error}") from None
+    if not rows:
+        raise SystemExit(
+            "Error: no corpus of these is here and has gold labels, so there is nothing to keep."
+        )
+    command = ["python", "-m", "benchmarks.membership", *(sys.argv[1:] if arguments is None else arguments)]
+    path = write_results("membership", rows, command)
+    _say(f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

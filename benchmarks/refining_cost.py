@@ -1,0 +1,70 @@
+"""`python -m benchmarks.refining_cost [PASSAGES...]`: seconds and memory of refining, on synthetic activations.
+
+Each size runs in a process of its own, with memory-mapped activations of 3 layers x 576 in which a tenth of the documents
+is planted; by default 5,000 and 200,000 passages of 8 a document. Writes results/refining_cost.json.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from agent.clustering import ClusteringConfig, Texts, anchor, settle
+from benchmarks.results import write_results
+from loops.setting import peak_gigabytes
+
+LAYERS, WIDTH, PER_DOCUMENT, SIZE = 3, 576, 8, 0.1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["--one"]:
+        print(json.dumps(measure(int(given[1]))))
+        return
+    rows = []
+    for passages in map(int, given or ("5000", "200000")):
+        command = [sys.executable, "-m", "benchmarks.refining_cost", "--one", str(passages)]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        print(rows[-1], file=sys.stderr)
+    write_results("refining_cost", rows, ["python", "-m", "benchmarks.refining_cost", *given])
+
+
+def measure(passages: int) -> dict[str, float | int | str]:
+    """One row: refine `passages` synthetic passages to the fixed point."""
+    document_of = np.arange(passages) // PER_DOCUMENT
+    generator = np.random.default_rng(0)
+    inside = generator.random(document_of[-1] + 1) < SIZE
+    direction = generator.standard_normal((LAYERS, WIDTH)) / np.sqrt(LAYERS * WIDTH)
+    with tempfile.TemporaryDirectory() as folder:
+        shape = (passages, LAYERS, WIDTH)
+        activations = np.memmap(Path(folder) / "activations", np.float32, "w+", shape=shape)
+        for start in range(0, passages, 4096):
+            members = inside[document_of[start : start + 4096]]
+            noise = generator.standard_normal((len(members), LAYERS, WIDTH))
+            activations[start : start + 4096] = noise + 20 * members[:, None, None] * direction
+        pointer = generator.normal(inside * 2.0, 1.0)[document_of] + generator.normal(0, 1, passages)
+        begin, config = time.perf_counter(), ClusteringConfig()
+        real = Texts(activations, pointer)
+        found = anchor(real, document_of, SIZE, config, 0)
+        drawn = settle(real, document_of, found, config, 0)
+        seconds = time.perf_counter() - begin
+    return {
+        "tool": "basin",
+        "stage": "refine",
+        "passages": passages,
+        "rounds": len(drawn),
+        "seconds": seconds,
+        "peak_gb": peak_gigabytes(),
+        "activations_gb": passages * LAYERS * WIDTH * 4 / 1e9,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Many rows of `basin evaluate membership` made few: means over seeds for every concept, and what each method achieves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+from typing import Any
+
+OURS, TOPIC, CEILING = "basin", "topic", "gold-classifier"
+NO_RIVALS = (OURS, TOPIC, CEILING, "basin-on-embeddings", "basin-shuffled")
+NEAR = 1.5
+"""A size within this factor of the true one counts as found."""
+
+Row = Mapping[str, Any]
+
+
+def methods_of(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["method"] for row in rows))
+
+
+def concepts_of(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """(corpus, concept) pairs in the order in which they were measured."""
+    return list(dict.fromkeys((row["corpus"], row["concept"]) for row in rows))
+
+
+def over_seeds(rows: Sequence[Row], where: tuple[str, str], method: str, column: str) -> float | None:
+    """Mean of a column over the seeds of one concept; None where no row has it."""
+    return _mean(
+        row.get(column)
+        for row in rows
+        if (row["corpus"], row["concept"]) == where and row["method"] == method
+    )
+
+
+def concept_rows(rows: Sequence[Row], kind: str) -> list[dict[str, Any]]:
+    """Of every concept the mean AP of topic, refiner, best rival and ceiling, and the refiner's gap recovered.
+
+    Args:
+        kind: `single` or `pooled`. The best rival is chosen by this very AP, so it is an upper bound of what choosing
+            among the rivals could give.
+    """
+    found = []
+    for where in concepts_of(rows):
+        rivals = {
+            method: value
+            for method in methods_of(rows)
+            if method not in NO_RIVALS
+            and (value := over_seeds(rows, where, method, f"ap_{kind}")) is not None
+        }
+        best = max(rivals, key=rivals.__getitem__) if rivals else None
+        found.append(
+            {
+                "corpus": where[0],
+                "concept": where[1],
+                "topic": over_seeds(rows, where, TOPIC, f"ap_{kind}"),
+                "basin": over_seeds(rows, where, OURS, f"ap_{kind}"),
+                "rival": rivals[best] if best else None,
+                "ceiling": over_seeds(rows, where, CEILING, f"ap_{kind}"),
+                "pgr": over_seeds(rows, where, OURS, f"pgr_{kind}"),
+                "best_rival": best,
+            }
+        )
+    return found
+
+
+def method_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of every method, over all concepts and seeds: median PGR, mean AP, worst gain on the topic, sizes and flags.
+
+    `sizes_found` is the share of sizes within a factor of 1.5 of the true one. `flagged` is the share of pointers that
+    a method says have no concept: of `basin` these are mistakes, of `basin-shuffled` they are right.
+    """
+    topics = {_case(row): row for row in rows if row["method"] == TOPIC}
+    found = []
+    for method in methods_of(rows):
+        own = [row for row in rows if row["method"] == method]
+        summary: dict[str, Any] = {"method": method, "rows": len(own)}
+        for kind in ("single", "pooled"):
+            known = [value for row in own if (value := row.get(f"pgr_{kind}")) is not None]
+            summary[f"median_pgr_{kind}"] = median(known) if known else None
+        for kind in ("single", "pooled"):
+            summary[f"mean_ap_{kind}"] = _mean(row[f"ap_{kind}"] for row in own)
+        for kind in ("single", "pooled"):
+            gains = [
+                row[f"ap_{kind}"] - topics[_case(row)][f"ap_{kind}"] for row in own if _case(row) in topics
+            ]
+            summary[f"worst_gain_{kind}"] = min(gains) if gains else None
+        ratios = [row["size_ratio"] for row in own if row.get("size_ratio") is not None]
+        summary["sizes_found"] = _mean(float(1 / NEAR <= ratio <= NEAR) for ratio in ratios)
+        flags = [row["no_concept_flag"] for row in own if row.get("no_concept_flag") is not None]
+        summary["flagged"] = _mean(float(flag) for flag in flags)
+        summary["seconds"] = _mean(row.get("seconds") for row in own)
+        found.append(summary)
+    return found
+
+
+def _case(row: Row) -> tuple[str, str, int]:
+    return row["corpus"], row["concept"], row["seed"]
+
+
+def _mean(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

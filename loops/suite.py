@@ -1,0 +1,157 @@
+"""The suite of measured concepts: corpora, the words that point, and what each pointer says of seen and unseen texts.
+
+Nothing here knows a gold label. A seed draws both the topic model and the split: a third of the authors (of the documents,
+where no author is known) is unseen at a time, and neither the topic model nor anything else is fitted on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import yaml
+from jaxtyping import Bool, Float, Int
+from pydantic import TypeAdapter, ValidationError
+
+from agent import topics
+from agent.errors import BasinError
+from agent.passages import PassagesConfig, document_folds, split
+from agent.sources.corpora import NAMED, CorpusConfig, load_corpus
+from agent.topics import Pointer, TopicModel, TopicsConfig
+from agent.types import PassageSet, StageConfig, seed_for
+
+SUITE_FILE = Path(__file__).parents[1] / "configs" / "suite.yaml"
+PARTS = 3
+"""Documents are divided into this many parts, one of them unseen at a time."""
+
+
+class SuiteCorpus(StageConfig):
+    """One corpus of the suite and the concepts pointed at in it."""
+
+    name: str
+    corpus: CorpusConfig
+    passages: PassagesConfig = PassagesConfig()
+    topics: TopicsConfig = TopicsConfig()
+    pointer: Literal["words", "seed_words"] = "words"
+    """Whether a concept's words pick a topic of one common model, or seed the prior of a model of their own."""
+    rotate: bool = False
+    """Leave every third unseen in its turn, and put the readings together: for corpora of few documents."""
+    concepts: dict[str, tuple[str, ...]]
+    """Concept to the words that describe it."""
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """One concept's pointer, fitted on the seen documents, and its opinion of every passage."""
+
+    concept: str
+    seed: int
+    pointer: Pointer
+    weights: Float[np.ndarray, "passage"]
+    """q0 of every passage."""
+    expected_words: Float[np.ndarray, "passage"]
+    """Words of each passage that the topic is expected to have given."""
+    document_weights: Float[np.ndarray, "document"]
+    """q0 of every whole document, read as one text."""
+
+
+def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
+    """The corpora of the suite; relative corpus paths are taken from the file's folder. Raises BasinError."""
+    try:
+        suite = TypeAdapter(list[SuiteCorpus]).validate_python(yaml.safe_load(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise BasinError(
+            f"There is no suite {path}; the one that comes with Basin is {SUITE_FILE}."
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise BasinError(f"{path}: {place}: {first['msg'].lower()}; correct the entry.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise BasinError(
+            f"{path} cannot be read as YAML ({str(error).splitlines()[0]}); repair it."
+        ) from None
+    names = [corpus.name for corpus in suite]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BasinError(f"{path} has two corpora called {twice[0]!r}; give each a name of its own.")
+    return [_resolved(corpus, path.parent) for corpus in suite]
+
+
+def _resolved(corpus: SuiteCorpus, folder: Path) -> SuiteCorpus:
+    source = corpus.corpus.source
+    if source in NAMED or Path(source).is_absolute():
+        return corpus
+    found = corpus.corpus.model_copy(update={"source": str((folder / source).resolve())})
+    return corpus.model_copy(update={"corpus": found})
+
+
+def is_present(corpus: SuiteCorpus) -> bool:
+    """Whether the corpus can be read here: a named one always, a file where it exists."""
+    return corpus.corpus.source in NAMED or Path(corpus.corpus.source).exists()
+
+
+def load_passages(corpus: SuiteCorpus, say: Callable[[str], None] | None = None) -> PassageSet:
+    return split(load_corpus(corpus.corpus, progress=say), corpus.passages)
+
+
+def parts(passages: PassageSet, seed: int) -> Int[np.ndarray, "document"]:
+    """Which of the three parts each document is in; whole authors together, each part unseen in its turn."""
+    authors = [document.author or document.id for document in passages.documents]
+    _, author_of = np.unique(authors, return_inverse=True)
+    return document_folds(author_of, PARTS, seed_for(seed, 0, "suite/parts"))
+
+
+def pointers(
+    corpus: SuiteCorpus,
+    passages: PassageSet,
+    unseen: Bool[np.ndarray, "document"],
+    seed: int,
+    say: Callable[[str], None] | None = None,
+    concepts: Sequence[str] | None = None,
+) -> Iterator[Pointed]:
+    """Fit topics on the seen documents and read every passage, concept by concept."""
+    seen = [document for document, hidden in zip(passages.documents, unseen, strict=True) if not hidden]
+    wanted = {name: words for name, words in corpus.concepts.items() if concepts is None or name in concepts}
+    if corpus.pointer == "seed_words":
+        for concept, words in wanted.items():
+            config = corpus.topics.model_copy(update={"seed_words": words})
+            pointer = topics.pick(topics.fit(seen, config, seed, say), config)
+            yield _pointed(concept, seed, pointer, _read(pointer.model, passages))
+        return
+    single = corpus.topics.model_copy(update={"restarts": 1})
+    models = [
+        topics.fit(seen, single, seed_for(seed, 0, f"suite/restart {number}"), say)
+        for number in range(corpus.topics.restarts)
+    ]
+    readings: dict[int, dict[str, np.ndarray]] = {}
+    for concept, words in wanted.items():
+        picked = [topics.pick(model, single.model_copy(update={"words": words})) for model in models]
+        mass = [pointer.model.mass_on(words)[pointer.topic] for pointer in picked]
+        best = int(np.argmax(mass))
+        if best not in readings:
+            readings[best] = _read(models[best], passages)
+        yield _pointed(concept, seed, picked[best], readings[best])
+
+
+def _pointed(concept: str, seed: int, pointer: Pointer, read: dict[str, np.ndarray]) -> Pointed:
+    model, topic = pointer.model, pointer.topic
+    return Pointed(
+        concept,
+        seed,
+        pointer,
+        model.weights(read["passages"])[:, topic],
+        read["passages"][:, topic],
+        model.weights(read["documents"])[:, topic],
+    )
+
+
+def _read(model: TopicModel, passages: PassageSet) -> dict[str, np.ndarray]:
+    """Expected words per topic of every passage, and of every document's passages together."""
+    expected = model.expected_words(passages.texts)
+    texts: list[list[str]] = [[] for _ in passages.documents]
+    for passage in passages.passages:
+        texts[passage.document].append(passage.text)
+    return {"passages": expected, "documents": model.expected_words(["\n".join(each) for each in texts])}
