@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 CHUNK = 128
 """Texts per file: what is lost when recording is interrupted."""
+LARGEST_IN_MEMORY = 1 << 30
+"""Bytes of activations from which they are memory-mapped."""
 
 
 def record_cached(
@@ -32,7 +35,9 @@ def record_cached(
         BasinError: the model's activations are not finite, or the cache folder cannot be written.
     """
     shape = (len(language_model.layers), language_model.width)
-    return _cached(texts, language_model.fingerprint, shape, language_model.record, progress)
+    return _cached(
+        texts, language_model.fingerprint, shape, language_model.record, _counter("record", progress)
+    )
 
 
 def embed_cached(
@@ -47,7 +52,7 @@ def embed_cached(
         return embedder.encode(list(chunk), show_progress_bar=False)[:, None, :]
 
     shape = embed(["."]).shape[1:]  # the method that tells the width changed its name between versions
-    return _cached(texts, fingerprint, shape, embed, progress)
+    return _cached(texts, fingerprint, shape, embed, _counter("embed", progress))
 
 
 def _cached(
@@ -55,9 +60,9 @@ def _cached(
     fingerprint: str,
     shape: tuple[int, int],
     compute: Callable[[Sequence[str]], Float[np.ndarray, "text layer width"]],
-    progress: Callable[[str], None] | None,
+    report: Callable[[int, int], None],
 ) -> Float[np.ndarray, "text layer width"]:
-    result = np.empty((len(texts), *shape), dtype=np.float32)
+    result = _room((len(texts), *shape))
     # By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others.
     order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
     for start in range(0, len(order), CHUNK):
@@ -69,9 +74,21 @@ def _cached(
             found = compute(chunk)
             _write(path, found)
         result[rows] = found
-        if progress:
-            progress(f"record: {min(start + CHUNK, len(order))} of {len(order)} texts")
+        report(min(start + CHUNK, len(order)), len(order))
     return result
+
+
+def _counter(stage: str, progress: Callable[[str], None] | None) -> Callable[[int, int], None]:
+    return lambda done, total: progress(f"{stage}: {done} of {total} texts") if progress else None
+
+
+def _room(shape: tuple[int, int, int]) -> Float[np.ndarray, "text layer width"]:
+    """An array in memory, or where it would be large in a file without a name that goes when the array does."""
+    if 4 * int(np.prod(shape)) <= LARGEST_IN_MEMORY:
+        return np.empty(shape, dtype=np.float32)
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=cache_root()) as file:
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
 def _chunk_path(fingerprint: str, chunk: Sequence[str]) -> Path:

@@ -178,11 +178,11 @@ def recluster(
         BasinError: fewer than two documents, or activations that are not finite.
     """
     document_of = _numbered(document_of)
-    texts = real if generated is None else real.joined(generated)
-    count, extra = len(document_of), len(texts.pointer_log_odds) - len(document_of)
-    features = anchor.features
+    count, extra, features, pointers = len(document_of), 0, anchor.features, real.pointer_log_odds
     if generated is not None:
+        extra = len(generated.pointer_log_odds)
         features = np.concatenate([features, _features(generated, anchor.projection)])
+        pointers = np.concatenate([pointers, generated.pointer_log_odds])
     weights = _training_weights(count, extra, config.generated_share)
     divisions = _divisions(document_of, extra, config, seed)
     ridge = CrossFittedRidge(features, weights, divisions, config.penalty)
@@ -200,11 +200,11 @@ def recluster(
         found = _in_units_of(document_means(found[:count], document_of), found)
         heard = document_means(found[:count], document_of)
         alone = _Alone.fit(found[:count], real.pointer_log_odds, document_of, read)
-        of_generated = alone.score(found[count:], texts.pointer_log_odds[count:])
+        of_generated = alone.score(found[count:], pointers[count:])
     together = standardised(pointer + read * heard)
     slope = _slope(together, heard, anchor.membership, document_of)
     pooled = slope * together[document_of]
-    single = slope * alone.score(found, texts.pointer_log_odds)
+    single = slope * alone.score(found, pointers)
     cut = threshold(single[:count], anchor.size)
     readout = _readout(ridge, targets, anchor.projection, real, found[:count], alone, slope, cut)
     return Reclustering(
@@ -295,9 +295,7 @@ class _Alone:
         of_documents = document_means(pointer_log_odds, document_of)
         centre, spread = float(of_documents.mean()), max(float(of_documents.std()), 1e-12)
         passages = np.bincount(document_of)
-        total = standardised_spread(
-            weight * document_means(found, document_of) + (of_documents - centre) / spread
-        )
+        total = _spread(weight * document_means(found, document_of) + (of_documents - centre) / spread)
         several = passages[document_of] > 1
         if several.mean() < 0.5:
             return cls(weight / total, 1 / spread / total, centre)
@@ -312,7 +310,7 @@ class _Alone:
         return self.evidence * found + self.pointer * (pointer_log_odds - self.pointer_centre)
 
 
-def standardised_spread(values: Float[np.ndarray, "text"]) -> float:
+def _spread(values: Float[np.ndarray, "text"]) -> float:
     return max(float(values.std()), 1e-12)
 
 
@@ -357,7 +355,7 @@ def _readout(
     """The linear reading that scores new texts: the averaged model, on the scale of the held-out evidence `found`."""
     weights, bias = ridge.average(targets)
     scores = ridge.features[: len(found)] @ weights + bias
-    scale = float(found.std()) / standardised_spread(scores) * alone.evidence * slope
+    scale = float(found.std()) / _spread(scores) * alone.evidence * slope
     across, shift = projection.pull_back(scale * weights, real.activations.shape[1:])
     offset = alone.evidence * slope * float(found.mean())
     return Readout(
@@ -380,7 +378,7 @@ def _features(texts: Texts, projection: Projection) -> Float[np.ndarray, "text f
 def _in_units_of(
     reference: Float[np.ndarray, "document"], values: Float[np.ndarray, "text"]
 ) -> Float[np.ndarray, "text"]:
-    return (values - reference.mean()) / standardised_spread(reference)
+    return (values - reference.mean()) / _spread(reference)
 
 
 def _rest(

@@ -67,7 +67,7 @@ def kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray, "pass
     A guard against sliding to a neighbour: what the pointer is surest of must stay in.
     """
     surest = np.argsort(-pointer, kind="stable")
-    surest = surest[: max(1, int(np.searchsorted(np.cumsum(pointer[surest]), pointer.sum() / 2)))]
+    surest = surest[: int(np.searchsorted(np.cumsum(pointer[surest]), pointer.sum() / 2)) + 1]
     return float((concept[surest] >= np.quantile(concept, 1 - min(pointer.mean(), 1.0))).mean())
 
 

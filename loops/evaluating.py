@@ -88,12 +88,14 @@ def evaluate_membership(
     for config in present:
         if not any(name == config.name for name, _, _ in missing):
             continue
-        say(f"evaluate: {finished} of {len(missing)} concepts")
         corpus = read_corpus(config, wanted, say)
+        say(f"evaluate: {finished} of {len(missing)} concepts")
         for seed in seeds:
             concepts = [each for each in config.concepts if (config.name, each, seed) in missing]
             measurable = [each for each in concepts if _is_measurable(corpus, each, seed, say)]
-            finished += len(concepts) - len(measurable)
+            if len(measurable) < len(concepts):
+                finished += len(concepts) - len(measurable)
+                say(f"evaluate: {finished} of {len(missing)} concepts")
             for concept, turns in _turns(corpus, seed, measurable, say):
                 where = (config.name, concept, seed)
                 file.append(_rows(corpus, where, turns, missing[where], file.rows))
