@@ -38,6 +38,8 @@ from agent.tracking import soft_jaccard
 from agent.trust import Trust, estimate_trust
 from agent.types import StageConfig, seed_for
 
+SMALLEST_LOADING = 0.3  # of a pointer whose noise is undone; below, undoing would be guessing
+
 
 class ClusteringConfig(StageConfig):
     """How the boundary is redrawn."""
@@ -202,7 +204,7 @@ def recluster(
         alone = _Alone.fit(found[:count], real.pointer_log_odds, document_of, read)
         of_generated = alone.score(found[count:], pointers[count:])
     together = standardised(pointer + read * heard)
-    slope = _slope(together, heard, anchor.membership, document_of)
+    slope = _slope(together, heard, anchor, document_of)
     pooled = slope * together[document_of]
     single = slope * alone.score(found, pointers)
     cut = threshold(single[:count], anchor.size)
@@ -330,16 +332,18 @@ def _taught(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
 def _slope(
     together: Float[np.ndarray, "document"],
     heard: Float[np.ndarray, "document"],
-    claims: Float[np.ndarray, "passage"],
+    anchor: Anchor,
     document_of: Int[np.ndarray, "passage"],
 ) -> float:
     """Nats per deviation of the documents' scores: confidence that evidence earns on the pointer's own claims.
 
-    Evidence has not seen a document's own claim; the pointer has, so its part must not be counted.
+    Evidence has not seen a document's own claim; the pointer has, so its part must not be counted. The claims are
+    noisy: their attenuation, the square of the pointer's loading, is undone.
     """
-    earned = calibration_slope(heard, document_means(claims, document_of))
+    earned = calibration_slope(heard, document_means(anchor.membership, document_of))
     share = float(np.polyfit(heard, together, 1)[0]) if heard.std() > 0 else 0.0
-    return max(earned / share if share > 0 else 0.0, 1e-3)
+    attenuation = max(anchor.trust.pointer_loading, SMALLEST_LOADING) ** 2
+    return max(earned / share / attenuation if share > 0 else 0.0, 1e-3)
 
 
 def _readout(
