@@ -8,7 +8,7 @@ from conftest import make_language_model
 from safetensors.numpy import load_file, save_file
 
 from agent import activation_cache
-from agent.activation_cache import record_cached
+from agent.activation_cache import embed_cached, record_cached
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 
@@ -131,3 +131,33 @@ def test_a_cache_that_cannot_be_written_is_named(texts, tmp_path, monkeypatch):
     monkeypatch.setenv("BASIN_CACHE", str(file))
     with pytest.raises(BasinError, match="BASIN_CACHE"):
         record_cached(make_language_model(), texts)
+
+
+class Embedder:
+    """Vectors of five numbers, and a count of the texts that were embedded."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor, self.texts = factor, []
+
+    def encode(self, texts, show_progress_bar=None):
+        self.texts += [text for text in texts if text != "."]
+        rows = [[self.factor * len(text) + column for column in range(5)] for text in texts]
+        return np.array(rows, dtype=np.float32)
+
+
+def test_embeddings_are_activations_of_one_layer_and_are_kept(texts, cache):
+    embedder, said = Embedder(), []
+    first = embed_cached(embedder, "some-embedder", texts, said.append)
+    assert first.shape == (7, 1, 5) and first.dtype == np.float32
+    assert first[:, 0, 0].tolist() == [len(text) for text in texts]
+    assert sorted(embedder.texts) == sorted(texts) and said[-1] == "record: 7 of 7 texts"
+    assert {path.parent.name for path in chunk_files(cache)} == {"some-embedder"}
+    again = Embedder()
+    assert np.array_equal(embed_cached(again, "some-embedder", texts[::-1]), first[::-1])
+    assert again.texts == []
+
+
+def test_another_embedder_is_another_cache(texts):
+    first = embed_cached(Embedder(), "one", texts)
+    assert not np.array_equal(embed_cached(Embedder(2.0), "two", texts), first)
+    assert np.array_equal(embed_cached(Embedder(2.0), "one", texts), first)

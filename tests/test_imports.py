@@ -21,10 +21,12 @@ token_batches model_layout output_layer generation language_model
 activation_cache
 evidence
 concept
+sizing
+trust
+tracking
 clustering
 coherence
 updating
-tracking
 stitching
 judging
 """.strip().splitlines()]  # fmt: skip
@@ -90,7 +92,9 @@ def test_parts_import_only_from_rows_above() -> None:
     assert _breaches(_sources()) == []
 
 
-@pytest.mark.parametrize("start", ["loops.refine", "loops.store", "loops.progress", "loops.config"])
+@pytest.mark.parametrize(
+    "start", ["loops.refine", "loops.setting", "loops.store", "loops.progress", "loops.config"]
+)
 def test_what_refines_cannot_reach_the_gold_labels(start: str) -> None:
     modules = _sources()
     reached = _reachable(start, modules)

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from agent.tracking import TrackingConfig, collapse, is_still, movement, soft_jaccard
+from agent.tracking import TrackingConfig, collapse, is_still, kept, movement, soft_jaccard
 
 FIRST = np.array([0.0, 0.5, 1.0, 0.2])
 SECOND = np.array([0.5, 0.25, 1.0, 0.0])
@@ -58,6 +58,23 @@ def test_movement_is_drift_and_its_ratio_to_the_last_drift():
 @pytest.mark.parametrize("previous", [None, 0.0])
 def test_contraction_has_no_value_without_an_earlier_drift(previous):
     assert movement(FIRST, SECOND, previous).contraction is None
+
+
+def test_kept_by_hand():
+    # Half of the mass, 1.2 of 2.4, is the two surest: 0.9 alone is less, 0.9 + 0.8 is more; 2.4 / 6 of six is 0.4.
+    pointer = np.array([0.9, 0.1, 0.8, 0.3, 0.2, 0.1])
+    assert kept(pointer, pointer) == 1
+    assert kept(pointer, np.array([0.9, 0.1, 0.2, 0.6, 0.8, 0.1])) == 0.5
+    assert kept(pointer, 1 - pointer) == 0
+
+
+def test_kept_asks_for_the_surest_alone_and_not_for_how_sure():
+    """A concept may leave most of what the pointer claims; what it is surest of is the guard."""
+    pointer = np.r_[np.full(10, 0.9), np.full(40, 0.2), np.full(50, 0.02)]
+    concept = np.r_[np.full(10, 0.6), np.full(40, 0.01), np.full(50, 0.3)]
+    assert kept(pointer, concept) == 1
+    assert kept(pointer, 0.01 * concept) == 1
+    assert kept(pointer, np.r_[np.full(10, 0.01), np.linspace(0.2, 0.9, 90)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,32 @@ def test_rows_that_no_table_can_show_are_refused(rows, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         results.write_results("run", rows, ["a"], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_thousand_rows_of_membership_become_a_few_tables(tmp_path):
+    gains = {"topic": 0.0, "basin": 0.2, "topic-classifier": 0.1, "gold-classifier": 0.4}
+    rows = [
+        {
+            "corpus": "brown",
+            "concept": concept,
+            "seed": seed,
+            "method": method,
+            "ap_single": 0.3 + gain + 0.01 * seed,
+            "ap_pooled": 0.5 + gain,
+            "pgr_single": gain / 0.4,
+            "pgr_pooled": None,
+            "size_ratio": 2.0 if concept == "romance" else 1.2,
+            "no_concept_flag": False if method == "basin" else None,
+            "seconds": 1.0,
+        }
+        for concept in ("detective", "romance")
+        for seed in (0, 1, 2)
+        for method, gain in gains.items()
+    ]
+    results.write_results("membership", rows, ["a"], tmp_path)
+    lines = render.render(tmp_path).splitlines()
+    assert sum(line.startswith("|") for line in lines) == (2 + 4) + 2 * (2 + 2)
+    at = lines.index("| corpus | concept | topic | basin | topic-classifier | gold-classifier |")
+    assert lines[at + 2] == "| brown | detective | 0.310 | 0.510 | 0.410 | 0.710 |"
+    (ours,) = [line for line in lines if line.startswith("| basin |")]
+    assert ours == "| basin | 6 | 0.500 | – | 0.510 | 0.700 | 0.200 | 0.200 | 0.500 | 0.000 | 1.000 |"

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from agent.errors import BasinError
 from agent.judging import gold
 from agent.sources import corpora
 from agent.sources.corpora import CorpusConfig
 from agent.types import Document, document_id
+from loops import suite
 
 ROOT = Path(gold.__file__).parents[2]
 TEXTS = {"a": "The inspector came.", "b": "The sea was calm.", "c": "A knife, said Holmes."}
@@ -126,6 +128,13 @@ def test_nothing_but_judging_reads_the_gold_file():
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "gold.yaml" in node.value
     ]
     assert readers and {path.parts[:2] for path in readers} == {("agent", "judging")}
+
+
+def test_every_concept_of_the_suite_has_an_entry_of_its_own_name():
+    labelled = yaml.safe_load(gold.SUITE_GOLD_FILE.read_text(encoding="utf-8"))
+    for corpus in suite.load_suite():
+        entries = labelled[Path(corpus.corpus.source).name]
+        assert {entry["concept"] for entry in entries} == set(corpus.concepts)
 
 
 @pytest.mark.weights

@@ -19,7 +19,7 @@ CONFIG = parse_config({"corpus": {"source": "somewhere"}, "rounds": 4}, "test")
 def planted_record(number: int) -> RoundRecord:
     """Round 0 is a bare pointer; later ones have everything, with awkward floats and characters."""
     generator = np.random.default_rng(number)
-    memberships = generator.random((3, 7))
+    memberships, evidence = generator.random((3, 7)), generator.normal(size=7)
     metrics = {
         "drift": 0.1 + 0.2,
         "size": np.float64(1 / 3),
@@ -34,7 +34,10 @@ def planted_record(number: int) -> RoundRecord:
         layer: torch.from_numpy(generator.normal(size=4).astype(np.float32)) for layer in (9, 12, 18)
     }
     curve = ((0.1, 0.5), (0.2, 1 / 7))
-    concept = Concept(number, *memberships, 0.1 + 0.2, curve, readout, SteeringVector(directions), 0.3)
+    vector = SteeringVector(directions)
+    concept = Concept(
+        number, *memberships, 0.1 + 0.2, curve, readout, vector, nats_per_token=0.3, evidence=evidence
+    )
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)
     base = Generated("base", "Up the", "hill.", 3, 1 / 3, True, 2.5)
     activations = generator.normal(size=(2, 2, 4)).astype(np.float32)

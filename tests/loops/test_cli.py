@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_every_command_is_listed() -> None:
     assert result.exit_code == 0
     assert all(
         name in result.output
-        for name in ("topics", "run", "resume", "inspect", "measure", "generate", "doctor")
+        for name in ("topics", "run", "resume", "inspect", "measure", "generate", "evaluate", "doctor")
     )
 
 
@@ -156,6 +157,14 @@ def test_a_run_that_another_process_writes_to_is_left_alone(
     with store.exclusive():
         assert "saved" in _mistake("resume", "saved")
     assert store.rounds() == [0, 1, 2]
+
+
+def test_a_run_of_an_older_format_is_one_sentence(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    about = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**about, "schema": 1}))
+    for command in ("resume", "inspect", "measure", "generate"):
+        assert "older Basin" in _mistake(command, "saved")
 
 
 def test_inspect_shows_every_round_and_one_in_full(checkpoints: Path) -> None:

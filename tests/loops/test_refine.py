@@ -167,7 +167,7 @@ def test_a_run_is_a_function_of_its_seed(begin, tmp_path, monkeypatch):
 def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     store = begin("run", rounds=2)
     fixed = refine.run(store.config, store, SilentProgress())
-    assert np.array_equal(fixed.pointer_membership >= 0.5, CRIME)
+    assert np.array_equal(fixed.anchor.membership >= 0.5, CRIME)
     first, last = store.load(0), store.load(2)
     assert set(first.metrics["words"].split()) & set(THEMES["crime"])
     assert first.concept.readout is None and first.metrics["drift"] is None
@@ -371,8 +371,74 @@ def test_the_size_is_the_pointers_own_or_the_number_given(begin):
 def test_the_pointers_own_size_is_held_inside_bounds(begin, monkeypatch, bound, value):
     monkeypatch.setattr(setting, "LARGEST_SIZE", 0.7)
     monkeypatch.setattr(setting, bound, value)
-    store = begin("run", rounds=1)
+    store = begin("run", rounds=1, clustering={"size": "presence"})
     assert refine.run(store.config, store, SilentProgress()).size == value
+
+
+def test_the_size_of_agreement_is_that_of_the_curve_that_is_kept(begin):
+    store = begin("run", rounds=1)
+    fixed = refine.run(store.config, store, SilentProgress())
+    curve = store.load(1).concept.size_curve
+    assert curve == store.load(0).concept.size_curve == fixed.anchor.size_curve
+    assert fixed.size == max(curve, key=lambda point: point[1])[0]
+    assert fixed.size == pytest.approx(CRIME.mean(), rel=0.5)
+    assert numbers(store, 1)["size"] == pytest.approx(fixed.size, abs=1e-6)
+
+
+def test_round_0_says_how_far_pointer_and_activations_are_believed(begin):
+    store = begin("run", rounds=1)
+    fixed = refine.run(store.config, store, SilentProgress())
+    metrics, trust = numbers(store, 0), fixed.anchor.trust
+    assert metrics["surprise"] == trust.surprise > store.config.clustering.surprise
+    assert metrics["pointer_loading"] == trust.pointer_loading > 0.3
+    assert metrics["evidence_loading"] == trust.evidence_loading > 0.3
+    assert metrics["no_concept"] is None and fixed.no_concept is None
+
+
+def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, monkeypatch):
+    """Activations that know nothing of the texts."""
+
+    def noise(self, texts, progress=None):
+        seeds = [sum(map(ord, text)) for text in texts]
+        draws = [np.random.default_rng(seed).normal(size=(2, 16)) for seed in seeds]
+        return np.stack(draws).astype(np.float32)
+
+    monkeypatch.setattr(LanguageModel, "record", noise)
+    store = begin("run")
+    told = run(store)
+    assert store.rounds() == [0]
+    assert told.sentences[-1] == numbers(store, 0)["no_concept"]
+    assert told.sentences[-1].startswith("No concept here") and "clustering.surprise" in told.sentences[-1]
+    assert numbers(store, 0)["surprise"] < store.config.clustering.surprise
+    assert resume(store, rounds=9).sentences[-1] == told.sentences[-1]
+    assert store.rounds() == [0]
+
+
+def test_how_much_surprise_is_asked_is_a_setting(begin):
+    asked = begin("asked", clustering={"surprise": 1000.0}, rounds=1)
+    assert "1000.0 asked" in run(asked).sentences[-1]
+    assert asked.rounds() == [0]
+
+
+def test_each_round_is_taught_by_the_evidence_of_the_last(begin, monkeypatch):
+    recluster, heard = refine.recluster, []
+
+    def listening(real, document_of, evidence, *arguments, **options):
+        heard.append(evidence)
+        return recluster(real, document_of, evidence, *arguments, **options)
+
+    monkeypatch.setattr(refine, "recluster", listening)
+    store = begin("run", rounds=3)
+    run(store)
+    assert heard[0] is None
+    for number in (1, 2):
+        assert np.array_equal(heard[number], store.load(number).concept.evidence)
+
+
+def test_what_the_pointer_is_surest_of_is_kept_in_a_planted_theme(begin):
+    store = begin("run", rounds=2)
+    run(store)
+    assert all(numbers(store, number)["pointer_kept"] > 0.8 for number in (1, 2))
 
 
 def test_layers_that_are_not_recorded_are_refused_before_anything_is_read(begin, monkeypatch):

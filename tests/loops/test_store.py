@@ -17,7 +17,7 @@ from agent.errors import BasinError
 from loops import folders
 from loops.records import RoundRecord
 from loops.runs import find_run, fresh_path
-from loops.store import RunStore
+from loops.store import SCHEMA, RunStore
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def stored(store: RunStore) -> RunStore:
 
 
 def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
-    for name in ("membership", "single", "pooled"):
+    for name in ("membership", "single", "pooled", "evidence"):
         one, other = getattr(first.concept, name), getattr(second.concept, name)
         assert one.dtype == other.dtype and one.tobytes() == other.tobytes()
     assert first.concept.readout.weights.tobytes() == second.concept.readout.weights.tobytes()
@@ -64,6 +64,7 @@ def test_round_0_needs_no_readout_no_vector_and_no_samples(stored: RunStore) -> 
     loaded, wrote = stored.load(0), planted_record(0)
     assert loaded.concept.membership.tobytes() == wrote.concept.membership.tobytes()
     assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
+    assert loaded.concept.evidence is None
     assert loaded.generated == () and loaded.concept.size_curve == () and loaded.metrics == wrote.metrics
 
 
@@ -188,9 +189,21 @@ def test_a_run_that_lost_every_round_has_none_to_go_on_from(store: RunStore) -> 
 @pytest.mark.parametrize("where", ["run.json", "round_001/manifest.json"])
 def test_a_newer_format_is_refused(stored: RunStore, where: str) -> None:
     file = stored.path / where
-    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 2}))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": SCHEMA + 1}))
     with pytest.raises(BasinError, match="newer"):
         RunStore.open(stored.path).load(1)
+
+
+def test_an_older_format_is_refused_with_what_to_do(stored: RunStore) -> None:
+    file = stored.path / "run.json"
+    about = json.loads(file.read_text())
+    assert about["schema"] == SCHEMA == 2
+    file.write_text(json.dumps({**about, "schema": SCHEMA - 1}))
+    with pytest.raises(
+        BasinError, match="run was written by an older Basin .format 1, .* 2.*; start it anew"
+    ):
+        RunStore.open(stored.path)
+    assert (stored.path / "round_002" / "manifest.json").exists()
 
 
 def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import zstandard
 
 from agent.errors import BasinError
+from agent.sources import corpora
 from agent.sources.corpora import CorpusConfig, iter_records, load_corpus
 from agent.types import document_id
 
@@ -146,3 +147,26 @@ def test_missing_corpus_and_misspelt_name():
         load("brown-fictoin")
     with pytest.raises(BasinError, match="no corpus 'nowhere/at/all'"):
         load("nowhere/at/all")
+
+
+@pytest.mark.parametrize(
+    ("source", "categories"), [("brown-fiction", "klmnpr"), ("brown", "abcdefghjklmnpr")]
+)
+def test_brown_records_have_the_category_and_documents_do_not(source, categories, monkeypatch):
+    asked = []
+
+    def files(wanted, progress):
+        asked.append(wanted)
+        yield "cl01", "The inspector came.", "A title", "An author"
+
+    monkeypatch.setattr(corpora, "brown_files", files)
+    ((record, text),) = iter_records(CorpusConfig(source=source))
+    assert record == {"category": "l", "title": "A title", "author": "An author"}
+    (document,) = load_corpus(CorpusConfig(source=source))
+    assert (document.text, document.title, document.author) == (text, "A title", "An author")
+    assert asked == [categories] * 2 and "cl01" not in repr(document)
+
+
+def test_a_named_corpus_refuses_fields_that_it_would_ignore():
+    with pytest.raises(BasinError, match="leave out text_field"):
+        load("newsgroups", text_field="body")

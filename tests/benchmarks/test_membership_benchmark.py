@@ -1,0 +1,51 @@
+"""The membership benchmark keeps what was evaluated."""
+
+import json
+
+import pytest
+
+from agent.errors import BasinError
+from benchmarks import membership, results
+
+ROWS = [{"method": "basin", "corpus": "brown", "concept": "sea", "seed": 0, "ap_single": 0.5}]
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """What the evaluation was asked for; results go to a folder of the test's own."""
+    found = []
+
+    def evaluate(corpora, methods, seeds, done, say, only):
+        found.append((methods, list(seeds), done.name, only))
+        return [] if "empty" in only else ROWS
+
+    monkeypatch.setattr(membership, "evaluate_membership", evaluate)
+    monkeypatch.setattr(
+        membership, "write_results", lambda *given: results.write_results(*given, folder=tmp_path)
+    )
+    return found
+
+
+def test_rows_are_written_with_the_command(asked, tmp_path):
+    membership.main(["--corpus", "brown", "--method", "basin", "--seeds", "2"])
+    assert asked == [(["basin"], [0, 1], "membership.jsonl", ["brown"])]
+    content = json.loads((tmp_path / "membership.json").read_text())
+    assert content["rows"] == ROWS
+    assert content["header"]["command"].startswith("python -m benchmarks.membership --corpus brown")
+
+
+def test_mistakes_and_empty_evaluations_keep_nothing(asked, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="nothing to keep"):
+        membership.main(["--corpus", "empty"])
+    with pytest.raises(SystemExit, match="There is no suite"):
+        membership.main(["--suite", str(tmp_path / "none.yaml")])
+    with pytest.raises(SystemExit):
+        membership.main(["--seeds", "0"])
+
+    def refuse(*_, **__):
+        raise BasinError("There is no corpus 'x'.")
+
+    monkeypatch.setattr(membership, "evaluate_membership", refuse)
+    with pytest.raises(SystemExit, match="no corpus 'x'"):
+        membership.main([])
+    assert not (tmp_path / "membership.json").exists()
