@@ -41,10 +41,22 @@ from agent.types import StageConfig, seed_for
 SMALLEST_LOADING = 0.3  # of a pointer whose noise is undone; below, undoing would be guessing
 
 
+class SelfTrainingConfig(StageConfig):
+    """How the first refiner, `agent/self_training.py`, weighs things; read by that method alone."""
+
+    trust: float = Field(1.0, ge=0)
+    """Weight of the pointer's log-odds in the posterior; 1 counts it as one independent witness."""
+    steps: int = Field(3, ge=1)
+    damping: float = Field(0.5, ge=0, lt=1)
+    """Share of the old membership kept in a step."""
+
+
 class ClusteringConfig(StageConfig):
     """How the boundary is redrawn."""
 
-    method: Literal["ridge", "mixture"] = "ridge"
+    method: Literal["ridge", "mixture", "self_training"] = "ridge"
+    """Two witnesses with a linear or a mixture reading, or the first refiner."""
+    self_training: SelfTrainingConfig = SelfTrainingConfig()
     evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
     """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see agent/trust.py."""
     echo: float = Field(0.3, ge=0)
@@ -141,8 +153,8 @@ def anchor(
     """
     document_of = _numbered(document_of)
     projection = projection or Projection.fit(real.activations, config.components)
-    features = _features(real, projection)
-    divisions = _divisions(document_of, 0, config, seed)
+    features = features_of(real, projection)
+    divisions = divisions_of(document_of, 0, config, seed)
     ridge = CrossFittedRidge(features, np.ones(len(features)), divisions, config.penalty)
     halves = [
         document_folds(document_of, 2, seed_for(seed, number, "halves"))
@@ -183,10 +195,10 @@ def recluster(
     count, extra, features, pointers = len(document_of), 0, anchor.features, real.pointer_log_odds
     if generated is not None:
         extra = len(generated.pointer_log_odds)
-        features = np.concatenate([features, _features(generated, anchor.projection)])
+        features = np.concatenate([features, features_of(generated, anchor.projection)])
         pointers = np.concatenate([pointers, generated.pointer_log_odds])
-    weights = _training_weights(count, extra, config.generated_share)
-    divisions = _divisions(document_of, extra, config, seed)
+    weights = training_weights(count, extra, config.generated_share)
+    divisions = divisions_of(document_of, extra, config, seed)
     ridge = CrossFittedRidge(features, weights, divisions, config.penalty)
     method: Evidence = ridge
     if config.method == "mixture":
@@ -372,7 +384,7 @@ def _readout(
     )
 
 
-def _features(texts: Texts, projection: Projection) -> Float[np.ndarray, "text feature"]:
+def features_of(texts: Texts, projection: Projection) -> Float[np.ndarray, "text feature"]:
     features = projection.apply(texts.activations)
     if not np.isfinite(features).all():
         raise BasinError(NOT_FINITE)
@@ -398,12 +410,12 @@ def _numbered(document_of: Int[np.ndarray, "passage"]) -> Int[np.ndarray, "passa
     return np.unique(document_of, return_inverse=True)[1]
 
 
-def _training_weights(real: int, generated: int, share: float) -> Float[np.ndarray, "text"]:
+def training_weights(real: int, generated: int, share: float) -> Float[np.ndarray, "text"]:
     weight = min(1.0, share / (1 - share) * real / generated) if generated else 0.0
     return np.concatenate([np.ones(real), np.full(generated, weight)])
 
 
-def _divisions(
+def divisions_of(
     document_of: Int[np.ndarray, "passage"], generated: int, config: ClusteringConfig, seed: int
 ) -> list[Int[np.ndarray, "text"]]:
     documents = len(np.unique(document_of))

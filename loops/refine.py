@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from agent import topics
-from agent.clustering import Texts, document_mean, recluster
+from agent.clustering import Reclustering, Texts, document_mean, recluster
 from agent.coherence import CoherenceReport
 from agent.concept import Concept
 from agent.evidence import log_odds, sigmoid, threshold
 from agent.passages import split
+from agent.self_training import self_train
 from agent.sources.corpora import load_corpus
 from agent.steering_vector import SteeringVector
 from agent.tracking import collapse, is_still, kept, movement
@@ -144,15 +145,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         base = records[0]
         texts = _read(fixed, steered).joined(_read(fixed, base.generated, base.activations))
     with costs.stage("recluster"):
-        drawn = recluster(
-            fixed.real,
-            fixed.passages.document_of,
-            last.evidence,
-            texts,
-            fixed.anchor,
-            config=config.clustering,
-            seed=seed_for(config.seed, 0, "folds"),
-        )
+        drawn = _redraw(fixed, last, texts)
         concept = Concept(
             number,
             drawn.membership,
@@ -193,6 +186,14 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     written = _placed([*steered, *base.generated], drawn.generated)
     generated = _judged(written[:count], report) + tuple(written[count:])
     return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total())
+
+
+def _redraw(fixed: Fixed, last: Concept, generated: Texts) -> Reclustering:
+    config, seed = fixed.config.clustering, seed_for(fixed.config.seed, 0, "folds")
+    texts, document_of, anchor = fixed.real, fixed.passages.document_of, fixed.anchor
+    if config.method == "self_training":
+        return self_train(texts, document_of, last.membership, generated, anchor, config=config, seed=seed)
+    return recluster(texts, document_of, last.evidence, generated, anchor, config=config, seed=seed)
 
 
 def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> list[Generated]:

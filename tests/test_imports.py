@@ -25,6 +25,7 @@ sizing
 trust
 tracking
 clustering
+self_training
 coherence
 updating
 stitching
