@@ -150,7 +150,7 @@ def test_embeddings_are_activations_of_one_layer_and_are_kept(texts, cache):
     first = embed_cached(embedder, "some-embedder", texts, said.append)
     assert first.shape == (7, 1, 5) and first.dtype == np.float32
     assert first[:, 0, 0].tolist() == [len(text) for text in texts]
-    assert sorted(embedder.texts) == sorted(texts) and said[-1] == "record: 7 of 7 texts"
+    assert sorted(embedder.texts) == sorted(texts) and said[-1] == "embed: 7 of 7 texts"
     assert {path.parent.name for path in chunk_files(cache)} == {"some-embedder"}
     again = Embedder()
     assert np.array_equal(embed_cached(again, "some-embedder", texts[::-1]), first[::-1])

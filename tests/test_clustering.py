@@ -338,7 +338,7 @@ def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
 @pytest.mark.parametrize("count", [1, 10, 100, 10_000])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_generated_texts_never_outweigh(count, share):
-    weights = clustering._training_weights(240, count, share)
+    weights = clustering.training_weights(240, count, share)
     assert np.array_equal(weights[:240], np.ones(240))
     assert weights[240:].sum() <= share * weights.sum() * (1 + 1e-12)
     assert weights.max() == 1
@@ -472,7 +472,6 @@ def test_settings_that_are_gone_are_refused():
     for gone in (
         {"trust": 1.0},
         {"damping": 0.5},
-        {"method": "self_training"},
         {"size": 1.5},
         {"echo": -0.1},
     ):
