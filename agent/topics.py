@@ -140,6 +140,13 @@ class PointerReading:
         expected = np.bincount(document_of, weights=self.expected_words)
         return float((expected >= 1).mean())
 
+    def claim(self, seeded: bool, document_of: Int[np.ndarray, "text"]) -> float:
+        """Share of the texts that the topic claims by itself: its mean weight, of a seeded topic its presence.
+
+        A seeded topic holds few words of any text, so its mass says nothing; the documents it speaks in do.
+        """
+        return self.presence(document_of) if seeded else float(self.weights.mean())
+
 
 @dataclass(frozen=True)
 class Pointer:

@@ -27,6 +27,7 @@ from agent.concept import MEMBER, Readout
 from agent.evidence import document_means, log_odds
 from agent.judging.membership import Reading
 from agent.judging.rivals import RIVALS, Reader, SeenTexts, linear_reader
+from agent.topics import PointerReading
 from agent.tracking import soft_jaccard
 from agent.types import seed_for
 from loops.setting import LARGEST_SIZE, SMALLEST_SIZE
@@ -92,17 +93,10 @@ class Outcome:
 def claimed_size(
     pointed: Pointed, seen: Bool[np.ndarray, "passage"], document_of: np.ndarray, by: str
 ) -> float:
-    """The size that a pointer suggests for the seen passages, within the bounds that a run has.
-
-    Seeded topics speak in few words of few documents, so their presence counts: the share of documents with at least
-    one expected word. Of a picked topic the mean weight does.
-    """
-    if by == "seed_words":
-        documents = np.unique(document_of[seen], return_inverse=True)[1]
-        claimed = float((np.bincount(documents, weights=pointed.expected_words[seen]) >= 1).mean())
-    else:
-        claimed = float(pointed.weights[seen].mean())
-    return float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
+    """The size that a pointer suggests for the seen passages, within the bounds that a run has."""
+    documents = np.unique(document_of[seen], return_inverse=True)[1]
+    reading = PointerReading(pointed.weights[seen], pointed.expected_words[seen])
+    return float(np.clip(reading.claim(by == "seed_words", documents), SMALLEST_SIZE, LARGEST_SIZE))
 
 
 def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: int) -> Outcome:

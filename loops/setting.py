@@ -99,15 +99,12 @@ def prepare(
 def _claimed_size(
     config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"], progress: Progress
 ) -> float:
-    """The share of the corpus that the pointer claims by itself, or the one that is configured.
-
-    A seeded topic holds few words of any text, so its mass says nothing; the documents it speaks in do.
-    """
+    """The share of the corpus that the pointer claims by itself, or the one that is configured."""
     size = config.clustering.size
     if isinstance(size, float):
         return size
     kind = size if size != "agreement" else ("presence" if config.topics.seed_words else "mass")
-    claimed = float(reading.weights.mean()) if kind == "mass" else reading.presence(document_of)
+    claimed = reading.claim(kind == "presence", document_of)
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
     if size != claimed:
         progress.say(

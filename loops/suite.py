@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import TypeAdapter, ValidationError
 
 from agent import topics
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 from agent.passages import PassagesConfig, document_folds, split
 from agent.sources.corpora import NAMED, CorpusConfig, load_corpus
 from agent.topics import Pointer, TopicModel, TopicsConfig
@@ -71,9 +71,7 @@ def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
         place = ".".join(map(str, first["loc"])) or "the whole"
         raise BasinError(f"{path}: {place}: {first['msg'].lower()}; correct the entry.") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise BasinError(
-            f"{path} cannot be read as YAML ({str(error).splitlines()[0]}); repair it."
-        ) from None
+        raise BasinError(f"{path} cannot be read as YAML ({first_sentence(error)}); repair it.") from None
     names = [corpus.name for corpus in suite]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BasinError(f"{path} has two corpora called {twice[0]!r}; give each a name of its own.")
