@@ -239,6 +239,18 @@ def _half(outside: Bool[np.ndarray, "text"], side: Bool[np.ndarray, "text"]) -> 
     return (outside & side if (outside & side).any() else outside).astype(np.float64)
 
 
+def in_units_of(
+    reference: Float[np.ndarray, "passage"], values: Float[np.ndarray, "text"]
+) -> Float[np.ndarray, "text"]:
+    """Values counted in deviations of the reference, from its mean; of a constant reference, very large numbers."""
+    return (values - reference.mean()) / spread(reference)
+
+
+def spread(values: Float[np.ndarray, "text"]) -> float:
+    """Standard deviation, never zero."""
+    return max(float(values.std()), 1e-12)
+
+
 def document_means(
     values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
 ) -> Float[np.ndarray, "document"]:

@@ -20,8 +20,8 @@ from agent.activation_cache import embed_cached, record_cached
 from agent.clustering import ClusteringConfig
 from agent.errors import BasinError
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
-from agent.judging.measure import gap_recovered
-from agent.judging.membership import best_gap, exchanged_counts, measure_membership
+from agent.judging.measure import exchanged_counts, gap_recovered
+from agent.judging.membership import best_gap, measure_membership
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.sources.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.types import PassageSet

@@ -127,10 +127,19 @@ def exchanged(
     A precision is None where nothing is claimed; the counts are of passages.
     """
     before, after = pointer.inside, concept.inside
-    threw_out, took_in = before & ~after, after & ~before
     return {
         "precision_topic": float(gold[before].mean()) if before.any() else None,
         "precision_concept": float(gold[after].mean()) if after.any() else None,
+        **exchanged_counts(before, after, gold),
+    }
+
+
+def exchanged_counts(
+    before: Bool[np.ndarray, "passage"], after: Bool[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
+) -> dict[str, int]:
+    """Passages that left and entered a claim, and how many of them gold agrees with."""
+    threw_out, took_in = before & ~after, after & ~before
+    return {
         "threw_out": int(threw_out.sum()),
         "threw_out_right": int((threw_out & ~gold).sum()),
         "took_in": int(took_in.sum()),

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.clustering import document_mean
-from agent.evidence import sigmoid, threshold
+from agent.evidence import in_units_of, sigmoid, threshold
 from agent.judging.measure import average_precision
 
 BINS = 10
@@ -41,7 +41,7 @@ class Reading:
             document_mean(self.seen, self.seen_document_of),
             document_mean(self.unseen, self.unseen_document_of),
         )
-        return _in_deviations(self.unseen, self.seen), _in_deviations(unseen, seen)
+        return in_units_of(self.seen, self.unseen), in_units_of(seen, unseen)
 
     def membership(self) -> Float[np.ndarray, "text"]:
         """Probability that each unseen passage, alone, belongs: its log-odds above the seen part's cut at the size."""
@@ -86,11 +86,9 @@ def precision_at_size(gold: Bool[np.ndarray, "text"], scores: Float[np.ndarray, 
 def calibration_error(gold: Bool[np.ndarray, "text"], membership: Float[np.ndarray, "text"]) -> float:
     """Expected calibration error (Guo et al. 2017, 1706.04599, eq. 3) with ten equally filled bins; 0 is calibrated."""
     order = np.argsort(membership, kind="stable")
-    gaps = [
-        abs(gold[part].mean() - membership[part].mean()) for part in np.array_split(order, BINS) if len(part)
-    ]
-    sizes = [len(part) for part in np.array_split(order, BINS) if len(part)]
-    return float(np.average(gaps, weights=sizes))
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    gaps = [abs(gold[part].mean() - membership[part].mean()) for part in parts]
+    return float(np.average(gaps, weights=[len(part) for part in parts]))
 
 
 def best_gap(rounds: Sequence[Sequence[Reading]], golds: Sequence[Bool[np.ndarray, "text"]]) -> float:
@@ -105,22 +103,3 @@ def best_gap(rounds: Sequence[Sequence[Reading]], golds: Sequence[Bool[np.ndarra
         readings = [part[min(number, len(part) - 1)] for part in rounds]
         found.append(average_precision(gold, np.concatenate([each.standardised()[0] for each in readings])))
     return max(found) - found[-1]
-
-
-def exchanged_counts(
-    before: Bool[np.ndarray, "passage"], after: Bool[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
-) -> dict[str, int]:
-    """Passages that left and entered a claim, and how many of them gold agrees with."""
-    threw_out, took_in = before & ~after, after & ~before
-    return {
-        "threw_out": int(threw_out.sum()),
-        "threw_out_right": int((threw_out & ~gold).sum()),
-        "took_in": int(took_in.sum()),
-        "took_in_right": int((took_in & gold).sum()),
-    }
-
-
-def _in_deviations(
-    values: Float[np.ndarray, "text"], reference: Float[np.ndarray, "passage"]
-) -> Float[np.ndarray, "text"]:
-    return (values - reference.mean()) / max(float(reference.std()), 1e-12)

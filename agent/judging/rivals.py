@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.semi_supervised import LabelSpreading
 
 from agent.clustering import document_mean
-from agent.evidence import Projection
+from agent.evidence import Projection, log_odds
 
 COMPONENTS = 150
 LEADING = 32
@@ -126,7 +126,7 @@ def label_spreading(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
     spread = KNeighborsRegressor(min(neighbours, len(order)), weights="distance").fit(
         features, model.label_distributions_[:, 1]
     )
-    return lambda activations, pointer: _logit(spread.predict(_unit(projection.apply(activations))))
+    return lambda activations, pointer: log_odds(spread.predict(_unit(projection.apply(activations))))
 
 
 def gaussian_mixture(seen: SeenTexts, seed: int) -> Reader:
@@ -149,7 +149,7 @@ def hdbscan(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
     clusters = HDBSCAN(min_cluster_size=max(5, len(features) // 100), copy=True).fit_predict(features) + 1
     inside = np.bincount(clusters, weights=seen.claims) / np.maximum(np.bincount(clusters), 1)
     near = KNeighborsRegressor(min(neighbours, len(features))).fit(features, inside[clusters])
-    return lambda activations, pointer: _logit(near.predict(projection.apply(activations)[:, :LEADING]))
+    return lambda activations, pointer: log_odds(near.predict(projection.apply(activations)[:, :LEADING]))
 
 
 def self_training(seen: SeenTexts, seed: int, rounds: int = 4, folds: int = 6) -> Reader:
@@ -208,7 +208,7 @@ def _by_overlap(model: GaussianMixture | BayesianGaussianMixture, seen: SeenText
     projection, features = seen.projection, seen.features[:, :LEADING]
     shares = model.fit(features).predict_proba(features)
     overlap = shares.T @ seen.claims / np.maximum(shares.sum(axis=0), 1e-12)
-    return lambda activations, pointer: _logit(
+    return lambda activations, pointer: log_odds(
         model.predict_proba(projection.apply(activations)[:, :LEADING]) @ overlap
     )
 
@@ -223,8 +223,3 @@ def _logistic() -> LogisticRegression:
 
 def _unit(features: Float[np.ndarray, "text feature"]) -> Float[np.ndarray, "text feature"]:
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-
-
-def _logit(membership: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-    clipped = np.clip(membership, 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped))

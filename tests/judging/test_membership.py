@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from agent.evidence import sigmoid
+from agent.judging.measure import exchanged_counts
 from agent.judging.membership import (
     Reading,
     best_gap,
     calibration_error,
-    exchanged_counts,
     measure_membership,
     precision_at_size,
 )
