@@ -29,7 +29,9 @@ from agent.evidence import (
     Projection,
     calibration_slope,
     document_means,
+    in_units_of,
     sigmoid,
+    spread,
     threshold,
 )
 from agent.passages import document_folds
@@ -153,8 +155,8 @@ def anchor(
     """
     document_of = _numbered(document_of)
     projection = projection or Projection.fit(real.activations, config.components)
-    features = features_of(real, projection)
-    divisions = divisions_of(document_of, 0, config, seed)
+    features = _features(real, projection)
+    divisions = _divisions(document_of, 0, config, seed)
     ridge = CrossFittedRidge(features, np.ones(len(features)), divisions, config.penalty)
     halves = [
         document_folds(document_of, 2, seed_for(seed, number, "halves"))
@@ -192,26 +194,22 @@ def recluster(
         BasinError: fewer than two documents, or activations that are not finite.
     """
     document_of = _numbered(document_of)
-    count, extra, features, pointers = len(document_of), 0, anchor.features, real.pointer_log_odds
-    if generated is not None:
-        extra = len(generated.pointer_log_odds)
-        features = np.concatenate([features, features_of(generated, anchor.projection)])
-        pointers = np.concatenate([pointers, generated.pointer_log_odds])
-    weights = training_weights(count, extra, config.generated_share)
-    divisions = divisions_of(document_of, extra, config, seed)
-    ridge = CrossFittedRidge(features, weights, divisions, config.penalty)
-    method: Evidence = ridge
+    fit = fitting(real, generated, document_of, anchor, config, seed)
+    count, pointers = len(document_of), fit.pointers
+    method: Evidence = fit.ridge
     if config.method == "mixture":
-        method = OverlapMixture(features, weights, divisions, config.mixture_components, seed)
+        method = OverlapMixture(
+            fit.ridge.features, fit.weights, fit.divisions, config.mixture_components, seed
+        )
     read, taught = _weights(anchor.trust, config)
     pointer = standardised(anchor.pointer)
     heard = np.zeros(len(pointer)) if evidence is None else document_means(evidence, document_of)
-    of_generated = np.zeros(extra)
+    of_generated = np.zeros(len(pointers) - count)
     for _ in range(config.steps):
         scores = standardised(pointer + taught * heard)
         targets = _taught(np.concatenate([scores[document_of], of_generated]))
         found = method.evidence(targets)
-        found = _in_units_of(document_means(found[:count], document_of), found)
+        found = in_units_of(document_means(found[:count], document_of), found)
         heard = document_means(found[:count], document_of)
         alone = _Alone.fit(found[:count], real.pointer_log_odds, document_of, read)
         of_generated = alone.score(found[count:], pointers[count:])
@@ -220,7 +218,9 @@ def recluster(
     pooled = slope * together[document_of]
     single = slope * alone.score(found, pointers)
     cut = threshold(single[:count], anchor.size)
-    readout = _readout(ridge, targets, anchor.projection, real, found[:count], alone, slope, cut)
+    held_out = slope * alone.evidence * found[:count]
+    weights, bias = linear_reading(fit.ridge, targets, anchor.projection, real, held_out)
+    readout = Readout(weights, bias, slope * alone.pointer, alone.pointer_centre, cut, 1.0)
     return Reclustering(
         membership=sigmoid(pooled - threshold(pooled, anchor.size)),
         single=single[:count],
@@ -286,7 +286,7 @@ def cross_fitted_log_odds(
 
 def standardised(values: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
     """Zero mean, unit deviation; a constant becomes zeros."""
-    return _in_units_of(values, values)
+    return in_units_of(values, values)
 
 
 @dataclass(frozen=True)
@@ -307,13 +307,15 @@ class _Alone:
     ) -> _Alone:
         """The document speaks through its other passages; where most have none, as if through this one."""
         of_documents = document_means(pointer_log_odds, document_of)
-        centre, spread = float(of_documents.mean()), max(float(of_documents.std()), 1e-12)
+        centre, deviation = float(of_documents.mean()), spread(of_documents)
         passages = np.bincount(document_of)
-        total = _spread(weight * document_means(found, document_of) + (of_documents - centre) / spread)
+        total = spread(weight * document_means(found, document_of) + (of_documents - centre) / deviation)
         several = passages[document_of] > 1
         if several.mean() < 0.5:
-            return cls(weight / total, 1 / spread / total, centre)
-        others = weight * _rest(found, document_of) + (_rest(pointer_log_odds, document_of) - centre) / spread
+            return cls(weight / total, 1 / deviation / total, centre)
+        others = (
+            weight * _rest(found, document_of) + (_rest(pointer_log_odds, document_of) - centre) / deviation
+        )
         columns = np.stack([found, pointer_log_odds - centre, np.ones(len(found))], axis=1)
         fitted = np.linalg.lstsq(columns[several], others[several] / total, rcond=None)[0]
         return cls(max(0.0, float(fitted[0])), max(0.0, float(fitted[1])), centre)
@@ -322,10 +324,6 @@ class _Alone:
         self, found: Float[np.ndarray, "text"], pointer_log_odds: Float[np.ndarray, "text"]
     ) -> Float[np.ndarray, "text"]:
         return self.evidence * found + self.pointer * (pointer_log_odds - self.pointer_centre)
-
-
-def _spread(values: Float[np.ndarray, "text"]) -> float:
-    return max(float(values.std()), 1e-12)
 
 
 def _weights(trust: Trust, config: ClusteringConfig) -> tuple[float, float]:
@@ -358,43 +356,57 @@ def _slope(
     return max(earned / share / attenuation if share > 0 else 0.0, 1e-3)
 
 
-def _readout(
+@dataclass(frozen=True)
+class Fitting:
+    """What every refiner fits its classifiers on: the real texts, then the generated ones."""
+
+    ridge: CrossFittedRidge
+    pointers: Float[np.ndarray, "text"]
+    """Log-odds of the pointer."""
+    weights: Float[np.ndarray, "text"]
+    divisions: list[Int[np.ndarray, "text"]]
+
+
+def fitting(
+    real: Texts,
+    generated: Texts | None,
+    document_of: Int[np.ndarray, "passage"],
+    anchor: Anchor,
+    config: ClusteringConfig,
+    seed: int,
+) -> Fitting:
+    """The anchor's features and those of generated texts, ready to be fitted; raises as `recluster`."""
+    features, pointers = anchor.features, real.pointer_log_odds
+    if generated is not None:
+        features = np.concatenate([features, _features(generated, anchor.projection)])
+        pointers = np.concatenate([pointers, generated.pointer_log_odds])
+    extra = len(pointers) - len(document_of)
+    weights = training_weights(len(document_of), extra, config.generated_share)
+    divisions = _divisions(document_of, extra, config, seed)
+    ridge = CrossFittedRidge(features, weights, divisions, config.penalty)
+    return Fitting(ridge, pointers, weights, divisions)
+
+
+def linear_reading(
     ridge: CrossFittedRidge,
     targets: Float[np.ndarray, "text"],
     projection: Projection,
     real: Texts,
-    found: Float[np.ndarray, "passage"],
-    alone: _Alone,
-    slope: float,
-    cut: float,
-) -> Readout:
-    """The linear reading that scores new texts: the averaged model, on the scale of the held-out evidence `found`."""
+    held_out: Float[np.ndarray, "passage"],
+) -> tuple[Float[np.ndarray, "layer width"], float]:
+    """Weights and bias on activations: the averaged model, with the mean and the deviation of the honest `held_out`."""
     weights, bias = ridge.average(targets)
-    scores = ridge.features[: len(found)] @ weights + bias
-    scale = float(found.std()) / _spread(scores) * alone.evidence * slope
-    across, shift = projection.pull_back(scale * weights, real.activations.shape[1:])
-    offset = alone.evidence * slope * float(found.mean())
-    return Readout(
-        weights=across,
-        bias=scale * (bias - float(scores.mean())) + offset + shift,
-        trust=slope * alone.pointer,
-        pointer_centre=alone.pointer_centre,
-        threshold=cut,
-        scale=1.0,
-    )
+    scores = ridge.features[: len(held_out)] @ weights + bias
+    slope = float(held_out.std()) / spread(scores)
+    across, shift = projection.pull_back(slope * weights, real.activations.shape[1:])
+    return across, slope * (bias - float(scores.mean())) + float(held_out.mean()) + shift
 
 
-def features_of(texts: Texts, projection: Projection) -> Float[np.ndarray, "text feature"]:
+def _features(texts: Texts, projection: Projection) -> Float[np.ndarray, "text feature"]:
     features = projection.apply(texts.activations)
     if not np.isfinite(features).all():
         raise BasinError(NOT_FINITE)
     return features
-
-
-def _in_units_of(
-    reference: Float[np.ndarray, "document"], values: Float[np.ndarray, "text"]
-) -> Float[np.ndarray, "text"]:
-    return (values - reference.mean()) / _spread(reference)
 
 
 def _rest(
@@ -415,7 +427,7 @@ def training_weights(real: int, generated: int, share: float) -> Float[np.ndarra
     return np.concatenate([np.ones(real), np.full(generated, weight)])
 
 
-def divisions_of(
+def _divisions(
     document_of: Int[np.ndarray, "passage"], generated: int, config: ClusteringConfig, seed: int
 ) -> list[Int[np.ndarray, "text"]]:
     documents = len(np.unique(document_of))

@@ -16,14 +16,13 @@ from agent.clustering import (
     ClusteringConfig,
     Reclustering,
     Texts,
-    divisions_of,
     document_mean,
     document_membership,
-    features_of,
-    training_weights,
+    fitting,
+    linear_reading,
 )
 from agent.concept import Readout
-from agent.evidence import CrossFittedRidge, Projection, calibration_slope, sigmoid, threshold
+from agent.evidence import calibration_slope, sigmoid, threshold
 
 
 def self_train(
@@ -46,20 +45,13 @@ def self_train(
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
-    own, count, size = config.self_training, len(real.pointer_log_odds), anchor.size
-    features, pointers = anchor.features, real.pointer_log_odds
-    if generated is not None:
-        features = np.concatenate([features, features_of(generated, anchor.projection)])
-        pointers = np.concatenate([pointers, generated.pointer_log_odds])
-    extra = len(features) - count
-    weights = training_weights(count, extra, config.generated_share)
-    ridge = CrossFittedRidge(
-        features, weights, divisions_of(document_of, extra, config, seed), config.penalty
-    )
-    pointer = own.trust * (pointers - float(real.pointer_log_odds.mean()))
-    targets = np.concatenate([membership, np.full(extra, size)])
+    own, count, size = config.self_training, len(document_of), anchor.size
+    fit = fitting(real, generated, document_of, anchor, config, seed)
+    centre = float(real.pointer_log_odds.mean())
+    pointer = own.trust * (fit.pointers - centre)
+    targets = np.concatenate([membership, np.full(len(pointer) - count, size)])
     for _ in range(own.steps):
-        evidence = ridge.evidence(targets)
+        evidence = fit.ridge.evidence(targets)
         slope = calibration_slope(evidence[:count], anchor.membership)
         log_odds = slope * (evidence - float(evidence[:count].mean())) + pointer
         pooled = document_mean(log_odds[:count], document_of)
@@ -68,30 +60,8 @@ def self_train(
         new = np.concatenate([claimed, alone[count:]])
         targets = own.damping * targets + (1 - own.damping) * new
     held_out = (log_odds - pointer)[:count]
-    readout = _readout(ridge, targets, anchor.projection, real, held_out, size=size, trust=own.trust)
+    across, bias = linear_reading(fit.ridge, targets, anchor.projection, real, held_out)
+    readout = Readout(across, bias, own.trust, centre, 0.0, 1.0)
+    read = readout.log_odds(real.activations, real.pointer_log_odds)
+    readout = replace(readout, threshold=threshold(read, size))
     return Reclustering(targets[:count], log_odds[:count], pooled, held_out, readout, alone[count:])
-
-
-def _readout(
-    ridge: CrossFittedRidge,
-    targets: Float[np.ndarray, "text"],
-    projection: Projection,
-    real: Texts,
-    held_out: Float[np.ndarray, "passage"],
-    *,
-    size: float,
-    trust: float,
-) -> Readout:
-    """The linear reading of the final membership that scores new texts.
-
-    The averaged model is put on the scale of `held_out`, the honest log-odds of the real texts without the pointer.
-    """
-    weights, bias = ridge.average(targets)
-    scores = ridge.features[: len(held_out)] @ weights + bias
-    spread = float(scores.std())
-    slope = float(held_out.std()) / spread if spread > 0 else 0.0
-    across, shift = projection.pull_back(slope * weights, real.activations.shape[1:])
-    centre = float(real.pointer_log_odds.mean())
-    readout = Readout(across, slope * (bias - float(scores.mean())) + shift, trust, centre, 0.0, 1.0)
-    alone = readout.log_odds(real.activations, real.pointer_log_odds)
-    return replace(readout, threshold=threshold(alone, size))
