@@ -174,7 +174,13 @@ class CrossFittedHalves:
         ]
 
     def correlation(self, targets: Float[np.ndarray, "text"], document_of: Int[np.ndarray, "text"]) -> float:
-        """Correlation over documents of the two classifiers' held-out scores, mean over the divisions."""
+        """Correlation over documents of the two classifiers' held-out scores, mean over the divisions.
+
+        As if each read its own half of a document's passages, so that what one text hides or feigns is not taken for
+        agreement; documents of one passage are left out. Where most are of one passage, both read the same.
+        """
+        if np.ptp(targets) == 0:
+            return 0.0
         found = []
         for folds, pairs in self.divisions:
             scores = np.empty((2, len(targets)))
@@ -182,9 +188,34 @@ class CrossFittedHalves:
                 for side, model in enumerate(pair):
                     weights, bias = model.fit(targets)
                     scores[side, folds == fold] = self.features[folds == fold] @ weights + bias
-            first, second = (document_means(each, document_of) for each in scores)
-            found.append(float(np.corrcoef(first, second)[0, 1]) if first.std() * second.std() > 0 else 0.0)
+            found.append(_agreement(scores, document_of))
         return float(np.mean(found))
+
+
+def _agreement(scores: Float[np.ndarray, "2 text"], document_of: Int[np.ndarray, "text"]) -> float:
+    """What two scores would correlate over documents if each read one half of a document's passages, and not the same.
+
+    From the components of variance (Searle et al. 1992, "Variance components", 3.6), so the same for every way of
+    halving: passages of a document add their covariance over n to that of its means.
+    """
+    several = np.bincount(document_of) > 1
+    means = np.stack([document_means(each, document_of) for each in scores])
+    if several.mean() < 0.5:
+        return correlation(*means)
+    apart = scores - means[:, document_of]
+    passages = np.bincount(document_of)[several]
+    between = np.cov(means[:, several], ddof=0)
+    of_texts = [
+        [
+            np.mean(np.bincount(document_of, weights=one * other)[several] / (passages - 1) / passages)
+            for other in apart
+        ]
+        for one in apart
+    ]
+    variances = np.diag(between) + np.diag(of_texts)
+    if variances.min() <= 0:
+        return 0.0
+    return float((between[0, 1] - of_texts[0][1]) / np.sqrt(variances.prod()))
 
 
 class OverlapMixture:
@@ -256,6 +287,11 @@ def document_means(
 ) -> Float[np.ndarray, "document"]:
     """Mean of every document's values; documents are numbered from 0 without gaps."""
     return np.bincount(document_of, weights=values) / np.bincount(document_of)
+
+
+def correlation(first: Float[np.ndarray, "document"], second: Float[np.ndarray, "document"]) -> float:
+    """Pearson's, and 0 where one of the two is constant."""
+    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else 0.0
 
 
 def _numbers(folds: Int[np.ndarray, "text"]) -> range:

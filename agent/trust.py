@@ -1,9 +1,10 @@
 """How far to believe the pointer and the activations, decided without a label.
 
 Pointer and activations are two witnesses of one latent: what a document is about. A third comes from training the same
-classifier on disjoint halves of the documents. Given the latent, the three err independently (mediation, in the words
-of natural latents; a one-factor model, in those of psychometrics), so their correlations alone give each one's
-loading, its correlation with the latent (Spearman 1904, "General intelligence", the correction for attenuation).
+classifier on disjoint halves of the documents and letting each read other passages. Given the latent, the three err
+independently (mediation, in the words of natural latents; a one-factor model, in those of psychometrics), so their
+correlations alone give each one's loading, its correlation with the latent (Spearman 1904, "General intelligence",
+the correction for attenuation).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.evidence import CrossFittedHalves, CrossFittedRidge, document_means
+from agent.evidence import CrossFittedHalves, CrossFittedRidge, correlation, document_means
 
 LARGEST_LOADING = 0.95
 SMALLEST_CORRELATION = 1e-3  # keeps the loadings finite where there is nothing to find
@@ -53,7 +54,8 @@ class Trust:
 
         Evidence that is taught again confirms its own mistakes; the loading of a half leaves those out.
         """
-        pointer = min(self.correlation / max(self.half_loading, SMALLEST_CORRELATION), LARGEST_LOADING)
+        shared = _above(self.correlation, self.null_mean)
+        pointer = min(shared / max(self.half_loading, SMALLEST_CORRELATION), LARGEST_LOADING)
         return _precision(self.half_loading) / _precision(max(pointer, SMALLEST_CORRELATION))
 
 
@@ -73,21 +75,21 @@ def estimate_trust(
         halves: the same, twice, from disjoint halves of the other documents.
         shuffles: how many shuffled pointers the null is estimated from.
     """
-    correlation = _agreement(pointer, document_of, ridge.evidence)
+    known = _agreement(pointer, document_of, ridge.evidence)
     generator = np.random.default_rng(seed)
     null = [
         _agreement(generator.permutation(pointer), document_of, ridge.quick_evidence) for _ in range(shuffles)
     ]
     between = max(halves.correlation(pointer[document_of], document_of), SMALLEST_CORRELATION)
-    whole = 2 * between / (1 + between)  # Spearman-Brown: both halves together
-    positive = max(correlation, SMALLEST_CORRELATION)
+    whole = float(np.sqrt(2 * between / (1 + between)))  # Spearman-Brown: both halves together
+    null_mean = float(np.mean(null))
     return Trust(
-        correlation=correlation,
-        null_mean=float(np.mean(null)),
+        correlation=known,
+        null_mean=null_mean,
         null_deviation=float(np.std(null)),
         half_loading=min(float(np.sqrt(between)), LARGEST_LOADING),
-        evidence_loading=min(float(np.sqrt(whole)), LARGEST_LOADING),
-        pointer_loading=min(float(positive / np.sqrt(whole)), LARGEST_LOADING),
+        evidence_loading=min(whole, LARGEST_LOADING),
+        pointer_loading=min(_above(known, null_mean) / whole, LARGEST_LOADING),
     )
 
 
@@ -99,8 +101,12 @@ def _agreement(
     """Correlation over documents of the pointer with evidence that was taught it on other documents."""
     if pointer.std() == 0:
         return 0.0
-    found = document_means(evidence(pointer[document_of]), document_of)
-    return float(np.corrcoef(found, pointer)[0, 1]) if found.std() > 0 else 0.0
+    return correlation(document_means(evidence(pointer[document_of]), document_of), pointer)
+
+
+def _above(known: float, null_mean: float) -> float:
+    """A correlation above that of shuffled pointers, which is negative in small corpora: leaving one out opposes it."""
+    return max(known - null_mean, SMALLEST_CORRELATION)
 
 
 def _precision(loading: float) -> float:

@@ -120,7 +120,7 @@ def test_halves_agree_on_what_is_planted_and_not_on_shuffled_targets(activations
     folds = [document_folds(DOCUMENT_OF, 5, seed) for seed in (0, 1)]
     halves = [document_folds(DOCUMENT_OF, 2, seed) for seed in (5, 6)]
     pairs = CrossFittedHalves(features, folds, halves, penalty=0.5)
-    assert pairs.correlation(GOLD.astype(float), DOCUMENT_OF) > 0.9
+    assert pairs.correlation(GOLD.astype(float), DOCUMENT_OF) > 0.5
     by_chance = [
         pairs.correlation(
             GOLD[::PASSAGES][np.random.default_rng(seed).permutation(DOCUMENTS)][DOCUMENT_OF].astype(float),
@@ -143,9 +143,29 @@ def test_a_half_learns_from_its_documents_alone_and_never_from_the_fold(activati
             seen = (folds != fold) & (half == side)
             fitted = Ridge(alpha=0.5 * seen.sum()).fit(features[seen], targets[seen])
             scores[side, folds == fold] = fitted.predict(features[folds == fold])
-    first, second = (document_means(each, DOCUMENT_OF) for each in scores)
-    found = CrossFittedHalves(features, [folds], [half], 0.5).correlation(targets, DOCUMENT_OF)
-    assert found == pytest.approx(np.corrcoef(first, second)[0, 1])
+    pairs = CrossFittedHalves(features, [folds], [half], 0.5)
+    # Of texts that each are a document, both classifiers read the same.
+    of_texts = pairs.correlation(targets, np.arange(len(targets)))
+    assert of_texts == pytest.approx(np.corrcoef(scores)[0, 1])
+    assert pairs.correlation(targets, DOCUMENT_OF) == pytest.approx(by_halving(scores, DOCUMENT_OF), abs=0.02)
+
+
+def by_halving(scores: np.ndarray, document_of: np.ndarray, times: int = 400) -> float:
+    """Correlation of the first score's means over a random half of each document's texts and the second's over the rest.
+
+    Of an odd number of texts the larger half goes to either at random.
+    """
+    generator, found = np.random.default_rng(0), []
+    for _ in range(times):
+        order = np.lexsort((generator.random(len(document_of)), document_of))
+        place = np.arange(len(order)) - np.searchsorted(document_of[order], document_of[order])
+        odd = generator.integers(2, size=document_of.max() + 1)[document_of[order]]
+        part = np.empty(len(order), dtype=bool)
+        part[order] = (place + odd) % 2 == 0
+        first = document_means(scores[0][part], document_of[part])
+        second = document_means(scores[1][~part], document_of[~part])
+        found.append(np.corrcoef(first, second)[0, 1])
+    return float(np.mean(found))
 
 
 def test_the_components_are_those_of_principal_component_analysis(activations):
