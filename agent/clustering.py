@@ -36,7 +36,6 @@ from agent.evidence import (
 )
 from agent.passages import document_folds
 from agent.sizing import choose_size
-from agent.tracking import soft_jaccard
 from agent.trust import Trust, estimate_trust
 from agent.types import StageConfig, seed_for
 
@@ -63,7 +62,8 @@ class ClusteringConfig(StageConfig):
     """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see agent/trust.py."""
     echo: float = Field(0.3, ge=0)
     """Share of its earned weight with which evidence is heard in what the next classifier is taught. At 0 the pointer
-    alone teaches; near 1 evidence confirms its own mistakes and the notion drifts."""
+    alone teaches; near 1 evidence confirms its own mistakes and the notion drifts. 0 is taken where most documents are of
+    one passage, whose own noise cannot be told from what the document is about."""
     size: Literal["agreement", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "agreement"
     """Share of the corpus the concept claims: where pointer and activations agree best, near what the pointer itself claims;
     the pointer's mass; the share of documents it speaks in; or a number."""
@@ -80,6 +80,9 @@ class ClusteringConfig(StageConfig):
     """Shuffled pointers that the true one must be told from."""
     surprise: float = Field(2.0, gt=0)
     """Deviations above the shuffled pointers' mean from which there is a concept; 2 lets two shuffles in a hundred pass."""
+    breadth: float = Field(0.75, gt=0, le=1)
+    """Share of the documents over which a pointer may be spread; function words are spread over more than nine tenths,
+    topics over less than two thirds."""
     generated_share: float = Field(0.1, ge=0, le=0.5)
     """Share of the training weight that generated texts may have together; they never outweigh the real ones."""
     mixture_components: int = Field(16, ge=2)
@@ -105,7 +108,10 @@ class Anchor:
     """What the pointer says of the real documents and how far it is believed: found once, the same in every round."""
 
     pointer: Float[np.ndarray, "document"]
-    """Mean log-odds of the pointer over each document's passages."""
+    """Mean log-odds of the pointer over each document's passages: how documents are read."""
+    share: Float[np.ndarray, "document"]
+    """Mean weight of the pointer over each document's passages, in [0, 1]: what is taught. Log-odds would dwell on how
+    far outside a text is, which teaches nothing."""
     membership: Float[np.ndarray, "passage"]
     """What the pointer itself claims, documents pooled, with mean `size`."""
     trust: Trust
@@ -164,13 +170,14 @@ def anchor(
     ]
     pairs = CrossFittedHalves(features, divisions[: len(halves)], halves, config.penalty)
     pointer = document_means(real.pointer_log_odds, document_of)
-    trust = estimate_trust(pointer, document_of, ridge, pairs, config.shuffles, seed_for(seed, 0, "shuffles"))
+    share = document_means(sigmoid(real.pointer_log_odds), document_of)
+    trust = estimate_trust(share, document_of, ridge, pairs, config.shuffles, seed_for(seed, 0, "shuffles"))
     size, curve = claimed, ()
     if config.size == "agreement":
-        evidence = document_means(ridge.evidence(pointer[document_of]), document_of)
+        evidence = document_means(ridge.evidence(share[document_of]), document_of)
         size, curve = choose_size(pointer, evidence, claimed)
     membership = document_membership(pointer[document_of], document_of, size)
-    return Anchor(pointer, membership, trust, size, curve, projection, features)
+    return Anchor(pointer, share, membership, trust, size, curve, projection, features)
 
 
 def recluster(
@@ -201,13 +208,13 @@ def recluster(
         method = OverlapMixture(
             fit.ridge.features, fit.weights, fit.divisions, config.mixture_components, seed
         )
-    read, taught = _weights(anchor.trust, config)
-    pointer = standardised(anchor.pointer)
+    read, taught = _weights(anchor.trust, document_of, config)
+    pointer, share = standardised(anchor.pointer), standardised(anchor.share)
     heard = np.zeros(len(pointer)) if evidence is None else document_means(evidence, document_of)
     of_generated = np.zeros(len(pointers) - count)
     for _ in range(config.steps):
-        scores = standardised(pointer + taught * heard)
-        targets = _taught(np.concatenate([scores[document_of], of_generated]))
+        scores = standardised(share + taught * heard)
+        targets = _in_unit_range(np.concatenate([scores[document_of], of_generated]))
         found = method.evidence(targets)
         found = in_units_of(document_means(found[:count], document_of), found)
         heard = document_means(found[:count], document_of)
@@ -231,24 +238,23 @@ def recluster(
     )
 
 
-def settle(
-    real: Texts,
-    document_of: Int[np.ndarray, "passage"],
-    anchor: Anchor,
-    config: ClusteringConfig,
-    seed: int,
-    *,
-    bound: float = 0.002,
-    most: int = 30,
-) -> list[Reclustering]:
-    """Redraw, without generated texts, until memberships drift less than `bound` or `most` times; all of them, in order."""
-    drawn: list[Reclustering] = []
-    while len(drawn) < most:
-        last = drawn[-1].evidence if drawn else None
-        drawn.append(recluster(real, document_of, last, None, anchor, config=config, seed=seed))
-        if len(drawn) > 1 and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound:
-            break
-    return drawn
+def no_concept(trust: Trust, breadth: float, config: ClusteringConfig) -> str | None:
+    """The sentence that says that a pointer points at nothing, or None where it points at something.
+
+    Args:
+        breadth: share of the documents that the pointer is spread over; see `PointerReading.breadth`.
+    """
+    if trust.surprise < config.surprise:
+        return (
+            f"No concept here: the activations know this pointer hardly better than a shuffled one ({trust.surprise:.1f} "
+            f"deviations, {config.surprise:.1f} asked); look at the topic (`basin topics`), or lower clustering.surprise."
+        )
+    if breadth > config.breadth:
+        return (
+            f"No concept here: the pointer is spread over {breadth:.0%} of the documents, as function words are, and singles "
+            f"none out (at most {config.breadth:.0%}); take another topic (`basin topics`), or raise clustering.breadth."
+        )
+    return None
 
 
 def document_mean(
@@ -326,17 +332,19 @@ class _Alone:
         return self.evidence * found + self.pointer * (pointer_log_odds - self.pointer_centre)
 
 
-def _weights(trust: Trust, config: ClusteringConfig) -> tuple[float, float]:
+def _weights(
+    trust: Trust, document_of: Int[np.ndarray, "passage"], config: ClusteringConfig
+) -> tuple[float, float]:
     """Weights of evidence beside the pointer's 1: where texts are read, and in what is taught."""
+    echo = config.echo if (np.bincount(document_of) > 1).mean() >= 0.5 else 0.0
     if config.evidence_weight == "earned":
-        return trust.read_weight, config.echo * trust.taught_weight
-    return config.evidence_weight, config.echo * config.evidence_weight
+        return trust.read_weight, echo * trust.taught_weight
+    return config.evidence_weight, echo * config.evidence_weight
 
 
-def _taught(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-    """Targets in [0, 1] that rise with the score and are flat far outside: how far outside a text is teaches nothing."""
-    targets = np.logaddexp(0, scores)
-    return targets / targets.max()
+def _in_unit_range(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    """The scores as memberships: the lowest 0, the highest 1."""
+    return (scores - scores.min()) / max(float(np.ptp(scores)), 1e-12)
 
 
 def _slope(

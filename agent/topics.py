@@ -134,6 +134,23 @@ class PointerReading:
     """q0(x): the topic's weight in each text, in [0, 1]."""
     expected_words: Float[np.ndarray, "text"]
     """Words of each text expected to come from the topic."""
+    words: Float[np.ndarray, "text"]
+    """Words of each text that the model knows."""
+
+    def of(self, part: Bool[np.ndarray, "text"]) -> PointerReading:
+        """The reading of some of the texts."""
+        return PointerReading(self.weights[part], self.expected_words[part], self.words[part])
+
+    def breadth(self, document_of: Int[np.ndarray, "text"]) -> float:
+        """Share of the documents that the topic is spread over, in (0, 1]: all alike give 1, one document of n gives 1 / n.
+
+        The inverse of Simpson's index of the topic's rate in the documents, over their number. Function words are spread
+        over nearly all documents, whatever these are about.
+        """
+        words = np.maximum(np.bincount(document_of, weights=self.words), 1)
+        rates = np.bincount(document_of, weights=self.expected_words) / words
+        squares = float((rates**2).sum())
+        return float(rates.sum() ** 2 / squares / len(rates)) if squares > 0 else 1.0
 
     def presence(self, document_of: Int[np.ndarray, "text"]) -> float:
         """Share of the documents in which at least one word is expected to come from the topic; in [0, 1]."""
@@ -165,8 +182,12 @@ class Pointer:
 
     def read(self, texts: Sequence[str]) -> PointerReading:
         """What `weights` and `presence` are taken from, for both of one inference: it takes its time."""
-        expected = self.model.expected_words(texts)
-        return PointerReading(self.model.weights(expected)[:, self.topic], expected[:, self.topic])
+        return self.reading(self.model.expected_words(texts))
+
+    def reading(self, expected_words: Float[np.ndarray, "text topic"]) -> PointerReading:
+        """What `read` gives, where the model's expected words are at hand already."""
+        weights = self.model.weights(expected_words)[:, self.topic]
+        return PointerReading(weights, expected_words[:, self.topic], expected_words.sum(axis=1))
 
 
 def words_of(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Is the notion still moving, is it contracting, and has it collapsed?"""
+"""Is the notion still moving, is it contracting, what changed hands, and has it collapsed?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
+from agent.concept import MEMBER
 from agent.types import StageConfig
 
 
@@ -40,6 +41,20 @@ class Movement:
     """drift_t / drift_{t-1}; below 1 the round map is contracting. None in the first round or after drift 0."""
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """Ids of the passages that changed hands, the largest change of membership first in every list."""
+
+    threw_out: tuple[str, ...]
+    """Inside what the topic claimed in round 0, outside the concept."""
+    took_in: tuple[str, ...]
+    """Outside what the topic claimed, inside the concept."""
+    entered: tuple[str, ...]
+    """Inside now, outside in the round before."""
+    left: tuple[str, ...]
+    """Outside now, inside in the round before."""
+
+
 def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, "passage"]) -> float:
     """Overlap of two fuzzy sets, sum(min) / sum(max) (Ruzicka similarity), in [0, 1].
 
@@ -59,6 +74,38 @@ def movement(
     """Drift of this round and its ratio to the drift of the round before."""
     drift = 1 - soft_jaccard(before, after)
     return Movement(drift, drift / previous_drift if previous_drift else None)
+
+
+def exchanged(
+    ids: Sequence[str],
+    topic: Float[np.ndarray, "passage"],
+    before: Float[np.ndarray, "passage"],
+    now: Float[np.ndarray, "passage"],
+) -> Exchange:
+    """What changed hands between the topic of round 0 and now, and between the round before and now.
+
+    Equal changes stay in the order of the passages. Raises ValueError when the lengths differ.
+    """
+    if {len(topic), len(before), len(now)} != {len(ids)}:
+        raise ValueError(f"memberships of other passages than the {len(ids)} named")
+    inside = now >= MEMBER
+    claimed, were_inside = topic >= MEMBER, before >= MEMBER
+    of_topic, of_last = np.abs(now - topic), np.abs(now - before)
+    lists = (
+        _ranked(of_topic, claimed & ~inside),
+        _ranked(of_topic, inside & ~claimed),
+        _ranked(of_last, inside & ~were_inside),
+        _ranked(of_last, were_inside & ~inside),
+    )
+    return Exchange(*(tuple(ids[at] for at in chosen) for chosen in lists))
+
+
+def _ranked(
+    change: Float[np.ndarray, "passage"], where: Bool[np.ndarray, "passage"]
+) -> Int[np.ndarray, "chosen"]:
+    """Indices where `where` holds, by falling change."""
+    chosen = np.flatnonzero(where)
+    return chosen[np.argsort(-change[chosen], kind="stable")]
 
 
 def kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray, "passage"]) -> float:

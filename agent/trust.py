@@ -18,6 +18,8 @@ from jaxtyping import Float, Int
 from agent.evidence import CrossFittedHalves, CrossFittedRidge, correlation, document_means
 
 LARGEST_LOADING = 0.95
+READ_WEIGHTS = (1.0, 3.0)
+"""Bounds of the weight that evidence earns: on a hundred documents loadings are not known well enough to silence either."""
 SMALLEST_CORRELATION = 1e-3  # keeps the loadings finite where there is nothing to find
 
 
@@ -44,9 +46,11 @@ class Trust:
     def read_weight(self) -> float:
         """Weight of standardised evidence beside the standardised pointer, whose weight is 1, where texts are read.
 
-        The best linear reading of the latent weighs each witness by loading / (1 - loading^2) (Thurstone 1935).
+        The best linear reading of the latent weighs each witness by loading / (1 - loading^2) (Thurstone 1935); bounded,
+        because loadings are estimates.
         """
-        return _precision(self.evidence_loading) / _precision(self.pointer_loading)
+        earned = _precision(self.evidence_loading) / _precision(self.pointer_loading)
+        return float(np.clip(earned, *READ_WEIGHTS))
 
     @property
     def taught_weight(self) -> float:
@@ -70,7 +74,7 @@ def estimate_trust(
     """Loadings of pointer and evidence, and what a shuffled pointer would have given.
 
     Args:
-        pointer: the pointer's mean log-odds in each document.
+        pointer: what evidence is taught of each document.
         ridge: scores passages by models that saw no passage of their document.
         halves: the same, twice, from disjoint halves of the other documents.
         shuffles: how many shuffled pointers the null is estimated from.

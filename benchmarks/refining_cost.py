@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.clustering import ClusteringConfig, Texts, anchor, settle
+from agent.clustering import ClusteringConfig, Texts, anchor
+from agent.refining import settle
 from benchmarks.results import write_results
 from loops.setting import peak_gigabytes
 

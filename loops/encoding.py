@@ -18,10 +18,12 @@ import torch
 from agent.concept import Concept, Readout
 from agent.steering_vector import SteeringVector
 from agent.topics import Pointer, TopicModel
+from agent.tracking import Exchange
 from agent.types import Document, Passage, PassageSet
 from loops.records import Generated, RoundRecord
 
 VECTOR = "vector."
+EXCHANGED = "exchanged.json"
 
 
 def encode_round(record: RoundRecord) -> dict[str, bytes]:
@@ -48,17 +50,20 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
         "nats_per_token": concept.nats_per_token,
         "readout": readout and {name: value for name, value in vars(readout).items() if name != "weights"},
     }
-    return {
+    files = {
         "round.json": _to_json(record.metrics),
         "concept.json": _to_json(scalars),
         "samples.json": _to_json([asdict(sample) for sample in record.generated]),
         "cost.json": _to_json(record.cost),
         "tensors.safetensors": _to_safetensors(tensors),
     }
+    if record.exchange is not None:
+        files[EXCHANGED] = _to_json(asdict(record.exchange))
+    return files
 
 
 def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
-    """The record that `encode_round` wrote."""
+    """The record that `encode_round` wrote; older rounds have no exchange."""
     tensors = safetensors.torch.load(files["tensors.safetensors"])
     scalars = json.loads(files["concept.json"])
     readout = scalars.pop("readout")
@@ -79,7 +84,12 @@ def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
         generated=tuple(Generated(**sample) for sample in json.loads(files["samples.json"])),
         activations=tensors["activations"].numpy() if "activations" in tensors else None,
         cost=json.loads(files["cost.json"]),
+        exchange=_exchange(json.loads(files[EXCHANGED])) if EXCHANGED in files else None,
     )
+
+
+def _exchange(tree: Mapping[str, list[str]]) -> Exchange:
+    return Exchange(**{name: tuple(ids) for name, ids in tree.items()})
 
 
 def encode_pointer(pointer: Pointer) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from agent.concept import Concept
+from agent.tracking import Exchange
 from agent.types import total_seconds
 
 
@@ -47,6 +48,8 @@ class RoundRecord:
     """Of `generated`, in order."""
     cost: dict[str, float] = field(default_factory=dict)
     """Seconds per stage, and peak_gb: kept apart from `metrics`, because no two runs agree on them."""
+    exchange: Exchange | None = field(default=None, kw_only=True)
+    """What changed hands; None in round 0, and in rounds that were stored before it was kept."""
 
     @property
     def seconds(self) -> float:

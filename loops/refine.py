@@ -13,15 +13,16 @@ import numpy as np
 from jaxtyping import Float
 
 from agent import topics
-from agent.clustering import Reclustering, Texts, document_mean, recluster
+from agent.clustering import Reclustering, Texts, document_mean
 from agent.coherence import CoherenceReport
 from agent.concept import Concept
 from agent.evidence import log_odds, sigmoid, threshold
+from agent.natural_latent import natural_latent
 from agent.passages import split
-from agent.self_training import self_train
+from agent.refining import redraw
 from agent.sources.corpora import load_corpus
 from agent.steering_vector import SteeringVector
-from agent.tracking import collapse, is_still, kept, movement
+from agent.tracking import Exchange, collapse, exchanged, is_still, kept, movement
 from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
 from loops.config import RunConfig
@@ -161,39 +162,74 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
     with costs.stage("coherence"):
         report = _checked(fixed, steered)
-    previous = records[-1].metrics["drift"]
-    moved = movement(last.membership, concept.membership, previous if previous is None else float(previous))
-    size = float(concept.membership.mean())
     count = len(steered)
     of_base = float(records[0].metrics["base_coherence"])
     relative = report.share / of_base if of_base else report.share
-    metrics = {
-        "round": number,
-        "size": size,
+    metrics = _numbers_of_concept(records, concept, fixed)
+    metrics |= _numbers_of_writing(report, drawn.generated[:count], drawn.generated[count:])
+    metrics["collapsed"] = collapse(metrics["size"], relative, report.repetitive_share, config.tracking)
+    written = _placed([*steered, *base.generated], drawn.generated)
+    generated = _judged(written[:count], report) + tuple(written[count:])
+    moved = _exchange(records, concept, fixed)
+    return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total(), exchange=moved)
+
+
+def _numbers_of_concept(
+    records: Sequence[RoundRecord], concept: Concept, fixed: Fixed
+) -> dict[str, float | int | None]:
+    """What can be said of the concept without anything written: its size, how far it moved, how natural it is."""
+    last = records[-1]
+    previous = last.metrics["drift"]
+    moved = movement(
+        last.concept.membership, concept.membership, previous if previous is None else float(previous)
+    )
+    seed = seed_for(fixed.config.seed, 0, "natural latent")  # the same halves in every round
+    natural = natural_latent(concept.membership, concept.evidence, fixed.passages.document_of, seed)
+    return {
+        "round": concept.round,
+        "size": float(concept.membership.mean()),
         "members": len(concept.members()),
         "drift": moved.drift,
         "contraction": moved.contraction,
         "pointer_kept": kept(fixed.anchor.membership, concept.membership),
-        "agreement": float(drawn.generated[:count].mean()),
-        "base_agreement": float(drawn.generated[count:].mean()),
+        "redundancy": natural and natural.redundancy,
+        "redundancy_share": natural and natural.redundancy_share,
+        "mediation": natural and natural.mediation,
+        "nats_per_token": concept.nats_per_token,
+    }
+
+
+def _numbers_of_writing(
+    report: CoherenceReport, steered: Float[np.ndarray, "text"], base: Float[np.ndarray, "text"]
+) -> dict[str, float | None]:
+    """How much of what was written belongs, by its memberships, and how readable the steered part is."""
+    return {
+        "agreement": float(steered.mean()),
+        "base_agreement": float(base.mean()),
         "coherence": report.share,
         "repetitive": report.repetitive_share,
         "broken": report.broken_share,
         "loss": None if np.isnan(report.losses).all() else float(np.nanmean(report.losses)),
-        "nats_per_token": concept.nats_per_token,
-        "collapsed": collapse(size, relative, report.repetitive_share, config.tracking),
     }
-    written = _placed([*steered, *base.generated], drawn.generated)
-    generated = _judged(written[:count], report) + tuple(written[count:])
-    return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total())
+
+
+def _exchange(records: Sequence[RoundRecord], concept: Concept, fixed: Fixed) -> Exchange:
+    ids = [passage.id for passage in fixed.passages.passages]
+    topic, before = records[0].concept.membership, records[-1].concept.membership
+    return exchanged(ids, topic, before, concept.membership)
 
 
 def _redraw(fixed: Fixed, last: Concept, generated: Texts) -> Reclustering:
-    config, seed = fixed.config.clustering, seed_for(fixed.config.seed, 0, "folds")
-    texts, document_of, anchor = fixed.real, fixed.passages.document_of, fixed.anchor
-    if config.method == "self_training":
-        return self_train(texts, document_of, last.membership, generated, anchor, config=config, seed=seed)
-    return recluster(texts, document_of, last.evidence, generated, anchor, config=config, seed=seed)
+    return redraw(
+        fixed.real,
+        fixed.passages.document_of,
+        last.membership,
+        last.evidence,
+        generated,
+        fixed.anchor,
+        config=fixed.config.clustering,
+        seed=seed_for(fixed.config.seed, 0, "folds"),
+    )
 
 
 def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> list[Generated]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from agent.activation_cache import record_cached
-from agent.clustering import Anchor, Texts, anchor
+from agent.clustering import Anchor, Texts, anchor, no_concept
 from agent.coherence import Coherence
 from agent.evidence import log_odds
 from agent.language_model import LanguageModel
@@ -38,21 +38,12 @@ class Fixed:
     anchor: Anchor
     language_model: LanguageModel
     coherence: Coherence
+    no_concept: str | None
+    """The sentence that says that the pointer points at nothing, or None."""
 
     @property
     def size(self) -> float:
         return self.anchor.size
-
-    @property
-    def no_concept(self) -> str | None:
-        """The sentence that says that the pointer points at nothing, or None."""
-        found, asked = self.anchor.trust.surprise, self.config.clustering.surprise
-        if found >= asked:
-            return None
-        return (
-            f"No concept here: the activations know this pointer hardly better than a shuffled one ({found:.1f} "
-            f"deviations, {asked:.1f} asked); look at the topic (`basin topics`), or lower clustering.surprise."
-        )
 
 
 @dataclass
@@ -87,13 +78,15 @@ def prepare(
     claimed = _claimed_size(config, reading, document_of, progress)
     with costs.stage("trust"):
         found = anchor(real, document_of, claimed, config.clustering, seed_for(config.seed, 0, "folds"))
-    trust = found.trust
+    trust, breadth = found.trust, reading.breadth(document_of)
     progress.say(
         f"The concept starts with {found.size:.1%} of the corpus. Loadings on what pointer and activations share: "
         f"pointer {trust.pointer_loading:.2f}, activations {trust.evidence_loading:.2f}; the activations know the "
-        f"pointer {trust.surprise:.1f} deviations better than a shuffled one."
+        f"pointer {trust.surprise:.1f} deviations better than a shuffled one, and it is spread over "
+        f"{breadth:.0%} of the documents."
     )
-    return Fixed(config, passages, pointer, real, found, language_model, coherence)
+    nothing = no_concept(trust, breadth, config.clustering)
+    return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing)
 
 
 def _claimed_size(

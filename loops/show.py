@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.errors import BasinError
+from agent.tracking import exchanged
 from agent.types import PassageSet
 from loops.records import Generated, RoundRecord
 from loops.store import RunStore
@@ -60,7 +61,7 @@ def show_run(store: RunStore, console: Console) -> None:
 
 
 def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
-    """A round in full: numbers, members, what entered and left, where it and the topic disagree, samples."""
+    """A round in full: numbers, members, what changed hands with the topic and since the last round, samples."""
     record, passages = store.load(number), store.load_passages()
     concept = record.concept
     now = concept.membership
@@ -71,22 +72,7 @@ def show_round(store: RunStore, number: int, limit: int, console: Console) -> No
     title = f"Members: {len(members)} of {len(now)} passages, the most typical first"
     _print_passages(console, title, passages, members[:limit], {"membership": now})
     if number:
-        last = store.load(number - 1).concept
-        change = now - last.membership
-        columns = {"before": last.membership, "now": now}
-        entered = _ranked(change, concept.inside & ~last.inside)
-        left = _ranked(-change, last.inside & ~concept.inside)
-        for word, moved in (("Entered", entered), ("Left", left)):
-            title = f"{word} since round {number - 1}: {len(moved)}"
-            _print_passages(console, title, passages, moved[:limit], columns)
-        topic = store.load(0).concept.membership
-        columns = {"topic": topic, "concept": now}
-        for title, gap in (
-            ("Most in the concept and least in the topic", now - topic),
-            ("Most in the topic and least in the concept", topic - now),
-        ):
-            apart = _ranked(gap, gap > 0)
-            _print_passages(console, title, passages, apart[:limit], columns)
+        _show_exchange(store, record, passages, limit, console)
     show_samples(record, limit, console)
 
 
@@ -185,6 +171,26 @@ def _row(record: RoundRecord) -> list[str]:
     ]
 
 
+def _show_exchange(
+    store: RunStore, record: RoundRecord, passages: PassageSet, limit: int, console: Console
+) -> None:
+    """The four lists of passages that changed hands; worked out anew where an older run did not keep them."""
+    last = record.round - 1
+    topic, before, now = (each.concept.membership for each in (store.load(0), store.load(last), record))
+    ids = [passage.id for passage in passages.passages]
+    found = record.exchange or exchanged(ids, topic, before, now)
+    place = {name: index for index, name in enumerate(ids)}
+    with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}
+    for title, moved, columns in (
+        ("The topic's that the concept threw out", found.threw_out, with_topic),
+        ("What the topic missed and the concept took in", found.took_in, with_topic),
+        (f"Entered since round {last}", found.entered, since),
+        (f"Left since round {last}", found.left, since),
+    ):
+        chosen = [place[name] for name in moved[:limit]]
+        _print_passages(console, f"{title}: {len(moved)}", passages, chosen, columns)
+
+
 def _print_passages(
     console: Console, title: str, passages: PassageSet, chosen: Sequence[int], columns: dict[str, np.ndarray]
 ) -> None:
@@ -201,12 +207,6 @@ def _print_passages(
     console.print(f"\n[bold]{title}[/]", highlight=False)
     if len(chosen):
         console.print(table)
-
-
-def _ranked(score: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Indices where `where` holds, by falling score."""
-    inside = np.flatnonzero(where)
-    return inside[np.argsort(-score[inside], kind="stable")]
 
 
 def _verdict(sample: Generated) -> str:

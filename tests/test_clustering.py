@@ -30,13 +30,14 @@ from agent.clustering import (
     cross_fitted_log_odds,
     document_mean,
     document_membership,
+    no_concept,
     recluster,
-    settle,
     standardised,
 )
 from agent.errors import BasinError
 from agent.evidence import CrossFittedRidge, Projection
 from agent.passages import document_folds
+from agent.refining import settle
 from agent.sizing import SIZES, kappa, top
 from agent.tracking import kept, soft_jaccard
 from agent.types import seed_for
@@ -304,7 +305,8 @@ def test_the_readout_is_the_average_model_pulled_back_through_the_projection(rea
     projection = Projection.fit(real.activations, CONFIG.components)
     features = projection.apply(real.activations)
     folds = [document_folds(DOCUMENT_OF, 5, seed_for(3, number, "folds")) for number in range(2)]
-    taught = np.logaddexp(0, standardised(fixed.pointer))[DOCUMENT_OF]
+    share = standardised(fixed.share)[DOCUMENT_OF]
+    taught = (share - share.min()) / np.ptp(share)
     ridge = CrossFittedRidge(features, np.ones(len(features)), folds, CONFIG.penalty)
     weights, bias = ridge.average(taught)
     fresh = activations_of(GOLD, seed=21)
@@ -508,3 +510,21 @@ def test_held_out_log_odds_find_the_planted_cluster_and_nothing_in_shuffled_labe
         scores = cross_fitted_log_odds(real.activations, labels.astype(float), folds, CONFIG)
         by_chance.append(average_precision_score(labels, scores))
     assert np.mean(by_chance) < SIZE + 0.1
+
+
+def test_a_pointer_that_is_spread_over_everything_is_no_concept(real):
+    trust = anchored(real).trust
+    assert no_concept(trust, 0.5, CONFIG) is None
+    assert "spread over 90% of the documents" in no_concept(trust, 0.9, CONFIG)
+    assert no_concept(trust, 0.9, changed(breadth=1.0)) is None
+    lost = replace(trust, correlation=trust.null_mean)
+    assert "hardly better than a shuffled one" in no_concept(lost, 0.5, CONFIG)
+
+
+def test_where_documents_are_of_one_passage_evidence_is_not_taught_back(real):
+    """A passage's own noise would confirm itself: one redrawing says all, and it does not depend on the last."""
+    alone = np.arange(len(GOLD))
+    fixed = anchor(real, alone, SIZE, CONFIG, 3)
+    first = recluster(real, alone, None, None, fixed, config=CONFIG, seed=3)
+    again = recluster(real, alone, first.evidence, None, fixed, config=CONFIG, seed=3)
+    assert np.array_equal(first.membership, again.membership)

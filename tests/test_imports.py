@@ -23,9 +23,11 @@ evidence
 concept
 sizing
 trust
+natural_latent
 tracking
 clustering
 self_training
+refining
 coherence
 updating
 stitching

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.errors import BasinError
-from agent.topics import Pointer, TopicsConfig, fit, name_like_words, pick, words_of
+from agent.topics import Pointer, PointerReading, TopicsConfig, fit, name_like_words, pick, words_of
 from agent.types import Document
 
 BLOCKS = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
@@ -179,3 +179,19 @@ def test_presence_is_the_share_of_documents_with_a_word_of_the_topic(model):
     assert pointer.presence(texts, np.arange(8)) == pytest.approx(2 / 8)
     # Passages of one document count together.
     assert pointer.presence(texts, np.arange(8) // 2) == pytest.approx(2 / 4)
+
+
+def test_breadth_is_the_share_of_documents_that_a_topic_is_spread_over():
+    document_of = np.repeat(np.arange(4), 2)
+    words = np.full(8, 10.0)
+    even = PointerReading(np.full(8, 0.1), np.full(8, 1.0), words)
+    assert even.breadth(document_of) == pytest.approx(1)
+    two = PointerReading(np.full(8, 0.1), np.array([1.0, 3, 2, 2, 0, 0, 0, 0]), words)
+    assert two.breadth(document_of) == pytest.approx(0.5)
+    # A rate, not a count: longer documents do not hold more of the topic.
+    longer = PointerReading(
+        np.full(8, 0.1), np.array([1.0, 1, 1, 1, 1, 1, 5, 5]), words * [1, 1, 1, 1, 1, 1, 5, 5]
+    )
+    assert longer.breadth(document_of) == pytest.approx(1)
+    assert PointerReading(words, np.zeros(8), words).breadth(document_of) == 1
+    assert two.of(document_of < 2).breadth(document_of[:4]) == pytest.approx(1)

@@ -7,7 +7,16 @@ import inspect
 import numpy as np
 import pytest
 
-from agent.tracking import TrackingConfig, collapse, is_still, kept, movement, soft_jaccard
+from agent.tracking import (
+    Exchange,
+    TrackingConfig,
+    collapse,
+    exchanged,
+    is_still,
+    kept,
+    movement,
+    soft_jaccard,
+)
 
 FIRST = np.array([0.0, 0.5, 1.0, 0.2])
 SECOND = np.array([0.5, 0.25, 1.0, 0.0])
@@ -58,6 +67,51 @@ def test_movement_is_drift_and_its_ratio_to_the_last_drift():
 @pytest.mark.parametrize("previous", [None, 0.0])
 def test_contraction_has_no_value_without_an_earlier_drift(previous):
     assert movement(FIRST, SECOND, previous).contraction is None
+
+
+def test_what_changed_hands_by_hand_and_the_largest_change_first():
+    ids = ["a", "b", "c", "d", "e", "f", "g"]
+    topic = np.array([0.9, 0.6, 0.5, 0.1, 0.4, 0.8, 0.2])
+    before = np.array([0.9, 0.7, 0.2, 0.6, 0.1, 0.3, 0.3])
+    now = np.array([0.8, 0.4, 0.1, 0.5, 0.9, 0.4, 0.49])
+    assert exchanged(ids, topic, before, now) == Exchange(
+        threw_out=("c", "f", "b"),  # by 0.4, 0.4 and 0.2, equal ones in the order of the passages
+        took_in=("e", "d"),  # 0.5 and 0.4
+        entered=("e",),
+        left=("b",),
+    )
+
+
+def test_nothing_changes_hands_where_nothing_moves():
+    assert exchanged(["a", "b", "c", "d"], FIRST, FIRST, FIRST) == Exchange((), (), (), ())
+
+
+def test_the_lists_are_the_differences_of_the_sets():
+    generator = np.random.default_rng(0)
+    ids = [f"p{at}" for at in range(200)]
+    topic, before, now = generator.random((3, 200))
+    found = exchanged(ids, topic, before, now)
+    named = [
+        {name for name, value in zip(ids, each, strict=True) if value >= 0.5} for each in (topic, before, now)
+    ]
+    assert set(found.threw_out) == named[0] - named[2] and set(found.took_in) == named[2] - named[0]
+    assert set(found.entered) == named[2] - named[1] and set(found.left) == named[1] - named[2]
+    for moved, past in (
+        (found.threw_out, topic),
+        (found.took_in, topic),
+        (found.entered, before),
+        (found.left, before),
+    ):
+        assert len(set(moved)) == len(moved) > 10
+        changes = [abs(now - past)[ids.index(name)] for name in moved]
+        assert changes == sorted(changes, reverse=True)
+
+
+def test_an_exchange_between_different_corpora_is_refused():
+    as_people_run_it = inspect.unwrap(exchanged)
+    for ids, now in ((["a", "b", "c", "d"], SECOND[:3]), (["a", "b", "c"], SECOND)):
+        with pytest.raises(ValueError, match=f"the {len(ids)} named"):
+            as_people_run_it(ids, FIRST, FIRST, now)
 
 
 def test_kept_by_hand():

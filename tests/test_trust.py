@@ -136,21 +136,23 @@ TRUST = Trust(
     null_mean=-0.1,
     null_deviation=0.05,
     half_loading=0.6,
-    evidence_loading=0.8,
+    evidence_loading=0.7,
     pointer_loading=0.5,
 )
 
 
 def test_the_weights_by_hand():
     assert TRUST.surprise == pytest.approx(10)
-    # Precisions: 0.8 / 0.36 of the evidence, 0.5 / 0.75 of the pointer.
-    assert TRUST.read_weight == pytest.approx((0.8 / 0.36) / (0.5 / 0.75))
+    # Precisions: 0.7 / 0.51 of the evidence, 0.5 / 0.75 of the pointer.
+    assert TRUST.read_weight == pytest.approx((0.7 / 0.51) / (0.5 / 0.75))
+    assert replace(TRUST, evidence_loading=0.9).read_weight == 3
+    assert replace(TRUST, evidence_loading=0.2).read_weight == 1
     # The half's loading is 0.6 and the correlation is 0.5 above the null's, so the pointer's beside it is 0.5 / 0.6.
     assert TRUST.taught_weight == pytest.approx((0.6 / 0.64) / ((5 / 6) / (1 - 25 / 36)))
 
 
 def test_better_evidence_is_read_louder_and_a_better_pointer_makes_it_softer():
-    louder = [replace(TRUST, evidence_loading=each).read_weight for each in (0.1, 0.4, 0.7, 0.95)]
+    louder = [replace(TRUST, evidence_loading=each).read_weight for each in (0.1, 0.5, 0.7, 0.95)]
     assert louder == sorted(louder) and louder[0] < louder[-1]
     softer = [replace(TRUST, pointer_loading=each).read_weight for each in (0.1, 0.4, 0.7, 0.95)]
     assert softer == sorted(softer, reverse=True) and softer[0] > softer[-1]

@@ -8,6 +8,7 @@ import torch
 from agent.concept import Concept, Readout
 from agent.steering_vector import SteeringVector
 from agent.topics import Pointer, TopicModel
+from agent.tracking import exchanged
 from agent.types import Document, Passage, PassageSet
 from loops.config import parse_config
 from loops.records import Generated, RoundRecord
@@ -41,9 +42,11 @@ def planted_record(number: int) -> RoundRecord:
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)
     base = Generated("base", "Up the", "hill.", 3, 1 / 3, True, 2.5)
     activations = generator.normal(size=(2, 2, 4)).astype(np.float32)
-    return RoundRecord(
-        number, concept, metrics, (steered, base), activations, {"record": 1.5, "peak_gb": 2.0}
-    )
+    ids = [passage.id for passage in planted_passages().passages]
+    topic, before = (planted_record(other).concept.membership for other in (0, number - 1))
+    moved = exchanged(ids, topic, before, concept.membership)
+    cost = {"record": 1.5, "peak_gb": 2.0}
+    return RoundRecord(number, concept, metrics, (steered, base), activations, cost, exchange=moved)
 
 
 def planted_pointer() -> Pointer:

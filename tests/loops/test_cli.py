@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer.testing
 import yaml
-from planted_run import CONFIG, save_rounds
+from planted_run import CONFIG, planted_record, save_rounds
 
+from agent.tracking import Exchange
 from loops.cli import app
 from loops.store import RunStore
 
@@ -180,6 +182,37 @@ def test_inspect_shows_every_round_and_one_in_full(checkpoints: Path) -> None:
     assert f"{len(store.load(2).concept.members())} of 7" in whole.output
     assert f"since round 1: {entered}" in whole.output and "[b]went" in whole.output
     assert _basin("inspect", path, "--round", 0).exit_code == 0
+
+
+def test_inspect_lists_what_changed_hands_for_an_older_round_too(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    store = RunStore.open(path)
+    store.save(replace(planted_record(3), exchange=None))
+    for number in (2, 3):
+        topic, before, now = (store.load(each).concept.inside for each in (0, number - 1, number))
+        shown = _basin("inspect", path, "--round", number).output
+        for title, moved in (
+            ("The topic's that the concept threw out", topic & ~now),
+            ("What the topic missed and the concept took in", now & ~topic),
+            (f"Entered since round {number - 1}", now & ~before),
+            (f"Left since round {number - 1}", before & ~now),
+        ):
+            # The title, an empty line, the passages under their header.
+            block = shown[shown.index(f"{title}: {moved.sum()}") :].split("\n\n")[0]
+            named = {at for at in range(7) if f"Passage {at} —" in block}
+            assert named == set(np.flatnonzero(moved))
+
+
+def test_the_lists_that_are_kept_are_the_ones_shown(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    store = RunStore.open(path)
+    kept = Exchange(threw_out=("p6", "p2"), took_in=(), entered=("p1",), left=("p0", "p3", "p4"))
+    store.save(replace(planted_record(3), exchange=kept))
+    shown = _basin("inspect", path, "--round", 3, "-n", 2).output
+    assert "threw out: 2" in shown and "took in: 0" in shown
+    assert "Entered since round 2: 1" in shown and "Left since round 2: 3" in shown
+    left = shown[shown.index("Left since") : shown.index("Written, ")]
+    assert left.index("Passage 0 —") < left.index("Passage 3 —") and "Passage 4 —" not in left
 
 
 def test_inspect_lives_with_a_damaged_round(checkpoints: Path) -> None:

@@ -46,7 +46,7 @@ def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
     assert first.activations.dtype == second.activations.dtype
     assert first.activations.tobytes() == second.activations.tobytes()
-    for name in ("round", "metrics", "generated", "cost"):
+    for name in ("round", "metrics", "generated", "cost", "exchange"):
         assert getattr(first, name) == getattr(second, name)
 
 
@@ -65,6 +65,7 @@ def test_round_0_needs_no_readout_no_vector_and_no_samples(stored: RunStore) -> 
     assert loaded.concept.membership.tobytes() == wrote.concept.membership.tobytes()
     assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
     assert loaded.concept.evidence is None
+    assert loaded.exchange is None and not (stored.path / "round_000" / "exchanged.json").exists()
     assert loaded.generated == () and loaded.concept.size_curve == () and loaded.metrics == wrote.metrics
 
 
@@ -90,6 +91,24 @@ def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None
         ).read_bytes()
     metrics = json.loads((stored.path / "round_000" / "round.json").read_text())
     assert metrics == {"count": 7, "drift": 0.1 + 0.2, "size": 1 / 3, "still": False, "stop": None}
+
+
+def test_what_changed_hands_is_kept_as_lists_of_passage_ids(stored: RunStore) -> None:
+    lists = json.loads((stored.path / "round_002" / "exchanged.json").read_text())
+    inside = [
+        {f"p{at}" for at in range(7) if planted_record(number).concept.inside[at]} for number in range(3)
+    ]
+    assert lists.keys() == {"threw_out", "took_in", "entered", "left"}
+    assert set(lists["threw_out"]) == inside[0] - inside[2] and set(lists["took_in"]) == inside[2] - inside[0]
+    assert set(lists["entered"]) == inside[2] - inside[1] and set(lists["left"]) == inside[1] - inside[2]
+    assert all(lists.values())
+
+
+def test_a_round_that_was_stored_without_its_exchange_is_read(stored: RunStore) -> None:
+    stored.save(replace(planted_record(3), exchange=None))
+    assert not (stored.path / "round_003" / "exchanged.json").exists()
+    assert stored.load(3).exchange is None and stored.load(2).exchange is not None
+    _assert_equal(replace(planted_record(3), exchange=None), stored.load(3))
 
 
 def test_a_metric_that_is_no_number_is_refused_before_anything_is_written(store: RunStore) -> None:
@@ -154,7 +173,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rounds(
     assert stored.rounds() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["tensors.safetensors", "round.json", "concept.json"])
+@pytest.mark.parametrize("name", ["tensors.safetensors", "round.json", "concept.json", "exchanged.json"])
 def test_one_changed_byte_is_noticed_and_the_round_set_aside(stored: RunStore, name: str) -> None:
     file = stored.path / "round_002" / name
     content = bytearray(file.read_bytes())
