@@ -20,23 +20,32 @@ from agent.clustering import (
     anchor,
     document_mean,
     document_membership,
-    recluster,
-    settle,
+    no_concept,
 )
 from agent.concept import MEMBER, Readout
 from agent.evidence import document_means, log_odds
 from agent.judging.membership import Reading
 from agent.judging.rivals import RIVALS, Reader, SeenTexts, linear_reader
+from agent.refining import redraw_again, settle
 from agent.topics import PointerReading
 from agent.tracking import soft_jaccard
 from agent.types import seed_for
 from loops.setting import LARGEST_SIZE, SMALLEST_SIZE
 from loops.suite import Pointed
 
-TOPIC, DOCUMENT_TOPIC, CEILING, SHUFFLED = "topic", "topic-document", "gold-classifier", "basin-shuffled"
-OWN = {"basin": "activations", "basin-on-embeddings": "embeddings"}
-"""The refiner, by the view of the texts that it is given."""
-METHODS = (*RIVALS, DOCUMENT_TOPIC, *OWN, SHUFFLED, CEILING)
+TOPIC, DOCUMENT_TOPIC, CEILING = "topic", "topic-document", "gold-classifier"
+SHUFFLED, FUNCTION_WORDS = "basin-shuffled", "basin-function-words"
+NULLS = (SHUFFLED, FUNCTION_WORDS)
+"""The refiner with pointers that point at nothing, which it should say."""
+TWO_WITNESSES = ClusteringConfig()
+FIRST_REFINER = ClusteringConfig(method="self_training", size="presence")
+OWN = {
+    "basin": ("activations", TWO_WITNESSES),
+    "basin-on-embeddings": ("embeddings", TWO_WITNESSES),
+    "basin-self-training": ("activations", FIRST_REFINER),
+}
+"""The refiners, with the view of the texts that each is given."""
+METHODS = (*RIVALS, DOCUMENT_TOPIC, *OWN, *NULLS, CEILING)
 MORE_ROUNDS = 20
 """Rounds after settling, to see whether the notion stays where it is."""
 
@@ -46,6 +55,8 @@ class Turn:
     """One pointer, with the texts that everything is fitted on and those that nothing is fitted on."""
 
     pointed: Pointed
+    function_words: PointerReading
+    """What a pointer at function words would say of every passage."""
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
     """`activations`, and `embeddings` where a method wants them."""
     document_of: Int[np.ndarray, "passage"]
@@ -60,7 +71,7 @@ class Turn:
     @property
     def pointer(self) -> Float[np.ndarray, "passage"]:
         """Log-odds of the pointer's weights, in nats."""
-        return log_odds(self.pointed.weights)
+        return log_odds(self.pointed.reading.weights)
 
     @cached_property
     def seen_texts(self) -> SeenTexts:
@@ -95,8 +106,8 @@ def claimed_size(
 ) -> float:
     """The size that a pointer suggests for the seen passages, within the bounds that a run has."""
     documents = np.unique(document_of[seen], return_inverse=True)[1]
-    reading = PointerReading(pointed.weights[seen], pointed.expected_words[seen])
-    return float(np.clip(reading.claim(by == "seed_words", documents), SMALLEST_SIZE, LARGEST_SIZE))
+    claim = pointed.reading.of(seen).claim(by == "seed_words", documents)
+    return float(np.clip(claim, SMALLEST_SIZE, LARGEST_SIZE))
 
 
 def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: int) -> Outcome:
@@ -106,9 +117,13 @@ def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: in
         BasinError: as `agent.clustering.anchor`.
     """
     if method in OWN:
-        return _refined(turn, OWN[method], turn.pointer, seed, further=MORE_ROUNDS)
-    if method == SHUFFLED:
-        found = _refined(turn, "activations", shuffled_pointer(turn, seed), seed)
+        view, config = OWN[method]
+        return _refined(turn, view, config, turn.pointer, turn.pointed.reading, seed, further=MORE_ROUNDS)
+    if method in NULLS:
+        pointer, reading = shuffled_pointer(turn, seed), turn.pointed.reading
+        if method == FUNCTION_WORDS:
+            pointer, reading = log_odds(turn.function_words.weights), turn.function_words
+        found = _refined(turn, "activations", TWO_WITNESSES, pointer, reading, seed)
         return Outcome(found.reading)
     begin = time.perf_counter()
     if method == DOCUMENT_TOPIC:
@@ -176,12 +191,21 @@ def _read(turn: Turn, reader: Reader, size: float) -> Reading:
 
 
 def _refined(
-    turn: Turn, view: str, pointer: Float[np.ndarray, "passage"], seed: int, further: int = 0
+    turn: Turn,
+    view: str,
+    config: ClusteringConfig,
+    pointer: Float[np.ndarray, "passage"],
+    reading: PointerReading,
+    seed: int,
+    *,
+    further: int = 0,
 ) -> Outcome:
-    """Settle on the seen passages and read the unseen ones; then go `further`, for `moved`, off the clock."""
-    config, activations = ClusteringConfig(), turn.views[view]
+    """Settle on the seen passages and read the unseen ones; then go `further`, for `moved`, off the clock.
+
+    `reading` says how broad the pointer is; the pointer itself may be shuffled, which does not change that.
+    """
+    activations, documents = turn.views[view], turn.document_of[turn.seen]
     seen, unseen = (Texts(activations[part], pointer[part]) for part in (turn.seen, turn.unseen))
-    documents = turn.document_of[turn.seen]
     begin = time.perf_counter()
     projection = turn.seen_texts.projection if view == "activations" else None
     anchored = anchor(seen, documents, turn.claimed, config, seed, projection=projection)
@@ -195,23 +219,26 @@ def _refined(
         )
         for each in drawn
     )
-    pooled = pooled_log_odds(
-        settled.readout,
-        anchored.trust.read_weight,
-        seen,
-        documents,
-        unseen=unseen,
-        document_of=turn.document_of[turn.unseen],
-    )
+    pooled = None
+    if config.method != "self_training":  # which reads a document as the mean of its passages
+        pooled = pooled_log_odds(
+            settled.readout,
+            anchored.trust.read_weight,
+            seen,
+            documents,
+            unseen=unseen,
+            document_of=turn.document_of[turn.unseen],
+        )
     seconds = time.perf_counter() - begin
     last = settled
     for _ in range(further):
-        last = recluster(seen, documents, last.evidence, None, anchored, config=config, seed=seed)
+        last = redraw_again(seen, documents, last, anchored, config=config, seed=seed)
+    breadth = reading.of(turn.seen).breadth(np.unique(documents, return_inverse=True)[1])
     return Outcome(
         replace(
             rounds[-1],
             pooled=pooled,
-            no_concept=bool(anchored.trust.surprise < config.surprise),
+            no_concept=no_concept(anchored.trust, breadth, config) is not None,
             seconds=seconds,
         ),
         rounds,

@@ -24,9 +24,10 @@ from agent.judging.measure import exchanged_counts, gap_recovered
 from agent.judging.membership import best_gap, measure_membership
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.sources.embedders import EMBEDDED_EMBEDDER, load_embedder
+from agent.topics import PointerReading
 from agent.types import PassageSet
 from loops import suite
-from loops.contenders import CEILING, METHODS, OWN, SHUFFLED, TOPIC, Outcome, Turn, claimed_size, outcome
+from loops.contenders import CEILING, METHODS, NULLS, OWN, TOPIC, Outcome, Turn, claimed_size, outcome
 from loops.provenance import commit
 from loops.row_file import Row, RowFile
 from loops.suite import SuiteCorpus
@@ -45,6 +46,7 @@ class Corpus:
     passages: PassageSet
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
     """`activations`, and `embeddings` where a method wants them."""
+    function_words: PointerReading
     gold: Mapping[str, GoldLabels]
     """By concept."""
 
@@ -116,10 +118,11 @@ def read_corpus(config: SuiteCorpus, methods: Sequence[str], say: Say) -> Corpus
     say(f"{config.name}: {passages.description}")
     labels = every_gold_labels(config.corpus, passages.documents, say, SUITE_GOLD_FILE)
     views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL, say), passages.texts, say)}
-    if any(OWN.get(method) == "embeddings" for method in methods):
+    if any(method in OWN and OWN[method][0] == "embeddings" for method in methods):
         embedder = load_embedder(EMBEDDED_EMBEDDER, progress=say)
         views["embeddings"] = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, say)
-    return Corpus(config, passages, views, {each.concept: each for each in labels})
+    function_words = suite.function_words(passages.texts)
+    return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
 
 
 def _require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -185,7 +188,16 @@ def _turns(corpus: Corpus, seed: int, concepts: Sequence[str], say: Say) -> Iter
                 seen, counted = ~hidden[document_of], corpus.gold[pointed.concept].counted[document_of]
                 claimed = claimed_size(pointed, seen, document_of, config.pointer)
                 turns[pointed.concept].append(
-                    Turn(pointed, corpus.views, document_of, seen, ~seen & counted, seen & counted, claimed)
+                    Turn(
+                        pointed,
+                        corpus.function_words,
+                        corpus.views,
+                        document_of,
+                        seen,
+                        ~seen & counted,
+                        seen & counted,
+                        claimed,
+                    )
                 )
         yield from turns.items()
 
@@ -208,7 +220,7 @@ def _rows(
             | _measured(outcomes, turns, gold)
             | {"pointer_words": " ".join(_top_words(turns[0]))}
         )
-        if method == SHUFFLED:
+        if method in NULLS:
             rows[-1]["size_ratio"] = None
     found = _of([*known, *rows], where)
     for row in rows:

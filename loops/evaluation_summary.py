@@ -7,7 +7,15 @@ from statistics import fmean, median
 from typing import Any
 
 OURS, TOPIC, CEILING = "basin", "topic", "gold-classifier"
-NO_RIVALS = (OURS, TOPIC, CEILING, "basin-on-embeddings", "basin-shuffled")
+NO_RIVALS = (
+    OURS,
+    TOPIC,
+    CEILING,
+    "basin-on-embeddings",
+    "basin-self-training",
+    "basin-shuffled",
+    "basin-function-words",
+)
 NEAR = 1.5
 """A size within this factor of the true one counts as found."""
 

@@ -45,7 +45,11 @@ def show_evaluation(rows: Sequence[Mapping[str, Any]], console: Console) -> None
     for row in totals:
         if row["method"] == "basin":
             console.print(f"Sizes within a factor of 1.5 of the true one: {_share(row['sizes_found'])}.")
-    for method, pointers in (("basin", "true"), ("basin-shuffled", "shuffled")):
+    for method, pointers in (
+        ("basin", "true"),
+        ("basin-shuffled", "shuffled"),
+        ("basin-function-words", "function-word"),
+    ):
         if method in flagged:
             console.print(f"Flagged as no concept, of {pointers} pointers: {_share(flagged[method])}.")
 

@@ -15,12 +15,13 @@ import numpy as np
 import yaml
 from jaxtyping import Bool, Float, Int
 from pydantic import TypeAdapter, ValidationError
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from agent import topics
 from agent.errors import BasinError, first_sentence
 from agent.passages import PassagesConfig, document_folds, split
 from agent.sources.corpora import NAMED, CorpusConfig, load_corpus
-from agent.topics import Pointer, TopicModel, TopicsConfig
+from agent.topics import Pointer, PointerReading, TopicModel, TopicsConfig
 from agent.types import PassageSet, StageConfig, seed_for
 
 SUITE_FILE = Path(__file__).parents[1] / "configs" / "suite.yaml"
@@ -50,10 +51,8 @@ class Pointed:
     concept: str
     seed: int
     pointer: Pointer
-    weights: Float[np.ndarray, "passage"]
-    """q0 of every passage."""
-    expected_words: Float[np.ndarray, "passage"]
-    """Words of each passage that the topic is expected to have given."""
+    reading: PointerReading
+    """The topic's opinion of every passage."""
     document_weights: Float[np.ndarray, "document"]
     """q0 of every whole document, read as one text."""
 
@@ -93,6 +92,16 @@ def is_present(corpus: SuiteCorpus) -> bool:
 
 def load_passages(corpus: SuiteCorpus, say: Callable[[str], None] | None = None) -> PassageSet:
     return split(load_corpus(corpus.corpus, progress=say), corpus.passages)
+
+
+def function_words(texts: Sequence[str]) -> PointerReading:
+    """What a pointer at function words says of texts: a pointer as sure of itself as any, that singles out nothing."""
+    words = [text.casefold().split() for text in texts]
+    total = np.array([len(each) for each in words], dtype=np.float64)
+    expected = np.array(
+        [sum(word in ENGLISH_STOP_WORDS for word in each) for each in words], dtype=np.float64
+    )
+    return PointerReading((expected + 0.5) / (total + 1), expected, total)
 
 
 def parts(passages: PassageSet, seed: int) -> Int[np.ndarray, "document"]:
@@ -135,15 +144,8 @@ def pointers(
 
 
 def _pointed(concept: str, seed: int, pointer: Pointer, read: dict[str, np.ndarray]) -> Pointed:
-    model, topic = pointer.model, pointer.topic
-    return Pointed(
-        concept,
-        seed,
-        pointer,
-        model.weights(read["passages"])[:, topic],
-        read["passages"][:, topic],
-        model.weights(read["documents"])[:, topic],
-    )
+    of_documents = pointer.model.weights(read["documents"])[:, pointer.topic]
+    return Pointed(concept, seed, pointer, pointer.reading(read["passages"]), of_documents)
 
 
 def _read(model: TopicModel, passages: PassageSet) -> dict[str, np.ndarray]:

@@ -12,8 +12,9 @@ from planted_suite import GOLD_ENTRY, KITCHEN, SEA, planted_corpus
 from agent.errors import BasinError
 from agent.evidence import log_odds
 from agent.judging.gold import every_gold_labels
+from agent.topics import PointerReading
 from loops import contenders, evaluating, suite
-from loops.contenders import CEILING, METHODS, SHUFFLED, TOPIC, Turn
+from loops.contenders import CEILING, FUNCTION_WORDS, METHODS, OWN, SHUFFLED, TOPIC, Turn
 from loops.evaluating import Corpus, evaluate_membership
 from loops.suite import Pointed
 
@@ -56,7 +57,8 @@ def reads(tmp_path, monkeypatch):
         for name, layers in (("activations", 2), ("embeddings", 1)):
             noise = generator.normal(size=(len(gold), layers, 10))
             views[name] = (noise + 0.9 * gold[:, None, None]).astype(np.float32)
-        return Corpus(config, passages, views, {each.concept: each for each in labels})
+        function_words = suite.function_words(passages.texts)
+        return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
 
     monkeypatch.setattr(evaluating, "read_corpus", read)
     monkeypatch.setattr(evaluating, "commit", lambda: "abc")
@@ -73,13 +75,13 @@ def test_every_method_gives_a_row_with_every_column(reads, tmp_path):
     assert [row["method"] for row in rows] == list(METHODS)
     found = {row["method"]: row for row in rows}
     assert all(set(COLUMNS) <= set(row) for row in rows)
-    assert all(set(COUNTS) <= set(found[name]) for name in ("basin", "basin-on-embeddings"))
+    assert all(set(COUNTS) <= set(found[name]) for name in OWN)
     assert found[TOPIC]["pgr_single"] == 0 and found[CEILING]["pgr_single"] == 1
     assert found["basin"]["ap_single"] > found[TOPIC]["ap_single"] + 0.05
     assert found["basin"]["pgr_single"] > 0.5
     assert found[CEILING]["ap_pooled"] > 0.9
     assert found["basin"]["no_concept_flag"] is False and found[TOPIC]["no_concept_flag"] is None
-    assert found[SHUFFLED]["no_concept_flag"] is True
+    assert found[SHUFFLED]["no_concept_flag"] is True and found[FUNCTION_WORDS]["no_concept_flag"] is True
     assert found[SHUFFLED]["size_ratio"] is None and found[SHUFFLED]["moved"] is None
     assert 0 <= found["basin"]["moved"] <= 0.1 and found["basin"]["best_gap"] >= 0
     assert found[TOPIC]["best_gap"] is None
@@ -195,8 +197,8 @@ def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeyp
 
 
 def planted_turn(document_of, weights, seen):
-    pointed = Pointed("sea", 0, None, weights, 10 * weights, weights)
-    return Turn(pointed, {}, document_of, seen, ~seen, seen, 0.2)
+    reading = PointerReading(weights, 10 * weights, np.full(len(weights), 10.0))
+    return Turn(Pointed("sea", 0, None, reading, weights), reading, {}, document_of, seen, ~seen, seen, 0.2)
 
 
 @pytest.mark.parametrize("passages", [[2] * 8, [1, 2, 3, 2, 1, 2, 3, 2]])
@@ -214,15 +216,15 @@ def test_a_shuffled_pointer_is_the_same_pointer_on_other_documents(passages):
     assert not np.allclose(shuffled, turn.pointer)
     assert np.array_equal(shuffled, contenders.shuffled_pointer(turn, seed=1))
     if len(set(passages)) == 1:
-        assert np.sort(shuffled) == pytest.approx(np.sort(log_odds(turn.pointed.weights)))
+        assert np.sort(shuffled) == pytest.approx(np.sort(log_odds(turn.pointed.reading.weights)))
 
 
 def test_the_claimed_size_is_presence_of_seeded_topics_and_else_mass():
     document_of = np.repeat(np.arange(10), 2)
     weights = np.where(document_of < 3, 0.06, 0.04)
     seen = document_of < 8
-    pointed = Pointed("sea", 0, None, weights, weights * 10, weights)
+    pointed = Pointed("sea", 0, None, PointerReading(weights, weights * 10, np.full(20, 10.0)), weights)
     assert contenders.claimed_size(pointed, seen, document_of, "seed_words") == pytest.approx(3 / 8)
     assert contenders.claimed_size(pointed, seen, document_of, "words") == pytest.approx(weights[seen].mean())
-    full = Pointed("sea", 0, None, np.ones(20), np.ones(20), np.ones(20))
+    full = Pointed("sea", 0, None, PointerReading(np.ones(20), np.ones(20), np.ones(20)), np.ones(20))
     assert contenders.claimed_size(full, seen, document_of, "words") == 0.5

@@ -100,8 +100,9 @@ def test_a_pointer_points_without_having_seen_an_unseen_text(tmp_path, monkeypat
         mass = each.pointer.model.mass_on(words)
         assert each.pointer.topic == int(np.argmax(mass))
         share = np.array([sum(text.count(word) for word in words) for text in passages.texts])
-        assert np.corrcoef(share, each.weights)[0, 1] > 0.4
-        assert each.expected_words.shape == each.weights.shape == (len(passages.texts),)
+        assert np.corrcoef(share, each.reading.weights)[0, 1] > 0.4
+        assert each.reading.expected_words.shape == each.reading.weights.shape == (len(passages.texts),)
+        assert (each.reading.words >= each.reading.expected_words).all()
         assert each.document_weights.shape == (len(passages.documents),)
 
 
@@ -112,3 +113,13 @@ def test_only_the_concepts_asked_for_are_fitted(tmp_path):
     assert [each.concept for each in suite.pointers(corpus, passages, unseen, 0, concepts=["kitchen"])] == [
         "kitchen"
     ]
+
+
+def test_function_words_are_spread_over_every_document(tmp_path):
+    passages = suite.load_passages(planted_corpus(tmp_path))
+    reading = suite.function_words(passages.texts)
+    assert reading.breadth(passages.document_of) > 0.95
+    assert ((0 < reading.weights) & (reading.weights < 1)).all()
+    assert reading.expected_words[0] == sum(
+        word in ("the", "and", "of") for word in passages.texts[0].lower().split()
+    )
