@@ -21,6 +21,7 @@ from agent import topics
 from agent.errors import BasinError, first_sentence
 from agent.passages import PassagesConfig, document_folds, split
 from agent.sources.corpora import NAMED, CorpusConfig, load_corpus
+from agent.topic_cache import fit_cached
 from agent.topics import Pointer, PointerReading, TopicModel, TopicsConfig
 from agent.types import PassageSet, StageConfig, seed_for
 
@@ -125,12 +126,12 @@ def pointers(
     if corpus.pointer == "seed_words":
         for concept, words in wanted.items():
             config = corpus.topics.model_copy(update={"seed_words": words})
-            pointer = topics.pick(topics.fit(seen, config, seed, say), config)
+            pointer = topics.pick(fit_cached(seen, config, seed, say), config)
             yield _pointed(concept, seed, pointer, _read(pointer.model, passages))
         return
     single = corpus.topics.model_copy(update={"restarts": 1})
     models = [
-        topics.fit(seen, single, seed_for(seed, 0, f"suite/restart {number}"), say)
+        fit_cached(seen, single, seed_for(seed, 0, f"suite/restart {number}"), say)
         for number in range(corpus.topics.restarts)
     ]
     readings: dict[int, dict[str, np.ndarray]] = {}

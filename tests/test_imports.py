@@ -16,6 +16,7 @@ types errors
 sources
 passages
 topics
+topic_cache
 steering_vector
 token_batches model_layout output_layer generation language_model
 activation_cache
