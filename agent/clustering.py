@@ -60,13 +60,13 @@ class ClusteringConfig(StageConfig):
     self_training: SelfTrainingConfig = SelfTrainingConfig()
     evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
     """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see agent/trust.py."""
-    echo: float = Field(0.3, ge=0)
+    echo: float = Field(0.6, ge=0)
     """Share of its earned weight with which evidence is heard in what the next classifier is taught. At 0 the pointer
     alone teaches; near 1 evidence confirms its own mistakes and the notion drifts. 0 is taken where most documents are of
     one passage, whose own noise cannot be told from what the document is about."""
-    size: Literal["agreement", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "agreement"
-    """Share of the corpus the concept claims: where pointer and activations agree best, near what the pointer itself claims;
-    the pointer's mass; the share of documents it speaks in; or a number."""
+    size: Literal["bounds", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "bounds"
+    """Share of the corpus the concept claims: between the pointer's mass and what the activations allow; the mass; the
+    share of documents it speaks in; or a number. Of a seeded topic, whose mass bounds nothing, bounds means presence."""
     steps: int = Field(2, ge=1)
     """Times that evidence is taught again in a round."""
     components: int = Field(150, ge=2)
@@ -86,6 +86,10 @@ class ClusteringConfig(StageConfig):
     generated_share: float = Field(0.1, ge=0, le=0.5)
     """Share of the training weight that generated texts may have together; they never outweigh the real ones."""
     mixture_components: int = Field(16, ge=2)
+
+    def of_pointer(self, seeded: bool) -> ClusteringConfig:
+        """The same with the way to a size that a pointer of this kind allows."""
+        return self.model_copy(update={"size": "presence"}) if seeded and self.size == "bounds" else self
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class Anchor:
     trust: Trust
     size: float
     size_curve: tuple[tuple[float, float], ...]
-    """(size, score) pairs that justified the size; empty where it was given."""
+    """The curve of upper bounds that the size was chosen under, see `choose_size`; empty where it was given."""
     projection: Projection
     features: Float[np.ndarray, "passage feature"]
     """Of the real passages."""
@@ -153,7 +157,7 @@ def anchor(
 
     Args:
         document_of: the document index of every real passage.
-        claimed: the size that the pointer itself suggests; taken as it is unless `config.size` is "agreement".
+        claimed: the size that the pointer itself suggests; its mass where `config.size` is "bounds", else taken as it is.
         projection: of these activations, where it is at hand.
 
     Raises:
@@ -173,9 +177,10 @@ def anchor(
     share = document_means(sigmoid(real.pointer_log_odds), document_of)
     trust = estimate_trust(share, document_of, ridge, pairs, config.shuffles, seed_for(seed, 0, "shuffles"))
     size, curve = claimed, ()
-    if config.size == "agreement":
-        evidence = document_means(ridge.evidence(share[document_of]), document_of)
-        size, curve = choose_size(pointer, evidence, claimed)
+    if config.size == "bounds":
+        surest = np.argsort(-pointer, kind="stable")[: max(1, round(claimed * len(pointer)))]
+        evidence = ridge.evidence(share[document_of])
+        size, curve = choose_size(evidence, np.isin(document_of, surest), claimed)
     membership = document_membership(pointer[document_of], document_of, size)
     return Anchor(pointer, share, membership, trust, size, curve, projection, features)
 

@@ -1,8 +1,9 @@
-"""How large the concept is, from the pointer and the evidence alone.
+"""How large the concept is, from the pointer and the evidence alone: between two bounds that need no label.
 
-At the true size the two witnesses claim the same documents; claiming fewer cuts through the concept and claiming more
-adds documents that only one of them wants. Their agreement beyond chance (Cohen 1960, kappa), over a grid of sizes,
-is the curve; it is broad and noisy where documents are few, so it is weighed with a prior at the pointer's own size.
+A picked topic's mass, its mean weight, is the lower bound: a detective story is about other things too. The upper bound
+is the best bin estimate of a mixture's proportion (Garg et al. 2021, 2111.00980, algorithm 1): of the cuts on the
+held-out evidence, the one that keeps fewest of all texts for every one it keeps of the texts that the pointer is surest of.
+It is an upper bound because some of the surest do not belong. The size is their geometric mean.
 """
 
 from __future__ import annotations
@@ -10,38 +11,27 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-SIZES = tuple(float(size) for size in np.geomspace(0.02, 0.5, 20))
-PRIOR_FACTOR = 2.0  # the pointer's own size is taken to be right to about this factor
-SMOOTHING = 5  # neighbouring sizes averaged
+FEWEST_KEPT = 0.2
+"""Cuts that keep a smaller share of the surest texts are left out: a few texts make no estimate."""
 
 
 def choose_size(
-    pointer: Float[np.ndarray, "document"], evidence: Float[np.ndarray, "document"], claimed: float
+    evidence: Float[np.ndarray, "passage"], surest: Bool[np.ndarray, "passage"], mass: float
 ) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """The size at which pointer and evidence agree best, and the (size, score) curve that says so.
+    """The size, and the curve of (share of the surest that a cut keeps, upper bound that the cut gives), by rising cut.
 
     Args:
-        evidence: read by models that did not see the document.
-        claimed: the size that the pointer suggests by itself, centre of the prior.
+        evidence: read by models that did not see the passage's document.
+        surest: passages of the documents that the pointer is surest of, as many as it claims.
+        mass: the share of the corpus that the pointer claims, in (0, 1).
+
+    Raises:
+        ValueError: nothing is surest, or the mass is no share.
     """
-    kappas = np.array([kappa(top(pointer, size), top(evidence, size)) for size in SIZES])
-    padded = np.pad(kappas, SMOOTHING // 2, mode="edge")
-    smooth = np.convolve(padded, np.full(SMOOTHING, 1 / SMOOTHING), "valid")
-    prior = np.exp(-0.5 * (np.log(np.array(SIZES) / claimed) / np.log(PRIOR_FACTOR)) ** 2)
-    scores = np.maximum(smooth, 0.01) * prior
-    curve = tuple((size, float(score)) for size, score in zip(SIZES, scores, strict=True))
-    return SIZES[int(scores.argmax())], curve
-
-
-def top(scores: Float[np.ndarray, "document"], size: float) -> Bool[np.ndarray, "document"]:
-    """The best-scored share `size` of the documents, at least one."""
-    claims = np.zeros(len(scores), dtype=bool)
-    claims[np.argsort(-scores, kind="stable")[: max(1, round(size * len(scores)))]] = True
-    return claims
-
-
-def kappa(first: Bool[np.ndarray, "document"], second: Bool[np.ndarray, "document"]) -> float:
-    """Agreement of two claims beyond chance: 1 for the same, 0 for independent ones."""
-    observed = float((first == second).mean())
-    chance = float(first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean()))
-    return (observed - chance) / (1 - chance) if chance < 1 else 0.0
+    if not surest.any() or not 0 < mass < 1:
+        raise ValueError(f"no upper bound for a mass of {mass} and {int(surest.sum())} surest passages")
+    cuts = np.quantile(evidence[surest], np.linspace(0, 1 - FEWEST_KEPT, 17))
+    kept = np.array([(evidence[surest] >= cut).mean() for cut in cuts])
+    bounds = np.array([(evidence >= cut).mean() for cut in cuts]) / kept
+    curve = tuple((float(share), float(bound)) for share, bound in zip(kept, bounds, strict=True))
+    return float(np.sqrt(mass * np.clip(bounds.min(), mass, 1.0))), curve

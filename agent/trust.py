@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from agent.evidence import CrossFittedHalves, CrossFittedRidge, correlation, document_means
 
 LARGEST_LOADING = 0.95
-READ_WEIGHTS = (1.0, 3.0)
+READ_WEIGHTS = (1.0, 4.0)
 """Bounds of the weight that evidence earns: on a hundred documents loadings are not known well enough to silence either."""
 SMALLEST_CORRELATION = 1e-3  # keeps the loadings finite where there is nothing to find
 

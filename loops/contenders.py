@@ -67,6 +67,8 @@ class Turn:
     """Passages in `seen` whose label counts."""
     claimed: float
     """Share of the seen passages that the pointer itself claims."""
+    seeded: bool
+    """Whether the pointer's topic was seeded; see `PointerReading.claim`."""
 
     @property
     def pointer(self) -> Float[np.ndarray, "passage"]:
@@ -102,11 +104,11 @@ class Outcome:
 
 
 def claimed_size(
-    pointed: Pointed, seen: Bool[np.ndarray, "passage"], document_of: np.ndarray, by: str
+    pointed: Pointed, seen: Bool[np.ndarray, "passage"], document_of: np.ndarray, seeded: bool
 ) -> float:
     """The size that a pointer suggests for the seen passages, within the bounds that a run has."""
     documents = np.unique(document_of[seen], return_inverse=True)[1]
-    claim = pointed.reading.of(seen).claim(by == "seed_words", documents)
+    claim = pointed.reading.of(seen).claim(seeded, documents)
     return float(np.clip(claim, SMALLEST_SIZE, LARGEST_SIZE))
 
 
@@ -206,6 +208,7 @@ def _refined(
     """
     activations, documents = turn.views[view], turn.document_of[turn.seen]
     seen, unseen = (Texts(activations[part], pointer[part]) for part in (turn.seen, turn.unseen))
+    config = config.of_pointer(turn.seeded)
     begin = time.perf_counter()
     projection = turn.seen_texts.projection if view == "activations" else None
     anchored = anchor(seen, documents, turn.claimed, config, seed, projection=projection)

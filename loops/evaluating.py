@@ -186,7 +186,8 @@ def _turns(corpus: Corpus, seed: int, concepts: Sequence[str], say: Say) -> Iter
         for hidden in _hidden(corpus, seed) if group else []:
             for pointed in suite.pointers(config, corpus.passages, hidden, seed, say, group):
                 seen, counted = ~hidden[document_of], corpus.gold[pointed.concept].counted[document_of]
-                claimed = claimed_size(pointed, seen, document_of, config.pointer)
+                seeded = config.pointer == "seed_words"
+                claimed = claimed_size(pointed, seen, document_of, seeded)
                 turns[pointed.concept].append(
                     Turn(
                         pointed,
@@ -197,6 +198,7 @@ def _turns(corpus: Corpus, seed: int, concepts: Sequence[str], say: Say) -> Iter
                         ~seen & counted,
                         seen & counted,
                         claimed,
+                        seeded,
                     )
                 )
         yield from turns.items()

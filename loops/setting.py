@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from agent.activation_cache import record_cached
-from agent.clustering import Anchor, Texts, anchor, no_concept
+from agent.clustering import Anchor, ClusteringConfig, Texts, anchor, no_concept
 from agent.coherence import Coherence
 from agent.evidence import log_odds
 from agent.language_model import LanguageModel
@@ -77,7 +77,7 @@ def prepare(
     real = Texts(activations, log_odds(reading.weights))
     claimed = _claimed_size(config, reading, document_of, progress)
     with costs.stage("trust"):
-        found = anchor(real, document_of, claimed, config.clustering, seed_for(config.seed, 0, "folds"))
+        found = anchor(real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds"))
     trust, breadth = found.trust, reading.breadth(document_of)
     progress.say(
         f"The concept starts with {found.size:.1%} of the corpus. Loadings on what pointer and activations share: "
@@ -89,14 +89,18 @@ def prepare(
     return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing)
 
 
+def _clustering(config: RunConfig) -> ClusteringConfig:
+    return config.clustering.of_pointer(seeded=bool(config.topics.seed_words))
+
+
 def _claimed_size(
     config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"], progress: Progress
 ) -> float:
     """The share of the corpus that the pointer claims by itself, or the one that is configured."""
-    size = config.clustering.size
+    size = _clustering(config).size
     if isinstance(size, float):
         return size
-    kind = size if size != "agreement" else ("presence" if config.topics.seed_words else "mass")
+    kind = "presence" if size == "presence" else "mass"
     claimed = reading.claim(kind == "presence", document_of)
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
     if size != claimed:

@@ -26,7 +26,7 @@ from loops.folders import DamagedError
 from loops.provenance import commit, versions
 from loops.records import RoundRecord
 
-SCHEMA = 2
+SCHEMA = 3
 """Raise when the format changes so that older code would misread it."""
 ROUND_FOLDER = re.compile(r"round_(\d{3,})")
 

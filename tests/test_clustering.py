@@ -18,7 +18,7 @@ from planted_activations import (
     shuffled,
 )
 from pydantic import ValidationError
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, cohen_kappa_score
 
 from agent import clustering
 from agent.clustering import (
@@ -38,7 +38,6 @@ from agent.errors import BasinError
 from agent.evidence import CrossFittedRidge, Projection
 from agent.passages import document_folds
 from agent.refining import settle
-from agent.sizing import SIZES, kappa, top
 from agent.tracking import kept, soft_jaccard
 from agent.types import seed_for
 
@@ -79,8 +78,12 @@ def precision(scores: np.ndarray) -> float:
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Agreement beyond chance on the quarter of the passages that each holds most strongly."""
-    return kappa(top(first, SIZE), top(second, SIZE))
+    """Agreement beyond chance (Cohen's kappa) on the quarter of the passages that each holds most strongly."""
+    claims = []
+    for scores in (first, second):
+        claims.append(np.zeros(len(scores), dtype=bool))
+        claims[-1][np.argsort(-scores, kind="stable")[: round(SIZE * len(scores))]] = True
+    return float(cohen_kappa_score(*claims))
 
 
 @pytest.mark.parametrize("method", ["ridge", "mixture"])
@@ -230,13 +233,19 @@ def test_membership_has_the_size_of_the_anchor_and_documents_are_one(real, size)
     assert len(np.unique(drawn.single)) == len(drawn.single)
 
 
-def test_the_size_of_agreement_is_found_and_justified(real):
-    for claimed in (SIZE / 1.5, SIZE * 1.5):
-        fixed = anchored(real, claimed=claimed)
-        assert SIZE / 1.5 < fixed.size < SIZE * 1.5
-        assert [size for size, _ in fixed.size_curve] == list(SIZES)
-        assert dict(fixed.size_curve)[fixed.size] == max(score for _, score in fixed.size_curve)
+def test_the_size_between_bounds_is_found_and_justified(real):
+    for mass in (SIZE / 3, SIZE / 2):
+        fixed = anchored(real, claimed=mass)
+        assert mass < fixed.size < SIZE * 1.5 and abs(np.log(fixed.size / SIZE)) < np.log(SIZE / mass)
+        assert fixed.size == pytest.approx(np.sqrt(mass * min(bound for _, bound in fixed.size_curve)))
         assert fixed.membership.mean() == pytest.approx(fixed.size, abs=1e-6)
+
+
+def test_a_seeded_topic_has_its_presence_for_a_size_unless_another_is_asked_for():
+    assert (
+        CONFIG.of_pointer(seeded=False).size == "bounds" and CONFIG.of_pointer(seeded=True).size == "presence"
+    )
+    assert changed(size=0.2).of_pointer(seeded=True).size == 0.2
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_one_others(real):

@@ -1,73 +1,63 @@
-"""The size of a planted cluster, found again from two witnesses that err independently."""
+"""The size of a planted cluster, found again between two bounds."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from agent.sizing import SIZES, choose_size, kappa, top
+from agent.sizing import choose_size
 
-DOCUMENTS = 400
+PASSAGES = 4000
 
 
-def witnesses(size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two scores of documents that share a cluster of a size, and nothing else."""
+def planted(size: float, purity: float, claimed: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Evidence of a cluster of a size, and surest passages of which a share belongs, whatever their evidence."""
     generator = np.random.default_rng(seed)
-    inside = 3.0 * (generator.permutation(DOCUMENTS) < size * DOCUMENTS)
-    return inside + generator.normal(size=DOCUMENTS), inside + generator.normal(size=DOCUMENTS)
+    inside = generator.permutation(PASSAGES) < size * PASSAGES
+    evidence = 3.0 * inside + generator.normal(size=PASSAGES)
+    surest = np.zeros(PASSAGES, dtype=bool)
+    right = round(purity * claimed * PASSAGES)
+    surest[generator.choice(np.flatnonzero(inside), right, replace=False)] = True
+    wrong = round((1 - purity) * claimed * PASSAGES)
+    surest[generator.choice(np.flatnonzero(~inside), wrong, replace=False)] = True
+    return evidence, surest
 
 
 @pytest.mark.parametrize("size", [0.1, 0.3])
-@pytest.mark.parametrize("wrong", [1 / 1.5, 1.5])
-def test_a_planted_size_is_found_nearer_than_the_prior_had_it(size, wrong):
+@pytest.mark.parametrize("purity", [1.0, 0.7])
+def test_the_upper_bound_is_the_size_over_the_purity_of_the_surest(size, purity):
+    evidence, surest = planted(size, purity, size / 3, 0)
+    _, curve = choose_size(evidence, surest, size / 3)
+    assert min(bound for _, bound in curve) == pytest.approx(size / purity, rel=0.15)
+
+
+@pytest.mark.parametrize("size", [0.1, 0.3])
+def test_the_size_is_between_mass_and_upper_bound_and_nearer_than_the_mass(size):
     for seed in range(5):
-        found, _ = choose_size(*witnesses(size, seed), size * wrong)
-        assert size / 1.5 < found < size * 1.5
-        assert abs(np.log(found / size)) < abs(np.log(wrong))
+        evidence, surest = planted(size, 0.8, size / 3, seed)
+        found, curve = choose_size(evidence, surest, size / 3)
+        assert size / 3 < found < min(bound for _, bound in curve)
+        assert abs(np.log(found / size)) < abs(np.log(1 / 3))
 
 
-def test_witnesses_that_share_nothing_leave_the_prior():
+def test_evidence_that_knows_nothing_bounds_nothing():
     generator = np.random.default_rng(0)
-    for claimed in (0.05, 0.2, 0.4):
-        found, _ = choose_size(
-            generator.normal(size=DOCUMENTS), generator.normal(size=DOCUMENTS), claimed=claimed
-        )
-        assert claimed / 2 <= found <= claimed * 2
+    found, curve = choose_size(generator.normal(size=PASSAGES), generator.random(PASSAGES) < 0.1, 0.1)
+    assert min(bound for _, bound in curve) > 0.7
+    assert found == pytest.approx(np.sqrt(0.1), rel=0.2)
 
 
-def test_the_curve_has_every_size_and_its_maximum_is_chosen():
-    found, curve = choose_size(*witnesses(0.2, 7), 0.2)
-    assert tuple(size for size, _ in curve) == SIZES
-    scores = [score for _, score in curve]
-    assert dict(curve)[found] == max(scores) > min(scores) > 0
-    assert SIZES[0] == pytest.approx(0.02) and SIZES[-1] == pytest.approx(0.5)
+def test_the_curve_keeps_from_all_of_the_surest_to_a_fifth():
+    evidence, surest = planted(0.2, 0.9, 0.1, 1)
+    kept = [share for share, _ in choose_size(evidence, surest, 0.1)[1]]
+    assert kept == sorted(kept, reverse=True) and kept[0] == 1 and kept[-1] == pytest.approx(0.2, abs=0.01)
 
 
-def test_the_prior_pulls_the_size_towards_what_is_claimed():
-    pointer, evidence = witnesses(0.2, 3)
-    sizes = [choose_size(pointer, evidence, claimed)[0] for claimed in (0.03, 0.2, 0.5)]
-    assert sizes[0] < sizes[1] < sizes[2]
+def test_a_bound_below_the_mass_leaves_the_mass():
+    evidence, surest = planted(0.05, 1.0, 0.05, 2)
+    assert choose_size(evidence, surest, 0.4)[0] == pytest.approx(0.4)
 
 
-def test_kappa_is_one_for_the_same_zero_for_independent_and_negative_for_opposite_claims():
-    half, other = np.array([True, True, False, False]), np.array([True, False, True, False])
-    assert kappa(half, half) == 1
-    assert kappa(half, other) == 0
-    assert kappa(half, ~half) == -1
-    assert kappa(half, other) == kappa(other, half)
-
-
-def test_kappa_by_hand():
-    # Agree on 3 of 4; by chance 1/4 * 1/2 + 3/4 * 1/2 = 1/2.
-    first, second = np.array([True, False, False, False]), np.array([True, True, False, False])
-    assert kappa(first, second) == pytest.approx((3 / 4 - 1 / 2) / (1 - 1 / 2))
-    everything = np.ones(4, dtype=bool)
-    assert kappa(everything, everything) == 0  # nothing is beyond chance
-
-
-def test_the_top_is_the_best_scored_share_and_never_empty():
-    scores = np.array([0.3, 2.0, -1.0, 0.3, 1.0])
-    assert top(scores, 0.4).tolist() == [False, True, False, False, True]
-    assert top(scores, 0.6).tolist() == [True, True, False, False, True]  # of equals, the first
-    assert top(scores, 0.01).tolist() == [False, True, False, False, False]
-    assert top(scores, 1.0).all()
+def test_nothing_to_bound_with_is_refused():
+    with pytest.raises(ValueError, match="no upper bound"):
+        choose_size(np.zeros(4), np.zeros(4, dtype=bool), 0.1)

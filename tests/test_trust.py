@@ -145,7 +145,7 @@ def test_the_weights_by_hand():
     assert TRUST.surprise == pytest.approx(10)
     # Precisions: 0.7 / 0.51 of the evidence, 0.5 / 0.75 of the pointer.
     assert TRUST.read_weight == pytest.approx((0.7 / 0.51) / (0.5 / 0.75))
-    assert replace(TRUST, evidence_loading=0.9).read_weight == 3
+    assert replace(TRUST, evidence_loading=0.9).read_weight == 4
     assert replace(TRUST, evidence_loading=0.2).read_weight == 1
     # The half's loading is 0.6 and the correlation is 0.5 above the null's, so the pointer's beside it is 0.5 / 0.6.
     assert TRUST.taught_weight == pytest.approx((0.6 / 0.64) / ((5 / 6) / (1 - 25 / 36)))

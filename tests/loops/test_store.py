@@ -216,10 +216,10 @@ def test_a_newer_format_is_refused(stored: RunStore, where: str) -> None:
 def test_an_older_format_is_refused_with_what_to_do(stored: RunStore) -> None:
     file = stored.path / "run.json"
     about = json.loads(file.read_text())
-    assert about["schema"] == SCHEMA == 2
+    assert about["schema"] == SCHEMA == 3
     file.write_text(json.dumps({**about, "schema": SCHEMA - 1}))
     with pytest.raises(
-        BasinError, match="run was written by an older Basin .format 1, .* 2.*; start it anew"
+        BasinError, match="run was written by an older Basin .format 2, .* 3.*; start it anew"
     ):
         RunStore.open(stored.path)
     assert (stored.path / "round_002" / "manifest.json").exists()
