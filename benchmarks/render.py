@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS
-from loops.evaluation_summary import concepts_of, method_rows, methods_of, over_seeds
+from loops.evaluation_summary import aims, concepts_of, exchange_rows, method_rows, methods_of, over_seeds
 
 OUTPUT = RESULTS.parent / "RESULTS.md"
 DIGITS = 3
@@ -77,10 +77,20 @@ def membership_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
         f"{len(rows)} rows, {seeds} seeds, all on documents that nothing was fitted on. Methods over all concepts and seeds: "
         "worst gain is of AP on the topic's, sizes found are within a factor of 1.5 of the true one, flagged are the "
-        "pointers that a method says point at nothing (of `basin-shuffled`, rightly).",
+        "pointers that a method says point at nothing (of `basin-shuffled` and `basin-function-words`, rightly).",
         "",
         *table(list(summary[0]), summary),
+        "",
+        "What the refiner is for, over all concepts and seeds; the aims were set before anything was measured:",
+        "",
+        *table(["of all pointers", "measured", "aim"], aims(rows)),
     ]
+    if exchanged := exchange_rows(rows):
+        lines += [
+            "",
+            "Passages that the topic claimed and the concept threw out, and those it took in, on seen documents:",
+        ]
+        lines += ["", *table(list(exchanged[0]), exchanged)]
     for kind, words in (("single", "read alone"), ("pooled", "read with their document")):
         means = [
             {"corpus": where[0], "concept": where[1]}

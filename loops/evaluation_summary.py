@@ -101,6 +101,69 @@ def method_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
+def aims(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What the refiner is for, number by number, beside what is aimed at; left out where nothing was measured."""
+    own = [row for row in rows if row["method"] == OURS]
+    of = {method: {_case(row): row for row in rows if row["method"] == method} for method in (TOPIC, CEILING)}
+    totals = {row["method"]: row for row in method_rows(rows)}
+    found: list[tuple[str, float | None, str]] = []
+    for kind, words in (("single", "alone"), ("pooled", "with its document")):
+        pgr = {method: row[f"median_pgr_{kind}"] for method, row in totals.items()}
+        rivals = [value for method, value in pgr.items() if method not in NO_RIVALS and value is not None]
+        found.append((f"median PGR, passage {words}", pgr.get(OURS), "0.8" if kind == "single" else ""))
+        found.append((f"the best rival's, passage {words}", max(rivals, default=None), "less than ours"))
+        losses = [row[f"ap_{kind}"] < of[TOPIC][_case(row)][f"ap_{kind}"] - 0.02 for row in own]
+        found.append((f"pointers that lose more than 0.02 AP, passage {words}", _mean(losses), "0"))
+    gaps = [row["ap_pooled"] - of[CEILING][_case(row)]["ap_pooled"] for row in own]
+    found.append(("median of AP with document less the ceiling's", median(gaps) if gaps else None, "-0.03"))
+    for name, column, bound, asked in (
+        ("last round's AP within 0.01 of the best round's", "best_gap", 0.01, "1"),
+        ("twenty more rounds move the membership by less than 0.02", "moved", 0.02, "1"),
+    ):
+        known = [row[column] for row in own if row.get(column) is not None]
+        found.append((name, _mean(value < bound for value in known), asked))
+    found.append(("sizes within a factor of 1.5", totals.get(OURS, {}).get("sizes_found"), "0.67"))
+    for method, pointers, asked in (
+        (OURS, "true", "at most 0.05"),
+        ("basin-shuffled", "shuffled", "0.95"),
+        ("basin-function-words", "function-word", "0.95"),
+    ):
+        found.append((f"{pointers} pointers called no concept", totals.get(method, {}).get("flagged"), asked))
+    return [
+        {"of all pointers": name, "measured": value, "aim": asked}
+        for name, value, asked in found
+        if value is not None
+    ]
+
+
+def exchange_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of every concept, over its seeds: passages thrown out and taken in, and the share of them that gold agrees with."""
+    found = []
+    for where in concepts_of(rows):
+        own = [row for row in rows if row["method"] == OURS and (row["corpus"], row["concept"]) == where]
+        counted = [row for row in own if row.get("threw_out") is not None]
+        total = {
+            key: sum(row[key] for row in counted)
+            for key in ("threw_out", "threw_out_right", "took_in", "took_in_right")
+        }
+        if counted:
+            found.append(
+                {
+                    "corpus": where[0],
+                    "concept": where[1],
+                    "threw_out": total["threw_out"],
+                    "thrown_out_rightly": total["threw_out_right"] / total["threw_out"]
+                    if total["threw_out"]
+                    else None,
+                    "took_in": total["took_in"],
+                    "taken_in_rightly": total["took_in_right"] / total["took_in"]
+                    if total["took_in"]
+                    else None,
+                }
+            )
+    return found
+
+
 def _case(row: Row) -> tuple[str, str, int]:
     return row["corpus"], row["concept"], row["seed"]
 

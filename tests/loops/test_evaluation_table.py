@@ -11,7 +11,7 @@ from rich.console import Console
 
 from loops import suite
 from loops.cli import app
-from loops.evaluation_summary import concept_rows, method_rows
+from loops.evaluation_summary import aims, concept_rows, exchange_rows, method_rows
 from loops.evaluation_table import show_evaluation
 
 
@@ -47,6 +47,30 @@ def test_a_concept_is_a_mean_over_seeds_beside_its_best_rival():
     assert numbers == pytest.approx([0.3, 0.45, 0.4, 0.8, 0.3])
     assert found["best_rival"] == "prototype"
     assert concept_rows(ROWS, "pooled")[0]["pgr"] is None
+
+
+def test_the_aims_are_measured_by_hand():
+    rows = [dict(each) for each in ROWS]
+    for each in rows:
+        if each["method"] == "basin":
+            each |= {"best_gap": 0.005 if each["seed"] else 0.2, "moved": 0.001}
+            each |= {"threw_out": 4, "threw_out_right": 3, "took_in": 0, "took_in_right": 0}
+        each.setdefault("pgr_single", 0.1 if each["method"] == "prototype" else None)
+    found = {each["of all pointers"]: each["measured"] for each in aims(rows)}
+    assert found["median PGR, passage alone"] == pytest.approx(0.3)
+    assert found["the best rival's, passage alone"] == pytest.approx(0.1)
+    assert found["pointers that lose more than 0.02 AP, passage alone"] == 0.5
+    assert found["median of AP with document less the ceiling's"] == pytest.approx(-0.35)
+    assert found["last round's AP within 0.01 of the best round's"] == 0.5
+    assert found["twenty more rounds move the membership by less than 0.02"] == 1
+    assert (
+        found["true pointers called no concept"] == 0.5 and found["shuffled pointers called no concept"] == 1
+    )
+    assert "function-word pointers called no concept" not in found
+    (exchanged,) = exchange_rows(rows)
+    assert (exchanged["threw_out"], exchanged["thrown_out_rightly"]) == (8, 0.75)
+    assert (exchanged["took_in"], exchanged["taken_in_rightly"]) == (0, None)
+    assert exchange_rows(ROWS) == []
 
 
 def test_a_method_is_summed_up_over_all_rows():
