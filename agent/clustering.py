@@ -175,7 +175,8 @@ def anchor(
     pairs = CrossFittedHalves(features, divisions[: len(halves)], halves, config.penalty)
     pointer = document_means(real.pointer_log_odds, document_of)
     share = document_means(sigmoid(real.pointer_log_odds), document_of)
-    trust = estimate_trust(share, document_of, ridge, pairs, config.shuffles, seed_for(seed, 0, "shuffles"))
+    shuffling = seed_for(seed, 0, "shuffles")
+    trust = estimate_trust(share, pointer, document_of, ridge, pairs, config.shuffles, shuffling)
     size, curve = claimed, ()
     if config.size == "bounds":
         surest = np.argsort(-pointer, kind="stable")[: max(1, round(claimed * len(pointer)))]

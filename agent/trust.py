@@ -9,7 +9,7 @@ the correction for attenuation).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,19 +28,15 @@ class Trust:
     """What the correlations say of the witnesses. Loadings are in [0, 1]."""
 
     correlation: float
-    """Of held-out evidence with the pointer, over documents."""
+    """Of held-out evidence with what it was taught, over documents."""
     null_mean: float
-    null_deviation: float
-    """Of the same correlation where the pointer is shuffled over documents."""
+    """Of the same correlation where what is taught is shuffled over documents."""
+    surprise: float
+    """Deviations by which the activations know the pointer's log-odds better than shuffled ones."""
     half_loading: float
     """Of evidence learned from half of the documents."""
     evidence_loading: float
     pointer_loading: float
-
-    @property
-    def surprise(self) -> float:
-        """Deviations by which the activations know the pointer better than they know a shuffled one."""
-        return (self.correlation - self.null_mean) / max(self.null_deviation, 1e-9)
 
     @property
     def read_weight(self) -> float:
@@ -64,6 +60,7 @@ class Trust:
 
 
 def estimate_trust(
+    share: Float[np.ndarray, "document"],
     pointer: Float[np.ndarray, "document"],
     document_of: Int[np.ndarray, "passage"],
     ridge: CrossFittedRidge,
@@ -71,30 +68,42 @@ def estimate_trust(
     shuffles: int,
     seed: int,
 ) -> Trust:
-    """Loadings of pointer and evidence, and what a shuffled pointer would have given.
+    """Loadings of pointer and evidence, and how much less of a shuffled pointer the activations would have known.
 
     Args:
-        pointer: what evidence is taught of each document.
+        share: the pointer's mean weight in each document, which is what evidence is taught.
+        pointer: its mean log-odds, in which a pointer at anything is told from a shuffled one: the tail of a few
+            documents with large weights is not.
         ridge: scores passages by models that saw no passage of their document.
         halves: the same, twice, from disjoint halves of the other documents.
         shuffles: how many shuffled pointers the null is estimated from.
     """
-    known = _agreement(pointer, document_of, ridge.evidence)
     generator = np.random.default_rng(seed)
-    null = [
-        _agreement(generator.permutation(pointer), document_of, ridge.quick_evidence) for _ in range(shuffles)
-    ]
-    between = max(halves.correlation(pointer[document_of], document_of), SMALLEST_CORRELATION)
+    orders = [generator.permutation(len(share)) for _ in range(shuffles)]
+    known, null = _knowledge(share, document_of, ridge, orders)
+    of_pointer, of_shuffled = _knowledge(pointer, document_of, ridge, orders)
+    between = max(halves.correlation(share[document_of], document_of), SMALLEST_CORRELATION)
     whole = float(np.sqrt(2 * between / (1 + between)))  # Spearman-Brown: both halves together
-    null_mean = float(np.mean(null))
+    null_mean = float(null.mean())
     return Trust(
         correlation=known,
         null_mean=null_mean,
-        null_deviation=float(np.std(null)),
+        surprise=float((of_pointer - of_shuffled.mean()) / max(of_shuffled.std(), 1e-9)),
         half_loading=min(float(np.sqrt(between)), LARGEST_LOADING),
         evidence_loading=min(whole, LARGEST_LOADING),
         pointer_loading=min(_above(known, null_mean) / whole, LARGEST_LOADING),
     )
+
+
+def _knowledge(
+    values: Float[np.ndarray, "document"],
+    document_of: Int[np.ndarray, "passage"],
+    ridge: CrossFittedRidge,
+    orders: Sequence[Int[np.ndarray, "document"]],
+) -> tuple[float, Float[np.ndarray, "shuffle"]]:
+    """How well held-out evidence that is taught the values knows them, and how well where they are shuffled."""
+    null = [_agreement(values[order], document_of, ridge.quick_evidence) for order in orders]
+    return _agreement(values, document_of, ridge.evidence), np.array(null)
 
 
 def _agreement(

@@ -34,13 +34,13 @@ from loops.setting import LARGEST_SIZE, SMALLEST_SIZE
 from loops.suite import Pointed
 
 TOPIC, DOCUMENT_TOPIC, CEILING = "topic", "topic-document", "gold-classifier"
-SHUFFLED, FUNCTION_WORDS = "basin-shuffled", "basin-function-words"
+REFINER, SHUFFLED, FUNCTION_WORDS = "basin", "basin-shuffled", "basin-function-words"
 NULLS = (SHUFFLED, FUNCTION_WORDS)
 """The refiner with pointers that point at nothing, which it should say."""
 TWO_WITNESSES = ClusteringConfig()
 FIRST_REFINER = ClusteringConfig(method="self_training", size="presence")
 OWN = {
-    "basin": ("activations", TWO_WITNESSES),
+    REFINER: ("activations", TWO_WITNESSES),
     "basin-on-embeddings": ("embeddings", TWO_WITNESSES),
     "basin-self-training": ("activations", FIRST_REFINER),
 }
@@ -120,7 +120,8 @@ def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: in
     """
     if method in OWN:
         view, config = OWN[method]
-        return _refined(turn, view, config, turn.pointer, turn.pointed.reading, seed, further=MORE_ROUNDS)
+        further = MORE_ROUNDS if method == REFINER else 0
+        return _refined(turn, view, config, turn.pointer, turn.pointed.reading, seed, further=further)
     if method in NULLS:
         pointer, reading = shuffled_pointer(turn, seed), turn.pointed.reading
         if method == FUNCTION_WORDS:

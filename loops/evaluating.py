@@ -240,6 +240,7 @@ def _measured(outcomes: Sequence[Outcome], turns: Sequence[Turn], gold: np.ndarr
     row |= {"pgr_single": None, "pgr_pooled": None, "moved": None, "best_gap": None}
     if all(each.moved is not None for each in outcomes):
         row["moved"] = float(np.mean([each.moved for each in outcomes]))
+    if all(each.rounds for each in outcomes):
         row["best_gap"] = best_gap([each.rounds for each in outcomes], golds)
         counted = [turn.labelled[turn.seen] for turn in turns]
         row |= exchanged_counts(

@@ -526,7 +526,7 @@ def test_a_pointer_that_is_spread_over_everything_is_no_concept(real):
     assert no_concept(trust, 0.5, CONFIG) is None
     assert "spread over 90% of the documents" in no_concept(trust, 0.9, CONFIG)
     assert no_concept(trust, 0.9, changed(breadth=1.0)) is None
-    lost = replace(trust, correlation=trust.null_mean)
+    lost = replace(trust, surprise=0.5)
     assert "hardly better than a shuffled one" in no_concept(lost, 0.5, CONFIG)
 
 
