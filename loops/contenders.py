@@ -30,19 +30,24 @@ from agent.refining import redraw_again, settle
 from agent.topics import PointerReading
 from agent.tracking import soft_jaccard
 from agent.types import seed_for
+from loops.evaluation_summary import (
+    CEILING,
+    DOCUMENT_TOPIC,
+    FIRST_REFINER,
+    FUNCTION_WORDS,
+    ON_EMBEDDINGS,
+    OURS,
+    SHUFFLED,
+)
 from loops.setting import LARGEST_SIZE, SMALLEST_SIZE
 from loops.suite import Pointed
 
-TOPIC, DOCUMENT_TOPIC, CEILING = "topic", "topic-document", "gold-classifier"
-REFINER, SHUFFLED, FUNCTION_WORDS = "basin", "basin-shuffled", "basin-function-words"
 NULLS = (SHUFFLED, FUNCTION_WORDS)
 """The refiner with pointers that point at nothing, which it should say."""
-TWO_WITNESSES = ClusteringConfig()
-FIRST_REFINER = ClusteringConfig(method="self_training", size="presence")
 OWN = {
-    REFINER: ("activations", TWO_WITNESSES),
-    "basin-on-embeddings": ("embeddings", TWO_WITNESSES),
-    "basin-self-training": ("activations", FIRST_REFINER),
+    OURS: ("activations", ClusteringConfig()),
+    ON_EMBEDDINGS: ("embeddings", ClusteringConfig()),
+    FIRST_REFINER: ("activations", ClusteringConfig(method="self_training", size="presence")),
 }
 """The refiners, with the view of the texts that each is given."""
 METHODS = (*RIVALS, DOCUMENT_TOPIC, *OWN, *NULLS, CEILING)
@@ -120,13 +125,13 @@ def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: in
     """
     if method in OWN:
         view, config = OWN[method]
-        further = MORE_ROUNDS if method == REFINER else 0
+        further = MORE_ROUNDS if method == OURS else 0
         return _refined(turn, view, config, turn.pointer, turn.pointed.reading, seed, further=further)
     if method in NULLS:
         pointer, reading = shuffled_pointer(turn, seed), turn.pointed.reading
         if method == FUNCTION_WORDS:
             pointer, reading = log_odds(turn.function_words.weights), turn.function_words
-        found = _refined(turn, "activations", TWO_WITNESSES, pointer, reading, seed)
+        found = _refined(turn, *OWN[OURS], pointer, reading, seed)
         return Outcome(found.reading)
     begin = time.perf_counter()
     if method == DOCUMENT_TOPIC:

@@ -27,7 +27,8 @@ from agent.sources.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.topics import PointerReading
 from agent.types import PassageSet
 from loops import suite
-from loops.contenders import CEILING, METHODS, NULLS, OWN, TOPIC, Outcome, Turn, claimed_size, outcome
+from loops.contenders import METHODS, NULLS, OWN, Outcome, Turn, claimed_size, outcome
+from loops.evaluation_summary import CEILING, TOPIC
 from loops.provenance import commit
 from loops.row_file import Row, RowFile
 from loops.suite import SuiteCorpus

@@ -6,16 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-OURS, TOPIC, CEILING = "basin", "topic", "gold-classifier"
-NO_RIVALS = (
-    OURS,
-    TOPIC,
-    CEILING,
-    "basin-on-embeddings",
-    "basin-self-training",
-    "basin-shuffled",
-    "basin-function-words",
-)
+OURS, TOPIC, DOCUMENT_TOPIC, CEILING = "basin", "topic", "topic-document", "gold-classifier"
+ON_EMBEDDINGS, FIRST_REFINER = "basin-on-embeddings", "basin-self-training"
+SHUFFLED, FUNCTION_WORDS = "basin-shuffled", "basin-function-words"
+"""Names of methods; those of other rivals are in `agent.judging.rivals.RIVALS`."""
+NO_RIVALS = (OURS, TOPIC, CEILING, ON_EMBEDDINGS, FIRST_REFINER, SHUFFLED, FUNCTION_WORDS)
 NEAR = 1.5
 """A size within this factor of the true one counts as found."""
 
@@ -125,8 +120,8 @@ def aims(rows: Sequence[Row]) -> list[dict[str, Any]]:
     found.append(("sizes within a factor of 1.5", totals.get(OURS, {}).get("sizes_found"), "0.67"))
     for method, pointers, asked in (
         (OURS, "true", "at most 0.05"),
-        ("basin-shuffled", "shuffled", "0.95"),
-        ("basin-function-words", "function-word", "0.95"),
+        (SHUFFLED, "shuffled", "0.95"),
+        (FUNCTION_WORDS, "function-word", "0.95"),
     ):
         found.append((f"{pointers} pointers called no concept", totals.get(method, {}).get("flagged"), asked))
     return [

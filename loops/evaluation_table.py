@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from loops.evaluation_summary import concept_rows, method_rows
+from loops.evaluation_summary import FUNCTION_WORDS, OURS, SHUFFLED, concept_rows, method_rows
 from loops.show import plain_table
 
 KINDS = {"single": "passages alone", "pooled": "passages with their document"}
@@ -43,12 +43,12 @@ def show_evaluation(rows: Sequence[Mapping[str, Any]], console: Console) -> None
     console.print()
     flagged = {row["method"]: row["flagged"] for row in totals}
     for row in totals:
-        if row["method"] == "basin":
+        if row["method"] == OURS:
             console.print(f"Sizes within a factor of 1.5 of the true one: {_share(row['sizes_found'])}.")
     for method, pointers in (
-        ("basin", "true"),
-        ("basin-shuffled", "shuffled"),
-        ("basin-function-words", "function-word"),
+        (OURS, "true"),
+        (SHUFFLED, "shuffled"),
+        (FUNCTION_WORDS, "function-word"),
     ):
         if method in flagged:
             console.print(f"Flagged as no concept, of {pointers} pointers: {_share(flagged[method])}.")

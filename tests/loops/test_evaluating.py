@@ -14,8 +14,9 @@ from agent.evidence import log_odds
 from agent.judging.gold import every_gold_labels
 from agent.topics import PointerReading
 from loops import contenders, evaluating, suite
-from loops.contenders import CEILING, FUNCTION_WORDS, METHODS, OWN, SHUFFLED, TOPIC, Turn
+from loops.contenders import METHODS, OWN, Turn
 from loops.evaluating import Corpus, evaluate_membership
+from loops.evaluation_summary import CEILING, FUNCTION_WORDS, SHUFFLED, TOPIC
 from loops.suite import Pointed
 
 COLUMNS = [
