@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering import Anchor, ClusteringConfig, Reclustering, Texts, recluster
+from agent.anchoring import Anchor, ClusteringConfig, Texts
+from agent.clustering import Reclustering, recluster
 from agent.self_training import self_train
 from agent.tracking import soft_jaccard
 

@@ -11,16 +11,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering import (
-    Anchor,
-    ClusteringConfig,
-    Reclustering,
-    Texts,
-    document_mean,
-    document_membership,
-    fitting,
-    linear_reading,
-)
+from agent.anchoring import Anchor, ClusteringConfig, Texts, document_mean, document_membership
+from agent.clustering import Reclustering, fitting, linear_reading
 from agent.concept import Readout
 from agent.evidence import calibration_slope, sigmoid, threshold
 

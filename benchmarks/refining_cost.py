@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.clustering import ClusteringConfig, Texts, anchor
+from agent.anchoring import ClusteringConfig, Texts, anchor
 from agent.refining import settle
 from benchmarks.results import write_results
 from loops.setting import peak_gigabytes

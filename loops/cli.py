@@ -134,7 +134,7 @@ def inspect(
     round_number: RoundNumber = None,
     limit: Annotated[int, typer.Option("-n", min=1, help="Passages per list.")] = 10,
 ) -> None:
-    """Print a run's table; with --round also members, what entered and left, disagreements and samples."""
+    """Print a run's table; with --round also members, what changed hands with the topic and since the last round, samples."""
     from loops.runs import find_run
     from loops.show import show_round, show_run
     from loops.store import RunStore

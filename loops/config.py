@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from agent.clustering import ClusteringConfig
+from agent.anchoring import ClusteringConfig
 from agent.coherence import CoherenceConfig
 from agent.errors import BasinError, first_sentence
 from agent.language_model import GenerationConfig, LanguageModelConfig

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.clustering import (
+from agent.anchoring import (
     ClusteringConfig,
     Texts,
     anchor,
@@ -25,7 +25,8 @@ from agent.clustering import (
 from agent.concept import MEMBER, Readout
 from agent.evidence import document_means, log_odds
 from agent.judging.membership import Reading
-from agent.judging.rivals import RIVALS, Reader, SeenTexts, linear_reader
+from agent.judging.rivals import RIVALS, linear_reader
+from agent.judging.seen_texts import Reader, SeenTexts
 from agent.refining import redraw_again, settle
 from agent.topics import PointerReading
 from agent.tracking import soft_jaccard

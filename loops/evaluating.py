@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.activation_cache import embed_cached, record_cached
-from agent.clustering import ClusteringConfig
+from agent.anchoring import ClusteringConfig
 from agent.errors import BasinError
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.judging.measure import exchanged_counts, gap_recovered

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from agent import topics
-from agent.clustering import Reclustering, Texts, document_mean
+from agent.anchoring import Texts, document_mean
+from agent.clustering import Reclustering
 from agent.coherence import CoherenceReport
 from agent.concept import Concept
 from agent.evidence import log_odds, sigmoid, threshold

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from agent.activation_cache import record_cached
-from agent.clustering import Anchor, ClusteringConfig, Texts, anchor, no_concept
+from agent.anchoring import Anchor, ClusteringConfig, Texts, anchor, no_concept
 from agent.coherence import Coherence
 from agent.evidence import log_odds
 from agent.language_model import LanguageModel

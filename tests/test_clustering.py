@@ -21,19 +21,16 @@ from pydantic import ValidationError
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
 from agent import clustering
-from agent.clustering import (
+from agent.anchoring import (
     Anchor,
     ClusteringConfig,
-    Reclustering,
     Texts,
     anchor,
-    cross_fitted_log_odds,
     document_mean,
     document_membership,
     no_concept,
-    recluster,
-    standardised,
 )
+from agent.clustering import Reclustering, cross_fitted_log_odds, recluster, standardised
 from agent.errors import BasinError
 from agent.evidence import CrossFittedRidge, Projection
 from agent.passages import document_folds

@@ -26,6 +26,7 @@ sizing
 trust
 natural_latent
 tracking
+anchoring
 clustering
 self_training
 refining

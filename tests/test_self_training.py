@@ -7,15 +7,15 @@ import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of, shuffled
 from sklearn.metrics import average_precision_score
 
-from agent.clustering import (
+from agent.anchoring import (
     Anchor,
     ClusteringConfig,
-    Reclustering,
     SelfTrainingConfig,
     Texts,
     anchor,
     document_mean,
 )
+from agent.clustering import Reclustering
 from agent.self_training import self_train
 from agent.tracking import soft_jaccard
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.clustering import ClusteringConfig, standardised
+from agent.anchoring import ClusteringConfig
+from agent.clustering import standardised
 from agent.evidence import CrossFittedHalves, CrossFittedRidge, document_means
 from agent.passages import document_folds
 from agent.trust import LARGEST_LOADING, Trust, estimate_trust

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from agent.clustering import ClusteringConfig, cross_fitted_log_odds, document_mean
+from agent.anchoring import ClusteringConfig, document_mean
+from agent.clustering import cross_fitted_log_odds
 from agent.concept import Concept
 from agent.judging.gold import GoldLabels
 from agent.types import total_seconds

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.clustering import document_mean
+from agent.anchoring import document_mean
 from agent.evidence import in_units_of, sigmoid, threshold
 from agent.judging.measure import average_precision
 

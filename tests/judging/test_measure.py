@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.clustering import ClusteringConfig
+from agent.anchoring import ClusteringConfig
 from agent.concept import Concept
 from agent.judging import measure
 from agent.judging.gold import GoldLabels

@@ -7,12 +7,14 @@ import pytest
 from planted_activations import activations_of
 from sklearn.linear_model import Ridge
 
-from agent.clustering import document_mean, document_membership
+from agent.anchoring import document_mean, document_membership
 from agent.errors import BasinError
 from agent.evidence import Projection, sigmoid, threshold
 from agent.judging.measure import average_precision
 from agent.judging.membership import calibration_error
-from agent.judging.rivals import PENALTY, RIVALS, SeenTexts, by_overlap, linear_reader
+from agent.judging.overlap_rivals import by_overlap
+from agent.judging.rivals import PENALTY, RIVALS, linear_reader
+from agent.judging.seen_texts import SeenTexts
 
 DOCUMENT_OF = np.repeat(np.arange(150), 4)
 GOLD = (np.arange(150) % 4 == 0)[DOCUMENT_OF]
