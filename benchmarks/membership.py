@@ -1,7 +1,7 @@
 """`python -m benchmarks.membership`: the refiner and its rivals over the suite of concepts, on unseen documents.
 
 Takes the options of `basin evaluate membership` and shares its file of finished rows, so that whichever was killed
-goes on in the other. Writes results/membership.json.
+goes on in the other. Writes results/membership.json, of another suite (suite_second.yaml) results/membership_second.json.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.seeds < 1:
         parser.error("--seeds must be at least 1")
-    done = chosen.out or checkpoints_folder() / "membership.jsonl"
+    name = chosen.suite.stem.replace("suite", "membership")
+    done = chosen.out or checkpoints_folder() / f"{name}.jsonl"
     try:
         whole = load_suite(chosen.suite)
         rows = evaluate_membership(whole, chosen.method, range(chosen.seeds), done, _say, only=chosen.corpus)
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Error: no corpus of these is here and has gold labels, so there is nothing to keep."
         )
     command = ["python", "-m", "benchmarks.membership", *(sys.argv[1:] if arguments is None else arguments)]
-    path = write_results("membership", rows, command)
+    path = write_results(name, rows, command)
     _say(f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
 
 

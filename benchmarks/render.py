@@ -41,8 +41,8 @@ def render_file(name: str, content: Mapping[str, Any]) -> str:
         "",
         f"`{header['command']}` at {header['commit']}; {header['machine']}; {_libraries(header)}.",
     ]
-    if name in SUMMARIES:
-        return "\n".join([*lines, "", *SUMMARIES[name](rows), ""])
+    if summary := SUMMARIES.get(name.partition("_")[0]):
+        return "\n".join([*lines, "", *summary(rows), ""])
     columns = list(dict.fromkeys(key for row in rows for key in row))
     same = [
         column

@@ -130,11 +130,16 @@ def test_nothing_but_judging_reads_the_gold_file():
     assert readers and {path.parts[:2] for path in readers} == {("agent", "judging")}
 
 
-def test_every_concept_of_the_suite_has_an_entry_of_its_own_name():
+def test_every_concept_of_the_suites_has_an_entry_of_its_own_name_and_belongs_to_one_suite():
     labelled = yaml.safe_load(gold.SUITE_GOLD_FILE.read_text(encoding="utf-8"))
-    for corpus in suite.load_suite():
-        entries = labelled[Path(corpus.corpus.source).name]
-        assert {entry["concept"] for entry in entries} == set(corpus.concepts)
+    concepts = [
+        (Path(corpus.corpus.source).name, concept)
+        for path in (suite.SUITE_FILE, suite.SUITE_FILE.with_name("suite_second.yaml"))
+        for corpus in suite.load_suite(path)
+        for concept in corpus.concepts
+    ]
+    entries = [(name, entry["concept"]) for name, found in labelled.items() for entry in found]
+    assert sorted(entries) == sorted(concepts)
 
 
 @pytest.mark.weights
