@@ -9,10 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS
-from loops.evaluation_summary import aims, concepts_of, exchange_rows, method_rows, methods_of, over_seeds
+from loops.evaluation_summary import (
+    CEILING,
+    OURS,
+    TOPIC,
+    aims,
+    concepts_of,
+    exchange_rows,
+    method_rows,
+    methods_of,
+    over_seeds,
+    spread_over_seeds,
+)
 
 OUTPUT = RESULTS.parent / "RESULTS.md"
 DIGITS = 3
+SPREAD = (TOPIC, OURS, "prototype", CEILING)
+"""Methods of an evaluation that are shown with their spread over seeds."""
 INTRODUCTION = """# Results
 
 Rendered from `benchmarks/results/*.json` by `python -m benchmarks.render`; edit neither. Rows named
@@ -98,7 +111,19 @@ def membership_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             for where in concepts_of(rows)
         ]
         lines += ["", f"Mean AP over seeds of passages {words}:", "", *table(list(means[0]), means)]
+        spreads = [
+            {"corpus": where[0], "concept": where[1]}
+            | {method: _with_spread(rows, where, method, f"ap_{kind}") for method in SPREAD}
+            for where in concepts_of(rows)
+        ]
+        lines += ["", f"With the standard deviation over seeds, passages {words}:", ""]
+        lines += table(list(spreads[0]), spreads)
     return lines
+
+
+def _with_spread(rows: Sequence[Mapping[str, Any]], where: tuple[str, str], method: str, column: str) -> str:
+    mean, spread = (found(rows, where, method, column) for found in (over_seeds, spread_over_seeds))
+    return cell(mean) if spread is None else f"{cell(mean)} ± {cell(spread)}"
 
 
 SUMMARIES = {"membership": membership_tables}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 OURS, TOPIC, DOCUMENT_TOPIC, CEILING = "basin", "topic", "topic-document", "gold-classifier"
@@ -26,13 +26,20 @@ def concepts_of(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((row["corpus"], row["concept"]) for row in rows))
 
 
+def spread_over_seeds(rows: Sequence[Row], where: tuple[str, str], method: str, column: str) -> float | None:
+    """Standard deviation of a column over the seeds of one concept; None for fewer than two."""
+    known = _values(rows, where, method, column)
+    return stdev(known) if len(known) > 1 else None
+
+
 def over_seeds(rows: Sequence[Row], where: tuple[str, str], method: str, column: str) -> float | None:
     """Mean of a column over the seeds of one concept; None where no row has it."""
-    return _mean(
-        row.get(column)
-        for row in rows
-        if (row["corpus"], row["concept"]) == where and row["method"] == method
-    )
+    return _mean(_values(rows, where, method, column))
+
+
+def _values(rows: Sequence[Row], where: tuple[str, str], method: str, column: str) -> list[float]:
+    own = (row for row in rows if (row["corpus"], row["concept"]) == where and row["method"] == method)
+    return [value for row in own if (value := row.get(column)) is not None]
 
 
 def concept_rows(rows: Sequence[Row], kind: str) -> list[dict[str, Any]]:
@@ -87,6 +94,8 @@ def method_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 row[f"ap_{kind}"] - topics[_case(row)][f"ap_{kind}"] for row in own if _case(row) in topics
             ]
             summary[f"worst_gain_{kind}"] = min(gains) if gains else None
+        for column in ("precision_single", "precision_pooled", "calibration_error"):
+            summary[column] = _mean(row.get(column) for row in own)
         ratios = [row["size_ratio"] for row in own if row.get("size_ratio") is not None]
         summary["sizes_found"] = _mean(float(1 / NEAR <= ratio <= NEAR) for ratio in ratios)
         flags = [row["no_concept_flag"] for row in own if row.get("no_concept_flag") is not None]

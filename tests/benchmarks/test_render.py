@@ -112,6 +112,7 @@ def test_a_thousand_rows_of_membership_become_a_few_tables(tmp_path):
             "size_ratio": 2.0 if concept == "romance" else 1.2,
             "no_concept_flag": False if method == "basin" else None,
             "seconds": 1.0,
+            "precision_single": 0.25,
         }
         for concept in ("detective", "romance")
         for seed in (0, 1, 2)
@@ -125,5 +126,9 @@ def test_a_thousand_rows_of_membership_become_a_few_tables(tmp_path):
     )
     at = lines.index("| corpus | concept | topic | basin | topic-classifier | gold-classifier |")
     assert lines[at + 2] == "| brown | detective | 0.310 | 0.510 | 0.410 | 0.710 |"
+    assert "| brown | detective | 0.310 ± 0.010 | 0.510 ± 0.010 | – | 0.710 ± 0.010 |" in lines
     (ours,) = [line for line in lines if line.startswith("| basin |")]
-    assert ours == "| basin | 6 | 0.500 | – | 0.510 | 0.700 | 0.200 | 0.200 | 0.500 | 0.000 | 1.000 |"
+    assert (
+        ours
+        == "| basin | 6 | 0.500 | – | 0.510 | 0.700 | 0.200 | 0.200 | 0.250 | – | – | 0.500 | 0.000 | 1.000 |"
+    )
