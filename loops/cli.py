@@ -178,19 +178,36 @@ def generate(
     strength: Annotated[
         float, typer.Option(help="Times the round's steering vector; 0 is the base model.")
     ] = 1.0,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--filter", help="Let the base model write, and keep what the concept accepts: exact, and slow."
+        ),
+    ] = False,
+    tries: Annotated[
+        int, typer.Option(min=1, help="With --filter, how many passages to write at most.")
+    ] = 400,
 ) -> None:
     """Write from the concept of a round."""
     from loops.progress import open_progress
     from loops.runs import find_run
     from loops.show import show_passage
     from loops.store import RunStore
-    from loops.writing import write
+    from loops.writing import write, write_accepted
 
     store = RunStore.open(find_run(run))
     with open_progress(Console(stderr=True)) as progress:
-        written = write(store, round_number, count, prompt, seed, strength, progress)
+        if not accept:
+            written = write(store, round_number, count, prompt, seed, strength, progress)
+        else:
+            kept = write_accepted(store, round_number, count, prompt, seed, tries, progress)
+            written = [(each.prompt, each.text) for each in kept.passages]
     for opening, text in written:
         show_passage(opening, text, Console())
+    if accept:
+        Console().print(
+            f"\nAccepted {len(written)} of {kept.proposed}: {kept.share:.0%} of what the model writes."
+        )
 
 
 @evaluate.command()

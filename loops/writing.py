@@ -1,8 +1,13 @@
-"""Writing from a stored concept."""
+"""Writing from a stored concept: steered, or what the base model writes and the concept accepts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from agent.concept import Concept
 from agent.errors import BasinError
+from agent.evidence import log_odds
+from agent.rejection import Kept, Proposal, keep
 from agent.types import seed_for
 from loops.openings import openings
 from loops.progress import Progress
@@ -25,20 +30,82 @@ def write(
     """
     from agent.language_model import LanguageModel
 
-    rounds = store.rounds()
-    if number is None and not rounds:
-        raise BasinError(f"{store.name} has no whole round yet; `basin resume {store.name}` goes on with it.")
-    concept = store.load(rounds[-1] if number is None else number).concept
+    concept = _concept(store, number)
     if concept.vector is None:
-        raise BasinError(
-            f"Round {concept.round} of {store.name} is the topic, which cannot write; choose a later --round."
-        )
-    config = store.config.generation
-    prompts = [prompt] * count
-    if prompt is None:
-        texts = store.load_passages().texts
-        prompts = openings(texts, count, config.prompt_words, seed_for(seed, 0, "generate/openings"))
+        raise _cannot_write(store, concept)
+    config, prompts = store.config.generation, _prompts(store, count, prompt, seed)
     language_model = LanguageModel.load(store.config.language_model, progress.say)
     seeds = [seed_for(seed, number, "generate") for number in range(count)]
     texts = language_model.generate(prompts, seeds, config, concept.vector, strength, progress.say)
     return list(zip(prompts, texts, strict=True))
+
+
+def write_accepted(
+    store: RunStore,
+    number: int | None,
+    count: int,
+    prompt: str | None,
+    seed: int,
+    tries: int,
+    progress: Progress,
+) -> Kept:
+    """At most `count` passages of the base model that a round's concept accepts, of at most `tries` that it writes.
+
+    Raises:
+        BasinError: no such round, or the topic's, none accepted, or as `LanguageModel.load`.
+    """
+    concept = _concept(store, number)
+    if concept.readout is None:
+        raise _cannot_write(store, concept)
+    kept = keep(_proposals(store, concept, tries, prompt, seed, progress), count)
+    if not kept.passages:
+        raise BasinError(
+            f"The concept accepted none of {kept.proposed} passages that the base model wrote; raise --tries, or leave "
+            "--filter out and write steered."
+        )
+    return kept
+
+
+def _proposals(
+    store: RunStore, concept: Concept, tries: int, prompt: str | None, seed: int, progress: Progress
+) -> Iterator[Proposal]:
+    """What the base model writes, a batch at a time, read unsteered and placed by the concept."""
+    from agent.language_model import LanguageModel
+
+    assert concept.readout is not None
+    config, prompts = store.config.generation, _prompts(store, tries, prompt, seed)
+    pointer, language_model = (
+        store.load_pointer(),
+        LanguageModel.load(store.config.language_model, progress.say),
+    )
+    for start in range(0, tries, config.batch_size):
+        openings_here = prompts[start : start + config.batch_size]
+        seeds = [seed_for(seed, start + at, "generate") for at in range(len(openings_here))]
+        texts = language_model.generate(openings_here, seeds, config)
+        whole = [opening + text for opening, text in zip(openings_here, texts, strict=True)]
+        membership = concept.readout.membership(
+            language_model.record(whole), log_odds(pointer.weights(whole))
+        )
+        progress.say(f"generate: {start + len(texts)} of {tries} passages")
+        for each in zip(openings_here, texts, seeds, membership.tolist(), strict=True):
+            yield Proposal(*each)
+
+
+def _concept(store: RunStore, number: int | None) -> Concept:
+    rounds = store.rounds()
+    if number is None and not rounds:
+        raise BasinError(f"{store.name} has no whole round yet; `basin resume {store.name}` goes on with it.")
+    return store.load(rounds[-1] if number is None else number).concept
+
+
+def _cannot_write(store: RunStore, concept: Concept) -> BasinError:
+    return BasinError(
+        f"Round {concept.round} of {store.name} is the topic, which cannot write; choose a later --round."
+    )
+
+
+def _prompts(store: RunStore, count: int, prompt: str | None, seed: int) -> list[str]:
+    if prompt is not None:
+        return [prompt] * count
+    texts, words = store.load_passages().texts, store.config.generation.prompt_words
+    return openings(texts, count, words, seed_for(seed, 0, "generate/openings"))

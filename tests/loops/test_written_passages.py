@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_language_model, sentence
 from planted_run import CONFIG, planted_passages, planted_pointer, planted_record
 
+from agent.concept import Readout
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.rejection import Kept
 from agent.steering_vector import SteeringVector
 from agent.types import Passage
 from loops.openings import openings
 from loops.progress import SilentProgress
 from loops.store import RunStore
-from loops.writing import write
+from loops.writing import write, write_accepted
 
 
 @pytest.fixture
@@ -72,3 +75,37 @@ def test_openings_use_every_passage_before_one_comes_twice() -> None:
     drawn = openings(texts, 12, 2, seed=4)
     assert len(drawn) == 12 and set(drawn[:5]) == set(drawn[5:10]) == {f"a{number} b" for number in range(5)}
     assert drawn == openings(texts, 12, 2, seed=4) != openings(texts, 12, 2, seed=5)
+
+
+def readable(store: RunStore, threshold: float) -> RunStore:
+    """The run with a second round, whose readout sees nothing and accepts by a threshold alone."""
+    record = planted_record(2)
+    layers = LanguageModel.load(None).layers
+    readout = Readout(np.zeros((len(layers), 16)), 0.0, 0.0, 0.0, threshold, 1.0)
+    store.save(replace(record, concept=replace(record.concept, readout=readout)))
+    return store
+
+
+def accepted(store: RunStore, **changes: object) -> Kept:
+    settings = {"number": 2, "count": 3, "prompt": None, "seed": 0, "tries": 9} | changes
+    return write_accepted(store, **settings, progress=SilentProgress())
+
+
+def test_what_is_accepted_is_what_the_base_model_writes(store: RunStore) -> None:
+    kept = accepted(readable(store, threshold=-100.0))
+    assert kept.proposed == 3 and kept.share == 1
+    written = [(each.prompt, each.text) for each in kept.passages]
+    assert written == _write(store, number=1, count=9, strength=0.0)[:3]
+    assert accepted(store, seed=1) != kept == accepted(store)
+
+
+def test_half_of_the_proposals_are_accepted_at_even_odds(store: RunStore) -> None:
+    kept = accepted(readable(store, threshold=0.0), count=100, tries=100)
+    assert kept.proposed == 100 and 30 <= len(kept.passages) <= 70
+
+
+def test_nothing_accepted_is_said_in_a_sentence_and_the_topic_accepts_nothing(store: RunStore) -> None:
+    with pytest.raises(BasinError, match="accepted none of 9 passages .* raise --tries"):
+        accepted(readable(store, threshold=100.0))
+    with pytest.raises(BasinError, match="--round"):
+        accepted(store, number=0)
