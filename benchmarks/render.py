@@ -19,6 +19,7 @@ from loops.evaluation_summary import (
     method_rows,
     methods_of,
     over_seeds,
+    quality_rows,
     spread_over_seeds,
 )
 
@@ -98,6 +99,14 @@ def membership_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "",
         *table(["of all pointers", "measured", "aim"], aims(rows)),
     ]
+    if banded := quality_rows(rows):
+        lines += [
+            "",
+            "Median PGR alone by how good the pointer was: the precision of the topic at the concept's true size, with "
+            "documents.",
+            "",
+            *table(list(banded[0]), banded),
+        ]
     if exchanged := exchange_rows(rows):
         lines += [
             "",

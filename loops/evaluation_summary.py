@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -11,6 +12,8 @@ ON_EMBEDDINGS, FIRST_REFINER = "basin-on-embeddings", "basin-self-training"
 SHUFFLED, FUNCTION_WORDS = "basin-shuffled", "basin-function-words"
 """Names of methods; those of other rivals are in `agent.judging.rivals.RIVALS`."""
 NO_RIVALS = (OURS, TOPIC, CEILING, ON_EMBEDDINGS, FIRST_REFINER, SHUFFLED, FUNCTION_WORDS)
+QUALITIES = (0.0, 0.2, 0.35, 1.01)
+"""Bounds of bands of pointers, by the precision of the topic."""
 NEAR = 1.5
 """A size within this factor of the true one counts as found."""
 
@@ -138,6 +141,25 @@ def aims(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for name, value, asked in found
         if value is not None
     ]
+
+
+def quality_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Median PGR, passages alone, by how good the pointer was to begin with; bands without a pointer are left out.
+
+    A pointer's quality is its precision at the concept's true size, passages read with their documents.
+    """
+    quality = {_case(row): row.get("precision_pooled") for row in rows if row["method"] == TOPIC}
+    found = []
+    for low, high in pairwise(QUALITIES):
+        cases = {case for case, value in quality.items() if value is not None and low <= value < high}
+        band: dict[str, Any] = {"topic's_precision": f"{low} to {min(high, 1)}", "pointers": len(cases)}
+        for method in methods_of(rows):
+            own = (row for row in rows if row["method"] == method and _case(row) in cases)
+            known = [value for row in own if (value := row.get("pgr_single")) is not None]
+            band[method] = median(known) if known else None
+        if cases:
+            found.append(band)
+    return found
 
 
 def exchange_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
