@@ -25,6 +25,8 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 SENTENCE_START = re.compile(rf"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*({WORD.pattern})")
 BATCH_CHUNKS = 2000  # up to here batch variational Bayes, above it online
 ONLINE_CHUNKS = 256  # chunks between online updates: Hoffman et al. (2010), section 4, find few hundred best
+SURE_WORDS = 50
+"""A topic that points well has many of the words it was picked by among so many of its most probable."""
 
 
 class TopicsConfig(StageConfig):
@@ -171,6 +173,21 @@ class Pointer:
 
     model: TopicModel
     topic: int
+
+    def holds(self, words: Sequence[str]) -> list[str]:
+        """Those of the words that are among the topic's `SURE_WORDS` most probable: the more, the better it points."""
+        probable = set(self.model.top_words(self.topic, SURE_WORDS))
+        return [word for word in words if word.lower() in probable]
+
+    def doubt(self, words: Sequence[str]) -> str | None:
+        """The sentence that says that a topic picked by words hardly holds them, or None."""
+        held = self.holds(words)
+        if not words or len(held) >= len(words) / 3:
+            return None
+        return (
+            f"Only {len(held)} of the {len(words)} words are among the {SURE_WORDS} most probable of the topic: it may point "
+            "at something else. Look at it (`basin topics`), fit more topics (topics.count), or seed one (topics.seed_words)."
+        )
 
     def weights(self, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
         """q0(x): the topic's weight in each text, in [0, 1]."""

@@ -45,6 +45,8 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
         )
         words = ", ".join(pointer.model.top_words(pointer.topic))
         progress.say(f"Pointer: topic {pointer.topic} ({words})")
+        if doubt := pointer.doubt(config.topics.words):
+            progress.say(doubt)
     fixed = prepare(config, passages, pointer, costs, progress)
     first = first_record(fixed, costs, progress)
     store.save(first, passages, pointer)
@@ -118,11 +120,12 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
     concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
-    trust = fixed.anchor.trust
+    trust, words = fixed.anchor.trust, fixed.config.topics.words
     metrics = {
         "round": 0,
         "topic": fixed.pointer.topic,
         "words": " ".join(fixed.pointer.model.top_words(fixed.pointer.topic)),
+        "words_held": len(fixed.pointer.holds(words)) if words else None,
         "size": float(concept.membership.mean()),
         "members": len(concept.members()),
         "base_coherence": report.share,

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from agent.passages import PassagesConfig, evenly_spaced, split
 from agent.sources.corpora import CorpusConfig, load_corpus
-from agent.topics import TopicModel, TopicsConfig, fit, pick
+from agent.topics import SURE_WORDS, Pointer, TopicModel, TopicsConfig, fit, pick
 from agent.types import Passage, PassageSet
 from loops.progress import Progress
 from loops.show import first_words
@@ -66,7 +66,10 @@ def show_topics(view: TopicView, console: Console) -> None:
     wanted = view.order() if view.config.topic is None else [view.config.topic]
     for topic in wanted:
         share = view.weights[:, topic].mean()
-        held = f", {mass[topic]:.2%} of it on the words" if mass is not None else ""
+        held = ""
+        if mass is not None:
+            found = Pointer(view.model, topic).holds(view.config.words)
+            held = f", {mass[topic]:.2%} of it on the words, {len(found)} of them among its {SURE_WORDS} most probable"
         console.print(f"\n[bold]Topic {topic}[/]  {share:.1%} of the text{held}", highlight=False)
         console.print(escape(" ".join(view.model.top_words(topic))), style="cyan")
         typical = Table.grid(padding=(0, 1))

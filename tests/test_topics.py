@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from agent.errors import BasinError
-from agent.topics import Pointer, PointerReading, TopicsConfig, fit, name_like_words, pick, words_of
+from agent.topics import (
+    Pointer,
+    PointerReading,
+    TopicModel,
+    TopicsConfig,
+    fit,
+    name_like_words,
+    pick,
+    words_of,
+)
 from agent.types import Document
 
 BLOCKS = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
@@ -195,3 +204,14 @@ def test_breadth_is_the_share_of_documents_that_a_topic_is_spread_over():
     assert longer.breadth(document_of) == pytest.approx(1)
     assert PointerReading(words, np.zeros(8), words).breadth(document_of) == 1
     assert two.of(document_of < 2).breadth(document_of[:4]) == pytest.approx(1)
+
+
+def test_a_topic_that_hardly_holds_the_words_it_was_picked_by_is_doubted():
+    vocabulary = tuple(f"word{number}" for number in range(60))
+    counts = np.stack([np.arange(60.0, 0, -1), np.ones(60)])  # topic 0 falls from word0 to word59
+    pointer = Pointer(TopicModel(vocabulary, counts, np.ones(2), seed=0), 0)
+    words = ("Word0", "word49", "word50", "nowhere")
+    assert pointer.holds(words) == ["Word0", "word49"]
+    assert pointer.doubt(words) is None and pointer.doubt(()) is None
+    doubt = pointer.doubt((*words, *("word51", "word52", "word53")))
+    assert "Only 2 of the 7 words" in doubt and "topics.seed_words" in doubt

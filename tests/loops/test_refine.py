@@ -486,3 +486,11 @@ def test_layers_that_are_not_recorded_are_refused_before_anything_is_read(begin,
     with pytest.raises(BasinError, match=r"updating.layers .*\[9\].*\[1, 2\]"):
         run(store)
     assert store.rounds() == []
+
+
+def test_a_pointer_that_hardly_holds_its_words_is_said_to(begin):
+    words = ["crimea", *[f"nowhere{letter}" for letter in "abcde"]]
+    store = begin("run", rounds=1, topics={"words": words})
+    told = run(store)
+    assert any("Only 1 of the 6 words" in sentence for sentence in told.sentences)
+    assert numbers(store, 0)["words_held"] == 1
