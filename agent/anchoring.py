@@ -19,6 +19,7 @@ from agent.evidence import (
     CrossFittedRidge,
     Projection,
     document_means,
+    numbered,
     sigmoid,
     threshold,
 )
@@ -201,11 +202,6 @@ def features_of(texts: Texts, projection: Projection) -> Float[np.ndarray, "text
     if not np.isfinite(features).all():
         raise BasinError(NOT_FINITE)
     return features
-
-
-def numbered(document_of: Int[np.ndarray, "passage"]) -> Int[np.ndarray, "passage"]:
-    """Documents numbered from 0 without gaps."""
-    return np.unique(document_of, return_inverse=True)[1]
 
 
 def divisions_of(

@@ -22,7 +22,6 @@ from agent.anchoring import (
     Texts,
     divisions_of,
     features_of,
-    numbered,
 )
 from agent.concept import Readout
 from agent.evidence import (
@@ -33,6 +32,8 @@ from agent.evidence import (
     calibration_slope,
     document_means,
     in_units_of,
+    mostly_single,
+    numbered,
     sigmoid,
     spread,
     threshold,
@@ -175,7 +176,7 @@ def _weights(
     trust: Trust, document_of: Int[np.ndarray, "passage"], config: ClusteringConfig
 ) -> tuple[float, float]:
     """Weights of evidence beside the pointer's 1: where texts are read, and in what is taught."""
-    echo = config.echo if (np.bincount(document_of) > 1).mean() >= 0.5 else 0.0
+    echo = 0.0 if mostly_single(document_of) else config.echo
     if config.evidence_weight == "earned":
         return trust.read_weight, echo * trust.taught_weight
     return config.evidence_weight, echo * config.evidence_weight

@@ -198,10 +198,10 @@ def _agreement(scores: Float[np.ndarray, "2 text"], document_of: Int[np.ndarray,
     From the components of variance (Searle et al. 1992, "Variance components", 3.6), so the same for every way of
     halving: passages of a document add their covariance over n to that of its means.
     """
-    several = np.bincount(document_of) > 1
     means = np.stack([document_means(each, document_of) for each in scores])
-    if several.mean() < 0.5:
+    if mostly_single(document_of):
         return correlation(*means)
+    several = np.bincount(document_of) > 1
     apart = scores - means[:, document_of]
     passages = np.bincount(document_of)[several]
     between = np.cov(means[:, several], ddof=0)
@@ -289,6 +289,16 @@ def document_means(
     return np.bincount(document_of, weights=values) / np.bincount(document_of)
 
 
+def numbered(document_of: Int[np.ndarray, "passage"]) -> Int[np.ndarray, "passage"]:
+    """Documents numbered from 0 without gaps."""
+    return np.unique(document_of, return_inverse=True)[1]
+
+
+def mostly_single(document_of: Int[np.ndarray, "passage"]) -> bool:
+    """Whether most documents are of one passage, whose noise nothing tells from what the document is about."""
+    return bool((np.bincount(document_of) > 1).mean() < 0.5)
+
+
 def correlation(first: Float[np.ndarray, "document"], second: Float[np.ndarray, "document"]) -> float:
     """Pearson's, and 0 where one of the two is constant."""
     return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else 0.0
@@ -305,15 +315,21 @@ def calibration_slope(
 
     Fitted on the pointer's claims, not on the concept's own: confidence has to be earned against something outside.
     """
-    scores = np.concatenate([evidence, evidence])[:, None]
-    deviation = float(scores.std())
+    deviation = float(np.concatenate([evidence, evidence]).std())
     if deviation == 0:
         return 0.0
-    labels = np.repeat([1, 0], len(evidence))
+    return max(0.0, float(soft_logistic(evidence / deviation, membership).coef_[0, 0])) / deviation
+
+
+def soft_logistic(
+    scores: Float[np.ndarray, "text"], membership: Float[np.ndarray, "text"]
+) -> LogisticRegression:
+    """Logistic regression of labels in [0, 1] on one score: every text is a member and a non-member, each in part."""
     weights = np.concatenate([membership, 1 - membership])
-    # A weak ridge keeps the slope finite where the scores separate the claims perfectly.
-    model = LogisticRegression(C=10.0).fit(scores / deviation, labels, sample_weight=weights)
-    return max(0.0, float(model.coef_[0, 0])) / deviation
+    # A weak ridge keeps the slope finite where the scores separate the labels perfectly.
+    return LogisticRegression(C=10.0).fit(
+        np.concatenate([scores, scores])[:, None], np.repeat([1, 0], len(scores)), sample_weight=weights
+    )
 
 
 def threshold(

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import entr
-from sklearn.linear_model import LogisticRegression
 
-from agent.evidence import document_means, in_units_of
+from agent.evidence import document_means, in_units_of, numbered, soft_logistic
 
 FEWEST_DOCUMENTS = 10  # of two or more passages; fewer say nothing about a condition
 FOLDS = 5
@@ -57,9 +56,9 @@ def natural_latent(
         document_of: the document of every passage, any numbers.
         seed: of the division into halves and of the folds.
     """
-    documents = np.unique(document_of, return_inverse=True)[1]
+    documents = numbered(document_of)
     several = (np.bincount(documents) > 1)[documents]
-    documents = np.unique(documents[several], return_inverse=True)[1]
+    documents = numbered(documents[several])
     if not len(documents) or documents.max() + 1 < FEWEST_DOCUMENTS:
         return None
     generator = np.random.default_rng(seed)
@@ -89,16 +88,11 @@ def _divergence(
     folds: Int[np.ndarray, "document"],
 ) -> float:
     """Mean KL(Λ | X1, X2 || Λ | X1): cross-entropy of the bit as one half predicts it, less its own entropy; held out."""
-    scores, labels = in_units_of(half, half)[:, None], np.array([1, 0])
+    scores = in_units_of(half, half)
     log_odds = np.empty(len(latent))
     for fold in range(FOLDS):
         seen = folds != fold
-        weights = np.concatenate([latent[seen], 1 - latent[seen]])
-        # A weak ridge keeps the slope finite where a half separates the documents perfectly.
-        model = LogisticRegression(C=10.0).fit(
-            np.concatenate([scores[seen], scores[seen]]), np.repeat(labels, seen.sum()), sample_weight=weights
-        )
-        log_odds[~seen] = model.decision_function(scores[~seen])
+        log_odds[~seen] = soft_logistic(scores[seen], latent[seen]).decision_function(scores[~seen, None])
     return float((np.logaddexp(0, log_odds) - latent * log_odds - _entropy(latent)).mean())
 
 

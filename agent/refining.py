@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -11,35 +13,32 @@ from agent.self_training import self_train
 from agent.tracking import soft_jaccard
 
 
+@runtime_checkable
+class Notion(Protocol):
+    """What a redrawing starts from: a concept, or the last redrawing."""
+
+    @property
+    def membership(self) -> Float[np.ndarray, "passage"]: ...
+    @property
+    def evidence(self) -> Float[np.ndarray, "passage"] | None: ...
+
+
 def redraw(
     real: Texts,
     document_of: Int[np.ndarray, "passage"],
-    membership: Float[np.ndarray, "passage"],
-    evidence: Float[np.ndarray, "passage"] | None,
+    last: Notion | None,
     generated: Texts | None,
     anchor: Anchor,
     *,
     config: ClusteringConfig,
     seed: int,
 ) -> Reclustering:
-    """The next boundary from the last one's membership and evidence; see `recluster` and `self_train`."""
+    """The boundary after `last`, or after the pointer alone where it is None; see `recluster` and `self_train`."""
     if config.method == "self_training":
+        membership = last.membership if last else anchor.membership
         return self_train(real, document_of, membership, generated, anchor, config=config, seed=seed)
+    evidence = last.evidence if last else None
     return recluster(real, document_of, evidence, generated, anchor, config=config, seed=seed)
-
-
-def redraw_again(
-    real: Texts,
-    document_of: Int[np.ndarray, "passage"],
-    last: Reclustering | None,
-    anchor: Anchor,
-    *,
-    config: ClusteringConfig,
-    seed: int,
-) -> Reclustering:
-    """`redraw` after `last`, or after the pointer alone where it is None, without generated texts."""
-    membership, evidence = (last.membership, last.evidence) if last else (anchor.membership, None)
-    return redraw(real, document_of, membership, evidence, None, anchor, config=config, seed=seed)
 
 
 def settle(
@@ -56,7 +55,7 @@ def settle(
     drawn: list[Reclustering] = []
     while len(drawn) < most:
         last = drawn[-1] if drawn else None
-        drawn.append(redraw_again(real, document_of, last, anchor, config=config, seed=seed))
+        drawn.append(redraw(real, document_of, last, None, anchor, config=config, seed=seed))
         if len(drawn) > 1 and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound:
             break
     return drawn

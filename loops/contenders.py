@@ -23,11 +23,11 @@ from agent.anchoring import (
     no_concept,
 )
 from agent.concept import MEMBER, Readout
-from agent.evidence import document_means, log_odds
+from agent.evidence import document_means, log_odds, numbered
 from agent.judging.membership import Reading
 from agent.judging.rivals import RIVALS, linear_reader
 from agent.judging.seen_texts import Reader, SeenTexts
-from agent.refining import redraw_again, settle
+from agent.refining import redraw, settle
 from agent.topics import PointerReading
 from agent.tracking import soft_jaccard
 from agent.types import seed_for
@@ -84,7 +84,7 @@ class Turn:
     @cached_property
     def seen_texts(self) -> SeenTexts:
         pointer = self.pointer[self.seen]
-        documents = np.unique(self.document_of[self.seen], return_inverse=True)[1]
+        documents = numbered(self.document_of[self.seen])
         claims = document_membership(document_mean(pointer, documents), documents, self.claimed)
         return SeenTexts(self.views["activations"][self.seen], pointer, documents, claims)
 
@@ -113,7 +113,7 @@ def claimed_size(
     pointed: Pointed, seen: Bool[np.ndarray, "passage"], document_of: np.ndarray, seeded: bool
 ) -> float:
     """The size that a pointer suggests for the seen passages, within the bounds that a run has."""
-    documents = np.unique(document_of[seen], return_inverse=True)[1]
+    documents = numbered(document_of[seen])
     claim = pointed.reading.of(seen).claim(seeded, documents)
     return float(np.clip(claim, SMALLEST_SIZE, LARGEST_SIZE))
 
@@ -159,7 +159,7 @@ def shuffled_pointer(turn: Turn, seed: int) -> Float[np.ndarray, "passage"]:
     shuffled = turn.pointer.copy()
     generator = np.random.default_rng(seed_for(seed, 0, "suite/shuffle"))
     for part in (turn.seen, ~turn.seen):
-        documents, passages = np.unique(turn.document_of[part], return_inverse=True)[1], np.flatnonzero(part)
+        documents, passages = numbered(turn.document_of[part]), np.flatnonzero(part)
         order = generator.permutation(int(documents.max()) + 1)
         counts = np.bincount(documents)
         if (counts == counts[0]).all():
@@ -242,8 +242,8 @@ def _refined(
     seconds = time.perf_counter() - begin
     last = settled
     for _ in range(further):
-        last = redraw_again(seen, documents, last, anchored, config=config, seed=seed)
-    breadth = reading.of(turn.seen).breadth(np.unique(documents, return_inverse=True)[1])
+        last = redraw(seen, documents, last, None, anchored, config=config, seed=seed)
+    breadth = reading.of(turn.seen).breadth(numbered(documents))
     return Outcome(
         replace(
             rounds[-1],

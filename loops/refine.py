@@ -227,8 +227,7 @@ def _redraw(fixed: Fixed, last: Concept, generated: Texts) -> Reclustering:
     return redraw(
         fixed.real,
         fixed.passages.document_of,
-        last.membership,
-        last.evidence,
+        last,
         generated,
         fixed.anchor,
         config=fixed.config.clustering,

@@ -426,9 +426,9 @@ def test_how_much_surprise_is_asked_is_a_setting(begin):
 def test_each_round_is_taught_by_the_evidence_of_the_last(begin, monkeypatch):
     redraw, heard = refine.redraw, []
 
-    def listening(real, document_of, membership, evidence, *arguments, **options):
-        heard.append(evidence)
-        return redraw(real, document_of, membership, evidence, *arguments, **options)
+    def listening(real, document_of, last, *arguments, **options):
+        heard.append(last.evidence)
+        return redraw(real, document_of, last, *arguments, **options)
 
     monkeypatch.setattr(refine, "redraw", listening)
     store = begin("run", rounds=3)
