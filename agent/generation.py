@@ -66,9 +66,18 @@ class SeededSampler(LogitsProcessor):
 
 
 def continuations(
-    model: Any, tokenizer: Any, prompts: Sequence[str], seeds: Sequence[int], config: GenerationConfig
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    config: GenerationConfig,
+    *,
+    processors: Sequence[LogitsProcessor] = (),
 ) -> list[str]:
-    """One batch of continuations, without their prompts; raises as `LanguageModel.generate` does."""
+    """One batch of continuations, without their prompts; raises as `LanguageModel.generate` does.
+
+    `processors` see the model's scores in turn; the sampler draws from what the last one makes of them.
+    """
     rows = [_open_ids(model, tokenizer, prompt, config.new_tokens) for prompt in prompts]
     length = max(map(len, rows))
     ids = torch.tensor([[0] * (length - len(row)) + row for row in rows], device=model.device)
@@ -78,7 +87,7 @@ def continuations(
         ids,
         attention_mask=mask,
         generation_config=_settings(config),
-        logits_processor=LogitsProcessorList([sampler]),
+        logits_processor=LogitsProcessorList([*processors, sampler]),
     )
     return [
         _text_after(tokenizer, row, new) for row, new in zip(rows, written[:, length:].tolist(), strict=True)

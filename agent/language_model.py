@@ -19,6 +19,7 @@ import transformers
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
+from transformers import LogitsProcessor
 
 from agent.errors import BasinError, first_sentence
 from agent.generation import GenerationConfig, continuations
@@ -31,6 +32,7 @@ from agent.model_layout import (
 )
 from agent.output_layer import OutputLayer
 from agent.sources.models import EMBEDDED, local_files_only, quiet_transformers, resolve_model
+from agent.steering_manner import PLAIN, Manner, TextSoFar, shifted
 from agent.steering_vector import SteeringVector
 from agent.token_batches import TokenBatch, token_batches
 from agent.types import StageConfig
@@ -162,11 +164,14 @@ class LanguageModel:
         return torch.stack([means[layer] for layer in self.layers], dim=1).numpy()
 
     @contextlib.contextmanager
-    def steer(self, vector: SteeringVector | None, strength: float = 1.0) -> Iterator[None]:
+    def steer(
+        self, vector: SteeringVector | None, strength: float = 1.0, manner: Manner = PLAIN
+    ) -> Iterator[None]:
         """Add `strength * vector` to the residual stream at every position; `None` steers nothing.
 
+        `manner` may keep every position's length, or spend less of the strength on a text that is inside already.
         The hooks go when the block is left, however it is left. Raises `BasinError` where the vector belongs
-        to a model of another width or depth.
+        to a model of another width or depth, and where the gate is not at the lowest layer that is steered.
         """
         vector = SteeringVector({}) if vector is None else vector
         if vector.width not in (0, self.width) or max(vector.layers, default=0) >= self.depth:
@@ -174,10 +179,21 @@ class LanguageModel:
                 f"A steering vector of width {vector.width} for layers {list(vector.layers)} does not fit "
                 f"{self.config.name!r} (width {self.width}, layers 1 to {self.depth - 1}): make one for it."
             )
+        gate = manner.gate if vector.layers else None
+        if gate and (gate.layer != vector.layers[0] or len(gate.direction) != self.width):
+            raise BasinError(
+                f"A gate of width {len(gate.direction)} at layer {gate.layer} cannot steer layers "
+                f"{list(vector.layers)} of {self.config.name!r}: find one at the lowest of them."
+            )
+        text = TextSoFar(gate, self.device) if gate else None
+        openness: list[Tensor | None] = [None]
 
-        def adder(shift: Tensor) -> Callable[..., Any]:
+        def adder(layer: int, shift: Tensor) -> Callable[..., Any]:
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-                stream = _stream(output) + shift
+                stream = _stream(output)
+                if text and layer == vector.layers[0]:
+                    openness[0] = text.openness(stream)
+                stream = shifted(stream, shift, openness[0], manner.norm_preserving)
                 return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
             return hook
@@ -186,7 +202,24 @@ class LanguageModel:
         shifts = {
             layer: (strength * each).to(self.device, dtype) for layer, each in vector.directions.items()
         }
-        with self._hooked({layer: adder(shift) for layer, shift in shifts.items()}):
+        with (
+            self._announced(text),
+            self._hooked({layer: adder(layer, shift) for layer, shift in shifts.items()}),
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def _announced(self, text: TextSoFar | None) -> Iterator[None]:
+        """Tell `text` of every forward pass before it begins."""
+
+        def hook(_module: nn.Module, _inputs: Any, options: dict[str, Any]) -> None:
+            text.begin(options)
+
+        # Some architectures generate without calling their base model as a whole, and `states` calls nothing else.
+        tops = [] if text is None else [self.model, self.model.base_model]
+        with contextlib.ExitStack() as stack:
+            for top in tops:
+                stack.callback(top.register_forward_pre_hook(hook, with_kwargs=True).remove)
             yield
 
     @contextlib.contextmanager
@@ -266,10 +299,13 @@ class LanguageModel:
         return result
 
     @torch.no_grad()
-    def divergence(self, texts: Sequence[str], vector: SteeringVector, strength: float = 1.0) -> float:
+    def divergence(
+        self, texts: Sequence[str], vector: SteeringVector, strength: float = 1.0, manner: Manner = PLAIN
+    ) -> float:
         """KL(steered || base) of the next-token distribution on real texts, in nats per token."""
         batches = list(self.batches(texts))
-        return self.divergence_from([self.states(batch) for batch in batches], batches, vector, strength)
+        base = [self.states(batch) for batch in batches]
+        return self.divergence_from(base, batches, vector, strength, manner=manner)
 
     @torch.no_grad()
     def divergence_from(
@@ -279,12 +315,13 @@ class LanguageModel:
         vector: SteeringVector,
         strength: float = 1.0,
         prefixes: Sequence[Prefix | None] | None = None,
+        manner: Manner = PLAIN,
     ) -> float:
         """`divergence` where the base model's final states, and perhaps prefixes, are at hand already."""
         total, count = 0.0, 0
         prefixes = [None] * len(batches) if prefixes is None else prefixes
         for batch, states, prefix in zip(batches, base, prefixes, strict=True):
-            with self.steer(vector, strength):
+            with self.steer(vector, strength, manner):
                 steered = self.states(batch, prefix)
             total += float(
                 self.output.divergences(steered[batch.pooled], states[batch.pooled]).double().sum()
@@ -301,17 +338,23 @@ class LanguageModel:
         vector: SteeringVector | None = None,
         strength: float = 1.0,
         progress: Progress | None = None,
+        *,
+        manner: Manner = PLAIN,
+        processors: Sequence[LogitsProcessor] = (),
     ) -> list[str]:
         """Continuations of the prompts, without the prompts, each sampled with its own seed.
 
-        A passage depends on its prompt and its seed; its batch enters only through floating-point rounding.
+        `processors` change the next-token scores before the sampler draws. A passage depends on its prompt and its
+        seed; its batch enters only through floating-point rounding.
         Raises `BasinError` for a prompt without a token, or one that leaves no room for `new_tokens`.
         """
         texts: list[str] = []
-        with self.steer(vector, strength), quiet_transformers():
+        with self.steer(vector, strength, manner), quiet_transformers():
             for start in range(0, len(prompts), config.batch_size):
                 part = slice(start, start + config.batch_size)
-                texts += continuations(self.model, self.tokenizer, prompts[part], seeds[part], config)
+                texts += continuations(
+                    self.model, self.tokenizer, prompts[part], seeds[part], config, processors=processors
+                )
                 if progress:
                     progress(f"generate: {len(texts)} of {len(prompts)} passages")
         return texts

@@ -18,7 +18,7 @@ sources
 passages
 topics
 topic_cache
-steering_vector
+steering_vector steering_manner
 token_batches model_layout output_layer generation language_model
 activation_cache
 evidence

@@ -9,6 +9,7 @@ import torch
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.steering_manner import PLAIN, Manner
 from agent.steering_vector import SteeringVector
 
 TOLERANCE = 0.02
@@ -24,18 +25,20 @@ def calibrate(
     texts: Sequence[str],
     budget_nats: float,
     max_tokens: int = 64,
+    *,
+    manner: Manner = PLAIN,
 ) -> tuple[SteeringVector, float]:
     """Scale `vector` so that KL(steered || base) on `texts` is `budget_nats` per token; also the KL reached.
 
-    Raises `BasinError` where no strength gets there: the model does not heed the vector, or the budget is
-    more than steering can spend.
+    The budget is spent in the `manner` that the vector will be applied in. Raises `BasinError` where no strength
+    gets there: the model does not heed the vector, or the budget is more than steering can spend.
     """
     batches = list(language_model.batches(texts, max_tokens=max_tokens))
     with torch.no_grad():
         prefixes = [language_model.prefix(batch, vector.layers[0]) for batch in batches]
         base = [language_model.states(batch, prefix) for batch, prefix in zip(batches, prefixes, strict=True)]
     strength, nats = solve_strength(
-        lambda strength: language_model.divergence_from(base, batches, vector, strength, prefixes),
+        lambda strength: language_model.divergence_from(base, batches, vector, strength, prefixes, manner),
         budget_nats,
     )
     return strength * vector, nats

@@ -1,0 +1,172 @@
+"""How a steering vector is applied: as it is, without changing lengths, or less where the text is inside already.
+
+Plain addition lengthens the residual stream and steers a text that needs no steering as hard as any other. Both
+mends are choices of application, not of direction, so they are kept apart from `SteeringVector`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from agent.errors import BasinError
+
+PRIOR_TOKENS = 16
+"""Tokens' worth of belief that a text is outside before it has been read: a mean over three tokens says little."""
+SMALLEST_NORM = 1e-6
+CACHES = ("past_key_values", "cache")
+"""What models call their key-value cache, by architecture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """The share of the strength that is spent on a text, from where its mean activation so far stands.
+
+    `sigmoid(-(projection - centre) / width)`, which `find_gate` makes the probability that the text is outside.
+    It reads the lowest steered layer before anything is added there: below it nothing is steered, at no position,
+    so the gate reads what the text says and never what steering added to it.
+    """
+
+    layer: int
+    direction: Float[Tensor, "width"]
+    """Unit vector from outside to inside."""
+    outside: float
+    """Mean projection of the passages outside, in units of the residual stream: where every text starts."""
+    centre: float
+    """Projection at which half of the strength is spent."""
+    width: float
+    """Above 0; the projection that multiplies the odds by e."""
+
+    def openness(self, projection: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Share of the strength, in [0, 1]: near 1 far outside, near 0 far inside."""
+        return torch.sigmoid((self.centre - projection) / self.width)
+
+    def tensors(self) -> dict[str, Float[Tensor, "width"]]:
+        """What safetensors stores; `numbers` is the rest."""
+        return {"direction": self.direction}
+
+    def numbers(self) -> dict[str, float | int]:
+        """All but the direction, as JSON stores it."""
+        return {
+            "layer": self.layer,
+            "outside": self.outside,
+            "centre": self.centre,
+            "width": self.width,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Manner:
+    """The default is plain addition. At strength 0 every manner is the base model, to the bit."""
+
+    norm_preserving: bool = False
+    """Every position's residual is scaled back to its length before: steering turns it and does not stretch it."""
+    gate: Gate | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        return not self.norm_preserving and self.gate is None
+
+
+PLAIN = Manner()
+
+
+def find_gate(
+    member_activations: Float[np.ndarray, "member layer width"],
+    other_activations: Float[np.ndarray, "other layer width"],
+    *,
+    recorded: tuple[int, ...],
+    layer: int,
+) -> Gate:
+    """The gate at `layer`, one of the `recorded`: one minus the posterior of Fisher's linear discriminant (1936).
+
+    Along the difference of the groups' means, with a common variance s^2 and equal priors, the log-odds of inside are
+    `(projection - midpoint) (inside - outside) / s^2`; groups that overlap make a gate that hardly moves. Raises
+    `BasinError` for a group without passages, and for groups whose means coincide.
+    """
+    column = recorded.index(layer)
+    groups = [each[:, column].astype(np.float64) for each in (member_activations, other_activations)]
+    if not all(map(len, groups)):
+        raise BasinError(
+            "Conditional steering needs passages inside and outside the concept, and one of the two has none."
+        )
+    difference = groups[0].mean(0) - groups[1].mean(0)
+    length = float(np.linalg.norm(difference))
+    if not length > 0:
+        raise BasinError(
+            "Passages inside and outside the concept have equal activations: take another topic, or steer "
+            "without updating.conditional."
+        )
+    direction = difference / length
+    inside, outside = (float((group @ direction).mean()) for group in groups)
+    spread = np.concatenate([group @ direction - (group @ direction).mean() for group in groups])
+    # A single passage a side has no spread: then the gap itself is the scale.
+    variance = float(np.mean(spread**2)) or length**2
+    return Gate(
+        layer,
+        torch.from_numpy(direction.astype(np.float32)),
+        outside,
+        (inside + outside) / 2,
+        variance / (inside - outside),
+    )
+
+
+class TextSoFar:
+    """Reads the gate at every position, and remembers each text's running mean across the steps of a generation.
+
+    With a key-value cache a step shows one position only. The attention mask covers the cached positions too: it says
+    which are padding, and that a text starts afresh, for then it is as long as what is shown.
+    """
+
+    def __init__(self, gate: Gate, device: torch.device) -> None:
+        self.gate = gate
+        self.direction = gate.direction.to(device)
+        self.mask: Int[Tensor, "text seen"] | None = None
+        self.cached = 0
+        self.total: Float[Tensor, "text 1"] | float = 0.0
+        self.count: Int[Tensor, "text 1"] | int = 0
+
+    def begin(self, options: Mapping[str, Any]) -> None:
+        """Take note of a forward pass from its named arguments, before any block of it runs."""
+        self.mask = options.get("attention_mask")
+        caches = [options[name] for name in CACHES if options.get(name) is not None]
+        self.cached = caches[0].get_seq_length() if caches else 0
+
+    @torch.no_grad()
+    def openness(self, stream: Float[Tensor, "text token width"]) -> Float[Tensor, "text token"]:
+        """The gate at each position, from the text up to and with it."""
+        shown = stream.shape[1]
+        # Transformers leaves out a mask that hides nothing.
+        whole = (stream.shape[0], self.cached + shown)
+        mask = torch.ones(whole, device=stream.device) if self.mask is None else self.mask
+        if mask.shape[1] == shown:
+            self.total, self.count = 0.0, 0
+        # The first position is an attention sink, see `TokenBatch.pooled`.
+        counted = (mask.bool() & (mask.cumsum(1) > 1))[:, -shown:]
+        projections = (stream.float() @ self.direction).masked_fill(~counted, 0.0)
+        totals, counts = self.total + projections.cumsum(1), self.count + counted.cumsum(1)
+        self.total, self.count = totals[:, -1:], counts[:, -1:]
+        return self.gate.openness((totals + PRIOR_TOKENS * self.gate.outside) / (counts + PRIOR_TOKENS))
+
+
+def shifted(
+    stream: Float[Tensor, "text token width"],
+    shift: Float[Tensor, "width"],
+    openness: Float[Tensor, "text token"] | None,
+    norm_preserving: bool,
+) -> Float[Tensor, "text token width"]:
+    """The stream after steering: `stream + openness * shift`, scaled back to its length before where that is asked."""
+    if openness is not None:
+        shift = openness[..., None].to(shift.dtype) * shift
+    moved = stream + shift
+    if not norm_preserving:
+        return moved
+    # In float32: a bfloat16 norm is off by up to half a percent, and would change the length at every layer.
+    before, after = (each.float().norm(dim=-1, keepdim=True) for each in (stream, moved))
+    return (moved.float() * (before / after.clamp(min=SMALLEST_NORM))).to(stream.dtype)
