@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.evidence import sigmoid
+from agent.steering_manner import PLAIN, Manner
 from agent.steering_vector import SteeringVector
 
 MEMBER = 0.5  # membership from which a passage counts as inside
@@ -69,6 +70,8 @@ class Concept:
     """Added to the residual stream at strength 1 to write from the concept."""
     nats_per_token: float = 0.0
     """KL divergence of the steered from the base model that the vector was calibrated to."""
+    manner: Manner = field(default=PLAIN, kw_only=True)
+    """How the vector is applied."""
 
     @property
     def inside(self) -> Bool[np.ndarray, "passage"]:

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from agent.concept import Concept, Readout
+from agent.steering_manner import PLAIN, Gate, Manner
 from agent.steering_vector import SteeringVector
 from agent.topics import Pointer, TopicModel
 from agent.tracking import Exchange
@@ -23,6 +24,7 @@ from agent.types import Document, Passage, PassageSet
 from loops.records import Generated, RoundRecord
 
 VECTOR = "vector."
+GATE = "gate."
 EXCHANGED = "exchanged.json"
 
 
@@ -43,6 +45,8 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     if concept.vector is not None:
         tensors |= {f"{VECTOR}{name}": tensor for name, tensor in concept.vector.tensors().items()}
+    if concept.manner.gate is not None:
+        tensors |= {f"{GATE}{name}": tensor for name, tensor in concept.manner.gate.tensors().items()}
     scalars = {
         "round": concept.round,
         "size": concept.size,
@@ -50,6 +54,12 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
         "nats_per_token": concept.nats_per_token,
         "readout": readout and {name: value for name, value in vars(readout).items() if name != "weights"},
     }
+    if not concept.manner.is_plain:
+        gate = concept.manner.gate
+        scalars["manner"] = {
+            "norm_preserving": concept.manner.norm_preserving,
+            "gate": gate and gate.numbers(),
+        }
     files = {
         "round.json": _to_json(record.metrics),
         "concept.json": _to_json(scalars),
@@ -66,7 +76,7 @@ def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
     """The record that `encode_round` wrote; older rounds have no exchange."""
     tensors = safetensors.torch.load(files["tensors.safetensors"])
     scalars = json.loads(files["concept.json"])
-    readout = scalars.pop("readout")
+    readout, manner = scalars.pop("readout"), scalars.pop("manner", None)
     vector = {name.removeprefix(VECTOR): value for name, value in tensors.items() if name.startswith(VECTOR)}
     concept = Concept(
         membership=tensors["membership"].numpy(),
@@ -75,6 +85,7 @@ def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
         evidence=tensors["evidence"].numpy() if "evidence" in tensors else None,
         readout=readout and Readout(weights=tensors["readout.weights"].numpy(), **readout),
         vector=SteeringVector.from_tensors(vector) if vector else None,
+        manner=_manner(manner, tensors) if manner else PLAIN,
         **{**scalars, "size_curve": tuple(map(tuple, scalars["size_curve"]))},
     )
     return RoundRecord(
@@ -86,6 +97,11 @@ def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
         cost=json.loads(files["cost.json"]),
         exchange=_exchange(json.loads(files[EXCHANGED])) if EXCHANGED in files else None,
     )
+
+
+def _manner(tree: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Manner:
+    gate = tree["gate"] and Gate(direction=tensors[f"{GATE}direction"], **tree["gate"])
+    return Manner(tree["norm_preserving"], gate)
 
 
 def _exchange(tree: Mapping[str, list[str]]) -> Exchange:

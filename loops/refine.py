@@ -117,7 +117,7 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
         written = _read(fixed, base)
     cut = threshold(single, fixed.size)
     base = _placed(base, sigmoid(written.pointer_log_odds - cut))
-    concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
+    concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
     trust, words = fixed.anchor.trust, fixed.config.topics.words
@@ -163,7 +163,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         )
     with costs.stage("update"):
         step = _update(fixed, concept, config.updating, last.vector if last.round else None, progress)
-        concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
+        concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
     with costs.stage("coherence"):
         report = _checked(fixed, steered)
     count = len(steered)
@@ -248,7 +248,9 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
     )
     seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
     vector = concept.vector if kind == "steered" else None
-    texts = fixed.language_model.generate(prompts, seeds, config, vector, progress=progress.say)
+    texts = fixed.language_model.generate(
+        prompts, seeds, config, vector, progress=progress.say, manner=concept.manner
+    )
     return [
         Generated(kind, prompt, text, own, 0.0, None, None)
         for prompt, text, own in zip(prompts, texts, seeds, strict=True)

@@ -36,7 +36,9 @@ def write(
     config, prompts = store.config.generation, _prompts(store, count, prompt, seed)
     language_model = LanguageModel.load(store.config.language_model, progress.say)
     seeds = [seed_for(seed, number, "generate") for number in range(count)]
-    texts = language_model.generate(prompts, seeds, config, concept.vector, strength, progress.say)
+    texts = language_model.generate(
+        prompts, seeds, config, concept.vector, strength, progress.say, manner=concept.manner
+    )
     return list(zip(prompts, texts, strict=True))
 
 

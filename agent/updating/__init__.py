@@ -18,6 +18,7 @@ from pydantic import Field
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.steering_manner import PLAIN, Manner, find_gate
 from agent.steering_vector import SteeringVector
 from agent.types import StageConfig
 from agent.updating.calibrate import calibrate
@@ -37,6 +38,10 @@ class UpdatingConfig(StageConfig):
     calibration_texts: int = Field(12, ge=1)
     calibration_tokens: int = Field(64, ge=2)
     """Each calibration text is cut to this many tokens."""
+    norm_preserving: bool = False
+    """Turn the residual stream and do not stretch it, see `agent.steering_manner`."""
+    conditional: bool = False
+    """Steer less where the text is inside already, by a gate found on the real passages."""
     optimised: OptimisedConfig = OptimisedConfig()
 
     def steered(self, recorded: tuple[int, ...]) -> tuple[int, ...]:
@@ -57,6 +62,8 @@ class Update:
     """Scaled so that strength 1.0 spends the budget."""
     nats_per_token: float
     """KL(steered || base) at strength 1.0 on the calibration texts."""
+    manner: Manner = PLAIN
+    """How the vector is to be applied: as it was calibrated."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One row per optimisation step; empty for a method that takes none."""
 
@@ -90,21 +97,28 @@ def update(
         recorded=language_model.layers,
         steered=config.steered(language_model.layers),
     )
+    gate = None
+    if config.conditional:
+        recorded, lowest = language_model.layers, direction.layers[0]
+        gate = find_gate(member_activations, other_activations, recorded=recorded, layer=lowest)
+    manner = Manner(config.norm_preserving, gate)
     ruler = _calibration_texts([*members, *others], config.calibration_texts)
-    if config.method == "mean_difference":
-        vector, nats = calibrate(
-            language_model, direction, ruler, config.budget_nats, config.calibration_tokens
+
+    def calibrated(vector: SteeringVector) -> tuple[SteeringVector, float]:
+        return calibrate(
+            language_model, vector, ruler, config.budget_nats, config.calibration_tokens, manner=manner
         )
-        return Update(vector, nats)
+
+    if config.method == "mean_difference":
+        return Update(*calibrated(direction), manner)
     if start is None or start.layers != direction.layers:
         if progress:
             progress("update: calibrating the mean difference to start from")
-        start, _ = calibrate(language_model, direction, ruler, config.budget_nats, config.calibration_tokens)
+        start, _ = calibrated(direction)
     vector, history = optimise(
-        language_model, members, others, start, config.optimised, config.budget_nats, seed, progress
+        language_model, members, others, start, config.optimised, config.budget_nats, seed, progress, manner
     )
-    vector, nats = calibrate(language_model, vector, ruler, config.budget_nats, config.calibration_tokens)
-    return Update(vector, nats, history)
+    return Update(*calibrated(vector), manner, history)
 
 
 def _calibration_texts(texts: Sequence[str], count: int) -> list[str]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel, Prefix
+from agent.steering_manner import PLAIN, Manner
 from agent.steering_vector import SteeringVector
 from agent.token_batches import TokenBatch
 from agent.types import StageConfig
@@ -64,6 +65,7 @@ def optimise(
     budget_nats: float,
     seed: int,
     progress: Callable[[str], None] | None = None,
+    manner: Manner = PLAIN,
 ) -> tuple[SteeringVector, list[dict[str, float]]]:
     """The vector after `config.steps` steps from `start`, not yet calibrated, and what each step measured.
 
@@ -90,7 +92,7 @@ def optimise(
         if index not in known:
             known[index] = _prepare(language_model, *steps[index], config.tokens, start.layers[0])
         optimiser.zero_grad()
-        row = _ascend(language_model, SteeringVector(leaves), known[index], config, budget_nats)
+        row = _ascend(language_model, SteeringVector(leaves), known[index], config, budget_nats, manner)
         optimiser.step()
         schedule.step()
         history.append(row)
@@ -141,13 +143,14 @@ def _ascend(
     step: _Step,
     config: OptimisedConfig,
     budget_nats: float,
+    manner: Manner,
 ) -> dict[str, float]:
     """Accumulate the gradient of one step's loss in the vector's leaves, and measure it."""
     gains, counts, divergences = [], [], []
     for batch, prefix, base, base_losses in zip(
         step.batches, step.prefixes, step.states, step.losses, strict=True
     ):
-        with language_model.steer(vector):
+        with language_model.steer(vector, 1.0, manner):
             states = language_model.states(batch, prefix)
         gains.append((base_losses - _losses(language_model, batch, states)).sum(1))
         counts.append(batch.scored.sum(1))

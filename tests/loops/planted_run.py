@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from agent.concept import Concept, Readout
+from agent.steering_manner import Gate, Manner
 from agent.steering_vector import SteeringVector
 from agent.topics import Pointer, TopicModel
 from agent.tracking import exchanged
@@ -36,8 +37,17 @@ def planted_record(number: int) -> RoundRecord:
     }
     curve = ((0.1, 0.5), (0.2, 1 / 7))
     vector = SteeringVector(directions)
+    manner = Manner(True, Gate(9, directions[9] / directions[9].norm(), -1 / 3, 0.1 + 0.2, np.pi))
     concept = Concept(
-        number, *memberships, 0.1 + 0.2, curve, readout, vector, nats_per_token=0.3, evidence=evidence
+        number,
+        *memberships,
+        0.1 + 0.2,
+        curve,
+        readout,
+        vector,
+        nats_per_token=0.3,
+        evidence=evidence,
+        manner=manner,
     )
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)
     base = Generated("base", "Up the", "hill.", 3, 1 / 3, True, 2.5)

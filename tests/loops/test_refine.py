@@ -132,7 +132,14 @@ def numbers(store: RunStore, number: int) -> dict:
     return json.loads((store.path / f"round_{number:03d}" / "round.json").read_bytes())
 
 
-OPTIMISED = {"updating": {"method": "optimised", "optimised": {"steps": 2, "batch": 2, "tokens": 16}}}
+OPTIMISED = {
+    "updating": {
+        "method": "optimised",
+        "norm_preserving": True,
+        "conditional": True,
+        "optimised": {"steps": 2, "batch": 2, "tokens": 16},
+    }
+}
 
 
 @pytest.mark.parametrize("changes", [{}, OPTIMISED, {"clustering": {"method": "mixture"}}])

@@ -15,6 +15,7 @@ from agent.concept import Readout
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.rejection import Kept
+from agent.steering_manner import PLAIN
 from agent.steering_vector import SteeringVector
 from agent.types import Passage
 from loops.openings import openings
@@ -36,7 +37,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     store.save(planted_record(0), replace(planted_passages(), passages=passages), planted_pointer())
     record = planted_record(1)
     vector = SteeringVector({1: 5 * torch.randn(16, generator=torch.Generator().manual_seed(3))})
-    store.save(replace(record, concept=replace(record.concept, vector=vector)))
+    store.save(replace(record, concept=replace(record.concept, vector=vector, manner=PLAIN)))
     return store
 
 

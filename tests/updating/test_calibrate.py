@@ -9,6 +9,7 @@ import torch
 from conftest import make_language_model
 
 from agent.errors import BasinError
+from agent.steering_manner import Gate, Manner
 from agent.steering_vector import SteeringVector
 from agent.updating.calibrate import calibrate, solve_strength
 
@@ -50,3 +51,15 @@ def test_a_model_that_does_not_heed_is_named(texts):
         calibrate(language_model, SteeringVector({1: torch.zeros(16)}), texts, 0.1)
     with pytest.raises(BasinError, match="spends 9.0 nats"):
         solve_strength(lambda s: min(s, 3.0), 9.0)
+
+
+@pytest.mark.parametrize("norm_preserving", [False, True])
+def test_the_budget_is_spent_in_the_manner_of_application(norm_preserving, texts):
+    language_model = make_language_model(depth=4)
+    vector = SteeringVector({layer: torch.ones(16) for layer in language_model.layers})
+    gate = Gate(vector.layers[0], torch.ones(16) / 4, 0.0, 0.0, 1.0)
+    manner = Manner(norm_preserving, gate)
+    scaled, nats = calibrate(language_model, vector, texts, 0.1, manner=manner)
+    assert nats == pytest.approx(0.1, rel=0.05)
+    assert language_model.divergence(texts, scaled, manner=manner) == pytest.approx(0.1, rel=0.05)
+    assert language_model.divergence(texts, scaled) != pytest.approx(0.1, rel=0.1)
