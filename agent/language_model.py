@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import transformers
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import LogitsProcessor
@@ -286,17 +286,34 @@ class LanguageModel:
         """
         result = np.full(len(texts), np.nan)
         for batch in self.batches(texts, prefixes, max_tokens):
-            where = batch.scored[:, 1:]
-            losses = torch.zeros(where.shape, device=self.device)
-            losses[where] = self.output.losses(self.states(batch)[:, :-1][where], batch.ids[:, 1:][where])
-            counts = where.sum(1)
-            means = (losses.double().sum(1) / counts).cpu().numpy()
-            if np.isnan(means[(counts > 0).cpu().numpy()]).any():
-                raise BasinError(
-                    f"Model {self.config.name!r} gave likelihoods that are not numbers: use dtype float32."
-                )
-            result[list(batch.rows)] = means
+            where, losses = self._token_losses(batch)
+            result[list(batch.rows)] = (losses.double().sum(1) / where.sum(1)).cpu().numpy()
         return result
+
+    @torch.no_grad()
+    def token_losses(
+        self, texts: Sequence[str], prefixes: Sequence[str] | None = None, max_tokens: int | None = None
+    ) -> list[Float[np.ndarray, "_token"]]:
+        """The same token by token: of every text an array in reading order, whose mean `losses` gives."""
+        result = [np.empty(0, dtype=np.float32) for _ in texts]
+        for batch in self.batches(texts, prefixes, max_tokens):
+            where, losses = (each.cpu().numpy() for each in self._token_losses(batch))
+            for row, counted, each in zip(batch.rows, where, losses, strict=True):
+                result[row] = each[counted]
+        return result
+
+    def _token_losses(
+        self, batch: TokenBatch
+    ) -> tuple[Bool[Tensor, "text following"], Float[Tensor, "text following"]]:
+        """Which positions after the first are scored, and their losses in nats, 0 where not."""
+        where = batch.scored[:, 1:]
+        losses = torch.zeros(where.shape, device=self.device)
+        losses[where] = self.output.losses(self.states(batch)[:, :-1][where], batch.ids[:, 1:][where])
+        if losses.isnan().any():
+            raise BasinError(
+                f"Model {self.config.name!r} gave likelihoods that are not numbers: use dtype float32."
+            )
+        return where, losses
 
     @torch.no_grad()
     def divergence(

@@ -187,6 +187,21 @@ def test_losses_after_a_prefix_count_only_the_text(monkeypatch):
     assert np.isnan(language_model.losses([""], [prefix])[0])
 
 
+def test_token_losses_by_hand_and_their_mean_is_the_loss(architecture, texts):
+    language_model = make_language_model(architecture, batch_tokens=40)
+    prefixes = [sentence(*range(number)) for number in range(len(texts))]
+    found = language_model.token_losses(texts, prefixes)
+    means = [each.astype(float).mean() for each in found]
+    assert np.allclose(means, language_model.losses(texts, prefixes), atol=1e-5)
+    ids = language_model.tokenizer(prefixes[3] + texts[3], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        scores = language_model.model(ids).logits.log_softmax(-1)[0]
+    places = range(4, ids.shape[1])  # after the start and a prefix of three
+    expected = [-float(scores[place - 1, ids[0, place]]) for place in places]
+    assert found[3] == pytest.approx(np.array(expected), abs=1e-4)
+    assert [len(each) for each in language_model.token_losses(["", texts[1]])] == [0, 3]
+
+
 def test_divergence_is_zero_at_zero_and_equals_kl_by_hand(texts):
     language_model = make_language_model(layers=(1,))
     vector = some_vector(language_model)
