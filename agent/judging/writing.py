@@ -9,21 +9,27 @@ samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
-from scipy.special import expit
-from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from agent.errors import BasinError
+from agent.judging.judgement import (
+    Decisions,
+    Judge,
+    Judgement,
+    RealPassages,
+    calibrated,
+    cross_decisions,
+    cut,
+    uncalibrated,
+)
 from agent.judging.measure import Row, gold_folds
 from agent.types import StageConfig
 
@@ -42,25 +48,14 @@ class WritingConfig(StageConfig):
 
 
 @dataclass(frozen=True)
-class RealPassages:
-    """What the judges learn from, and what generated text is compared with."""
+class EqualTexts:
+    """Real and generated texts cut to one length, and which of those handed in were long enough."""
 
-    texts: Sequence[str]
-    gold: Bool[np.ndarray, "passage"]
-    document_of: Int[np.ndarray, "passage"]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Scores of one judge: probabilities of belonging."""
-
-    auc: float
-    """Of real passages of documents the judge did not see: how far it can be trusted; 0.5 is a coin."""
-    members: float
-    """Mean score of real members, of documents the judge did not see."""
-    non_members: float
-    generated: Mapping[str, Float[np.ndarray, "text"]]
-    """By generator."""
+    words: int
+    real: RealPassages
+    generated: Mapping[str, list[str]]
+    real_kept: Bool[np.ndarray, "passage"]
+    kept: Mapping[str, Bool[np.ndarray, "_text"]]
 
 
 def judge_writing(
@@ -78,25 +73,72 @@ def judge_writing(
     Raises:
         BasinError: nothing was generated, nothing is long enough, or only one document is of a kind.
     """
-    words = config.words or _common_length(generated)
-    equal = {name: _equal(texts, words) for name, texts in generated.items()}
-    cuts = [cut(text, words, config.skip_words) for text in real.texts]
-    kept = np.array([text is not None for text in cuts])
-    if not any(equal.values()) or not kept.any():
-        raise BasinError(f"No generated or no real passage has {words} words to judge; lower the length.")
-    real = RealPassages([text for text in cuts if text is not None], real.gold[kept], real.document_of[kept])
-    judges = {"A embeddings": _by_embeddings, "B word n-grams": _by_words}
+    equal = equal_texts(real, generated, config)
+    folds = _folds(equal.real, config, seed)
+    written = {name: texts for name, texts in equal.generated.items() if texts}
     rows: list[Row] = []
-    for name, judge in judges.items():
-        judgement = _cross_judge(real, equal, *judge(real, equal, embed), config, seed)
+    for name, judge in {"A embeddings": embedding_judge(embed), "B word n-grams": word_judge()}.items():
+        judgement = uncalibrated(judge(equal.real, written, folds), equal.real.gold)
         for generator, scores in judgement.generated.items():
             short = len(generated[generator]) - len(scores)
-            row: Row = {"generator": generator, "judge": name, "words": words, "samples": len(scores)}
+            row: Row = {
+                "generator": generator,
+                "judge": name,
+                "words": equal.words,
+                "samples": len(scores),
+            }
             row |= {"too_short": short, "score": float(scores.mean())}
             row |= {"cluster_score": cluster_score(row["score"], judgement.members, judgement.non_members)}
             row |= {"score_members": judgement.members, "score_non_members": judgement.non_members}
             rows.append(row | {"auc": judgement.auc})
     return rows
+
+
+def judge_passages(
+    real: RealPassages,
+    generated: Mapping[str, Sequence[str]],
+    judges: Mapping[str, Judge],
+    config: WritingConfig,
+    seed: int,
+) -> dict[str, Judgement]:
+    """Every judge's calibrated probability of every passage, at one length, the judges' folds being the same.
+
+    Args:
+        real: of documents that neither the concept nor a generator was made from.
+        generated: as for `judge_writing`.
+        judges: by name: `embedding_judge`, `word_judge`, `agent.judging.story.story_judge`.
+
+    Returns:
+        Judgements whose arrays are in the order of what was handed in; a text too short to judge has NaN.
+
+    Raises:
+        BasinError: as `judge_writing`.
+    """
+    equal = equal_texts(real, generated, config)
+    folds = _folds(equal.real, config, seed)
+    found = {}
+    for name, judge in judges.items():
+        judgement = calibrated(judge(equal.real, equal.generated, folds), equal.real.gold, folds)
+        scattered = {each: _scattered(judgement.generated[each], kept) for each, kept in equal.kept.items()}
+        everywhere = _scattered(judgement.real, equal.real_kept)
+        found[name] = replace(judgement, generated=scattered, real=everywhere)
+    return found
+
+
+def equal_texts(
+    real: RealPassages, generated: Mapping[str, Sequence[str]], config: WritingConfig
+) -> EqualTexts:
+    """All texts at the length that the configuration names, real ones without their opening. Raises as `judge_writing`."""
+    words = config.words or _common_length(generated)
+    cuts = {name: [cut(text, words) for text in texts] for name, texts in generated.items()}
+    real_cuts = [cut(text, words, config.skip_words) for text in real.texts]
+    kept = {name: np.array([text is not None for text in texts], bool) for name, texts in cuts.items()}
+    real_kept = np.array([text is not None for text in real_cuts], bool)
+    if not any(each.any() for each in kept.values()) or not real_kept.any():
+        raise BasinError(f"No generated or no real passage has {words} words to judge; lower the length.")
+    shortened = RealPassages([text or "" for text in real_cuts], real.gold, real.document_of)
+    equal = {name: [text for text in texts if text is not None] for name, texts in cuts.items()}
+    return EqualTexts(words, shortened.only(real_kept), equal, real_kept, kept)
 
 
 def cluster_score(generated: float, members: float, non_members: float) -> float | None:
@@ -108,16 +150,6 @@ def cluster_score(generated: float, members: float, non_members: float) -> float
     return (generated - non_members) / (members - non_members) if members > non_members else None
 
 
-def cut(text: str, words: int, skip: int = 0) -> str | None:
-    """`words` words of a text after its first `skip`, or None where there are not as many."""
-    kept = text.split()[skip : skip + words]
-    return " ".join(kept) if len(kept) == words else None
-
-
-def _equal(texts: Sequence[str], words: int) -> list[str]:
-    return [text for text in (cut(text, words) for text in texts) if text is not None]
-
-
 def _common_length(generated: Mapping[str, Sequence[str]]) -> int:
     lengths = [len(text.split()) for texts in generated.values() for text in texts]
     if not lengths:
@@ -125,50 +157,47 @@ def _common_length(generated: Mapping[str, Sequence[str]]) -> int:
     return max(5, int(np.quantile(lengths, 0.1)))
 
 
-def _by_embeddings(
-    real: RealPassages, generated: Mapping[str, Sequence[str]], embed: Embed
-) -> tuple[Any, Any]:
-    """Judge A: (function from texts to features, unfitted classifier). Every text is embedded once."""
-    texts = list(dict.fromkeys([*real.texts, *(text for written in generated.values() for text in written)]))
-    embedding = dict(zip(texts, np.asarray(embed(texts), dtype=np.float64), strict=True))
+def embedding_judge(embed: Embed) -> Judge:
+    """Judge A: a ridge-like classifier of sentence embeddings. Every text is embedded once."""
     model = make_pipeline(StandardScaler(), _linear(0.001))
-    return lambda chosen: np.stack([embedding[text] for text in chosen]), model
+
+    def decide(
+        real: RealPassages, generated: Mapping[str, Sequence[str]], folds: Int[np.ndarray, "passage"]
+    ) -> Decisions:
+        every = [*real.texts, *(text for written in generated.values() for text in written)]
+        texts = list(dict.fromkeys(every))
+        embedding = dict(zip(texts, np.asarray(embed(texts), dtype=np.float64), strict=True))
+
+        def features(chosen: Sequence[str]) -> np.ndarray:
+            return np.stack([embedding[text] for text in chosen])
+
+        return cross_decisions(real, generated, folds, features, model)
+
+    return decide
 
 
-def _by_words(real: RealPassages, generated: Mapping[str, Sequence[str]], embed: Embed) -> tuple[Any, Any]:
+def word_judge() -> Judge:
     """Judge B: the same of word n-grams; it needs no embeddings."""
-    return list, make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), _linear(3))
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), _linear(3))
+    return lambda real, generated, folds: cross_decisions(real, generated, folds, list, model)
 
 
 def _linear(inverse_penalty: float) -> LogisticRegression:
     return LogisticRegression(C=inverse_penalty, class_weight="balanced", max_iter=2000)
 
 
-def _cross_judge(
-    real: RealPassages,
-    generated: Mapping[str, Sequence[str]],
-    features: Callable[[Sequence[str]], Any],
-    model: Any,
-    config: WritingConfig,
-    seed: int,
-) -> Judgement:
-    """Real passages are scored by the classifier that did not see their document, generated ones by all."""
+def _folds(real: RealPassages, config: WritingConfig, seed: int) -> Int[np.ndarray, "passage"]:
     folds = gold_folds(real.gold, real.document_of, config.folds, seed)
     if folds is None:
         raise BasinError(
             "A judge needs two documents inside the concept and two outside; give a larger corpus."
         )
-    held_out = np.empty(len(real.texts))
-    scores: dict[str, list[np.ndarray]] = {name: [] for name, texts in generated.items() if texts}
-    for fold in np.unique(folds):
-        training, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        fitted = clone(model).fit(features([real.texts[index] for index in training]), real.gold[training])
-        held_out[test] = expit(fitted.decision_function(features([real.texts[index] for index in test])))
-        for name, parts in scores.items():
-            parts.append(expit(fitted.decision_function(features(generated[name]))))
-    return Judgement(
-        auc=float(roc_auc_score(real.gold, held_out)),
-        members=float(held_out[real.gold].mean()),
-        non_members=float(held_out[~real.gold].mean()),
-        generated={name: np.mean(parts, axis=0) for name, parts in scores.items()},
-    )
+    return folds
+
+
+def _scattered(
+    scores: Float[np.ndarray, "_kept"], kept: Bool[np.ndarray, "_text"]
+) -> Float[np.ndarray, "_text"]:
+    everywhere = np.full(len(kept), np.nan)
+    everywhere[kept] = scores
+    return everywhere

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from agent.errors import BasinError
-from agent.judging.writing import RealPassages, WritingConfig, cluster_score, cut, judge_writing
+from agent.judging.inside import agreement, measure_inside
+from agent.judging.writing import (
+    RealPassages,
+    WritingConfig,
+    cluster_score,
+    cut,
+    embedding_judge,
+    judge_passages,
+    judge_writing,
+    word_judge,
+)
 
 CRIME = ["knife", "clue", "alibi", "inspector", "corpse", "motive"]
 SEA = ["sail", "anchor", "harbour", "tide", "captain", "deck"]
@@ -89,6 +99,50 @@ def test_the_length_follows_what_was_generated(real):
     generated = {"basin": [text(rng, CRIME, 0.2, 12) for _ in range(10)]}
     rows = judge_writing(real, generated, embed, WritingConfig(skip_words=4), seed=0)
     assert {row["words"] for row in rows} == {12}
+
+
+def each_judged(real, generated):
+    judges = {"A": embedding_judge(embed), "B": word_judge()}
+    return judge_passages(real, generated, judges, CONFIG, seed=0)
+
+
+def test_passages_get_calibrated_probabilities_by_both_judges(real):
+    rng = np.random.default_rng(1)
+    kinds = {"basin": CRIME, "base": SEA}
+    generated = {name: [text(rng, words, 0.2) for _ in range(40)] for name, words in kinds.items()}
+    judgements = each_judged(real, generated)
+    for judgement in judgements.values():
+        assert judgement.auc > 0.9
+        assert judgement.calibration_error < 0.15
+        assert judgement.brier < 0.2
+        assert judgement.generated["basin"].mean() > 0.75 > 0.25 > judgement.generated["base"].mean()
+        assert judgement.real.shape == (80,)
+    pair = tuple(judgements.values())
+    reports = {name: measure_inside(pair, name, real, np.arange(40) % 2 == 0) for name in kinds}
+    assert reports["basin"].share > 0.8 > 0.2 > reports["base"].share
+    assert 0.3 < reports["basin"].readable_share <= 0.5
+    assert reports["basin"].share == pytest.approx(reports["basin"].real_members, abs=0.15)
+    assert reports["base"].share == pytest.approx(reports["base"].real_non_members, abs=0.15)
+    both = agreement(pair, ["basin", "base"])
+    assert both.spearman > 0.6 and both.same_side > 0.8 and both.texts == 80
+
+
+def test_passages_too_short_to_judge_keep_their_place(real):
+    rng = np.random.default_rng(1)
+    texts = [text(rng, CRIME, 0.2, length) for length in (30, 8, 25)]
+    short = RealPassages(["knife", *real.texts[1:]], real.gold, real.document_of)
+    for judgement in each_judged(short, {"basin": texts, "none": ["knife clue"], "empty": []}).values():
+        assert np.isnan(judgement.generated["basin"]).tolist() == [False, True, False]
+        assert np.isnan(judgement.generated["none"]).all() and not len(judgement.generated["empty"])
+        assert np.isnan(judgement.real).nonzero()[0].tolist() == [0]
+
+
+def test_judging_twice_gives_the_same(real):
+    generated = {"basin": [text(np.random.default_rng(1), CRIME, 0.2)]}
+    first, second = (each_judged(real, generated) for _ in range(2))
+    for name, judgement in first.items():
+        assert np.array_equal(judgement.real, second[name].real)
+        assert np.array_equal(judgement.generated["basin"], second[name].generated["basin"])
 
 
 def test_cutting_by_hand():
