@@ -110,7 +110,7 @@ class Coherence:
                 f"Only {len(pairs)} real passages have {config.prompt_words + config.words} words to judge "
                 "coherence by: lower coherence.words, or give more text."
             )
-        common = _common_words([rest for _, rest in pairs])
+        common = common_words([rest for _, rest in pairs])
         measured = [text_statistics(rest, common) for _, rest in pairs]
         tail = 1 - config.text_quantile
         limits = {
@@ -201,7 +201,8 @@ def _longest_repeat(words: Sequence[str]) -> int:
         length += 1
 
 
-def _common_words(texts: Sequence[str], count: int = 100) -> frozenset[str]:
+def common_words(texts: Sequence[str], count: int = 100) -> frozenset[str]:
+    """The `count` most frequent words of the texts, which every sentence is held together by."""
     frequencies = Counter(word for text in texts for word in _words(text))
     # Ties broken by the word, so that the order of the texts does not matter.
     ranked = sorted(frequencies, key=lambda word: (-frequencies[word], word))
