@@ -17,7 +17,7 @@ rejection
 sources
 passages
 topics
-topic_cache
+topic_cache topic_fusion
 steering_vector steering_manner
 token_batches model_layout output_layer generation language_model
 activation_cache
