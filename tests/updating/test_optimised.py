@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
+from agent.generation import GenerationConfig
+from agent.steering_vector import SteeringVector
 from agent.updating import UpdatingConfig, update
-from agent.updating.optimised import OptimisedConfig, optimise
+from agent.updating.optimised import OptimisedConfig, _draw, _likelihoods, optimise
 
 FAST = OptimisedConfig(steps=30, passages=24, batch=8, tokens=24, learning_rate=0.2)
 
@@ -82,7 +85,7 @@ def test_the_penalty_holds_the_distance():
     members, others = planted_texts(24, seed=1)
     start = run("mean_difference")[1].vector
     for penalty, low, high in ((0.0, 0.2, 99.0), (100.0, 0.0, 0.15)):
-        config = FAST.model_copy(update={"penalty": penalty, "learning_rate": 0.4})
+        config = FAST.model_copy(update={"penalty": penalty, "learning_rate": 0.4, "decay": 0.0})
         _, history = optimise(language_model, members, others, start, config, 0.05, seed=0)
         assert low < history[-1]["nats_per_token"] < high
 
@@ -91,3 +94,83 @@ def test_an_empty_group_is_named():
     language_model = make_language_model(depth=5, layers=(2, 3))
     with pytest.raises(BasinError, match="one of the two has none"):
         optimise(language_model, [], [sentence(1)], run("mean_difference")[1].vector, FAST, 0.1, seed=0)
+
+
+def planted_by_steering(language_model, count: int) -> tuple[SteeringVector, list[str], list[str]]:
+    """A vector, texts sampled under it, and texts sampled under its reverse."""
+    planted = SteeringVector({4: 0.5 * torch.randn(16, generator=torch.Generator().manual_seed(4))})
+    config = GenerationConfig(new_tokens=40, top_k=96, top_p=1.0, temperature=1.0, batch_size=256)
+    prompts = [sentence(index % 90, (7 * index) % 90) for index in range(count)]
+    members, others = (
+        language_model.generate(prompts, range(begin, begin + count), config, vector)
+        for begin, vector in ((0, planted), (10_000, -planted))
+    )
+    return planted, members, others
+
+
+@torch.no_grad()
+def effect(language_model, vector, texts):
+    """What a vector does to the log-probabilities of the next token, in the metric of the Fisher information.
+
+    Directions that the last norm or the softmax cancels are in a vector but not in what it does.
+    """
+    (batch,) = language_model.batches(texts)
+    before = language_model.output.logits(language_model.states(batch)[batch.pooled]).log_softmax(-1)
+    with language_model.steer(vector):
+        after = language_model.output.logits(language_model.states(batch)[batch.pooled]).log_softmax(-1)
+    change, weight = after - before, before.exp()
+    return ((change - (change * weight).sum(-1, keepdim=True)) * weight.sqrt()).flatten()
+
+
+@pytest.mark.parametrize("loss", ["reference", "reference_free"])
+def test_a_planted_direction_is_found_from_a_poor_start(loss):
+    language_model = make_language_model(depth=5, layers=(4,))
+    planted, members, others = planted_by_steering(language_model, 240)
+    start = SteeringVector({4: 0.3 * torch.randn(16, generator=torch.Generator().manual_seed(5))})
+    config = OptimisedConfig(
+        loss=loss, steps=40, passages=192, batch=24, tokens=44, opening=2, learning_rate=0.3, decay=0.0
+    )
+    nats = language_model.divergence(members[:40], planted)
+    found, history = optimise(language_model, members, others, start, config, nats, seed=0)
+    wanted, began, ended = (
+        effect(language_model, vector, members[:40]) for vector in (planted, start, found)
+    )
+    assert torch.nn.functional.cosine_similarity(began, wanted, dim=0) < 0.3
+    assert torch.nn.functional.cosine_similarity(ended, wanted, dim=0) > 0.9
+    assert history[-1]["held_out_preference"] > 0.9 > history[-1]["held_out_preference_of_start"]
+    assert history[-1]["held_out_margin"] > history[-1]["held_out_margin_of_start"]
+
+
+def test_what_decays_stays_near_the_start():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    members, others = planted_texts(24, seed=1)
+    start = run("mean_difference")[1].vector
+    cosines = [
+        optimise(
+            language_model, members, others, start, FAST.model_copy(update={"decay": decay}), 0.1, seed=0
+        )[0].cosine(start)
+        for decay in (0.0, 0.2, 1.0)
+    ]
+    assert cosines[0] < cosines[1] < cosines[2] == pytest.approx(1.0)
+
+
+def test_held_out_passages_are_spared_only_where_there_are_enough():
+    members, others = planted_texts(24, seed=1)
+    steps, spared = _draw(members, others, FAST, 0)
+    used = {text for step in steps for group in step for text in group}
+    assert [len(group) for group in spared] == [4, 4]
+    assert not used & {text for group in spared for text in group}
+    assert _draw(members[:4], others, FAST, 0)[1] is None
+
+
+def test_the_opening_is_not_scored():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    texts = [sentence(*range(number, number + 9)) for number in (1, 20, 40)] + [sentence(3, 4)]
+    (batch,) = language_model.batches(texts)
+    with torch.no_grad():
+        states = language_model.states(batch)
+        found = _likelihoods(language_model, batch, states, 5)
+    prefixes = [" ".join(["", *text.split()[:5]]) for text in texts[:3]] + [""]
+    rests = [text[len(prefix) :] for text, prefix in zip(texts, prefixes, strict=True)]
+    expected = -language_model.losses(rests, prefixes)
+    np.testing.assert_allclose(found.numpy(), expected[list(batch.rows)], atol=1e-5)
