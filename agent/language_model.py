@@ -7,7 +7,9 @@ Steering at `l` adds to the output of block `l - 1`.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import LogitsProcessor
 
+from agent.adapter import Adapter
 from agent.errors import BasinError, first_sentence
 from agent.generation import GenerationConfig, continuations
 from agent.model_layout import (
@@ -115,6 +118,22 @@ class LanguageModel:
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
             digest.update(weight.detach().flatten()[::stride].float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def twin(self) -> Any:
+        """The transformers model again, of the very same weights: what is done to its modules leaves this one alone."""
+        shared = itertools.chain(self.model.parameters(), self.model.buffers())
+        return copy.deepcopy(self.model, {id(tensor): tensor for tensor in shared})
+
+    def adapted(self, adapter: Adapter | None) -> LanguageModel:
+        """This model as the adapter has it, this one itself for None; only adapted weights take memory of their own.
+
+        Raises `BasinError` for another model's adapter.
+        """
+        if adapter is None:
+            return self
+        model = self.twin()
+        adapter.merge_into(model)
+        return LanguageModel(model, self.tokenizer, self.config)
 
     @torch.inference_mode()
     def record(

@@ -19,7 +19,7 @@ passages
 topics
 topic_cache topic_fusion
 steering_vector steering_manner
-token_batches model_layout output_layer generation language_model
+token_batches model_layout output_layer adapter generation language_model
 activation_cache
 evidence
 concept

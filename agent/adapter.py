@@ -1,0 +1,153 @@
+"""A low-rank adapter as plain data: what PEFT saves, held in memory, so that a round can keep it like any array.
+
+LoRA (Hu et al. 2106.09685): a frozen weight W becomes W + (alpha / r) B A, with A [r, in] and B [out, r] trained.
+Applying one is `LanguageModel.adapted`; finding one is `agent.updating`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from peft import LoraConfig as PeftLoraConfig
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from agent.errors import BasinError, first_sentence
+from agent.model_layout import decoder_blocks
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""Names that `PeftModel.from_pretrained` looks for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """Weights and settings under PEFT's own names."""
+
+    config: Mapping[str, Any]
+    """What PEFT writes into adapter_config.json."""
+    tensors: Mapping[str, Tensor]
+    """What PEFT writes into adapter_model.safetensors; float32 on the CPU."""
+
+    @classmethod
+    def of(cls, model: PeftModel, base: str) -> Adapter:
+        """The active adapter of a PEFT model; `base` is the name of the model it belongs to."""
+        config = model.peft_config[model.active_adapter].to_dict()
+        config |= {"base_model_name_or_path": base, "inference_mode": True}
+        tensors = {
+            name: tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
+            for name, tensor in get_peft_model_state_dict(model).items()
+        }
+        return cls(json.loads(json.dumps(config, default=_plain)), dict(sorted(tensors.items())))
+
+    def files(self) -> dict[str, bytes]:
+        """The two files of PEFT's layout; equal adapters give equal bytes."""
+        return {
+            CONFIG: (json.dumps(dict(self.config), indent=1, sort_keys=True) + "\n").encode(),
+            WEIGHTS: safetensors.torch.save(dict(self.tensors), metadata={"format": "pt"}),
+        }
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Adapter:
+        """Inverse of `files`. Raises `BasinError` where they are not an adapter."""
+        try:
+            return cls(json.loads(files[CONFIG]), safetensors.torch.load(files[WEIGHTS]))
+        except (KeyError, ValueError, SafetensorError) as error:
+            raise BasinError(
+                f"An adapter is damaged ({first_sentence(error)}): take it from another round, or run the round again."
+            ) from None
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that change with any weight or setting."""
+        digest = hashlib.sha256()
+        for content in self.files().values():
+            digest.update(content)
+        return digest.hexdigest()[:16]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    def attach(self, model: Any, trainable: bool = False) -> PeftModel:
+        """A PEFT model around `model`, whose modules are replaced in place. Raises `BasinError` where it does not fit."""
+        config = PeftLoraConfig(**{**self.config, "inference_mode": not trainable})
+        try:
+            peft_model = _wrapped(model, config)
+            result = set_peft_model_state_dict(peft_model, dict(self.tensors))
+        except (ValueError, RuntimeError) as error:
+            raise _does_not_fit(self, first_sentence(error)) from None
+        wanted = set(get_peft_model_state_dict(peft_model))
+        if result.unexpected_keys or wanted != set(self.tensors):
+            raise _does_not_fit(self, "it has weights for other layers")
+        return peft_model
+
+    def merge_into(self, model: Any) -> None:
+        """Add the low-rank products to the weights of `model`, which get storage of their own before that.
+
+        Other models that share the tensors stay as they are. Raises as `attach`.
+        """
+        peft_model = self.attach(model)
+        for module in peft_model.modules():
+            if hasattr(module, "lora_A") and hasattr(module, "base_layer"):
+                weight = module.base_layer.weight
+                module.base_layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+        peft_model.merge_and_unload()
+
+
+def new_adapter(model: Any, rank: int, alpha: float, modules: str, base: str) -> PeftModel:
+    """A fresh trainable adapter in `model`, whose products are zero: it begins as the model itself.
+
+    Args:
+        modules: `attention` for the projections of the attention blocks, `all` for every linear map of a block.
+    """
+    config = PeftLoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        target_modules=targets(model, modules),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base,
+    )
+    return _wrapped(model, config)
+
+
+def _wrapped(model: Any, config: PeftLoraConfig) -> PeftModel:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a base model that has another name on this disk
+        return get_peft_model(model, config)
+
+
+def targets(model: Any, modules: str) -> list[str]:
+    """Names of the linear maps in a decoder block that are adapted, as PEFT matches them; `BasinError` for none."""
+    names = sorted(
+        name
+        for name, module in decoder_blocks(model)[0].named_modules()
+        if (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+        and (modules == "all" or "att" in name.lower())
+    )
+    if not names:
+        raise BasinError(
+            f"Model class {type(model).__name__} has no linear maps called attention in its blocks: set updating.lora.modules "
+            "to all."
+        )
+    return names
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else str(value)
+
+
+def _does_not_fit(adapter: Adapter, why: str) -> BasinError:
+    return BasinError(
+        f"An adapter for {adapter.config.get('base_model_name_or_path') or 'another model'} does not fit this model ({why}): "
+        "use the model that it was trained on."
+    )
