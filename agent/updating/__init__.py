@@ -1,8 +1,9 @@
 """How the language model is made to write the concept, one file per method.
 
-Add a method: a file here and a name in `UpdatingConfig.method`. LoRA adapters are to come the same way.
-Every method proposes a vector; `calibrate` then sets its strength to the stated budget, so methods compare at
-equal distance from the base model.
+Add a way to steer: a file here and a name in `UpdatingConfig.method`. Every one proposes a vector; `calibrate` then sets its
+strength to the stated budget, so they compare at equal distance from the base model. From the round `adapter_from` on,
+`adapting.py` trains an adapter (`lora.py` by example, `preference.py` by choice, `expert.py` what from); it is not imported
+here, because the libraries that train are slow to load.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from agent.types import StageConfig
 from agent.updating.calibrate import calibrate
 from agent.updating.mean_difference import mean_difference
 from agent.updating.optimised import OptimisedConfig, optimise
+from agent.updating.settings import AdaptingConfig
 
 
 class UpdatingConfig(StageConfig):
@@ -43,6 +45,15 @@ class UpdatingConfig(StageConfig):
     conditional: bool = False
     """Steer less where the text is inside already, by a gate found on the real passages."""
     optimised: OptimisedConfig = OptimisedConfig()
+    adapter_from: int | None = Field(None, ge=1)
+    """Round from which a LoRA adapter is trained, and written with in the next one; earlier rounds steer. None: never."""
+    adapter_steered: bool = False
+    """Steer the adapted model besides; else the adapter writes alone."""
+    adapting: AdaptingConfig = AdaptingConfig()
+
+    def adapts(self, round_number: int) -> bool:
+        """Whether this round trains an adapter."""
+        return self.adapter_from is not None and round_number >= self.adapter_from
 
     def steered(self, recorded: tuple[int, ...]) -> tuple[int, ...]:
         """The layers to steer, among the recorded ones. Raises `BasinError` for one that is not recorded."""

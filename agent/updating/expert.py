@@ -1,0 +1,121 @@
+"""What the next adapter is taught: real members, and what was written, weighted towards the exact target p(x) m(x) / Z.
+
+Expert iteration (Anthony et al. 1705.08439): sample, keep what is good, learn from it. A passage that the base model wrote
+counts as its membership; one that an adapter wrote counts as membership times p / q, its likelihood under the base model over
+that under the adapter (the weights of distributional policy gradients, Khalifa et al. 2012.11635). Over two hundred tokens that
+ratio hangs on a few passages, so it is tempered just as far as keeps half of them effective, and the exponent is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from agent.language_model import LanguageModel
+from agent.updating.preference import Pair
+
+EFFECTIVE_SHARE = 0.5
+MEMBER, CLEAR = 0.5, 0.1
+"""Membership from which a passage is chosen, and by how much less a rejected one has to belong."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Passages that some generator wrote, as the loop has judged them: no gold label has been near."""
+
+    prompts: Sequence[str]
+    texts: Sequence[str]
+    """Continuations, without the prompts."""
+    membership: Float[np.ndarray, "text"]
+    coherent: Bool[np.ndarray, "text"]
+
+    @property
+    def whole(self) -> list[str]:
+        return [prompt + text for prompt, text in zip(self.prompts, self.texts, strict=True)]
+
+    def joined(self, other: Written) -> Written:
+        """These passages, then the others."""
+        return Written(
+            [*self.prompts, *other.prompts],
+            [*self.texts, *other.texts],
+            np.concatenate([self.membership, other.membership]),
+            np.concatenate([self.coherent, other.coherent]),
+        )
+
+
+def log_likelihoods(
+    language_model: LanguageModel, texts: Sequence[str], prompts: Sequence[str]
+) -> Float[np.ndarray, "text"]:
+    """log p(text | prompt) in nats, summed over tokens."""
+    return np.array([-float(each.sum()) for each in language_model.token_losses(texts, prompts)])
+
+
+def importance_weights(
+    written: Written, log_ratio: Float[np.ndarray, "text"]
+) -> tuple[Float[np.ndarray, "text"], float]:
+    """`m (p / q)^a` of the coherent passages, 0 of the others, with mean 1 where any has weight; and the exponent a.
+
+    The exponent is the largest in [0, 1] at which the effective number of passages, (sum w)^2 / sum w^2 (Kish 1965), is at
+    least half of what it is without the ratio; the likelihood tempering of Del Moral et al. (2006). 1: exact importance weights.
+
+    Args:
+        log_ratio: log p - log q in nats, 0 for passages of the base model itself.
+    """
+    plain = np.where(written.coherent, written.membership, 0.0)
+    if not plain.sum() > 0:
+        return np.zeros_like(plain), 1.0
+    centred = log_ratio - log_ratio[plain > 0].max()
+
+    def weights(exponent: float) -> Float[np.ndarray, "text"]:
+        return plain * np.exp(exponent * np.minimum(centred, 0.0))
+
+    wanted = EFFECTIVE_SHARE * _effective(plain)
+    low, high = (1.0, 1.0) if _effective(weights(1.0)) >= wanted else (0.0, 1.0)
+    for _ in range(40):
+        if high - low < 1e-6:
+            break
+        middle = (low + high) / 2
+        low, high = (middle, high) if _effective(weights(middle)) >= wanted else (low, middle)
+    found = weights(low)
+    return found / found.mean(), low
+
+
+def lesson_weights(
+    real: Float[np.ndarray, "passage"], written: Float[np.ndarray, "text"], written_share: float
+) -> Float[np.ndarray, "lesson"]:
+    """One array over real passages, then written ones; the latter have `written_share` of the sum, or none to give."""
+    parts = [(real, 1 - written_share if written.sum() > 0 else 1.0), (written, written_share)]
+    return np.concatenate([share * part / part.sum() if part.sum() > 0 else part for part, share in parts])
+
+
+def pairs(written: Written, clear: float = CLEAR) -> list[Pair]:
+    """One pair for every opening that has both: its best passage that belongs and is coherent, and its worst that does not.
+
+    Rejected is what belongs clearly less, or is not coherent, and of those the incoherent first: nonsense in the right words is
+    to be told from the real thing. In the order of the openings.
+    """
+    by_prompt: dict[str, list[int]] = {}
+    for index, prompt in enumerate(written.prompts):
+        by_prompt.setdefault(prompt, []).append(index)
+    found = []
+    for prompt, rows in by_prompt.items():
+        good = [row for row in rows if written.coherent[row] and written.membership[row] >= MEMBER]
+        if not good:
+            continue
+        best = max(good, key=lambda row: written.membership[row])
+        worse = [
+            row
+            for row in rows
+            if not written.coherent[row] or written.membership[row] <= written.membership[best] - clear
+        ]
+        if worse:
+            worst = min(worse, key=lambda row: (written.coherent[row], written.membership[row]))
+            found.append(Pair(prompt, written.texts[best], written.texts[worst]))
+    return found
+
+
+def _effective(weights: Float[np.ndarray, "text"]) -> float:
+    return float(weights.sum() ** 2 / np.square(weights).sum())

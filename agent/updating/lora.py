@@ -1,0 +1,97 @@
+"""A LoRA adapter taught by the concept's own passages: the supervised part (Hu et al. 2106.09685, TRL's SFTTrainer).
+
+The lesson is a sample of texts drawn in proportion to their weights (sampling-importance resampling, Rubin 1988). With
+memberships as weights, likelihood on the lesson is, up to sampling, cross-entropy to corpus(x) m(x) / Z; texts that the model
+wrote get the weight that takes them to p(x) m(x) / Z, see `agent/updating/expert.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from jaxtyping import Float, Int
+from trl import SFTConfig, SFTTrainer
+
+from agent.adapter import Adapter, new_adapter
+from agent.errors import BasinError
+from agent.language_model import LanguageModel
+from agent.updating.settings import LoraConfig
+from agent.updating.training import (
+    Progress,
+    Told,
+    quiet,
+    scratch,
+    settings,
+    steps_between_saves,
+    token_ids,
+    train,
+)
+
+
+def teach(
+    language_model: LanguageModel,
+    texts: Sequence[str],
+    weights: Float[np.ndarray, "text"],
+    start: Adapter | None,
+    config: LoraConfig,
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> tuple[Adapter, list[dict[str, float]]]:
+    """The adapter after one pass over a lesson drawn from `texts`, begun from `start` or from the model itself.
+
+    Deterministic given the seed, and interrupted training goes on from its last kept step in `folder`. A history row has
+    TRL's `loss` (nats per token), `learning_rate`, `grad_norm` and `num_tokens` of each step.
+
+    Raises:
+        BasinError: no text has weight, the loss is not a number, or `folder` cannot be written.
+    """
+    lesson = [texts[index] for index in resample(weights, config.passages, seed)]
+    rows = token_ids(language_model, lesson, config.tokens)
+    place = scratch(folder, "lora", language_model.fingerprint, start and start.digest, config, seed, rows)
+    model = language_model.twin()
+    torch.manual_seed(seed)  # the first A of a fresh adapter is drawn
+    arguments = settings(
+        language_model,
+        place,
+        seed,
+        per_device_train_batch_size=config.batch,
+        learning_rate=config.learning_rate,
+        save_steps=steps_between_saves(config.batch, config.tokens),
+    )
+    with quiet():
+        trainer = SFTTrainer(
+            model=start.attach(model, trainable=True)
+            if start
+            else new_adapter(model, config.rank, config.alpha, config.modules, language_model.config.name),
+            args=SFTConfig(**arguments, max_length=None, packing=False),
+            train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
+            processing_class=language_model.tokenizer,
+            callbacks=[Told("teach", progress)],
+        )
+    history = train(trainer, place)
+    return Adapter.of(trainer.model, language_model.config.name), history
+
+
+def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[np.ndarray, "drawn"]:
+    """`count` indices in proportion to the weights, by systematic resampling (Kitagawa 1996), shuffled.
+
+    Every text is drawn its expected number of times, rounded up or down; none of weight 0 is. Fewer than `count` where that
+    would draw the heaviest text more than three times: repeating it more teaches its words and not its kind.
+
+    Raises `BasinError` where no text has weight.
+    """
+    total = float(weights.sum())
+    if not (np.isfinite(total) and total > 0):
+        raise BasinError(
+            "No text has any weight to be taught with: the concept has no members; take another topic."
+        )
+    count = max(1, min(count, int(3 * total / weights.max())))
+    generator = np.random.default_rng(seed)
+    marks = (np.arange(count) + generator.random()) * total / count
+    drawn = np.searchsorted(np.cumsum(weights), marks, side="right").clip(max=len(weights) - 1)
+    return generator.permutation(drawn)

@@ -1,0 +1,113 @@
+"""What every way of training an adapter shares: TRL's settings, progress, and going on where a kill interrupted it.
+
+The trainer works on a twin of the language model (the same weights, modules of its own), so whatever TRL and PEFT do to a
+model, the one that is read and measured stays as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers.trainer_utils import get_last_checkpoint
+
+from agent.errors import BasinError
+from agent.language_model import LanguageModel
+from agent.sources.models import quiet_transformers
+
+Progress = Callable[[str], None]
+
+
+def settings(language_model: LanguageModel, folder: Path, seed: int, **particular: Any) -> dict[str, Any]:
+    """Arguments of a TRL configuration: what is left out here, TRL takes from its own defaults."""
+    return {
+        "output_dir": str(folder),
+        "num_train_epochs": 1,
+        "gradient_checkpointing": False,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 4,
+        "max_grad_norm": 1.0,
+        "weight_decay": 0.0,
+        "seed": seed,
+        "data_seed": seed,
+        "bf16": False,  # the weights are in the model's own format already, the adapter's in float32
+        "use_cpu": language_model.device.type == "cpu",
+        "dataloader_pin_memory": False,
+        "save_strategy": "steps",
+        "save_total_limit": 1,
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        **particular,
+    }
+
+
+def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]:
+    """Run a trainer to its end, from its last checkpoint in `folder` where there is one; a row of numbers per step.
+
+    Raises:
+        BasinError: the loss is not a number, or the disk is full.
+    """
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    trainer.remove_callback(transformers.PrinterCallback)
+    try:
+        with quiet():
+            trainer.train(resume_from_checkpoint=last)
+    except OSError as error:
+        raise BasinError(
+            f"Training could not keep its state in {folder} ({error.strerror}); make room there and resume."
+        ) from None
+    rows = [row for row in trainer.state.log_history if "loss" in row]
+    if not rows or any(row["loss"] != row["loss"] for row in rows):
+        raise BasinError(
+            "Training an adapter gave a loss that is not a number: lower updating.lora.learning_rate, or use dtype float32."
+        )
+    return rows
+
+
+def scratch(folder: Path, *parts: object) -> Path:
+    """A folder that only training on exactly these `parts` goes on from; those of other trainings are removed."""
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    wanted = folder / digest
+    if folder.is_dir():
+        for other in folder.iterdir():
+            if other != wanted and other.is_dir():
+                shutil.rmtree(other, ignore_errors=True)
+    return wanted
+
+
+class Told(transformers.TrainerCallback):
+    """Tells how many steps are done."""
+
+    def __init__(self, what: str, progress: Progress | None) -> None:
+        self.what, self.progress = what, progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.progress:
+            self.progress(f"{self.what}: {state.global_step} of {state.max_steps} steps")
+
+
+def steps_between_saves(examples_in_step: int, tokens: int, tokens_per_second: float = 300.0) -> int:
+    """Steps after which the trainer's state is kept, so that a kill costs about a minute on two cores."""
+    return max(1, round(60 * tokens_per_second / (examples_in_step * tokens)))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings and progress bars of the libraries that train."""
+    with quiet_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def token_ids(language_model: LanguageModel, texts: Sequence[str], most: int) -> list[list[int]]:
+    """Token ids of each text as recording reads it, at most `most` of them, without an end of text."""
+    rows = language_model.tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
+    end = language_model.tokenizer.eos_token_id
+    return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in rows]
