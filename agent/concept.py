@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from agent.adapter import Adapter
 from agent.evidence import sigmoid
 from agent.steering_manner import PLAIN, Manner
 from agent.steering_vector import SteeringVector
@@ -70,6 +71,8 @@ class Concept:
     """Added to the residual stream at strength 1 to write from the concept."""
     nats_per_token: float = 0.0
     """KL divergence of the steered from the base model that the vector was calibrated to."""
+    adapter: Adapter | None = field(default=None, kw_only=True)
+    """Put into the model before it is steered; None in rounds that only steer."""
     manner: Manner = field(default=PLAIN, kw_only=True)
     """How the vector is applied."""
 
@@ -77,6 +80,11 @@ class Concept:
     def inside(self) -> Bool[np.ndarray, "passage"]:
         """Which of the real passages belong: those with a membership of at least 0.5."""
         return self.membership >= MEMBER
+
+    @property
+    def can_write(self) -> bool:
+        """Whether there is anything to write with that the base model has not."""
+        return self.vector is not None or self.adapter is not None
 
     def members(self) -> Int[np.ndarray, "member"]:
         """Indices of the real passages that belong, most typical first."""

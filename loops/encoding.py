@@ -15,6 +15,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from agent.adapter import Adapter
 from agent.concept import Concept, Readout
 from agent.steering_manner import PLAIN, Gate, Manner
 from agent.steering_vector import SteeringVector
@@ -26,6 +27,8 @@ from loops.records import Generated, RoundRecord
 VECTOR = "vector."
 GATE = "gate."
 EXCHANGED = "exchanged.json"
+ADAPTER = "adapter/"
+"""A folder in PEFT's own layout inside the round's, for `PeftModel.from_pretrained`."""
 
 
 def encode_round(record: RoundRecord) -> dict[str, bytes]:
@@ -69,6 +72,8 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     }
     if record.exchange is not None:
         files[EXCHANGED] = _to_json(asdict(record.exchange))
+    if concept.adapter is not None:
+        files |= {f"{ADAPTER}{name}": content for name, content in concept.adapter.files().items()}
     return files
 
 
@@ -77,6 +82,9 @@ def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
     tensors = safetensors.torch.load(files["tensors.safetensors"])
     scalars = json.loads(files["concept.json"])
     readout, manner = scalars.pop("readout"), scalars.pop("manner", None)
+    adapter = {
+        name.removeprefix(ADAPTER): content for name, content in files.items() if name.startswith(ADAPTER)
+    }
     vector = {name.removeprefix(VECTOR): value for name, value in tensors.items() if name.startswith(VECTOR)}
     concept = Concept(
         membership=tensors["membership"].numpy(),
@@ -86,6 +94,7 @@ def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
         readout=readout and Readout(weights=tensors["readout.weights"].numpy(), **readout),
         vector=SteeringVector.from_tensors(vector) if vector else None,
         manner=_manner(manner, tensors) if manner else PLAIN,
+        adapter=Adapter.from_files(adapter) if adapter else None,
         **{**scalars, "size_curve": tuple(map(tuple, scalars["size_curve"]))},
     )
     return RoundRecord(

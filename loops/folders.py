@@ -30,7 +30,10 @@ def write_folder(target: Path, files: Mapping[str, bytes], header: Mapping[str, 
     try:
         draft.mkdir()
         for name, content in files.items():
+            (draft / name).parent.mkdir(exist_ok=True)
             _write_synced(draft / name, content)
+        for inner in {(draft / name).parent for name in files} - {draft}:
+            _sync_folder(inner)
         _write_synced(draft / MANIFEST, _manifest(files, header))
         _sync_folder(draft)
         os.rename(draft, target)  # fails when there is a non-empty folder of that name

@@ -17,7 +17,7 @@ class Generated:
     """One generated passage."""
 
     kind: str
-    """`steered` or `base`."""
+    """`steered`: from the concept, by its vector, its adapter or both; `base`: by the model alone."""
     prompt: str
     text: str
     """The continuation, without the prompt."""

@@ -32,6 +32,7 @@ from loops.progress import Progress
 from loops.records import Generated, RoundRecord
 from loops.setting import Costs, Fixed, prepare
 from loops.store import RunStore
+from loops.teaching import train_adapter
 
 
 def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
@@ -47,7 +48,7 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
         progress.say(f"Pointer: topic {pointer.topic} ({words})")
         if doubt := pointer.doubt(config.topics.words):
             progress.say(doubt)
-    fixed = prepare(config, passages, pointer, costs, progress)
+    fixed = prepare(config, passages, pointer, costs, progress, store.scratch)
     first = first_record(fixed, costs, progress)
     store.save(first, passages, pointer)
     _refine([first], fixed, store, config.rounds, progress)
@@ -63,7 +64,9 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
     if newest is None:
         return run(store.config, store, progress)
     records = [store.load(number) for number in range(newest.round)] + [newest]
-    fixed = prepare(store.config, store.load_passages(), store.load_pointer(), Costs(), progress)
+    fixed = prepare(
+        store.config, store.load_passages(), store.load_pointer(), Costs(), progress, store.scratch
+    )
     _refine(records, fixed, store, rounds or store.config.rounds, progress, when_still=rounds is not None)
     return fixed
 
@@ -141,7 +144,10 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
 
 
 def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) -> RoundRecord:
-    """One round: from the last concept and the real texts to the next concept. Touches no disk."""
+    """One round: from the last concept and the real texts to the next concept.
+
+    Touches no disk, but for what training keeps in `fixed.scratch` while it runs.
+    """
     config, last, costs = fixed.config, records[-1].concept, Costs()
     number = last.round + 1
     with costs.stage("generate"):
@@ -161,19 +167,28 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
             readout=drawn.readout,
             evidence=drawn.evidence,
         )
-    with costs.stage("update"):
-        step = _update(fixed, concept, config.updating, last.vector if last.round else None, progress)
-        concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
     with costs.stage("coherence"):
         report = _checked(fixed, steered)
     count = len(steered)
+    written = _placed([*steered, *base.generated], drawn.generated)
+    generated = _judged(written[:count], report) + tuple(written[count:])
+    adapts, told = config.updating.adapts(number), {}
+    if not adapts or config.updating.adapter_steered:
+        with costs.stage("update"):
+            step = _update(fixed, concept, config.updating, last.vector if last.round else None, progress)
+            concept = replace(
+                concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner
+            )
+    if adapts:
+        with costs.stage("adapt"):
+            adapted = train_adapter(fixed, concept, last.adapter, generated, progress)
+            concept, told = replace(concept, adapter=adapted.adapter), adapted.metrics
     of_base = float(records[0].metrics["base_coherence"])
     relative = report.share / of_base if of_base else report.share
     metrics = _numbers_of_concept(records, concept, fixed)
     metrics |= _numbers_of_writing(report, drawn.generated[:count], drawn.generated[count:])
+    metrics |= told
     metrics["collapsed"] = collapse(metrics["size"], relative, report.repetitive_share, config.tracking)
-    written = _placed([*steered, *base.generated], drawn.generated)
-    generated = _judged(written[:count], report) + tuple(written[count:])
     moved = _exchange(records, concept, fixed)
     return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total(), exchange=moved)
 
@@ -247,10 +262,10 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
         fixed.passages.texts, config.samples, config.prompt_words, seed_for(seed, 0, "prompts")
     )
     seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
-    vector = concept.vector if kind == "steered" else None
-    texts = fixed.language_model.generate(
-        prompts, seeds, config, vector, progress=progress.say, manner=concept.manner
-    )
+    steers = kind == "steered"
+    writer = fixed.language_model.adapted(concept.adapter if steers else None)
+    vector = concept.vector if steers else None
+    texts = writer.generate(prompts, seeds, config, vector, progress=progress.say, manner=concept.manner)
     return [
         Generated(kind, prompt, text, own, 0.0, None, None)
         for prompt, text, own in zip(prompts, texts, seeds, strict=True)

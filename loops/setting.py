@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -40,6 +41,8 @@ class Fixed:
     coherence: Coherence
     no_concept: str | None
     """The sentence that says that the pointer points at nothing, or None."""
+    scratch: Path
+    """Where training keeps its state inside a round; the only place that a round writes to."""
 
     @property
     def size(self) -> float:
@@ -63,9 +66,9 @@ class Costs:
 
 
 def prepare(
-    config: RunConfig, passages: PassageSet, pointer: Pointer, costs: Costs, progress: Progress
+    config: RunConfig, passages: PassageSet, pointer: Pointer, costs: Costs, progress: Progress, scratch: Path
 ) -> Fixed:
-    """Load the models and read every real passage once."""
+    """Load the models and read every real passage once; `scratch` is where training may keep its state."""
     with costs.stage("load"):
         language_model = LanguageModel.load(config.language_model, progress.say)
         config.updating.steered(language_model.layers)  # refused before anything is read
@@ -86,7 +89,7 @@ def prepare(
         f"{breadth:.0%} of the documents."
     )
     nothing = no_concept(trust, breadth, config.clustering)
-    return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing)
+    return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing, scratch)
 
 
 def _clustering(config: RunConfig) -> ClusteringConfig:

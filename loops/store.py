@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ from loops.folders import DamagedError
 from loops.provenance import commit, versions
 from loops.records import RoundRecord
 
-SCHEMA = 3
+SCHEMA = 4
 """Raise when the format changes so that older code would misread it."""
+OLDEST = 3
+"""Before 4 there was no adapter, and nothing else that a round of format 3 lacks."""
 ROUND_FOLDER = re.compile(r"round_(\d{3,})")
 
 
@@ -97,10 +100,10 @@ class RunStore:
             raise BasinError(
                 f"{path} is not a run of Basin's: it has no run.json; name a folder that `basin run` made."
             )
-        if schema < SCHEMA:
+        if schema < OLDEST:
             raise BasinError(
-                f"The run {path.name} was written by an older Basin (format {schema}, this one reads {SCHEMA}); start it "
-                "anew, or read it with the commit that its run.json names."
+                f"The run {path.name} was written by an older Basin (format {schema}, this one reads {OLDEST} and later); "
+                "start it anew, or read it with the commit that its run.json names."
             )
         if schema > SCHEMA:
             raise BasinError(
@@ -189,6 +192,12 @@ class RunStore:
                 f"Round {record.round} could not be written to {self.path} ({error.strerror}), and "
                 f"{_count(self.rounds())} kept; put that right, then `basin resume {self.name}`."
             ) from None
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    @property
+    def scratch(self) -> Path:
+        """Where a round's training keeps its state until the round is whole; nothing there is part of the run."""
+        return self.path / ".training"
 
     def check_config(self, config: RunConfig) -> None:
         """Refuse another configuration than the run's; more or fewer rounds are no other configuration.

@@ -31,12 +31,12 @@ def write(
     from agent.language_model import LanguageModel
 
     concept = _concept(store, number)
-    if concept.vector is None:
+    if not concept.can_write:
         raise _cannot_write(store, concept)
     config, prompts = store.config.generation, _prompts(store, count, prompt, seed)
     language_model = LanguageModel.load(store.config.language_model, progress.say)
     seeds = [seed_for(seed, number, "generate") for number in range(count)]
-    texts = language_model.generate(
+    texts = language_model.adapted(concept.adapter).generate(
         prompts, seeds, config, concept.vector, strength, progress.say, manner=concept.manner
     )
     return list(zip(prompts, texts, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from agent.adapter import Adapter
 from agent.concept import Concept, Readout
 from agent.steering_manner import Gate, Manner
 from agent.steering_vector import SteeringVector
@@ -48,6 +49,7 @@ def planted_record(number: int) -> RoundRecord:
         nats_per_token=0.3,
         evidence=evidence,
         manner=manner,
+        adapter=planted_adapter(generator) if number == 2 else None,
     )
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)
     base = Generated("base", "Up the", "hill.", 3, 1 / 3, True, 2.5)
@@ -57,6 +59,11 @@ def planted_record(number: int) -> RoundRecord:
     moved = exchanged(ids, topic, before, concept.membership)
     cost = {"record": 1.5, "peak_gb": 2.0}
     return RoundRecord(number, concept, metrics, (steered, base), activations, cost, exchange=moved)
+
+
+def planted_adapter(generator: np.random.Generator) -> Adapter:
+    tensors = {name: torch.from_numpy(generator.normal(size=(2, 4))) for name in ("q.lora_A", "q.lora_B")}
+    return Adapter({"r": 2, "target_modules": ["q"], "base_model_name_or_path": "nobody"}, tensors)
 
 
 def planted_pointer() -> Pointer:

@@ -501,3 +501,42 @@ def test_a_pointer_that_hardly_holds_its_words_is_said_to(begin):
     told = run(store)
     assert any("Only 1 of the 6 words" in sentence for sentence in told.sentences)
     assert numbers(store, 0)["words_held"] == 1
+
+
+ADAPTING = {
+    "method": "mean_difference",
+    "budget_nats": 0.05,
+    "adapter_from": 2,
+    "adapting": {"lora": {"passages": 24, "batch": 4, "rank": 2}, "preference": {"batch": 2}},
+}
+
+
+def test_steering_first_and_an_adapter_later(begin):
+    store = begin("mixed", rounds=3, updating=ADAPTING)
+    run(store)
+    steered, adapted, last = (store.load(number) for number in (1, 2, 3))
+    assert steered.concept.vector is not None and steered.concept.adapter is None
+    assert adapted.concept.vector is None and adapted.concept.adapter is not None
+    assert adapted.metrics["lesson_loss"] > 0 and adapted.metrics["pairs"] >= 0
+    # What round 3 found written is what round 2's adapter wrote, and not what the base model writes.
+    by_adapter, by_base = (
+        [each.text for each in last.generated if each.kind == kind] for kind in ("steered", "base")
+    )
+    assert by_adapter != by_base
+    assert not store.scratch.exists()
+
+
+def test_an_adapted_run_goes_on_to_the_same_bytes(begin):
+    whole, cut = begin("whole", rounds=3, updating=ADAPTING), begin("cut", rounds=3, updating=ADAPTING)
+    run(whole)
+    refine.run(cut.config.model_copy(update={"rounds": 2}), cut, Told())
+    resume(cut)
+    for file in ("round.json", "adapter/adapter_model.safetensors"):
+        assert (whole.path / "round_003" / file).read_bytes() == (cut.path / "round_003" / file).read_bytes()
+
+
+def test_an_adapter_may_be_steered_besides(begin):
+    store = begin("both", rounds=2, updating={**ADAPTING, "adapter_from": 1, "adapter_steered": True})
+    run(store)
+    concept = store.load(2).concept
+    assert concept.vector is not None and concept.adapter is not None

@@ -17,7 +17,7 @@ from agent.errors import BasinError
 from loops import folders
 from loops.records import RoundRecord
 from loops.runs import find_run, fresh_path
-from loops.store import SCHEMA, RunStore
+from loops.store import OLDEST, SCHEMA, RunStore
 
 
 @pytest.fixture
@@ -219,13 +219,41 @@ def test_a_newer_format_is_refused(stored: RunStore, where: str) -> None:
 def test_an_older_format_is_refused_with_what_to_do(stored: RunStore) -> None:
     file = stored.path / "run.json"
     about = json.loads(file.read_text())
-    assert about["schema"] == SCHEMA == 3
-    file.write_text(json.dumps({**about, "schema": SCHEMA - 1}))
+    assert about["schema"] == SCHEMA > OLDEST == 3
+    file.write_text(json.dumps({**about, "schema": OLDEST - 1}))
     with pytest.raises(
         BasinError, match="run was written by an older Basin .format 2, .* 3.*; start it anew"
     ):
         RunStore.open(stored.path)
     assert (stored.path / "round_002" / "manifest.json").exists()
+
+
+def test_a_format_that_only_lacks_what_came_later_is_read(stored: RunStore) -> None:
+    file = stored.path / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": OLDEST}))
+    assert RunStore.open(stored.path).load(2).round == 2
+
+
+def test_training_state_goes_when_the_round_is_whole(stored: RunStore) -> None:
+    stored.scratch.mkdir()
+    (stored.scratch / "optimiser.pt").write_bytes(b"half-way")
+    stored.save(planted_record(len(stored.rounds())))
+    assert not stored.scratch.exists()
+
+
+def test_an_adapter_lies_in_peft_s_own_layout(stored: RunStore) -> None:
+    folder = stored.path / "round_002" / "adapter"
+    assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert stored.load(1).concept.adapter is None
+    loaded = stored.load(2).concept.adapter
+    assert loaded.files() == planted_record(2).concept.adapter.files()
+
+
+def test_a_damaged_adapter_is_no_adapter_at_all(stored: RunStore) -> None:
+    file = stored.path / "round_002" / "adapter" / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(BasinError, match="adapter_model.safetensors is not what was written"):
+        stored.load(2)
 
 
 def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
