@@ -59,7 +59,7 @@ def importance_weights(
     """`m (p / q)^a` of the coherent passages, 0 of the others, with mean 1 where any has weight; and the exponent a.
 
     The exponent is the largest in [0, 1] at which the effective number of passages, (sum w)^2 / sum w^2 (Kish 1965), is at
-    least half of what it is without the ratio; the likelihood tempering of Del Moral et al. (2006). 1: exact importance weights.
+    least half of what it is without the ratio; the likelihood tempering of Del Moral et al. (2006). At 1 the weights are exact.
 
     Args:
         log_ratio: log p - log q in nats, 0 for passages of the base model itself.
