@@ -97,8 +97,8 @@ def update(
 
     Activations are `language_model.record` of the same texts; weights (memberships, and one minus them) enter
     the mean difference. `start`, usually the last round's vector, is where `optimised` sets out from; without
-    one it sets out from the mean difference. Raises `BasinError` where the two groups cannot be told apart, a
-    group is empty, or the model cannot be steered.
+    one it sets out from the mean difference, near which it is kept in any case. Raises `BasinError` where the two
+    groups cannot be told apart, a group is empty, or the model cannot be steered.
     """
     direction = mean_difference(
         member_activations,
@@ -122,12 +122,22 @@ def update(
 
     if config.method == "mean_difference":
         return Update(*calibrated(direction), manner)
+    if progress:
+        progress("update: calibrating the mean difference that the vector is kept near")
+    anchor, _ = calibrated(direction)
     if start is None or start.layers != direction.layers:
-        if progress:
-            progress("update: calibrating the mean difference to start from")
-        start, _ = calibrated(direction)
+        start = anchor
     vector, history = optimise(
-        language_model, members, others, start, config.optimised, config.budget_nats, seed, progress, manner
+        language_model,
+        members,
+        others,
+        start,
+        config.optimised,
+        config.budget_nats,
+        seed,
+        progress,
+        manner=manner,
+        anchor=anchor,
     )
     return Update(*calibrated(vector), manner, history)
 

@@ -3,7 +3,7 @@
 The objective is a preference between real passages, without a reward model: a member should gain more likelihood
 from steering than a non-member does. `agent.updating.steering_loss` has the two ways to say so. What keeps the text
 readable is around it: openings are not scored, the distance from the base model is bounded token by token, and the
-vector is drawn back to where it set out from and averaged over steps.
+vector is drawn back to the mean difference and averaged over steps.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class OptimisedConfig(StageConfig):
     learning_rate: float = Field(0.1, gt=0)
     """Adam's step per coordinate, in units of the starting vector's root mean square at its layer."""
     decay: float = Field(0.05, ge=0, le=1)
-    """Share of the way back to the starting vector after every step: what no batch asks for again is forgotten."""
+    """Share of the way back to the mean difference after every step: what no batch asks for again is forgotten."""
     averaged: float = Field(0.5, gt=0, le=1)
     """Share of the steps, the last ones, whose mean is the vector: a single step follows a dozen passages."""
     penalty: float = Field(10.0, ge=0)
@@ -82,9 +82,14 @@ def optimise(
     budget_nats: float,
     seed: int,
     progress: Callable[[str], None] | None = None,
+    *,
     manner: Manner = PLAIN,
+    anchor: SteeringVector | None = None,
 ) -> tuple[SteeringVector, list[dict[str, float]]]:
     """The vector after `config.steps` steps from `start`, not yet calibrated, and what each step measured.
+
+    `anchor`, of the same layers, is what every step draws back to (`start` without one): drawn to the last round's
+    vector alone, round after round would add what its few passages asked for.
 
     A history row: `loss`, `preference` (share of pairs in which the member gained more), `margin` and
     `member_gain` (nats per token, steered minus base), `nats_per_token` (KL on these passages) and `nats_rms` (its
@@ -96,6 +101,7 @@ def optimise(
         raise BasinError(
             "Steering needs passages inside and outside the concept, and one of the two has none."
         )
+    anchor = start if anchor is None else anchor
     steps, spared = _draw(members, others, config, seed)
     leaves = {layer: each.clone().requires_grad_() for layer, each in start.directions.items()}
     groups = [
@@ -117,7 +123,7 @@ def optimise(
         schedule.step()
         with torch.no_grad():
             for layer, leaf in leaves.items():
-                leaf.lerp_(start.directions[layer], config.decay)
+                leaf.lerp_(anchor.directions[layer], config.decay)
         if number >= config.steps - last:
             sum_of_last += SteeringVector({layer: leaf.detach().clone() for layer, leaf in leaves.items()})
         history.append(row)
@@ -130,7 +136,9 @@ def optimise(
     if spared:
         step = _prepare(language_model, *spared, config, start.layers[0])
         for name, vector in (("", found), ("_of_start", start)):
-            measured = _preference(_gains(language_model, vector, step, config, manner), step.inside)
+            with torch.no_grad():
+                steered, _ = _steered(language_model, vector, step, config.opening, manner)
+            measured = _preference(steered - step.likelihoods, step.inside)
             history[-1] |= {f"held_out_{key}{name}": value for key, value in measured.items()}
     return found, history
 
@@ -227,17 +235,6 @@ def _ascend(
         "nats_per_token": float(divergences.detach().mean()),
         "nats_rms": float(divergences.detach().square().mean().sqrt()),
     }
-
-
-@torch.no_grad()
-def _gains(
-    language_model: LanguageModel,
-    vector: SteeringVector,
-    step: _Step,
-    config: OptimisedConfig,
-    manner: Manner,
-) -> Float[Tensor, "text"]:
-    return _steered(language_model, vector, step, config.opening, manner)[0] - step.likelihoods
 
 
 def _preference(gain: Float[Tensor, "text"], inside: Bool[Tensor, "text"]) -> dict[str, float]:

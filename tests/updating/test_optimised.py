@@ -154,6 +154,16 @@ def test_what_decays_stays_near_the_start():
     assert cosines[0] < cosines[1] < cosines[2] == pytest.approx(1.0)
 
 
+def test_it_is_the_anchor_that_a_decaying_vector_is_drawn_to():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    members, others = planted_texts(24, seed=1)
+    anchor = run("mean_difference")[1].vector
+    start = SteeringVector({layer: torch.full((16,), 0.1) for layer in (2, 3)})
+    config = FAST.model_copy(update={"decay": 1.0, "steps": 2})
+    found, _ = optimise(language_model, members, others, start, config, 0.1, seed=0, anchor=anchor)
+    assert max((found - anchor).norms().values()) < 1e-5
+
+
 def test_held_out_passages_are_spared_only_where_there_are_enough():
     members, others = planted_texts(24, seed=1)
     steps, spared = _draw(members, others, FAST, 0)
