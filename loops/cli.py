@@ -14,6 +14,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from agent.errors import BasinError
+from loops.cli_evaluate import evaluate
 
 if TYPE_CHECKING:
     from loops.progress import Progress
@@ -45,9 +46,6 @@ app = typer.Typer(
     help="Turn a rough topic into the concept it points at, by letting a language model refine it.",
 )
 
-evaluate = typer.Typer(
-    no_args_is_help=True, help="Measure the parts of Basin over a suite of concepts that somebody labelled."
-)
 app.add_typer(evaluate, name="evaluate")
 
 RunName = Annotated[
@@ -208,35 +206,6 @@ def generate(
         Console().print(
             f"\nAccepted {len(written)} of {kept.proposed}: {kept.share:.0%} of what the model writes."
         )
-
-
-@evaluate.command()
-def membership(
-    corpora: Annotated[
-        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; may be repeated.")
-    ] = None,
-    methods: Annotated[
-        list[str] | None, typer.Option("--method", metavar="NAME", help="Only this method; may be repeated.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many topic models and splits of each corpus.")] = 3,
-    suite: Annotated[
-        Path | None, typer.Option(help="Corpora and concepts; by default configs/suite.yaml.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where rows are kept; by default membership.jsonl among the runs.")
-    ] = None,
-) -> None:
-    """Compare the refiner with its rivals on unseen documents; what is in the file already is not done again."""
-    from loops.evaluating import evaluate_membership
-    from loops.evaluation_table import show_evaluation
-    from loops.progress import open_progress
-    from loops.runs import checkpoints_folder
-    from loops.suite import SUITE_FILE, load_suite
-
-    whole, done = load_suite(suite or SUITE_FILE), out or checkpoints_folder() / "membership.jsonl"
-    with open_progress(Console(stderr=True)) as progress:
-        rows = evaluate_membership(whole, methods or (), range(seeds), done, progress.say, only=corpora or ())
-    show_evaluation(rows, Console())
 
 
 @app.command()

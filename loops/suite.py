@@ -75,15 +75,15 @@ def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
     names = [corpus.name for corpus in suite]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BasinError(f"{path} has two corpora called {twice[0]!r}; give each a name of its own.")
-    return [_resolved(corpus, path.parent) for corpus in suite]
+    return [each.model_copy(update={"corpus": resolved(each.corpus, path.parent)}) for each in suite]
 
 
-def _resolved(corpus: SuiteCorpus, folder: Path) -> SuiteCorpus:
-    source = corpus.corpus.source
+def resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
+    """The corpus with a relative path taken from `folder`."""
+    source = corpus.source
     if source in NAMED or Path(source).is_absolute():
         return corpus
-    found = corpus.corpus.model_copy(update={"source": str((folder / source).resolve())})
-    return corpus.model_copy(update={"corpus": found})
+    return corpus.model_copy(update={"source": str((folder / source).resolve())})
 
 
 def is_present(corpus: SuiteCorpus) -> bool:

@@ -18,8 +18,8 @@ from agent.language_model import LanguageModel
 from agent.updating.preference import Pair
 
 EFFECTIVE_SHARE = 0.5
-MEMBER, CLEAR = 0.5, 0.1
-"""Membership from which a passage is chosen, and by how much less a rejected one has to belong."""
+CLEAR = 0.1
+"""By how much less a rejected passage has to belong than the chosen one."""
 
 
 @dataclass(frozen=True)
@@ -92,29 +92,28 @@ def lesson_weights(
 
 
 def pairs(written: Written, clear: float = CLEAR) -> list[Pair]:
-    """One pair for every opening that has both: its best passage that belongs and is coherent, and its worst that does not.
+    """One pair for every opening: its coherent passage that belongs most, against the worst that is clearly worse.
 
-    Rejected is what belongs clearly less, or is not coherent, and of those the incoherent first: nonsense in the right words is
-    to be told from the real thing. In the order of the openings.
+    Worse is what belongs less by `clear`, or is not coherent, and of those the incoherent first: nonsense in the right words
+    is to be told from the real thing. No passage has to pass a fixed membership, for few do before there is anything to learn
+    from; the pairs whose chosen passage belongs most come first, so that a limit on their number keeps those.
     """
     by_prompt: dict[str, list[int]] = {}
     for index, prompt in enumerate(written.prompts):
         by_prompt.setdefault(prompt, []).append(index)
     found = []
     for prompt, rows in by_prompt.items():
-        good = [row for row in rows if written.coherent[row] and written.membership[row] >= MEMBER]
+        good = [row for row in rows if written.coherent[row]]
         if not good:
             continue
         best = max(good, key=lambda row: written.membership[row])
-        worse = [
-            row
-            for row in rows
-            if not written.coherent[row] or written.membership[row] <= written.membership[best] - clear
-        ]
+        limit = written.membership[best] - clear
+        worse = [row for row in rows if not written.coherent[row] or written.membership[row] <= limit]
         if worse:
             worst = min(worse, key=lambda row: (written.coherent[row], written.membership[row]))
-            found.append(Pair(prompt, written.texts[best], written.texts[worst]))
-    return found
+            chosen = float(written.membership[best])
+            found.append((chosen, Pair(prompt, written.texts[best], written.texts[worst])))
+    return [pair for _, pair in sorted(found, key=lambda each: -each[0])]
 
 
 def _effective(weights: Float[np.ndarray, "text"]) -> float:

@@ -63,7 +63,12 @@ def test_nonsense_in_the_right_words_is_rejected_first():
 
 def test_openings_without_a_clear_difference_give_no_pair():
     assert pairs(written([0.8, 0.75], prompts=["a", "a"])) == []
-    assert pairs(written([0.3, 0.1], prompts=["a", "a"])) == []
+    assert pairs(written([0.8, 0.1], [False, False], ["a", "a"])) == []
+
+
+def test_the_pairs_that_belong_most_come_first():
+    found = pairs(written([0.3, 0.1, 0.9, 0.1], prompts=["a", "a", "b", "b"]))
+    assert [pair.prompt for pair in found] == ["b", "a"]
 
 
 def test_likelihoods_are_summed_over_the_text_s_own_tokens():
