@@ -172,14 +172,14 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     count = len(steered)
     written = _placed([*steered, *base.generated], drawn.generated)
     generated = _judged(written[:count], report) + tuple(written[count:])
-    adapts, told = config.updating.adapts(number), {}
-    if not adapts or config.updating.adapter_steered:
+    told: dict[str, float | int] = {}
+    if steering := config.updating.steers(number):
         with costs.stage("update"):
-            step = _update(fixed, concept, config.updating, last.vector if last.round else None, progress)
+            step = _update(fixed, concept, steering, last.vector if last.round else None, progress)
             concept = replace(
                 concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner
             )
-    if adapts:
+    if config.updating.adapts(number):
         with costs.stage("adapt"):
             adapted = train_adapter(fixed, concept, last.adapter, generated, progress)
             concept, told = replace(concept, adapter=adapted.adapter), adapted.metrics

@@ -47,13 +47,19 @@ class UpdatingConfig(StageConfig):
     optimised: OptimisedConfig = OptimisedConfig()
     adapter_from: int | None = Field(None, ge=1)
     """Round from which a LoRA adapter is trained, and written with in the next one; earlier rounds steer. None: never."""
-    adapter_steered: bool = False
-    """Steer the adapted model besides; else the adapter writes alone."""
+    adapter_nats: float = Field(0.05, ge=0)
+    """What is spent on steering the adapted model besides, instead of `budget_nats`; 0: the adapter writes alone."""
     adapting: AdaptingConfig = AdaptingConfig()
 
     def adapts(self, round_number: int) -> bool:
         """Whether this round trains an adapter."""
         return self.adapter_from is not None and round_number >= self.adapter_from
+
+    def steers(self, round_number: int) -> UpdatingConfig | None:
+        """How this round finds its vector; None where its adapter is to write alone."""
+        if not self.adapts(round_number):
+            return self
+        return self.model_copy(update={"budget_nats": self.adapter_nats}) if self.adapter_nats else None
 
     def steered(self, recorded: tuple[int, ...]) -> tuple[int, ...]:
         """The layers to steer, among the recorded ones. Raises `BasinError` for one that is not recorded."""

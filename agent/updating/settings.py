@@ -32,7 +32,7 @@ class PreferenceConfig(StageConfig):
     """Pairs at most in a round; 0 leaves preference training out."""
     beta: float = Field(0.1, gt=0)
     """DPO's weight of the log-ratio to the reference, per nat."""
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
     batch: int = Field(4, ge=1)
     """Pairs in a step."""
     limit_nats: float = Field(0.5, gt=0)

@@ -507,6 +507,7 @@ ADAPTING = {
     "method": "mean_difference",
     "budget_nats": 0.05,
     "adapter_from": 2,
+    "adapter_nats": 0,
     "adapting": {"lora": {"passages": 24, "batch": 4, "rank": 2}, "preference": {"batch": 2}},
 }
 
@@ -536,7 +537,7 @@ def test_an_adapted_run_goes_on_to_the_same_bytes(begin):
 
 
 def test_an_adapter_may_be_steered_besides(begin):
-    store = begin("both", rounds=2, updating={**ADAPTING, "adapter_from": 1, "adapter_steered": True})
+    store = begin("both", rounds=2, updating={**ADAPTING, "adapter_from": 1, "adapter_nats": 0.02})
     run(store)
     concept = store.load(2).concept
-    assert concept.vector is not None and concept.adapter is not None
+    assert concept.adapter is not None and concept.nats_per_token == pytest.approx(0.02, rel=0.05)
