@@ -140,7 +140,12 @@ def _judged(
     )
     of_copied = {name: float(np.nanmean([next(copied) for _ in each])) for name, each in texts.items()}
     words = int(np.quantile([len(text.split()) for each in texts.values() for text in each], 0.1))
-    enough = {name: each for name, each in texts.items() if len(each) >= len(task.prompts) // 2}
+    fewest = max(2, len(task.prompts) // 2)
+    enough = {
+        name: each
+        for name, each in texts.items()
+        if sum(len(text.split()) >= words for text in each) >= fewest
+    }
     equal = equal_samples(enough, words, seed)
     embedded = {
         name: embed([" ".join(text.split()[:words]) for text in each]) for name, each in texts.items()
@@ -186,7 +191,7 @@ def _distance(task: Task, output: Output) -> float | None:
     """Nats per token from the base model: exact for a changed model, a bound for a selection."""
     pen, some = output.pen, output.samples[:12]
     changed = 0.0
-    if pen.adapter is not None or pen.vector is not None or pen.preamble:
+    if pen.changes:
         changed = divergence_on(
             task.language_model.adapted(pen.adapter),
             task.language_model,
@@ -195,6 +200,7 @@ def _distance(task: Task, output: Output) -> float | None:
             pen.vector,
             pen.manner,
             pen.preamble,
+            fusion=pen.fusion,
         )
     return changed + selection_bound(output.accepted, NEW_TOKENS) if output.accepted else None
 

@@ -155,8 +155,13 @@ def make_task(
 def neutral_prompts(
     texts: Sequence[str], count: int, concept: WrittenConcept, seed: int, words: int = 9
 ) -> list[str]:
-    """Openings of passages of every kind that do not name the concept, and the plain prompt once in `PLAIN_EVERY`."""
+    """Openings of passages of every kind that do not name the concept, and the plain prompt once in `PLAIN_EVERY`.
+
+    Raises `BasinError` where every opening names it.
+    """
     neutral = [text for text in texts if not names(" ".join(text.split()[:words]), concept)]
+    if not neutral:
+        raise BasinError(f"Every passage's opening names the concept ({concept.called}); give fewer words.")
     plain = count // PLAIN_EVERY
     found = iter(openings(neutral, count - plain, words, seed))
     return [f"{PLAIN}\n\n" if at % PLAIN_EVERY == PLAIN_EVERY - 1 else next(found) for at in range(count)]

@@ -7,6 +7,7 @@ model writes, an adapter) is made once at the desk and kept on disk, so that an 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -60,6 +61,13 @@ class Pen:
     manner: Manner = PLAIN
     preamble: str = ""
     """Read before the opening."""
+    fusion: TopicFusion | None = None
+    """Changes every token's score."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it writes otherwise than the base model."""
+        return bool(self.adapter or self.vector or self.preamble or self.fusion)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class Desk:
         self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig, say: Say
     ) -> None:
         self.task, self.config, self.coherence, self.lora, self.say = task, config, coherence, lora, say
+        self.last: str | None = None
+        """What was written last, or found on disk."""
 
     def write(
         self,
@@ -88,9 +98,9 @@ class Desk:
         *,
         tries: int = 1,
         tokens: int | None = None,
-        processors: Sequence[object] = (),
     ) -> list[Sample]:
         """Passages on every prompt, `tries` times each, all with the same sampling and seeds whoever writes; kept as `name`."""
+        self.last = name
         prompts = self.task.prompts if prompts is None else prompts
         file = self.task.folder / "written" / f"{name}.json"
         if file.exists():
@@ -103,18 +113,30 @@ class Desk:
             for turn in range(tries)
         ]
         config = self.config.model_copy(update={"new_tokens": tokens or self.config.new_tokens})
-        texts = self.task.language_model.adapted(pen.adapter).generate(
+        writer, begin = self.task.language_model.adapted(pen.adapter), time.perf_counter()
+        texts = writer.generate(
             [pen.preamble + opening for opening in openings],
             seeds,
             config,
             pen.vector,
             progress=self.say,
             manner=pen.manner,
-            **({"processors": processors} if processors else {}),
+            processors=[pen.fusion] if pen.fusion else [],
         )
+        speed = len(texts) * config.new_tokens / (time.perf_counter() - begin)
         samples = [Sample(*each) for each in zip(openings, texts, seeds, strict=True)]
+        _keep(self._speeds, self.speeds | {name: speed})
         _keep(file, [asdict(sample) for sample in samples])
         return samples
+
+    @property
+    def speeds(self) -> dict[str, float]:
+        """Tokens per second at which everything was written whose writing was timed."""
+        return json.loads(self._speeds.read_bytes()) if self._speeds.exists() else {}
+
+    @property
+    def _speeds(self) -> Path:
+        return self.task.folder / "speeds.json"
 
     def adapter(self, name: str, weights: Float[np.ndarray, "passage"]) -> Adapter:
         """A LoRA adapter taught by seen passages in proportion to `weights`; kept as `name`."""
@@ -259,7 +281,7 @@ def _best(desk: Desk, driver: str, pool: str, pen: Callable[[Desk], Pen]) -> Out
 def _fusion(desk: Desk) -> Output:
     task = desk.task
     fusion = TopicFusion(task.pointer.model, task.pointer.topic, task.language_model.tokenizer)
-    return Output(desk.write("topic-fusion", Pen(), processors=[fusion]), Pen())
+    return Output(desk.write("topic-fusion", Pen(fusion=fusion)), Pen(fusion=fusion))
 
 
 def _steered(desk: Desk, driver: str, name: str, **settings: object) -> Output:
