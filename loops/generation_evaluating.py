@@ -99,13 +99,18 @@ def _evaluate(task: Task, generators: Sequence[str], passages: int, say: Say) ->
     desk = Desk(task, config, coherence, LoraConfig(passages=passages), say)
     outputs: dict[str, Output] = {}
     seconds: dict[str, float] = {}
+    speed: dict[str, float | None] = {}
     for name in generators:
         begin = time.perf_counter()
         outputs[name] = GENERATORS[name](desk)
         seconds[name] = _seconds(task, name, time.perf_counter() - begin)
+        # Of tokens that are kept: choosing one passage of four writes four.
+        written = desk.speeds.get(desk.last)
+        speed[name] = written and written * outputs[name].accepted
     rows = _judged(task, outputs, desk, reader, say)
     for row in rows:
         row["seconds"] = seconds[str(row["generator"])]
+        row["tokens_per_second"] = speed[str(row["generator"])]
         row["commit"] = commit()
     write_file(task.folder / "rows.json", json.dumps(rows, indent=1).encode())
     return rows
