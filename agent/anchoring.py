@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from agent.errors import BasinError
@@ -85,13 +85,20 @@ class Texts:
 
     activations: Float[np.ndarray, "text layer width"]
     pointer_log_odds: Float[np.ndarray, "text"]
+    spoiled: Bool[np.ndarray, "text"] | None = None
+    """Generated texts that are no English: outside whatever concept it is, and taught as that. None: nobody has looked."""
 
     def joined(self, others: Texts) -> Texts:
         """These texts, then the others."""
         return Texts(
             np.concatenate([self.activations, others.activations]),
             np.concatenate([self.pointer_log_odds, others.pointer_log_odds]),
+            np.concatenate([self.known_spoiled, others.known_spoiled]),
         )
+
+    @property
+    def known_spoiled(self) -> Bool[np.ndarray, "text"]:
+        return np.zeros(len(self.pointer_log_odds), dtype=bool) if self.spoiled is None else self.spoiled
 
 
 @dataclass(frozen=True)

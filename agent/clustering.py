@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from agent.anchoring import (
     Anchor,
@@ -94,6 +94,7 @@ def recluster(
     of_generated = np.zeros(len(pointers) - count)
     for _ in range(config.steps):
         scores = standardised(share + taught * heard)
+        of_generated[fit.spoiled] = scores.min()
         targets = _in_unit_range(np.concatenate([scores[document_of], of_generated]))
         found = method.evidence(targets)
         found = in_units_of(document_means(found[:count], document_of), found)
@@ -213,6 +214,8 @@ class Fitting:
     """Log-odds of the pointer."""
     weights: Float[np.ndarray, "text"]
     divisions: list[Int[np.ndarray, "text"]]
+    spoiled: Bool[np.ndarray, "generated"]
+    """Of the generated texts, those that are taught as outside."""
 
 
 def fitting(
@@ -232,7 +235,8 @@ def fitting(
     weights = training_weights(len(document_of), extra, config.generated_share)
     divisions = divisions_of(document_of, extra, config, seed)
     ridge = CrossFittedRidge(features, weights, divisions, config.penalty)
-    return Fitting(ridge, pointers, weights, divisions)
+    spoiled = np.zeros(0, dtype=bool) if generated is None else generated.known_spoiled
+    return Fitting(ridge, pointers, weights, divisions, spoiled)
 
 
 def linear_reading(

@@ -41,7 +41,7 @@ def self_train(
     fit = fitting(real, generated, document_of, anchor, config, seed)
     centre = float(real.pointer_log_odds.mean())
     pointer = own.trust * (fit.pointers - centre)
-    targets = np.concatenate([membership, np.full(len(pointer) - count, size)])
+    targets = np.concatenate([membership, np.where(fit.spoiled, 0.0, size)])
     for _ in range(own.steps):
         evidence = fit.ridge.evidence(targets)
         slope = calibration_slope(evidence[:count], anchor.membership)
@@ -49,7 +49,7 @@ def self_train(
         pooled = document_mean(log_odds[:count], document_of)
         claimed = document_membership(pooled, document_of, size)
         alone = sigmoid(log_odds - threshold(log_odds[:count], size))
-        new = np.concatenate([claimed, alone[count:]])
+        new = np.concatenate([claimed, np.where(fit.spoiled, 0.0, alone[count:])])
         targets = own.damping * targets + (1 - own.damping) * new
     held_out = (log_odds - pointer)[:count]
     across, bias = linear_reading(fit.ridge, targets, anchor.projection, real, held_out)

@@ -176,6 +176,14 @@ def generate(
     strength: Annotated[
         float, typer.Option(help="Times the round's steering vector; 0 is the base model.")
     ] = 1.0,
+    best_of: Annotated[
+        int,
+        typer.Option(
+            "--best-of",
+            min=1,
+            help="Passages on every prompt, of which the readable one that belongs most is kept.",
+        ),
+    ] = 1,
     accept: Annotated[
         bool,
         typer.Option(
@@ -196,7 +204,7 @@ def generate(
     store = RunStore.open(find_run(run))
     with open_progress(Console(stderr=True)) as progress:
         if not accept:
-            written = write(store, round_number, count, prompt, seed, strength, progress)
+            written = write(store, round_number, count, prompt, seed, strength, progress, best_of)
         else:
             kept = write_accepted(store, round_number, count, prompt, seed, tries, progress)
             written = [(each.prompt, each.text) for each in kept.passages]

@@ -152,8 +152,10 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     number = last.round + 1
     with costs.stage("generate"):
         steered = _write(fixed, last, "steered", progress)
+    with costs.stage("coherence"):
+        report = _checked(fixed, steered)
     with costs.stage("record"):
-        base = records[0]
+        base, steered = records[0], list(_judged(steered, report))
         texts = _read(fixed, steered).joined(_read(fixed, base.generated, base.activations))
     with costs.stage("recluster"):
         drawn = _redraw(fixed, last, texts)
@@ -167,11 +169,8 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
             readout=drawn.readout,
             evidence=drawn.evidence,
         )
-    with costs.stage("coherence"):
-        report = _checked(fixed, steered)
     count = len(steered)
-    written = _placed([*steered, *base.generated], drawn.generated)
-    generated = _judged(written[:count], report) + tuple(written[count:])
+    generated = tuple(_placed([*steered, *base.generated], drawn.generated))
     told: dict[str, float | int] = {}
     if steering := config.updating.steers(number):
         with costs.stage("update"):
@@ -181,7 +180,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
             )
     if config.updating.adapts(number):
         with costs.stage("adapt"):
-            adapted = train_adapter(fixed, concept, last.adapter, generated, progress)
+            adapted = train_adapter(fixed, concept, last, generated, progress)
             concept, told = replace(concept, adapter=adapted.adapter), adapted.metrics
     of_base = float(records[0].metrics["base_coherence"])
     relative = report.share / of_base if of_base else report.share
@@ -281,7 +280,8 @@ def _read(
     texts = [each.whole for each in generated]
     if activations is None:
         activations = fixed.language_model.record(texts)
-    return Texts(activations, log_odds(fixed.pointer.weights(texts)))
+    spoiled = np.array([each.coherent is False for each in generated])
+    return Texts(activations, log_odds(fixed.pointer.weights(texts)), spoiled)
 
 
 def _update(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent.adapter import Adapter
 from agent.concept import Concept
 from agent.types import seed_for
 from loops.progress import Progress
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def train_adapter(
-    fixed: Fixed, concept: Concept, last: Adapter | None, generated: Sequence[Generated], progress: Progress
+    fixed: Fixed, concept: Concept, last: Concept, generated: Sequence[Generated], progress: Progress
 ) -> Adapted:
     """Train on the concept's members and on what was written, as the concept places it and readability judges it.
 
     Args:
-        last: the adapter that wrote the steered part of `generated`, if it was one.
+        last: the concept that wrote the steered part of `generated`.
 
     Raises:
         BasinError: as `agent.updating.adapting.adapt`.

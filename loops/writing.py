@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from agent.concept import Concept
 from agent.errors import BasinError
@@ -13,6 +14,9 @@ from loops.openings import openings
 from loops.progress import Progress
 from loops.store import RunStore
 
+if TYPE_CHECKING:
+    from agent.language_model import LanguageModel
+
 
 def write(
     store: RunStore,
@@ -22,8 +26,11 @@ def write(
     seed: int,
     strength: float,
     progress: Progress,
+    best_of: int = 1,
 ) -> list[tuple[str, str]]:
     """`count` pairs of prompt and continuation, from a round's concept (the newest when `number` is None).
+
+    Of `best_of` that are written on every prompt, the coherent one that the concept places highest is kept.
 
     Raises:
         BasinError: no such round, or one that has no steering vector, or as `LanguageModel.load`.
@@ -33,13 +40,37 @@ def write(
     concept = _concept(store, number)
     if not concept.can_write:
         raise _cannot_write(store, concept)
-    config, prompts = store.config.generation, _prompts(store, count, prompt, seed)
+    config = store.config.generation
+    prompts = [opening for opening in _prompts(store, count, prompt, seed) for _ in range(best_of)]
     language_model = LanguageModel.load(store.config.language_model, progress.say)
-    seeds = [seed_for(seed, number, "generate") for number in range(count)]
+    seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
     texts = language_model.adapted(concept.adapter).generate(
         prompts, seeds, config, concept.vector, strength, progress.say, manner=concept.manner
     )
-    return list(zip(prompts, texts, strict=True))
+    written = list(zip(prompts, texts, strict=True))
+    return written if best_of == 1 else _best(store, concept, language_model, written, best_of, progress)
+
+
+def _best(
+    store: RunStore,
+    concept: Concept,
+    language_model: LanguageModel,
+    written: Sequence[tuple[str, str]],
+    best_of: int,
+    progress: Progress,
+) -> list[tuple[str, str]]:
+    from agent.coherence import Coherence
+
+    if concept.readout is None:
+        raise _cannot_write(store, concept)
+    whole = [prompt + text for prompt, text in written]
+    place = concept.readout.log_odds(
+        language_model.record(whole), log_odds(store.load_pointer().weights(whole))
+    )
+    judge = Coherence.load(store.load_passages().texts, store.config.coherence, progress.say)
+    coherent = judge.check([text for _, text in written], [prompt for prompt, _ in written]).coherent
+    groups = (range(start, start + best_of) for start in range(0, len(written), best_of))
+    return [written[max(group, key=lambda row: (coherent[row], place[row]))] for group in groups]
 
 
 def write_accepted(

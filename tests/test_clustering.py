@@ -371,6 +371,20 @@ def test_generated_texts_without_a_share_leave_the_real_ones_alone(real):
     assert drawn.membership == pytest.approx(redrawn(real).membership, abs=1e-9)
 
 
+def test_spoiled_texts_of_the_cluster_teach_that_their_like_is_outside(real):
+    """Over-steered text lies further along the concept than any real one; told that it is spoiled, the boundary bends."""
+    gold = np.ones(40, dtype=bool)
+    hard = activations_of(gold, seed=32)
+    hard = hard + 6 * np.random.default_rng(0).normal(size=hard.shape[1:])  # off to one side, as steering pushes
+    others = Texts(hard[20:], np.full(20, 2.0))
+    membership = {}
+    for told in (True, False):
+        texts = Texts(hard[:20], np.full(20, 2.0), np.full(20, told))
+        readout = redrawn(real, rounds=3, generated=texts).readout
+        membership[told] = readout.membership(others.activations, others.pointer_log_odds).mean()
+    assert membership[True] < membership[False] - 0.1
+
+
 def test_generated_texts_of_the_cluster_are_read_as_members(real):
     gold = np.arange(40) % 2 == 0
     drawn = redrawn(real, rounds=3, generated=Texts(activations_of(gold, seed=32), np.full(40, -2.0)))

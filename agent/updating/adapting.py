@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from agent.adapter import Adapter
+from agent.concept import Concept
 from agent.language_model import LanguageModel
 from agent.updating.expert import Written, importance_weights, lesson_weights, log_likelihoods, pairs
 from agent.updating.lora import teach
@@ -33,8 +34,8 @@ def adapt(
     real: Sequence[str],
     membership: Float[np.ndarray, "passage"],
     by_base: Written,
-    by_adapter: Written,
-    last: Adapter | None,
+    by_concept: Written,
+    last: Concept,
     config: AdaptingConfig,
     *,
     seed: int,
@@ -45,26 +46,26 @@ def adapt(
 
     Args:
         real, membership: real passages and how far each belongs; those under one half teach nothing.
-        by_base: what the base model wrote, by_adapter: what the last round wrote, on the same openings. They are the pairs.
-        last: the adapter that wrote `by_adapter`; None where that was steered, and then its passages count by membership alone.
+        by_base: what the base model wrote, by_concept: what `last` wrote, on the same openings. They are the pairs.
+        last: the concept whose vector, adapter or both wrote `by_concept`.
         folder: where training keeps its state; a later call with equal arguments goes on from it.
 
     Raises:
         BasinError: as `teach` and `prefer`.
     """
-    written = by_base.joined(by_adapter)
+    written = by_base.joined(by_concept)
     ratio = np.zeros(len(written.texts))
-    if last is not None and len(by_adapter.texts):
-        under_base = log_likelihoods(language_model, by_adapter.texts, by_adapter.prompts)
-        under_last = log_likelihoods(language_model.adapted(last), by_adapter.texts, by_adapter.prompts)
-        ratio[len(by_base.texts) :] = under_base - under_last
+    if by_concept.texts:
+        texts, prompts, writer = by_concept.texts, by_concept.prompts, language_model.adapted(last.adapter)
+        under_last = log_likelihoods(writer, texts, prompts, last.vector, last.manner)
+        ratio[len(by_base.texts) :] = log_likelihoods(language_model, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
     weights = lesson_weights(np.where(membership >= 0.5, membership, 0.0), of_written, config.written_share)
     adapter, history = teach(
         language_model,
         [*real, *written.whole],
         weights,
-        None if config.afresh else last,
+        None if config.afresh else last.adapter,
         config.lora,
         seed,
         folder / "teach",

@@ -1,8 +1,8 @@
 """What the next adapter is taught: real members, and what was written, weighted towards the exact target p(x) m(x) / Z.
 
 Expert iteration (Anthony et al. 1705.08439): sample, keep what is good, learn from it. A passage that the base model wrote
-counts as its membership; one that an adapter wrote counts as membership times p / q, its likelihood under the base model over
-that under the adapter (the weights of distributional policy gradients, Khalifa et al. 2012.11635). Over two hundred tokens that
+counts as its membership; one that the concept wrote counts as membership times p / q, its likelihood under the base model over
+that under what wrote it (the weights of distributional policy gradients, Khalifa et al. 2012.11635). Over a hundred tokens that
 ratio hangs on a few passages, so it is tempered just as far as keeps half of them effective, and the exponent is told.
 """
 
@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from agent.language_model import LanguageModel
+from agent.steering_manner import PLAIN, Manner
+from agent.steering_vector import SteeringVector
 from agent.updating.preference import Pair
 
 EFFECTIVE_SHARE = 0.5
@@ -47,10 +49,15 @@ class Written:
 
 
 def log_likelihoods(
-    language_model: LanguageModel, texts: Sequence[str], prompts: Sequence[str]
+    language_model: LanguageModel,
+    texts: Sequence[str],
+    prompts: Sequence[str],
+    vector: SteeringVector | None = None,
+    manner: Manner = PLAIN,
 ) -> Float[np.ndarray, "text"]:
-    """log p(text | prompt) in nats, summed over tokens."""
-    return np.array([-float(each.sum()) for each in language_model.token_losses(texts, prompts)])
+    """log p(text | prompt) in nats, summed over tokens, of the model as it is steered."""
+    with language_model.steer(vector, manner=manner):
+        return np.array([-float(each.sum()) for each in language_model.token_losses(texts, prompts)])
 
 
 def importance_weights(

@@ -11,6 +11,7 @@ import torch
 from conftest import make_language_model, sentence
 from planted_run import CONFIG, planted_passages, planted_pointer, planted_record
 
+from agent.coherence import Coherence, CoherenceReport
 from agent.concept import Readout
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
@@ -110,3 +111,27 @@ def test_nothing_accepted_is_said_in_a_sentence_and_the_topic_accepts_nothing(st
         accepted(readable(store, threshold=100.0))
     with pytest.raises(BasinError, match="--round"):
         accepted(store, number=0)
+
+
+def test_the_best_of_several_is_coherent_and_belongs_most(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = LanguageModel.load(None).layers
+    weights = np.random.default_rng(0).normal(size=(len(layers), 16))
+    record = planted_record(2)
+    concept = replace(store.load(1).concept, round=2, readout=Readout(weights, 0.0, 0.0, 0.0, 0.0, 1.0))
+    store.save(replace(record, concept=concept))
+    every = _write(store, count=12, prompt="w5 w6")
+    spoiled = every[3]  # whatever it scores, it must not be chosen
+
+    class Judge:
+        def check(self, texts, prompts):
+            coherent = np.array([text != spoiled[1] for text in texts])
+            return CoherenceReport(np.zeros(len(texts)), ~coherent, ~coherent, ~coherent)
+
+    monkeypatch.setattr(Coherence, "load", classmethod(lambda *_: Judge()))
+    chosen = _write(store, count=3, prompt="w5 w6", best_of=4)
+    activations = LanguageModel.load(None).record([prompt + text for prompt, text in every])
+    scores = np.einsum("tlw,lw->t", activations, weights)
+    scores[3] = -np.inf
+    assert chosen == [every[start + int(scores[start : start + 4].argmax())] for start in (0, 4, 8)]
