@@ -143,7 +143,7 @@ def _judged(
             [text for each in texts.values() for text in each], (each.text for each in task.documents)
         ).per_text
     )
-    of_copied = {name: float(np.nanmean([next(copied) for _ in each])) for name, each in texts.items()}
+    of_copied = {name: _mean(np.array([next(copied) for _ in each])) for name, each in texts.items()}
     words = int(np.quantile([len(text.split()) for each in texts.values() for text in each], 0.1))
     fewest = max(2, len(task.prompts) // 2)
     enough = {
@@ -165,11 +165,11 @@ def _judged(
         say(f"{task.corpus}, {task.concept}: measuring {name}")
         row: Row = {"corpus": task.corpus, "concept": task.concept, "generator": name, "samples": len(each)}
         row |= {f"cluster_score_{which}": _mean(score) for which, score in scores.items()}
-        row |= {f"spread_{which}": float(np.nanstd(score)) for which, score in scores.items()}
+        row |= {f"spread_{which}": _spread(score) for which, score in scores.items()}
         row |= {"inside": report.share, "coherent_share": float(coherent[name].mean())}
         row |= {"inside_and_readable": report.readable_share}
         row |= {"p_readable": _mean(readable.judgement.generated[name])}
-        row |= {"energy_to_filter": _energy(embedded, name), "kl_per_token": _distance(task, output)}
+        row |= {"energy_to_filter": _energy(embedded, texts, name), "kl_per_token": _distance(task, output)}
         row |= {f"distinct{n}": distinct_n(equal[name], n) if name in equal else None for n in (1, 2, 3)}
         row |= {"self_bleu": self_bleu(equal[name]) if name in equal else None}
         row |= {
@@ -207,13 +207,21 @@ def _distance(task: Task, output: Output) -> float | None:
             pen.preamble,
             fusion=pen.fusion,
         )
-    return changed + selection_bound(output.accepted, NEW_TOKENS) if output.accepted else None
+    if not output.accepted or np.isnan(changed):
+        return None
+    return changed + selection_bound(output.accepted, NEW_TOKENS)
 
 
-def _energy(embedded: Mapping[str, np.ndarray], name: str) -> float | None:
+def _energy(
+    embedded: Mapping[str, np.ndarray], texts: Mapping[str, Sequence[str]], name: str
+) -> float | None:
+    """From what the refined concept accepts; a passage that both chose from one pool is not compared with itself."""
     if REFERENCE not in embedded or min(len(embedded[each]) for each in (name, REFERENCE)) < 2:
         return None
-    return energy_distance(embedded[name], embedded[REFERENCE])
+    if name == REFERENCE:
+        return 0.0
+    same = np.array([[text == other for other in texts[REFERENCE]] for text in texts[name]])
+    return energy_distance(embedded[name], embedded[REFERENCE], same)
 
 
 def _ratio(vendi: Mapping[str, float], name: str) -> float | None:
@@ -222,6 +230,10 @@ def _ratio(vendi: Mapping[str, float], name: str) -> float | None:
 
 def _mean(scores: np.ndarray) -> float | None:
     return float(np.nanmean(scores)) if np.isfinite(scores).any() else None
+
+
+def _spread(scores: np.ndarray) -> float | None:
+    return float(np.nanstd(scores)) if np.isfinite(scores).any() else None
 
 
 def _keep_passages(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -26,15 +26,21 @@ TEXTS_PER_BUCKET = 10  # the same
 
 
 def energy_distance(
-    generated: Float[np.ndarray, "text dimension"], real: Float[np.ndarray, "passage dimension"]
+    generated: Float[np.ndarray, "text dimension"],
+    real: Float[np.ndarray, "passage dimension"],
+    same: Bool[np.ndarray, "text passage"] | None = None,
 ) -> float:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased: no text is paired with itself (Székely and Rizzo 2013).
 
     Euclidean, in the embeddings' unit. 0 in the mean where both samples are of one distribution, so it may fall
     below; sizes may differ. Raises `BasinError` where a sample has fewer than two texts.
+
+    Args:
+        same: where a text of one sample is a passage of the other as well, as of two samples chosen from one pool.
     """
     _check(generated, real)
-    between = cdist(generated, real).mean()
+    distances = cdist(generated, real)
+    between = distances.mean() if same is None or same.all() else distances[~same].mean()
     return float(2 * between - _within(generated) - _within(real))
 
 

@@ -121,3 +121,16 @@ def test_too_few_texts_are_refused():
             measure(sample(0, 1), sample(1, 5))
     with pytest.raises(BasinError, match="too few"):
         null_values(energy_distance, sample(0, 10), 9, seed=0)
+
+
+def test_samples_chosen_from_one_pool_are_not_near_for_what_they_share():
+    """Two halves of one distribution that overlap: at no distance in the mean, once nothing is compared with itself."""
+    rng = np.random.default_rng(0)
+    naive, fair = [], []
+    for _ in range(60):
+        pool = rng.normal(size=(40, 3))
+        first, second = (rng.permutation(40)[:20] for _ in range(2))
+        naive.append(energy_distance(pool[first], pool[second]))
+        fair.append(energy_distance(pool[first], pool[second], first[:, None] == second[None]))
+    assert np.mean(naive) < -0.05
+    assert np.mean(fair) == pytest.approx(0, abs=0.02)
