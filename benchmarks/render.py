@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import RESULTS
+from benchmarks.results import RESULTS, task_name
 from loops.evaluation_summary import (
     CEILING,
     OURS,
@@ -25,6 +25,25 @@ from loops.evaluation_summary import (
 
 OUTPUT = RESULTS.parent / "RESULTS.md"
 DIGITS = 3
+GENERATION = (
+    "generator",
+    "inside_and_readable",
+    "inside",
+    "coherent_share",
+    *(f"cluster_score_{which}" for which in "abc"),
+    "membership",
+    "kl_per_token",
+    "energy_to_filter",
+    *(f"distinct{n}" for n in (1, 2, 3)),
+    "vendi_ratio",
+    "copied_8gram_share",
+    "samples",
+    "tokens_per_second",
+    "seconds",
+)
+"""Columns of generators, the one that counts first."""
+ROUNDS = ("round", "by_adapter", "agreement", "base_agreement", "coherence", "distinct2")
+TRAINING = ("lesson_loss", "pairs", "preference", "rms_nats", "exponent", "seconds")
 SPREAD = (TOPIC, OURS, "prototype", CEILING)
 """Methods of an evaluation that are shown with their spread over seeds."""
 INTRODUCTION = """# Results
@@ -55,7 +74,7 @@ def render_file(name: str, content: Mapping[str, Any]) -> str:
         "",
         f"`{header['command']}` at {header['commit']}; {header['machine']}; {_libraries(header)}.",
     ]
-    if summary := SUMMARIES.get(name.partition("_")[0]):
+    if summary := SUMMARIES.get(name) or SUMMARIES.get(name.partition("_")[0]):
         return "\n".join([*lines, "", *summary(rows), ""])
     columns = list(dict.fromkeys(key for row in rows for key in row))
     same = [
@@ -135,7 +154,54 @@ def _with_spread(rows: Sequence[Mapping[str, Any]], where: tuple[str, str], meth
     return cell(mean) if spread is None else f"{cell(mean)} ± {cell(spread)}"
 
 
-SUMMARIES = {"membership": membership_tables}
+def generation_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table for every corpus and concept, its generators in the order of the rows, and what the judges are worth."""
+    lines = [
+        "Continuations of neutral openings of unseen documents, judged by classifiers that were trained on gold labels there. "
+        "Inside: the mean of the cluster scores A and B is at least half-way from what real others score (0) to what real "
+        "members do (1). Nats per token: KL from the base model, on what was written; of a selection a bound. To filter: "
+        "energy distance to `basin-filter`, exact samples of the target.",
+    ]
+    for corpus, concept in dict.fromkeys((row["corpus"], row["concept"]) for row in rows):
+        mine = [row for row in rows if (row["corpus"], row["concept"]) == (corpus, concept)]
+        first, name = mine[0], task_name(corpus, concept)
+        lines += ["", f"### {corpus}: {concept}", "", _judges(first), ""]
+        picture, page = (
+            f"![Frontier](frontier_{name}.png)",
+            f"[What they wrote](samples/{name}.md), unpicked.",
+        )
+        lines += [picture, "", page, ""]
+        lines += table([column for column in GENERATION if any(column in row for row in mine)], mine)
+    return lines
+
+
+def _judges(row: Mapping[str, Any]) -> str:
+    aucs = ", ".join(f"{which.upper()} {cell(row.get(f'auc_{which}'))}" for which in "abc")
+    members, others = (cell(row.get(f"inside_of_real_{which}")) for which in ("members", "others"))
+    return (
+        f"On {row.get('words_judged')} words of real passages of unseen documents the judges' AUC is {aucs}; "
+        f"real members pass as inside {members}, others {others}."
+    )
+
+
+def rounds_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table for every run: what its rounds wrote, and how they trained what the next one writes with."""
+    lines = [
+        "Round 0 is the base model. A round's first columns are of what the concept of the round before wrote, by an adapter "
+        "or steered; the others are of the adapter that it trained from that.",
+    ]
+    for run in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == run]
+        lines += ["", f"### {run}", "", *table([*ROUNDS, *TRAINING], mine)]
+    return lines
+
+
+SUMMARIES = {
+    "membership": membership_tables,
+    "generation": generation_tables,
+    "generation_rounds": rounds_tables,
+}
+"""By a file's name, or the first part of it."""
 
 
 def cell(value: Any) -> str:

@@ -42,6 +42,11 @@ def write_results(
     return path
 
 
+def task_name(corpus: str, concept: str) -> str:
+    """How a corpus and concept are called in file names: as `basin evaluate generation` calls its folders."""
+    return f"{corpus}_{concept}".replace(" ", "_")
+
+
 def header(command: Sequence[str]) -> dict[str, Any]:
     """Commit, versions, machine and command; no host name, no user and no path outside the repository."""
     return {
@@ -64,6 +69,7 @@ def commit() -> str:
         ".",
         ":!benchmarks/results",
         ":!benchmarks/*.md",
+        ":!benchmarks/*.png",
     )
     return f"{short}{'+' if changed else ''}" if short else "unknown"
 
