@@ -58,6 +58,10 @@ def generation(
     samples: Annotated[int, typer.Option(min=8, help="Passages of each generator.")] = 48,
     passages: Annotated[int, typer.Option(min=8, help="Passages in the lesson of an adapter.")] = 240,
     seed: Annotated[int, typer.Option(min=0, help="Of topics, split, sampling and training.")] = 0,
+    rubric: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A larger instruction-tuned model that grades by rubric besides."),
+    ] = None,
     suite: Annotated[
         Path | None, typer.Option(help="Corpora and concepts; by default configs/generation.yaml.")
     ] = None,
@@ -85,5 +89,6 @@ def generation(
             samples=samples,
             seed=seed,
             passages=passages,
+            rubric=rubric,
         )
     show_generation(rows, Console())

@@ -18,12 +18,15 @@ import numpy as np
 
 from agent.coherence import Coherence, CoherenceConfig
 from agent.errors import BasinError
+from agent.evidence import sigmoid
 from agent.generation import GenerationConfig
 from agent.judging.distance import divergence_on, selection_bound
 from agent.judging.diversity import copied_share, distinct_n, equal_samples, self_bleu, vendi_score
 from agent.judging.inside import agreement, cluster_scores, measure_inside
+from agent.judging.judgement import RealPassages
 from agent.judging.nearness import energy_distance
 from agent.judging.readable import ReadableConfig, judge_readable
+from agent.judging.rubric import BELONGS, READABLE, a_named, grades
 from agent.judging.story import FRAMINGS, story_judge
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
 from agent.language_model import LanguageModel, LanguageModelConfig
@@ -39,6 +42,8 @@ from loops.provenance import commit
 from loops.row_file import Row
 
 NEW_TOKENS = 200
+STORY_WORDS, STORY_REAL = 80, 160
+"""Words of every passage, and real passages, that the story judge reads: each text twice, which is most of the time."""
 JUDGE = "gemma3-270m"
 """Reads for coherence and for the story judge; it neither writes nor is steered."""
 REFERENCE = "basin-filter"
@@ -56,6 +61,7 @@ def evaluate_generation(
     samples: int = 48,
     seed: int = 0,
     passages: int = 240,
+    rubric: str | None = None,
 ) -> list[Row]:
     """A row for every corpus, concept and generator.
 
@@ -64,6 +70,7 @@ def evaluate_generation(
         only, concepts, generators: names to keep to; all where empty.
         samples: passages of each generator; those that reject keep fewer.
         passages: in an adapter's lesson.
+        rubric: a larger, instruction-tuned language model that grades by rubric besides; None: nobody does.
 
     Raises:
         BasinError: an unknown name, a corpus that cannot be read or has no labels, or as the models' loading.
@@ -84,13 +91,14 @@ def evaluate_generation(
         )
         place = _place(folder / f"{corpus.name}_{concept}".replace(" ", "_"), settings, say)
         task = make_task(corpus, concept, read_corpus(corpus, say), samples, seed, place, say)
-        rows += _evaluate(
-            task, [each for each in GENERATORS if not generators or each in generators], passages, say
-        )
+        names = [each for each in GENERATORS if not generators or each in generators]
+        rows += _evaluate(task, names, passages, rubric, say)
     return rows
 
 
-def _evaluate(task: Task, generators: Sequence[str], passages: int, say: Say) -> list[Row]:
+def _evaluate(
+    task: Task, generators: Sequence[str], passages: int, rubric: str | None, say: Say
+) -> list[Row]:
     if task.warning:
         say(f"{task.corpus}, {task.concept}: {task.warning}")
     reader = LanguageModel.load(LanguageModelConfig(name=JUDGE), say)
@@ -108,6 +116,8 @@ def _evaluate(task: Task, generators: Sequence[str], passages: int, say: Say) ->
         written = desk.speeds.get(desk.last)
         speed[name] = written and written * outputs[name].accepted
     rows = _judged(task, outputs, desk, reader, say)
+    if rubric is not None:
+        _grade(task, outputs, rows, LanguageModel.load(LanguageModelConfig(name=rubric), say), say)
     for row in rows:
         row["seconds"] = seconds[str(row["generator"])]
         row["tokens_per_second"] = speed[str(row["generator"])]
@@ -130,12 +140,13 @@ def _judged(
         return embedder.encode(list(chosen), show_progress_bar=False)
 
     say(f"{task.corpus}, {task.concept}: judging {sum(map(len, texts.values()))} passages")
-    judges = {
-        "a": embedding_judge(embed),
-        "b": word_judge(),
-        "c": story_judge(reader, task.called, task.contrast, FRAMINGS[:1]),
-    }
-    found = judge_passages(task.unseen, texts, judges, WritingConfig(), seed)
+    found = judge_passages(
+        task.unseen, texts, {"a": embedding_judge(embed), "b": word_judge()}, WritingConfig(), seed
+    )
+    story = {"c": story_judge(reader, task.called, task.contrast, FRAMINGS[:1])}
+    found |= judge_passages(
+        _some(task.unseen, STORY_REAL, seed), texts, story, WritingConfig(words=STORY_WORDS), seed
+    )
     readable = judge_readable(task.unseen, texts, reader, ReadableConfig(passages=120), seed)
     coherent = {name: desk.coherent(outputs[name].samples) for name in texts}
     copied = iter(
@@ -168,6 +179,7 @@ def _judged(
         row |= {f"spread_{which}": _spread(score) for which, score in scores.items()}
         row |= {"inside": report.share, "coherent_share": float(coherent[name].mean())}
         row |= {"inside_and_readable": report.readable_share}
+        row |= {"membership": _membership(task, output.samples)}
         row |= {"p_readable": _mean(readable.judgement.generated[name])}
         row |= {"energy_to_filter": _energy(embedded, texts, name), "kl_per_token": _distance(task, output)}
         row |= {f"distinct{n}": distinct_n(equal[name], n) if name in equal else None for n in (1, 2, 3)}
@@ -190,6 +202,30 @@ def _judged(
             task.folder / "judged" / f"{name}.json", output.samples, scores, coherent[name], report.inside
         )
     return rows
+
+
+def _grade(
+    task: Task, outputs: Mapping[str, Output], rows: Sequence[Row], grader: LanguageModel, say: Say
+) -> None:
+    """Adds the mean grades of belonging and of readability, in [1, 5], to every generator's row."""
+    for row in rows:
+        texts = [sample.text for sample in outputs[str(row["generator"])].samples]
+        say(f"{task.corpus}, {task.concept}: grading {row['generator']}")
+        row["grade_belongs"] = float(grades(grader, BELONGS, texts, a_name=a_named(task.called)).mean())
+        row["grade_readable"] = float(grades(grader, READABLE, texts).mean())
+
+
+def _membership(task: Task, samples: Sequence[Sample]) -> float:
+    """What the refined concept itself says of what was written, in an unsteered pass: no judge, but what might be fooled."""
+    read = task.read([sample.prompt + sample.text for sample in samples])
+    return float(sigmoid(task.notions["basin"].place(read)).mean())
+
+
+def _some(real: RealPassages, count: int, seed: int) -> RealPassages:
+    """At most `count` of the passages, drawn by the seed."""
+    kept = np.zeros(len(real.texts), dtype=bool)
+    kept[np.random.default_rng(seed).permutation(len(kept))[:count]] = True
+    return real.only(kept)
 
 
 def _distance(task: Task, output: Output) -> float | None:

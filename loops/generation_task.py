@@ -14,14 +14,23 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.activation_cache import record_cached
-from agent.anchoring import ClusteringConfig, Texts, anchor, document_mean, document_membership, no_concept
+from agent.anchoring import (
+    Anchor,
+    ClusteringConfig,
+    Texts,
+    anchor,
+    document_mean,
+    document_membership,
+    no_concept,
+)
+from agent.clustering import Reclustering
 from agent.errors import BasinError
 from agent.evidence import Projection, log_odds, numbered, threshold
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
 from agent.judging.judgement import RealPassages
 from agent.judging.rivals import linear_reader
 from agent.language_model import LanguageModel, LanguageModelConfig
-from agent.refining import settle
+from agent.refining import redraw, settle
 from agent.topics import Pointer
 from agent.types import Document, PassageSet, seed_for
 from loops import suite
@@ -52,6 +61,31 @@ class Notion:
 
 
 @dataclass(frozen=True)
+class Refined:
+    """How the refined notion came about, for redrawing it with further texts."""
+
+    real: Texts
+    """Seen passages."""
+    document_of: Int[np.ndarray, "passage"]
+    anchor: Anchor
+    settled: Reclustering
+    config: ClusteringConfig
+    seed: int
+
+    def knowing(self, generated: Texts) -> Reclustering:
+        """One more redrawing, with generated texts."""
+        return redraw(
+            self.real,
+            self.document_of,
+            self.settled,
+            generated,
+            self.anchor,
+            config=self.config,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
 class Task:
     """Everything that generators of one concept may use; the unseen passages are the judges'."""
 
@@ -67,6 +101,7 @@ class Task:
     pointer: Pointer
     notions: dict[str, Notion]
     """`topic`, `basin` and `gold`."""
+    refined: Refined
     warning: str | None
     """What a run would say if it thought that the pointer points at nothing."""
     language_model: LanguageModel
@@ -124,7 +159,7 @@ def make_task(
         )
     pointed = next(iter(suite.pointers(corpus.pointed_at, passages, hidden, seed, say, [concept])))
     settings = corpus.concepts[concept]
-    notions, warning = _notions(
+    notions, refined, warning = _notions(
         pointed, activations, seen, document_of, gold, corpus.pointer == "seed_words", seed
     )
     texts = passages.texts
@@ -142,6 +177,7 @@ def make_task(
         activations=activations[seen],
         pointer=pointed.pointer,
         notions=notions,
+        refined=refined,
         warning=warning,
         language_model=language_model,
         prompts=prompts,
@@ -190,7 +226,7 @@ def _notions(
     gold: Bool[np.ndarray, "passage"],
     seeded: bool,
     seed: int,
-) -> tuple[dict[str, Notion], str | None]:
+) -> tuple[dict[str, Notion], Refined, str | None]:
     """The three notions on the seen passages; also the refiner's own doubt that there is a concept at all."""
     config = ClusteringConfig().of_pointer(seeded)
     claimed = claimed_size(pointed, seen, document_of, seeded)
@@ -216,4 +252,5 @@ def _notions(
             lambda texts: reader(texts.activations, texts.pointer_log_odds) - at_gold,
         ),
     }
-    return notions, no_concept(anchored.trust, pointed.reading.of(seen).breadth(documents), config)
+    refined = Refined(real, documents, anchored, settled, config, seed)
+    return notions, refined, no_concept(anchored.trust, pointed.reading.of(seen).breadth(documents), config)

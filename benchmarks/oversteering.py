@@ -1,0 +1,104 @@
+"""`python -m benchmarks.oversteering [CORPUS CONCEPT]`: can the concept be fooled by its own generator?
+
+Membership is read from activations, and steering pushes activations. So passages are steered ever harder and then read in a
+pass that is not steered, by the concept, by the gold-trained judges and for coherence. `membership` is what the refined
+concept says; `membership_taught` what it says after over-steered passages on other openings have entered the re-clustering
+as spoiled.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from rich.console import Console
+
+from agent.anchoring import Texts
+from agent.coherence import Coherence, CoherenceConfig
+from agent.evidence import sigmoid
+from agent.generation import GenerationConfig
+from agent.judging.inside import cluster_scores
+from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
+from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.sources.embedders import load_embedder
+from agent.types import seed_for
+from agent.updating import UpdatingConfig
+from agent.updating.settings import LoraConfig
+from benchmarks.results import write_results
+from loops.generation_evaluating import JUDGE
+from loops.generation_suite import load_generation_suite
+from loops.generation_task import Task, make_task, read_corpus
+from loops.generators import STEERED_LAYERS, Desk, Pen, Sample
+from loops.progress import open_progress
+from loops.runs import checkpoints_folder
+
+BUDGETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""KL(steered || base) in nats per token."""
+SAMPLES, TOKENS, SEED = 24, 100, 0
+
+
+def main() -> None:
+    """Write results/oversteering.json."""
+    name, concept = sys.argv[1:3] if len(sys.argv) > 2 else ("brown-fiction", "detective")
+    corpus = next(each for each in load_generation_suite() if each.name == name)
+    with open_progress(Console(stderr=True)) as progress:
+        folder = checkpoints_folder() / "oversteering" / f"{name}_{concept}".replace(" ", "_")
+        task = make_task(
+            corpus, concept, read_corpus(corpus, progress.say), SAMPLES, SEED, folder, progress.say
+        )
+        rows = measure(task, progress.say)
+    write_results("oversteering", rows, ["python", "-m", "benchmarks.oversteering", name, concept])
+
+
+def measure(task: Task, say) -> list[dict[str, float | int | str | None]]:
+    """A row for every budget, from the base model on."""
+    reader = LanguageModel.load(LanguageModelConfig(name=JUDGE), say)
+    coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE), reader, say)
+    config = GenerationConfig(samples=SAMPLES, new_tokens=TOKENS, batch_size=SAMPLES)
+    desk = Desk(task, config, coherence, LoraConfig(), say)
+    pens = {0.0: Pen()} | {nats: _steered(desk, nats) for nats in BUDGETS}
+    written = {nats: desk.write(f"steered-{nats}", pen) for nats, pen in pens.items()}
+    hard = desk.write(f"practice-{BUDGETS[-1]}", pens[BUDGETS[-1]], task.practice_prompts)
+    spoiled = _read(task, hard)
+    taught = _taught(
+        task, Texts(spoiled.activations, spoiled.pointer_log_odds, np.ones(len(hard), dtype=bool))
+    )
+    embedder = load_embedder(progress=say)
+    judges = {
+        "a": embedding_judge(lambda texts: embedder.encode(list(texts), show_progress_bar=False)),
+        "b": word_judge(),
+    }
+    texts = {str(nats): [sample.text for sample in samples] for nats, samples in written.items()}
+    judged = judge_passages(task.unseen, texts, judges, WritingConfig(), seed_for(SEED, 0, "judging"))
+    rows = []
+    for nats, samples in written.items():
+        read = _read(task, samples)
+        row: dict[str, float | int | str | None] = {"generator": "steered", "nats_per_token": nats}
+        row |= {"membership": float(sigmoid(task.notions["basin"].place(read)).mean())}
+        row |= {"membership_taught": float(taught(read).mean())}
+        row |= {
+            f"cluster_score_{which}": float(np.nanmean(cluster_scores([judged[which]], str(nats))))
+            for which in judged
+        }
+        row |= {"coherent_share": float(desk.coherent(samples).mean()), "samples": len(samples)}
+        rows.append(row)
+    return rows
+
+
+def _steered(desk: Desk, nats: float) -> Pen:
+    config = UpdatingConfig(method="mean_difference", layers=STEERED_LAYERS, budget_nats=nats)
+    return desk.vector(desk.task.notions["basin"], config)
+
+
+def _read(task: Task, samples: list[Sample]) -> Texts:
+    return task.read([sample.prompt + sample.text for sample in samples])
+
+
+def _taught(task: Task, spoiled: Texts):
+    """Membership of single texts after one more redrawing that knows the spoiled ones."""
+    readout = task.refined.knowing(spoiled).readout
+    return lambda read: readout.membership(read.activations, read.pointer_log_odds)
+
+
+if __name__ == "__main__":
+    main()
