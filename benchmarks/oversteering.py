@@ -25,10 +25,11 @@ from agent.types import seed_for
 from agent.updating import UpdatingConfig
 from agent.updating.settings import LoraConfig
 from benchmarks.results import write_results
+from loops.desk import Desk, Pen, Sample
 from loops.generation_evaluating import JUDGE
 from loops.generation_suite import load_generation_suite
 from loops.generation_task import Task, make_task, read_corpus
-from loops.generators import STEERED_LAYERS, Desk, Pen, Sample
+from loops.generators import STEERED_LAYERS
 from loops.progress import open_progress
 from loops.runs import checkpoints_folder
 

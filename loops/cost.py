@@ -104,7 +104,9 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
     }
     if rounds := sum(map(updating.adapts, range(1, config.rounds + 1))):
         lora, preference = updating.adapting.lora, updating.adapting.preference
-        preferred = 2 * preference.pairs * config.generation.new_tokens * (BACKWARD + 2)  # and base, and barrier
+        preferred = (
+            2 * preference.pairs * config.generation.new_tokens * (BACKWARD + 2)
+        )  # and base, and barrier
         seconds["adapt"] = rounds * (lora.passages * lora.tokens * BACKWARD + preferred) / full
     if config.coherence.model:
         real = config.coherence.real_passages * config.coherence.words * TOKENS_PER_WORD

@@ -42,6 +42,8 @@ from loops.suite import Pointed
 LANGUAGE_MODEL = LanguageModelConfig(name="smollm2-135m", layers=(6, 12, 18))
 PLAIN = "Write a short story."
 """The one prompt that is no passage's opening."""
+NEUTRAL = {"story", "essay", "novel"}
+"""Words of a concept's name that name nothing."""
 PLAIN_EVERY = 8
 """One prompt in so many is the plain one."""
 COMPONENTS = 150
@@ -205,15 +207,12 @@ def neutral_prompts(
 
 def names(prompt: str, concept: WrittenConcept) -> bool:
     """Whether a prompt has one of the concept's words, or a word of its name that is not the plain prompt's, in any ending."""
-    told = {word.casefold() for word in (*concept.words, *concept.called.split())} - {
-        "story",
-        "essay",
-        "novel",
-    }
+    told = {word.casefold() for word in (*concept.words, *concept.called.split())} - NEUTRAL
+    stems = {word.removesuffix("y") for word in told}  # married, philosopher
     return any(
         word.startswith(stem)
         for word in re.findall(r"\w+", prompt.casefold())
-        for stem in told
+        for stem in stems
         if len(stem) > 2
     )
 

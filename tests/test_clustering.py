@@ -375,7 +375,9 @@ def test_spoiled_texts_of_the_cluster_teach_that_their_like_is_outside(real):
     """Over-steered text lies further along the concept than any real one; told that it is spoiled, the boundary bends."""
     gold = np.ones(40, dtype=bool)
     hard = activations_of(gold, seed=32)
-    hard = hard + 6 * np.random.default_rng(0).normal(size=hard.shape[1:])  # off to one side, as steering pushes
+    hard = hard + 6 * np.random.default_rng(0).normal(
+        size=hard.shape[1:]
+    )  # off to one side, as steering pushes
     others = Texts(hard[20:], np.full(20, 2.0))
     membership = {}
     for told in (True, False):

@@ -59,6 +59,7 @@ def teach(
         language_model,
         place,
         seed,
+        -(-len(rows) // config.batch),
         per_device_train_batch_size=config.batch,
         learning_rate=config.learning_rate,
         save_steps=steps_between_saves(config.batch, config.tokens),

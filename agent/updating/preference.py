@@ -78,6 +78,7 @@ def prefer(
         language_model,
         place,
         seed,
+        -(-len(columns["prompt_ids"]) // config.batch),
         per_device_train_batch_size=config.batch,
         learning_rate=config.learning_rate,
         save_steps=steps_between_saves(4 * config.batch, tokens),

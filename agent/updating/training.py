@@ -24,14 +24,16 @@ from agent.sources.models import quiet_transformers
 Progress = Callable[[str], None]
 
 
-def settings(language_model: LanguageModel, folder: Path, seed: int, **particular: Any) -> dict[str, Any]:
+def settings(
+    language_model: LanguageModel, folder: Path, seed: int, steps: int, **particular: Any
+) -> dict[str, Any]:
     """Arguments of a TRL configuration: what is left out here, TRL takes from its own defaults."""
     return {
         "output_dir": str(folder),
         "num_train_epochs": 1,
         "gradient_checkpointing": False,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": 4,
+        "warmup_steps": min(4, steps // 4),  # a warm-up begins at no rate at all, and few steps are worth having
         "max_grad_norm": 1.0,
         "weight_decay": 0.0,
         "seed": seed,

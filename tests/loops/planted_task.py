@@ -16,8 +16,8 @@ from agent.refining import settle
 from agent.topics import Pointer, TopicModel
 from agent.types import Document
 from agent.updating.settings import LoraConfig
+from loops.desk import Desk
 from loops.generation_task import Notion, Refined, Task
-from loops.generators import Desk
 
 CALLED = "whodunit"
 """What nobody but `prompt-name` may be told."""

@@ -15,7 +15,7 @@ from agent.errors import BasinError
 from agent.judging.readable import ReadableConfig
 from agent.language_model import LanguageModel
 from benchmarks.results import task_name
-from loops import generation_evaluating, generators
+from loops import generation_evaluating, generation_judging, generators
 from loops.generation_evaluating import evaluate_generation
 from loops.generation_suite import WrittenCorpus
 
@@ -62,19 +62,22 @@ def machine(monkeypatch):
     """Nothing is downloaded; the task is a planted one, and a passage has forty tokens."""
     model = make_language_model(layers=(1,), dtype="float32")
     monkeypatch.setattr(generators, "STEERED_LAYERS", (1,))
-    stubs = {
+    evaluating = {
         "read_corpus": lambda corpus, say: None,
         "make_task": lambda corpus, concept, read, samples, seed, folder, say: planted_task(folder, model),
-        "load_embedder": lambda progress: Embedder(),
         "Coherence": SimpleNamespace(fit=lambda *given: OddIsCoherent()),
-        "ReadableConfig": lambda passages: ReadableConfig(words=30, skip_words=3, passages=30),
         "NEW_TOKENS": 40,
         "commit": lambda: "abc",
     }
-    if hasattr(generation_evaluating, "STORY_WORDS"):
-        stubs["STORY_WORDS"] = 30
-    for name, stub in stubs.items():
-        monkeypatch.setattr(generation_evaluating, name, stub)
+    judging = {
+        "load_embedder": lambda progress: Embedder(),
+        "ReadableConfig": lambda passages: ReadableConfig(words=30, skip_words=3, passages=30),
+        "NEW_TOKENS": 40,
+        "STORY_WORDS": 30,
+    }
+    for module, stubs in ((generation_evaluating, evaluating), (generation_judging, judging)):
+        for name, stub in stubs.items():
+            monkeypatch.setattr(module, name, stub)
     monkeypatch.setattr(LanguageModel, "load", lambda config, say: model)
 
 
@@ -125,9 +128,9 @@ def test_every_generator_has_a_row_and_its_passages_and_nothing_is_written_twice
 
     assert written == [24, 6, 6]
     written.clear()
-    again = evaluated(corpus, tmp_path)
+    again = evaluated(corpus, tmp_path, generators=SOME[:1])
     assert written == []
-    assert again == rows  # their seconds, too
+    assert again == rows  # their seconds, too, and the others' rows: all are judged together
 
 
 def test_seconds_are_those_of_the_first_time(tmp_path):

@@ -12,6 +12,7 @@ from agent.evidence import sigmoid
 from agent.language_model import LanguageModel
 from agent.rejection import Proposal
 from agent.topic_fusion import TopicFusion
+from loops import desk as desks
 from loops import generators
 from loops.generation_task import Notion
 from loops.generators import GENERATORS, TRIES, Pen, lesson
@@ -20,7 +21,7 @@ from loops.generators import GENERATORS, TRIES, Pen, lesson
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setattr(generators, "STEERED_LAYERS", (1,))
-    monkeypatch.setattr(generators, "PRACTICE_TOKENS", 6)
+    monkeypatch.setattr(desks, "PRACTICE_TOKENS", 6)
 
 
 @pytest.fixture
