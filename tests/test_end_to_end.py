@@ -31,6 +31,9 @@ CUT_DOWN = {
     "updating.calibration_tokens": 32,
     "updating.optimised.batch": 2,
     "updating.optimised.tokens": 40,
+    "updating.adapter_from": 2,
+    "updating.adapting.lora.passages": 8,
+    "updating.adapting.preference.pairs": 4,
     "coherence.model": "null",
     # Sixteen words of four passages say nothing about collapse.
     "tracking.minimum_coherence": 0.0,
@@ -64,6 +67,11 @@ def checkpoints(tmp_path_factory) -> Path:
     return folder
 
 
+def contents(run: Path) -> dict[Path, bytes]:
+    """Every file of every round."""
+    return {file: file.read_bytes() for file in run.glob("round_*/**/*") if file.is_file()}
+
+
 def assert_whole(run: Path, rounds: int) -> None:
     store = RunStore.open(run)
     assert store.rounds() == list(range(rounds + 1))
@@ -89,19 +97,21 @@ def test_a_run_leaves_whole_rounds_measurements_and_a_picture(checkpoints):
     assert {"detective", "police", "murder"} <= set(pointer.model.top_words(pointer.topic))
     texts = [each.text for each in store.load(2).generated]
     assert len(texts) == 8 and all(text.strip() for text in texts)
+    assert store.load(1).concept.adapter is None and store.load(2).concept.adapter is not None
+    assert "lesson_loss" in store.load(2).metrics
 
 
 def test_a_run_can_be_inspected_and_written_from(checkpoints):
-    before = {file: file.read_bytes() for file in (checkpoints / "small").rglob("round_*/*")}
+    before = contents(checkpoints / "small")
     assert basin(checkpoints, "inspect", "small", "--round", 1).strip()
     written = basin(checkpoints, "generate", "small", "-n", 2, "--prompt", "The old house", "--seed", 3)
     assert written.count("The old house") == 2
-    assert before == {file: file.read_bytes() for file in (checkpoints / "small").rglob("round_*/*")}
+    assert before == contents(checkpoints / "small")
 
 
 def test_a_finished_run_goes_on(checkpoints, tmp_path):
     shutil.copytree(checkpoints / "small", tmp_path / "small")
-    before = {file: file.read_bytes() for file in (tmp_path / "small").rglob("round_*/*")}
+    before = contents(tmp_path / "small")
     basin(tmp_path, "resume", "small", "--rounds", 3)
     assert_whole(tmp_path / "small", rounds=3)
     assert before == {file: file.read_bytes() for file in before}
