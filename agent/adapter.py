@@ -136,8 +136,8 @@ def targets(model: Any, modules: str) -> list[str]:
     )
     if not names:
         raise BasinError(
-            f"Model class {type(model).__name__} has no linear maps called attention in its blocks: set updating.lora.modules "
-            "to all."
+            f"Model class {type(model).__name__} has no linear maps called attention in its blocks: set "
+            "updating.adapting.lora.modules to all."
         )
     return names
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from safetensors import SafetensorError
 from transformers.trainer_utils import get_last_checkpoint
 
 from agent.errors import BasinError
@@ -33,7 +34,9 @@ def settings(
         "num_train_epochs": 1,
         "gradient_checkpointing": False,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": min(4, steps // 4),  # a warm-up begins at no rate at all, and few steps are worth having
+        "warmup_steps": min(
+            4, steps // 4
+        ),  # a warm-up begins at no rate at all, and few steps are worth having
         "max_grad_norm": 1.0,
         "weight_decay": 0.0,
         "seed": seed,
@@ -62,26 +65,40 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
         with quiet():
             trainer.train(resume_from_checkpoint=last)
     except OSError as error:
-        raise BasinError(
-            f"Training could not keep its state in {folder} ({error.strerror}); make room there and resume."
-        ) from None
+        raise _cannot_keep(folder, error.strerror or str(error)) from None
+    except (SafetensorError, RuntimeError) as error:
+        if not any(word in str(error) for word in ("PytorchStreamWriter", "I/O error", "iostream")):
+            raise
+        raise _cannot_keep(folder, "the disk is full or cannot be written") from None
     rows = [row for row in trainer.state.log_history if "loss" in row]
     if not rows or any(row["loss"] != row["loss"] for row in rows):
         raise BasinError(
-            "Training an adapter gave a loss that is not a number: lower updating.lora.learning_rate, or use dtype float32."
+            "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate, or use "
+            "dtype float32."
         )
     return rows
 
 
 def scratch(folder: Path, *parts: object) -> Path:
-    """A folder that only training on exactly these `parts` goes on from; those of other trainings are removed."""
+    """A folder that only training on exactly these `parts` goes on from; those of other trainings are removed.
+
+    Raises `BasinError` where it cannot be made.
+    """
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     wanted = folder / digest
     if folder.is_dir():
         for other in folder.iterdir():
             if other != wanted and other.is_dir():
                 shutil.rmtree(other, ignore_errors=True)
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_keep(wanted, error.strerror or str(error)) from None
     return wanted
+
+
+def _cannot_keep(folder: Path, why: str) -> BasinError:
+    return BasinError(f"Training cannot keep its state in {folder} ({why}); make room there and resume.")
 
 
 class Told(transformers.TrainerCallback):
