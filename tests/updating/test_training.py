@@ -5,12 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import transformers
+from conftest import make_language_model
 
 from agent.errors import BasinError
 from agent.updating.training import scratch, settings, steps_between_saves, train
 
 
-class Trainer:
+class Trainer(transformers.Trainer):
     """Fails as the libraries do, or ends with these losses."""
 
     def __init__(self, error: Exception | None = None, losses: tuple[float, ...] = ()) -> None:
@@ -70,7 +72,7 @@ def test_a_place_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
 
 
 def test_few_steps_have_no_warm_up(tmp_path):
-    model = SimpleNamespace(device=SimpleNamespace(type="cpu"))
+    model = make_language_model()
     assert [settings(model, tmp_path, 0, steps)["warmup_steps"] for steps in (1, 8, 100)] == [0, 2, 4]
 
 
