@@ -62,6 +62,9 @@ def generation(
         str | None,
         typer.Option(metavar="MODEL", help="A larger instruction-tuned model that grades by rubric besides."),
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out the two judges that read everything once more.")
+    ] = False,
     suite: Annotated[
         Path | None, typer.Option(help="Corpora and concepts; by default configs/generation.yaml.")
     ] = None,
@@ -90,5 +93,6 @@ def generation(
             seed=seed,
             passages=passages,
             rubric=rubric,
+            quick=quick,
         )
     show_generation(rows, Console())

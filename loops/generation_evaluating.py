@@ -44,6 +44,7 @@ def evaluate_generation(
     seed: int = 0,
     passages: int = 240,
     rubric: str | None = None,
+    quick: bool = False,
 ) -> list[Row]:
     """A row for every corpus, concept and generator.
 
@@ -54,6 +55,7 @@ def evaluate_generation(
         samples: passages of each generator; those that reject keep fewer.
         passages: in an adapter's lesson.
         rubric: a larger, instruction-tuned language model that grades by rubric besides; None: nobody does.
+        quick: leave out the story judge and the judge of readability, which read everything once more.
 
     Raises:
         BasinError: an unknown name, a corpus that cannot be read or has no labels, or as the models' loading.
@@ -76,12 +78,12 @@ def evaluate_generation(
         task = make_task(corpus, concept, read_corpus(corpus, say), samples, seed, place, say)
         made = _made(place)
         names = [each for each in GENERATORS if not generators or each in generators or each in made]
-        rows += _evaluate(task, names, passages, rubric, say)
+        rows += _evaluate(task, names, passages, rubric, quick, say)
     return rows
 
 
 def _evaluate(
-    task: Task, generators: Sequence[str], passages: int, rubric: str | None, say: Say
+    task: Task, generators: Sequence[str], passages: int, rubric: str | None, quick: bool, say: Say
 ) -> list[Row]:
     if task.warning:
         say(f"{task.corpus}, {task.concept}: {task.warning}")
@@ -99,7 +101,7 @@ def _evaluate(
         # Of tokens that are kept: choosing one passage of four writes four.
         written = desk.speeds.get(desk.last)
         speed[name] = written and written * outputs[name].accepted
-    rows = judge_outputs(task, outputs, desk, reader, say)
+    rows = judge_outputs(task, outputs, desk, reader, say, quick)
     if rubric is not None:
         grade_outputs(task, outputs, rows, LanguageModel.load(LanguageModelConfig(name=rubric), say), say)
     for row in rows:

@@ -35,9 +35,14 @@ REFERENCE = "basin-filter"
 
 
 def judge_outputs(
-    task: Task, outputs: Mapping[str, Output], desk: Desk, reader: LanguageModel, say: Say
+    task: Task,
+    outputs: Mapping[str, Output],
+    desk: Desk,
+    reader: LanguageModel,
+    say: Say,
+    quick: bool = False,
 ) -> list[Row]:
-    """Everything that is said of every generator, at equal lengths."""
+    """Everything that is said of every generator, at equal lengths; `quick` leaves out the judges that read all of it again."""
     seed = seed_for(task.seed, 0, "judging")
     texts = {
         name: [sample.text for sample in output.samples] for name, output in outputs.items() if output.samples
@@ -51,11 +56,13 @@ def judge_outputs(
     found = judge_passages(
         task.unseen, texts, {"a": embedding_judge(embed), "b": word_judge()}, WritingConfig(), seed
     )
-    story = {"c": story_judge(reader, task.called, task.contrast, FRAMINGS[:1])}
-    found |= judge_passages(
-        _some(task.unseen, STORY_REAL, seed), texts, story, WritingConfig(words=STORY_WORDS), seed
-    )
-    readable = judge_readable(task.unseen, texts, reader, ReadableConfig(passages=120), seed)
+    readable = None
+    if not quick:
+        story = {"c": story_judge(reader, task.called, task.contrast, FRAMINGS[:1])}
+        found |= judge_passages(
+            _some(task.unseen, STORY_REAL, seed), texts, story, WritingConfig(words=STORY_WORDS), seed
+        )
+        readable = judge_readable(task.unseen, texts, reader, ReadableConfig(passages=120), seed)
     coherent = {name: desk.coherent(outputs[name].samples) for name in texts}
     copied = iter(
         copied_share(
@@ -88,7 +95,7 @@ def judge_outputs(
         row |= {"inside": report.share, "coherent_share": float(coherent[name].mean())}
         row |= {"inside_and_readable": report.readable_share}
         row |= {"membership": _membership(task, output.samples)}
-        row |= {"p_readable": _mean(readable.judgement.generated[name])}
+        row |= {"p_readable": readable and _mean(readable.judgement.generated[name])}
         row |= {"energy_to_filter": _energy(embedded, texts, name), "kl_per_token": _distance(task, output)}
         row |= {f"distinct{n}": distinct_n(equal[name], n) if name in equal else None for n in (1, 2, 3)}
         row |= {"self_bleu": self_bleu(equal[name]) if name in equal else None}
@@ -99,7 +106,8 @@ def judge_outputs(
         }
         row |= {"agreement_ab": agreed.spearman, "too_short": report.too_short, "kept_share": output.accepted}
         row |= {f"auc_{which}": judgement.auc for which, judgement in found.items()}
-        row |= {"auc_readable": readable.judgement.auc, "readable_concept_auc": readable.concept_auc}
+        row |= {"auc_readable": readable and readable.judgement.auc}
+        row |= {"readable_concept_auc": readable and readable.concept_auc}
         row |= {
             "inside_of_real_members": report.real_members,
             "inside_of_real_others": report.real_non_members,

@@ -34,12 +34,12 @@ def show_generation(rows: Sequence[Mapping[str, Any]], console: Console) -> None
         mine = [row for row in rows if (row["corpus"], row["concept"]) == (corpus, concept)]
         table = plain_table(escape(f"{corpus}: {concept}"), *COLUMNS.values())
         for row in mine:
-            table.add_row(row["generator"], *(_number(row[key]) for key in COLUMNS))
+            table.add_row(row["generator"], *(_number(row.get(key)) for key in COLUMNS))
         console.print(table)
         console.print(
             f"Judges on {mine[0]['words_judged']} words of real passages of unseen documents: AUC A {mine[0]['auc_a']:.2f}, "
-            f"B {mine[0]['auc_b']:.2f}, C {mine[0]['auc_c']:.2f}. Real members pass as inside {_share(mine[0], 'members')}, "
-            f"others {_share(mine[0], 'others')}.\n",
+            f"B {mine[0]['auc_b']:.2f}, C {_number(mine[0].get('auc_c'))}. Real members pass as inside "
+            f"{_share(mine[0], 'members')}, others {_share(mine[0], 'others')}.\n",
             highlight=False,
         )
 
