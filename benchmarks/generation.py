@@ -19,7 +19,8 @@ from agent.errors import BasinError
 from agent.judging.frontier import draw_frontier
 from benchmarks.generation_rounds import all_rounds
 from benchmarks.generation_samples import samples_page
-from benchmarks.results import RESULTS, task_name, write_results
+from benchmarks.results import RESULTS, write_results
+from loops.generation_suite import task_name
 from loops.runs import checkpoints_folder, find_run
 from loops.store import RunStore
 

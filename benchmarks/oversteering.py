@@ -27,7 +27,7 @@ from agent.updating.settings import LoraConfig
 from benchmarks.results import write_results
 from loops.desk import Desk, Pen, Sample
 from loops.generation_evaluating import JUDGE
-from loops.generation_suite import load_generation_suite
+from loops.generation_suite import load_generation_suite, task_name
 from loops.generation_task import Task, make_task, read_corpus
 from loops.generators import STEERED_LAYERS
 from loops.progress import open_progress
@@ -43,7 +43,7 @@ def main() -> None:
     name, concept = sys.argv[1:3] if len(sys.argv) > 2 else ("brown-fiction", "detective")
     corpus = next(each for each in load_generation_suite() if each.name == name)
     with open_progress(Console(stderr=True)) as progress:
-        folder = checkpoints_folder() / "oversteering" / f"{name}_{concept}".replace(" ", "_")
+        folder = checkpoints_folder() / "oversteering" / task_name(name, concept)
         task = make_task(
             corpus, concept, read_corpus(corpus, progress.say), SAMPLES, SEED, folder, progress.say
         )

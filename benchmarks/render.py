@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import RESULTS, task_name
+from benchmarks.results import RESULTS
 from loops.evaluation_summary import (
     CEILING,
     OURS,
@@ -22,6 +22,7 @@ from loops.evaluation_summary import (
     quality_rows,
     spread_over_seeds,
 )
+from loops.generation_suite import task_name
 
 OUTPUT = RESULTS.parent / "RESULTS.md"
 DIGITS = 3

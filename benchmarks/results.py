@@ -42,11 +42,6 @@ def write_results(
     return path
 
 
-def task_name(corpus: str, concept: str) -> str:
-    """How a corpus and concept are called in file names: as `basin evaluate generation` calls its folders."""
-    return f"{corpus}_{concept}".replace(" ", "_")
-
-
 def header(command: Sequence[str]) -> dict[str, Any]:
     """Commit, versions, machine and command; no host name, no user and no path outside the repository."""
     return {

@@ -6,7 +6,6 @@ finished concept is appended to a file at once, so that an evaluation that was s
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from jaxtyping import Float, Int
 
 from agent.activation_cache import embed_cached, record_cached
 from agent.anchoring import ClusteringConfig
-from agent.errors import BasinError
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.judging.measure import exchanged_counts, gap_recovered
 from agent.judging.membership import best_gap, measure_membership
@@ -71,8 +69,8 @@ def evaluate_membership(
     Raises:
         BasinError: an unknown corpus or method, a corpus that cannot be read, or a `done` that cannot be written.
     """
-    _require_known("method", methods, METHODS)
-    _require_known("corpus", only, [each.name for each in corpora])
+    suite.require_known("method", methods, METHODS)
+    suite.require_known("corpus", only, [each.name for each in corpora])
     wanted = [each for each in METHODS if not methods or each in methods or each in (TOPIC, CEILING)]
     chosen = [each for each in corpora if not only or each.name in only]
     file = RowFile.open(done, _digest(corpora), say)
@@ -124,14 +122,6 @@ def read_corpus(config: SuiteCorpus, methods: Sequence[str], say: Say) -> Corpus
         views["embeddings"] = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, say)
     function_words = suite.function_words(passages.texts)
     return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
-
-
-def _require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(known)}."
-            raise BasinError(f"There is no {what} {name!r} to evaluate; {hint}")
 
 
 def _digest(corpora: Sequence[SuiteCorpus]) -> str:

@@ -97,6 +97,14 @@ def write_file(path: Path, content: bytes) -> None:
         raise
 
 
+def free_name(path: Path) -> Path:
+    """A name beside `path`, numbered, that nothing has yet: for what is set aside."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        number += 1
+    return aside
+
+
 def remove_drafts(parent: Path) -> None:
     """Delete what a killed process left half-written; only for the one process that may write in `parent`."""
     for draft in parent.glob(".*.tmp-*"):

@@ -6,7 +6,6 @@ together, at one length. Stopped, it goes on with the generator that it was at.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import time
@@ -20,9 +19,9 @@ from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.updating.settings import LoraConfig
 from loops import suite
 from loops.desk import Desk, Output
-from loops.folders import write_file
+from loops.folders import free_name, write_file
 from loops.generation_judging import NEW_TOKENS, grade_outputs, judge_outputs
-from loops.generation_suite import WrittenCorpus
+from loops.generation_suite import WrittenCorpus, task_name
 from loops.generation_task import LANGUAGE_MODEL, Say, Task, make_task, read_corpus
 from loops.generators import GENERATORS
 from loops.provenance import commit
@@ -74,7 +73,7 @@ def evaluate_generation(
             passages,
             LANGUAGE_MODEL.model_dump_json(),
         )
-        place = _place(folder / f"{corpus.name}_{concept}".replace(" ", "_"), settings, say)
+        place = _place(folder / task_name(corpus.name, concept), settings, say)
         task = make_task(corpus, concept, read_corpus(corpus, say), samples, seed, place, say)
         made = _made(place)
         names = [each for each in GENERATORS if not generators or each in generators or each in made]
@@ -134,9 +133,7 @@ def _place(folder: Path, settings: tuple, say: Say) -> Path:
     file = folder / "settings.json"
     try:
         if file.exists() and json.loads(file.read_bytes()).get("digest") != digest:
-            number = 1
-            while (aside := folder.with_name(f"{folder.name}-{number}")).exists():
-                number += 1
+            aside = free_name(folder)
             folder.rename(aside)
             say(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
         folder.mkdir(parents=True, exist_ok=True)
@@ -151,9 +148,9 @@ def _place(folder: Path, settings: tuple, say: Say) -> Path:
 def _chosen(
     corpora: Sequence[WrittenCorpus], only: Sequence[str], concepts: Sequence[str], generators: Sequence[str]
 ) -> list[tuple[WrittenCorpus, str]]:
-    _require_known("corpus", only, [each.name for each in corpora])
-    _require_known("concept", concepts, [name for each in corpora for name in each.concepts])
-    _require_known("generator", generators, list(GENERATORS))
+    suite.require_known("corpus", only, [each.name for each in corpora])
+    suite.require_known("concept", concepts, [name for each in corpora for name in each.concepts])
+    suite.require_known("generator", generators, list(GENERATORS))
     return [
         (each, name)
         for each in corpora
@@ -161,11 +158,3 @@ def _chosen(
         for name in each.concepts
         if not concepts or name in concepts
     ]
-
-
-def _require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(dict.fromkeys(known))}."
-            raise BasinError(f"There is no {what} {name!r} to evaluate; {hint}")

@@ -8,15 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from agent.errors import BasinError, first_sentence
 from agent.passages import PassagesConfig
 from agent.sources.corpora import CorpusConfig
 from agent.topics import TopicsConfig
 from agent.types import StageConfig
-from loops.suite import SuiteCorpus, resolved
+from loops.suite import SuiteCorpus, read_suite
 
 SUITE_FILE = Path(__file__).parents[1] / "configs" / "generation.yaml"
 
@@ -53,16 +51,9 @@ class WrittenCorpus(StageConfig):
 
 def load_generation_suite(path: Path = SUITE_FILE) -> list[WrittenCorpus]:
     """The corpora to write from; relative corpus paths are taken from the file's folder. Raises BasinError."""
-    try:
-        suite = TypeAdapter(list[WrittenCorpus]).validate_python(yaml.safe_load(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise BasinError(
-            f"There is no suite {path}; the one that comes with Basin is {SUITE_FILE}."
-        ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise BasinError(f"{path}: {place}: {first['msg'].lower()}; correct the entry.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise BasinError(f"{path} cannot be read as YAML ({first_sentence(error)}); repair it.") from None
-    return [each.model_copy(update={"corpus": resolved(each.corpus, path.parent)}) for each in suite]
+    return read_suite(path, WrittenCorpus, SUITE_FILE)
+
+
+def task_name(corpus: str, concept: str) -> str:
+    """How a corpus and concept are called in the names of files and folders."""
+    return f"{corpus}_{concept}".replace(" ", "_")

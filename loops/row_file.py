@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
-from loops.folders import write_file
+from loops.folders import free_name, write_file
 
 Row = dict[str, float | int | str | bool | None]
 
@@ -42,7 +42,7 @@ class RowFile:
                     write_file(path, _written(objects).encode("utf-8"))
                 return cls(path, objects[1:])
             if text:
-                aside = _free_name(path)
+                aside = free_name(path)
                 path.rename(aside)
                 say(f"{path.name} was measured with another suite or other code: it is kept as {aside.name}.")
             write_file(path, _written([header]).encode("utf-8"))
@@ -76,13 +76,6 @@ def _whole_lines(text: str) -> list[dict[str, Any]]:
 
 def _written(objects: Sequence[dict[str, Any]]) -> str:
     return "".join(json.dumps(each, ensure_ascii=True) + "\n" for each in objects)
-
-
-def _free_name(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
-        number += 1
-    return aside
 
 
 def _cannot(path: Path, error: OSError) -> BasinError:

@@ -6,10 +6,11 @@ where no author is known) is unseen at a time, and neither the topic model nor a
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -45,6 +46,10 @@ class SuiteCorpus(StageConfig):
     """Concept to the words that describe it."""
 
 
+Entry = TypeVar("Entry", bound=StageConfig)
+"""One corpus of a suite of some kind; every kind has a `name` and a `corpus`."""
+
+
 @dataclass(frozen=True)
 class Pointed:
     """One concept's pointer, fitted on the seen documents, and its opinion of every passage."""
@@ -60,12 +65,15 @@ class Pointed:
 
 def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
     """The corpora of the suite; relative corpus paths are taken from the file's folder. Raises BasinError."""
+    return read_suite(path, SuiteCorpus, SUITE_FILE)
+
+
+def read_suite(path: Path, kind: type[Entry], own: Path) -> list[Entry]:
+    """The entries of a suite's file, of one `kind`; `own` is the one of that kind that comes with Basin. Raises BasinError."""
     try:
-        suite = TypeAdapter(list[SuiteCorpus]).validate_python(yaml.safe_load(path.read_text("utf-8")))
+        suite = TypeAdapter(list[kind]).validate_python(yaml.safe_load(path.read_text("utf-8")))
     except FileNotFoundError:
-        raise BasinError(
-            f"There is no suite {path}; the one that comes with Basin is {SUITE_FILE}."
-        ) from None
+        raise BasinError(f"There is no suite {path}; the one that comes with Basin is {own}.") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
@@ -75,10 +83,19 @@ def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
     names = [corpus.name for corpus in suite]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BasinError(f"{path} has two corpora called {twice[0]!r}; give each a name of its own.")
-    return [each.model_copy(update={"corpus": resolved(each.corpus, path.parent)}) for each in suite]
+    return [each.model_copy(update={"corpus": _resolved(each.corpus, path.parent)}) for each in suite]
 
 
-def resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
+def require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise BasinError for a name that is not among the known ones, with the nearest that is."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(dict.fromkeys(known))}."
+            raise BasinError(f"There is no {what} {name!r} to evaluate; {hint}")
+
+
+def _resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
     """The corpus with a relative path taken from `folder`."""
     source = corpus.source
     if source in NAMED or Path(source).is_absolute():

@@ -14,10 +14,9 @@ from planted_task import OddIsCoherent, planted_task
 from agent.errors import BasinError
 from agent.judging.readable import ReadableConfig
 from agent.language_model import LanguageModel
-from benchmarks.results import task_name
 from loops import generation_evaluating, generation_judging, generators
 from loops.generation_evaluating import evaluate_generation
-from loops.generation_suite import WrittenCorpus
+from loops.generation_suite import WrittenCorpus, task_name
 
 SOME = ["base", "topic-fusion", "basin-filter", "basin-best-of-4", "basin-steered-0.1"]
 COLUMNS = [
