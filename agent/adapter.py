@@ -1,7 +1,8 @@
 """A low-rank adapter as plain data: what PEFT saves, held in memory, so that a round can keep it like any array.
 
 LoRA (Hu et al. 2106.09685): a frozen weight W becomes W + (alpha / r) B A, with A [r, in] and B [out, r] trained.
-Applying one is `LanguageModel.adapted`; finding one is `agent.updating`.
+Applying one is `LanguageModel.adapted`; finding one is `agent.updating`. PEFT takes two seconds to import, which whoever has
+no adapter need not wait for: so it is imported where it is used.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from peft import LoraConfig as PeftLoraConfig
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -37,8 +36,10 @@ class Adapter:
     """What PEFT writes into adapter_model.safetensors; float32 on the CPU."""
 
     @classmethod
-    def of(cls, model: PeftModel, base: str) -> Adapter:
+    def of(cls, model: Any, base: str) -> Adapter:
         """The active adapter of a PEFT model; `base` is the name of the model it belongs to."""
+        from peft import get_peft_model_state_dict
+
         config = model.peft_config[model.active_adapter].to_dict()
         config |= {"base_model_name_or_path": base, "inference_mode": True}
         tensors = {
@@ -72,18 +73,15 @@ class Adapter:
             digest.update(content)
         return digest.hexdigest()[:16]
 
-    @property
-    def parameters(self) -> int:
-        """How many numbers were trained."""
-        return sum(tensor.numel() for tensor in self.tensors.values())
-
-    def attach(self, model: Any, trainable: bool = False) -> PeftModel:
+    def attach(self, model: Any, trainable: bool = False) -> Any:
         """A PEFT model around `model`, whose modules are replaced in place. Raises `BasinError` where it does not fit."""
-        config = PeftLoraConfig(**{**self.config, "inference_mode": not trainable})
+        from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+
         try:
+            config = LoraConfig(**{**self.config, "inference_mode": not trainable})
             peft_model = _wrapped(model, config)
             result = set_peft_model_state_dict(peft_model, dict(self.tensors))
-        except (ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise _does_not_fit(self, first_sentence(error)) from None
         wanted = set(get_peft_model_state_dict(peft_model))
         if result.unexpected_keys or wanted != set(self.tensors):
@@ -103,13 +101,15 @@ class Adapter:
         peft_model.merge_and_unload()
 
 
-def new_adapter(model: Any, rank: int, alpha: float, modules: str, base: str) -> PeftModel:
-    """A fresh trainable adapter in `model`, whose products are zero: it begins as the model itself.
+def new_adapter(model: Any, rank: int, alpha: float, modules: str, base: str) -> Any:
+    """A PEFT model: a fresh trainable adapter in `model`, whose products are zero, so that it begins as the model itself.
 
     Args:
         modules: `attention` for the projections of the attention blocks, `all` for every linear map of a block.
     """
-    config = PeftLoraConfig(
+    from peft import LoraConfig
+
+    config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=0.0,
@@ -120,7 +120,9 @@ def new_adapter(model: Any, rank: int, alpha: float, modules: str, base: str) ->
     return _wrapped(model, config)
 
 
-def _wrapped(model: Any, config: PeftLoraConfig) -> PeftModel:
+def _wrapped(model: Any, config: Any) -> Any:
+    from peft import get_peft_model
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a base model that has another name on this disk
         return get_peft_model(model, config)

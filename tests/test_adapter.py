@@ -83,6 +83,14 @@ def test_another_model_s_adapter_is_refused_in_one_sentence(other):
         make_language_model(**other).adapted(adapter)
 
 
+def test_settings_that_this_peft_does_not_know_are_refused_in_one_sentence():
+    language_model = make_language_model()
+    adapter = random_adapter(language_model)
+    strange = Adapter({**adapter.config, "from_the_future": 1}, adapter.tensors)
+    with pytest.raises(BasinError, match="does not fit this model"):
+        language_model.adapted(strange)
+
+
 @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 64, None])
 def test_damaged_files_are_refused_in_one_sentence(name, content):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from agent.adapter import Adapter
-from agent.concept import Concept
+from agent.concept import MEMBER, Concept
 from agent.language_model import LanguageModel
 from agent.updating.expert import Written, importance_weights, lesson_weights, log_likelihoods, pairs
 from agent.updating.lora import teach
@@ -60,7 +60,9 @@ def adapt(
         under_last = log_likelihoods(writer, texts, prompts, last.vector, last.manner)
         ratio[len(by_base.texts) :] = log_likelihoods(language_model, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
-    weights = lesson_weights(np.where(membership >= 0.5, membership, 0.0), of_written, config.written_share)
+    weights = lesson_weights(
+        np.where(membership >= MEMBER, membership, 0.0), of_written, config.written_share
+    )
     adapter, history = teach(
         language_model,
         [*real, *written.whole],

@@ -7,6 +7,7 @@ model, the one that is read and measured stays as it was.
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -34,9 +35,8 @@ def settings(
         "num_train_epochs": 1,
         "gradient_checkpointing": False,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": min(
-            4, steps // 4
-        ),  # a warm-up begins at no rate at all, and few steps are worth having
+        # A warm-up begins at no rate at all, and few steps are worth having.
+        "warmup_steps": min(4, steps // 4),
         "max_grad_norm": 1.0,
         "weight_decay": 0.0,
         "seed": seed,
@@ -71,7 +71,7 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
             raise
         raise _cannot_keep(folder, "the disk is full or cannot be written") from None
     rows = [row for row in trainer.state.log_history if "loss" in row]
-    if not rows or any(row["loss"] != row["loss"] for row in rows):
+    if not rows or not all(math.isfinite(row["loss"]) for row in rows):
         raise BasinError(
             "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate, or use "
             "dtype float32."

@@ -45,7 +45,7 @@ def test_other_failures_are_not_hidden(tmp_path):
         train(Trainer(RuntimeError("a shape is wrong")), tmp_path)
 
 
-@pytest.mark.parametrize("losses", [(), (1.0, float("nan"))])
+@pytest.mark.parametrize("losses", [(), (1.0, float("nan")), (float("inf"), 1.0)])
 def test_a_loss_that_is_no_number_is_refused(tmp_path, losses):
     with pytest.raises(BasinError, match="not a number: lower updating.adapting.lora.learning_rate"):
         train(Trainer(losses=losses), tmp_path)
