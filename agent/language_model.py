@@ -119,6 +119,13 @@ class LanguageModel:
             digest.update(weight.detach().flatten()[::stride].float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    def chat(self, question: str) -> str | None:
+        """A question in the model's own chat format, ready for the answer; None where it has none."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            return None
+        turn = [{"role": "user", "content": question}]
+        return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+
     def twin(self) -> Any:
         """The transformers model again, of the very same weights: what is done to its modules leaves this one alone."""
         shared = itertools.chain(self.model.parameters(), self.model.buffers())

@@ -25,7 +25,7 @@ from agent.types import seed_for
 from agent.updating import UpdatingConfig
 from agent.updating.settings import LoraConfig
 from benchmarks.results import write_results
-from loops.desk import Desk, Pen, Sample
+from loops.desk import Desk, Pen
 from loops.generation_evaluating import JUDGE
 from loops.generation_suite import load_generation_suite, task_name
 from loops.generation_task import Task, make_task, read_corpus
@@ -60,7 +60,7 @@ def measure(task: Task, say) -> list[dict[str, float | int | str | None]]:
     pens = {0.0: Pen()} | {nats: _steered(desk, nats) for nats in BUDGETS}
     written = {nats: desk.write(f"steered-{nats}", pen) for nats, pen in pens.items()}
     hard = desk.write(f"practice-{BUDGETS[-1]}", pens[BUDGETS[-1]], task.practice_prompts)
-    spoiled = _read(task, hard)
+    spoiled = desk.read(hard)
     taught = _taught(
         task, Texts(spoiled.activations, spoiled.pointer_log_odds, np.ones(len(hard), dtype=bool))
     )
@@ -73,7 +73,7 @@ def measure(task: Task, say) -> list[dict[str, float | int | str | None]]:
     judged = judge_passages(task.unseen, texts, judges, WritingConfig(), seed_for(SEED, 0, "judging"))
     rows = []
     for nats, samples in written.items():
-        read = _read(task, samples)
+        read = desk.read(samples)
         row: dict[str, float | int | str | None] = {"generator": "steered", "nats_per_token": nats}
         row |= {"membership": float(sigmoid(task.notions["basin"].place(read)).mean())}
         row |= {"membership_taught": float(taught(read).mean())}
@@ -88,11 +88,7 @@ def measure(task: Task, say) -> list[dict[str, float | int | str | None]]:
 
 def _steered(desk: Desk, nats: float) -> Pen:
     config = UpdatingConfig(method="mean_difference", layers=STEERED_LAYERS, budget_nats=nats)
-    return desk.vector(desk.task.notions["basin"], config)
-
-
-def _read(task: Task, samples: list[Sample]) -> Texts:
-    return task.read([sample.prompt + sample.text for sample in samples])
+    return desk.vector("basin", config)
 
 
 def _taught(task: Task, spoiled: Texts):

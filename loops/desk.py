@@ -6,14 +6,15 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from agent.adapter import Adapter
+from agent.anchoring import Texts
 from agent.coherence import Coherence
+from agent.concept import MEMBER
 from agent.evidence import sigmoid
 from agent.generation import GenerationConfig
 from agent.steering_manner import PLAIN, Manner
@@ -37,6 +38,11 @@ class Sample:
     """The neutral opening; what a rival is told besides is not part of the passage."""
     text: str
     seed: int
+
+    @property
+    def whole(self) -> str:
+        """Prompt and continuation, as a real passage is read."""
+        return self.prompt + self.text
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class Desk:
         self.task, self.config, self.coherence, self.lora, self.say = task, config, coherence, lora, say
         self.last: str | None = None
         """What was written last, or found on disk."""
+        self._coherent: dict[Sample, bool] = {}
+        self._read: dict[Sample, tuple[np.ndarray, float]] = {}
+        self._vectors: dict[tuple[str, str], Pen] = {}
 
     def write(
         self,
@@ -174,13 +183,23 @@ class Desk:
 
     def placed(self, samples: Sequence[Sample], notion: Notion) -> Written:
         """Samples with their membership by a notion, and whether they are coherent."""
-        place = notion.place(self.task.read([sample.prompt + sample.text for sample in samples]))
         return Written(
             [sample.prompt for sample in samples],
             [sample.text for sample in samples],
-            sigmoid(place),
+            sigmoid(notion.place(self.read(samples))),
             self.coherent(samples),
         )
+
+    def read(self, samples: Sequence[Sample]) -> Texts:
+        """Samples as a notion reads them; what was read already is not read again, for several choose from one pool."""
+        unknown = [sample for sample in dict.fromkeys(samples) if sample not in self._read]
+        if unknown:
+            read = self.task.read([sample.whole for sample in unknown])
+            self._read |= dict(
+                zip(unknown, zip(read.activations, read.pointer_log_odds, strict=True), strict=True)
+            )
+        activations, odds = zip(*(self._read[sample] for sample in samples), strict=True)
+        return Texts(np.stack(activations), np.array(odds))
 
     def coherent(self, samples: Sequence[Sample]) -> Bool[np.ndarray, "text"]:
         """Whether each sample is coherent; what was judged already is not judged again."""
@@ -192,13 +211,15 @@ class Desk:
             )
         return np.array([self._coherent[sample] for sample in samples])
 
-    @cached_property
-    def _coherent(self) -> dict[Sample, bool]:
-        return {}
+    def vector(self, driver: str, config: UpdatingConfig) -> Pen:
+        """A steering vector from outside a notion to inside it; found once."""
+        key = driver, config.model_dump_json()
+        if key not in self._vectors:
+            self._vectors[key] = self._vector(self.task.notions[driver], config)
+        return self._vectors[key]
 
-    def vector(self, notion: Notion, config: UpdatingConfig) -> Pen:
-        """A steering vector from outside a notion to inside it."""
-        inside = notion.membership >= 0.5
+    def _vector(self, notion: Notion, config: UpdatingConfig) -> Pen:
+        inside = notion.membership >= MEMBER
         if not inside.any():
             inside = notion.membership >= np.sort(notion.membership)[-max(1, len(inside) // 50)]
         texts = self.task.texts

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.anchoring import Texts
 from agent.evidence import sigmoid
 from agent.judging.distance import divergence_on, selection_bound
 from agent.judging.diversity import copied_share, distinct_n, equal_samples, self_bleu, vendi_score
@@ -94,7 +95,7 @@ def judge_outputs(
         row |= {f"spread_{which}": _spread(score) for which, score in scores.items()}
         row |= {"inside": report.share, "coherent_share": float(coherent[name].mean())}
         row |= {"inside_and_readable": report.readable_share}
-        row |= {"membership": _membership(task, output.samples)}
+        row |= {"membership": _membership(task, desk.read(output.samples))}
         row |= {"p_readable": readable and _mean(readable.judgement.generated[name])}
         row |= {"energy_to_filter": _energy(embedded, texts, name), "kl_per_token": _distance(task, output)}
         row |= {f"distinct{n}": distinct_n(equal[name], n) if name in equal else None for n in (1, 2, 3)}
@@ -131,9 +132,8 @@ def grade_outputs(
         row["grade_readable"] = float(grades(grader, READABLE, texts).mean())
 
 
-def _membership(task: Task, samples: Sequence[Sample]) -> float:
+def _membership(task: Task, read: Texts) -> float:
     """What the refined concept itself says of what was written, in an unsteered pass: no judge, but what might be fooled."""
-    read = task.read([sample.prompt + sample.text for sample in samples])
     return float(sigmoid(task.notions["basin"].place(read)).mean())
 
 

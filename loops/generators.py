@@ -12,8 +12,9 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
+from agent.concept import MEMBER
 from agent.evidence import sigmoid
-from agent.language_model import LanguageModel
+from agent.judging.story import with_article
 from agent.rejection import Proposal
 from agent.topic_fusion import TopicFusion
 from agent.updating import UpdatingConfig
@@ -32,7 +33,7 @@ FEWEST_MEMBERS = 0.02
 def lesson(notion: Notion) -> Float[np.ndarray, "passage"]:
     """Weights of the passages that teach: the members', or of the most typical two in a hundred where fewer are members."""
     least = np.sort(notion.membership)[-max(1, int(FEWEST_MEMBERS * len(notion.membership)))]
-    return np.where(notion.membership >= min(0.5, least), notion.membership, 0.0)
+    return np.where(notion.membership >= min(MEMBER, least), notion.membership, 0.0)
 
 
 def _base(desk: Desk) -> Output:
@@ -42,9 +43,7 @@ def _base(desk: Desk) -> Output:
 def _rejection(desk: Desk, driver: str) -> Output:
     """Of what the base model writes, what a notion accepts: exact samples of p m / Z under that notion."""
     pool = desk.write("pool-base", Pen(), tries=TRIES)
-    placed = sigmoid(
-        desk.task.notions[driver].place(desk.task.read([each.prompt + each.text for each in pool]))
-    )
+    placed = sigmoid(desk.task.notions[driver].place(desk.read(pool)))
     kept = [
         sample
         for sample, membership in zip(pool, placed.tolist(), strict=True)
@@ -57,7 +56,7 @@ def _best(desk: Desk, driver: str, pool: str, pen: Callable[[Desk], Pen]) -> Out
     """On every prompt the coherent one of `TRIES` passages that a notion likes best."""
     with_pen = pen(desk)
     samples = desk.write(pool, with_pen, tries=TRIES)
-    place = desk.task.notions[driver].place(desk.task.read([each.prompt + each.text for each in samples]))
+    place = desk.task.notions[driver].place(desk.read(samples))
     coherent = desk.coherent(samples)
     chosen = []
     for start in range(0, len(samples), TRIES):
@@ -74,7 +73,7 @@ def _fusion(desk: Desk) -> Output:
 
 def _steered(desk: Desk, driver: str, name: str, **settings: object) -> Output:
     config = UpdatingConfig(layers=STEERED_LAYERS, **settings)
-    pen = desk.vector(desk.task.notions[driver], config)
+    pen = desk.vector(driver, config)
     return Output(desk.write(name, pen), pen)
 
 
@@ -87,7 +86,7 @@ def _taught(desk: Desk, driver: str) -> Pen:
 def _lora_steered(desk: Desk, driver: str) -> Pen:
     """The adapter, and a small push along the mean difference: half of what a vector alone is given."""
     config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=ADAPTER_NATS)
-    vector = desk.vector(desk.task.notions[driver], config)
+    vector = desk.vector(driver, config)
     return Pen(_taught(desk, driver).adapter, vector.vector, vector.manner)
 
 
@@ -113,20 +112,9 @@ def _pooled(desk: Desk, driver: str, pen: Callable[[Desk, str], Pen]) -> Output:
 
 def _prompted(desk: Desk, name: str, instruction: Callable[[Task], str]) -> Output:
     """Told what to write, in the model's own chat format where it has one; the passage is what follows the opening."""
-    pen = Pen(preamble=_asked(desk.task.language_model, instruction(desk.task)))
+    asked = instruction(desk.task)
+    pen = Pen(preamble=desk.task.language_model.chat(asked) or f"{asked}\n\n")
     return Output(desk.write(name, pen), pen)
-
-
-def _asked(language_model: LanguageModel, instruction: str) -> str:
-    tokenizer = language_model.tokenizer
-    if getattr(tokenizer, "chat_template", None):
-        turn = [{"role": "user", "content": instruction}]
-        return str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
-    return f"{instruction}\n\n"
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[0].casefold() in 'aeiou' else 'a'} {name}"
 
 
 def _first(pool: Sequence[Sample]) -> list[Sample]:
@@ -166,7 +154,7 @@ def _table() -> dict[str, Callable[[Desk], Output]]:
         "topic-lora": penned("topic-lora", _taught),
         "topic-lora-steered": penned("topic-lora-steered", _lora_steered),
         "prompt-name": of(
-            _prompted, name="prompt-name", instruction=lambda task: f"Write {_article(task.called)}."
+            _prompted, name="prompt-name", instruction=lambda task: f"Write {with_article(task.called)}."
         ),
         "prompt-topic-words": of(_prompted, name="prompt-topic-words", instruction=_topic_words),
         "random-lora": penned("random-lora", _taught),

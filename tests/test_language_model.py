@@ -307,3 +307,13 @@ def test_nothing_is_printed(capfd, texts):
     gc.collect()
     printed = capfd.readouterr()
     assert printed.out == "" and printed.err == ""
+
+
+def test_a_question_is_asked_in_the_model_s_own_chat_format():
+    language_model = make_language_model()
+    assert language_model.chat("w1") is None
+    language_model.tokenizer.chat_template = (
+        "{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}[answer]{% endif %}"
+    )
+    assert language_model.chat("w1") == "[user] w1[answer]"

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from agent.errors import BasinError
 from agent.judging.judgement import Decisions, Judge, RealPassages
+from agent.judging.story import with_article
 from agent.language_model import LanguageModel
 
 GRADES = (1, 2, 3, 4, 5)
@@ -66,7 +67,7 @@ def a_named(concept: str) -> str:
     name = concept.strip()
     if not name:
         raise BasinError("The rubric needs a name for the concept, such as 'detective story'.")
-    return f"{'an' if name[0].casefold() in 'aeiou' else 'a'} {name}"
+    return with_article(name)
 
 
 @torch.no_grad()
@@ -77,7 +78,8 @@ def grades(
 
     Asked in the model's chat format where it has one. Raises `BasinError` where the model's tokenizer has no digits.
     """
-    asked = [_in_chat(language_model, rubric.format(passage=text, **named)) for text in texts]
+    questions = [rubric.format(passage=text, **named) for text in texts]
+    asked = [language_model.chat(question) or f"{question}Answer: " for question in questions]
     digits = _digit_tokens(language_model)
     found = np.zeros(len(texts))
     for batch in language_model.batches(asked, max_tokens=2048):
@@ -86,14 +88,6 @@ def grades(
         answers = language_model.output.logits(states[torch.arange(len(last)), last])[:, digits].softmax(-1)
         found[list(batch.rows)] = (answers.cpu().double() @ torch.tensor(GRADES, dtype=torch.double)).numpy()
     return found
-
-
-def _in_chat(language_model: LanguageModel, question: str) -> str:
-    tokenizer = language_model.tokenizer
-    if getattr(tokenizer, "chat_template", None):
-        turn = [{"role": "user", "content": question}]
-        return str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
-    return f"{question}Answer: "
 
 
 def _digit_tokens(language_model: LanguageModel) -> list[int]:

@@ -91,7 +91,7 @@ def framed(concept: str, contrast: str, framings: Sequence[str] = FRAMINGS) -> l
             f"Concept {concept!r} and contrast {contrast!r} say nothing apart: name two kinds of text."
         )
     filled = [
-        tuple(each.replace("{a_name}", _with_article(name)).replace("{name}", name) for name in names)
+        tuple(each.replace("{a_name}", with_article(name)).replace("{name}", name) for name in names)
         for each in framings
     ]
     for framing, (named, other) in zip(framings, filled, strict=True):
@@ -104,6 +104,6 @@ def framed(concept: str, contrast: str, framings: Sequence[str] = FRAMINGS) -> l
     return [(named, other) for named, other in filled]
 
 
-def _with_article(name: str) -> str:
+def with_article(name: str) -> str:
     """By the first letter, which errs for "hour" and "union"."""
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -47,6 +47,25 @@ def place(desk, driver, samples):
     return task.notions[driver].place(task.read([each.prompt + each.text for each in samples]))
 
 
+def test_a_passage_is_read_once_and_a_vector_found_once(desk, monkeypatch):
+    read, update = [], []
+    record, found = LanguageModel.record, desks.update
+    monkeypatch.setattr(
+        LanguageModel, "record", lambda self, texts: read.extend(texts) or record(self, texts)
+    )
+    monkeypatch.setattr(desks, "update", lambda *given, **more: update.append(1) or found(*given, **more))
+    for name in (
+        "basin-filter",
+        "basin-best-of-4",
+        "topic-best-of-4",
+        "basin-steered-0.1",
+        "basin-steered-0.1",
+    ):
+        GENERATORS[name](desk)
+    assert len(read) == len(set(read)) == len(PROMPTS) * TRIES
+    assert len(update) == 1
+
+
 def test_every_name_says_whose_it_is():
     assert {name.partition("-")[0] for name in GENERATORS} == {
         "base",
