@@ -49,7 +49,9 @@ def self_train(
         pooled = document_mean(log_odds[:count], document_of)
         claimed = document_membership(pooled, document_of, size)
         alone = sigmoid(log_odds - threshold(log_odds[:count], size))
-        new = np.concatenate([claimed, np.where(fit.spoiled, 0.0, alone[count:])])
+        # As far outside as anything real: at 0 a spoiled text would count as any other book.
+        lowest = min(0.0, float(evidence[:count].min()))
+        new = np.concatenate([claimed, np.where(fit.spoiled, lowest, alone[count:])])
         targets = own.damping * targets + (1 - own.damping) * new
     held_out = (log_odds - pointer)[:count]
     across, bias = linear_reading(fit.ridge, targets, anchor.projection, real, held_out)

@@ -17,7 +17,8 @@ class Generated:
     """One generated passage."""
 
     kind: str
-    """`steered`: from the concept, by its vector, its adapter or both; `base`: by the model alone."""
+    """`steered`: from the concept, by its vector, its adapter or both; `base`: by the model alone; `oversteered`: by the
+    first vector at a ruinous strength, in round 0 alone."""
     prompt: str
     text: str
     """The continuation, without the prompt."""

@@ -17,6 +17,7 @@ from agent.anchoring import Texts, document_mean
 from agent.clustering import Reclustering
 from agent.coherence import CoherenceReport
 from agent.concept import Concept
+from agent.errors import BasinError
 from agent.evidence import log_odds, sigmoid, threshold
 from agent.natural_latent import natural_latent
 from agent.passages import split
@@ -116,13 +117,14 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
         step = _update(fixed, concept, start, None, progress)
     with costs.stage("generate"):
         base = _write(fixed, concept, "base", progress)
-    with costs.stage("record"):
-        written = _read(fixed, base)
-    cut = threshold(single, fixed.size)
-    base = _placed(base, sigmoid(written.pointer_log_odds - cut))
     concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
+        base = _judged(base, report)
+    ruined = _ruined(fixed, concept, start, costs, progress)
+    with costs.stage("record"):
+        written = _read(fixed, [*base, *ruined])
+    generated = _placed([*base, *ruined], sigmoid(written.pointer_log_odds - threshold(single, fixed.size)))
     trust, words = fixed.anchor.trust, fixed.config.topics.words
     metrics = {
         "round": 0,
@@ -140,7 +142,7 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
         "no_concept": fixed.no_concept,
         "collapsed": None,
     }
-    return RoundRecord(0, concept, metrics, _judged(base, report), written.activations, costs.total())
+    return RoundRecord(0, concept, metrics, tuple(generated), written.activations, costs.total())
 
 
 def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) -> RoundRecord:
@@ -155,8 +157,8 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     with costs.stage("coherence"):
         report = _checked(fixed, steered)
     with costs.stage("record"):
-        base, steered = records[0], list(_judged(steered, report))
-        texts = _read(fixed, steered).joined(_read(fixed, base.generated, base.activations))
+        first, steered = records[0], list(_judged(steered, report))
+        texts = _read(fixed, steered).joined(_read(fixed, first.generated, first.activations))
     with costs.stage("recluster"):
         drawn = _redraw(fixed, last, texts)
         concept = Concept(
@@ -169,8 +171,8 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
             readout=drawn.readout,
             evidence=drawn.evidence,
         )
-    count = len(steered)
-    generated = tuple(_placed([*steered, *base.generated], drawn.generated))
+    placed = tuple(_placed([*steered, *first.generated], drawn.generated))
+    generated = tuple(each for each in placed if each.kind != "oversteered")  # round 0 keeps those
     told: dict[str, float | int] = {}
     if steering := config.updating.steers(number):
         with costs.stage("update"):
@@ -185,11 +187,12 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     of_base = float(records[0].metrics["base_coherence"])
     relative = report.share / of_base if of_base else report.share
     metrics = _numbers_of_concept(records, concept, fixed)
-    metrics |= _numbers_of_writing(report, drawn.generated[:count], drawn.generated[count:])
+    metrics |= _numbers_of_writing(report, placed)
     metrics |= told
     metrics["collapsed"] = collapse(metrics["size"], relative, report.repetitive_share, config.tracking)
     moved = _exchange(records, concept, fixed)
-    return RoundRecord(number, concept, metrics, generated, texts.activations, costs.total(), exchange=moved)
+    activations = texts.activations[: len(generated)]
+    return RoundRecord(number, concept, metrics, generated, activations, costs.total(), exchange=moved)
 
 
 def _numbers_of_concept(
@@ -217,13 +220,16 @@ def _numbers_of_concept(
     }
 
 
-def _numbers_of_writing(
-    report: CoherenceReport, steered: Float[np.ndarray, "text"], base: Float[np.ndarray, "text"]
-) -> dict[str, float | None]:
+def _numbers_of_writing(report: CoherenceReport, placed: Sequence[Generated]) -> dict[str, float | None]:
     """How much of what was written belongs, by its memberships, and how readable the steered part is."""
+    belongs = {
+        kind: [each.membership for each in placed if each.kind == kind]
+        for kind in ("steered", "base", "oversteered")
+    }
     return {
-        "agreement": float(steered.mean()),
-        "base_agreement": float(base.mean()),
+        "agreement": float(np.mean(belongs["steered"])),
+        "base_agreement": float(np.mean(belongs["base"])),
+        "oversteered_agreement": float(np.mean(belongs["oversteered"])) if belongs["oversteered"] else None,
         "coherence": report.share,
         "repetitive": report.repetitive_share,
         "broken": report.broken_share,
@@ -256,12 +262,12 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
     can have a fixed point; with fresh noise, drift would level off at the noise.
     """
     config = fixed.config.generation
-    seed = fixed.config.seed
-    prompts = openings(
-        fixed.passages.texts, config.samples, config.prompt_words, seed_for(seed, 0, "prompts")
-    )
+    seed, steers = fixed.config.seed, kind != "base"
+    count, drawn_as = config.samples, "prompts"
+    if kind == "oversteered":  # on openings of their own
+        count, drawn_as = fixed.config.updating.oversteered, "oversteered"
+    prompts = openings(fixed.passages.texts, count, config.prompt_words, seed_for(seed, 0, drawn_as))
     seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
-    steers = kind == "steered"
     writer = fixed.language_model.adapted(concept.adapter if steers else None)
     vector = concept.vector if steers else None
     texts = writer.generate(prompts, seeds, config, vector, progress=progress.say, manner=concept.manner)
@@ -271,16 +277,41 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
     ]
 
 
+def _ruined(
+    fixed: Fixed, concept: Concept, config: UpdatingConfig, costs: Costs, progress: Progress
+) -> list[Generated]:
+    """Passages steered until they are ruined: once for all rounds, so that the boundary learns what that looks like."""
+    if not config.oversteered:
+        return []
+    try:
+        with costs.stage("update"):
+            hard = config.model_copy(update={"budget_nats": config.oversteered_nats})
+            step = _update(fixed, concept, hard, None, progress)
+    except BasinError as error:
+        progress.say(f"No over-steered passages are taught as outside: {error}")
+        return []
+    with costs.stage("generate"):
+        ruined = _write(
+            fixed, replace(concept, vector=step.vector, manner=step.manner), "oversteered", progress
+        )
+    with costs.stage("coherence"):
+        return list(_judged(ruined, _checked(fixed, ruined)))
+
+
 def _read(
     fixed: Fixed,
     generated: Sequence[Generated],
     activations: Float[np.ndarray, "text layer width"] | None = None,
 ) -> Texts:
-    """Whole passages, as the real ones are read; `activations` where they are at hand already."""
+    """Whole passages, as the real ones are read; `activations` where they are at hand already.
+
+    What round 0 wrote incoherently counts as spoiled, what this round did not: other passages each round would be other
+    targets, and the notion could not come to rest.
+    """
     texts = [each.whole for each in generated]
     if activations is None:
         activations = fixed.language_model.record(texts)
-    spoiled = np.array([each.coherent is False for each in generated])
+    spoiled = np.array([each.coherent is False and each.kind != "steered" for each in generated])
     return Texts(activations, log_odds(fixed.pointer.weights(texts)), spoiled)
 
 

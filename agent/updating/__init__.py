@@ -45,6 +45,11 @@ class UpdatingConfig(StageConfig):
     conditional: bool = False
     """Steer less where the text is inside already, by a gate found on the real passages."""
     optimised: OptimisedConfig = OptimisedConfig()
+    oversteered: int = Field(16, ge=0)
+    """Passages that round 0 writes at `oversteered_nats`; those that come out incoherent are taught as outside in every
+    round. Without them a concept is fooled by its own generator: nonsense in the right words was its favourite."""
+    oversteered_nats: float = Field(1.6, gt=0)
+    """Strength at which hardly anything stays readable; at 1.6, 17 % did."""
     adapter_from: int | None = Field(None, ge=1)
     """Round from which a LoRA adapter is trained, and written with in the next one; earlier rounds steer. None: never."""
     adapter_nats: float = Field(0.05, ge=0)

@@ -31,6 +31,8 @@ from agent.updating.training import (
     train,
 )
 
+MOST_REPEATS = 3
+
 
 def teach(
     language_model: LanguageModel,
@@ -81,8 +83,9 @@ def teach(
 def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[np.ndarray, "drawn"]:
     """`count` indices in proportion to the weights, by systematic resampling (Kitagawa 1996), shuffled.
 
-    Every text is drawn its expected number of times, rounded up or down; none of weight 0 is. Fewer than `count` where that
-    would draw the heaviest text more than three times: repeating it more teaches its words and not its kind.
+    Every text is drawn its expected number of times, rounded up or down; none of weight 0 is. The heaviest are clipped so
+    that none is drawn more than three times: repeating a text teaches its words and not its kind. Fewer than `count` where
+    too few texts have weight for that.
 
     Raises `BasinError` where no text has weight.
     """
@@ -91,8 +94,19 @@ def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[n
         raise BasinError(
             "No text has any weight to be taught with: the concept has no members; take another topic."
         )
-    count = max(1, min(count, int(3 * total / weights.max())))
+    count = min(count, MOST_REPEATS * int(np.count_nonzero(weights)))
     generator = np.random.default_rng(seed)
-    marks = (np.arange(count) + generator.random()) * total / count
-    drawn = np.searchsorted(np.cumsum(weights), marks, side="right").clip(max=len(weights) - 1)
+    sums = np.cumsum(_clipped(weights / total, MOST_REPEATS / count))
+    marks = (np.arange(count) + generator.random()) * sums[-1] / count
+    drawn = np.searchsorted(sums, marks, side="right").clip(max=np.flatnonzero(weights)[-1])
     return generator.permutation(drawn)
+
+
+def _clipped(shares: Float[np.ndarray, "text"], most: float) -> Float[np.ndarray, "text"]:
+    """Shares of 1, none above `most`: what is cut off the heaviest goes to the others in proportion, and so on."""
+    held = np.zeros(len(shares), dtype=bool)
+    while (over := ~held & (shares > most)).any():
+        held |= over
+        rest = float(shares[~held].sum())
+        shares = np.where(held, most, shares * (1 - most * held.sum()) / rest if rest else 0.0)
+    return shares

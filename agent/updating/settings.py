@@ -18,7 +18,7 @@ class LoraConfig(StageConfig):
     modules: Literal["attention", "all"] = "attention"
     """Which linear maps of every block are adapted."""
     passages: int = Field(240, ge=1)
-    """Texts in one round's lesson; fewer where the heaviest would else be drawn more than three times, see `resample`."""
+    """Texts in one round's lesson; none is drawn more than three times, see `resample`."""
     tokens: int = Field(224, ge=8)
     """Longer texts are cut."""
     batch: int = Field(8, ge=1)

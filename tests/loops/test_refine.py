@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from string import ascii_lowercase
 
 import numpy as np
@@ -34,7 +35,7 @@ SETTINGS = {
     "language_model": {"name": "tiny", "layers": [1, 2], "dtype": "float32"},
     "generation": {"samples": 6, "new_tokens": 12, "prompt_words": 5},
     "clustering": {"components": 12, "folds": 4, "divisions": 2},
-    "updating": {"method": "mean_difference", "budget_nats": 0.05},
+    "updating": {"method": "mean_difference", "budget_nats": 0.05, "oversteered": 4, "oversteered_nats": 0.5},
     "coherence": {"model": None, "words": 10, "prompt_words": 5},
     "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
     "rounds": 4,
@@ -181,7 +182,7 @@ def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     first, last = store.load(0), store.load(2)
     assert set(first.metrics["words"].split()) & set(THEMES["crime"])
     assert first.concept.readout is None and first.metrics["drift"] is None
-    assert [each.kind for each in first.generated] == ["base"] * 6
+    assert [each.kind for each in first.generated] == ["base"] * 6 + ["oversteered"] * 4
     assert [each.kind for each in last.generated] == ["steered"] * 6 + ["base"] * 6
     assert last.activations.shape == (12, 2, 16) and np.isfinite(last.activations).all()
     assert last.concept.vector.layers == (1, 2)
@@ -211,11 +212,41 @@ def test_steering_moves_what_is_written(begin):
     """With the seeds of the base texts, so that only the vector differs."""
     store = begin("run", rounds=1)
     fixed = refine.run(store.config, store, SilentProgress())
-    concept, base = store.load(1).concept, store.load(0).generated
+    concept, base = store.load(1).concept, store.load(0).generated[:6]
     prompts, seeds = [each.prompt for each in base], [each.seed for each in base]
     write = fixed.language_model.generate
     assert write(prompts, seeds, fixed.config.generation) == [each.text for each in base]
     assert write(prompts, seeds, fixed.config.generation, concept.vector) != [each.text for each in base]
+
+
+def test_what_round_0_ruined_is_taught_as_outside_in_every_round_and_what_a_round_ruined_is_not(
+    begin, monkeypatch
+):
+    """A judge who calls every over-steered and every steered text incoherent, and no base text."""
+    check, redraw, taught = refine._checked, refine.redraw, []
+
+    def harsh(fixed, generated):
+        verdict = np.array([each.kind != "base" for each in generated])
+        return replace(check(fixed, generated), unlikely=verdict, repetitive=verdict, broken=verdict)
+
+    def watched(real, document_of, last, generated, *arguments, **options):
+        taught.append(generated.known_spoiled.tolist())
+        return redraw(real, document_of, last, generated, *arguments, **options)
+
+    monkeypatch.setattr(refine, "_checked", harsh)
+    monkeypatch.setattr(refine, "redraw", watched)
+    store = begin("run", rounds=2)
+    run(store)
+    assert taught == [[False] * 12 + [True] * 4] * 2
+    metrics = numbers(store, 2)
+    assert 0 <= metrics["oversteered_agreement"] <= 1
+    assert {each.kind for each in store.load(2).generated} == {"steered", "base"}
+
+
+def test_a_strength_that_cannot_be_reached_is_said_and_nothing_is_lost(begin):
+    store = begin("run", rounds=1, updating={"oversteered_nats": 1e6})
+    assert any("No over-steered passages" in sentence for sentence in run(store).sentences)
+    assert store.rounds() == [0, 1] and numbers(store, 1)["oversteered_agreement"] is None
 
 
 def test_a_run_stops_when_the_notion_is_still(begin):
@@ -343,8 +374,8 @@ def test_real_texts_are_recorded_once(begin, monkeypatch):
     monkeypatch.setattr(LanguageModel, "record", counted)
     store = begin("run", rounds=2)
     run(store)
-    # The corpus, the base texts of round 0, the steered texts of two rounds; then those of a third.
-    assert counts == [DOCUMENTS * PASSAGES, 6, 6, 6]
+    # The corpus, the base and over-steered texts of round 0, the steered texts of two rounds; then those of a third.
+    assert counts == [DOCUMENTS * PASSAGES, 10, 6, 6]
     counts.clear()
     resume(store, rounds=3)
     assert counts == [6]
@@ -508,7 +539,10 @@ ADAPTING = {
     "budget_nats": 0.05,
     "adapter_from": 2,
     "adapter_nats": 0,
-    "adapting": {"lora": {"passages": 24, "batch": 4, "rank": 2}, "preference": {"batch": 2}},
+    "adapting": {
+        "lora": {"passages": 24, "batch": 4, "rank": 2, "learning_rate": 0.02},
+        "preference": {"batch": 2},
+    },
 }
 
 

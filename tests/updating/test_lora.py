@@ -94,6 +94,13 @@ def test_no_text_is_drawn_more_than_three_times():
     assert np.bincount(resample(np.array([1.0, 0.0, 1.0]), 600, seed=3)).max() == 3
 
 
+def test_a_heavy_text_does_not_shorten_the_lesson():
+    weights = np.array([1000.0, *[1.0] * 20, *[3.0] * 20])
+    counts = np.bincount(resample(weights, 83, seed=0))
+    assert counts.sum() == 83 and counts[0] == 3
+    assert set(counts[1:21]) == {1} and set(counts[21:]) == {3}
+
+
 @pytest.mark.parametrize("weights", [np.zeros(3), np.array([np.nan, 1.0, 1.0])])
 def test_a_lesson_without_weight_is_refused(weights):
     with pytest.raises(BasinError, match="no members"):
