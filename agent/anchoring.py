@@ -39,12 +39,25 @@ class SelfTrainingConfig(StageConfig):
     """Share of the old membership kept in a step."""
 
 
+class FadingConfig(StageConfig):
+    """How trust in the pointer fades, see `agent/fading.py`; read by that method, and by a basin map."""
+
+    rounds: int | None = Field(5, ge=1)
+    """Rounds over which trust falls from 1 to 0; None holds it at 1, and then the fixed point remembers its start."""
+    sharpness: float = Field(8.0, gt=0)
+    """Nats of membership per standard deviation of the documents' scores. Soft boundaries flow on to whatever is largest in
+    the corpus, hard ones stop at the first of many fixed points."""
+    embeddings: bool = True
+    """Hear a sentence embedder beside the language model's activations."""
+
+
 class ClusteringConfig(StageConfig):
     """How the boundary is redrawn."""
 
-    method: Literal["ridge", "mixture", "self_training"] = "ridge"
-    """Two witnesses with a linear or a mixture reading, or the first refiner."""
+    method: Literal["ridge", "mixture", "self_training", "fading"] = "ridge"
+    """Two witnesses with a linear or a mixture reading; the first refiner; or self-training in which trust fades."""
     self_training: SelfTrainingConfig = SelfTrainingConfig()
+    fading: FadingConfig = FadingConfig()
     evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
     """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see agent/trust.py."""
     echo: float = Field(0.6, ge=0)
@@ -74,6 +87,11 @@ class ClusteringConfig(StageConfig):
     """Share of the training weight that generated texts may have together; they never outweigh the real ones."""
     mixture_components: int = Field(16, ge=2)
 
+    @property
+    def hears_embeddings(self) -> bool:
+        """Whether texts have to be embedded, too."""
+        return self.method == "fading" and self.fading.embeddings
+
     def of_pointer(self, seeded: bool) -> ClusteringConfig:
         """The same with the way to a size that a pointer of this kind allows."""
         return self.model_copy(update={"size": "presence"}) if seeded and self.size == "bounds" else self
@@ -87,18 +105,36 @@ class Texts:
     pointer_log_odds: Float[np.ndarray, "text"]
     spoiled: Bool[np.ndarray, "text"] | None = None
     """Generated texts that are no English: outside whatever concept it is, and taught as that. None: nobody has looked."""
+    embeddings: Float[np.ndarray, "text column"] | None = None
+    """By a sentence embedder, where a method of re-clustering hears one."""
 
     def joined(self, others: Texts) -> Texts:
         """These texts, then the others."""
+        both = self.embeddings is not None and others.embeddings is not None
         return Texts(
             np.concatenate([self.activations, others.activations]),
             np.concatenate([self.pointer_log_odds, others.pointer_log_odds]),
             np.concatenate([self.known_spoiled, others.known_spoiled]),
+            np.concatenate([self.embeddings, others.embeddings]) if both else None,
         )
 
     @property
     def known_spoiled(self) -> Bool[np.ndarray, "text"]:
         return np.zeros(len(self.pointer_log_odds), dtype=bool) if self.spoiled is None else self.spoiled
+
+
+@dataclass(frozen=True)
+class View:
+    """The real passages as a second reader sees them."""
+
+    projection: Projection
+    features: Float[np.ndarray, "passage feature"]
+
+    @classmethod
+    def of(cls, embeddings: Float[np.ndarray, "passage column"], components: int) -> View:
+        """Embeddings on their principal components."""
+        projection = Projection.fit(embeddings[:, None], components)
+        return cls(projection, projection.apply(embeddings[:, None]))
 
 
 @dataclass(frozen=True)
@@ -119,6 +155,8 @@ class Anchor:
     projection: Projection
     features: Float[np.ndarray, "passage feature"]
     """Of the real passages."""
+    second: View | None = None
+    """Of their sentence embeddings, where these are heard, too."""
 
 
 def anchor(
@@ -160,7 +198,8 @@ def anchor(
         evidence = ridge.evidence(share[document_of])
         size, curve = choose_size(evidence, np.isin(document_of, surest), claimed)
     membership = document_membership(pointer[document_of], document_of, size)
-    return Anchor(pointer, share, membership, trust, size, curve, projection, features)
+    second = None if real.embeddings is None else View.of(real.embeddings, config.components)
+    return Anchor(pointer, share, membership, trust, size, curve, projection, features, second)
 
 
 def no_concept(trust: Trust, breadth: float, config: ClusteringConfig) -> str | None:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from agent.anchoring import Anchor, ClusteringConfig, Texts
 from agent.clustering import Reclustering, recluster
+from agent.fading import fade
 from agent.self_training import self_train
 from agent.tracking import soft_jaccard
 
@@ -32,10 +33,25 @@ def redraw(
     *,
     config: ClusteringConfig,
     seed: int,
+    round_number: int = 1,
 ) -> Reclustering:
-    """The boundary after `last`, or after the pointer alone where it is None; see `recluster` and `self_train`."""
+    """The boundary after `last`, or after the pointer alone where it is None; see `recluster`, `self_train` and `fade`.
+
+    Only fading depends on which round it is, 1 for the first.
+    """
+    membership = last.membership if last else anchor.membership
+    if config.method == "fading":
+        return fade(
+            real,
+            document_of,
+            membership,
+            generated,
+            anchor,
+            config=config,
+            seed=seed,
+            round_number=round_number,
+        )
     if config.method == "self_training":
-        membership = last.membership if last else anchor.membership
         return self_train(real, document_of, membership, generated, anchor, config=config, seed=seed)
     evidence = last.evidence if last else None
     return recluster(real, document_of, evidence, generated, anchor, config=config, seed=seed)
@@ -55,7 +71,15 @@ def settle(
     drawn: list[Reclustering] = []
     while len(drawn) < most:
         last = drawn[-1] if drawn else None
-        drawn.append(redraw(real, document_of, last, None, anchor, config=config, seed=seed))
-        if len(drawn) > 1 and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound:
+        number = len(drawn) + 1
+        drawn.append(
+            redraw(real, document_of, last, None, anchor, config=config, seed=seed, round_number=number)
+        )
+        fading = number < (config.fading.rounds or 0) if config.method == "fading" else False
+        if (
+            len(drawn) > 1
+            and not fading
+            and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound
+        ):
             break
     return drawn

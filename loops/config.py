@@ -11,15 +11,27 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from agent.anchoring import ClusteringConfig
+from agent.certificate import CertificateConfig
 from agent.coherence import CoherenceConfig
 from agent.errors import BasinError, first_sentence
 from agent.language_model import GenerationConfig, LanguageModelConfig
 from agent.passages import PassagesConfig
 from agent.sources.corpora import CorpusConfig
+from agent.starts import StartsConfig
 from agent.topics import TopicsConfig
 from agent.tracking import TrackingConfig
 from agent.types import StageConfig
 from agent.updating import UpdatingConfig
+
+
+class MapConfig(StageConfig):
+    """A basin map: which starts, for how long, and how the notions that they reach are tried. No run reads it."""
+
+    starts: StartsConfig = StartsConfig()
+    rounds: int = Field(15, ge=1)
+    """Of every start; those after `clustering.fading.rounds` know nothing of the pointer."""
+    held: bool = True
+    """Let every start flow under trust that never fades, too, to compare."""
 
 
 class RunConfig(StageConfig):
@@ -34,6 +46,8 @@ class RunConfig(StageConfig):
     updating: UpdatingConfig = UpdatingConfig()
     coherence: CoherenceConfig = CoherenceConfig()
     tracking: TrackingConfig = TrackingConfig()
+    certificate: CertificateConfig = CertificateConfig()
+    map: MapConfig = MapConfig()
     rounds: int = Field(8, ge=1)
     """At most this many; the run stops earlier when the notion is still."""
     seed: int = 0

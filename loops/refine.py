@@ -27,6 +27,7 @@ from agent.steering_vector import SteeringVector
 from agent.tracking import Exchange, collapse, exchanged, is_still, kept, movement
 from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
+from loops.certifying import certify_run, told
 from loops.config import RunConfig
 from loops.openings import openings
 from loops.progress import Progress
@@ -85,6 +86,10 @@ def _refine(
         store.save(record)
         records.append(record)
         progress.say(_summary(record))
+    if (found := certify_run(fixed, records)) is not None:
+        certificate = told(found, fixed, records)
+        store.save_certificate(certificate)
+        progress.say(str(certificate["sentence"]))
     progress.say(ended)
 
 
@@ -173,7 +178,7 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         )
     placed = tuple(_placed([*steered, *first.generated], drawn.generated))
     generated = tuple(each for each in placed if each.kind != "oversteered")  # round 0 keeps those
-    told: dict[str, float | int] = {}
+    training: dict[str, float | int] = {}
     if steering := config.updating.steers(number):
         with costs.stage("update"):
             step = _update(fixed, concept, steering, last.vector if last.round else None, progress)
@@ -183,12 +188,12 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     if config.updating.adapts(number):
         with costs.stage("adapt"):
             adapted = train_adapter(fixed, concept, last, generated, progress)
-            concept, told = replace(concept, adapter=adapted.adapter), adapted.metrics
+            concept, training = replace(concept, adapter=adapted.adapter), adapted.metrics
     of_base = float(records[0].metrics["base_coherence"])
     relative = report.share / of_base if of_base else report.share
     metrics = _numbers_of_concept(records, concept, fixed)
     metrics |= _numbers_of_writing(report, placed)
-    metrics |= told
+    metrics |= training
     metrics["collapsed"] = collapse(metrics["size"], relative, report.repetitive_share, config.tracking)
     moved = _exchange(records, concept, fixed)
     activations = texts.activations[: len(generated)]
@@ -252,6 +257,7 @@ def _redraw(fixed: Fixed, last: Concept, generated: Texts) -> Reclustering:
         fixed.anchor,
         config=fixed.config.clustering,
         seed=seed_for(fixed.config.seed, 0, "folds"),
+        round_number=last.round + 1,
     )
 
 
@@ -312,7 +318,8 @@ def _read(
     if activations is None:
         activations = fixed.language_model.record(texts)
     spoiled = np.array([each.coherent is False and each.kind != "steered" for each in generated])
-    return Texts(activations, log_odds(fixed.pointer.weights(texts)), spoiled)
+    embeddings = fixed.embed(texts) if fixed.embed else None
+    return Texts(activations, log_odds(fixed.pointer.weights(texts)), spoiled, embeddings)
 
 
 def _update(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from agent.activation_cache import record_cached
+from agent.activation_cache import embed_cached, record_cached
 from agent.anchoring import Anchor, ClusteringConfig, Texts, anchor, no_concept
 from agent.coherence import Coherence
 from agent.evidence import log_odds
 from agent.language_model import LanguageModel
+from agent.sources.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.topics import Pointer, PointerReading
 from agent.types import PassageSet, seed_for
 from loops.config import RunConfig
@@ -43,6 +44,8 @@ class Fixed:
     """The sentence that says that the pointer points at nothing, or None."""
     scratch: Path
     """Where training keeps its state inside a round; the only place that a round writes to."""
+    embed: Callable[[Sequence[str]], Float[np.ndarray, "text column"]] | None = None
+    """The sentence embedder, where re-clustering hears one."""
 
     @property
     def size(self) -> float:
@@ -76,8 +79,9 @@ def prepare(
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
+        embed, embeddings = _embedder(config, passages, progress)
     reading, document_of = pointer.read(passages.texts), passages.document_of
-    real = Texts(activations, log_odds(reading.weights))
+    real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
     claimed = _claimed_size(config, reading, document_of, progress)
     with costs.stage("trust"):
         found = anchor(real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds"))
@@ -89,7 +93,18 @@ def prepare(
         f"{breadth:.0%} of the documents."
     )
     nothing = no_concept(trust, breadth, config.clustering)
-    return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing, scratch)
+    return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing, scratch, embed)
+
+
+def _embedder(
+    config: RunConfig, passages: PassageSet, progress: Progress
+) -> tuple[Callable | None, Float[np.ndarray, "passage column"] | None]:
+    """The embedder and what it makes of the real passages, cached; None and None where nobody hears it."""
+    if not config.clustering.hears_embeddings:
+        return None, None
+    embedder = load_embedder(EMBEDDED_EMBEDDER, progress=progress.say)
+    real = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, progress.say)[:, 0]
+    return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
 
 
 def _clustering(config: RunConfig) -> ClusteringConfig:

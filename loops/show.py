@@ -54,6 +54,8 @@ def show_run(store: RunStore, console: Console) -> None:
         except BasinError:
             table.add_row(str(number), "damaged")
     console.print(table)
+    if certificate := store.load_certificate():
+        console.print(escape(certificate["sentence"]), highlight=False, soft_wrap=True)
     from loops.measuring import stored_rows
 
     if rows := stored_rows(store):

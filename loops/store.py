@@ -31,6 +31,7 @@ SCHEMA = 4
 """Raise when the format changes so that older code would misread it."""
 OLDEST = 3
 """Before 4 there was no adapter, and nothing else that a round of format 3 lacks."""
+CERTIFICATE = "certificate.json"
 ROUND_FOLDER = re.compile(r"round_(\d{3,})")
 
 
@@ -193,6 +194,23 @@ class RunStore:
                 f"{_count(self.rounds())} kept; put that right, then `basin resume {self.name}`."
             ) from None
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def save_certificate(self, certificate: Mapping[str, object]) -> None:
+        """Replace the run's certificate; raises `BasinError` where it cannot be written."""
+        try:
+            folders.write_file(self.path / CERTIFICATE, json.dumps(certificate, indent=1).encode())
+        except OSError as error:
+            raise BasinError(
+                f"{self.path / CERTIFICATE} cannot be written ({error.strerror}); make room there and resume."
+            ) from None
+
+    def load_certificate(self) -> dict[str, Any] | None:
+        """The certificate, or None where there is none of the newest round."""
+        try:
+            found = json.loads((self.path / CERTIFICATE).read_bytes())
+            return found if found["round"] == self.rounds()[-1] else None
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            return None
 
     @property
     def scratch(self) -> Path:

@@ -30,6 +30,8 @@ tracking
 anchoring
 clustering
 self_training
+starts round_map
+fading fixed_points certificate
 refining
 coherence
 updating

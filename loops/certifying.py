@@ -1,0 +1,51 @@
+"""The certificate of a run: how its last notion stands without its pointer, kicked, and begun again from a spoiled one.
+
+Written beside the rounds when a run ends. It is tried on the real texts alone, by the fading map, whatever method the run
+re-clustered with: the question is whether the notion needs its pointer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.anchoring import divisions_of
+from agent.certificate import Certificate, certify, verdict
+from agent.evidence import CrossFittedRidge, document_means, numbered
+from agent.round_map import RoundMap, Schedule
+from agent.types import seed_for
+from loops.records import RoundRecord
+from loops.setting import Fixed
+
+
+def certify_run(fixed: Fixed, records: Sequence[RoundRecord]) -> Certificate | None:
+    """What the last round's notion can say about itself; None before round 1."""
+    if len(records) < 2:
+        return None
+    config, anchor, seed = fixed.config, fixed.anchor, fixed.config.seed
+    document_of = numbered(fixed.passages.document_of)
+    divisions = divisions_of(document_of, 0, config.clustering, seed_for(seed, 0, "folds"))
+    views = [anchor.features, *([anchor.second.features] if anchor.second else [])]
+    ridges = [
+        CrossFittedRidge(features, np.ones(len(features)), divisions, config.clustering.penalty)
+        for features in views
+    ]
+    round_map = RoundMap.over(ridges, document_of, anchor.size, config.clustering.fading.sharpness)
+    path = np.stack([document_means(record.concept.membership, document_of) for record in records])
+    schedule = Schedule(config.clustering.fading.rounds if config.clustering.method == "fading" else None)
+    return certify(
+        round_map, path, anchor.pointer, schedule, config.certificate, seed_for(seed, 0, "certificate")
+    )
+
+
+def told(found: Certificate, fixed: Fixed, records: Sequence[RoundRecord]) -> dict[str, object]:
+    """The certificate as it is stored: its round, numbers, and what fails."""
+    failures = found.failures(fixed.config.certificate)
+    return {
+        "round": records[-1].round,
+        "certified": not failures,
+        "sentence": verdict(failures),
+        "failures": failures,
+        **found.numbers(),
+    }
