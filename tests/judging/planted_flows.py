@@ -1,0 +1,80 @@
+"""Sweeps of starts whose attractors, threshold and contraction rate are known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.judging.basin_quality import Flows
+
+DOCUMENTS, POSITIVE, ROUNDS = 240, 70, 20
+RATE = 0.6
+EDGE = 0.4
+
+
+def planted_gold():
+    """The first documents are positive; a dozen in between are not counted."""
+    gold, counted = np.arange(DOCUMENTS) < POSITIVE, np.ones(DOCUMENTS, dtype=bool)
+    counted[64:76] = False
+    return gold, counted
+
+
+def attractors(rng):
+    """The concept with some mistakes, another concept, a union of both, and something small and odd."""
+    gold, _ = planted_gold()
+    other = (np.arange(DOCUMENTS) >= 100) & (np.arange(DOCUMENTS) < 170)
+    odd = (np.arange(DOCUMENTS) >= 50) & (np.arange(DOCUMENTS) < 110)
+    found = []
+    for members in (gold, other, gold | other, odd):
+        mistaken = rng.random(DOCUMENTS) < 0.06
+        found.append(
+            np.clip(np.where(members ^ mistaken, 0.93, 0.05) + 0.04 * rng.normal(size=DOCUMENTS), 0, 1)
+        )
+    return np.array(found)
+
+
+def planted_flows(starts=300, blur=0.03, seed=0, documents=slice(None)):
+    """Starts of more or less noise; those more precise than the edge, within a blur, flow to attractor 0 at a known rate."""
+    rng = np.random.default_rng(seed)
+    gold, counted = planted_gold()
+    ends = attractors(rng)
+    kinds = np.array(
+        ["topic", "noise", "mixture", "seeds", "other topic", "words", "poorer topic", "one author"]
+    )
+    kind = np.r_[0, rng.integers(1, len(kinds), starts - 1)] if starts > 1 else np.zeros(1, dtype=int)
+    level = np.r_[0.1, rng.random(starts - 1)]
+    noise = rng.normal(size=(starts, DOCUMENTS)) * (0.3 + 6 * level[:, None] ** 2)
+    scores = 1.6 * gold - 0.8 + noise
+    scores[kind == 4] += 2 * (ends[1] > 0.5)
+    share = np.array(
+        [gold[counted][np.argsort(-row)[: gold[counted].sum()]].mean() for row in scores[:, counted]]
+    )
+    good = share + blur * rng.normal(size=starts) > EDGE
+    reached = np.where(
+        good, 0, rng.choice([1, 2, 3, 4, 5, -1], p=[0.45, 0.2, 0.12, 0.06, 0.04, 0.13], size=starts)
+    )
+    odd = [np.clip(ends[3] + 0.5 * rng.random(DOCUMENTS) - 0.3, 0, 1) for _ in range(2)]
+    targets = np.array([*ends, *odd, np.zeros(DOCUMENTS)])[reached]
+    membership = 1 / (
+        1
+        + np.exp(
+            -2
+            * (scores - np.quantile(scores, 0.7, axis=1, keepdims=True))
+            / scores.std(axis=1, keepdims=True)
+        )
+    )
+    rates = np.array([RATE, 0.7, 0.8, 0.5, 0.75, 0.6, 0.6])[reached][:, None]
+    path = [membership]
+    for _ in range(ROUNDS):
+        step = targets + rates * (path[-1] - targets)
+        wander = np.clip(path[-1] + 0.15 * rng.normal(size=membership.shape), 0, 1)
+        path.append(np.where(reached[:, None] < 0, wander, step))
+    certified = np.where(reached == 0, rng.random(starts) < 0.9, rng.random(starts) < 0.1)
+    names = [str(each) for each in kinds[kind]]
+    return Flows(names, level.tolist(), scores, np.stack(path, axis=1), numbered(reached), certified)
+
+
+def numbered(reached):
+    """Fixed points by falling number of visits."""
+    visits = np.bincount(reached[reached >= 0], minlength=1)
+    order = np.argsort(-visits, kind="stable")
+    return np.array([np.flatnonzero(order == each)[0] if each >= 0 else -1 for each in reached])
