@@ -14,6 +14,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from agent.errors import BasinError
+from loops.cli_basin import map_command
 from loops.cli_evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 
 app.add_typer(evaluate, name="evaluate")
+app.command(name="map")(map_command)
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")

@@ -1,0 +1,283 @@
+"""`basin map`: hundreds of starting pointers, each followed to where it flows, and the basins that they show.
+
+Every start that has arrived is kept at once in a file of its own, so a sweep that was killed goes on with the others. Nothing
+here, nor anything this file imports, can read a gold label; `loops/map_measuring.py` compares a finished map with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, safe_open, save
+
+from agent.certificate import Certificate, certify
+from agent.errors import BasinError
+from agent.fixed_points import FixedPoint, fixed_points, most_like, overlaps, telling_words
+from agent.round_map import Schedule, contraction, drifts, shuffled
+from agent.starts import Start
+from agent.types import seed_for
+from loops.config import RunConfig
+from loops.folders import free_name, write_file
+from loops.map_ground import Ground, Place, survey
+from loops.sweeping import sweep
+
+FLOWS, TABLE, SUMMARY = "flows", "starts.parquet", "map.json"
+KICKS_OF_FIXED_POINT = 5
+TYPICAL, WORDS, NAMED_BY = 3, 12, 2
+"""Documents and words that say what a fixed point is; words that name it."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Where one start went."""
+
+    path: Float[np.ndarray, "round document"]
+    held: Float[np.ndarray, "document"] | None
+    """The last membership under trust that never fades."""
+    certificate: Certificate
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BasinMap:
+    """A finished sweep."""
+
+    config: RunConfig
+    place: Place
+    flows: list[Flow]
+    """One for every start."""
+    points: list[FixedPoint]
+    reached: Int[np.ndarray, "start"]
+    """Which fixed point each start arrived at; -1 where it still moved."""
+
+    @property
+    def path(self) -> Float[np.ndarray, "start round document"]:
+        return np.stack([flow.path for flow in self.flows])
+
+    @property
+    def failures(self) -> list[list[str]]:
+        """What each start's certificate lacks; empty where it holds."""
+        return [flow.certificate.failures(self.config.certificate) for flow in self.flows]
+
+    @property
+    def certified(self) -> Bool[np.ndarray, "start"]:
+        return np.array([not failures for failures in self.failures])
+
+    @property
+    def point_names(self) -> list[str]:
+        """Every fixed point by the words that most tell its members from others."""
+        return [" ".join(self.words_of(point, NAMED_BY)) for point in self.points]
+
+    def words_of(self, point: FixedPoint, count: int) -> list[str]:
+        """Words of the topic model's vocabulary that tell the fixed point's members from other documents."""
+        return [self.place.vocabulary[at] for at in telling_words(point.membership, self.place.holds, count)]
+
+    def topics_like(self, point: FixedPoint) -> list[tuple[str, float]]:
+        """Topics by falling correlation with the fixed point."""
+        ranked = most_like(point.membership, self.place.topic_scores)
+        return [(self.place.topic_names[topic], value) for topic, value in ranked]
+
+
+def map_basin(
+    config: RunConfig,
+    folder: Path,
+    say: Say,
+    *,
+    workers: int = 1,
+    ray_address: str | None = None,
+) -> BasinMap:
+    """Let every start of the design flow, and find where they arrive; what is in the folder is not done again.
+
+    Raises:
+        BasinError: as `survey`; the folder cannot be written; or a start kills its worker again and again.
+    """
+    if config.clustering.method != "fading":
+        say(
+            f"The map fades trust in the pointer (clustering.fading); a run of this configuration would use "
+            f"{config.clustering.method}."
+        )
+    place = survey(config, say)
+    store = _open(folder, config, place, say)
+    done = {start.name: flow for start in place.starts if (flow := _read(_file(store, start))) is not None}
+    waiting = {start.name: start for start in place.starts if start.name not in done}
+    say(f"starts: {len(done)} of {len(place.starts)} have arrived")
+
+    def arrived(name: str, flow: Flow) -> None:
+        _write(_file(store, waiting[name]), flow)
+        done[name] = flow
+        say(f"starts: {len(done)} of {len(place.starts)} have arrived")
+
+    sweep(follow, place.ground, waiting, arrived, workers=workers, ray_address=ray_address, say=say)
+    flows = [done[start.name] for start in place.starts]
+    still = np.array([flow.certificate.drift < config.certificate.still for flow in flows])
+    points, reached = fixed_points(np.stack([flow.path[-1] for flow in flows]), still)
+    found = BasinMap(config, place, flows, points, reached)
+    _write_table(folder, found)
+    _write_json(folder / SUMMARY, summary(found))
+    return found
+
+
+def follow(ground: Ground, start: Start) -> Flow:
+    """One start's flow, and what it can say about itself: the work of one worker."""
+    begin, config = time.perf_counter(), ground.config
+    seed = seed_for(ground.seed, 0, start.name)
+    path = ground.round_map.flow(start.scores, ground.schedule, config.rounds)
+    held = ground.round_map.flow(start.scores, Schedule(None), config.rounds)[-1] if config.held else None
+    found = certify(ground.round_map, path, start.scores, ground.schedule, ground.certificate, seed)
+    return Flow(path, held, found, time.perf_counter() - begin)
+
+
+def summary(found: BasinMap) -> dict[str, object]:
+    """The map in numbers and names, without a label."""
+    place, flows = found.place, found.flows
+    return {
+        "starts": len(flows),
+        "documents": len(place.passages.documents),
+        "passages": len(place.passages.passages),
+        "size": place.ground.round_map.size,
+        "rounds": found.config.map.rounds,
+        "settled": int((found.reached >= 0).sum()),
+        "certified": int(found.certified.sum()),
+        "seconds_of_work": sum(flow.seconds for flow in flows),
+        "fixed_points": [_of_point(found, number) for number in range(len(found.points))],
+    }
+
+
+def _of_point(found: BasinMap, number: int) -> dict[str, object]:
+    """What a fixed point is, how large its basin, and whether it stays when it is kicked."""
+    point, place = found.points[number], found.place
+    round_map, config = place.ground.round_map, found.config.certificate
+    exact = round_map.settled(point.membership, config.kick_rounds * 2)
+    kicked = [
+        round_map.settled(
+            shuffled(exact, config.kick, seed_for(place.ground.seed, kick, "kick of point")), 10
+        )
+        for kick in range(KICKS_OF_FIXED_POINT)
+    ]
+    rates = [contraction(drifts(found.flows[at].path)[_faded(found) :]) for at in point.starts]
+    rates = [rate for rate in rates if rate is not None]
+    titles = [document.title or document.id for document in place.passages.documents]
+    return {
+        "starts": len(point.starts),
+        "share_of_starts": len(point.starts) / len(found.flows),
+        "kinds": dict(Counter(place.starts[at].kind for at in point.starts)),
+        "size": float(point.membership.mean()),
+        "members": int((point.membership >= 0.5).sum()),
+        "contraction": float(np.median(rates)) if rates else None,
+        "eigenvalue": round_map.eigenvalue(exact, place.ground.seed),
+        "back_after_kicks": float(overlaps(np.stack(kicked), exact[None]).min()),
+        "words": found.words_of(point, WORDS),
+        "topics": [{"topic": name, "correlation": value} for name, value in found.topics_like(point)],
+        "typical": [titles[at] for at in np.argsort(-point.membership, kind="stable")[:TYPICAL]],
+    }
+
+
+def _faded(found: BasinMap) -> int:
+    """Rounds after which trust is gone."""
+    return min(found.config.clustering.fading.rounds or 0, found.config.map.rounds - 2)
+
+
+def _open(folder: Path, config: RunConfig, place: Place, say: Say) -> Path:
+    """The folder of single flows; one that was begun with other settings or texts is set aside."""
+    file, flows = folder / "settings.json", folder / FLOWS
+    settings = {"digest": _digest(config, place), "config": config.model_dump(mode="json")}
+    try:
+        if file.exists() and json.loads(file.read_bytes()).get("digest") != settings["digest"]:
+            aside = free_name(folder)
+            folder.rename(aside)
+            say(f"{folder.name} was begun with other settings or texts: it is kept as {aside.name}.")
+        flows.mkdir(parents=True, exist_ok=True)
+        _write_json(file, settings)
+    except (OSError, ValueError) as error:
+        raise BasinError(
+            f"{folder} cannot be used ({error}); move it away, or name another map with --name."
+        ) from None
+    return flows
+
+
+def _digest(config: RunConfig, place: Place) -> str:
+    """16 hex digits of all that a flow depends on."""
+    parts = [
+        config.clustering.model_dump_json(),
+        config.map.model_dump_json(exclude={"starts"}),  # a start is known by its scores
+        config.certificate.model_dump_json(),
+        place.ground.round_map.size,
+        [passage.id for passage in place.passages.passages],
+        place.ground.seed,
+        config.language_model.model_dump_json(),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _file(folder: Path, start: Start) -> Path:
+    digest = hashlib.sha256(start.name.encode() + start.scores.astype(np.float32).tobytes())
+    return folder / f"{digest.hexdigest()[:16]}.safetensors"
+
+
+def _write(file: Path, flow: Flow) -> None:
+    arrays = {"path": flow.path.astype(np.float32)}
+    if flow.held is not None:
+        arrays["held"] = flow.held.astype(np.float32)
+    about = {"certificate": json.dumps(flow.certificate.numbers()), "seconds": repr(flow.seconds)}
+    try:
+        write_file(file, save(arrays, metadata=about))
+    except OSError as error:
+        raise BasinError(
+            f"{file.parent} cannot be written ({error.strerror or error}); make room there and start again: what has "
+            "arrived is kept."
+        ) from None
+
+
+def _read(file: Path) -> Flow | None:
+    """None where there is nothing, or nothing whole: the start flows again then."""
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            about = opened.metadata()
+        arrays = load_file(file)
+        certificate = Certificate(**json.loads(about["certificate"]))
+        return Flow(arrays["path"], arrays.get("held"), certificate, float(about["seconds"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _write_table(folder: Path, found: BasinMap) -> None:
+    rows = []
+    for start, flow, point, failures in zip(
+        found.place.starts, found.flows, found.reached, found.failures, strict=True
+    ):
+        rows.append(
+            {"name": start.name, "kind": start.kind, "level": start.level, "fixed_point": int(point)}
+            | {"contraction": contraction(drifts(flow.path)[_faded(found) :])}
+            | flow.certificate.numbers()
+            | {"certified": not failures, "failures": "; ".join(failures), "seconds": flow.seconds}
+            | {"scores": start.scores.astype(np.float32), "final": flow.path[-1].astype(np.float32)}
+        )
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    draft = folder / f".{TABLE}.draft"
+    try:
+        parquet.write_table(pa.table(columns), draft)
+        draft.replace(folder / TABLE)
+    except OSError as error:
+        raise BasinError(
+            f"{folder / TABLE} cannot be written ({error.strerror or error}); make room there."
+        ) from None
+
+
+def _write_json(file: Path, content: object) -> None:
+    try:
+        write_file(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise BasinError(f"{file} cannot be written ({error.strerror or error}); make room there.") from None

@@ -1,0 +1,44 @@
+"""`basin map`: arguments to settings, nothing else. Slow imports wait for their command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def map_command(
+    config: Annotated[Path, typer.Argument(help="A YAML file as for `basin run`; see configs/basin_*.yaml.")],
+    name: Annotated[
+        str | None, typer.Option(help="Folder among the runs; by default map-CONFIG, which is gone on with.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Spread the starts over Ray: local, auto, or host:port."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
+    ] = None,
+) -> None:
+    """Follow hundreds of starting pointers to where they flow: which basins there are, and how good is good enough."""
+    import os
+
+    from loops.basin_map import map_basin
+    from loops.config import load_config
+    from loops.map_measuring import measure_map
+    from loops.map_table import show_map
+    from loops.progress import open_progress
+    from loops.runs import named_path
+
+    resolved = load_config(config, settings or ())
+    folder = named_path(name or f"map-{config.stem}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open_progress(Console(stderr=True)) as progress:
+        found = map_basin(
+            resolved, folder, progress.say, workers=workers or os.cpu_count() or 1, ray_address=ray
+        )
+        measured = measure_map(found, folder, progress.say)
+    show_map(found, measured, folder, Console())

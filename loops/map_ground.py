@@ -1,0 +1,159 @@
+"""What all starts of a basin map stand on: texts, features, the round map; loaded once, and shipped once to every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent import topics
+from agent.activation_cache import embed_cached, record_cached
+from agent.anchoring import View, divisions_of
+from agent.certificate import CertificateConfig
+from agent.errors import BasinError
+from agent.evidence import CrossFittedRidge, Projection, numbered
+from agent.language_model import LanguageModel
+from agent.passages import split
+from agent.round_map import RoundMap, Schedule
+from agent.sources.corpora import load_corpus
+from agent.sources.embedders import EMBEDDED_EMBEDDER, load_embedder
+from agent.starts import Material, Start, of_poorer, starts
+from agent.topic_cache import fit_cached
+from agent.topics import TopicModel, words_of
+from agent.types import Document, PassageSet, seed_for
+from loops.config import MapConfig, RunConfig
+from loops.setting import LARGEST_SIZE, SMALLEST_SIZE
+
+NAMED_BY = 2
+"""Words that name a topic."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a worker needs to let one start flow."""
+
+    round_map: RoundMap
+    schedule: Schedule
+    config: MapConfig
+    certificate: CertificateConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A map's corpus and design, in the driver."""
+
+    ground: Ground
+    passages: PassageSet
+    starts: list[Start]
+    topic_scores: np.ndarray
+    """Every topic's score of every document, shape [topic, document]."""
+    topic_names: list[str]
+    vocabulary: tuple[str, ...]
+    holds: np.ndarray
+    """Which document holds which word of the topic model's vocabulary, bool of shape [document, word]."""
+
+
+def survey(config: RunConfig, say: Say) -> Place:
+    """Read the corpus, record it where it is not cached, fit the topics and lay out the starts.
+
+    Raises:
+        BasinError: as `loops.refine.run`; or no start can be laid out.
+    """
+    passages = split(load_corpus(config.corpus, progress=say), config.passages)
+    say(f"Corpus: {passages.description}")
+    model = fit_cached(passages.documents, config.topics, config.seed, say)
+    pointer = topics.pick(model, config.topics)
+    say(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
+    reading = pointer.read(passages.texts)
+    document_of = numbered(passages.document_of)
+    size = _size(config, reading.claim(bool(config.topics.seed_words), document_of), say)
+    round_map = RoundMap.over(
+        _ridges(config, passages, say), document_of, size, config.clustering.fading.sharpness
+    )
+    weights = model.infer(passages.texts)
+    names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
+    authors = [document.author for document in passages.documents]
+    words = config.topics.words or config.topics.seed_words
+    material = Material(weights, pointer.topic, document_of, passages.texts, authors, words, names)
+    laid = starts(material, config.map.starts, config.seed)
+    laid += _poorer(config, passages, material, say)
+    say(f"{len(laid)} starts: " + ", ".join(f"{count} {kind}" for kind, count in _counts(laid)))
+    ground = Ground(
+        round_map,
+        Schedule(config.clustering.fading.rounds),
+        config.map,
+        config.certificate,
+        seed_for(config.seed, 0, "map"),
+    )
+    scores = np.stack([material.scores(weights[:, topic]) for topic in range(model.count)])
+    return Place(ground, passages, laid, scores, names, model.vocabulary, _held_words(passages, model))
+
+
+def _ridges(config: RunConfig, passages: PassageSet, say: Say) -> list[CrossFittedRidge]:
+    clustering, texts = config.clustering, passages.texts
+    activations = record_cached(LanguageModel.load(config.language_model, say), texts, say)
+    views = [Projection.fit(activations, clustering.components).apply(activations)]
+    if clustering.fading.embeddings:
+        embedder = load_embedder(EMBEDDED_EMBEDDER, progress=say)
+        embeddings = embed_cached(embedder, EMBEDDED_EMBEDDER, texts, say)[:, 0]
+        views.append(View.of(embeddings, clustering.components).features)
+    divisions = divisions_of(numbered(passages.document_of), 0, clustering, seed_for(config.seed, 0, "folds"))
+    return [
+        CrossFittedRidge(features, np.ones(len(features)), divisions, clustering.penalty)
+        for features in views
+    ]
+
+
+def _size(config: RunConfig, claimed: float, say: Say) -> float:
+    """The configured size, or else what the pointer claims; the same for all starts."""
+    if isinstance(config.clustering.size, float):
+        return config.clustering.size
+    size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
+    say(f"All starts are given the size that the topic claims, {size:.1%} (clustering.size sets another).")
+    return size
+
+
+def _poorer(config: RunConfig, passages: PassageSet, material: Material, say: Say) -> list[Start]:
+    """Topics of models that were given fewer topics, passes and documents, each picked as the true one is."""
+    found = []
+    for number in range(config.map.starts.poorer):
+        count = max(2, config.topics.count // (2 if number % 2 else 4))
+        worse = config.topics.model_copy(
+            update={"count": count, "passes": 1 if number < 4 else config.topics.passes, "restarts": 1}
+        )
+        generator = np.random.default_rng(seed_for(config.seed, number, "poorer"))
+        try:
+            model = fit_cached(
+                _half(passages, generator), worse, seed_for(config.seed, number, "poorer"), say
+            )
+            pointer = topics.pick(model, worse)
+            found.append(of_poorer(number, pointer.weights(passages.texts), material))
+        except BasinError as error:
+            say(f"Poorer topic {number} is left out: {error}")
+    return found
+
+
+def _half(passages: PassageSet, generator: np.random.Generator) -> Sequence[Document]:
+    """Half of the documents, of each only the passages that are read: less data in both ways."""
+    texts: dict[int, list[str]] = {}
+    for passage in passages.passages:
+        texts.setdefault(passage.document, []).append(passage.text)
+    chosen = sorted(generator.permutation(len(passages.documents))[: max(2, len(passages.documents) // 2)])
+    return [Document(passages.documents[at].id, "\n".join(texts[at])) for at in chosen]
+
+
+def _held_words(passages: PassageSet, model: TopicModel) -> np.ndarray:
+    index = {word: number for number, word in enumerate(model.vocabulary)}
+    holds = np.zeros((len(passages.documents), len(index)), dtype=bool)
+    for passage in passages.passages:
+        holds[passage.document, [index[word] for word in words_of(passage.text) if word in index]] = True
+    return holds
+
+
+def _counts(laid: Sequence[Start]) -> list[tuple[str, int]]:
+    kinds = dict.fromkeys(start.kind for start in laid)
+    return [(kind, sum(start.kind == kind for start in laid)) for kind in kinds]
