@@ -127,7 +127,7 @@ def ceiling_ap(
 ) -> float:
     """Average precision of the round's own classifiers, taught the gold labels, on documents that they did not see."""
     scores = found.place.ground.round_map.heard(gold.astype(np.float64))
-    return float(average_precisions(gold[counted], scores[counted]))
+    return float(average_precisions(gold[counted], scores[None, counted])[0])
 
 
 def draw(found: BasinMap, labels: GoldLabels, folder: Path) -> None:
@@ -163,7 +163,7 @@ def _at_point(
 ) -> float | None:
     if point is None:
         return None
-    return float(average_precisions(gold[counted], found.points[point].membership[counted]))
+    return float(average_precisions(gold[counted], found.points[point].membership[None, counted])[0])
 
 
 def _held(

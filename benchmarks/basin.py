@@ -1,0 +1,154 @@
+"""`python -m benchmarks.basin [NAME ...]`: basin maps of several concepts, as results, pictures and tables of their starts.
+
+Every map is made twice, by one process and by two, from warm caches (corpus, activations, topics), so that the minutes are of
+the sweep. A map that another call made is kept in results/basin.json; its picture and its starts are in basin/NAME/.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
+from benchmarks.results import RESULTS, Value, write_results
+from loops.basin_map import TABLE, BasinMap, map_basin
+from loops.config import load_config
+from loops.map_measuring import MeasuredMap, draw, measured_by
+from loops.progress import open_progress
+from loops.provenance import PROJECT
+from loops.suite import SUITE_FILE, is_present, load_suite
+
+PLACE = RESULTS.parent / "basin"
+WORKERS = (1, 2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One map: a configuration, with some settings changed."""
+
+    config: str
+    corpus: str
+    """Of the suite, for the concept's words and labels."""
+    concept: str
+    settings: tuple[str, ...] = ()
+
+
+CASES = {
+    "library": Case("basin_library.yaml", "library", "detective"),
+    "library-smaller": Case("basin_library.yaml", "library", "detective", ("clustering.size=0.2",)),
+    "library-one-view": Case(
+        "basin_library.yaml", "library", "detective", ("clustering.fading.embeddings=false",)
+    ),
+    "library-philosophy": Case("basin_library.yaml", "library", "philosophy", ("clustering.size=0.05",)),
+    "library-children": Case("basin_library.yaml", "library", "children", ("clustering.size=0.1",)),
+    "brown": Case("basin_brown.yaml", "brown-fiction", "detective"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Map, measure, keep."""
+    chosen = list(sys.argv[1:] if arguments is None else arguments) or list(CASES)
+    if unknown := [name for name in chosen if name not in CASES]:
+        raise SystemExit(f"Error: there is no case {unknown[0]}; there are {', '.join(CASES)}.")
+    rows = _kept()
+    with open_progress(Console(stderr=True)) as progress:
+        for name in chosen:
+            case = CASES[name]
+            if not is_present(next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)):
+                progress.say(f"The corpus {case.corpus} is not here: {name} is left out.")
+                continue
+            rows[name] = run(name, case, progress.say)
+            command = ["python", "-m", "benchmarks.basin", *chosen]
+            write_results("basin", [rows[each] for each in CASES if each in rows], command)
+
+
+def run(name: str, case: Case, say) -> dict[str, Value]:
+    """One row, and the files beside it."""
+    suite = next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)
+    words = ", ".join(suite.concepts[case.concept])
+    key = "seed_words" if suite.pointer == "seed_words" else "words"
+    config = load_config(PROJECT / "configs" / case.config, [f"topics.{key}=[{words}]", *case.settings])
+    minutes: dict[int, float] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        warm = map_basin(config, Path(scratch) / "warm", say, workers=max(WORKERS))
+        for workers in WORKERS:
+            begin = time.perf_counter()
+            found = map_basin(config, Path(scratch) / str(workers), say, workers=workers)
+            minutes[workers] = (time.perf_counter() - begin) / 60
+        assert (found.reached == warm.reached).all()
+        labels = every_gold_labels(config.corpus, found.place.passages.documents, say, SUITE_GOLD_FILE)
+        reading = next(each for each in labels if each.concept == case.concept)
+        folder = PLACE / name
+        folder.mkdir(parents=True, exist_ok=True)
+        measured = measured_by(found, reading)
+        draw(found, reading, folder)
+        for table in folder.glob("*.csv"):
+            table.unlink()  # the starts' own table says the same
+        shutil.copy(Path(scratch) / str(WORKERS[-1]) / TABLE, folder / TABLE)
+    (folder / "measured.json").write_text(
+        json.dumps({"concept": measured.concept, **measured.numbers, "by_kind": measured.by_kind}, indent=1)
+        + "\n"
+    )
+    return row_of(name, case, found, measured, minutes)
+
+
+def row_of(
+    name: str, case: Case, found: BasinMap, measured: MeasuredMap, minutes: dict[int, float]
+) -> dict[str, Value]:
+    """What the table says of a map."""
+    numbers: dict[str, Any] = measured.numbers
+    reached, worth = numbers["same_fixed_point"]["reached"], numbers["certificate"]
+    row: dict[str, Value] = {
+        "method": name,
+        "corpus": case.corpus,
+        "concept": case.concept,
+        "mode": "cheap",
+        "size": found.place.ground.round_map.size,
+        "base_rate": numbers["base_rate"],
+        "starts": len(found.flows),
+        "settled": int((found.reached >= 0).sum()),
+        "fixed_points": len(found.points),
+        "better_starts": reached and reached["of"],
+        "same_fixed_point_share": reached and reached["share"],
+        "same_when_held": _share(numbers["held"]["same_as_topic"]),
+        "fixed_point_ap": numbers["fixed_point_ap"],
+        "topic_ap": numbers["topic_ap"],
+        "ceiling_ap": numbers["ceiling_ap"],
+        "best_round_of_any_start": numbers["best_round_of_any_start"],
+        "noise_80_arrives": _share(numbers["noise_80_arrives"]),
+        "quality_threshold": numbers["threshold"]["half"],
+        "threshold_low": numbers["threshold"]["low"],
+        "threshold_high": numbers["threshold"]["high"],
+        "certified": int(found.certified.sum()),
+    }
+    for group in ("all", "pointing"):
+        label = "" if group == "all" else "_pointing"
+        for kind in ("precision", "recall"):
+            row[f"certificate_{kind}{label}"] = _share(worth[group][kind])
+    for workers, taken in minutes.items():
+        row[f"minutes_{workers}_workers"] = taken
+        row[f"starts_per_minute_{workers}"] = len(found.flows) / taken
+    return row | {"workers": max(minutes)}
+
+
+def _share(found: dict[str, Any] | None) -> float | None:
+    return None if found is None else float(found["share"])
+
+
+def _kept() -> dict[str, dict[str, Value]]:
+    """Rows that earlier calls left."""
+    file = RESULTS / "basin.json"
+    return {row["method"]: row for row in json.loads(file.read_bytes())["rows"]} if file.exists() else {}
+
+
+if __name__ == "__main__":
+    main()
