@@ -19,6 +19,12 @@ def map_command(
         str | None,
         typer.Option(metavar="ADDRESS", help="Spread the starts over Ray: local, auto, or host:port."),
     ] = None,
+    full: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--full", metavar="START", help="Let this start flow with generation, too; may be repeated. Slow."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
     ] = None,
@@ -28,8 +34,9 @@ def map_command(
 
     from loops.basin_map import map_basin
     from loops.config import load_config
+    from loops.full_flow import full_flows
     from loops.map_measuring import measure_map
-    from loops.map_table import show_map
+    from loops.map_table import show_full, show_map
     from loops.progress import open_progress
     from loops.runs import named_path
 
@@ -41,4 +48,6 @@ def map_command(
             resolved, folder, progress.say, workers=workers or os.cpu_count() or 1, ray_address=ray
         )
         measured = measure_map(found, folder, progress.say)
+        rows = full_flows(found, full, folder, progress) if full else []
     show_map(found, measured, folder, Console())
+    show_full(rows, Console())

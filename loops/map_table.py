@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,6 +26,18 @@ def show_map(found: BasinMap, measured: MeasuredMap | None, folder: Path, consol
         _show_measured(measured, console)
     pictures = f"; pictures {PICTURE}, {ONE_START}" if measured is not None else ""
     console.print(f"\nMap: {escape(str(folder))}{pictures}", soft_wrap=True, highlight=False)
+
+
+def show_full(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Starts that flowed with generation: whether they end where the cheap map says."""
+    for row in rows:
+        console.print(
+            f"In full, {escape(row['name'])}: overlap with the cheap map's end {row['overlap_with_cheap']:.3f}, drift "
+            f"{_number(row['drift'])}, agreement {_number(row['agreement'])}, coherence {_number(row['coherence'])}, "
+            f"{row['seconds'] / 60:.0f} min. {escape(row['certificate'] or '')}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _show_points(found: BasinMap, console: Console) -> None:

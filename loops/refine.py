@@ -73,6 +73,19 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
     return fixed
 
 
+def flow(fixed: Fixed, store: RunStore, rounds: int, progress: Progress) -> list[RoundRecord]:
+    """Rounds of a run whose ground is at hand already, from its last whole one on; all of them are run, still or not."""
+    newest = store.load_newest(progress.say)
+    if newest is None:
+        first = first_record(fixed, Costs(), progress)
+        store.save(first, fixed.passages, fixed.pointer)
+        records = [first]
+    else:
+        records = [store.load(number) for number in range(newest.round)] + [newest]
+    _refine(records, fixed, store, rounds, progress, when_still=True)
+    return records
+
+
 def _refine(
     records: list[RoundRecord],
     fixed: Fixed,
