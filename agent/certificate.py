@@ -15,8 +15,8 @@ from pydantic import Field
 
 from agent.fixed_points import SAME, agreement
 from agent.natural_latent import natural_latent
-from agent.round_map import RoundMap, Schedule, drifts, shuffled
-from agent.tracking import kept
+from agent.round_map import RoundMap, Schedule, shuffled
+from agent.tracking import drifts, kept
 from agent.types import StageConfig, seed_for
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from agent.tracking import soft_jaccard
+from agent.tracking import overlap, soft_jaccard
 
 SAME = 0.9
 """Soft Jaccard from which two memberships are one notion: design's definition of a basin."""
@@ -30,9 +30,7 @@ def overlaps(
     memberships: Float[np.ndarray, "start document"], others: Float[np.ndarray, "other document"]
 ) -> Float[np.ndarray, "start other"]:
     """Soft Jaccard of every membership with every other one."""
-    smaller = np.stack([np.minimum(memberships, each).sum(axis=1) for each in others], axis=1)
-    larger = np.stack([np.maximum(memberships, each).sum(axis=1) for each in others], axis=1)
-    return smaller / np.maximum(larger, 1e-12)
+    return np.stack([overlap(memberships, each) for each in others], axis=1)
 
 
 def fixed_points(

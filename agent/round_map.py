@@ -147,11 +147,6 @@ def shuffled(values: Float[np.ndarray, "document"], share: float, seed: int) -> 
     return dealt
 
 
-def drifts(path: Float[np.ndarray, "round document"]) -> Float[np.ndarray, "step"]:
-    """1 - soft Jaccard of every two rounds that follow each other."""
-    return np.array([1 - soft_jaccard(before, after) for before, after in zip(path, path[1:], strict=False)])
-
-
 def contraction(drift: Sequence[float] | Float[np.ndarray, "step"], floor: float = 1e-6) -> float | None:
     """Median of drift_t / drift_{t-1} while drift is above `floor`; None where it never was twice in a row."""
     ratios = [

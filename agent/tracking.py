@@ -68,6 +68,19 @@ def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, 
     return 1.0 if larger == 0 else float(np.minimum(first, second).sum() / larger)
 
 
+def overlap(
+    first: Float[np.ndarray, "*over document"], second: Float[np.ndarray, "*other document"]
+) -> Float[np.ndarray, "*both"]:
+    """`soft_jaccard` of many memberships at once, broadcast; two empty ones overlap fully."""
+    smaller, larger = np.minimum(first, second).sum(axis=-1), np.maximum(first, second).sum(axis=-1)
+    return np.where(larger > 0, smaller / np.where(larger > 0, larger, 1), 1.0)
+
+
+def drifts(path: Float[np.ndarray, "*over round document"]) -> Float[np.ndarray, "*over step"]:
+    """1 - soft Jaccard of every two rounds that follow each other."""
+    return 1 - overlap(path[..., 1:, :], path[..., :-1, :])
+
+
 def movement(
     before: Float[np.ndarray, "passage"], after: Float[np.ndarray, "passage"], previous_drift: float | None
 ) -> Movement:

@@ -24,8 +24,9 @@ from safetensors.numpy import load_file, safe_open, save
 from agent.certificate import Certificate, certify
 from agent.errors import BasinError
 from agent.fixed_points import FixedPoint, fixed_points, most_like, overlaps, telling_words
-from agent.round_map import Schedule, contraction, drifts, shuffled
+from agent.round_map import Schedule, contraction, shuffled
 from agent.starts import Start
+from agent.tracking import drifts
 from agent.types import seed_for
 from loops.config import RunConfig
 from loops.folders import free_name, write_file
@@ -62,6 +63,10 @@ class BasinMap:
     points: list[FixedPoint]
     reached: Int[np.ndarray, "start"]
     """Which fixed point each start arrived at; -1 where it still moved."""
+    minutes: float
+    """Of this sweep, by the clock, without what the starts stand on."""
+    swept: int
+    """Starts that were followed in it; the others had arrived before."""
 
     @property
     def path(self) -> Float[np.ndarray, "start round document"]:
@@ -120,11 +125,13 @@ def map_basin(
         done[name] = flow
         say(f"starts: {len(done)} of {len(place.starts)} have arrived")
 
+    begin = time.perf_counter()
     sweep(follow, place.ground, waiting, arrived, workers=workers, ray_address=ray_address, say=say)
+    minutes = (time.perf_counter() - begin) / 60
     flows = [done[start.name] for start in place.starts]
     still = np.array([flow.certificate.drift < config.certificate.still for flow in flows])
     points, reached = fixed_points(np.stack([flow.path[-1] for flow in flows]), still)
-    found = BasinMap(config, place, flows, points, reached)
+    found = BasinMap(config, place, flows, points, reached, minutes, len(waiting))
     _write_table(folder, found)
     _write_json(folder / SUMMARY, summary(found))
     return found
@@ -151,6 +158,8 @@ def summary(found: BasinMap) -> dict[str, object]:
         "rounds": found.config.map.rounds,
         "settled": int((found.reached >= 0).sum()),
         "certified": int(found.certified.sum()),
+        "minutes": found.minutes,
+        "starts_per_minute": found.swept / found.minutes if found.swept else None,
         "seconds_of_work": sum(flow.seconds for flow in flows),
         "fixed_points": [_of_point(found, number) for number in range(len(found.points))],
     }

@@ -115,3 +115,35 @@ def test_a_finished_run_goes_on(checkpoints, tmp_path):
     basin(tmp_path, "resume", "small", "--rounds", 3)
     assert_whole(tmp_path / "small", rounds=3)
     assert before == {file: file.read_bytes() for file in before}
+
+
+MAPPED = {
+    "corpus.limit": 40,
+    "passages.words": 90,
+    "passages.per_document": 2,
+    "topics.minimum_chunks": 2,
+    "clustering.components": 20,
+    "map.rounds": 8,
+    "map.starts.draws": 1,
+    "map.starts.mixtures": "[0.5]",
+    "map.starts.noise": "[0.3]",
+    "map.starts.documents": "[3]",
+    "map.starts.poorer": 1,
+    "certificate.kicks": 1,
+    "certificate.restarts": 1,
+}
+
+
+def test_a_basin_is_mapped_on_two_processes_measured_and_drawn(tmp_path):
+    settings = [part for key, value in MAPPED.items() for part in ("--set", f"{key}={value}")]
+    command = ("map", "configs/basin_brown.yaml", "--name", "small", "--workers", 2, *settings)
+    told = basin(tmp_path, *command)
+    assert "against gold (detective)" in told and "same fixed point" in told
+    folder = tmp_path / "small"
+    mapped, measured = (json.loads((folder / name).read_bytes()) for name in ("map.json", "measured.json"))
+    arrived = len(list((folder / "flows").iterdir()))
+    assert mapped["starts"] == arrived > 20 and 0 < measured["ceiling_ap"] <= 1
+    assert (folder / "basin.png").read_bytes().startswith(b"\x89PNG")
+    before = {file: file.stat().st_mtime_ns for file in (folder / "flows").iterdir()}
+    basin(tmp_path, *command)
+    assert before == {file: file.stat().st_mtime_ns for file in (folder / "flows").iterdir()}

@@ -8,8 +8,8 @@ from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, po
 
 from agent.anchoring import ClusteringConfig, divisions_of
 from agent.evidence import CrossFittedRidge, Projection, document_means
-from agent.round_map import RoundMap, Schedule, contraction, drifts, shuffled
-from agent.tracking import soft_jaccard
+from agent.round_map import RoundMap, Schedule, contraction, shuffled
+from agent.tracking import drifts, soft_jaccard
 
 MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
 CONFIG = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)

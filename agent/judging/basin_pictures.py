@@ -33,9 +33,7 @@ from agent.judging.basin_quality import (
     StartQuality,
     Threshold,
     contraction,
-    drifts,
     membership_quality,
-    overlap,
     path_quality,
     quality_curve,
     same_fixed_point_share,
@@ -43,6 +41,7 @@ from agent.judging.basin_quality import (
     threshold,
 )
 from agent.judging.picture import BLUE, GREEN, GREY, PURPLE, VERMILION
+from agent.tracking import drifts, overlap
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 """Of the most visited fixed points, in their order."""

@@ -297,19 +297,6 @@ def certificate_quality(
     return CertificateQuality(share(both, int(certified.sum())), share(both, int(right.sum())))
 
 
-def overlap(
-    first: Float[np.ndarray, "*over document"], second: Float[np.ndarray, "*other document"]
-) -> Float[np.ndarray, "*both"]:
-    """`soft_jaccard` of many memberships at once, broadcast; two empty ones overlap fully."""
-    smaller, larger = np.minimum(first, second).sum(axis=-1), np.maximum(first, second).sum(axis=-1)
-    return np.where(larger > 0, smaller / np.where(larger > 0, larger, 1), 1.0)
-
-
-def drifts(path: Float[np.ndarray, "start round document"]) -> Float[np.ndarray, "start step"]:
-    """1 - soft Jaccard of consecutive rounds."""
-    return 1 - overlap(path[:, 1:], path[:, :-1])
-
-
 def contraction(drift: Float[np.ndarray, "step"]) -> Contraction | None:
     """Least squares on the logarithm, over the later half of the steps that still moved.
 

@@ -15,9 +15,7 @@ from agent.judging.basin_quality import (
     Flows,
     certificate_quality,
     contraction,
-    drifts,
     final_quality,
-    overlap,
     path_quality,
     quality_curve,
     same_fixed_point_share,
@@ -25,7 +23,7 @@ from agent.judging.basin_quality import (
     start_quality,
     threshold,
 )
-from agent.tracking import soft_jaccard
+from agent.tracking import drifts, overlap, soft_jaccard
 
 
 @pytest.fixture(scope="module")
