@@ -17,6 +17,7 @@ from agent.judging.basin_quality import (
     Flows,
     average_precisions,
     certificate_quality,
+    is_right,
     path_quality,
     same_fixed_point_share,
     share,
@@ -28,8 +29,6 @@ from loops.basin_map import BasinMap
 from loops.folders import write_file
 
 MEASURED, PICTURE, ONE_START = "measured.json", "basin.png", "start.png"
-SHORT_OF_CEILING = 0.02
-"""A notion is right that is this close to a classifier of the same kind that was trained on the gold labels, or better."""
 CHANCE = 0.01
 """A start points at the concept where fewer random pointers than this are as precise."""
 
@@ -69,16 +68,15 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
     start, ways = start_quality(flows, gold, counted), path_quality(flows, gold, counted)
     final = ways.average_precision[:, -1]
     ceiling = ceiling_ap(found, gold, counted)
-    right = final >= ceiling - SHORT_OF_CEILING
+    right = is_right(final, ceiling)
     same = same_fixed_point_share(flows, start)
     reached = (
         flows.fixed_point == same.fixed_point if same.fixed_point is not None else np.zeros(len(final), bool)
     )
-    good = reached & (right if right[reached].any() else reached)
     base_rate, positive = float(gold[counted].mean()), int(gold[counted].sum())
     chance = float(binom.ppf(1 - CHANCE, positive, base_rate) / positive)
     pointing = start.precision > chance
-    crossing = threshold(start.precision, good)
+    crossing = threshold(start.precision, reached & right)
     best = ways.average_precision[:, 1:]
     certified = flows.certified
     noisy = (np.array(flows.kinds) == "noise") & np.isclose(flows.levels, 0.8)

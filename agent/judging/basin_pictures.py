@@ -33,6 +33,7 @@ from agent.judging.basin_quality import (
     StartQuality,
     Threshold,
     contraction,
+    is_right,
     membership_quality,
     path_quality,
     quality_curve,
@@ -110,7 +111,8 @@ def draw_basin_map(
 ) -> None:
     """Write a PNG of four panels, and its numbers as CSV under the same name.
 
-    The good fixed point, which the threshold speaks of, is the one that most starts of precision 0.5 or more reach.
+    The threshold speaks of starts that end right (`is_right`), at the fixed point that most starts of precision 0.5 or
+    more reach.
 
     Args:
         names: of the fixed points, the most visited first; short. Those beyond it are numbered.
@@ -120,7 +122,7 @@ def draw_basin_map(
     Raises:
         ValueError: no document is positive, or the fixed points are numbered with gaps.
     """
-    view = _map(flows, gold, counted, names, topic_start)
+    view = _map(flows, gold, counted, names, topic_start, ceiling_ap)
     figure = Figure(figsize=(14, 10.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08, hspace=0.05, wspace=0.03)
@@ -149,6 +151,7 @@ def _map(
     counted: Bool[np.ndarray, "document"],
     names: Sequence[str],
     topic_start: int,
+    ceiling_ap: float | None,
 ) -> _Map:
     found = range(int(flows.fixed_point.max()) + 1)
     if not set(found) <= set(flows.fixed_point.tolist()):
@@ -158,8 +161,12 @@ def _map(
     start = start_quality(flows, gold, counted)
     agreed = same_fixed_point_share(flows, start)
     good = flows.fixed_point == (-2 if agreed.fixed_point is None else agreed.fixed_point)
-    measured = path_quality(flows, gold, counted), centres, membership_quality(centres, gold, counted)
-    return _Map(flows, names, topic_start, start, *measured, agreed, threshold(start.precision, good))
+    ways = path_quality(flows, gold, counted)
+    if ceiling_ap is not None:
+        good &= is_right(ways.average_precision[:, -1], ceiling_ap)
+    edge = threshold(start.precision, good)
+    at = membership_quality(centres, gold, counted)
+    return _Map(flows, names, topic_start, start, ways, centres, at, agreed, edge)
 
 
 def _headline(view: _Map, documents: int) -> str:
@@ -260,7 +267,11 @@ def _draw_curve(axes: Axes, view: _Map, ceiling_ap: float | None) -> None:
     style = {"facecolors": "none", "edgecolors": "black", "linewidths": 2, "zorder": 5}
     axes.scatter(x[view.topic_start], y[view.topic_start], s=90, **style)
     edge = view.edge
-    if edge.half is not None and 0 <= edge.half <= 1:
+    if ceiling_ap is not None and not is_right(y, ceiling_ap).any():
+        axes.text(
+            0.5, 1.015, "no start ends right", transform=axes.transAxes, ha="center", fontsize=10, color=INK
+        )
+    if edge.half is not None:
         axes.axvline(edge.half, color=INK, linewidth=1.2, linestyle="--", zorder=1)
         text = f"half of the starts succeed from {edge.half:.2f}"
         if edge.low is not None:
@@ -347,7 +358,7 @@ def _draw_between(axes: Axes, view: _Map) -> None:
 
 
 def _plane_labels(view: _Map) -> list[_Label]:
-    shown = [index for index in range(len(view.centres)) if index in view.coloured or index < len(view.names)]
+    shown = list(view.coloured)
     places = [(float(view.at.recall[index]), float(view.at.precision[index])) for index in shown]
     topic = float(view.path.recall[view.topic_start, 0]), float(view.path.precision[view.topic_start, 0])
     labels = [

@@ -20,6 +20,7 @@ WEAK = 100.0
 """Inverse strength of the logistic regression's penalty: keeps its slope finite where one precision parts good from bad."""
 NINE_TO_ONE = np.log(9)
 """Log-odds of 90 %."""
+SHORT_OF_CEILING = 0.02
 STILL = 1e-6
 """A drift that rounding alone can make."""
 
@@ -225,6 +226,11 @@ def share(count: int, of: int) -> Share | None:
     return Share(count, of, count / of, float(interval.low), float(interval.high))
 
 
+def is_right(average_precision: Float[np.ndarray, "start"], ceiling_ap: float) -> Bool[np.ndarray, "start"]:
+    """Whether a final notion is as good as the same classifiers trained on gold labels, or `SHORT_OF_CEILING` short of them."""
+    return average_precision >= ceiling_ap - SHORT_OF_CEILING
+
+
 def same_fixed_point_share(flows: Flows, quality: StartQuality, minimum: float = 0.5) -> SameFixedPoint:
     """Of the starts at least so precise, the share that reaches the fixed point most of them reach.
 
@@ -246,12 +252,14 @@ def threshold(
 ) -> Threshold:
     """By a logistic regression of success on precision, and the bootstrap over starts.
 
-    Points may lie beyond the precisions that were tried. Starts made from one pointer are not independent, so the
-    interval is too narrow where few pointers make many starts.
+    A point beyond the precisions that were tried is None: nothing is known there. Starts made from one pointer are not
+    independent, so the interval is too narrow where few pointers make many starts.
     """
     half, nine_tenths = _crossing(start_precision, good)
-    if half is None:
+    least, most = float(start_precision.min()), float(start_precision.max())
+    if half is None or not least <= half <= most:
         return Threshold(None, None, None, None)
+    nine_tenths = None if nine_tenths is None or nine_tenths > most else nine_tenths
     rng = np.random.default_rng(seed)
     draws = rng.integers(len(good), size=(resamples, len(good)))
     found = [_crossing(start_precision[draw], good[draw])[0] for draw in draws]
