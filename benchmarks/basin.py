@@ -39,16 +39,20 @@ class Case:
     """Of the suite, for the concept's words and labels."""
     concept: str
     settings: tuple[str, ...] = ()
+    drawn: bool = False
+    """Whether its pictures are kept."""
 
 
 CASES = {
-    "library": Case("basin_library.yaml", "library", "detective"),
-    "brown": Case("basin_brown.yaml", "brown-fiction", "detective"),
+    "library": Case("basin_library.yaml", "library", "detective", drawn=True),
+    "brown": Case("basin_brown.yaml", "brown-fiction", "detective", drawn=True),
     "library-smaller": Case("basin_library.yaml", "library", "detective", ("clustering.size=0.2",)),
     "library-one-view": Case(
         "basin_library.yaml", "library", "detective", ("clustering.fading.embeddings=false",)
     ),
-    "library-philosophy": Case("basin_library.yaml", "library", "philosophy", ("clustering.size=0.05",)),
+    "library-philosophy": Case(
+        "basin_library.yaml", "library", "philosophy", ("clustering.size=0.05",), drawn=True
+    ),
     "library-children": Case("basin_library.yaml", "library", "children", ("clustering.size=0.1",)),
     "library-seed-1": Case("basin_library.yaml", "library", "detective", ("seed=1",)),
     "library-seed-2": Case("basin_library.yaml", "library", "detective", ("seed=2",)),
@@ -88,9 +92,10 @@ def run(name: str, case: Case, say) -> dict[str, Value]:
         folder = PLACE / name
         folder.mkdir(parents=True, exist_ok=True)
         measured = measured_by(found, reading)
-        draw(found, reading, folder)
-        for table in folder.glob("*.csv"):
-            table.unlink()  # the starts' own table says the same
+        if case.drawn:
+            draw(found, reading, folder)
+            for table in folder.glob("*.csv"):
+                table.unlink()  # the starts' own table says the same
         shutil.copy(Path(scratch) / str(WORKERS[-1]) / TABLE, folder / TABLE)
     (folder / "measured.json").write_text(
         json.dumps({"concept": measured.concept, **measured.numbers, "by_kind": measured.by_kind}, indent=1)

@@ -209,6 +209,8 @@ def basin_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for title, columns in BASIN.items():
         lines += ["", f"{title}:", "", *table(["method", *columns], rows)]
     for row in rows:
+        if not (OUTPUT.parent / "basin" / str(row["method"]) / "basin.png").exists():
+            continue
         lines += [
             "",
             f"### {row['method']}: {row['corpus']}, {row['concept']}, size {cell(row['size'])}",
