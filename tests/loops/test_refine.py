@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import transformers
 from conftest import SPECIAL, make_causal_lm
+from rich.console import Console
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from agent.errors import BasinError
@@ -21,6 +22,7 @@ from agent.types import seed_for
 from loops import refine, setting
 from loops.config import parse_config
 from loops.progress import SilentProgress
+from loops.show import show_run
 from loops.store import RunStore
 
 THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
@@ -261,6 +263,40 @@ def test_a_run_stops_when_the_notion_is_still(begin):
     # Rounds that are asked for are run: that is how a fixed point is tried.
     assert resume(store, rounds=5).sentences[-1].startswith("Converged")
     assert store.rounds() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_run_ends_with_a_certificate_of_its_last_round(begin, capsys):
+    store = begin("run", rounds=2)
+    told = run(store)
+    certificate = store.load_certificate()
+    assert certificate["round"] == 2 and certificate["certified"] is (certificate["failures"] == [])
+    assert told.sentences[-2] == certificate["sentence"]
+    # Two witnesses keep their pointer, so what they find cannot be certified.
+    assert any("leans on its pointer" in failure for failure in certificate["failures"])
+    show_run(store, Console(width=400))
+    assert certificate["sentence"] in capsys.readouterr().out
+    resume(store, rounds=3)
+    assert store.load_certificate()["round"] == 3
+
+
+def test_a_fading_run_is_asked_whether_it_stands_alone(begin):
+    fading = {"method": "fading", "size": 0.33, "fading": {"rounds": 2, "embeddings": False}}
+    store = begin("run", rounds=4, clustering=fading)
+    run(store)
+    certificate = store.load_certificate()
+    assert certificate["pointer_weight"] == 0
+    assert not any("leans on" in failure for failure in certificate["failures"])
+    assert store.load(4).concept.readout.trust == 0 < store.load(1).concept.readout.trust
+
+
+def test_a_certificate_of_an_older_round_is_none(begin):
+    store = begin("run", rounds=1)
+    run(store)
+    file = store.path / "certificate.json"
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), "round": 0}))
+    assert store.load_certificate() is None
+    file.write_text("{")
+    assert store.load_certificate() is None
 
 
 @pytest.mark.parametrize(
