@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 progress.say(f"The corpus {case.corpus} is not here: {name} is left out.")
                 continue
             rows[name] = run(name, case, progress.say)
-            command = ["python", "-m", "benchmarks.basin", *chosen]
+            command = ["python", "-m", "benchmarks.basin", *(each for each in CASES if each in rows)]
             write_results("basin", [rows[each] for each in CASES if each in rows], command)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import binom
 
 from agent.fixed_points import overlaps
-from agent.judging.basin_pictures import draw_basin_map, draw_path
+from agent.judging.basin_pictures import draw_basin_map
 from agent.judging.basin_quality import (
     Flows,
     average_precisions,
@@ -25,6 +25,7 @@ from agent.judging.basin_quality import (
     threshold,
 )
 from agent.judging.gold import GoldLabels, gold_labels
+from agent.judging.path_picture import draw_path
 from loops.basin_map import BasinMap
 from loops.folders import write_file
 

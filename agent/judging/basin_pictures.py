@@ -1,30 +1,27 @@
-"""Two pictures of a sweep of starts: where all of them flow and how good that is; and one start's way in detail.
+"""The picture of a sweep of starts: where all of them flow, and how good that is.
 
-Each picture's numbers are written beside it as CSV. Documents that are not counted are not shown.
+Its numbers are written beside it as CSV. Documents that are not counted are not shown.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
-from scipy.optimize import isotonic_regression
 
 from agent.judging.basin_quality import (
     Flows,
@@ -41,7 +38,9 @@ from agent.judging.basin_quality import (
     start_quality,
     threshold,
 )
+from agent.judging.csv_table import write_table
 from agent.judging.picture import BLUE, GREEN, GREY, PURPLE, VERMILION
+from agent.judging.quiet_labels import Label, move_apart, name_points, readable
 from agent.tracking import drifts, overlap
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
@@ -50,14 +49,10 @@ OTHER, UNSETTLED, INK, QUIET = GREY, "0.80", "0.15", "0.45"
 MARKERS = "osD^vPXph<>*8d"
 ROW = 94
 """Letters that a row of a legend has room for."""
-CELL = 4
-"""Side of a square that a line covers, in points."""
 LEAST_DRIFT = 1e-5
 """Smaller drifts are drawn here."""
 FEWEST = 3
 """Starts that make a median worth drawing."""
-NAMED = 3
-"""Documents named of those that rose, and of those that fell."""
 SHORT, MARGIN = 34, 24
 """Letters of a name or title that are shown, and of a name in a margin."""
 
@@ -88,15 +83,6 @@ class _Map:
     @property
     def coloured(self) -> range:
         return range(min(len(COLOURS), len(self.centres)))
-
-
-@dataclass(frozen=True)
-class _Label:
-    """A name to write beside a point."""
-
-    text: str
-    at: tuple[float, float]
-    colour: str
 
 
 def draw_basin_map(
@@ -138,9 +124,9 @@ def draw_basin_map(
     # Labels are placed by what is where, in pixels; nothing may move after that.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    _name_points(plane, _plane_labels(view), np.stack([view.path.recall, view.path.precision], axis=-1))
-    _name_points(between, _between_labels(view), np.stack(_between(view), axis=-1))
-    _move_apart(still, *ends)
+    name_points(plane, _plane_labels(view), np.stack([view.path.recall, view.path.precision], axis=-1))
+    name_points(between, _between_labels(view), np.stack(_between(view), axis=-1))
+    move_apart(still, *ends)
     figure.savefig(path, format="png", metadata={"Software": None})
     _write_map(path.with_suffix(".csv"), view, ceiling_ap)
 
@@ -329,7 +315,7 @@ def _draw_drifts(axes: Axes, view: _Map) -> tuple[list[Text], list[float]]:
                 linestyle=":",
                 zorder=5,
             )
-        style = {"color": _readable(_colour(index)), "fontsize": 10, "fontweight": "bold", "va": "center"}
+        style = {"color": readable(_colour(index)), "fontsize": 10, "fontweight": "bold", "va": "center"}
         texts.append(axes.text(1.015, 0.5, text, transform=axes.transAxes, parse_math=False, **style))
         ends.append(float(line[-1]))
     bottom = max(LEAST_DRIFT, 10 ** np.floor(np.log10(np.quantile(shown, 0.02))))
@@ -357,22 +343,22 @@ def _draw_between(axes: Axes, view: _Map) -> None:
         _star(axes, index, _place_between(view, index))
 
 
-def _plane_labels(view: _Map) -> list[_Label]:
+def _plane_labels(view: _Map) -> list[Label]:
     shown = list(view.coloured)
     places = [(float(view.at.recall[index]), float(view.at.precision[index])) for index in shown]
     topic = float(view.path.recall[view.topic_start, 0]), float(view.path.precision[view.topic_start, 0])
     labels = [
-        _Label(view.name(index), place, _colour(index)) for index, place in zip(shown, places, strict=True)
+        Label(view.name(index), place, _colour(index)) for index, place in zip(shown, places, strict=True)
     ]
-    return [*labels, _Label("the topic", topic, "black")]
+    return [*labels, Label("the topic", topic, "black")]
 
 
-def _between_labels(view: _Map) -> list[_Label]:
+def _between_labels(view: _Map) -> list[Label]:
     across, up = _between(view)
-    topic = _Label("the topic", (float(across[view.topic_start, 0]), float(up[view.topic_start, 0])), "black")
+    topic = Label("the topic", (float(across[view.topic_start, 0]), float(up[view.topic_start, 0])), "black")
     if len(view.centres) < 2:
         return [topic]
-    stars = [_Label(view.name(index), _place_between(view, index), _colour(index)) for index in view.coloured]
+    stars = [Label(view.name(index), _place_between(view, index), _colour(index)) for index in view.coloured]
     return [*stars, topic]
 
 
@@ -425,92 +411,6 @@ def _marks(flows: Flows) -> dict[str, str]:
     return {kind: MARKERS[at % len(MARKERS)] for at, kind in enumerate(kinds)}
 
 
-def _name_points(axes: Axes, labels: Sequence[_Label], lines: Float[np.ndarray, "start round axis"]) -> None:
-    """Each name where it covers few lines and no other name, and not far from its point; joined to it by a thin line."""
-    labels = [label for label in labels if np.isfinite(label.at).all()]
-    pixel = axes.figure.dpi / 72
-    bounds = np.array(axes.get_window_extent().extents)
-    cells = _cells_covered(axes, lines, CELL * pixel)
-    points = axes.transData.transform([label.at for label in labels]) if labels else np.zeros((0, 2))
-    taken = [(point - 9 * pixel, point + 9 * pixel) for point in points]
-    for label, point in zip(labels, points, strict=True):
-        style = {"fontsize": 11, "fontweight": "bold", "ha": "center", "va": "center", "zorder": 8}
-        style |= {"path_effects": [withStroke(linewidth=3.5, foreground="white")], "parse_math": False}
-        text = axes.text(*label.at, label.text, color=_readable(label.colour), **style)
-        box = text.get_window_extent()
-        half = np.array([box.width, box.height]) / 2 + 2 * pixel
-        place = _quiet_place(point, half, taken, cells, bounds, pixel)
-        taken.append((place - half, place + half))
-        text.set_position(axes.transData.inverted().transform(place))
-        near = np.clip(point, place - half, place + half)
-        if np.linalg.norm(near - point) > 22 * pixel:
-            ends = axes.transData.inverted().transform([point, near])
-            axes.plot(*ends.T, color=_readable(label.colour), linewidth=0.8, zorder=4)
-
-
-def _cells_covered(
-    axes: Axes, lines: Float[np.ndarray, "start round axis"], side: float
-) -> Float[np.ndarray, "cell axis"]:
-    """Middles of the squares, in pixels, that some line passes through."""
-    ahead = np.linspace(0, 1, 12, endpoint=False)[:, None, None, None]
-    dense = lines[None, :, :-1] * (1 - ahead) + lines[None, :, 1:] * ahead
-    dense = np.concatenate([dense.reshape(-1, 2), lines[:, -1]])
-    pixels = axes.transData.transform(dense[np.isfinite(dense).all(axis=1)])
-    return (np.unique(np.floor(pixels / side), axis=0) + 0.5) * side
-
-
-def _quiet_place(
-    point: Float[np.ndarray, "axis"],
-    half: Float[np.ndarray, "axis"],
-    taken: Sequence[tuple[Float[np.ndarray, "axis"], Float[np.ndarray, "axis"]]],
-    cells: Float[np.ndarray, "cell axis"],
-    bounds: Float[np.ndarray, "side"],
-    pixel: float,
-) -> Float[np.ndarray, "axis"]:
-    """The middle of a label of this half width and height; least covered first, then nearest."""
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    heading = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    away = (np.arange(10, 100, 6) * pixel)[:, None, None]
-    places = (point + heading * (away + half)).reshape(-1, 2)
-    cost = np.repeat(away.ravel() / (60 * pixel), len(angles))
-    cost += 100 * ((places - half < bounds[:2]) | (places + half > bounds[2:])).any(axis=1)
-    for low, high in taken:
-        cost += 10 * ((places - half < high) & (places + half > low)).all(axis=1)
-    for number, place in enumerate(places):
-        share = (np.abs(cells - place) < half).all(axis=1).sum() * (CELL * pixel) ** 2 / (4 * half.prod())
-        cost[number] += 4 * share
-    return places[cost.argmin()]
-
-
-def _move_apart(axes: Axes, texts: Sequence[Text], heights: Sequence[float]) -> list[float]:
-    """Set texts in the right margin at heights in data units, as far as the others leave room; in shares of the axes."""
-    if not texts:
-        return []
-    data = [(1, height) for height in heights]
-    ends = axes.transAxes.inverted().transform(axes.transData.transform(data))[:, 1]
-    tallest = max(text.get_window_extent().height for text in texts)
-    places = spread(ends, 1.12 * tallest / axes.get_window_extent().height).tolist()
-    for text, place in zip(texts, places, strict=True):
-        text.set_y(place)
-    return places
-
-
-def spread(heights: Float[np.ndarray, "label"], gap: float) -> Float[np.ndarray, "label"]:
-    """Heights in [0, 1] at least so far apart, in the same order and near to where they were."""
-    order = np.argsort(heights, kind="stable")
-    steps = gap * np.arange(len(heights))
-    # The nearest rising sequence to the heights less their steps is found by pooling those that cross.
-    flat = isotonic_regression(heights[order] - steps).x if len(heights) else heights
-    placed = np.empty(len(heights))
-    placed[order] = np.clip(flat, 0, max(0.0, 1 - steps[-1])) + steps if len(heights) else flat
-    return placed
-
-
-def _readable(colour: str) -> str:
-    """Letters need more contrast than lines."""
-    return QUIET if colour == OTHER else colour
-
-
 def _write_map(path: Path, view: _Map, ceiling_ap: float | None) -> None:
     """A row for every start and round; then the fixed points, the threshold and the ceiling."""
     flows = view.flows
@@ -553,157 +453,9 @@ def _write_map(path: Path, view: _Map, ceiling_ap: float | None) -> None:
     edge = {"threshold": view.edge.half, "threshold low": view.edge.low, "threshold high": view.edge.high}
     rows += [{"kind": kind, "start_precision": value} for kind, value in edge.items()]
     rows.append({"kind": "ceiling", "average_precision": ceiling_ap})
-    _write_table(path, columns, rows)
+    write_table(path, columns, rows)
 
 
 def _quality(measured: MembershipQuality, at: int | tuple[int, int]) -> dict[str, float]:
     names = ("precision", "recall", "average_precision")
     return {name: float(getattr(measured, name)[at]) for name in names}
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
-    """Four digits are more than a picture shows; what has no value is left empty."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: _cell(value) for key, value in row.items()})
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.4g}" if np.isfinite(value) else ""
-    return value
-
-
-def draw_path(
-    path: Path,
-    flows: Flows,
-    which: int,
-    gold: Bool[np.ndarray, "document"],
-    counted: Bool[np.ndarray, "document"],
-    *,
-    titles: Sequence[str],
-) -> None:
-    """Write a PNG of one start's way, document by document, and its numbers as CSV under the same name.
-
-    Args:
-        which: of the starts.
-        titles: of all documents.
-    """
-    documents = np.flatnonzero(counted)
-    final = flows.final[which]
-    documents = documents[np.lexsort((-final[documents], ~gold[documents]))]
-    membership = flows.path[which][:, documents].T
-    quality = membership_quality(flows.path[which], gold, counted)
-    figure = Figure(figsize=(13, 9.5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    strip, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1.25))
-    image = _draw_strip(strip, membership, int(gold[documents].sum()))
-    _draw_quality(below, quality)
-    moved = _moved(membership)
-    changes = membership[moved, -1] - membership[moved, 0]
-    names = [shorten(titles[documents[each]], SHORT, placeholder="…") for each in moved]
-    texts = _name_rows(strip, changes, names)
-    place = {"location": "left", "shrink": 0.5, "pad": 0.02, "label": "membership", "ticks": [0, 0.5, 1]}
-    figure.colorbar(image, ax=strip, **place)
-    kind, level = flows.kinds[which], flows.levels[which]
-    figure.suptitle(f"One start, document by document: {kind} ({level:.2g})", x=0.012, ha="left", fontsize=15)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    _join_rows(strip, moved, texts)
-    figure.savefig(path, format="png", metadata={"Software": None})
-    _write_path(path.with_suffix(".csv"), documents, gold, titles, membership, quality)
-
-
-def _draw_strip(axes: Axes, membership: Float[np.ndarray, "document round"], positive: int) -> AxesImage:
-    style = {"cmap": "Blues", "vmin": 0, "vmax": 1, "aspect": "auto", "interpolation": "nearest"}
-    image = axes.imshow(membership, **style)
-    axes.axhline(positive - 0.5, color="black", linewidth=1.2)
-    total = len(membership)
-    groups = ((positive / 2, positive, "gold"), ((positive + total) / 2, total - positive, "others"))
-    axes.set_yticks(
-        [at - 0.5 for at, count, _ in groups if count],
-        [f"{name}\n({count:,})" for _, count, name in groups if count],
-    )
-    axes.tick_params(length=0, labelsize=11, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    axes.set_title(
-        "each row a document, the surest of the last round first", loc="left", fontsize=11, color=QUIET
-    )
-    return image
-
-
-def _draw_quality(axes: Axes, quality: MembershipQuality) -> None:
-    """Average precision, precision and recall by round, named at their ends."""
-    lines = {
-        "average precision": (quality.average_precision, BLUE, "-", 2.4),
-        "precision": (quality.precision, VERMILION, "--", 1.4),
-        "recall": (quality.recall, GREEN, ":", 1.8),
-    }
-    rounds, ends = np.arange(len(quality.recall)), []
-    for values, colour, line, width in lines.values():
-        axes.plot(rounds, values, color=colour, linestyle=line, linewidth=width, marker="o", markersize=3)
-        ends.append(float(np.nan_to_num(values[-1])))
-    for (name, (values, colour, *_)), height in zip(lines.items(), spread(np.array(ends), 0.13), strict=True):
-        place = blended_transform_factory(axes.transAxes, axes.transData)
-        text = f"{name} {values[-1]:.2f}" if np.isfinite(values[-1]) else f"{name}: no members"
-        axes.text(
-            1.015, height, text, transform=place, color=colour, va="center", fontsize=11, fontweight="bold"
-        )
-    axes.set(xlabel="round", ylim=(-0.03, 1.03))
-    axes.grid(axis="y", color="0.92")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _moved(membership: Float[np.ndarray, "document round"]) -> Int[np.ndarray, "moved"]:
-    """Rows of those that rose most and of those that fell most, in their order in the strip."""
-    change = membership[:, -1] - membership[:, 0]
-    order = np.argsort(-change, kind="stable")
-    rose, fell = order[:NAMED], order[::-1][:NAMED]
-    return np.sort(np.concatenate([rose[change[rose] > 0], fell[change[fell] < 0]]))
-
-
-def _name_rows(axes: Axes, changes: Float[np.ndarray, "moved"], names: Sequence[str]) -> list[Text]:
-    """Titles in the right margin, to be moved to their rows when the layout is known."""
-    texts = []
-    for change, name in zip(changes, names, strict=True):
-        colour, sign = (GREEN, "▲ +") if change > 0 else (VERMILION, "▼ −")
-        style = {"color": colour, "fontsize": 11, "va": "center", "parse_math": False}
-        text = f"{sign}{abs(change):.2f}  {name}"
-        texts.append(axes.text(1.04, 0.5, text, transform=axes.transAxes, **style))
-    return texts
-
-
-def _join_rows(axes: Axes, rows: Int[np.ndarray, "moved"], texts: Sequence[Text]) -> None:
-    places = _move_apart(axes, texts, rows.tolist())
-    mixed = blended_transform_factory(axes.transAxes, axes.transData)
-    for row, place, text in zip(rows, places, texts, strict=True):
-        end = axes.transAxes.inverted().transform(mixed.transform((1, row)))[1]
-        style = {"color": text.get_color(), "linewidth": 1, "clip_on": False}
-        axes.plot([1.0, 1.02, 1.035], [end, place, place], transform=axes.transAxes, **style)
-
-
-def _write_path(
-    path: Path,
-    documents: Int[np.ndarray, "shown"],
-    gold: Bool[np.ndarray, "document"],
-    titles: Sequence[str],
-    membership: Float[np.ndarray, "shown round"],
-    quality: MembershipQuality,
-) -> None:
-    """A row for every document, in the picture's order; then the rows of the lower panel."""
-    rounds = [f"round_{number}" for number in range(membership.shape[1])]
-    rows: list[dict[str, object]] = []
-    for document, values in zip(documents.tolist(), membership, strict=True):
-        own = {
-            "row": "document",
-            "document": document,
-            "title": titles[document],
-            "gold": int(gold[document]),
-        }
-        rows.append(own | dict(zip(rounds, values, strict=True)))
-    for name in ("average_precision", "precision", "recall"):
-        rows.append({"row": name} | dict(zip(rounds, getattr(quality, name), strict=True)))
-    _write_table(path, ["row", "document", "title", "gold", *rounds], rows)

@@ -11,8 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 from planted_flows import DOCUMENTS, ROUNDS, planted_flows, planted_gold
 
-from agent.judging.basin_pictures import draw_basin_map, draw_path, spread
+from agent.judging.basin_pictures import draw_basin_map
 from agent.judging.basin_quality import Flows, path_quality
+from agent.judging.path_picture import draw_path
+from agent.judging.quiet_labels import spread
 
 NAMES = ["detective stories", "sea voyages", "all fiction", "small and odd"]
 
