@@ -241,13 +241,13 @@ def _numbers_of_concept(
 def _numbers_of_writing(report: CoherenceReport, placed: Sequence[Generated]) -> dict[str, float | None]:
     """How much of what was written belongs, by its memberships, and how readable the steered part is."""
     belongs = {
-        kind: [each.membership for each in placed if each.kind == kind]
-        for kind in ("steered", "base", "oversteered")
+        kind: [each.membership for each in placed if each.kind == kind] for kind in ("steered", "base")
     }
+    ruined = [each.membership for each in placed if each.kind == "oversteered" and each.coherent is False]
     return {
         "agreement": float(np.mean(belongs["steered"])),
         "base_agreement": float(np.mean(belongs["base"])),
-        "oversteered_agreement": float(np.mean(belongs["oversteered"])) if belongs["oversteered"] else None,
+        "ruined_agreement": float(np.mean(ruined)) if ruined else None,
         "coherence": report.share,
         "repetitive": report.repetitive_share,
         "broken": report.broken_share,

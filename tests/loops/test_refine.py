@@ -241,14 +241,14 @@ def test_what_round_0_ruined_is_taught_as_outside_in_every_round_and_what_a_roun
     run(store)
     assert taught == [[False] * 12 + [True] * 4] * 2
     metrics = numbers(store, 2)
-    assert 0 <= metrics["oversteered_agreement"] <= 1
+    assert 0 <= metrics["ruined_agreement"] <= 1
     assert {each.kind for each in store.load(2).generated} == {"steered", "base"}
 
 
 def test_a_strength_that_cannot_be_reached_is_said_and_nothing_is_lost(begin):
     store = begin("run", rounds=1, updating={"oversteered_nats": 1e6})
     assert any("No over-steered passages" in sentence for sentence in run(store).sentences)
-    assert store.rounds() == [0, 1] and numbers(store, 1)["oversteered_agreement"] is None
+    assert store.rounds() == [0, 1] and numbers(store, 1)["ruined_agreement"] is None
 
 
 def test_a_run_stops_when_the_notion_is_still(begin):
