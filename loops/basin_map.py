@@ -103,11 +103,16 @@ def map_basin(
     *,
     workers: int = 1,
     ray_address: str | None = None,
+    wanted: Sequence[str] = (),
 ) -> BasinMap:
     """Let every start of the design flow, and find where they arrive; what is in the folder is not done again.
 
+    Args:
+        wanted: starts that something else will be done with; refused before any flows where the design has none of a name.
+
     Raises:
-        BasinError: as `survey`; the folder cannot be written; or a start kills its worker again and again.
+        BasinError: as `survey`; a start that is wanted is not there; the folder cannot be written; or a start kills its
+            worker again and again.
     """
     if config.clustering.method != "fading":
         say(
@@ -115,6 +120,7 @@ def map_basin(
             f"{config.clustering.method}."
         )
     place = survey(config, say)
+    require_starts(place, wanted)
     store = _open(folder, config, place, say)
     done = {start.name: flow for start in place.starts if (flow := _read(_file(store, start))) is not None}
     waiting = {start.name: start for start in place.starts if start.name not in done}
@@ -135,6 +141,14 @@ def map_basin(
     _write_table(folder, found)
     _write_json(folder / SUMMARY, summary(found))
     return found
+
+
+def require_starts(place: Place, names: Sequence[str]) -> None:
+    """Raises BasinError for a name that no start has."""
+    known = [start.name for start in place.starts]
+    if unknown := [name for name in names if name not in known]:
+        some = ", ".join(known[:: max(1, len(known) // 6)])
+        raise BasinError(f"There is no start {unknown[0]!r} in this map; there are for example: {some}.")
 
 
 def follow(ground: Ground, start: Start) -> Flow:

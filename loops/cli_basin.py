@@ -45,7 +45,12 @@ def map_command(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open_progress(Console(stderr=True)) as progress:
         found = map_basin(
-            resolved, folder, progress.say, workers=workers or os.cpu_count() or 1, ray_address=ray
+            resolved,
+            folder,
+            progress.say,
+            workers=workers or os.cpu_count() or 1,
+            ray_address=ray,
+            wanted=full or (),
         )
         measured = measure_map(found, folder, progress.say)
         rows = full_flows(found, full, folder, progress) if full else []

@@ -17,14 +17,13 @@ from jaxtyping import Float, Int
 
 from agent import topics
 from agent.anchoring import anchor
-from agent.errors import BasinError
 from agent.evidence import document_means, in_units_of, numbered, sigmoid, spread
 from agent.starts import Start
 from agent.topic_cache import fit_cached
 from agent.topics import Pointer
 from agent.tracking import soft_jaccard
 from agent.types import seed_for
-from loops.basin_map import BasinMap
+from loops.basin_map import BasinMap, require_starts
 from loops.config import RunConfig
 from loops.folders import write_file
 from loops.progress import Progress
@@ -54,9 +53,7 @@ def full_flows(
         BasinError: there is no start of a name; else as `loops.refine.run`.
     """
     by_name = {start.name: number for number, start in enumerate(found.place.starts)}
-    if unknown := [name for name in names if name not in by_name]:
-        some = ", ".join(list(by_name)[:: max(1, len(by_name) // 6)])
-        raise BasinError(f"There is no start {unknown[0]!r} in this map; there are for example: {some}.")
+    require_starts(found.place, names)
     config = found.config
     model = fit_cached(found.place.passages.documents, config.topics, config.seed, progress.say)
     pointer = topics.pick(model, config.topics)
