@@ -47,7 +47,7 @@ def _show_points(found: BasinMap, console: Console) -> None:
         f"{len(found.points)} fixed points; {told['certified']} certified.",
         highlight=False,
     )
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("fixed point", "starts", "members", "contraction", "eigenvalue", "after kicks"):
         table.add_column(name, justify="left" if name == "fixed point" else "right", no_wrap=True)
     shown = list(zip(found.point_names, told["fixed_points"], strict=True))[:SHOWN]
@@ -74,7 +74,7 @@ def _show_failures(found: BasinMap, console: Console) -> None:
 def _show_measured(measured: MeasuredMap, console: Console) -> None:
     numbers = measured.numbers
     console.print(f"\nagainst gold ({escape(measured.concept)}):", highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for name in (
         "kind",
         "level",
