@@ -125,16 +125,16 @@ class Texts:
 
 @dataclass(frozen=True)
 class View:
-    """The real passages as a second reader sees them."""
+    """The real passages as one reader sees them."""
 
     projection: Projection
     features: Float[np.ndarray, "passage feature"]
 
     @classmethod
-    def of(cls, embeddings: Float[np.ndarray, "passage column"], components: int) -> View:
-        """Embeddings on their principal components."""
-        projection = Projection.fit(embeddings[:, None], components)
-        return cls(projection, projection.apply(embeddings[:, None]))
+    def of(cls, activations: Float[np.ndarray, "passage layer width"], components: int) -> View:
+        """Activations on their principal components; embeddings are those of a single layer."""
+        projection = Projection.fit(activations, components)
+        return cls(projection, projection.apply(activations))
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def anchor(
         evidence = ridge.evidence(share[document_of])
         size, curve = choose_size(evidence, np.isin(document_of, surest), claimed)
     membership = document_membership(pointer[document_of], document_of, size)
-    second = None if real.embeddings is None else View.of(real.embeddings, config.components)
+    second = None if real.embeddings is None else View.of(real.embeddings[:, None], config.components)
     return Anchor(pointer, share, membership, trust, size, curve, projection, features, second)
 
 

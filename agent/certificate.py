@@ -1,6 +1,6 @@
 """What a run can honestly say about itself without a single label: is this notion a fixed point, and the pointer's own?
 
-Six things are looked at. None of them is truth: a notion can be stable, natural and wrong. How often the certificate was
+Eight things are looked at. None of them is truth: a notion can be stable, natural and wrong. How often the certificate was
 right is measured against gold on a whole basin map, and printed beside it.
 """
 

@@ -64,9 +64,7 @@ def fade(
     round_map = RoundMap(tuple(ridges), document_of, anchor.size, config.fading.sharpness)
     trust = Schedule(config.fading.rounds).trust(round_number)
     claimed = document_means(membership, document_of)
-    targets = np.concatenate(
-        [claimed[document_of], np.where(fit.spoiled, 0.0, np.full(len(fit.spoiled), anchor.size))]
-    )
+    targets = np.concatenate([claimed[document_of], np.where(fit.spoiled, 0.0, anchor.size)])
     found = round_map.evidence(targets)
     if len(targets) > count:  # once more, with a guess at what was written in place of the size
         guess = sigmoid(

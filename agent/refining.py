@@ -69,17 +69,15 @@ def settle(
 ) -> list[Reclustering]:
     """Redraw, without generated texts, until memberships drift less than `bound` or `most` times; all of them, in order."""
     drawn: list[Reclustering] = []
+    least = (
+        max(2, config.fading.rounds or 0) if config.method == "fading" else 2
+    )  # not while trust still falls
     while len(drawn) < most:
         last = drawn[-1] if drawn else None
         number = len(drawn) + 1
         drawn.append(
             redraw(real, document_of, last, None, anchor, config=config, seed=seed, round_number=number)
         )
-        fading = number < (config.fading.rounds or 0) if config.method == "fading" else False
-        if (
-            len(drawn) > 1
-            and not fading
-            and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound
-        ):
+        if number >= least and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound:
             break
     return drawn

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from agent.anchoring import ClusteringConfig, divisions_of
 from agent.evidence import CrossFittedRidge, document_means, in_units_of, numbered, sigmoid, threshold
 from agent.tracking import soft_jaccard
 
@@ -58,20 +59,29 @@ class RoundMap:
         """The map over documents of any numbers."""
         return cls(tuple(ridges), numbered(document_of), size, sharpness)
 
+    @classmethod
+    def of_views(
+        cls,
+        views: Sequence[Float[np.ndarray, "passage feature"]],
+        document_of: Int[np.ndarray, "passage"],
+        size: float,
+        config: ClusteringConfig,
+        seed: int,
+    ) -> RoundMap:
+        """The map of real passages alone, each view of them read as re-clustering reads; `seed` divides the folds."""
+        document_of = numbered(document_of)
+        divisions = divisions_of(document_of, 0, config, seed)
+        ridges = [CrossFittedRidge(view, np.ones(len(view)), divisions, config.penalty) for view in views]
+        return cls.over(ridges, document_of, size, config.fading.sharpness)
+
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
         """What the views together say of every text, held out, in deviations of the documents' scores."""
         return sum(self._standardised(ridge.evidence(targets)) for ridge in self.ridges)
 
-    def membership(
-        self, scores: Float[np.ndarray, "document"], size: float | None = None
-    ) -> Float[np.ndarray, "document"]:
+    def membership(self, scores: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
         """Scores cut where the mean membership is the size; only their order and their spread matter."""
         sharp = self.sharpness * in_units_of(scores, scores)
-        return sigmoid(sharp - threshold(sharp, self.size if size is None else size))
-
-    def start(self, pointer: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
-        """What the pointer itself claims."""
-        return self.membership(pointer)
+        return sigmoid(sharp - threshold(sharp, self.size))
 
     def heard(self, membership: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
         """What activations say of every document when they are taught the membership, in deviations."""
@@ -94,7 +104,7 @@ class RoundMap:
         self, pointer: Float[np.ndarray, "document"], schedule: Schedule, rounds: int
     ) -> Float[np.ndarray, "round document"]:
         """Memberships of round 0, the pointer's own, to round `rounds`."""
-        path = [self.start(pointer)]
+        path = [self.membership(pointer)]
         for number in range(1, rounds + 1):
             path.append(self.step(path[-1], pointer, schedule.trust(number)))
         return np.stack(path)

@@ -76,14 +76,17 @@ class Material:
 def starts(material: Material, config: StartsConfig, seed: int) -> list[Start]:
     """All starts of the design but those of poorer models, which have to be fitted; the topic itself first."""
     topic = material.scores(material.weights[:, material.topic])
+    counts = [Counter(words_of(text)) for text in material.texts]
     return [
         Start("topic", 0.0, "topic", topic),
         *_noisy(topic, config, seed),
         *_mixed(material, config),
         *_seeded(topic, config, seed),
-        *_worded(material),
+        *_worded(material, counts),
         *_of_authors(material, config),
-        Start("words without topic", 0.0, "words without topic", _words_without_topic(material, topic)),
+        Start(
+            "words without topic", 0.0, "words without topic", _words_without_topic(material, counts, topic)
+        ),
     ]
 
 
@@ -100,9 +103,9 @@ def _noisy(topic: Float[np.ndarray, "document"], config: StartsConfig, seed: int
 
 
 def _mixed(material: Material, config: StartsConfig) -> Iterator[Start]:
-    true, count = material.weights[:, material.topic], material.weights.shape[1]
+    true = material.weights[:, material.topic]
     by_mass = np.argsort(-material.weights.mean(axis=0), kind="stable")
-    decoys = [int(topic) for topic in by_mass if topic != material.topic][: min(config.decoys, count - 1)]
+    decoys = [int(topic) for topic in by_mass if topic != material.topic][: config.decoys]
     for decoy in decoys:
         other, named = material.weights[:, decoy], f"{decoy} ({material.topic_names[decoy]})"
         for share in config.mixtures:
@@ -122,9 +125,8 @@ def _seeded(topic: Float[np.ndarray, "document"], config: StartsConfig, seed: in
             yield Start("documents", float(count), name, _only(chosen, len(topic)))
 
 
-def _worded(material: Material) -> Iterator[Start]:
+def _worded(material: Material, counts: Sequence[Counter[str]]) -> Iterator[Start]:
     """One word's rate in every document."""
-    counts = [Counter(words_of(text)) for text in material.texts]
     for word in material.words:
         found = np.array([each[word.lower()] for each in counts], dtype=np.float64)
         rate = document_means(found, material.document_of)
@@ -141,13 +143,11 @@ def _of_authors(material: Material, config: StartsConfig) -> Iterator[Start]:
 
 
 def _words_without_topic(
-    material: Material, topic: Float[np.ndarray, "document"]
+    material: Material, counts: Sequence[Counter[str]], topic: Float[np.ndarray, "document"]
 ) -> Float[np.ndarray, "document"]:
     """The right words in the wrong place: documents that use the words more than the topic explains."""
     wanted = {word.lower() for word in material.words}
-    found = np.array(
-        [sum(word in wanted for word in words_of(text)) for text in material.texts], dtype=np.float64
-    )
+    found = np.array([sum(each[word] for word in wanted) for each in counts], dtype=np.float64)
     rate = np.sqrt(document_means(found, material.document_of))
     return in_units_of(rate, rate) - 2 * in_units_of(topic, topic)
 

@@ -10,26 +10,28 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, safe_open, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
 
 from agent.certificate import Certificate, certify
 from agent.errors import BasinError
-from agent.fixed_points import FixedPoint, fixed_points, most_like, overlaps, telling_words
-from agent.round_map import Schedule, contraction, shuffled
+from agent.fixed_points import FixedPoint, agreement, fixed_points, most_like, telling_words
+from agent.round_map import Schedule, contraction
 from agent.starts import Start
 from agent.tracking import drifts
 from agent.types import seed_for
 from loops.config import RunConfig
-from loops.folders import free_name, write_file
+from loops.folders import begin_folder, write_file
 from loops.map_ground import Ground, Place, survey
 from loops.sweeping import sweep
 
@@ -81,6 +83,11 @@ class BasinMap:
     def certified(self) -> Bool[np.ndarray, "start"]:
         return np.array([not failures for failures in self.failures])
 
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The map in numbers and names, without a label."""
+        return _summary(self)
+
     @property
     def point_names(self) -> list[str]:
         """Every fixed point by the words that most tell its members from others."""
@@ -121,7 +128,10 @@ def map_basin(
         )
     place = survey(config, say)
     require_starts(place, wanted)
-    store = _open(folder, config, place, say)
+    begin_folder(
+        folder, _digest(config, place), say, "another map with --name", config=config.model_dump(mode="json")
+    )
+    store = folder / FLOWS
     done = {start.name: flow for start in place.starts if (flow := _read(_file(store, start))) is not None}
     waiting = {start.name: start for start in place.starts if start.name not in done}
     say(f"starts: {len(done)} of {len(place.starts)} have arrived")
@@ -139,7 +149,7 @@ def map_basin(
     points, reached = fixed_points(np.stack([flow.path[-1] for flow in flows]), still)
     found = BasinMap(config, place, flows, points, reached, minutes, len(waiting))
     _write_table(folder, found)
-    _write_json(folder / SUMMARY, summary(found))
+    _write_json(folder / SUMMARY, found.summary)
     return found
 
 
@@ -161,8 +171,7 @@ def follow(ground: Ground, start: Start) -> Flow:
     return Flow(path, held, found, time.perf_counter() - begin)
 
 
-def summary(found: BasinMap) -> dict[str, object]:
-    """The map in numbers and names, without a label."""
+def _summary(found: BasinMap) -> dict[str, Any]:
     place, flows = found.place, found.flows
     return {
         "starts": len(flows),
@@ -185,8 +194,8 @@ def _of_point(found: BasinMap, number: int) -> dict[str, object]:
     round_map, config = place.ground.round_map, found.config.certificate
     exact = round_map.settled(point.membership, config.kick_rounds * 2)
     kicked = [
-        round_map.settled(
-            shuffled(exact, config.kick, seed_for(place.ground.seed, kick, "kick of point")), 10
+        round_map.kicked(
+            exact, config.kick, config.kick_rounds, seed_for(place.ground.seed, kick, "kick of point")
         )
         for kick in range(KICKS_OF_FIXED_POINT)
     ]
@@ -201,7 +210,7 @@ def _of_point(found: BasinMap, number: int) -> dict[str, object]:
         "members": int((point.membership >= 0.5).sum()),
         "contraction": float(np.median(rates)) if rates else None,
         "eigenvalue": round_map.eigenvalue(exact, place.ground.seed),
-        "back_after_kicks": float(overlaps(np.stack(kicked), exact[None]).min()),
+        "back_after_kicks": agreement(kicked, exact),
         "words": found.words_of(point, WORDS),
         "topics": [{"topic": name, "correlation": value} for name, value in found.topics_like(point)],
         "typical": [titles[at] for at in np.argsort(-point.membership, kind="stable")[:TYPICAL]],
@@ -211,24 +220,6 @@ def _of_point(found: BasinMap, number: int) -> dict[str, object]:
 def _faded(found: BasinMap) -> int:
     """Rounds after which trust is gone."""
     return min(found.config.clustering.fading.rounds or 0, found.config.map.rounds - 2)
-
-
-def _open(folder: Path, config: RunConfig, place: Place, say: Say) -> Path:
-    """The folder of single flows; one that was begun with other settings or texts is set aside."""
-    file, flows = folder / "settings.json", folder / FLOWS
-    settings = {"digest": _digest(config, place), "config": config.model_dump(mode="json")}
-    try:
-        if file.exists() and json.loads(file.read_bytes()).get("digest") != settings["digest"]:
-            aside = free_name(folder)
-            folder.rename(aside)
-            say(f"{folder.name} was begun with other settings or texts: it is kept as {aside.name}.")
-        flows.mkdir(parents=True, exist_ok=True)
-        _write_json(file, settings)
-    except (OSError, ValueError) as error:
-        raise BasinError(
-            f"{folder} cannot be used ({error}); move it away, or name another map with --name."
-        ) from None
-    return flows
 
 
 def _digest(config: RunConfig, place: Place) -> str:
@@ -256,6 +247,7 @@ def _write(file: Path, flow: Flow) -> None:
         arrays["held"] = flow.held.astype(np.float32)
     about = {"certificate": json.dumps(flow.certificate.numbers()), "seconds": repr(flow.seconds)}
     try:
+        file.parent.mkdir(exist_ok=True)
         write_file(file, save(arrays, metadata=about))
     except OSError as error:
         raise BasinError(

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.anchoring import divisions_of
 from agent.certificate import Certificate, certify, verdict
-from agent.evidence import CrossFittedRidge, document_means, numbered
+from agent.evidence import document_means
 from agent.round_map import RoundMap, Schedule
 from agent.types import seed_for
 from loops.records import RoundRecord
@@ -24,15 +23,10 @@ def certify_run(fixed: Fixed, records: Sequence[RoundRecord]) -> Certificate | N
     if len(records) < 2:
         return None
     config, anchor, seed = fixed.config, fixed.anchor, fixed.config.seed
-    document_of = numbered(fixed.passages.document_of)
-    divisions = divisions_of(document_of, 0, config.clustering, seed_for(seed, 0, "folds"))
     views = [anchor.features, *([anchor.second.features] if anchor.second else [])]
-    ridges = [
-        CrossFittedRidge(features, np.ones(len(features)), divisions, config.clustering.penalty)
-        for features in views
-    ]
-    round_map = RoundMap.over(ridges, document_of, anchor.size, config.clustering.fading.sharpness)
-    path = np.stack([document_means(record.concept.membership, document_of) for record in records])
+    folds = seed_for(seed, 0, "folds")
+    round_map = RoundMap.of_views(views, fixed.passages.document_of, anchor.size, config.clustering, folds)
+    path = np.stack([document_means(record.concept.membership, round_map.document_of) for record in records])
     schedule = Schedule(config.clustering.fading.rounds if config.clustering.method == "fading" else None)
     return certify(
         round_map, path, anchor.pointer, schedule, config.certificate, seed_for(seed, 0, "certificate")

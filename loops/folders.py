@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from agent.errors import BasinError
 
 MANIFEST = "manifest.json"
 
@@ -103,6 +105,30 @@ def free_name(path: Path) -> Path:
     while (aside := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
         number += 1
     return aside
+
+
+def begin_folder(
+    folder: Path, digest: str, say: Callable[[str], None], instead: str, **about: object
+) -> None:
+    """Make the folder of a long piece of work, or find it begun; one begun with other settings is set aside.
+
+    Args:
+        digest: of all that the work depends on; kept in settings.json, with `about`.
+        instead: what to name where the folder cannot be used, such as "another folder with --out".
+
+    Raises:
+        BasinError: the folder cannot be made, read or written.
+    """
+    file = folder / "settings.json"
+    try:
+        if file.exists() and json.loads(file.read_bytes()).get("digest") != digest:
+            aside = free_name(folder)
+            folder.rename(aside)
+            say(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(file, json.dumps({"digest": digest, **about}).encode())
+    except (OSError, ValueError) as error:
+        raise BasinError(f"{folder} cannot be used ({error}); move it away, or name {instead}.") from None
 
 
 def remove_drafts(parent: Path) -> None:

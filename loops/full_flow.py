@@ -15,11 +15,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent import topics
 from agent.anchoring import anchor
 from agent.evidence import document_means, in_units_of, numbered, sigmoid, spread
 from agent.starts import Start
-from agent.topic_cache import fit_cached
 from agent.topics import Pointer
 from agent.tracking import soft_jaccard
 from agent.types import seed_for
@@ -55,9 +53,8 @@ def full_flows(
     by_name = {start.name: number for number, start in enumerate(found.place.starts)}
     require_starts(found.place, names)
     config = found.config
-    model = fit_cached(found.place.passages.documents, config.topics, config.seed, progress.say)
-    pointer = topics.pick(model, config.topics)
-    ground = prepare(config, found.place.passages, pointer, Costs(), progress, folder / RUNS / ".training")
+    place, scratch = found.place, folder / RUNS / ".training"
+    ground = prepare(config, place.passages, place.pointer, Costs(), progress, scratch)
     rows = []
     for name in names:
         number = by_name[name]

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.coherence import Coherence, CoherenceConfig
-from agent.errors import BasinError
 from agent.generation import GenerationConfig
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.updating.settings import LoraConfig
 from loops import suite
 from loops.desk import Desk, Output
-from loops.folders import free_name, write_file
+from loops.folders import begin_folder, write_file
 from loops.generation_judging import NEW_TOKENS, grade_outputs, judge_outputs
 from loops.generation_suite import WrittenCorpus, task_name
 from loops.generation_task import LANGUAGE_MODEL, Say, Task, make_task, read_corpus
@@ -130,18 +129,7 @@ def _seconds(task: Task, name: str, seconds: float) -> float:
 def _place(folder: Path, settings: tuple, say: Say) -> Path:
     """The task's folder; one that was begun with other settings is set aside."""
     digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
-    file = folder / "settings.json"
-    try:
-        if file.exists() and json.loads(file.read_bytes()).get("digest") != digest:
-            aside = free_name(folder)
-            folder.rename(aside)
-            say(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(file, json.dumps({"digest": digest}).encode())
-    except (OSError, ValueError) as error:
-        raise BasinError(
-            f"{folder} cannot be used ({error}); move it away, or name another folder with --out."
-        ) from None
+    begin_folder(folder, digest, say, "another folder with --out")
     return folder
 
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from agent import topics
-from agent.activation_cache import embed_cached, record_cached
-from agent.anchoring import View, divisions_of
+from agent.activation_cache import record_cached
+from agent.anchoring import View
 from agent.certificate import CertificateConfig
 from agent.errors import BasinError
-from agent.evidence import CrossFittedRidge, Projection, numbered
+from agent.evidence import numbered
 from agent.language_model import LanguageModel
 from agent.passages import split
 from agent.round_map import RoundMap, Schedule
 from agent.sources.corpora import load_corpus
-from agent.sources.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.starts import Material, Start, of_poorer, starts
 from agent.topic_cache import fit_cached
-from agent.topics import TopicModel, words_of
+from agent.topics import Pointer, TopicModel, words_of
 from agent.types import Document, PassageSet, seed_for
 from loops.config import MapConfig, RunConfig
-from loops.setting import LARGEST_SIZE, SMALLEST_SIZE
+from loops.setting import claimed_size, embedded
 
 NAMED_BY = 2
 """Words that name a topic."""
@@ -52,9 +52,14 @@ class Place:
     topic_scores: np.ndarray
     """Every topic's score of every document, shape [topic, document]."""
     topic_names: list[str]
-    vocabulary: tuple[str, ...]
+    pointer: Pointer
+    """The topic itself, in its model."""
     holds: np.ndarray
     """Which document holds which word of the topic model's vocabulary, bool of shape [document, word]."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return self.pointer.model.vocabulary
 
 
 def survey(config: RunConfig, say: Say) -> Place:
@@ -68,20 +73,22 @@ def survey(config: RunConfig, say: Say) -> Place:
     model = fit_cached(passages.documents, config.topics, config.seed, say)
     pointer = topics.pick(model, config.topics)
     say(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
-    reading = pointer.read(passages.texts)
-    document_of = numbered(passages.document_of)
-    size = _size(config, reading.claim(bool(config.topics.seed_words), document_of), say)
-    round_map = RoundMap.over(
-        _ridges(config, passages, say), document_of, size, config.clustering.fading.sharpness
-    )
-    weights = model.infer(passages.texts)
+    expected, document_of = model.expected_words(passages.texts), numbered(passages.document_of)
+    size = claimed_size(config, pointer.reading(expected), document_of, say)
+    say(f"All starts are given the size {size:.1%} (clustering.size sets another).")
+    folds = seed_for(config.seed, 0, "folds")
+    round_map = RoundMap.of_views(_views(config, passages, say), document_of, size, config.clustering, folds)
+    weights = model.weights(expected)
     names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
     authors = [document.author for document in passages.documents]
     words = config.topics.words or config.topics.seed_words
     material = Material(weights, pointer.topic, document_of, passages.texts, authors, words, names)
     laid = starts(material, config.map.starts, config.seed)
     laid += _poorer(config, passages, material, say)
-    say(f"{len(laid)} starts: " + ", ".join(f"{count} {kind}" for kind, count in _counts(laid)))
+    say(
+        f"{len(laid)} starts: "
+        + ", ".join(f"{count} {kind}" for kind, count in Counter(start.kind for start in laid).items())
+    )
     ground = Ground(
         round_map,
         Schedule(config.clustering.fading.rounds),
@@ -90,31 +97,17 @@ def survey(config: RunConfig, say: Say) -> Place:
         seed_for(config.seed, 0, "map"),
     )
     scores = np.stack([material.scores(weights[:, topic]) for topic in range(model.count)])
-    return Place(ground, passages, laid, scores, names, model.vocabulary, _held_words(passages, model))
+    return Place(ground, passages, laid, scores, names, pointer, _held_words(passages, model))
 
 
-def _ridges(config: RunConfig, passages: PassageSet, say: Say) -> list[CrossFittedRidge]:
-    clustering, texts = config.clustering, passages.texts
-    activations = record_cached(LanguageModel.load(config.language_model, say), texts, say)
-    views = [Projection.fit(activations, clustering.components).apply(activations)]
-    if clustering.fading.embeddings:
-        embedder = load_embedder(EMBEDDED_EMBEDDER, progress=say)
-        embeddings = embed_cached(embedder, EMBEDDED_EMBEDDER, texts, say)[:, 0]
-        views.append(View.of(embeddings, clustering.components).features)
-    divisions = divisions_of(numbered(passages.document_of), 0, clustering, seed_for(config.seed, 0, "folds"))
-    return [
-        CrossFittedRidge(features, np.ones(len(features)), divisions, clustering.penalty)
-        for features in views
-    ]
-
-
-def _size(config: RunConfig, claimed: float, say: Say) -> float:
-    """The configured size, or else what the pointer claims; the same for all starts."""
-    if isinstance(config.clustering.size, float):
-        return config.clustering.size
-    size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
-    say(f"All starts are given the size that the topic claims, {size:.1%} (clustering.size sets another).")
-    return size
+def _views(config: RunConfig, passages: PassageSet, say: Say) -> list[np.ndarray]:
+    """The passages' activations and, where they are heard, their embeddings, each on its principal components."""
+    components = config.clustering.components
+    activations = record_cached(LanguageModel.load(config.language_model, say), passages.texts, say)
+    views = [View.of(activations, components).features]
+    if config.clustering.fading.embeddings:
+        views.append(View.of(embedded(passages, say)[1][:, None], components).features)
+    return views
 
 
 def _poorer(config: RunConfig, passages: PassageSet, material: Material, say: Say) -> list[Start]:
@@ -152,8 +145,3 @@ def _held_words(passages: PassageSet, model: TopicModel) -> np.ndarray:
     for passage in passages.passages:
         holds[passage.document, [index[word] for word in words_of(passage.text) if word in index]] = True
     return holds
-
-
-def _counts(laid: Sequence[Start]) -> list[tuple[str, int]]:
-    kinds = dict.fromkeys(start.kind for start in laid)
-    return [(kind, sum(start.kind == kind for start in laid)) for kind in kinds]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loops.basin_map import BasinMap, summary
+from loops.basin_map import BasinMap
 from loops.map_measuring import ONE_START, PICTURE, MeasuredMap
 
 SHOWN = 6
@@ -41,7 +41,7 @@ def show_full(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 
 def _show_points(found: BasinMap, console: Console) -> None:
-    told = summary(found)
+    told = found.summary
     console.print(
         f"\n{told['starts']} starts, {told['rounds']} rounds each; {told['settled']} came to rest, in "
         f"{len(found.points)} fixed points; {told['certified']} certified.",

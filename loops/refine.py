@@ -62,10 +62,9 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
 
     Rounds that are asked for by number are run even where the notion is still: that is how a fixed point is tried.
     """
-    newest = store.load_newest(progress.say)
-    if newest is None:
+    records = _whole_rounds(store, progress)
+    if not records:
         return run(store.config, store, progress)
-    records = [store.load(number) for number in range(newest.round)] + [newest]
     fixed = prepare(
         store.config, store.load_passages(), store.load_pointer(), Costs(), progress, store.scratch
     )
@@ -75,15 +74,18 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
 
 def flow(fixed: Fixed, store: RunStore, rounds: int, progress: Progress) -> list[RoundRecord]:
     """Rounds of a run whose ground is at hand already, from its last whole one on; all of them are run, still or not."""
-    newest = store.load_newest(progress.say)
-    if newest is None:
-        first = first_record(fixed, Costs(), progress)
-        store.save(first, fixed.passages, fixed.pointer)
-        records = [first]
-    else:
-        records = [store.load(number) for number in range(newest.round)] + [newest]
+    records = _whole_rounds(store, progress)
+    if not records:
+        records = [first_record(fixed, Costs(), progress)]
+        store.save(records[0], fixed.passages, fixed.pointer)
     _refine(records, fixed, store, rounds, progress, when_still=True)
     return records
+
+
+def _whole_rounds(store: RunStore, progress: Progress) -> list[RoundRecord]:
+    """All rounds up to the newest whole one; a damaged one is set aside."""
+    newest = store.load_newest(progress.say)
+    return [] if newest is None else [store.load(number) for number in range(newest.round)] + [newest]
 
 
 def _refine(

@@ -79,10 +79,11 @@ def prepare(
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)
-        embed, embeddings = _embedder(config, passages, progress)
+        hears = config.clustering.hears_embeddings
+        embed, embeddings = embedded(passages, progress.say) if hears else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
     real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
-    claimed = _claimed_size(config, reading, document_of, progress)
+    claimed = claimed_size(config, reading, document_of, progress.say)
     with costs.stage("trust"):
         found = anchor(real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds"))
     trust, breadth = found.trust, reading.breadth(document_of)
@@ -96,14 +97,12 @@ def prepare(
     return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing, scratch, embed)
 
 
-def _embedder(
-    config: RunConfig, passages: PassageSet, progress: Progress
-) -> tuple[Callable | None, Float[np.ndarray, "passage column"] | None]:
-    """The embedder and what it makes of the real passages, cached; None and None where nobody hears it."""
-    if not config.clustering.hears_embeddings:
-        return None, None
-    embedder = load_embedder(EMBEDDED_EMBEDDER, progress=progress.say)
-    real = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, progress.say)[:, 0]
+def embedded(
+    passages: PassageSet, say: Callable[[str], None]
+) -> tuple[Callable[[Sequence[str]], Float[np.ndarray, "text column"]], Float[np.ndarray, "passage column"]]:
+    """The sentence embedder, and what it makes of the real passages, cached."""
+    embedder = load_embedder(EMBEDDED_EMBEDDER, progress=say)
+    real = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, say)[:, 0]
     return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
 
 
@@ -111,8 +110,11 @@ def _clustering(config: RunConfig) -> ClusteringConfig:
     return config.clustering.of_pointer(seeded=bool(config.topics.seed_words))
 
 
-def _claimed_size(
-    config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"], progress: Progress
+def claimed_size(
+    config: RunConfig,
+    reading: PointerReading,
+    document_of: Int[np.ndarray, "passage"],
+    say: Callable[[str], None],
 ) -> float:
     """The share of the corpus that the pointer claims by itself, or the one that is configured."""
     size = _clustering(config).size
@@ -122,7 +124,7 @@ def _claimed_size(
     claimed = reading.claim(kind == "presence", document_of)
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
     if size != claimed:
-        progress.say(
+        say(
             f"The pointer's {kind} is {claimed:.1%} of the corpus; {size:.0%} is taken instead. "
             "Look at the topic (`basin topics`), or set clustering.size."
         )

@@ -68,7 +68,7 @@ def test_at_the_fixed_point_the_map_contracts_and_kicks_are_undone(round_map, po
 
 def test_the_eigenvalue_is_that_of_the_jacobian(pointer):
     small = RoundMap.over([ridge()], DOCUMENT_OF, 0.25, 2.0)
-    end = small.settled(small.start(pointer), 60, still=1e-9)
+    end = small.settled(small.membership(pointer), 60, still=1e-9)
     step = 1e-4
     columns = [
         (small.step(end + step * unit) - small.step(end - step * unit)) / (2 * step)

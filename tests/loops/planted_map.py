@@ -13,6 +13,7 @@ from agent.anchoring import ClusteringConfig, divisions_of
 from agent.evidence import CrossFittedRidge, Projection, document_means
 from agent.round_map import RoundMap, Schedule, shuffled
 from agent.starts import Start
+from agent.topics import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet
 from loops import basin_map
 from loops.config import MapConfig, RunConfig, parse_config
@@ -51,7 +52,8 @@ def planted_place(count: int = 12, config: RunConfig = CONFIG) -> Place:
     )
     names = ["police clue", "sea ship"]
     scores = np.stack([topic, -topic])
-    return Place(ground, PassageSet(documents, passages), starts, scores, names, ("clue", "ship"), holds)
+    pointer = Pointer(TopicModel(("clue", "ship"), np.ones((2, 2)), np.ones(2), 0), 0)
+    return Place(ground, PassageSet(documents, passages), starts, scores, names, pointer, holds)
 
 
 def slowly(ground: Ground, start: Start) -> basin_map.Flow:
