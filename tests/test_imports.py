@@ -101,7 +101,11 @@ def test_parts_import_only_from_rows_above() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", ["loops.refine", "loops.setting", "loops.store", "loops.progress", "loops.config"]
+    "start",
+    [
+        *("loops.refine", "loops.setting", "loops.store", "loops.progress", "loops.config"),
+        *("loops.basin_map", "loops.full_flow", "loops.certifying"),
+    ],
 )
 def test_what_refines_cannot_reach_the_gold_labels(start: str) -> None:
     modules = _sources()
