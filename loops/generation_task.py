@@ -47,6 +47,8 @@ NEUTRAL = {"story", "essay", "novel"}
 PLAIN_EVERY = 8
 """One prompt in so many is the plain one."""
 COMPONENTS = 150
+FEWEST = 2
+"""Documents inside and outside the concept that a judge needs, whose folds have to hold both."""
 
 Say = Callable[[str], None]
 Place = Callable[[Texts], Float[np.ndarray, "text"]]
@@ -140,7 +142,7 @@ def make_task(
     """Fit the topic on seen documents, refine it there, and give gold the same classifier.
 
     Raises:
-        BasinError: the corpus has no gold labels for the concept, or the seen or unseen documents are all of one kind.
+        BasinError: the corpus has no gold labels for the concept, or too few of the seen or unseen documents are of a kind to judge by.
     """
     passages, language_model, activations = read
     hidden = suite.parts(passages, seed) == 0
@@ -155,9 +157,10 @@ def make_task(
             f"{corpus.name} has no gold labels for {concept!r} in {SUITE_GOLD_FILE}; add them there."
         )
     gold = labels[concept].of_passages(document_of)
-    if any(len(np.unique(labels[concept].labels[part])) < 2 for part in (hidden, ~hidden)):
+    if any(np.bincount(labels[concept].labels[part], minlength=2).min() < FEWEST for part in (hidden, ~hidden)):
         raise BasinError(
-            f"{corpus.name}, {concept}: the seen or the unseen documents are all of one kind; take another seed."
+            f"{corpus.name}, {concept}: of the seen or of the unseen documents, fewer than {FEWEST} are of a kind, and a "
+            "judge needs them; take another seed or a larger corpus."
         )
     pointed = next(iter(suite.pointers(corpus.pointed_at, passages, hidden, seed, say, [concept])))
     settings = corpus.concepts[concept]

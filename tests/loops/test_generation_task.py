@@ -137,7 +137,7 @@ def test_a_concept_without_labels_or_with_one_kind_of_document_is_told(corpus, r
         make_task(corpus, "kitchen", read, 8, 1, tmp_path, lambda text: None)
     first = np.arange(48) % 8 < 2
     monkeypatch.setattr(suite, "parts", lambda passages, seed: np.where(first, 0, 1))
-    with pytest.raises(BasinError, match="all of one kind"):
+    with pytest.raises(BasinError, match="fewer than 2 are of a kind"):
         make_task(corpus, "sea", read, 8, 1, tmp_path, lambda text: None)
 
 
