@@ -10,16 +10,19 @@ import contextlib
 import copy
 import hashlib
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import transformers
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import LogitsProcessor
 
@@ -66,6 +69,18 @@ class Prefix:
     layer: int
     output: Any
     """What the block below `layer` returned, a tensor or a tuple as its architecture has it."""
+
+
+@dataclass(frozen=True)
+class TokenStates:
+    """What a model made of one text, token by token."""
+
+    text: int
+    """Which of the texts handed in."""
+    ends: Int[np.ndarray, "token"]
+    """Characters read with each token, rising."""
+    states: Float[np.ndarray, "token layer width"]
+    """Residual stream, float32."""
 
 
 class LanguageModel:
@@ -119,6 +134,12 @@ class LanguageModel:
             digest.update(weight.detach().flatten()[::stride].float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    def reading(self, layers: Sequence[int]) -> LanguageModel:
+        """The same model, recorded at other layers. Raises `BasinError` for layers that it has not."""
+        return LanguageModel(
+            self.model, self.tokenizer, self.config.model_copy(update={"layers": tuple(layers)})
+        )
+
     def chat(self, question: str) -> str | None:
         """A question in the model's own chat format, ready for the answer; None where it has none."""
         if not getattr(self.tokenizer, "chat_template", None):
@@ -141,6 +162,21 @@ class LanguageModel:
         model = self.twin()
         adapter.merge_into(model)
         return LanguageModel(model, self.tokenizer, self.config)
+
+    def save(self, folder: Path) -> None:
+        """Write weights and tokenizer as a model folder, the configuration last: with it the folder counts as a model.
+
+        Raises `BasinError` where the folder cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as draft, quiet_transformers():
+                self.model.save_pretrained(draft)
+                self.tokenizer.save_pretrained(draft)
+                for file in sorted(Path(draft).iterdir(), key=lambda file: file.name == "config.json"):
+                    file.replace(folder / file.name)
+        except (OSError, SafetensorError) as error:
+            raise BasinError(f"The model cannot be written to {folder} ({error}); make room there.") from None
 
     @torch.inference_mode()
     def record(
@@ -173,12 +209,34 @@ class LanguageModel:
         return result
 
     def _pooled(self, batch: TokenBatch) -> Float[np.ndarray, "text layer width"]:
-        means: dict[int, Tensor] = {}
         weights = batch.pooled.float() / batch.pooled.sum(1, keepdim=True)
+        means = self._taken(batch, lambda stream: torch.einsum("btd,bt->bd", stream.float(), weights).cpu())
+        return torch.stack(means, dim=1).numpy()
+
+    @torch.inference_mode()
+    def token_states(self, texts: Sequence[str]) -> Iterator[TokenStates]:
+        """The residual stream at `self.layers` of every token that a mean would count, text by text, shortest first.
+
+        Memory is that of one batch. Raises `BasinError` where an activation is not finite.
+        """
+        for batch in self.batches(texts):
+            streams = torch.stack(self._taken(batch, lambda stream: stream.float().cpu()), dim=2)
+            for row, text in enumerate(batch.rows):
+                counted = batch.pooled[row].cpu()
+                states = streams[row][counted]
+                if not torch.isfinite(states).all():
+                    raise BasinError(
+                        f"Model {self.config.name!r} gave activations that are not finite: use dtype float32."
+                    )
+                yield TokenStates(text, batch.ends[row].cpu()[counted].numpy(), states.numpy())
+
+    def _taken(self, batch: TokenBatch, take: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """What `take` makes of the residual stream at each recorded layer; nothing is computed above the last."""
+        taken: dict[int, Tensor] = {}
 
         def reader(layer: int) -> Callable[..., None]:
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-                means[layer] = torch.einsum("btd,bt->bd", _stream(output).float(), weights).cpu()
+                taken[layer] = take(_stream(output))
                 if layer == self.layers[-1]:
                     raise _LastLayerReached
 
@@ -187,7 +245,7 @@ class LanguageModel:
         hooks = {layer: reader(layer) for layer in self.layers}
         with self._hooked(hooks), contextlib.suppress(_LastLayerReached):
             self.states(batch)
-        return torch.stack([means[layer] for layer in self.layers], dim=1).numpy()
+        return [taken[layer] for layer in self.layers]
 
     @contextlib.contextmanager
     def steer(

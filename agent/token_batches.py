@@ -28,6 +28,12 @@ class TokenBatch:
     """
     scored: Bool[Tensor, "text token"]
     """Its loss counts: predicted from a token before it, and neither special nor part of the prefix."""
+    ends: Int[Tensor, "text token"]
+    """Characters of the text, without its prefix, that have been read with each token; 0 where there is none.
+
+    Tokenizers cut words differently, but where two of them end a token at the same character, two models have
+    read the same.
+    """
 
     @property
     def positions(self) -> Int[Tensor, "text token"]:
@@ -35,7 +41,7 @@ class TokenBatch:
         return (self.real.long().cumsum(1) - 1).clamp(min=0)
 
     def to(self, device: torch.device) -> TokenBatch:
-        parts = (self.ids, self.real, self.pooled, self.scored)
+        parts = (self.ids, self.real, self.pooled, self.scored, self.ends)
         return TokenBatch(self.rows, *(part.to(device) for part in parts))
 
 
@@ -44,6 +50,7 @@ class _Row:
     ids: list[int]
     content: list[bool]
     scored: list[bool]
+    ends: list[int]
 
 
 def token_batches(
@@ -89,13 +96,15 @@ def _tokenize(
     ):
         # A token that straddles the seam belongs to the text: it ends in it.
         content = [not flag and end > len(prefix) for flag, (_, end) in zip(special, offsets, strict=True)]
-        rows.append(_Row(ids, content, [flag and index > 0 for index, flag in enumerate(content)]))
+        scored = [flag and index > 0 for index, flag in enumerate(content)]
+        ends = [end - len(prefix) if flag else 0 for flag, (_, end) in zip(content, offsets, strict=True)]
+        rows.append(_Row(ids, content, scored, ends))
     return rows
 
 
 def _pad(rows: list[_Row], indices: tuple[int, ...], side: Literal["left", "right"]) -> TokenBatch:
     length = max(1, max(len(row.ids) for row in rows))
-    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    ids, ends = (torch.zeros(len(rows), length, dtype=torch.long) for _ in range(2))
     real, pooled, scored = (torch.zeros(len(rows), length, dtype=torch.bool) for _ in range(3))
     for index, row in enumerate(rows):
         span = slice(length - len(row.ids), length) if side == "left" else slice(0, len(row.ids))
@@ -104,4 +113,5 @@ def _pad(rows: list[_Row], indices: tuple[int, ...], side: Literal["left", "righ
         # Nothing but a first token to pool: better that one than none.
         pooled[index, span] = torch.tensor(row.scored if any(row.scored) else row.content, dtype=torch.bool)
         scored[index, span] = torch.tensor(row.scored, dtype=torch.bool)
-    return TokenBatch(indices, ids, real, pooled, scored)
+        ends[index, span] = torch.tensor(row.ends, dtype=torch.long)
+    return TokenBatch(indices, ids, real, pooled, scored, ends)

@@ -142,7 +142,8 @@ def make_task(
     """Fit the topic on seen documents, refine it there, and give gold the same classifier.
 
     Raises:
-        BasinError: the corpus has no gold labels for the concept, or too few of the seen or unseen documents are of a kind to judge by.
+        BasinError: the corpus has no gold labels for the concept, or too few of the seen or unseen documents are of a
+            kind to judge by.
     """
     passages, language_model, activations = read
     hidden = suite.parts(passages, seed) == 0

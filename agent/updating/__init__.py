@@ -124,7 +124,7 @@ def update(
         recorded, lowest = language_model.layers, direction.layers[0]
         gate = find_gate(member_activations, other_activations, recorded=recorded, layer=lowest)
     manner = Manner(config.norm_preserving, gate)
-    ruler = _calibration_texts([*members, *others], config.calibration_texts)
+    ruler = calibration_texts([*members, *others], config.calibration_texts)
 
     def calibrated(vector: SteeringVector) -> tuple[SteeringVector, float]:
         return calibrate(
@@ -153,6 +153,6 @@ def update(
     return Update(*calibrated(vector), manner, history)
 
 
-def _calibration_texts(texts: Sequence[str], count: int) -> list[str]:
+def calibration_texts(texts: Sequence[str], count: int) -> list[str]:
     # By digest: the same texts every round, however passages move between members and others.
     return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:count]

@@ -1,0 +1,98 @@
+"""General text read by both models, added up for the maps: bounded memory, however much text there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from agent.errors import BasinError
+from agent.stitching.moments import Moments
+from agent.stitching.pairs import Pairs
+
+UNSEEN = 0
+"""The part of the text that no map is fitted on."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """One pair of layers: moments by part of the text, and a sample of the pairs themselves."""
+
+    moments: Sequence[Moments]
+    """By part; the first is `UNSEEN`."""
+    shuffled: Sequence[Moments]
+    """The same, every x paired with the y of a token of another document: what a map finds where there is nothing to find.
+    Other tokens of the same text would not do: what the text is about is what they have in common."""
+    x: Float[np.ndarray, "token source"]
+    y: Float[np.ndarray, "token target"]
+    part: Int[np.ndarray, "token"]
+    """Of the sample, which part of the text each pair is of."""
+
+    @property
+    def tokens(self) -> int:
+        """Pairs in all, those of the unseen part with them."""
+        return sum(each.count for each in self.moments)
+
+    def seen(self, parity: int) -> list[int]:
+        """Parts for the maps of one way: odd ones forward (1), even ones back (0), so that the two share no text."""
+        return [part for part in range(1, len(self.moments)) if part % 2 == parity]
+
+    def spreads(self) -> tuple[float, float]:
+        """Root of the summed variances of x and of y, on the unseen part."""
+        unseen = self.moments[UNSEEN]
+        return tuple(float(np.sqrt(np.trace(each) / unseen.count)) for each in (unseen.xx, unseen.yy))
+
+
+def gather(
+    stream: Iterable[Pairs],
+    columns: Sequence[tuple[int, int]],
+    part_of: Int[np.ndarray, "text"],
+    sample: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[Gathered]:
+    """Add up the pairs of every pair of layers.
+
+    Args:
+        columns: for every pair of layers, where they are among the recorded layers of both models.
+        part_of: the part of every text; whole documents have to be in one part.
+        sample: pairs that are kept themselves, those of the first texts.
+        progress: told the number of pairs read so far.
+
+    Raises:
+        BasinError: a part got no pairs.
+    """
+    parts = int(part_of.max()) + 1
+    generator = np.random.default_rng(seed)
+    true: list[list[Moments | None]] = [[None] * parts for _ in columns]
+    shuffled: list[list[Moments | None]] = [[None] * parts for _ in columns]
+    kept: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in columns]
+    read = 0
+    for pairs in stream:
+        part = part_of[pairs.text]
+        room = max(0, sample - read)
+        for at, (here, there) in enumerate(columns):
+            x, y = pairs.x[:, here], pairs.y[:, there]
+            for number in np.unique(part):
+                rows = np.flatnonzero(part == number)
+                true[at][number] = _added(true[at][number], Moments.of(x[rows], y[rows]))
+                strange = np.flatnonzero(part != number)
+                dealt = generator.choice(strange if len(strange) else rows, len(rows))
+                shuffled[at][number] = _added(shuffled[at][number], Moments.of(x[rows], y[dealt]))
+            if room:
+                kept[at].append((x[:room].copy(), y[:room].copy(), part[:room]))
+        read += len(part)
+        if progress:
+            progress(read)
+    if any(each is None for moments in true for each in moments) or not true:
+        raise BasinError("Some part of the general text has no aligned tokens; give more general text.")
+    return [
+        Gathered(moments, dealt, *(np.concatenate(each) for each in zip(*sampled, strict=True)))
+        for moments, dealt, sampled in zip(true, shuffled, kept, strict=True)
+    ]
+
+
+def _added(sum_so_far: Moments | None, moments: Moments) -> Moments:
+    return moments if sum_so_far is None else sum_so_far + moments

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.stitching.evidence import effect, on_members_scale
+
+BASE = np.random.default_rng(0).normal(size=200)
+NATIVE = BASE + 2 + 0.5 * np.random.default_rng(1).normal(size=200)
+
+
+def test_the_native_vector_has_a_ratio_of_one() -> None:
+    found = effect(NATIVE, BASE, NATIVE)
+    assert found.ratio == 1
+    assert found.ratio_error == pytest.approx(0)
+    assert found.mean == pytest.approx(2, abs=0.1)
+    assert found.helped > 0.95
+
+
+def test_half_the_effect_is_half_and_none_is_nothing() -> None:
+    half = effect((NATIVE + BASE) / 2, BASE, NATIVE)
+    assert half.ratio == pytest.approx(0.5)
+    noise = effect(BASE + np.random.default_rng(3).normal(size=200), BASE, NATIVE)
+    assert abs(noise.ratio) < 3 * noise.ratio_error
+    assert noise.ratio_error == pytest.approx(1 / np.sqrt(200) / 2, rel=0.25)
+
+
+def test_what_cannot_be_compared_is_said_to_be_so() -> None:
+    assert effect(NATIVE, BASE).ratio is None
+    assert effect(NATIVE, BASE, BASE - 1).ratio is None
+    unread = np.full(200, np.nan)
+    assert np.isnan(effect(unread, BASE, NATIVE).mean)
+    some = np.where(np.arange(200) < 100, np.nan, NATIVE)
+    assert effect(some, BASE, NATIVE).ratio == 1
+
+
+def test_the_scale_has_real_members_at_one() -> None:
+    assert on_members_scale(np.array([2.0, 4.0, 6.0]), 4.0, 2.0).tolist() == [0, 1, 2]
+    assert np.isnan(on_members_scale(np.array([2.0]), 1.0, 2.0)).all()
