@@ -70,9 +70,7 @@ def fade(
         guess = sigmoid(
             config.fading.sharpness * found[count:] / len(ridges) + np.log(anchor.size / (1 - anchor.size))
         )
-        targets = np.concatenate(
-            [targets[:count], np.where(fit.spoiled, min(0.0, float(found[:count].min())), guess)]
-        )
+        targets = np.concatenate([targets[:count], np.where(fit.spoiled, 0.0, guess)])
         found = round_map.evidence(targets)
     heard = document_means(found[:count], document_of)
     unit = spread(heard)

@@ -24,9 +24,16 @@ def config(**fading) -> ClusteringConfig:
     )
 
 
-def texts(gold: np.ndarray, document_of: np.ndarray, seed: int, spoiled: np.ndarray | None = None) -> Texts:
-    embeddings = activations_of(gold, seed + 50, 4.0).reshape(len(gold), -1)
-    return Texts(activations_of(gold, seed, 4.0), pointer_of(gold, document_of, seed), spoiled, embeddings)
+def texts(
+    gold: np.ndarray,
+    document_of: np.ndarray,
+    seed: int,
+    spoiled: np.ndarray | None = None,
+    strength: float = 4.0,
+) -> Texts:
+    embeddings = activations_of(gold, seed + 50, strength).reshape(len(gold), -1)
+    activations = activations_of(gold, seed, strength)
+    return Texts(activations, pointer_of(gold, document_of, seed), spoiled, embeddings)
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +87,15 @@ def test_written_texts_are_placed_and_spoiled_ones_are_outside(real):
     spoiled = Texts(written.activations, written.pointer_log_odds, gold, written.embeddings)
     taught = redraw(real, DOCUMENT_OF, None, spoiled, found, config=chosen, seed=3, round_number=3)
     assert taught.generated[gold].mean() < plain.generated[gold].mean()
+
+
+def test_a_few_spoiled_texts_that_look_like_members_do_not_push_the_notion_away():
+    """A generator that is pushed too hard writes nonsense about the concept: taught as outside, and no further than that."""
+    chosen, all_of = config(rounds=2), np.ones(12, dtype=bool)
+    faint = texts(GOLD, DOCUMENT_OF, 1, strength=2.5)
+    found = anchored(faint, chosen)
+    ruined = texts(all_of, np.arange(12), 9, all_of, strength=2.5)
+    last = None
+    for number in range(1, 12):
+        last = redraw(faint, DOCUMENT_OF, last, ruined, found, config=chosen, seed=3, round_number=number)
+    assert (last.membership[GOLD] > 0.5).mean() > 0.95 and (last.membership[~GOLD] < 0.5).mean() > 0.95
