@@ -28,9 +28,9 @@ def certify_run(fixed: Fixed, records: Sequence[RoundRecord]) -> Certificate | N
     round_map = RoundMap.of_views(views, fixed.passages.document_of, anchor.size, config.clustering, folds)
     path = np.stack([document_means(record.concept.membership, round_map.document_of) for record in records])
     schedule = Schedule(config.clustering.fading.rounds if config.clustering.method == "fading" else None)
-    return certify(
-        round_map, path, anchor.pointer, schedule, config.certificate, seed_for(seed, 0, "certificate")
-    )
+    # What the run began with: the pointer's log-odds, or those of a concept that was handed to it.
+    began = document_means(records[0].concept.pooled, round_map.document_of)
+    return certify(round_map, path, began, schedule, config.certificate, seed_for(seed, 0, "certificate"))
 
 
 def told(found: Certificate, fixed: Fixed, records: Sequence[RoundRecord]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from agent.errors import BasinError
 from loops.cli_basin import map_command
 from loops.cli_evaluate import evaluate
+from loops.cli_succeed import succeed_command
 
 if TYPE_CHECKING:
     from loops.progress import Progress
@@ -49,6 +50,7 @@ app = typer.Typer(
 
 app.add_typer(evaluate, name="evaluate")
 app.command(name="map")(map_command)
+app.command(name="succeed")(succeed_command)
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")

@@ -18,10 +18,12 @@ from agent.language_model import GenerationConfig, LanguageModelConfig
 from agent.passages import PassagesConfig
 from agent.sources.corpora import CorpusConfig
 from agent.starts import StartsConfig
+from agent.stitching.learning import StitchingConfig
 from agent.topics import TopicsConfig
 from agent.tracking import TrackingConfig
 from agent.types import StageConfig
 from agent.updating import UpdatingConfig
+from loops.succession_config import SuccessionConfig
 
 
 class MapConfig(StageConfig):
@@ -48,6 +50,9 @@ class RunConfig(StageConfig):
     tracking: TrackingConfig = TrackingConfig()
     certificate: CertificateConfig = CertificateConfig()
     map: MapConfig = MapConfig()
+    stitching: StitchingConfig = StitchingConfig()
+    """How maps to another model are learnt. No run reads it."""
+    succession: SuccessionConfig = SuccessionConfig()
     rounds: int = Field(8, ge=1)
     """At most this many; the run stops earlier when the notion is still."""
     seed: int = 0

@@ -72,13 +72,26 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
     return fixed
 
 
-def flow(fixed: Fixed, store: RunStore, rounds: int, progress: Progress) -> list[RoundRecord]:
-    """Rounds of a run whose ground is at hand already, from its last whole one on; all of them are run, still or not."""
+def flow(
+    fixed: Fixed,
+    store: RunStore,
+    rounds: int,
+    progress: Progress,
+    received: Concept | None = None,
+    *,
+    when_still: bool = True,
+) -> list[RoundRecord]:
+    """Rounds of a run whose ground is at hand already, from its last whole one on.
+
+    Args:
+        received: what a run without rounds begins with instead of what the pointer claims.
+        when_still: run all rounds, also where the notion is still.
+    """
     records = _whole_rounds(store, progress)
     if not records:
-        records = [first_record(fixed, Costs(), progress)]
+        records = [first_record(fixed, Costs(), progress, received)]
         store.save(records[0], fixed.passages, fixed.pointer)
-    _refine(records, fixed, store, rounds, progress, when_still=True)
+    _refine(records, fixed, store, rounds, progress, when_still)
     return records
 
 
@@ -125,26 +138,28 @@ def ending(
     return None
 
 
-def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
-    """Round 0: the pointer taken for the concept, a first vector towards its members, and what the base model writes."""
-    single = fixed.real.pointer_log_odds
-    pooled = document_mean(single, fixed.passages.document_of)
-    concept = Concept(
-        0, fixed.anchor.membership, single.copy(), pooled, fixed.size, size_curve=fixed.anchor.size_curve
-    )
+def first_record(
+    fixed: Fixed, costs: Costs, progress: Progress, received: Concept | None = None
+) -> RoundRecord:
+    """Round 0: the pointer, or what was received, taken for the concept; a first vector, and what the base model writes."""
+    concept = received or _pointed_at(fixed)
     with costs.stage("update"):
         start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
         step = _update(fixed, concept, start, None, progress)
     with costs.stage("generate"):
         base = _write(fixed, concept, "base", progress)
-    concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
+    if received is None or received.vector is None:  # a vector that was handed over is tried as it came
+        concept = replace(
+            concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner
+        )
     with costs.stage("coherence"):
         report = _checked(fixed, base)
         base = _judged(base, report)
     ruined = _ruined(fixed, concept, start, costs, progress)
     with costs.stage("record"):
         written = _read(fixed, [*base, *ruined])
-    generated = _placed([*base, *ruined], sigmoid(written.pointer_log_odds - threshold(single, fixed.size)))
+    at = threshold(fixed.real.pointer_log_odds, fixed.size)
+    generated = _placed([*base, *ruined], sigmoid(written.pointer_log_odds - at))
     trust, words = fixed.anchor.trust, fixed.config.topics.words
     metrics = {
         "round": 0,
@@ -163,6 +178,14 @@ def first_record(fixed: Fixed, costs: Costs, progress: Progress) -> RoundRecord:
         "collapsed": None,
     }
     return RoundRecord(0, concept, metrics, tuple(generated), written.activations, costs.total())
+
+
+def _pointed_at(fixed: Fixed) -> Concept:
+    single = fixed.real.pointer_log_odds
+    pooled = document_mean(single, fixed.passages.document_of)
+    return Concept(
+        0, fixed.anchor.membership, single.copy(), pooled, fixed.size, size_curve=fixed.anchor.size_curve
+    )
 
 
 def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) -> RoundRecord:

@@ -69,11 +69,22 @@ class Costs:
 
 
 def prepare(
-    config: RunConfig, passages: PassageSet, pointer: Pointer, costs: Costs, progress: Progress, scratch: Path
+    config: RunConfig,
+    passages: PassageSet,
+    pointer: Pointer,
+    costs: Costs,
+    progress: Progress,
+    scratch: Path,
+    language_model: LanguageModel | None = None,
 ) -> Fixed:
-    """Load the models and read every real passage once; `scratch` is where training may keep its state."""
+    """Load the models and read every real passage once.
+
+    Args:
+        scratch: where training may keep its state.
+        language_model: the configured one, where it is loaded already.
+    """
     with costs.stage("load"):
-        language_model = LanguageModel.load(config.language_model, progress.say)
+        language_model = language_model or LanguageModel.load(config.language_model, progress.say)
         config.updating.steered(language_model.layers)  # refused before anything is read
         progress.say(forecast(config, len(passages.texts), language_model))
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)

@@ -47,6 +47,8 @@ def show_run(store: RunStore, console: Console) -> None:
     console.print(
         f"begun {about['created']}, at most {config.rounds} rounds, seed {config.seed}", style="dim"
     )
+    if origin := about.get("origin"):
+        console.print(escape(str(origin.get("sentence"))), highlight=False, soft_wrap=True)
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
     for number in store.rounds():
         try:

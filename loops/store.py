@@ -44,7 +44,12 @@ class RunStore:
 
     @classmethod
     def create(
-        cls, path: Path, config: RunConfig, config_file: Path | None = None, overrides: Sequence[str] = ()
+        cls,
+        path: Path,
+        config: RunConfig,
+        config_file: Path | None = None,
+        overrides: Sequence[str] = (),
+        origin: Mapping[str, object] | None = None,
     ) -> RunStore:
         """A new run without rounds; a run that was stopped before its first whole round is begun anew.
 
@@ -54,6 +59,7 @@ class RunStore:
             config_file: where the configuration came from; kept in run.json with `overrides`, so that a
                 resume can tell that the file was changed since.
             overrides: what was set on top of the file.
+            origin: whom the concept was received from and how, where the run did not begin with its pointer.
 
         Raises:
             BasinError: a run of that name has rounds, the folder holds something else or cannot be written.
@@ -74,6 +80,7 @@ class RunStore:
             "commit": commit(),
             "config_file": str(config_file.resolve()) if config_file else None,
             "overrides": list(overrides),
+            **({"origin": dict(origin)} if origin else {}),
         }
         try:
             path.mkdir(parents=True, exist_ok=True)

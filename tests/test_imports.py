@@ -29,6 +29,7 @@ natural_latent
 tracking
 anchoring
 clustering
+taught
 self_training
 starts round_map
 fading fixed_points certificate
@@ -36,6 +37,7 @@ refining
 coherence
 updating
 stitching
+handover
 judging
 """.strip().splitlines()]  # fmt: skip
 
@@ -104,7 +106,7 @@ def test_parts_import_only_from_rows_above() -> None:
     "start",
     [
         *("loops.refine", "loops.setting", "loops.store", "loops.progress", "loops.config"),
-        *("loops.basin_map", "loops.full_flow", "loops.certifying"),
+        *("loops.basin_map", "loops.full_flow", "loops.certifying", "loops.successors"),
     ],
 )
 def test_what_refines_cannot_reach_the_gold_labels(start: str) -> None:
