@@ -1,0 +1,49 @@
+"""`basin stitch`: arguments to settings, nothing else. Slow imports wait for their command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def stitch_command(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
+    ],
+    to: Annotated[
+        str, typer.Option("--to", metavar="MODEL", help="An embedded model, a hub id or a folder.")
+    ],
+    round_number: Annotated[
+        int | None, typer.Option("--round", min=0, help="Which round; by default the newest.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=8, help="Passages written with every vector.")] = 48,
+    passages: Annotated[
+        int | None, typer.Option(min=8, help="Passages of general text that maps are learnt from.")
+    ] = None,
+    nats: Annotated[
+        float | None, typer.Option(min=1e-4, help="Strength, in nats per token; by default the run's.")
+    ] = None,
+) -> None:
+    """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
+    from loops.progress import open_progress
+    from loops.runs import find_run
+    from loops.stitch_measuring import measure_stitch
+    from loops.stitch_picture import draw_stitch
+    from loops.stitch_store import save_stitch, stitch_folder
+    from loops.stitch_table import show_stitch
+    from loops.stitching import stitch
+    from loops.store import RunStore
+
+    store = RunStore.open(find_run(run))
+    config = store.config.stitching
+    if passages:
+        config = config.model_copy(update={"passages": passages})
+    with open_progress(Console(stderr=True)) as progress:
+        found = stitch(store, round_number, to, config, progress.say, samples=samples, nats=nats)
+        folder = stitch_folder(store, to, found.round)
+        save_stitch(found, folder)
+        measured = measure_stitch(found, store, folder, progress.say)
+        draw_stitch(found, measured, folder)
+    show_stitch(found, measured, folder, Console())

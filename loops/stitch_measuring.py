@@ -1,0 +1,99 @@
+"""After a stitching: what judges trained on gold labels make of what was written. The stitching itself never comes here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.judging.gold import gold_labels
+from agent.judging.inside import cluster_scores
+from agent.judging.judgement import Judgement, RealPassages
+from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
+from agent.sources.embedders import load_embedder
+from agent.stitching.evidence import effect
+from agent.types import seed_for
+from loops.folders import write_file
+from loops.stitch_bench import BASE, NATIVE, Pushed
+from loops.stitching import COMPARED, Stitched
+from loops.store import RunStore
+
+MEASURED = "measured.json"
+
+Say = Callable[[str], None]
+
+
+def measure_stitch(found: Stitched, store: RunStore, folder: Path, say: Say) -> list[dict[str, Any]]:
+    """A row for every vector: effect and ratio by judge A, judge B and their mean. Empty where the corpus has no labels.
+
+    Judge A reads sentence embeddings, judge B word n-grams; both are trained on real passages of the run's corpus and cut
+    to one length. Effects are in cluster scores, see `agent.judging.writing.cluster_score`.
+
+    Raises:
+        BasinError: the corpus is not the one that the run was made from, or nothing is long enough to judge.
+    """
+    passages = store.load_passages()
+    labels = gold_labels(store.config.corpus, passages.documents, say)
+    if labels is None:
+        return []
+    embedder = load_embedder(progress=say)
+    say("judging: real passages, and what was written with every vector")
+    real = RealPassages(passages.texts, labels.of_passages(passages.document_of), passages.document_of)
+    judgements = judge_passages(
+        real,
+        {_name(each): list(each.texts) for each in found.pushed},
+        {
+            "a": embedding_judge(lambda texts: embedder.encode(list(texts), show_progress_bar=False)),
+            "b": word_judge(),
+        },
+        WritingConfig(skip_words=store.config.generation.prompt_words),
+        seed_for(store.config.seed, 0, "judging"),
+    )
+    rows = [_row(found, each, judgements) for each in found.pushed]
+    content = {"concept": labels.concept, "corpus": labels.corpus, "rows": rows}
+    content["auc"] = {name: judgement.auc for name, judgement in judgements.items()}
+    write_file(folder / MEASURED, (json.dumps(content, indent=1) + "\n").encode())
+    return rows
+
+
+def _row(found: Stitched, pushed: Pushed, judgements: dict[str, Judgement]) -> dict[str, Any]:
+    row: dict[str, Any] = {"model": pushed.model, "vector": pushed.name, "kind": pushed.kind}
+    scores = {
+        name: cluster_scores(list(judgements.values()), _name(each))
+        for name, each in _compared_with(found, pushed).items()
+    }
+    for judge, at in (("a", slice(0, 1)), ("b", slice(1, 2)), ("mean", slice(0, 2))):
+        read = {name: _mean(each[at]) for name, each in scores.items()}
+        told = effect(read["own"], read[BASE], read.get(NATIVE))
+        compared = pushed.kind in COMPARED
+        row |= {
+            f"score_{judge}": float(np.nanmean(read["own"])) if np.isfinite(read["own"]).any() else None,
+            f"effect_{judge}": _plain(told.mean),
+            f"effect_{judge}_error": _plain(told.error),
+            f"ratio_{judge}": told.ratio if compared else None,
+            f"ratio_{judge}_error": told.ratio_error if compared else None,
+        }
+    return row | {"auc_a": judgements["a"].auc, "auc_b": judgements["b"].auc}
+
+
+def _compared_with(found: Stitched, pushed: Pushed) -> dict[str, Pushed]:
+    both = {"own": pushed, BASE: found.of(pushed.model, BASE)}
+    return both | ({NATIVE: found.of(found.second, NATIVE)} if pushed.model == found.second else {})
+
+
+def _mean(scores: Float[np.ndarray, "judge text"]) -> Float[np.ndarray, "text"]:
+    """Of the judges that can tell members from others; NaN for a text that one of them could not judge."""
+    able = np.isfinite(scores).any(axis=1)
+    return scores[able].mean(0) if able.any() else np.full(scores.shape[1], np.nan)
+
+
+def _name(pushed: Pushed) -> str:
+    return f"{pushed.model}/{pushed.name}"
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,95 @@
+"""Evidence of a stitching on disk, inside the run that was carried over."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+
+from agent.errors import BasinError
+from loops.folders import write_file
+from loops.stitching import Stitched
+from loops.store import RunStore
+
+STITCHES, TABLE, VECTORS, SAMPLES, MATRIX = (
+    "stitches",
+    "stitch.json",
+    "vectors.safetensors",
+    "samples.json",
+    "layers.json",
+)
+
+
+def stitch_folder(store: RunStore, to: str, round_number: int) -> Path:
+    """Where the evidence of a pair is kept, inside the run."""
+    return store.path / STITCHES / f"{re.sub(r'[^a-zA-Z0-9.-]+', '_', to)}_round_{round_number:03d}"
+
+
+def save_stitch(found: Stitched, folder: Path) -> None:
+    """Rows, translated vectors, samples and the layer matrix, each file whole.
+
+    Raises `BasinError` where they cannot be written.
+    """
+    matrix, maps = found.stitches.matrix, found.stitches
+    about = {
+        "run": found.run,
+        "round": found.round,
+        "from": found.first,
+        "to": found.second,
+        "nats_per_token": found.nats,
+        "tokens": next(iter(maps.gathered.values())).tokens,
+        "partner": {str(layer): there for layer, there in maps.partner.items()},
+        "notion_overlap": found.notion_overlap,
+        "rows": found.rows(),
+    }
+    samples = [
+        {"model": each.model, "vector": each.name, "prompt": prompt, "text": text}
+        | {"reading": _plain(reading), "coherent": bool(coherent)}
+        for each in found.pushed
+        for prompt, text, reading, coherent in zip(
+            found.prompts, each.texts, each.readings, each.coherent, strict=True
+        )
+    ]
+    layers = {
+        "first": matrix.first,
+        "second": matrix.second,
+        **{name: getattr(matrix, name).tolist() for name in ("unexplained", "back", "svcca")},
+    }
+    vectors = {
+        f"{each.model}.{each.name}.{name}": tensor
+        for each in found.pushed
+        if each.vector is not None
+        for name, tensor in each.vector.tensors().items()
+    }
+    files = {
+        name: json.dumps(content, indent=1).encode()
+        for name, content in ((SAMPLES, samples), (MATRIX, layers))
+    }
+    files |= {VECTORS: safetensors.torch.save(vectors), TABLE: json.dumps(about, indent=1).encode()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_file(folder / name, content)
+    except OSError as error:
+        raise BasinError(
+            f"{folder} cannot be written ({error.strerror or error}); make room there."
+        ) from None
+
+
+def saved_stitches(store: RunStore) -> list[tuple[Path, dict[str, Any]]]:
+    """Every stitching of a run that was saved, by folder."""
+    found = []
+    for file in sorted((store.path / STITCHES).glob(f"*/{TABLE}")):
+        try:
+            found.append((file.parent, json.loads(file.read_bytes())))
+        except (OSError, ValueError):
+            raise BasinError(f"{file} is damaged; `basin stitch` writes it again.") from None
+    return found
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

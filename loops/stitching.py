@@ -1,0 +1,123 @@
+"""`basin stitch`: a run's concept carried into another model, and the evidence that it arrived.
+
+The maps are learnt on general text, the strength is calibrated in the model that is steered, and whoever reads what is
+written is the other model: nothing is optimised on what the second model writes. Nothing here can read a gold label;
+`loops/stitch_measuring.py` compares what was written with them afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.errors import BasinError
+from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.stitching.evidence import Effect, effect
+from agent.stitching.learning import Stitches, StitchingConfig, learn
+from agent.tracking import soft_jaccard
+from agent.types import seed_for
+from loops.general_text import general_texts
+from loops.stitch_bench import BASE, NATIVE, Bench, Pushed, Say
+from loops.store import RunStore
+
+COMPARED = ("translated", "control")
+"""Kinds of vector that are compared with the native one."""
+Readings = Callable[[Pushed], Float[np.ndarray, "text"]]
+
+
+@dataclass(frozen=True)
+class Stitched:
+    """All evidence of one concept between two models."""
+
+    run: str
+    round: int
+    first: str
+    second: str
+    nats: float
+    stitches: Stitches
+    prompts: Sequence[str]
+    pushed: Sequence[Pushed]
+    notion_overlap: float
+    """Soft Jaccard on real passages of the concept and of what the second model makes of its memberships."""
+
+    def of(self, model: str, name: str) -> Pushed:
+        return next(each for each in self.pushed if (each.model, each.name) == (model, name))
+
+    def effect(self, pushed: Pushed, readings: Readings | None = None) -> Effect:
+        """Against the base model and, in the second model, the native vector; of the other model's readings by default."""
+        read = readings or (lambda each: each.readings)
+        native = read(self.of(self.second, NATIVE)) if pushed.model == self.second else None
+        return effect(read(pushed), read(self.of(pushed.model, BASE)), native)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A flat row for every vector in every model."""
+        return [self._row(each) for each in self.pushed]
+
+    def _row(self, pushed: Pushed) -> dict[str, Any]:
+        found, base = self.effect(pushed), self.of(pushed.model, BASE)
+        native = self.of(self.second, NATIVE)
+        leaning = (
+            pushed.leaning / native.leaning if pushed.model == self.second and native.leaning > 0 else None
+        )
+        return {
+            "run": self.run,
+            "from": self.first,
+            "to": self.second,
+            "model": pushed.model,
+            "vector": pushed.name,
+            "kind": pushed.kind,
+            "nats": pushed.nats,
+            **pushed.numbers,
+            "reading": float(np.nanmean(pushed.readings)),
+            "effect": found.mean,
+            "effect_error": found.error,
+            "behavioural_ratio": found.ratio if pushed.kind in COMPARED else None,
+            "ratio_error": found.ratio_error if pushed.kind in COMPARED else None,
+            "helped": found.helped,
+            "leaning": pushed.leaning,
+            "leaning_ratio": leaning if pushed.kind in COMPARED else None,
+            "coherence": float(pushed.coherent.mean()),
+            "coherence_of_base": float(base.coherent.mean()),
+            "soft_jaccard_intersection": self.notion_overlap,
+            "samples": len(pushed.texts),
+        }
+
+
+def stitch(
+    store: RunStore,
+    number: int | None,
+    to: str,
+    config: StitchingConfig,
+    say: Say,
+    *,
+    samples: int = 48,
+    nats: float | None = None,
+) -> Stitched:
+    """Carry a round's concept (the newest when `number` is None) into the model `to`, and gather the evidence.
+
+    Raises:
+        BasinError: the round cannot be steered or read with, a model cannot be had, or text for the maps is wanting.
+    """
+    if to == store.config.language_model.name:
+        raise BasinError(f"{store.name} was made in {to} itself; name another model with --to.")
+    record = store.load(store.rounds()[-1] if number is None else number)
+    concept, passages = record.concept, store.load_passages()
+    if concept.vector is None or concept.readout is None:
+        raise BasinError(
+            f"Round {record.round} of {store.name} has no vector and readout to carry over; name a later round."
+        )
+    first = LanguageModel.load(store.config.language_model, say)
+    second = LanguageModel.load(LanguageModelConfig(name=to), say)
+    texts, parts = general_texts(config, passages, store.config.seed, say)
+    seed = seed_for(store.config.seed, 0, "stitch")
+    stitches = learn(first, second, texts, parts, first.layers, config, seed, say)
+    bench = Bench.set_up(store, concept, passages, first, second, stitches, nats, samples, seed, say)
+    pushed = [*bench.in_first(), *bench.in_second(config)]
+    overlap = soft_jaccard(bench.taught.membership, concept.membership)
+    return Stitched(
+        store.name, record.round, first.config.name, to, bench.nats, stitches, bench.prompts, pushed, overlap
+    )
