@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from agent.errors import BasinError
 from loops.cli_basin import map_command
 from loops.cli_evaluate import evaluate
+from loops.cli_match import match_command
 from loops.cli_stitch import stitch_command
 from loops.cli_succeed import succeed_command
 
@@ -51,6 +52,7 @@ app = typer.Typer(
 
 app.add_typer(evaluate, name="evaluate")
 app.command(name="map")(map_command)
+app.command(name="match")(match_command)
 app.command(name="stitch")(stitch_command)
 app.command(name="succeed")(succeed_command)
 

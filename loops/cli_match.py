@@ -1,0 +1,81 @@
+"""`basin match`: arguments to settings, and the table. Slow imports wait for their command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from loops.matching import Matched
+
+SHOWN = 6
+"""Candidates in the table."""
+
+
+def match_command(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
+    ],
+    into: Annotated[
+        str,
+        typer.Option(
+            "--in", metavar="SPACE", help="A language model, `embedder`, `lda:COUNT` or `lda:COUNT:SEED`."
+        ),
+    ],
+    origin: Annotated[
+        str,
+        typer.Option("--from", metavar="WHAT", help="`concept`, `topic`, or a SPACE it is found in first."),
+    ] = "concept",
+    round_number: Annotated[
+        int | None, typer.Option("--round", min=0, help="Which round; by default the newest.")
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", metavar="RUN", help="A run refined in that space, to hold it against."),
+    ] = None,
+) -> None:
+    """Find a run's concept in another model without any map: the cluster that shares most of the same texts with it."""
+    from loops.matching import match, save_match
+    from loops.progress import open_progress
+    from loops.runs import find_run
+    from loops.store import RunStore
+
+    store = RunStore.open(find_run(run))
+    other = RunStore.open(find_run(compare)) if compare else None
+    with open_progress(Console(stderr=True)) as progress:
+        found = match(store, round_number, into, origin, progress.say, other)
+        file = save_match(found, store)
+    _show(found, Console())
+    Console().print(f"\nMatch: {escape(str(file))}", highlight=False, soft_wrap=True)
+
+
+def _show(found: Matched, console: Console) -> None:
+    from loops.matching import rows, two_sides
+    from loops.show import plain_table
+
+    real, written = len(found.texts.passages.passages), len(found.texts.generated)
+    console.print(
+        f"\n{found.run}, round {found.round}, {found.origin} in {found.into}: half the mass on {real} real passages, half on "
+        f"{written} written ones.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = plain_table("cluster", "kind", "overlap", "shared", "only concept", "only match")
+    for row in rows(found)[:SHOWN]:
+        masses = (row[key] for key in ("soft_jaccard", "shared", "only_first", "only_second"))
+        table.add_row(escape(row["cluster"]), row["kind"], *(f"{mass:.3f}" for mass in masses))
+    console.print(table)
+    if found.compared:
+        console.print(
+            f"With the concept that was refined there: overlap {found.compared['match']:.3f} of the match, "
+            f"{found.compared['told']:.3f} of what was looked for.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for name, beginnings in two_sides(found).items():
+        console.print(f"\n[bold]{name.capitalize()}[/]" + ("" if beginnings else ": nothing"))
+        for beginning in beginnings:
+            console.print(f"  {escape(beginning)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,271 @@
+"""`basin match`: the cluster of another reader that shares most with a run's concept, with no map between the two.
+
+A reader is a language model, the sentence embedder, or a topic model of its own. All of them see the same texts: the run's
+real passages, and what it wrote. Nothing here can read a gold label.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from agent.activation_cache import record_cached
+from agent.concept import MEMBER
+from agent.errors import BasinError
+from agent.evidence import log_odds, sigmoid, threshold
+from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.matching import Candidate, best_match, sides
+from agent.topic_cache import fit_cached
+from agent.topics import TopicsConfig
+from agent.tracking import soft_jaccard
+from agent.types import Document, PassageSet, seed_for
+from loops.folders import write_file
+from loops.records import Generated, RoundRecord
+from loops.setting import embedded
+from loops.store import RunStore
+
+MATCHES = "matches"
+CONCEPT, TOPIC, EMBEDDER = "concept", "topic", "embedder"
+LDA = re.compile(r"lda:(\d+)(?::(\d+))?")
+TYPICAL = 5
+"""Passages named on each side."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is compared on: the real passages, then what the run wrote."""
+
+    passages: PassageSet
+    generated: tuple[Generated, ...]
+    """Steered and base passages of all rounds, each text once."""
+    activations: Float[np.ndarray, "generated layer width"]
+    """Of the generated ones in the run's own model."""
+
+    @property
+    def written(self) -> list[str]:
+        return [each.whole for each in self.generated]
+
+    @property
+    def document_of(self) -> Int[np.ndarray, "passage"]:
+        return self.passages.document_of
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The same texts as a reader sees them."""
+
+    activations: Float[np.ndarray, "text layer width"]
+    components: Float[np.ndarray, "text component"] | None = None
+    """Clusters that the reader has already."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What was found."""
+
+    run: str
+    round: int
+    origin: str
+    into: str
+    texts: Texts
+    told: Float[np.ndarray, "text"]
+    candidates: list[Candidate]
+    """The best first."""
+    compared: dict[str, float] | None = None
+    """Soft Jaccard on real passages with another run's concept, of the match and of what was told."""
+
+
+def match(
+    store: RunStore, number: int | None, into: str, origin: str, say: Say, compare: RunStore | None = None
+) -> Matched:
+    """Find a round's concept (the newest when `number` is None) in the reader `into`.
+
+    Args:
+        origin: `concept`, `topic` for what the run's pointer claims, or a reader in which the concept is found first.
+        compare: another run over the same passages, whose newest concept the match is held against.
+
+    Raises:
+        BasinError: there is no such round or reader, or the other run has other passages.
+    """
+    record = store.load(store.rounds()[-1] if number is None else number)
+    texts = _texts(store, record)
+    seed = seed_for(store.config.seed, 0, "match")
+    told = _pointed(store, texts) if origin == TOPIC else _notion(store, record, texts)
+
+    def found_in(space: str, memberships: Float[np.ndarray, "text"]) -> list[Candidate]:
+        seen = read(space, store, texts, say)
+        return best_match(
+            memberships,
+            seen.activations,
+            texts.document_of,
+            config=store.config.clustering,
+            seed=seed,
+            components=seen.components,
+        )
+
+    if origin not in (CONCEPT, TOPIC):
+        told = found_in(origin, told)[0].membership
+    candidates = found_in(into, told)
+    compared = None if compare is None else _compared(candidates[0], told, texts, compare)
+    return Matched(store.name, record.round, origin, into, texts, told, candidates, compared)
+
+
+def read(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
+    """The texts in a space by name: `embedder`, `lda:COUNT` or `lda:COUNT:SEED`, else a language model.
+
+    Raises `BasinError` for a topic model without a number of topics, and as `LanguageModel.load`.
+    """
+    if space == EMBEDDER:
+        embed, real = embedded(texts.passages, say)
+        return Seen(_joined(real[:, None], texts.written, lambda written: embed(written)[:, None]))
+    if space.startswith("lda"):
+        return _topics(space, store, texts, say)
+    layers = store.config.language_model.layers if space == store.config.language_model.name else ()
+    language_model = LanguageModel.load(LanguageModelConfig(name=space, layers=layers), say)
+    real = record_cached(language_model, texts.passages.texts, say)
+    return Seen(_joined(real, texts.written, language_model.record))
+
+
+def _topics(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
+    """Another topic model, fitted on the run's passages put together by document; its topics are clusters already."""
+    named = LDA.fullmatch(space)
+    if named is None or int(named[1]) < 2:
+        raise BasinError(f"{space!r} is no topic model: name it lda:COUNT or lda:COUNT:SEED, such as lda:30.")
+    bodies: list[list[str]] = [[] for _ in texts.passages.documents]
+    for passage in texts.passages.passages:
+        bodies[passage.document].append(passage.text)
+    documents = [
+        Document(each.id, "\n".join(body), each.title, each.author)
+        for each, body in zip(texts.passages.documents, bodies, strict=True)
+    ]
+    plain = store.config.topics.model_dump(include={"chunk_words", "passes", "minimum_chunks"})
+    model = fit_cached(documents, TopicsConfig(count=int(named[1]), **plain), int(named[2] or 0), say)
+    weights = model.weights(model.expected_words([*texts.passages.texts, *texts.written]))
+    features = log_odds(weights.ravel()).reshape(weights.shape)
+    return Seen(features[:, None].astype(np.float32), weights)
+
+
+def save_match(found: Matched, store: RunStore) -> Path:
+    """Write the table and what lies on each side to `matches/` in the run; raises `BasinError` where it cannot."""
+    name = "_to_".join(re.sub(r"[^a-zA-Z0-9.-]+", "_", each) for each in (found.origin, found.into))
+    file = store.path / MATCHES / f"{name}_round_{found.round:03d}.json"
+    content = {
+        "run": found.run,
+        "round": found.round,
+        "from": found.origin,
+        "in": found.into,
+        "generated": len(found.texts.generated),
+        "compared": found.compared,
+        "candidates": rows(found),
+        "sides": two_sides(found),
+    }
+    try:
+        file.parent.mkdir(exist_ok=True)
+        write_file(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise BasinError(f"{file} cannot be written ({error.strerror or error}); make room there.") from None
+    return file
+
+
+def rows(found: Matched) -> list[dict[str, Any]]:
+    """A row for every candidate, the best first."""
+    return [
+        {"cluster": each.name, "kind": each.kind, "soft_jaccard": each.overlap.jaccard}
+        | {name: getattr(each.overlap, name) for name in ("shared", "only_first", "only_second")}
+        | {"size": each.overlap.size_second}
+        for each in found.candidates
+    ]
+
+
+def two_sides(found: Matched) -> dict[str, list[str]]:
+    """Beginnings of the most telling real passages that both have, and that only one has; one a document."""
+    passages, best = found.texts.passages, found.candidates[0].membership
+    real = slice(0, len(passages.passages))
+    told, match_ = found.told[real], best[real]
+    typical = {"both": told + match_, "only the concept": told - match_, "only the match": match_ - told}
+    parts = sides(told, match_, MEMBER)
+    shown = {}
+    for name, part in parts.items():
+        order = [int(at) for at in np.argsort(-typical[name], kind="stable") if part[at]]
+        # One of a document: the most typical passages are often of one book.
+        first = {passages.passages[at].document: at for at in reversed(order)}
+        shown[name] = [_beginning(passages, at) for at in order if at in first.values()][:TYPICAL]
+    return shown
+
+
+def _beginning(passages: PassageSet, at: int) -> str:
+    passage = passages.passages[at]
+    document = passages.documents[passage.document]
+    return f"{document.title or document.id}: {' '.join(passage.text.split()[:14])} ..."
+
+
+def _texts(store: RunStore, record: RoundRecord) -> Texts:
+    """What was written up to a round, each text once; what round 0 ruined on purpose is left out."""
+    kept: dict[str, tuple[Generated, np.ndarray]] = {}
+    for number in store.rounds():
+        if number > record.round:
+            break
+        each = record if number == record.round else store.load(number)
+        for at, sample in enumerate(each.generated):
+            if sample.kind in ("steered", "base") and each.activations is not None:
+                kept.setdefault(sample.whole, (sample, each.activations[at]))
+    passages = store.load_passages()
+    samples = tuple(sample for sample, _ in kept.values())
+    shape = next((activations.shape for _, activations in kept.values()), (1, 1))
+    activations = np.stack([each for _, each in kept.values()]) if kept else np.empty((0, *shape), np.float32)
+    return Texts(passages, samples, activations)
+
+
+def _notion(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np.ndarray, "text"]:
+    """The concept's membership of every text; what earlier rounds wrote is read anew by this round's readout."""
+    concept = record.concept
+    if concept.readout is None:
+        return _pointed(store, texts)
+    if not texts.generated:
+        return concept.membership
+    pointer = log_odds(store.load_pointer().weights(texts.written))
+    return np.concatenate([concept.membership, concept.readout.membership(texts.activations, pointer)])
+
+
+def _pointed(store: RunStore, texts: Texts) -> Float[np.ndarray, "text"]:
+    """What the pointer claims: of real passages as round 0 has it, of written ones each alone, at the same threshold."""
+    first, pointer = store.load(0).concept, store.load_pointer()
+    if not texts.generated:
+        return first.membership
+    cut = threshold(log_odds(pointer.weights(texts.passages.texts)), float(first.membership.mean()))
+    return np.concatenate([first.membership, sigmoid(log_odds(pointer.weights(texts.written)) - cut)])
+
+
+def _compared(
+    best: Candidate, told: Float[np.ndarray, "text"], texts: Texts, other: RunStore
+) -> dict[str, float]:
+    """On the real passages that both runs have."""
+    theirs = {passage.id: at for at, passage in enumerate(other.load_passages().passages)}
+    ours = [passage.id for passage in texts.passages.passages]
+    if set(ours) != set(theirs):
+        raise BasinError(
+            f"{other.name} has other passages, so its concept cannot be compared; name a run of the same corpus."
+        )
+    concept = other.load(other.rounds()[-1]).concept.membership[[theirs[each] for each in ours]]
+    real = slice(0, len(ours))
+    return {
+        "match": soft_jaccard(best.membership[real], concept),
+        "told": soft_jaccard(told[real], concept),
+    }
+
+
+def _joined(
+    real: Float[np.ndarray, "passage layer width"],
+    written: list[str],
+    record: Callable[[list[str]], Float[np.ndarray, "generated layer width"]],
+) -> Float[np.ndarray, "text layer width"]:
+    return np.concatenate([real, record(written)]) if written else np.asarray(real)
