@@ -9,8 +9,9 @@ from rich.console import Console
 
 
 def stitch_command(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN ...", help="Runs of one model over one corpus; maps are learnt once."),
     ],
     to: Annotated[
         str, typer.Option("--to", metavar="MODEL", help="An embedded model, a hub id or a folder.")
@@ -25,6 +26,10 @@ def stitch_command(
     nats: Annotated[
         float | None, typer.Option(min=1e-4, help="Strength, in nats per token; by default the run's.")
     ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="MAP", help="Only this kind of map; may be repeated."),
+    ] = None,
 ) -> None:
     """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
     from loops.progress import open_progress
@@ -33,17 +38,23 @@ def stitch_command(
     from loops.stitch_picture import draw_stitch
     from loops.stitch_store import save_stitch, stitch_folder
     from loops.stitch_table import show_stitch
-    from loops.stitching import stitch
+    from loops.stitching import Pair, carry, chosen_settings, stitch
     from loops.store import RunStore
 
-    store = RunStore.open(find_run(run))
-    config = store.config.stitching
-    if passages:
-        config = config.model_copy(update={"passages": passages})
-    with open_progress(Console(stderr=True)) as progress:
-        found = stitch(store, round_number, to, config, progress.say, samples=samples, nats=nats)
-        folder = stitch_folder(store, to, found.round)
-        save_stitch(found, folder)
-        measured = measure_stitch(found, store, folder, progress.say)
-        draw_stitch(found, measured, folder)
-    show_stitch(found, measured, folder, Console())
+    stores = [RunStore.open(find_run(run)) for run in runs]
+    changes = {"passages": passages, "methods": method or None}
+    config = chosen_settings(
+        stores[0].config.stitching, {key: value for key, value in changes.items() if value is not None}
+    )
+    records = [carry(store, round_number) for store in stores]
+    pair: Pair | None = None
+    for store, record in zip(stores, records, strict=True):
+        with open_progress(Console(stderr=True)) as progress:
+            if pair is None or not pair.serves(store):
+                pair = Pair.of(store, to, config, progress.say)
+            found = stitch(store, record, pair, config, progress.say, samples=samples, nats=nats)
+            folder = stitch_folder(store, to, found.round)
+            save_stitch(found, folder)
+            measured = measure_stitch(found, store, folder, progress.say)
+            draw_stitch(found, measured, folder)
+        show_stitch(found, measured, folder, Console())

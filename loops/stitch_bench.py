@@ -86,7 +86,6 @@ class Bench:
         cls,
         store: RunStore,
         concept: Concept,
-        passages: PassageSet,
         first: LanguageModel,
         second: LanguageModel,
         stitches: Stitches,
@@ -95,7 +94,7 @@ class Bench:
         seed: int,
         say: Say,
     ) -> Bench:
-        config = store.config
+        config, passages = store.config, store.load_passages()
         second = second.reading(sorted(set(stitches.partner.values())))
         activations = record_cached(first, passages.texts, say)
         theirs = record_cached(second, passages.texts, say)

@@ -7,12 +7,13 @@ written is the other model: nothing is optimised on what the second model writes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import ValidationError
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel, LanguageModelConfig
@@ -21,6 +22,7 @@ from agent.stitching.learning import Stitches, StitchingConfig, learn
 from agent.tracking import soft_jaccard
 from agent.types import seed_for
 from loops.general_text import general_texts
+from loops.records import RoundRecord
 from loops.stitch_bench import BASE, NATIVE, Bench, Pushed, Say
 from loops.store import RunStore
 
@@ -87,37 +89,87 @@ class Stitched:
         }
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two models and the maps between them: learnt once for all runs of one model over one corpus."""
+
+    first: LanguageModel
+    second: LanguageModel
+    stitches: Stitches
+    documents: frozenset[str]
+    """Of the runs, which the maps have not seen."""
+
+    @classmethod
+    def of(cls, store: RunStore, to: str, config: StitchingConfig, say: Say) -> Pair:
+        """Load the run's model and the other one, and learn the maps on general text.
+
+        Raises:
+            BasinError: the other model is the run's own, or not to be had, or text for the maps is wanting.
+        """
+        if to == store.config.language_model.name:
+            raise BasinError(f"{store.name} was made in {to} itself; name another model with --to.")
+        passages, seed = store.load_passages(), seed_for(store.config.seed, 0, "stitch")
+        first = LanguageModel.load(store.config.language_model, say)
+        second = LanguageModel.load(LanguageModelConfig(name=to), say)
+        texts, parts = general_texts(config, passages, store.config.seed, say)
+        stitches = learn(first, second, texts, parts, first.layers, config, seed, say)
+        return cls(first, second, stitches, frozenset(each.id for each in passages.documents))
+
+    def serves(self, store: RunStore) -> bool:
+        """Whether another run's concept can go the same way: its model and its documents are the same."""
+        documents = {each.id for each in store.load_passages().documents}
+        return store.config.language_model == self.first.config and documents == self.documents
+
+
+def chosen_settings(config: StitchingConfig, changes: Mapping[str, object]) -> StitchingConfig:
+    """The settings with some changed. Raises `BasinError` for a value that they cannot take."""
+    try:
+        return StitchingConfig.model_validate(config.model_dump() | dict(changes))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BasinError(f"stitching.{place}: {first['msg'].lower()} (got {first['input']!r}).") from None
+
+
+def carry(store: RunStore, number: int | None) -> RoundRecord:
+    """The round whose concept is to be carried over, the newest when `number` is None.
+
+    Raises `BasinError` where there is no such round, or it has no vector and readout.
+    """
+    record = store.load(store.rounds()[-1] if number is None else number)
+    if record.concept.vector is None or record.concept.readout is None:
+        raise BasinError(
+            f"Round {record.round} of {store.name} has no vector and readout to carry over; name a later round."
+        )
+    return record
+
+
 def stitch(
     store: RunStore,
-    number: int | None,
-    to: str,
+    record: RoundRecord,
+    pair: Pair,
     config: StitchingConfig,
     say: Say,
     *,
     samples: int = 48,
     nats: float | None = None,
 ) -> Stitched:
-    """Carry a round's concept (the newest when `number` is None) into the model `to`, and gather the evidence.
+    """Carry a round's concept into the pair's second model, and gather the evidence.
 
     Raises:
-        BasinError: the round cannot be steered or read with, a model cannot be had, or text for the maps is wanting.
+        BasinError: the second model cannot be steered, or the concept has nothing inside or outside.
     """
-    if to == store.config.language_model.name:
-        raise BasinError(f"{store.name} was made in {to} itself; name another model with --to.")
-    record = store.load(store.rounds()[-1] if number is None else number)
-    concept, passages = record.concept, store.load_passages()
-    if concept.vector is None or concept.readout is None:
-        raise BasinError(
-            f"Round {record.round} of {store.name} has no vector and readout to carry over; name a later round."
-        )
-    first = LanguageModel.load(store.config.language_model, say)
-    second = LanguageModel.load(LanguageModelConfig(name=to), say)
-    texts, parts = general_texts(config, passages, store.config.seed, say)
-    seed = seed_for(store.config.seed, 0, "stitch")
-    stitches = learn(first, second, texts, parts, first.layers, config, seed, say)
-    bench = Bench.set_up(store, concept, passages, first, second, stitches, nats, samples, seed, say)
+    concept, seed = record.concept, seed_for(store.config.seed, 0, "stitch")
+    bench = Bench.set_up(store, concept, pair.first, pair.second, pair.stitches, nats, samples, seed, say)
     pushed = [*bench.in_first(), *bench.in_second(config)]
-    overlap = soft_jaccard(bench.taught.membership, concept.membership)
     return Stitched(
-        store.name, record.round, first.config.name, to, bench.nats, stitches, bench.prompts, pushed, overlap
+        store.name,
+        record.round,
+        pair.first.config.name,
+        pair.second.config.name,
+        bench.nats,
+        pair.stitches,
+        bench.prompts,
+        pushed,
+        soft_jaccard(bench.taught.membership, concept.membership),
     )

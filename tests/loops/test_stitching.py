@@ -49,7 +49,10 @@ def store(config, tmp_path, readers):  # noqa: F811
 
 
 def carried(store: RunStore, to: str, **options):
-    return stitching.stitch(store, None, to, store.config.stitching, lambda text: None, samples=12, **options)
+    config = store.config.stitching  # noqa: F811
+    pair = stitching.Pair.of(store, to, config, lambda text: None)
+    record = stitching.carry(store, None)
+    return stitching.stitch(store, record, pair, config, lambda text: None, samples=12, **options)
 
 
 def test_a_model_stitched_onto_itself_is_itself(store):
@@ -139,6 +142,7 @@ def test_documents_of_the_run_are_not_general_text(store):
         (["--to", "nothing"], "'nothing' could not be loaded"),
         (["--to", "other", "--round", "0"], "Round 0 of run has no vector and readout"),
         (["--to", "other", "--round", "7"], "has no round 7"),
+        (["--to", "other", "--method", "magic"], "stitching.methods.0: input should be"),
     ],
 )
 def test_a_mistake_is_one_sentence(store, monkeypatch, arguments, sentence):
@@ -147,3 +151,10 @@ def test_a_mistake_is_one_sentence(store, monkeypatch, arguments, sentence):
     assert done.exit_code == 1
     assert sentence in done.output.replace("\n", " ") and "Traceback" not in done.output
     assert not (store.path / "stitches").exists()
+
+
+def test_maps_serve_other_runs_of_the_same_model_and_documents(store, config, tmp_path):  # noqa: F811
+    pair = stitching.Pair.of(store, "other", store.config.stitching, lambda text: None)
+    assert pair.serves(store)
+    deeper = store.config.language_model.model_copy(update={"layers": (1,)})
+    assert not pair.serves(RunStore(store.path, store.config.model_copy(update={"language_model": deeper})))

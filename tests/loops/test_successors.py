@@ -64,7 +64,12 @@ def config(corpus, general):  # noqa: F811
                 "generated_share": 0.0,
             },
             "rounds": 3,
-            "stitching": {"corpus": {"source": str(general)}, "passages": 20, "compared": 16},
+            "stitching": {
+                "corpus": {"source": str(general)},
+                "passages": 20,
+                "compared": 16,
+                "methods": ["affine", "procrustes"],
+            },
             "succession": {"links": links, "certificate": False, "study": 8, **LENIENT, **succession},
         }
         return parse_config({**SETTINGS, **changes}, "test")
