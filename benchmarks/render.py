@@ -45,6 +45,21 @@ GENERATION = (
 """Columns of generators, the one that counts first."""
 ROUNDS = ("round", "by_adapter", "agreement", "base_agreement", "coherence", "distinct2")
 TRAINING = ("lesson_loss", "pairs", "preference", "rms_nats", "exponent", "seconds")
+STITCH = (
+    "vector",
+    "unexplained_variance",
+    "cosine_native",
+    "returned_cosine",
+    "effect",
+    "behavioural_ratio",
+    "ratio_error",
+    "leaning_ratio",
+    "ratio_mean",
+    "ratio_mean_error",
+    "coherence",
+    "samples",
+)
+"""Columns of stitched vectors."""
 SPREAD = (TOPIC, OURS, "prototype", CEILING)
 """Methods of an evaluation that are shown with their spread over seeds."""
 INTRODUCTION = """# Results
@@ -245,8 +260,34 @@ BASIN = {
 }
 """Tables of a basin map and their columns."""
 
+
+def stitch_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table for every pair of models and concept: what each vector does in the second one."""
+    lines = [
+        "Ratios are of the effect of the vector that was found in the model itself; by the reading of the model that did not "
+        "write, and by two judges trained on gold labels together. `returned cosine` is after the way there and back.",
+    ]
+    for key in dict.fromkeys((row["run"], row["from"], row["to"], row["concept"]) for row in rows):
+        run, first, second, concept = key
+        own = [row for row in rows if (row["run"], row["from"], row["to"], row["concept"]) == key]
+        native = next(row for row in own if row["model"] == first and row["vector"] == "native")
+        lines += [
+            "",
+            f"### {run} ({concept or 'no labels'}): {first} to {second}",
+            "",
+            f"In {first} itself its vector has an effect of {native['effect']:.2f} ± {native['effect_error']:.2f}, as {second} "
+            f"reads it. Soft Jaccard of the concept with what {second} makes of its memberships without a map "
+            f"{cell(native['soft_jaccard_intersection'])}; of the match with the concept refined there "
+            f"{cell(native['soft_jaccard_with_native'])}.",
+            "",
+            *table(STITCH, [row for row in own if row["model"] == second]),
+        ]
+    return lines
+
+
 SUMMARIES = {
     "basin": basin_tables,
+    "stitch": stitch_tables,
     "membership": membership_tables,
     "generation": generation_tables,
     "generation_rounds": rounds_tables,

@@ -1,0 +1,100 @@
+"""`python -m benchmarks.stitch RUN ...`: what `basin stitch` and `basin match` found in runs, as results and pictures.
+
+A row for every pair of models, concept and vector goes into results/stitch.json, the pictures into stitch/. The soft Jaccard
+of the intersection is that of the concept with what the other model makes of it without a map, on real passages; where
+`basin match --compare` held it against a concept that was refined there, also that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.errors import BasinError
+from benchmarks.results import RESULTS, Value, write_results
+from loops.matching import MATCHES
+from loops.runs import find_run
+from loops.stitch_measuring import MEASURED
+from loops.stitch_picture import PICTURE
+from loops.stitch_store import saved_stitches
+from loops.store import RunStore
+
+PLACE = RESULTS.parent / "stitch"
+JUDGED = re.compile(r"(score|effect|ratio|auc)_.*")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Collect and keep."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stitch", description=__doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    chosen = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        rows = [row for name in chosen.runs for row in rows_of(RunStore.open(find_run(name)), PLACE)]
+        if not rows:
+            raise BasinError(
+                "None of these runs was stitched to anything; `basin stitch RUN --to MODEL` does it."
+            )
+    except BasinError as error:
+        raise SystemExit(f"Error: {error}") from None
+    path = write_results("stitch", rows, ["python", "-m", "benchmarks.stitch", *given])
+    print(
+        f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them",
+        file=sys.stderr,
+    )
+
+
+def rows_of(store: RunStore, place: Path) -> list[dict[str, Value]]:
+    """A row for every vector of every stitching of a run; their pictures are copied to `place`.
+
+    Raises `BasinError` for a damaged file.
+    """
+    rows: list[dict[str, Value]] = []
+    for folder, told in saved_stitches(store):
+        measured = _read(folder / MEASURED)
+        judged = {(row["model"], row["vector"]): row for row in measured.get("rows", [])}
+        compared = _compared(store, str(told["to"]))
+        for row in told["rows"]:
+            gold = judged.get((row["model"], row["vector"]), {})
+            rows.append(
+                {
+                    "method": row["vector"],
+                    "concept": measured.get("concept"),
+                    "corpus": measured.get("corpus"),
+                }
+                | row
+                | {key: value for key, value in gold.items() if JUDGED.fullmatch(key)}
+                | {"soft_jaccard_with_native": compared}
+            )
+        if (folder / PICTURE).exists():
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / PICTURE, place / f"{store.name}_{folder.name}.png")
+    return rows
+
+
+def _compared(store: RunStore, into: str) -> float | None:
+    """Soft Jaccard of the newest match in a model with the concept that was refined there."""
+    name = re.sub(r"[^a-zA-Z0-9.-]+", "_", into)
+    for file in sorted((store.path / MATCHES).glob(f"concept_to_{name}_round_*.json"), reverse=True):
+        if compared := _read(file).get("compared"):
+            return compared["match"]
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise BasinError(f"{file} is damaged; make it again.") from None
+
+
+if __name__ == "__main__":
+    main()
