@@ -19,10 +19,12 @@ from agent.coherence import CoherenceReport
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.evidence import log_odds, sigmoid, threshold
+from agent.language_model import LanguageModel
 from agent.natural_latent import natural_latent
 from agent.passages import split
 from agent.refining import redraw
 from agent.sources.corpora import load_corpus
+from agent.steering_manner import PLAIN
 from agent.steering_vector import SteeringVector
 from agent.tracking import Exchange, collapse, exchanged, is_still, kept, movement
 from agent.types import seed_for
@@ -35,6 +37,7 @@ from loops.records import Generated, RoundRecord
 from loops.setting import Costs, Fixed, prepare
 from loops.store import RunStore
 from loops.teaching import train_adapter
+from loops.unfinished import write_in_parts
 
 
 def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
@@ -149,9 +152,7 @@ def first_record(
     with costs.stage("generate"):
         base = _write(fixed, concept, "base", progress)
     if received is None or received.vector is None:  # a vector that was handed over is tried as it came
-        concept = replace(
-            concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner
-        )
+        concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
         base = _judged(base, report)
@@ -191,7 +192,7 @@ def _pointed_at(fixed: Fixed) -> Concept:
 def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) -> RoundRecord:
     """One round: from the last concept and the real texts to the next concept.
 
-    Touches no disk, but for what training keeps in `fixed.scratch` while it runs.
+    Touches no disk, but for what writing and training keep in `fixed.scratch` while they run.
     """
     config, last, costs = fixed.config, records[-1].concept, Costs()
     number = last.round + 1
@@ -312,9 +313,18 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
         count, drawn_as = fixed.config.updating.oversteered, "oversteered"
     prompts = openings(fixed.passages.texts, count, config.prompt_words, seed_for(seed, 0, drawn_as))
     seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
-    writer = fixed.language_model.adapted(concept.adapter if steers else None)
-    vector = concept.vector if steers else None
-    texts = writer.generate(prompts, seeds, config, vector, progress=progress.say, manner=concept.manner)
+    with_what = concept if steers else replace(concept, vector=None, adapter=None, manner=PLAIN)
+    writer: list[LanguageModel] = []  # adapted only if there is something left to write
+
+    def passages(prompts: Sequence[str], seeds: Sequence[int], concept: Concept) -> list[str]:
+        if not writer:
+            writer.append(fixed.language_model.adapted(concept.adapter))
+        return writer[0].generate(
+            prompts, seeds, config, concept.vector, progress=progress.say, manner=concept.manner
+        )
+
+    model = fixed.language_model.fingerprint
+    texts = write_in_parts(passages, prompts, seeds, with_what, config, model, fixed.scratch)
     return [
         Generated(kind, prompt, text, own, 0.0, None, None)
         for prompt, text, own in zip(prompts, texts, seeds, strict=True)
