@@ -19,6 +19,7 @@ from loops.cli_evaluate import evaluate
 from loops.cli_match import match_command
 from loops.cli_stitch import stitch_command
 from loops.cli_succeed import succeed_command
+from loops.lasting import ends_softly, exit_status, outlast_terminal
 
 if TYPE_CHECKING:
     from loops.progress import Progress
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _OneSentence(TyperGroup):
-    """A user's mistake ends in one sentence and status 1, an interrupt in status 130; never a traceback."""
+    """A user's mistake ends in one sentence and status 1, an interrupt in 130, SIGTERM in 143; never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -37,9 +38,9 @@ class _OneSentence(TyperGroup):
                 f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
             )
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             Console(stderr=True).print("Stopped.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_status(stop)) from None
 
 
 app = typer.Typer(
@@ -240,10 +241,9 @@ def doctor(
 
 def main() -> None:
     """Entry point of the console script."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
-    app(prog_name="basin")
+    outlast_terminal()
+    with ends_softly():
+        app(prog_name="basin")
 
 
 def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress], Fixed]) -> None:
@@ -262,10 +262,10 @@ def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress],
 
             activations = work(refine, progress).real.activations
             report_run(store, console, progress.say, activations)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         kept = f"{len(store.rounds())} whole rounds are kept; `basin resume {store.name}` goes on."
         Console(stderr=True).print(f"\nStopped. {escape(kept)}", soft_wrap=True, highlight=False)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_status(stop)) from None
 
 
 def _listed(text: str) -> tuple[str, ...]:

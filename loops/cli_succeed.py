@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from loops.lasting import exit_status
+
 
 def succeed_command(
     config: Annotated[
@@ -37,7 +39,7 @@ def succeed_command(
         with open_progress(Console(stderr=True), folder / "chain.log") as progress:
             rows = succeed(resolved, folder, progress, config)
             measured = measure_chain(folder, rows, progress.say)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         Console(stderr=True).print("\nStopped. The same command goes on from the last whole round.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_status(stop)) from None
     show_chain(rows, measured, folder, Console())
