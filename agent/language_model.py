@@ -29,6 +29,7 @@ from transformers import LogitsProcessor
 from agent.adapter import Adapter
 from agent.errors import BasinError, first_sentence
 from agent.generation import GenerationConfig, continuations
+from agent.memory import within_memory
 from agent.model_layout import (
     choose_device,
     choose_dtype,
@@ -72,6 +73,20 @@ class Prefix:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Which passages are written together."""
+
+    rows: range
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def halves(self) -> tuple[Rows, Rows]:
+        middle = (len(self) + 1) // 2
+        return Rows(self.rows[:middle]), Rows(self.rows[middle:])
+
+
+@dataclass(frozen=True)
 class TokenStates:
     """What a model made of one text, token by token."""
 
@@ -95,6 +110,11 @@ class LanguageModel:
         self.width: int = model.config.get_text_config().hidden_size
         self.layers = choose_layers(config.layers, self.depth, config.name)
         self.output = OutputLayer(model.get_output_embeddings(), model.config.get_text_config())
+        self.batch_tokens = config.batch_tokens
+        """Tokens of a batch, with its padding; fewer than configured once memory was too small for that."""
+        self.batch_rows: int | None = None
+        """Passages written at a time, where memory is too small for as many as configured."""
+        self.say: Progress | None = None
 
     @classmethod
     def load(cls, config: LanguageModelConfig, progress: Progress | None = None) -> LanguageModel:
@@ -117,7 +137,9 @@ class LanguageModel:
                 f"embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub "
                 "is in reach."
             ) from error
-        return cls(model.to(device), tokenizer, config)
+        loaded = cls(model.to(device), tokenizer, config)
+        loaded.say = progress
+        return loaded
 
     @property
     def device(self) -> torch.device:
@@ -196,7 +218,8 @@ class LanguageModel:
                 raise BasinError(
                     f"Text number {empty + 1} of {len(texts)} has no words to record: leave it out."
                 )
-            result[list(batch.rows)] = self._pooled(batch)
+            for part, means in within_memory(batch, self._pooled, self._reads_less):
+                result[list(part.rows)] = means
             done += len(batch.rows)
             if progress:
                 progress(f"record: {done} of {len(texts)} texts")
@@ -219,16 +242,34 @@ class LanguageModel:
 
         Memory is that of one batch. Raises `BasinError` where an activation is not finite.
         """
-        for batch in self.batches(texts):
-            streams = torch.stack(self._taken(batch, lambda stream: stream.float().cpu()), dim=2)
-            for row, text in enumerate(batch.rows):
-                counted = batch.pooled[row].cpu()
-                states = streams[row][counted]
-                if not torch.isfinite(states).all():
-                    raise BasinError(
-                        f"Model {self.config.name!r} gave activations that are not finite: use dtype float32."
-                    )
-                yield TokenStates(text, batch.ends[row].cpu()[counted].numpy(), states.numpy())
+        for whole in self.batches(texts):
+            for batch, streams in within_memory(whole, self._streams, self._reads_less):
+                for row, text in enumerate(batch.rows):
+                    counted = batch.pooled[row].cpu()
+                    states = streams[row][counted]
+                    if not torch.isfinite(states).all():
+                        raise BasinError(
+                            f"Model {self.config.name!r} gave activations that are not finite: use dtype float32."
+                        )
+                    yield TokenStates(text, batch.ends[row].cpu()[counted].numpy(), states.numpy())
+
+    def _streams(self, batch: TokenBatch) -> Float[Tensor, "text token layer width"]:
+        return torch.stack(self._taken(batch, lambda stream: stream.float().cpu()), dim=2)
+
+    def _reads_less(self, rows: int) -> None:
+        """Memory was too small for a batch of tokens: the next ones are half as large."""
+        if self.batch_tokens == self.config.batch_tokens and self.say:
+            self.say(
+                f"Memory is too small for batches of {self.batch_tokens} tokens: halved, and on (language_model.batch_tokens)."
+            )
+        self.batch_tokens = max(1, self.batch_tokens // 2)
+
+    def _writes_less(self, rows: int) -> None:
+        if self.batch_rows is None and self.say:
+            self.say(
+                f"Memory is too small to write as many passages at a time: {rows}, and on (generation.batch_size)."
+            )
+        self.batch_rows = rows
 
     def _taken(self, batch: TokenBatch, take: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """What `take` makes of the residual stream at each recorded layer; nothing is computed above the last."""
@@ -322,7 +363,7 @@ class LanguageModel:
     ) -> Iterator[TokenBatch]:
         """The texts as token batches on this model's device, by rising length."""
         limit = min(max_tokens or self.config.max_tokens, longest_sequence(self.model))
-        for batch in token_batches(self.tokenizer, texts, prefixes, limit, self.config.batch_tokens, side):
+        for batch in token_batches(self.tokenizer, texts, prefixes, limit, self.batch_tokens, side):
             yield batch.to(self.device)
 
     def prefix(self, batch: TokenBatch, layer: int) -> Prefix:
@@ -369,9 +410,9 @@ class LanguageModel:
         to predict (no token, or only a sequence's first) gets NaN.
         """
         result = np.full(len(texts), np.nan)
-        for batch in self.batches(texts, prefixes, max_tokens):
-            where, losses = self._token_losses(batch)
-            result[list(batch.rows)] = (losses.double().sum(1) / where.sum(1)).cpu().numpy()
+        for whole in self.batches(texts, prefixes, max_tokens):
+            for batch, (where, losses) in within_memory(whole, self._token_losses, self._reads_less):
+                result[list(batch.rows)] = (losses.double().sum(1) / where.sum(1)).cpu().numpy()
         return result
 
     @torch.no_grad()
@@ -380,10 +421,11 @@ class LanguageModel:
     ) -> list[Float[np.ndarray, "_token"]]:
         """The same token by token: of every text an array in reading order, whose mean `losses` gives."""
         result = [np.empty(0, dtype=np.float32) for _ in texts]
-        for batch in self.batches(texts, prefixes, max_tokens):
-            where, losses = (each.cpu().numpy() for each in self._token_losses(batch))
-            for row, counted, each in zip(batch.rows, where, losses, strict=True):
-                result[row] = each[counted]
+        for whole in self.batches(texts, prefixes, max_tokens):
+            for batch, found in within_memory(whole, self._token_losses, self._reads_less):
+                where, losses = (each.cpu().numpy() for each in found)
+                for row, counted, each in zip(batch.rows, where, losses, strict=True):
+                    result[row] = each[counted]
         return result
 
     def _token_losses(
@@ -451,11 +493,22 @@ class LanguageModel:
         """
         texts: list[str] = []
         with self.steer(vector, strength, manner), quiet_transformers():
-            for start in range(0, len(prompts), config.batch_size):
-                part = slice(start, start + config.batch_size)
-                texts += continuations(
-                    self.model, self.tokenizer, prompts[part], seeds[part], config, processors=processors
-                )
+            while len(texts) < len(prompts):
+                size = min(self.batch_rows or config.batch_size, config.batch_size)
+                rows = Rows(range(len(texts), min(len(texts) + size, len(prompts))))
+                for _, written in within_memory(
+                    rows,
+                    lambda part: continuations(
+                        self.model,
+                        self.tokenizer,
+                        [prompts[row] for row in part.rows],
+                        [seeds[row] for row in part.rows],
+                        config,
+                        processors=processors,
+                    ),
+                    self._writes_less,
+                ):
+                    texts += written
                 if progress:
                     progress(f"generate: {len(texts)} of {len(prompts)} passages")
         return texts

@@ -40,6 +40,19 @@ class TokenBatch:
         """Positions that do not depend on the side of the padding."""
         return (self.real.long().cumsum(1) - 1).clamp(min=0)
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def halves(self) -> tuple[TokenBatch, TokenBatch]:
+        """The first half of the texts, and the rest."""
+        middle = (len(self) + 1) // 2
+        parts = (self.ids, self.real, self.pooled, self.scored, self.ends)
+        first, rest = slice(None, middle), slice(middle, None)
+        return (
+            TokenBatch(self.rows[first], *(part[first] for part in parts)),
+            TokenBatch(self.rows[rest], *(part[rest] for part in parts)),
+        )
+
     def to(self, device: torch.device) -> TokenBatch:
         parts = (self.ids, self.real, self.pooled, self.scored, self.ends)
         return TokenBatch(self.rows, *(part.to(device) for part in parts))

@@ -19,6 +19,7 @@ passages
 topics
 topic_cache topic_fusion
 steering_vector steering_manner
+memory
 token_batches model_layout output_layer adapter generation language_model
 activation_cache
 evidence
