@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agent.errors import BasinError
+
 
 def stitch_command(
     runs: Annotated[
@@ -30,6 +32,14 @@ def stitch_command(
         list[str] | None,
         typer.Option("--method", metavar="MAP", help="Only this kind of map; may be repeated."),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME",
+            help="Gold labels to judge by, one for every RUN; by default the corpus's main ones.",
+        ),
+    ] = None,
 ) -> None:
     """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
     from loops.progress import open_progress
@@ -41,6 +51,10 @@ def stitch_command(
     from loops.stitching import Pair, carry, chosen_settings, stitch
     from loops.store import RunStore
 
+    if label and len(label) != len(runs):
+        raise BasinError(
+            f"{len(runs)} runs and {len(label)} labels were named; name one --label for every run."
+        )
     stores = [RunStore.open(find_run(run)) for run in runs]
     changes = {"passages": passages, "methods": method or None}
     config = chosen_settings(
@@ -48,13 +62,13 @@ def stitch_command(
     )
     records = [carry(store, round_number) for store in stores]
     pair: Pair | None = None
-    for store, record in zip(stores, records, strict=True):
+    for store, record, name in zip(stores, records, label or [None] * len(runs), strict=True):
         with open_progress(Console(stderr=True)) as progress:
             if pair is None or not pair.serves(store):
                 pair = Pair.of(store, to, config, progress.say)
             found = stitch(store, record, pair, config, progress.say, samples=samples, nats=nats)
             folder = stitch_folder(store, to, found.round)
             save_stitch(found, folder)
-            measured = measure_stitch(found, store, folder, progress.say)
+            measured = measure_stitch(found, store, folder, progress.say, name)
             draw_stitch(found, measured, folder)
         show_stitch(found, measured, folder, Console())

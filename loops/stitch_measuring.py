@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from agent.judging.gold import gold_labels
+from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels, gold_labels
 from agent.judging.inside import cluster_scores
 from agent.judging.judgement import Judgement, RealPassages
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
 from agent.sources.embedders import load_embedder
 from agent.stitching.evidence import effect
-from agent.types import seed_for
+from agent.types import PassageSet, seed_for
 from loops.folders import write_file
 from loops.stitch_bench import BASE, NATIVE, Pushed
 from loops.stitching import COMPARED, Stitched
 from loops.store import RunStore
+from loops.suite import require_known
 
 MEASURED = "measured.json"
 
@@ -33,11 +34,15 @@ def measure_stitch(found: Stitched, store: RunStore, folder: Path, say: Say) -> 
     Judge A reads sentence embeddings, judge B word n-grams; both are trained on real passages of the run's corpus and cut
     to one length. Effects are in cluster scores, see `agent.judging.writing.cluster_score`.
 
+    Args:
+        label: name of the labels in configs/suite_gold.yaml; None for the corpus's main ones.
+
     Raises:
-        BasinError: the corpus is not the one that the run was made from, or nothing is long enough to judge.
+        BasinError: the corpus is not the one that the run was made from, it has no labels of that name, or nothing is
+            long enough to judge.
     """
     passages = store.load_passages()
-    labels = gold_labels(store.config.corpus, passages.documents, say)
+    labels = _labels(store, passages, label, say)
     if labels is None:
         return []
     embedder = load_embedder(progress=say)
@@ -58,6 +63,14 @@ def measure_stitch(found: Stitched, store: RunStore, folder: Path, say: Say) -> 
     content["auc"] = {name: judgement.auc for name, judgement in judgements.items()}
     write_file(folder / MEASURED, (json.dumps(content, indent=1) + "\n").encode())
     return rows
+
+
+def _labels(store: RunStore, passages: PassageSet, label: str | None, say: Say) -> GoldLabels | None:
+    if label is None:
+        return gold_labels(store.config.corpus, passages.documents, say)
+    named = every_gold_labels(store.config.corpus, passages.documents, say, SUITE_GOLD_FILE)
+    require_known("label", [label], [each.concept for each in named])
+    return next(each for each in named if each.concept == label)
 
 
 def _row(found: Stitched, pushed: Pushed, judgements: dict[str, Judgement]) -> dict[str, Any]:

@@ -143,6 +143,7 @@ def test_documents_of_the_run_are_not_general_text(store):
         (["--to", "other", "--round", "0"], "Round 0 of run has no vector and readout"),
         (["--to", "other", "--round", "7"], "has no round 7"),
         (["--to", "other", "--method", "magic"], "stitching.methods.0: input should be"),
+        (["--to", "other", "--label", "a", "--label", "b"], "1 runs and 2 labels were named"),
     ],
 )
 def test_a_mistake_is_one_sentence(store, monkeypatch, arguments, sentence):
