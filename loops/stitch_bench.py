@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from loops.openings import openings
 from loops.store import RunStore
 
 NATIVE, BASE = "native", "base"
-READ_TOKENS, READ_EACH = 96, 32
+READ_TOKENS, READ_EACH = 64, 20
 """Real passages of each kind, cut to so many tokens, on which a steered model's likelihoods are compared."""
 
 Say = Callable[[str], None]
@@ -80,6 +80,8 @@ class Bench:
     updating: UpdatingConfig
     seed: int
     say: Say
+    unsteered: dict[str, list[Float[np.ndarray, "text"]]] = field(default_factory=dict)
+    """Losses of real passages by model, as they are read."""
 
     @classmethod
     def set_up(
@@ -289,19 +291,29 @@ class Bench:
         return on_members_scale(read, float(known[inside].mean()), float(known[~inside].mean()))
 
     def _leaning(self, model: LanguageModel, vector: SteeringVector) -> float:
-        generator = np.random.default_rng(self.seed)
-        inside = self.concept.inside
-        groups = [
+        """How much likelier steering makes real members than other passages."""
+        before = self._losses(model)
+        with model.steer(vector):
+            after = [model.losses(group, max_tokens=READ_TOKENS) for group in self._read_each()]
+        gained = [float(np.nanmean(was - now)) for was, now in zip(before, after, strict=True)]
+        return gained[0] - gained[1]
+
+    def _losses(self, model: LanguageModel) -> list[Float[np.ndarray, "text"]]:
+        """Of the unsteered model; read once."""
+        name = model.config.name
+        if name not in self.unsteered:
+            self.unsteered[name] = [
+                model.losses(group, max_tokens=READ_TOKENS) for group in self._read_each()
+            ]
+        return self.unsteered[name]
+
+    def _read_each(self) -> list[list[str]]:
+        """Some members, and as many other passages."""
+        generator, inside = np.random.default_rng(self.seed), self.concept.inside
+        return [
             [self.passages.texts[at] for at in generator.permutation(np.flatnonzero(part))[:READ_EACH]]
             for part in (inside, ~inside)
         ]
-        gained = []
-        for group in groups:
-            before = model.losses(group, max_tokens=READ_TOKENS)
-            with model.steer(vector):
-                after = model.losses(group, max_tokens=READ_TOKENS)
-            gained.append(float(np.nanmean(before - after)))
-        return gained[0] - gained[1]
 
 
 def _random_like(vector: SteeringVector, seed: int) -> SteeringVector:
