@@ -28,7 +28,9 @@ MEASURED = "measured.json"
 Say = Callable[[str], None]
 
 
-def measure_stitch(found: Stitched, store: RunStore, folder: Path, say: Say) -> list[dict[str, Any]]:
+def measure_stitch(
+    found: Stitched, store: RunStore, folder: Path, say: Say, label: str | None = None
+) -> list[dict[str, Any]]:
     """A row for every vector: effect and ratio by judge A, judge B and their mean. Empty where the corpus has no labels.
 
     Judge A reads sentence embeddings, judge B word n-grams; both are trained on real passages of the run's corpus and cut
