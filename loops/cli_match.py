@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 SHOWN = 6
 """Candidates in the table."""
+COLUMNS = (
+    ("overlap", "soft_jaccard"),
+    ("on\nreal", "soft_jaccard_real"),
+    ("on\nwritten", "soft_jaccard_generated"),
+    ("shared", "shared"),
+    ("only\nconcept", "only_first"),
+    ("only\nmatch", "only_second"),
+)
 
 
 def match_command(
@@ -58,24 +66,40 @@ def _show(found: Matched, console: Console) -> None:
 
     real, written = len(found.texts.passages.passages), len(found.texts.generated)
     console.print(
-        f"\n{found.run}, round {found.round}, {found.origin} in {found.into}: half the mass on {real} real passages, half on "
-        f"{written} written ones.",
+        f"\n{found.run}, round {found.round}, {found.origin} in {found.into}: "
+        + (
+            f"half the mass on {real} real passages, half on {written} written ones."
+            if written
+            else f"all the mass on {real} real passages, since nothing was written."
+        ),
         highlight=False,
         soft_wrap=True,
     )
-    table = plain_table("cluster", "kind", "overlap", "shared", "only concept", "only match")
-    for row in rows(found)[:SHOWN]:
-        masses = (row[key] for key in ("soft_jaccard", "shared", "only_first", "only_second"))
-        table.add_row(escape(row["cluster"]), row["kind"], *(f"{mass:.3f}" for mass in masses))
+    shown = rows(found)[:SHOWN]
+    table = plain_table("cluster", *(header for header, _ in COLUMNS))
+    for row in shown:
+        name = row["kind"] if row["kind"] == row["cluster"] else f"{row['kind']} {row['cluster']}"
+        table.add_row(escape(name), *(_number(row[key]) for _, key in COLUMNS))
     console.print(table)
-    if found.compared:
-        console.print(
-            f"With the concept that was refined there: overlap {found.compared['match']:.3f} of the match, "
-            f"{found.compared['told']:.3f} of what was looked for.",
-            highlight=False,
-            soft_wrap=True,
+    sentences = [f"Topic {row['cluster']}: {row['words']}" for row in shown if "words" in row]
+    best = found.candidates[0]
+    sentences.append(
+        found.nothing
+        or f"For memberships dealt out anew the best is {best.chance:.3f}: this is {best.surprise:.1f} deviations more."
+    )
+    if compared := found.compared:
+        sentences.append(
+            f"With the concept that was refined there: overlap {compared['match']:.3f} of the match, "
+            f"{compared['told']:.3f} of what was looked for; by documents {compared['match_by_documents']:.3f} and "
+            f"{compared['told_by_documents']:.3f}."
         )
+    for sentence in sentences:
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
     for name, beginnings in two_sides(found).items():
         console.print(f"\n[bold]{name.capitalize()}[/]" + ("" if beginnings else ": nothing"))
         for beginning in beginnings:
             console.print(f"  {escape(beginning)}", highlight=False, soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from agent.activation_cache import record_cached
 from agent.concept import MEMBER
 from agent.errors import BasinError
-from agent.evidence import log_odds, sigmoid, threshold
+from agent.evidence import document_means, log_odds, numbered, sigmoid, threshold
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.matching import Candidate, best_match, sides
 from agent.topic_cache import fit_cached
@@ -36,6 +36,8 @@ CONCEPT, TOPIC, EMBEDDER = "concept", "topic", "embedder"
 LDA = re.compile(r"lda:(\d+)(?::(\d+))?")
 TYPICAL = 5
 """Passages named on each side."""
+WORDS = 6
+"""Of a topic, to tell which it is."""
 
 Say = Callable[[str], None]
 
@@ -58,6 +60,14 @@ class Texts:
     def document_of(self) -> Int[np.ndarray, "passage"]:
         return self.passages.document_of
 
+    @property
+    def prompt_of(self) -> Int[np.ndarray, "generated"]:
+        """Number of the opening that each written text goes on from: rounds write on the same ones and repeat each other."""
+        number: dict[str, int] = {}
+        return np.array(
+            [number.setdefault(each.prompt, len(number)) for each in self.generated], dtype=np.int64
+        )
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -66,6 +76,8 @@ class Seen:
     activations: Float[np.ndarray, "text layer width"]
     components: Float[np.ndarray, "text component"] | None = None
     """Clusters that the reader has already."""
+    words: tuple[str, ...] = ()
+    """What they are about, where words tell."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,11 @@ class Matched:
     candidates: list[Candidate]
     """The best first."""
     compared: dict[str, float] | None = None
-    """Soft Jaccard on real passages with another run's concept, of the match and of what was told."""
+    """Soft Jaccard on real passages with another run's concept, of the match and of what was told; also by documents."""
+    words: tuple[str, ...] = ()
+    """Of the reader's own clusters, see `Seen`."""
+    nothing: str | None = None
+    """The sentence that says that the best match shares no more than chance would, or None where it does."""
 
 
 def match(
@@ -96,41 +112,68 @@ def match(
     Raises:
         BasinError: there is no such round or reader, or the other run has other passages.
     """
-    record = store.load(store.rounds()[-1] if number is None else number)
+    record = store.load(_newest(store) if number is None else number)
     texts = _texts(store, record)
     seed = seed_for(store.config.seed, 0, "match")
     told = _pointed(store, texts) if origin == TOPIC else _notion(store, record, texts)
 
-    def found_in(space: str, memberships: Float[np.ndarray, "text"]) -> list[Candidate]:
+    def found_in(space: str, memberships: Float[np.ndarray, "text"]) -> tuple[list[Candidate], Seen]:
         seen = read(space, store, texts, say)
-        return best_match(
+        candidates = best_match(
             memberships,
             seen.activations,
             texts.document_of,
             config=store.config.clustering,
             seed=seed,
             components=seen.components,
+            prompt_of=texts.prompt_of,
         )
+        return candidates, seen
 
+    least = store.config.clustering.surprise
     if origin not in (CONCEPT, TOPIC):
-        told = found_in(origin, told)[0].membership
-    candidates = found_in(into, told)
+        candidates, _ = found_in(origin, told)
+        if sentence := _by_chance(candidates[0], origin, least):
+            say(f"{sentence} What is looked for in {into} is that cluster all the same.")
+        told = candidates[0].membership
+    candidates, seen = found_in(into, told)
     compared = None if compare is None else _compared(candidates[0], told, texts, compare)
-    return Matched(store.name, record.round, origin, into, texts, told, candidates, compared)
+    nothing = _by_chance(candidates[0], into, least)
+    return Matched(
+        store.name, record.round, origin, into, texts, told, candidates, compared, seen.words, nothing
+    )
+
+
+def _newest(store: RunStore) -> int:
+    """The newest whole round; of a run without any, 0, which `load` refuses in a sentence."""
+    return max(store.rounds(), default=0)
+
+
+def _by_chance(best: Candidate, space: str, least: float) -> str | None:
+    if best.surprise >= least:
+        return None
+    return (
+        f"Nothing in {space} is like it: the best cluster's overlap is {best.overlap.jaccard:.3f}, and the best for dealt-out "
+        f"memberships {best.chance:.3f} ({best.surprise:.1f} deviations less, {least:.1f} asked)."
+    )
 
 
 def read(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
     """The texts in a space by name: `embedder`, `lda:COUNT` or `lda:COUNT:SEED`, else a language model.
 
-    Raises `BasinError` for a topic model without a number of topics, and as `LanguageModel.load`.
+    Raises `BasinError` for a topic model without a number of topics, for what is no reader, and as `LanguageModel.load`.
     """
+    if space in (CONCEPT, TOPIC, ""):
+        raise BasinError(
+            f"{space!r} is no reader to look in; name a language model, {EMBEDDER}, or lda:COUNT such as lda:30."
+        )
     if space == EMBEDDER:
         embed, real = embedded(texts.passages, say)
         return Seen(_joined(real[:, None], texts.written, lambda written: embed(written)[:, None]))
-    if space.startswith("lda"):
+    if space.split(":")[0] == "lda":
         return _topics(space, store, texts, say)
-    layers = store.config.language_model.layers if space == store.config.language_model.name else ()
-    language_model = LanguageModel.load(LanguageModelConfig(name=space, layers=layers), say)
+    own = store.config.language_model
+    language_model = LanguageModel.load(own if space == own.name else LanguageModelConfig(name=space), say)
     real = record_cached(language_model, texts.passages.texts, say)
     return Seen(_joined(real, texts.written, language_model.record))
 
@@ -151,7 +194,8 @@ def _topics(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
     model = fit_cached(documents, TopicsConfig(count=int(named[1]), **plain), int(named[2] or 0), say)
     weights = model.weights(model.expected_words([*texts.passages.texts, *texts.written]))
     features = log_odds(weights.ravel()).reshape(weights.shape)
-    return Seen(features[:, None].astype(np.float32), weights)
+    words = tuple(" ".join(model.top_words(topic, WORDS)) for topic in range(model.count))
+    return Seen(features[:, None].astype(np.float32), weights, words)
 
 
 def save_match(found: Matched, store: RunStore) -> Path:
@@ -165,6 +209,9 @@ def save_match(found: Matched, store: RunStore) -> Path:
         "in": found.into,
         "generated": len(found.texts.generated),
         "compared": found.compared,
+        "by_chance": found.candidates[0].chance,
+        "surprise": found.candidates[0].surprise,
+        "nothing": found.nothing,
         "candidates": rows(found),
         "sides": two_sides(found),
     }
@@ -177,11 +224,14 @@ def save_match(found: Matched, store: RunStore) -> Path:
 
 
 def rows(found: Matched) -> list[dict[str, Any]]:
-    """A row for every candidate, the best first."""
+    """A row for every candidate, the best first; single components that only luck may have raised come last."""
+    masses = ("shared", "only_first", "only_second", "first_contained", "second_contained")
     return [
         {"cluster": each.name, "kind": each.kind, "soft_jaccard": each.overlap.jaccard}
-        | {name: getattr(each.overlap, name) for name in ("shared", "only_first", "only_second")}
+        | {"soft_jaccard_real": each.on_real, "soft_jaccard_generated": each.on_generated}
+        | {name: getattr(each.overlap, name) for name in masses}
         | {"size": each.overlap.size_second}
+        | ({"words": found.words[int(each.name)]} if found.words and each.kind == "component" else {})
         for each in found.candidates
     ]
 
@@ -248,19 +298,23 @@ def _pointed(store: RunStore, texts: Texts) -> Float[np.ndarray, "text"]:
 def _compared(
     best: Candidate, told: Float[np.ndarray, "text"], texts: Texts, other: RunStore
 ) -> dict[str, float]:
-    """On the real passages that both runs have."""
+    """On the real passages that both runs have, by passages and by documents."""
     theirs = {passage.id: at for at, passage in enumerate(other.load_passages().passages)}
     ours = [passage.id for passage in texts.passages.passages]
     if set(ours) != set(theirs):
         raise BasinError(
             f"{other.name} has other passages, so its concept cannot be compared; name a run of the same corpus."
         )
-    concept = other.load(other.rounds()[-1]).concept.membership[[theirs[each] for each in ours]]
-    real = slice(0, len(ours))
-    return {
-        "match": soft_jaccard(best.membership[real], concept),
-        "told": soft_jaccard(told[real], concept),
-    }
+    concept = other.load(_newest(other)).concept.membership[[theirs[each] for each in ours]]
+    document_of = numbered(texts.document_of)
+    found = {}
+    for name, memberships in (("match", best.membership), ("told", told)):
+        real = memberships[: len(ours)]
+        found[name] = soft_jaccard(real, concept)
+        found[f"{name}_by_documents"] = soft_jaccard(
+            document_means(real, document_of), document_means(concept, document_of)
+        )
+    return found
 
 
 def _joined(
