@@ -44,7 +44,7 @@ def stitch_command(
     """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
     from loops.progress import open_progress
     from loops.runs import find_run
-    from loops.stitch_measuring import measure_stitch
+    from loops.stitch_measuring import labels_of, measure_stitch
     from loops.stitch_picture import draw_stitch
     from loops.stitch_store import save_stitch, stitch_folder
     from loops.stitch_table import show_stitch
@@ -61,14 +61,18 @@ def stitch_command(
         stores[0].config.stitching, {key: value for key, value in changes.items() if value is not None}
     )
     records = [carry(store, round_number) for store in stores]
+    named = label or [None] * len(runs)
+    with open_progress(Console(stderr=True)) as progress:
+        # A label that is not there is refused now, and not when everything has been written.
+        known = [labels_of(store, name, progress.say) for store, name in zip(stores, named, strict=True)]
     pair: Pair | None = None
-    for store, record, name in zip(stores, records, label or [None] * len(runs), strict=True):
+    for store, record, labels in zip(stores, records, known, strict=True):
         with open_progress(Console(stderr=True)) as progress:
             if pair is None or not pair.serves(store):
                 pair = Pair.of(store, to, config, progress.say)
             found = stitch(store, record, pair, config, progress.say, samples=samples, nats=nats)
             folder = stitch_folder(store, to, found.round)
             save_stitch(found, folder)
-            measured = measure_stitch(found, store, folder, progress.say, name)
+            measured = measure_stitch(found, store, labels, folder, progress.say) if labels else []
             draw_stitch(found, measured, folder)
         show_stitch(found, measured, folder, Console())

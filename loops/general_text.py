@@ -20,7 +20,7 @@ def general_texts(
 ) -> tuple[list[str], np.ndarray]:
     """`config.passages` texts in random order, and the part of each; whole documents are in one part.
 
-    Raises `BasinError` where the corpus has too few documents besides the run's own.
+    Raises `BasinError` where the corpus has too few documents besides the run's own, or these texts are of too few.
     """
     passages = split(
         load_corpus(config.corpus, progress=say), PassagesConfig(words=WORDS, per_document=PER_DOCUMENT)
@@ -34,6 +34,11 @@ def general_texts(
             "needed to learn maps from; name another stitching.corpus."
         )
     rows = np.random.default_rng(seed_for(seed, 0, "general text")).permutation(rows)[: config.passages]
+    if (read := len(np.unique(passages.document_of[rows]))) < config.parts:
+        raise BasinError(
+            f"{len(rows)} passages of general text are of {read} documents, and {config.parts} are needed to learn maps from; "
+            "raise stitching.passages."
+        )
     parts = document_folds(passages.document_of[rows], config.parts, seed_for(seed, 0, "general parts"))
     left_out = len(passages.documents) - int(strange.sum())
     say(

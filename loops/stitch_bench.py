@@ -6,30 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
 from agent.activation_cache import record_cached
-from agent.anchoring import document_mean, document_membership
 from agent.coherence import Coherence
 from agent.concept import Concept
-from agent.errors import BasinError
-from agent.evidence import log_odds, numbered
 from agent.language_model import LanguageModel
 from agent.steering_vector import SteeringVector
 from agent.stitching.evidence import on_members_scale
-from agent.stitching.fitting import Fitted, fit_shuffled, random_map
-from agent.stitching.learning import Stitches, StitchingConfig
-from agent.stitching.translate import translate
+from agent.stitching.learning import Stitches
 from agent.taught import Taught, teach
 from agent.types import PassageSet, seed_for
-from agent.updating import UpdatingConfig, calibration_texts, update
+from agent.updating import UpdatingConfig, calibration_texts
 from agent.updating.calibrate import calibrate
-from agent.updating.mean_difference import mean_difference
 from loops.openings import openings
 from loops.store import RunStore
 
 NATIVE, BASE = "native", "base"
+PLAINLY = {"norm_preserving": False, "conditional": False}
+"""Every vector is calibrated and applied in one manner: a gate or a turn found in one model means nothing in the other."""
 READ_TOKENS, READ_EACH = 64, 20
 """Real passages of each kind, cut to so many tokens, on which a steered model's likelihoods are compared."""
 
@@ -91,26 +86,32 @@ class Bench:
         first: LanguageModel,
         second: LanguageModel,
         stitches: Stitches,
+        *,
         nats: float | None,
         samples: int,
         seed: int,
         say: Say,
     ) -> Bench:
+        """Read the run's passages with both models, tell the second one of the memberships, and set limits of coherence.
+
+        Args:
+            nats: strength of every vector; None: that of the run.
+        """
         config, passages = store.config, store.load_passages()
         second = second.reading(sorted(set(stitches.partner.values())))
         activations = record_cached(first, passages.texts, say)
         theirs = record_cached(second, passages.texts, say)
         taught = teach(theirs, concept.membership, passages.document_of, config.clustering, seed)
         judges = {
-            writer: Coherence.load(passages.texts, config.coherence.model_copy(update={"model": reader}), say)
-            for writer, reader in (
-                (first.config.name, second.config.name),
-                (second.config.name, first.config.name),
-            )
+            # Fitted, not loaded: the models are in memory already.
+            writer.config.name: Coherence.fit(passages.texts, config.coherence, reader, say)
+            for writer, reader in ((first, second), (second, first))
         }
         prompts = openings(passages.texts, samples, config.generation.prompt_words, seed)
         nats = nats or config.updating.budget_nats
-        updating = config.updating.model_copy(update={"method": "mean_difference", "budget_nats": nats})
+        updating = config.updating.model_copy(
+            update={"method": "mean_difference", "budget_nats": nats, **PLAINLY}
+        )
         return cls(
             concept,
             passages,
@@ -129,130 +130,12 @@ class Bench:
             say,
         )
 
-    def in_first(self) -> list[Pushed]:
-        """Part (a): the vector in the model that it was found in."""
-        own = self._calibrated(self.first, self.concept.vector)
-        return [
-            self._push(self.first, BASE, BASE, None, {}),
-            self._push(self.first, NATIVE, NATIVE, own, {}),
-        ]
-
-    def in_second(self, config: StitchingConfig) -> list[Pushed]:
-        """Part (b): the translated vector in the other model, beside the one found there and vectors that must not work."""
-        native = self._native()
-        found = [
-            self._push(self.second, BASE, BASE, None, {}),
-            self._push(self.second, NATIVE, NATIVE, native, {"cosine_native": 1.0}),
-        ]
-        vector = self.concept.vector
-        for method in config.methods:
-            carried = translate(vector, self.stitches.ways(self.stitches.there[method]))
-            returned = self._returned(carried, method)
-            numbers = self._numbers(self.stitches.there[method], carried, native)
-            found.append(
-                self._push_calibrated(method, "translated", carried, numbers | {"returned_cosine": returned})
-            )
-        for name, maps, control in self._controls(vector):
-            carried = translate(control, self.stitches.ways(maps))
-            numbers = self._numbers(maps, carried, native)
-            found.append(self._push_calibrated(name, "control", carried, numbers))
-        return found
-
-    def _controls(self, vector: SteeringVector) -> list[tuple[str, Mapping[int, Fitted], SteeringVector]]:
-        """Name, maps and vector of everything that ought to do nothing."""
-        gathered = self.stitches.gathered
-        method = next(iter(self.stitches.there))
-        true = self.stitches.there[method]
-        shuffled = {layer: fit_shuffled(each) for layer, each in gathered.items()}
-        noise = {layer: random_map(each, self.seed + layer) for layer, each in gathered.items()}
-        return [
-            ("random map", noise, vector),
-            ("shuffled pairs", shuffled, vector),
-            ("random vector", true, _random_like(vector, self.seed)),
-            ("another concept", true, self._other_concept(vector)),
-        ]
-
-    def _other_concept(self, vector: SteeringVector) -> SteeringVector:
-        """Towards the members of the topic that goes least with the concept, as many as the concept has."""
-        pointer, document_of = self.store.load_pointer(), numbered(self.passages.document_of)
-        weights = pointer.model.weights(pointer.model.expected_words(self.passages.texts))
-        topics = [
-            document_mean(log_odds(weights[:, topic]), document_of) for topic in range(weights.shape[1])
-        ]
-        alike = [float(np.corrcoef(each, self.concept.membership)[0, 1]) for each in topics]
-        topic = topics[int(np.nanargmin(alike))]
-        membership = document_membership(topic, document_of, float(self.concept.membership.mean()))
-        inside = membership >= np.quantile(membership, 1 - max(self.concept.inside.mean(), 0.02))
-        return mean_difference(
-            self.activations[inside],
-            self.activations[~inside],
-            recorded=self.first.layers,
-            steered=vector.layers,
-        )
-
-    def _native(self) -> SteeringVector:
-        """The concept's own mean difference in the second model, at the layers that the translated vector goes to."""
-        inside = self.concept.inside
-        if not inside.any() or inside.all():
-            raise BasinError(
-                "The concept has no passages inside, or none outside, to find a native vector from."
-            )
-        steered = sorted({self.stitches.partner[layer] for layer in self.concept.vector.layers})
-        texts = np.array(self.passages.texts, dtype=object)
-        return update(
-            self.second,
-            texts[inside].tolist(),
-            texts[~inside].tolist(),
-            self.theirs[inside],
-            self.theirs[~inside],
-            config=self.updating.model_copy(update={"layers": tuple(steered), "conditional": False}),
-            seed=self.seed,
-            member_weights=self.concept.membership[inside],
-            other_weights=1 - self.concept.membership[~inside],
-            progress=self.say,
-        ).vector
-
-    def _returned(self, carried: SteeringVector, method: str) -> float | None:
-        """Cosine of the vector with itself after the way there and the way back, which were learnt from different text."""
-        ways = {way.layer for way in self.stitches.ways_back(method)}
-        if not set(carried.layers) <= ways:
-            return None
-        returned = translate(carried, self.stitches.ways_back(method))
-        return self._cosine(returned, self.concept.vector, there=False)
-
-    def _numbers(
-        self, maps: Mapping[int, Fitted], carried: SteeringVector, native: SteeringVector
-    ) -> dict[str, float | None]:
-        steered = [maps[layer].unexplained for layer in self.concept.vector.layers]
-        return {
-            "unexplained_variance": float(np.mean(steered)),
-            "cosine_native": self._cosine(carried, native, there=True),
-        }
-
-    def _cosine(self, one: SteeringVector, other: SteeringVector, *, there: bool) -> float:
-        """Mean over layers of the cosine in standardised coordinates: raw, one coordinate of hundreds would speak for all."""
-        deviations = {
-            self.stitches.partner[layer] if there else layer: each.moments[0].deviations[1 if there else 0]
-            for layer, each in self.stitches.gathered.items()
-        }
-        cosines = []
-        for layer, direction in other.directions.items():
-            if layer not in one.directions:
-                return float("nan")
-            here, theirs = (each.numpy() / deviations[layer] for each in (one.directions[layer], direction))
-            cosines.append(float(here @ theirs / np.linalg.norm(here) / np.linalg.norm(theirs)))
-        return float(np.mean(cosines))
-
-    def _calibrated(self, model: LanguageModel, vector: SteeringVector) -> SteeringVector:
+    def calibrated(self, model: LanguageModel, vector: SteeringVector) -> SteeringVector:
+        """As strong as every other vector: so many nats per token, on the same real texts."""
         ruler = calibration_texts(self.passages.texts, self.updating.calibration_texts)
         return calibrate(model, vector, ruler, self.nats, self.updating.calibration_tokens)[0]
 
-    def _push_calibrated(
-        self, name: str, kind: str, vector: SteeringVector, numbers: Mapping[str, float | None]
-    ) -> Pushed:
-        return self._push(self.second, name, kind, self._calibrated(self.second, vector), numbers)
-
-    def _push(
+    def push(
         self,
         model: LanguageModel,
         name: str,
@@ -314,12 +197,3 @@ class Bench:
             [self.passages.texts[at] for at in generator.permutation(np.flatnonzero(part))[:READ_EACH]]
             for part in (inside, ~inside)
         ]
-
-
-def _random_like(vector: SteeringVector, seed: int) -> SteeringVector:
-    """A random direction of the same norm at every layer."""
-    generator = torch.Generator().manual_seed(seed)
-    random = {layer: torch.randn(vector.width, generator=generator) for layer in vector.layers}
-    return SteeringVector(
-        {layer: each / each.norm() * vector.norms()[layer] for layer, each in random.items()}
-    )

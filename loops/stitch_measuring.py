@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from agent.errors import BasinError
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels, gold_labels
 from agent.judging.inside import cluster_scores
 from agent.judging.judgement import Judgement, RealPassages
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
 from agent.sources.embedders import load_embedder
 from agent.stitching.evidence import effect
-from agent.types import PassageSet, seed_for
+from agent.types import seed_for
 from loops.folders import write_file
 from loops.stitch_bench import BASE, NATIVE, Pushed
 from loops.stitching import COMPARED, Stitched
@@ -28,28 +29,48 @@ MEASURED = "measured.json"
 Say = Callable[[str], None]
 
 
+def labels_of(store: RunStore, label: str | None, say: Say) -> GoldLabels | None:
+    """The labels that a run's stitching is to be judged by: asked for before anything is written, used after.
+
+    Args:
+        label: their name in the suites; None for the corpus's main ones.
+
+    Returns:
+        None where the corpus has none, or, none being named, is not to be had any more; why is said.
+
+    Raises:
+        BasinError: there are no labels of that name.
+    """
+    documents = store.load_passages().documents
+    if label is not None:
+        named = every_gold_labels(store.config.corpus, documents, say, SUITE_GOLD_FILE)
+        if not named:
+            raise BasinError(f"{store.config.corpus.source} has no gold labels to judge by; leave --label out.")
+        require_known("label", [label], [each.concept for each in named])
+        return next(each for each in named if each.concept == label)
+    try:
+        return gold_labels(store.config.corpus, documents, say)
+    except BasinError as error:
+        say(f"Not judged against gold labels: {error}")
+        return None
+
+
 def measure_stitch(
-    found: Stitched, store: RunStore, folder: Path, say: Say, label: str | None = None
+    found: Stitched, store: RunStore, labels: GoldLabels, folder: Path, say: Say
 ) -> list[dict[str, Any]]:
-    """A row for every vector: effect and ratio by judge A, judge B and their mean. Empty where the corpus has no labels.
+    """A row for every vector: effect and ratio by judge A, judge B and their mean; kept in `folder`.
 
     Judge A reads sentence embeddings, judge B word n-grams; both are trained on real passages of the run's corpus and cut
     to one length. Effects are in cluster scores, see `agent.judging.writing.cluster_score`.
 
-    Args:
-        label: name of the labels in configs/suite_gold.yaml; None for the corpus's main ones.
-
     Raises:
-        BasinError: the corpus is not the one that the run was made from, it has no labels of that name, or nothing is
-            long enough to judge.
+        BasinError: nothing is long enough to judge, or the disk refuses.
     """
     passages = store.load_passages()
-    labels = _labels(store, passages, label, say)
-    if labels is None:
-        return []
     embedder = load_embedder(progress=say)
     say("judging: real passages, and what was written with every vector")
     real = RealPassages(passages.texts, labels.of_passages(passages.document_of), passages.document_of)
+    real = real.only(labels.counted[passages.document_of])
     judgements = judge_passages(
         real,
         {_name(each): list(each.texts) for each in found.pushed},
@@ -63,16 +84,11 @@ def measure_stitch(
     rows = [_row(found, each, judgements) for each in found.pushed]
     content = {"concept": labels.concept, "corpus": labels.corpus, "rows": rows}
     content["auc"] = {name: judgement.auc for name, judgement in judgements.items()}
-    write_file(folder / MEASURED, (json.dumps(content, indent=1) + "\n").encode())
+    try:
+        write_file(folder / MEASURED, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        raise BasinError(f"{folder / MEASURED} cannot be written ({error}); make room there.") from None
     return rows
-
-
-def _labels(store: RunStore, passages: PassageSet, label: str | None, say: Say) -> GoldLabels | None:
-    if label is None:
-        return gold_labels(store.config.corpus, passages.documents, say)
-    named = every_gold_labels(store.config.corpus, passages.documents, say, SUITE_GOLD_FILE)
-    require_known("label", [label], [each.concept for each in named])
-    return next(each for each in named if each.concept == label)
 
 
 def _row(found: Stitched, pushed: Pushed, judgements: dict[str, Judgement]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from agent.errors import BasinError
 from loops.stitching import COMPARED, Stitched
@@ -53,9 +54,15 @@ def _layers(
         ticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
         tell(f"layer of {found.first if layers is matrix.first else found.second}")
     at = [(matrix.first.index(a), matrix.second.index(b)) for a, b in found.stitches.partner.items()]
+    outlined = [withStroke(linewidth=4, foreground="black")]  # seen on every colour of the map
     axes.scatter(
-        *zip(*at, strict=True), marker="o", s=90, facecolors="none", edgecolors="white", linewidths=2
-    )
+        *zip(*at, strict=True), s=110, facecolors="none", edgecolors="white", linewidths=2
+    ).set_path_effects(outlined)
+    for (row, column), (layer, there) in zip(at, found.stitches.partner.items(), strict=True):
+        words = axes.annotate(
+            f"{layer}, {there}", (row, column), (0, 9), textcoords="offset points", ha="center", color="white"
+        )
+        words.set_path_effects(outlined)
     axes.set_title(title)
 
 
@@ -75,10 +82,20 @@ def _ratios(axes: Axes, found: Stitched, measured: Sequence[Mapping[str, Any]]) 
         axes.errorbar(values, heights, xerr=errors, fmt=marker, color=colour, label=label, capsize=3)
     for at, style in ((0.0, "-"), (0.1, ":"), (0.8, "--"), (1.0, "-")):
         axes.axvline(at, color=GREY, linestyle=style, linewidth=0.8, zorder=0)
+        if at in (0.1, 0.8):
+            axes.annotate(
+                f"{at:g}",
+                (at, 1),
+                (0, 2),
+                axes.get_xaxis_transform(),
+                "offset points",
+                ha="center",
+                color=GREY,
+            )
     axes.set_yticks(places, [row["vector"].replace("_", " ") for row in rows])
-    axes.set_xlabel("effect, of the effect of the vector found there (0.1 dotted, 0.8 dashed)")
-    axes.set_title(f"Steering {found.second}")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.32), frameon=False)
+    axes.set_xlabel("ratio to the native effect, ± standard error")
+    axes.set_title(f"Steering {found.second}", pad=18)
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
 
 
 def _number(value: float | None) -> float:

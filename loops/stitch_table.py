@@ -67,52 +67,67 @@ def evidence(found: Stitched, rows: Sequence[Row]) -> list[str]:
     own = next(row for row in rows if row["model"] == found.first and row["vector"] == NATIVE)
     native = next(row for row in rows if row["model"] == found.second and row["vector"] == NATIVE)
     sentences = [
-        f"(a) In {found.first} the vector {_works(own)}: it moves what is written by {own['effect']:.2f} ± "
-        f"{own['effect_error']:.2f} of the way from other passages to members, as {found.second} reads it."
+        f"(a) In {found.first} the vector {_works(own)}: it moves what is written by {_effect(own)} of the way from other "
+        f"passages to members, as {found.second} reads it."
     ]
-    translated = [row for row in rows if row["kind"] == "translated"]
     if not _certain(native):
         sentences.append(
-            f"(b) In {found.second} not even the vector that was found there has an effect "
-            f"({native['effect']:.2f} ± {native['effect_error']:.2f}), so there is nothing to compare with."
+            f"(b) In {found.second} not even the vector that was found there has a certain effect ({_effect(native)}), so "
+            "there is nothing to compare with."
         )
         return sentences
-    first = translated[0]
+    first = next(row for row in rows if row["kind"] == "translated")
     sentences.append(
-        f"(b) In {found.second} the translated vector ({first['vector']}) {_works(first)}: {first['effect']:.2f} ± "
-        f"{first['effect_error']:.2f}, as {found.first} reads it, {_ratio(first)} of what the vector found there does. "
-        f"Neither vector was fitted, chosen or calibrated on what {found.second} writes."
+        f"(b) In {found.second} the translated vector ({first['vector']}) {_works(first)}: {_effect(first)}, as "
+        f"{found.first} reads it, {_ratio(first)} of what the vector found there does. Neither vector was fitted, chosen or "
+        f"calibrated on what {found.second} writes."
     )
     controls = [row for row in rows if row["kind"] == "control" and row["behavioural_ratio"] is not None]
-    working = [
-        row for row in controls if row["behavioural_ratio"] - (row["ratio_error"] or 0) > CONTROL_LIMIT
-    ]
+    return [*sentences, *_of_controls(controls)]
+
+
+def _of_controls(controls: Sequence[Row]) -> list[str]:
+    """That they do nothing only where the largest is small for certain: an error as large as the effect proves nothing."""
+    if not controls:
+        return []
+    working = [row for row in controls if row["behavioural_ratio"] - _error(row) > CONTROL_LIMIT]
     if working:
         told = ", ".join(f"{row['vector']} ({_ratio(row)})" for row in working)
-        sentences.append(f"But what must not work does, too: {told}.")
-    elif controls:
-        most = max(controls, key=lambda row: row["behavioural_ratio"])
-        sentences.append(
-            f"What must not work does not: at most {most['vector']}, {_ratio(most)} of the native effect."
-        )
-    return sentences
+        return [f"But what must not work does, too: {told}."]
+    most = max(controls, key=lambda row: row["behavioural_ratio"])
+    told = f"{most['vector']}, {_ratio(most)} of the native effect."
+    if max(row["behavioural_ratio"] + _error(row) for row in controls) <= CONTROL_LIMIT:
+        return [f"What must not work does not: at most {told}"]
+    return [
+        f"Of what must not work nothing is above {CONTROL_LIMIT} by more than a standard error, and not all is certain to be "
+        f"below; the largest is {told}"
+    ]
 
 
 def _certain(row: Row) -> bool:
-    return row["effect"] > CERTAIN * row["effect_error"]
+    effect, error = row["effect"], row["effect_error"]
+    return effect is not None and error is not None and effect > CERTAIN * error
 
 
 def _works(row: Row) -> str:
     return "works" if _certain(row) else "has no certain effect"
 
 
+def _effect(row: Row) -> str:
+    return _with_error(row["effect"], row["effect_error"])
+
+
 def _ratio(row: Row) -> str:
-    return f"{row['behavioural_ratio']:.2f} ± {row['ratio_error']:.2f}"
+    return _with_error(row["behavioural_ratio"], row["ratio_error"])
+
+
+def _error(row: Row) -> float:
+    return row["ratio_error"] or 0.0
 
 
 def _with_error(value: float | None, error: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ± {error:.2f}"
+    return "-" if value is None else f"{value:.2f} ± {_number(error)}"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.2f}"
+    return "-" if value is None else f"{value:.2f}"

@@ -7,6 +7,7 @@ written is the other model: nothing is optimised on what the second model writes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from agent.types import seed_for
 from loops.general_text import general_texts
 from loops.records import RoundRecord
 from loops.stitch_bench import BASE, NATIVE, Bench, Pushed, Say
+from loops.stitch_vectors import in_first, in_second
 from loops.store import RunStore
 
 COMPARED = ("translated", "control")
@@ -56,8 +58,14 @@ class Stitched:
         return effect(read(pushed), read(self.of(pushed.model, BASE)), native)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A flat row for every vector in every model."""
-        return [self._row(each) for each in self.pushed]
+        """A flat row for every vector in every model; None for what is not a number."""
+        return [
+            {
+                key: None if isinstance(value, float) and not math.isfinite(value) else value
+                for key, value in self._row(each).items()
+            }
+            for each in self.pushed
+        ]
 
     def _row(self, pushed: Pushed) -> dict[str, Any]:
         found, base = self.effect(pushed), self.of(pushed.model, BASE)
@@ -74,7 +82,7 @@ class Stitched:
             "kind": pushed.kind,
             "nats": pushed.nats,
             **pushed.numbers,
-            "reading": float(np.nanmean(pushed.readings)),
+            "reading": float(pushed.readings.mean()),
             "effect": found.mean,
             "effect_error": found.error,
             "behavioural_ratio": found.ratio if pushed.kind in COMPARED else None,
@@ -134,12 +142,16 @@ def chosen_settings(config: StitchingConfig, changes: Mapping[str, object]) -> S
 def carry(store: RunStore, number: int | None) -> RoundRecord:
     """The round whose concept is to be carried over, the newest when `number` is None.
 
-    Raises `BasinError` where there is no such round, or it has no vector and readout.
+    Raises `BasinError` where there is no such round, it has no vector and readout, or nothing is inside or outside.
     """
-    record = store.load(store.rounds()[-1] if number is None else number)
-    if record.concept.vector is None or record.concept.readout is None:
+    record = store.load(next(reversed(store.rounds()), 0) if number is None else number)
+    concept, which = record.concept, f"Round {record.round} of {store.name}"
+    if concept.vector is None or concept.readout is None:
+        raise BasinError(f"{which} has no vector and readout to carry over; name a round that steers.")
+    if concept.inside.all() or not concept.inside.any():
         raise BasinError(
-            f"Round {record.round} of {store.name} has no vector and readout to carry over; name a later round."
+            f"{which} has no passages inside its concept, or none outside, to find a vector of the other model from; name "
+            "another round."
         )
     return record
 
@@ -157,11 +169,17 @@ def stitch(
     """Carry a round's concept into the pair's second model, and gather the evidence.
 
     Raises:
-        BasinError: the second model cannot be steered, or the concept has nothing inside or outside.
+        BasinError: the second model cannot be steered, or nothing of a vector arrives there.
     """
     concept, seed = record.concept, seed_for(store.config.seed, 0, "stitch")
-    bench = Bench.set_up(store, concept, pair.first, pair.second, pair.stitches, nats, samples, seed, say)
-    pushed = [*bench.in_first(), *bench.in_second(config)]
+    bench = Bench.set_up(
+        *(store, concept, pair.first, pair.second, pair.stitches),
+        nats=nats,
+        samples=samples,
+        seed=seed,
+        say=say,
+    )
+    pushed = [*in_first(bench), *in_second(bench, config)]
     return Stitched(
         store.name,
         record.round,
