@@ -45,7 +45,9 @@ def labels_of(store: RunStore, label: str | None, say: Say) -> GoldLabels | None
     if label is not None:
         named = every_gold_labels(store.config.corpus, documents, say, SUITE_GOLD_FILE)
         if not named:
-            raise BasinError(f"{store.config.corpus.source} has no gold labels to judge by; leave --label out.")
+            raise BasinError(
+                f"{store.config.corpus.source} has no gold labels to judge by; leave --label out."
+            )
         require_known("label", [label], [each.concept for each in named])
         return next(each for each in named if each.concept == label)
     try:

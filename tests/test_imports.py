@@ -107,7 +107,15 @@ def test_parts_import_only_from_rows_above() -> None:
     "start",
     [
         *("loops.refine", "loops.setting", "loops.store", "loops.progress", "loops.config"),
-        *("loops.basin_map", "loops.full_flow", "loops.certifying", "loops.successors", "loops.stitching", "loops.matching"),
+        *(
+            "loops.basin_map",
+            "loops.full_flow",
+            "loops.certifying",
+            "loops.successors",
+            "loops.stitching",
+            "loops.general_text",
+            "loops.matching",
+        ),
     ],
 )
 def test_what_refines_cannot_reach_the_gold_labels(start: str) -> None:

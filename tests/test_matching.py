@@ -139,9 +139,9 @@ def test_texts_on_one_opening_do_not_vouch_for_each_other() -> None:
 
 
 def test_the_classifier_is_cut_at_the_size_of_what_was_told_on_real_and_on_generated_texts() -> None:
-    kinds = np.concatenate([KIND, np.tile([0, 0, 0, 1], 8)])
-    told = (kinds == 0).astype(float)
-    found = best_match(told, reader(5, kinds, strength=1.0), DOCUMENT_OF, config=CONFIG, seed=0)
+    told = np.concatenate([TRUE, np.tile([1.0, 1, 1, 0], 8)])
+    nothing = np.random.default_rng(0).normal(size=(len(told), 1, 20)).astype(np.float32)
+    found = best_match(told, nothing, DOCUMENT_OF, config=CONFIG, seed=0)
     taught = next(each.membership for each in found if each.kind == "classifier")
     for part in (slice(0, len(KIND)), slice(len(KIND), None)):
         assert taught[part].mean() == pytest.approx(told[part].mean(), abs=0.02)
@@ -177,13 +177,13 @@ def test_two_documents_are_enough() -> None:
 
 
 def test_a_deal_moves_whole_units_and_keeps_real_and_generated_apart() -> None:
-    rng = np.random.default_rng(0)
     units = np.array([0, 0, 0, 1, 2, 2, 3, 3, 4])
-    deal = _search(units, 6).deal(rng)
-    assert set(deal[:6]) <= set(range(6)) and set(deal[6:]) <= {6, 7, 8}
+    search, generator = _search(units, 6), np.random.default_rng(0)
+    deals = np.stack([search.deal(generator) for _ in range(9)])
+    assert set(deals[:, :6].ravel()) == set(range(6)) and set(deals[:, 6:].ravel()) == {6, 7, 8}
     for unit in range(5):
-        assert len(set(units[deal[units == unit]])) == 1
-    assert any((_search(units, 6).deal(rng) != np.arange(9)).any() for _ in range(5))
+        assert all(len(set(units[deal[units == unit]])) == 1 for deal in deals)
+    assert (deals[:, :6] != np.arange(6)).any() and (deals[:, 6:] != np.arange(6, 9)).any()
 
 
 def _search(units: np.ndarray, real: int) -> _Search:
