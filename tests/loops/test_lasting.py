@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,18 @@ with ends_softly():
 """
 
 
-def begun(tmp_path: Path, then: str = "", **options) -> subprocess.Popen:
+def heeding() -> None:
+    """Whoever runs the tests may ignore signals (nohup, a shell's background), and a child inherits that."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def begun(tmp_path: Path, then: str = "", before: Callable[[], object] = heeding) -> subprocess.Popen:
     command = [sys.executable, "-c", WORK.format(then=then), str(tmp_path / "kept")]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before
+    )
     assert process.stdout.readline() == b"ready\n"
     return process
 
@@ -56,7 +66,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
 
 def test_ignored_signals_stay_ignored(tmp_path):
     """As under nohup."""
-    process = begun(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = begun(tmp_path, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     process.send_signal(signal.SIGHUP)
     time.sleep(0.5)
     assert process.poll() is None

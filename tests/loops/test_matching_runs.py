@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from test_refine import CRIME, PASSAGES, corpus  # noqa: F401 (fixtures)
-from test_stitching import readers, store  # noqa: F401 (fixtures)
+from test_stitching import kept, readers, store  # noqa: F401 (fixtures)
 from test_successors import config, general, machine  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
