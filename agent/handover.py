@@ -100,7 +100,9 @@ def hand_over(
         two = [document_means(way.membership, document_of) for way in ways.values()]
         checks["two ways agree"] = soft_jaccard(*two)
         if checks["two ways agree"] < config.agreement:
-            refusals.append(f"the two ways arrive at different notions (overlap {checks['two ways agree']:.2f})")
+            refusals.append(
+                f"the two ways arrive at different notions (overlap {checks['two ways agree']:.2f})"
+            )
     if stitched is not None and stitched.vector is not None and by != "intersection":
         inside = next(iter(ways.values())).membership >= MEMBER
         checks["cosine"] = _cosine(stitched, activations, layers, inside)

@@ -158,7 +158,9 @@ def make_task(
             f"{corpus.name} has no gold labels for {concept!r} in {SUITE_GOLD_FILE}; add them there."
         )
     gold = labels[concept].of_passages(document_of)
-    if any(np.bincount(labels[concept].labels[part], minlength=2).min() < FEWEST for part in (hidden, ~hidden)):
+    if any(
+        np.bincount(labels[concept].labels[part], minlength=2).min() < FEWEST for part in (hidden, ~hidden)
+    ):
         raise BasinError(
             f"{corpus.name}, {concept}: of the seen or of the unseen documents, fewer than {FEWEST} are of a kind, and a "
             "judge needs them; take another seed or a larger corpus."

@@ -52,11 +52,14 @@ def test_a_true_concept_arrives(by: str) -> None:
     assert found.refusals == []
     assert soft_jaccard(found.membership, TRUE) > 0.9
     assert (found.vector is None) == (by == "intersection")
-    assert set(found.checks) == {
-        "intersection": {"overlap by intersection"},
-        "stitching": {"overlap by stitching", "cosine"},
-        "both": {"overlap by intersection", "overlap by stitching", "two ways agree", "cosine"},
-    }[by]
+    assert (
+        set(found.checks)
+        == {
+            "intersection": {"overlap by intersection"},
+            "stitching": {"overlap by stitching", "cosine"},
+            "both": {"overlap by intersection", "overlap by stitching", "two ways agree", "cosine"},
+        }[by]
+    )
 
 
 @pytest.mark.parametrize("by", ["stitching", "both"])
