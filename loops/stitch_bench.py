@@ -40,7 +40,8 @@ class Pushed:
     model: str
     kind: str
     """`base`, `native`, `translated` or `control`."""
-    vector: SteeringVector | None
+    vectors: Sequence[SteeringVector]
+    """The passages are dealt out to them in turn: several where a control is drawn several times, none for the base model."""
     nats: float
     numbers: Mapping[str, float | None]
     """Of the vector itself: unexplained variance of its map, cosines."""
@@ -140,28 +141,39 @@ class Bench:
         model: LanguageModel,
         name: str,
         kind: str,
-        vector: SteeringVector | None,
+        vectors: Sequence[SteeringVector],
         numbers: Mapping[str, float | None],
     ) -> Pushed:
-        """Write with a vector, and have the other model read it."""
+        """Write with a vector, or the prompts dealt out to several in turn, and have the other model read it."""
         self.say(f"stitch: {model.config.name} writes with {name}")
-        seeds = [seed_for(self.seed, at, "passage") for at in range(len(self.prompts))]
-        texts = model.generate(self.prompts, seeds, self.store.config.generation, vector, progress=self.say)
+        texts = self._written(model, vectors)
         whole = [prompt + text for prompt, text in zip(self.prompts, texts, strict=True)]
         report = self.judges[model.config.name].check(texts, list(self.prompts))
-        leaning = self._leaning(model, vector) if vector else 0.0
+        leaning = float(np.mean([self._leaning(model, vector) for vector in vectors])) if vectors else 0.0
         return Pushed(
             name,
             model.config.name,
             kind,
-            vector,
-            self.nats if vector else 0.0,
+            vectors,
+            self.nats if vectors else 0.0,
             numbers,
             texts,
             self._read(model, whole),
             report.coherent,
             leaning,
         )
+
+    def _written(self, model: LanguageModel, vectors: Sequence[SteeringVector]) -> list[str]:
+        """A passage for every prompt, with the same dice whatever writes it."""
+        config, texts = self.store.config.generation, [""] * len(self.prompts)
+        for first, vector in enumerate(vectors or [None]):
+            turn = range(first, len(self.prompts), max(1, len(vectors)))
+            seeds = [seed_for(self.seed, at, "passage") for at in turn]
+            prompts = [self.prompts[at] for at in turn]
+            written = model.generate(prompts, seeds, config, vector, progress=self.say)
+            for at, text in zip(turn, written, strict=True):
+                texts[at] = text
+        return texts
 
     def _read(self, writer: LanguageModel, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
         """What the model that did not write makes of the texts, by activations alone, on the scale of real passages."""

@@ -101,7 +101,7 @@ def _row(found: Stitched, pushed: Pushed, judgements: dict[str, Judgement]) -> d
     }
     for judge, at in (("a", slice(0, 1)), ("b", slice(1, 2)), ("mean", slice(0, 2))):
         read = {name: _mean(each[at]) for name, each in scores.items()}
-        told = effect(read["own"], read[BASE], read.get(NATIVE))
+        told = effect(read["own"], read[BASE], read.get(NATIVE), draws=max(1, len(pushed.vectors)))
         compared = pushed.kind in COMPARED
         row |= {
             f"score_{judge}": float(np.nanmean(read["own"])) if np.isfinite(read["own"]).any() else None,

@@ -60,10 +60,10 @@ def save_stitch(found: Stitched, folder: Path) -> None:
         **{name: getattr(matrix, name).tolist() for name in ("unexplained", "back", "svcca")},
     }
     vectors = {
-        f"{each.model}.{each.name}.{name}": tensor
+        f"{each.model}.{each.name}{f'.{draw}' if len(each.vectors) > 1 else ''}.{name}": tensor
         for each in found.pushed
-        if each.vector is not None
-        for name, tensor in each.vector.tensors().items()
+        for draw, vector in enumerate(each.vectors)
+        for name, tensor in vector.tensors().items()
     }
     files = {
         name: json.dumps(content, indent=1).encode()

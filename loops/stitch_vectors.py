@@ -13,17 +13,21 @@ from agent.steering_vector import SteeringVector
 from agent.stitching.fitting import Fitted, fit_shuffled, random_map
 from agent.stitching.learning import StitchingConfig
 from agent.stitching.translate import translate
+from agent.types import seed_for
 from agent.updating import update
 from agent.updating.mean_difference import mean_difference
 from loops.stitch_bench import BASE, NATIVE, Bench, Pushed
+
+Control = tuple[Mapping[int, Fitted], SteeringVector]
+"""Maps, and the vector that goes through them."""
 
 
 def in_first(bench: Bench) -> list[Pushed]:
     """Part (a): the vector in the model that it was found in."""
     own = bench.calibrated(bench.first, bench.concept.vector)
     return [
-        bench.push(bench.first, BASE, BASE, None, {}),
-        bench.push(bench.first, NATIVE, NATIVE, own, {}),
+        bench.push(bench.first, BASE, BASE, [], {}),
+        bench.push(bench.first, NATIVE, NATIVE, [own], {}),
     ]
 
 
@@ -31,59 +35,71 @@ def in_second(bench: Bench, config: StitchingConfig) -> list[Pushed]:
     """Part (b): the translated vector in the other model, beside the one found there and vectors that must not work."""
     native = _native(bench)
     found = [
-        bench.push(bench.second, BASE, BASE, None, {}),
-        bench.push(bench.second, NATIVE, NATIVE, native, {"cosine_native": 1.0}),
+        bench.push(bench.second, BASE, BASE, [], {}),
+        bench.push(bench.second, NATIVE, NATIVE, [native], {"cosine_native": 1.0}),
     ]
     vector = bench.concept.vector
     for method in config.methods:
         carried = translate(vector, bench.stitches.ways(bench.stitches.there[method]))
         returned = _returned(bench, carried, method)
         numbers = _numbers(bench, bench.stitches.there[method], carried, native)
-        found.append(_pushed(bench, method, "translated", carried, numbers | {"returned_cosine": returned}))
-    for name, maps, control in _controls(bench, vector):
-        carried = translate(control, bench.stitches.ways(maps))
-        numbers = _numbers(bench, maps, carried, native)
+        numbers |= {"returned_cosine": returned}
+        found.append(_pushed(bench, method, "translated", [carried], numbers))
+    for name, drawn in _controls(bench, vector, config.draws).items():
+        carried = [translate(control, bench.stitches.ways(maps)) for maps, control in drawn]
+        told = [_numbers(bench, maps, each, native) for (maps, _), each in zip(drawn, carried, strict=True)]
+        numbers = {key: float(np.mean([each[key] for each in told])) for key in told[0]}
         found.append(_pushed(bench, name, "control", carried, numbers))
     return found
 
 
 def _pushed(
-    bench: Bench, name: str, kind: str, vector: SteeringVector, numbers: Mapping[str, float | None]
+    bench: Bench, name: str, kind: str, vectors: list[SteeringVector], numbers: Mapping[str, float | None]
 ) -> Pushed:
     """At the strength of every other vector, in the second model."""
-    return bench.push(bench.second, name, kind, bench.calibrated(bench.second, vector), numbers)
+    calibrated = [bench.calibrated(bench.second, vector) for vector in vectors]
+    return bench.push(bench.second, name, kind, calibrated, numbers)
 
 
-def _controls(bench: Bench, vector: SteeringVector) -> list[tuple[str, Mapping[int, Fitted], SteeringVector]]:
-    """Name, maps and vector of everything that ought to do nothing."""
+def _controls(bench: Bench, vector: SteeringVector, draws: int) -> dict[str, list[Control]]:
+    """Maps and vectors that ought to do nothing, by name. One draw may do something by chance, so there are several."""
     gathered = bench.stitches.gathered
     method = next(iter(bench.stitches.there))
     true = bench.stitches.there[method]
-    shuffled = {layer: fit_shuffled(each) for layer, each in gathered.items()}
-    noise = {layer: random_map(each, bench.seed + layer) for layer, each in gathered.items()}
-    return [
-        ("random map", noise, vector),
-        ("shuffled pairs", shuffled, vector),
-        ("random vector", true, _random_like(vector, bench.seed)),
-        ("another concept", true, _other_concept(bench, vector)),
+    turns = range(draws)
+    shuffled = [{layer: fit_shuffled(each, turn) for layer, each in gathered.items()} for turn in turns]
+    noise = [
+        {
+            layer: random_map(each, seed_for(bench.seed, turn, f"map {layer}"))
+            for layer, each in gathered.items()
+        }
+        for turn in turns
     ]
+    random = [_random_like(vector, seed_for(bench.seed, turn, "vector")) for turn in turns]
+    return {
+        "random map": [(maps, vector) for maps in noise],
+        "shuffled pairs": [(maps, vector) for maps in shuffled],
+        "random vector": [(true, each) for each in random],
+        "another concept": [(true, each) for each in _other_concepts(bench, vector, draws)],
+    }
 
 
-def _other_concept(bench: Bench, vector: SteeringVector) -> SteeringVector:
-    """Towards the members of the topic that goes least with the concept, as many as the concept has."""
+def _other_concepts(bench: Bench, vector: SteeringVector, draws: int) -> list[SteeringVector]:
+    """Towards the members of topics that have least to do with the concept, for or against, as many as the concept has."""
     pointer, document_of = bench.store.load_pointer(), numbered(bench.passages.document_of)
     weights = pointer.model.weights(pointer.model.expected_words(bench.passages.texts))
     topics = [document_mean(log_odds(weights[:, topic]), document_of) for topic in range(weights.shape[1])]
-    alike = [float(np.corrcoef(each, bench.concept.membership)[0, 1]) for each in topics]
-    topic = topics[int(np.nanargmin(alike))]
-    membership = document_membership(topic, document_of, float(bench.concept.membership.mean()))
-    inside = membership >= np.quantile(membership, 1 - max(bench.concept.inside.mean(), 0.02))
-    return mean_difference(
-        bench.activations[inside],
-        bench.activations[~inside],
-        recorded=bench.first.layers,
-        steered=vector.layers,
-    )
+    alike = np.array([np.corrcoef(each, bench.concept.membership)[0, 1] for each in topics])
+    size = float(bench.concept.membership.mean())
+    found = []
+    for topic in np.argsort(np.abs(alike))[
+        :draws
+    ]:  # a topic that never varies has none (NaN), and comes last
+        membership = document_membership(topics[topic], document_of, size)
+        inside = membership >= np.quantile(membership, 1 - max(bench.concept.inside.mean(), 0.02))
+        here, there = bench.activations[inside], bench.activations[~inside]
+        found.append(mean_difference(here, there, recorded=bench.first.layers, steered=vector.layers))
+    return found
 
 
 def _native(bench: Bench) -> SteeringVector:

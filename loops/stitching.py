@@ -55,7 +55,9 @@ class Stitched:
         """Against the base model and, in the second model, the native vector; of the other model's readings by default."""
         read = readings or (lambda each: each.readings)
         native = read(self.of(self.second, NATIVE)) if pushed.model == self.second else None
-        return effect(read(pushed), read(self.of(pushed.model, BASE)), native)
+        return effect(
+            read(pushed), read(self.of(pushed.model, BASE)), native, draws=max(1, len(pushed.vectors))
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """A flat row for every vector in every model; None for what is not a number."""
@@ -94,6 +96,7 @@ class Stitched:
             "coherence_of_base": float(base.coherent.mean()),
             "soft_jaccard_intersection": self.notion_overlap,
             "samples": len(pushed.texts),
+            "draws": len(pushed.vectors),
         }
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-DRAWS = 2000
-"""Of the bootstrap over passages."""
+RESAMPLED = 2000
+"""Times that the bootstrap draws passages."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Effect:
 
     mean: float
     error: float
-    """Standard error over passages."""
+    """Standard error over passages, or over draws where several vectors were drawn."""
     ratio: float | None
     """Over the native vector's effect; None where there is none to compare with, or the native one has no effect."""
     ratio_error: float | None
-    """Standard error of the ratio, by a bootstrap over passages (Efron 1979) that keeps the pairs together."""
+    """Standard error of the ratio, by a bootstrap over passages, or draws (Efron 1979), that keeps the pairs together."""
     helped: float
     """Share of passages that it moved the right way: a mean hides those that steering hurts."""
 
@@ -31,24 +31,34 @@ def effect(
     base: Float[np.ndarray, "text"],
     native: Float[np.ndarray, "text"] | None = None,
     seed: int = 0,
+    draws: int = 1,
 ) -> Effect:
-    """Of readings of the same prompts, in any unit. Passages that one of the readings lacks (NaN) are left out."""
+    """Of readings of the same prompts, in any unit. Passages that one of the readings lacks (NaN) are left out.
+
+    Args:
+        draws: vectors that the passages were dealt out to in turn. What passages of one vector share is no evidence about
+            the next one, so errors are then those of the draws.
+    """
     rows = np.isfinite(steered) & np.isfinite(base)
     if native is not None:
         rows &= np.isfinite(native)
     if not rows.any():
         return Effect(float("nan"), float("nan"), None, None, float("nan"))
     moved = steered[rows] - base[rows]
-    count = len(moved)
-    error = float(moved.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+    draw_of = np.arange(len(rows))[rows] % draws if draws > 1 else np.arange(len(moved))
+    sizes = np.bincount(draw_of)
+    sums, sizes = np.bincount(draw_of, moved)[sizes > 0], sizes[sizes > 0]
+    count = len(sums)
+    error = float((sums / sizes).std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
     ratio = ratio_error = None
     if native is not None:
         theirs = native[rows] - base[rows]
         if theirs.mean() > 0:
             ratio = float(moved.mean() / theirs.mean())
-            draws = np.random.default_rng(seed).integers(0, count, (DRAWS, count))
-            below = theirs[draws].mean(1)
-            ratios = moved[draws].mean(1)[below > 0] / below[below > 0]
+            against = np.bincount(draw_of, theirs)[np.unique(draw_of)]
+            picked = np.random.default_rng(seed).integers(0, count, (RESAMPLED, count))
+            below = against[picked].sum(1)
+            ratios = sums[picked].sum(1)[below > 0] / below[below > 0]
             ratio_error = float(np.subtract(*np.quantile(ratios, (0.84, 0.16))) / 2)
     return Effect(float(moved.mean()), error, ratio, ratio_error, float((moved > 0).mean()))
 

@@ -47,9 +47,9 @@ def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) ->
     return Fitted(found, found.unexplained(moments[UNSEEN]))
 
 
-def fit_shuffled(gathered: Gathered) -> Fitted:
-    """An affine map learnt from pairs that do not belong together; judged on pairs that do."""
-    found = Affine().fit([gathered.shuffled[part] for part in gathered.seen(1)])
+def fit_shuffled(gathered: Gathered, draw: int = 0) -> Fitted:
+    """An affine map learnt from pairs that do not belong together, dealt out for the `draw`th time; judged on pairs that do."""
+    found = Affine().fit([gathered.shuffled[draw][part] for part in gathered.seen(1)])
     return Fitted(found, found.unexplained(gathered.moments[UNSEEN]))
 
 

@@ -22,9 +22,9 @@ class Gathered:
 
     moments: Sequence[Moments]
     """By part; the first is `UNSEEN`."""
-    shuffled: Sequence[Moments]
-    """The same, every x paired with the y of a token of another document: what a map finds where there is nothing to find.
-    Other tokens of the same text would not do: what the text is about is what they have in common."""
+    shuffled: Sequence[Sequence[Moments]]
+    """The same, several times over, every x paired with the y of a token of another document: what a map finds where there is
+    nothing to find. Other tokens of the same text would not do: what the text is about is what they have in common."""
     x: Float[np.ndarray, "token source"]
     y: Float[np.ndarray, "token target"]
     part: Int[np.ndarray, "token"]
@@ -52,6 +52,7 @@ def gather(
     sample: int,
     seed: int,
     progress: Callable[[int], None] | None = None,
+    shuffles: int = 1,
 ) -> list[Gathered]:
     """Add up the pairs of every pair of layers.
 
@@ -60,6 +61,7 @@ def gather(
         part_of: the part of every text; whole documents have to be in one part.
         sample: pairs that are kept themselves, those of the first texts.
         progress: told the number of pairs read so far.
+        shuffles: how many times the pairs are dealt out anew.
 
     Raises:
         BasinError: a part got no pairs.
@@ -67,7 +69,7 @@ def gather(
     parts = int(part_of.max()) + 1
     generator = np.random.default_rng(seed)
     true: list[list[Moments | None]] = [[None] * parts for _ in columns]
-    shuffled: list[list[Moments | None]] = [[None] * parts for _ in columns]
+    shuffled: list[list[list[Moments | None]]] = [[[None] * parts for _ in range(shuffles)] for _ in columns]
     kept: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in columns]
     read = 0
     for pairs in stream:
@@ -79,8 +81,9 @@ def gather(
                 rows = np.flatnonzero(part == number)
                 true[at][number] = _added(true[at][number], Moments.of(x[rows], y[rows]))
                 strange = np.flatnonzero(part != number)
-                dealt = generator.choice(strange if len(strange) else rows, len(rows))
-                shuffled[at][number] = _added(shuffled[at][number], Moments.of(x[rows], y[dealt]))
+                for deal in shuffled[at]:
+                    dealt = generator.choice(strange if len(strange) else rows, len(rows))
+                    deal[number] = _added(deal[number], Moments.of(x[rows], y[dealt]))
             if room:
                 kept[at].append((x[:room].copy(), y[:room].copy(), part[:room]))
         read += len(part)

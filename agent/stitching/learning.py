@@ -36,6 +36,8 @@ class StitchingConfig(StageConfig):
     sample: int = Field(20_000, ge=100)
     """Pairs of tokens that the autoencoder learns from."""
     methods: tuple[Method, ...] = METHODS
+    draws: int = Field(6, ge=1)
+    """Maps, or vectors, of each kind that must not work: one alone may do something by chance."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def learn(
     first, second = first.reading(sorted(partner)), second.reading(sorted(set(partner.values())))
     columns = [(first.layers.index(layer), second.layers.index(there)) for layer, there in partner.items()]
     total = len(texts)
-    found = gather(_counted(paired(first, second, texts), total, say), columns, part_of, config.sample, seed)
+    read = _counted(paired(first, second, texts), total, say)
+    found = gather(read, columns, part_of, config.sample, seed, shuffles=config.draws)
     gathered = dict(zip(partner, found, strict=True))
     there: dict[Method, dict[int, Fitted]] = {}
     back: dict[Method, dict[int, Fitted]] = {}

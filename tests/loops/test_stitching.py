@@ -19,6 +19,7 @@ from agent.errors import BasinError
 from agent.judging.gold import GoldLabels
 from agent.language_model import LanguageModel
 from agent.sources.corpora import CorpusConfig
+from agent.types import seed_for
 from loops import refine, stitch_measuring, stitch_store, stitching
 from loops.cli import app
 from loops.general_text import general_texts
@@ -86,6 +87,12 @@ def test_a_model_stitched_onto_itself_is_itself(store):
         "random vector",
         "another concept",
     }
+    control, draws = found.of("again", "random vector"), store.config.stitching.draws
+    assert rows["again", "random vector"]["draws"] == len(control.vectors) == draws
+    model = LanguageModel.load(store.config.language_model)
+    seed = seed_for(seed_for(store.config.seed, 0, "stitch"), 1, "passage")
+    alone = model.generate([found.prompts[1]], [seed], store.config.generation, control.vectors[1])
+    assert alone == [control.texts[1]]
     cosines = {name: rows["again", name]["cosine_native"] for name in ("random map", "random vector")}
     assert all(abs(value) < 0.7 for value in cosines.values()), cosines
 

@@ -37,3 +37,19 @@ def test_what_cannot_be_compared_is_said_to_be_so() -> None:
 def test_the_scale_has_real_members_at_one() -> None:
     assert on_members_scale(np.array([2.0, 4.0, 6.0]), 4.0, 2.0).tolist() == [0, 1, 2]
     assert np.isnan(on_members_scale(np.array([2.0]), 1.0, 2.0)).all()
+
+
+def test_passages_of_one_draw_are_one_piece_of_evidence():
+    generator, draws = np.random.default_rng(5), 8
+    of_draw = generator.normal(size=draws)
+    steered = BASE + of_draw[np.arange(len(BASE)) % draws]
+    alone, drawn = effect(steered, BASE, NATIVE), effect(steered, BASE, NATIVE, draws=draws)
+    assert drawn.mean == alone.mean and drawn.ratio == pytest.approx(alone.ratio)
+    assert drawn.error == pytest.approx(of_draw.std(ddof=1) / np.sqrt(draws), rel=0.05)
+    assert drawn.error > 3 * alone.error and drawn.ratio_error > 2 * alone.ratio_error
+
+
+def test_a_passage_that_was_not_read_leaves_its_draw_to_the_others():
+    steered = BASE + np.arange(len(BASE)) % 2
+    steered[0] = np.nan
+    assert effect(steered, BASE, NATIVE, draws=2).mean == pytest.approx((steered - BASE)[1:].mean())
