@@ -18,6 +18,8 @@ CERTAIN = 2.0
 CONTROL_LIMIT = 0.1
 """Of the native effect: what must not work may do so much."""
 
+ADAPTER_STAYS = "The round's adapter stays behind, since no map takes it to another model: what follows is of its vector alone."
+
 Row = Mapping[str, Any]
 
 
@@ -66,10 +68,11 @@ def evidence(found: Stitched, rows: Sequence[Row]) -> list[str]:
     """The two parts, then what must not work; each says plainly where it fails."""
     own = next(row for row in rows if row["model"] == found.first and row["vector"] == NATIVE)
     native = next(row for row in rows if row["model"] == found.second and row["vector"] == NATIVE)
-    sentences = [
+    sentences = [ADAPTER_STAYS] if found.left_behind else []
+    sentences.append(
         f"(a) In {found.first} the vector {_works(own)}: it moves what is written by {_effect(own)} of the way from other "
         f"passages to members, as {found.second} reads it."
-    ]
+    )
     if not _certain(native):
         sentences.append(
             f"(b) In {found.second} not even the vector that was found there has a certain effect ({_effect(native)}), so "

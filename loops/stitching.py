@@ -47,6 +47,8 @@ class Stitched:
     pushed: Sequence[Pushed]
     notion_overlap: float
     """Soft Jaccard on real passages of the concept and of what the second model makes of its memberships."""
+    left_behind: bool = False
+    """Whether the round has an adapter besides: it belongs to its own model's weights, and no map takes it anywhere."""
 
     def of(self, model: str, name: str) -> Pushed:
         return next(each for each in self.pushed if (each.model, each.name) == (model, name))
@@ -193,4 +195,5 @@ def stitch(
         bench.prompts,
         pushed,
         soft_jaccard(bench.taught.membership, concept.membership),
+        concept.adapter is not None,
     )

@@ -151,6 +151,10 @@ def receive(
         if link.language_model and link.language_model.layers:
             recorded |= set(link.language_model.layers)
         successor = successor.reading(sorted(recorded))
+    if record.concept.adapter is not None and link.improved != "own_adapter":
+        say(
+            f"The adapter of round {record.round} of {good.name} stays behind: no map takes it to another model."
+        )
     handed = _spoiled(record.concept, link, seed)
     theirs = record_cached(successor, passages.texts, say)
     stitched = None if stitches is None else _carried(handed, own, successor, stitches)

@@ -168,6 +168,8 @@ def test_sentences_claim_no_more_than_the_numbers(store):
     assert "has no certain effect" in with_effects(1.0, 0.1, 0.0)
     assert "But what must not work does, too" in with_effects(1.0, 0.9, 0.6)
     assert "nothing to compare with" in with_effects(0.1, 0.9, 0.0)
+    assert "stays behind" not in good
+    assert "adapter stays behind" in evidence(replace(found, left_behind=True), rows)[0]
     # An error as large as the limit proves nothing of what must not work.
     assert "not all is certain to be below; the largest is" in with_effects(1.0, 0.9, 0.08)
     blind = [{**row, "effect": None, "effect_error": None, "behavioural_ratio": None} for row in rows]
