@@ -27,17 +27,38 @@ LARGEST_IN_MEMORY = 1 << 30
 
 
 def record_cached(
-    language_model: LanguageModel, texts: Sequence[str], progress: Callable[[str], None] | None = None
+    language_model: LanguageModel,
+    texts: Sequence[str],
+    progress: Callable[[str], None] | None = None,
+    *,
+    also_for: LanguageModel | None = None,
 ) -> Float[np.ndarray, "text layer width"]:
     """`language_model.record`, reading what the cache holds already and adding to it what it does not.
+
+    Args:
+        also_for: the same model, read at some of these layers: the texts are kept for it too, so that they are read once.
 
     Raises:
         BasinError: the model's activations are not finite, or the cache folder cannot be written.
     """
     shape = (len(language_model.layers), language_model.width)
-    return _cached(
-        texts, language_model.fingerprint, shape, language_model.record, _counter("record", progress)
-    )
+    keep = _keeper(language_model, also_for) if also_for else None
+    report = _counter("record", progress)
+    return _cached(texts, language_model.fingerprint, shape, language_model.record, report, keep)
+
+
+def _keeper(
+    language_model: LanguageModel, other: LanguageModel
+) -> Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None]:
+    """Keeps a chunk for another reading of the same model, at some of the layers."""
+    columns = [language_model.layers.index(layer) for layer in other.layers]
+
+    def keep(chunk: Sequence[str], activations: Float[np.ndarray, "text layer width"]) -> None:
+        path = _chunk_path(other.fingerprint, chunk)
+        if not path.exists():
+            _write(path, np.ascontiguousarray(activations[:, columns]))
+
+    return keep
 
 
 def embed_cached(
@@ -61,6 +82,7 @@ def _cached(
     shape: tuple[int, int],
     compute: Callable[[Sequence[str]], Float[np.ndarray, "text layer width"]],
     report: Callable[[int, int], None],
+    keep: Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None] | None = None,
 ) -> Float[np.ndarray, "text layer width"]:
     result = _room((len(texts), *shape))
     # By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others.
@@ -73,6 +95,8 @@ def _cached(
         if found is None:
             found = compute(chunk)
             _write(path, found)
+        if keep is not None:
+            keep(chunk, found)
         result[rows] = found
         report(min(start + CHUNK, len(order)), len(order))
     return result

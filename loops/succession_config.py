@@ -15,7 +15,7 @@ class LinkConfig(StageConfig):
     """One successor."""
 
     language_model: LanguageModelConfig | None = None
-    """None: the predecessor's own, improved. Layers need not be named where it is stitched: partners are taken."""
+    """None: the predecessor's own, improved. Layers are those that it refines the notion in; maps find their own."""
     improved: Literal["own_adapter", "more_text"] | None = None
     """How the predecessor's model becomes its own successor: with the adapter of its last round, or by reading more of the
     general text."""

@@ -52,6 +52,7 @@ class Heir:
     """A successor that has received the concept and not refined it yet."""
 
     language_model: LanguageModel
+    """Read where a run of its own would read it: a partner of the predecessor's layers need not be where it sees most."""
     config: RunConfig
     handover: Handover
     tokens: int
@@ -147,21 +148,19 @@ def receive(
         texts, parts = general_texts(config.stitching, passages, config.seed, say)
         maps = config.stitching.model_copy(update={"methods": ("affine",)})
         stitches = learn(own, successor, texts, parts, own.layers, maps, seed, say)
-        recorded = set(stitches.partner.values())
-        if link.language_model and link.language_model.layers:
-            recorded |= set(link.language_model.layers)
-        successor = successor.reading(sorted(recorded))
+    partners = () if stitches is None else stitches.partner.values()
+    receiver = successor.reading(sorted({*successor.layers, *partners}))
     if record.concept.adapter is not None and link.improved != "own_adapter":
         say(
             f"The adapter of round {record.round} of {good.name} stays behind: no map takes it to another model."
         )
     handed = _spoiled(record.concept, link, seed)
-    theirs = record_cached(successor, passages.texts, say)
-    stitched = None if stitches is None else _carried(handed, own, successor, stitches)
+    theirs = record_cached(receiver, passages.texts, say, also_for=successor)
+    stitched = None if stitches is None else _carried(handed, own, receiver, stitches)
     handover = hand_over(
         handed,
         theirs,
-        successor.layers,
+        receiver.layers,
         passages.document_of,
         link.by,
         stitched,
