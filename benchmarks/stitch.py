@@ -18,7 +18,7 @@ from typing import Any
 
 from agent.errors import BasinError
 from benchmarks.results import RESULTS, Value, write_results
-from loops.matching import MATCHES
+from loops.match_store import MATCHES
 from loops.runs import find_run
 from loops.stitch_measuring import MEASURED
 from loops.stitch_picture import PICTURE

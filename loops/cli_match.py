@@ -46,7 +46,8 @@ def match_command(
     ] = None,
 ) -> None:
     """Find a run's concept in another model without any map: the cluster that shares most of the same texts with it."""
-    from loops.matching import match, save_match
+    from loops.match_store import save_match
+    from loops.matching import match
     from loops.progress import open_progress
     from loops.runs import find_run
     from loops.store import RunStore
@@ -61,7 +62,7 @@ def match_command(
 
 
 def _show(found: Matched, console: Console) -> None:
-    from loops.matching import rows, two_sides
+    from loops.match_store import rows, two_sides
     from loops.show import plain_table
 
     real, written = len(found.texts.passages.passages), len(found.texts.generated)

@@ -11,33 +11,16 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from agent.activation_cache import record_cached
-from agent.anchoring import document_mean
-from agent.concept import Concept
 from agent.errors import BasinError
-from agent.handover import Handover, Stitched, hand_over
-from agent.language_model import LanguageModel
-from agent.steering_vector import SteeringVector
-from agent.stitching.learning import Stitches, learn
-from agent.stitching.translate import translate, translate_readout
 from agent.tracking import soft_jaccard
-from agent.types import seed_for
-from agent.updating import calibration_texts
-from agent.updating.calibrate import calibrate
 from loops import refine
 from loops.config import RunConfig
 from loops.folders import begin_folder, write_file
-from loops.general_text import general_texts
-from loops.improving import improved_model
 from loops.progress import Progress
-from loops.records import RoundRecord
+from loops.receiving import Heir, receive, received
 from loops.setting import Costs, prepare
 from loops.store import RunStore
 from loops.succession_config import LinkConfig
@@ -45,18 +28,6 @@ from loops.succession_config import LinkConfig
 CHAIN = "succession.json"
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Heir:
-    """A successor that has received the concept and not refined it yet."""
-
-    language_model: LanguageModel
-    """Read where a run of its own would read it: a partner of the predecessor's layers need not be where it sees most."""
-    config: RunConfig
-    handover: Handover
-    tokens: int
-    """Pairs of tokens that maps were learnt from; 0 without maps."""
 
 
 def succeed(
@@ -120,113 +91,6 @@ def _hand_on(
     return row | {"sentence": sentence(row)}
 
 
-def receive(
-    number: int,
-    link: LinkConfig,
-    config: RunConfig,
-    good: RunStore,
-    record: RoundRecord,
-    folder: Path,
-    progress: Progress,
-) -> Heir:
-    """Load the successor, carry the concept over, and check that it arrived.
-
-    Raises:
-        BasinError: the successor's model cannot be had, or maps cannot be learnt.
-    """
-    passages, say = good.load_passages(), progress.say
-    seed = seed_for(config.seed, number, "succession")
-    own = LanguageModel.load(good.config.language_model, say)
-    if link.language_model is None:
-        successor = improved_model(
-            own, record.concept, link, config, passages, folder / f"{number:02d}_model", seed, progress
-        )
-    else:
-        successor = LanguageModel.load(link.language_model, say)
-    stitches: Stitches | None = None
-    if link.by != "intersection":
-        texts, parts = general_texts(config.stitching, passages, config.seed, say)
-        maps = config.stitching.model_copy(update={"methods": ("affine",)})
-        stitches = learn(own, successor, texts, parts, own.layers, maps, seed, say)
-    partners = () if stitches is None else stitches.partner.values()
-    receiver = successor.reading(sorted({*successor.layers, *partners}))
-    if record.concept.adapter is not None and link.improved != "own_adapter":
-        say(
-            f"The adapter of round {record.round} of {good.name} stays behind: no map takes it to another model."
-        )
-    handed = _spoiled(record.concept, link, seed)
-    theirs = record_cached(receiver, passages.texts, say, also_for=successor)
-    stitched = None if stitches is None else _carried(handed, own, receiver, stitches)
-    handover = hand_over(
-        handed,
-        theirs,
-        receiver.layers,
-        passages.document_of,
-        link.by,
-        stitched,
-        clustering=config.clustering,
-        config=config.succession.handover,
-        seed=seed,
-    )
-    tokens = 0 if stitches is None else next(iter(stitches.gathered.values())).tokens
-    return Heir(successor, _own_config(config, link, successor, record.concept), handover, tokens)
-
-
-def _spoiled(concept: Concept, link: LinkConfig, seed: int) -> Concept:
-    """The concept as it is handed over; spoiled where that was asked for."""
-    generator = np.random.default_rng(seed)
-    if link.planted == "shuffled_notion":
-        return replace(concept, membership=generator.permutation(concept.membership))
-    if link.planted == "shuffled_vector" and concept.vector is not None:
-        shuffled = {
-            layer: direction[generator.permutation(len(direction))]
-            for layer, direction in concept.vector.directions.items()
-        }
-        return replace(concept, vector=SteeringVector(shuffled))
-    return concept
-
-
-def _carried(concept: Concept, own: LanguageModel, successor: LanguageModel, stitches: Stitches) -> Stitched:
-    """Readout and vector through the maps."""
-    if concept.readout is None:
-        raise BasinError(
-            "The concept has no readout to hand over by stitching; let its run make a round first."
-        )
-    back = {
-        layer: (stitches.partner[layer], fitted.carrier) for layer, fitted in stitches.back["affine"].items()
-    }
-    deviations = {
-        stitches.partner[layer]: gathered.moments[0].deviations[1]
-        for layer, gathered in stitches.gathered.items()
-    }
-    vector = concept.vector and translate(concept.vector, stitches.ways(stitches.there["affine"]))
-    readout = translate_readout(concept.readout, own.layers, successor.layers, back)
-    return Stitched(readout, vector, deviations)
-
-
-def _own_config(config: RunConfig, link: LinkConfig, successor: LanguageModel, concept: Concept) -> RunConfig:
-    """The successor's run: its own model, the concept's size, no trust in the pointer, and another model for a reader."""
-    reader = config.coherence.model
-    if reader == successor.config.name:
-        reader = config.language_model.name
-    clustering = config.clustering.model_copy(
-        update={
-            "size": float(concept.membership.mean()),
-            "fading": config.clustering.fading.model_copy(update={"rounds": 1}),
-        }
-    )
-    return config.model_copy(
-        update={
-            "language_model": successor.config,
-            "coherence": config.coherence.model_copy(update={"model": reader}),
-            "clustering": clustering,
-            "updating": config.updating.model_copy(update={"layers": ()}),
-            "rounds": link.rounds or config.rounds,
-            "succession": type(config.succession)(),
-        }
-    )
-
-
 def _refined(
     row: Row,
     link: LinkConfig,
@@ -238,7 +102,7 @@ def _refined(
 ) -> tuple[Row, list[str]]:
     """Let the successor refine what it received, and say what speaks against it."""
     passages, handover = good.load_passages(), heir.handover
-    received = _received(heir, passages.texts, passages.document_of)
+    begins = received(heir, passages.texts, passages.document_of)
     origin = {
         "sentence": f"Received from {good.name} (round {row['from_round']}, {row['from_model']}) by {link.by}.",
         "lineage": [*good.about.get("origin", {}).get("lineage", []), good.name],
@@ -250,43 +114,20 @@ def _refined(
         fixed = prepare(
             heir.config, passages, good.load_pointer(), Costs(), progress, store.scratch, heir.language_model
         )
-        records = refine.flow(fixed, store, heir.config.rounds, progress, received, when_still=False)
+        records = refine.flow(fixed, store, heir.config.rounds, progress, begins, when_still=False)
     last, certificate = records[-1], store.load_certificate() or {}
     refusals = [str(each) for each in (fixed.no_concept, last.metrics["collapsed"]) if each]
     if config.succession.certificate and not certificate.get("certified"):
         refusals.append(str(certificate.get("sentence", "Not certified: it made no round.")))
     row |= {
         "rounds": last.round,
-        "received_kept": soft_jaccard(received.membership, last.concept.membership),
+        "received_kept": soft_jaccard(begins.membership, last.concept.membership),
         **{key: last.metrics.get(key) for key in ("drift", "pointer_kept", "redundancy_share", "mediation")},
         **{key: last.metrics.get(key) for key in ("agreement", "coherence")},
         "certified": bool(certificate.get("certified")),
         "certificate": certificate.get("sentence"),
     }
     return row, refusals
-
-
-def _received(heir: Heir, texts: Sequence[str], document_of: np.ndarray) -> Concept:
-    """What the successor begins with; a vector that came through maps is given the strength that is native here."""
-    handover, updating = heir.handover, heir.config.updating
-    vector, nats = handover.vector, 0.0
-    if vector is not None:
-        ruler = calibration_texts(texts, updating.calibration_texts)
-        vector, nats = calibrate(
-            heir.language_model, vector, ruler, updating.budget_nats, updating.calibration_tokens
-        )
-    pooled = document_mean(handover.single, document_of)
-    size = float(handover.membership.mean())
-    return Concept(
-        0,
-        handover.membership,
-        handover.single,
-        pooled,
-        size,
-        evidence=handover.evidence,
-        vector=vector,
-        nats_per_token=nats,
-    )
 
 
 def sentence(row: Row) -> str:

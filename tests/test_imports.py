@@ -38,7 +38,7 @@ refining
 coherence
 updating
 stitching
-handover matching
+handover overlap matching
 judging
 """.strip().splitlines()]  # fmt: skip
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from agent.anchoring import ClusteringConfig
 from agent.errors import BasinError
 from agent.evidence import CrossFittedRidge
-from agent.matching import _Search, best_match, mu, overlap, sides
+from agent.matching import _Search, best_match, sides
+from agent.overlap import mu, overlap
 from agent.passages import document_folds
 from agent.tracking import soft_jaccard
 from agent.types import Document, Passage, PassageSet

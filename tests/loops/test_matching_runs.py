@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from agent.errors import BasinError
 from loops.cli import app
-from loops.matching import MATCHES, match, rows, save_match, two_sides
+from loops.match_store import MATCHES, rows, save_match, two_sides
+from loops.matching import match
 from loops.store import RunStore
 
 
