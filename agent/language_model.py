@@ -28,7 +28,7 @@ from transformers import LogitsProcessor
 
 from agent.adapter import Adapter
 from agent.errors import BasinError, first_sentence
-from agent.generation import GenerationConfig, continuations
+from agent.generation import GenerationConfig, Writer
 from agent.memory import within_memory
 from agent.model_layout import (
     choose_device,
@@ -472,6 +472,10 @@ class LanguageModel:
             count += int(batch.pooled.sum())
         return total / max(count, 1)
 
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self.model, self.model.base_model, self.depth, self.output, self.tokenizer)
+
     @torch.inference_mode()
     def generate(
         self,
@@ -498,13 +502,11 @@ class LanguageModel:
                 rows = Rows(range(len(texts), min(len(texts) + size, len(prompts))))
                 for _, written in within_memory(
                     rows,
-                    lambda part: continuations(
-                        self.model,
-                        self.tokenizer,
+                    lambda part: self._writer.continuations(
                         [prompts[row] for row in part.rows],
                         [seeds[row] for row in part.rows],
                         config,
-                        processors=processors,
+                        processors,
                     ),
                     self._writes_less,
                 ):

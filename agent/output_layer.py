@@ -34,7 +34,15 @@ class OutputLayer:
 
     def logits(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
         """Float32 logits; `states` are the decoder's outputs after its last norm."""
-        logits = self.head(states).float() * self.scale
+        return self.finished(self.raw(states).float())
+
+    def raw(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
+        """Logits in the model's own format, before `finished`, which keeps their order."""
+        return self.head(states)
+
+    def finished(self, logits: Float[Tensor, "token choice"]) -> Float[Tensor, "token choice"]:
+        """Float32 logits scaled and capped, whichever of the words they are."""
+        logits = logits * self.scale if self.scale != 1 else logits
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
     def losses(

@@ -20,7 +20,7 @@ topics
 topic_cache topic_fusion
 steering_vector steering_manner
 memory
-token_batches model_layout output_layer adapter generation language_model
+token_batches model_layout output_layer sampling decoding adapter generation language_model
 activation_cache
 evidence
 concept
