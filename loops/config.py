@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from agent.anchoring import ClusteringConfig
 from agent.certificate import CertificateConfig
 from agent.coherence import CoherenceConfig
-from agent.errors import BasinError, first_sentence
+from agent.errors import BasinError, quoted, shortened
 from agent.language_model import GenerationConfig, LanguageModelConfig
 from agent.passages import PassagesConfig
 from agent.sources.corpora import CorpusConfig
+from agent.sources.yaml_file import Unreadable, parse_yaml, read_yaml
 from agent.starts import StartsConfig
 from agent.stitching.learning import StitchingConfig
 from agent.topics import TopicsConfig
 from agent.tracking import TrackingConfig
 from agent.types import StageConfig
 from agent.updating import UpdatingConfig
+from agent.wrong_settings import explain
 from loops.succession_config import SuccessionConfig
 
 
@@ -67,20 +68,17 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         BasinError: no such file, not YAML, an unknown key (with the nearest known one), or a wrong value.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = read_yaml(path, "see configs/ for examples")
     except FileNotFoundError:
         raise BasinError(f"There is no config file {path}; named experiments are in configs/.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise BasinError(
-            f"{path} cannot be read as YAML ({first_sentence(error)}); see configs/ for examples."
-        ) from None
     if not isinstance(tree, dict):
         raise BasinError(f"{path} holds no settings; see configs/ for examples.")
     for override in overrides:
         _apply(tree, override)
     config = parse_config(tree, str(path))
     source = Path(config.corpus.source)
-    found = [folder / source for folder in (path.parent, Path()) if (folder / source).exists()]
+    # Unlike Path.exists, os.path's takes a name that cannot be one.
+    found = [folder / source for folder in (path.parent, Path()) if os.path.exists(folder / source)]
     if found and not source.is_absolute():
         # Absolute, so that a run can be measured and resumed from any folder.
         corpus = config.corpus.model_copy(update={"source": str(found[0].resolve())})
@@ -93,7 +91,7 @@ def parse_config(tree: dict[str, Any], origin: str) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise BasinError(f"{origin}: {_explain(error)}") from None
+        raise BasinError(f"{origin}: {explain(error, RunConfig)}") from None
 
 
 def changed_keys(first: RunConfig, second: RunConfig) -> list[str]:
@@ -103,39 +101,21 @@ def changed_keys(first: RunConfig, second: RunConfig) -> list[str]:
 
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
+    said = shortened(override, 100)
     if not equals:
-        raise BasinError(f"--set takes key=value, and {override!r} has no '='; write for example rounds=6.")
+        raise BasinError(f"--set takes key=value, and {said!r} has no '='; write for example rounds=6.")
     *parents, leaf = key.strip().split(".")
     for parent in parents:
         child = tree.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise BasinError(f"--set {override}: {parent} is a value and has no key {leaf}.")
+            raise BasinError(f"--set {said}: {parent} is a value and has no key {leaf}.")
         tree = child
     try:
-        tree[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise BasinError(f"--set {override}: {value!r} is not a YAML value; quote it.") from None
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    name = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(place[:-1])
-        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0)
-        return f"there is no setting {name}; the nearest known one is {'.'.join([*place[:-1], *near])}."
-    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]} (got {first['input']!r})."
-
-
-def _fields_at(place: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = RunConfig
-    for part in place:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        tree[leaf] = parse_yaml(value)
+    except Unreadable as error:
+        raise BasinError(
+            f"--set {said}: {quoted(value)} is not a YAML value ({error}); correct or quote it."
+        ) from None
 
 
 def _differences(first: Any, second: Any, prefix: str) -> list[str]:

@@ -7,24 +7,26 @@ where no author is known) is unseen at a time, and neither the topic model nor a
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-import yaml
 from jaxtyping import Bool, Float, Int
 from pydantic import TypeAdapter, ValidationError
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from agent import topics
-from agent.errors import BasinError, first_sentence
+from agent.errors import BasinError
 from agent.passages import PassagesConfig, document_folds, split
 from agent.sources.corpora import NAMED, CorpusConfig, load_corpus
+from agent.sources.yaml_file import read_yaml
 from agent.topic_cache import fit_cached
 from agent.topics import Pointer, PointerReading, TopicModel, TopicsConfig
 from agent.types import PassageSet, StageConfig, seed_for
+from agent.wrong_settings import explain
 
 SUITE_FILE = Path(__file__).parents[1] / "configs" / "suite.yaml"
 PARTS = 3
@@ -71,15 +73,13 @@ def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
 def read_suite(path: Path, kind: type[Entry], own: Path) -> list[Entry]:
     """The entries of a suite's file, of one `kind`; `own` is the one of that kind that comes with Basin. Raises BasinError."""
     try:
-        suite = TypeAdapter(list[kind]).validate_python(yaml.safe_load(path.read_text("utf-8")))
+        suite = TypeAdapter(list[kind]).validate_python(read_yaml(path, "repair it"))
     except FileNotFoundError:
         raise BasinError(f"There is no suite {path}; the one that comes with Basin is {own}.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise BasinError(f"{path}: {place}: {first['msg'].lower()}; correct the entry.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise BasinError(f"{path} cannot be read as YAML ({first_sentence(error)}); repair it.") from None
+        raise BasinError(f"{path}: {explain(error, list[kind]).rstrip('.')}; correct the entry.") from None
+    if not suite:
+        raise BasinError(f"{path} has no corpora; the one that comes with Basin is {own}.")
     names = [corpus.name for corpus in suite]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BasinError(f"{path} has two corpora called {twice[0]!r}; give each a name of its own.")
@@ -100,12 +100,12 @@ def _resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
     source = corpus.source
     if source in NAMED or Path(source).is_absolute():
         return corpus
-    return corpus.model_copy(update={"source": str((folder / source).resolve())})
+    return corpus.model_copy(update={"source": os.path.realpath(folder / corpus.path)})
 
 
 def is_present(corpus: SuiteCorpus) -> bool:
     """Whether the corpus can be read here: a named one always, a file where it exists."""
-    return corpus.corpus.source in NAMED or Path(corpus.corpus.source).exists()
+    return corpus.corpus.source in NAMED or os.path.exists(corpus.corpus.path)
 
 
 def load_passages(corpus: SuiteCorpus, say: Callable[[str], None] | None = None) -> PassageSet:

@@ -6,19 +6,21 @@ every run configuration, so that the loop cannot so much as name them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
-from agent.errors import BasinError, first_sentence
+from agent.errors import BasinError
 from agent.sources.corpora import NAMED, CorpusConfig, iter_records
+from agent.sources.yaml_file import read_yaml
 from agent.types import Document, StageConfig, document_id
+from agent.wrong_settings import explain
 
 GOLD_FILE = Path(__file__).parents[2] / "configs" / "gold.yaml"
 SUITE_GOLD_FILE = GOLD_FILE.with_name("suite_gold.yaml")
@@ -84,8 +86,8 @@ def every_gold_labels(
     configs = _entries(name, gold_file)
     wanted = {config.field for config in configs} | {config.leave_out for config in configs} - {None}
     found: dict[str, dict[str, Any]] = {}
-    for record, text in iter_records(corpus):
-        values = {field: record.get(field) for field in wanted}
+    for record, text in iter_records(corpus, fields=wanted):
+        values = {field: _label(record.get(field)) for field in wanted}
         # The first of several equal texts counts, as it does where documents are loaded.
         found.setdefault(document_id(text), values)
     missing = [document for document in documents if document.id not in found]
@@ -108,13 +110,9 @@ def every_gold_labels(
 def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
     """The corpus's entries in the gold file, or the default one."""
     try:
-        tree = yaml.safe_load(gold_file.read_text(encoding="utf-8")) or {}
+        tree = read_yaml(gold_file, "repair it") or {}
     except FileNotFoundError:
         tree = {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BasinError(
-            f"{gold_file} cannot be read as YAML ({first_sentence(error)}); repair it."
-        ) from None
     if not isinstance(tree, Mapping):
         raise BasinError(f"{gold_file} is not a table of corpora; see the one that comes with Basin.")
     if name not in tree:
@@ -122,9 +120,9 @@ def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
     try:
         return TypeAdapter(list[GoldConfig]).validate_python(tree[name])
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in (name, *first["loc"]))
-        raise BasinError(f"{gold_file}: {place}: {first['msg'].lower()}; correct the entry.") from None
+        raise BasinError(
+            f"{gold_file}: {name}: {explain(error, list[GoldConfig]).rstrip('.')}; correct the entry."
+        ) from None
 
 
 def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -> GoldLabels | str:
@@ -144,6 +142,11 @@ def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -
             "configs/gold.yaml."
         )
     return GoldLabels(labels, counted, config.concept, config.corpus or name.partition(".")[0] or "corpus")
+
+
+def _label(value: Any) -> Any:
+    """The value, or None for NaN, which stands for a missing one in many tables."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _belongs(value: Any, positive: bool | int | str) -> bool:

@@ -6,39 +6,30 @@ in `iter_records`, which is there for measuring.
 
 from __future__ import annotations
 
-import bz2
 import difflib
-import gzip
-import io
-import json
-import lzma
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from agent.errors import BasinError
+from agent.errors import BasinError, quoted, shortened
+from agent.sources.bounded import MOST_DOCUMENTS, MOST_TEXT, PACKINGS
 from agent.sources.brown import ALL_CATEGORIES, FICTION, brown_files
 from agent.sources.newsgroups import newsgroup_posts
 from agent.sources.packages import Progress
+from agent.sources.parquet_rows import read_parquet
+from agent.sources.records import Record, read_jsonl
+from agent.sources.text_files import TEXT_SUFFIXES, read_folder, read_text_file
 from agent.types import Document, StageConfig, document_id
 
-TEXT_SUFFIXES = (".txt", ".md")
-OPENERS = {
-    "": lambda path: path.open("rb"),
-    ".gz": gzip.open,
-    ".xz": lzma.open,
-    ".bz2": bz2.open,
-    # Unlike the zstandard package's reader, Arrow's says when a stream ends before its last frame does.
-    ".zst": lambda path: io.BufferedReader(pa.input_stream(str(path), compression="zstd")),
-}
-
-Record = dict[str, Any]
+JSONL, PARQUET = (".jsonl", ".ndjson"), ".parquet"
+LONGEST_TITLE = 500
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _brown(categories: str, progress: Progress | None) -> Iterator[tuple[Record, str]]:
@@ -70,6 +61,18 @@ class CorpusConfig(StageConfig):
     limit: int | None = Field(default=None, ge=1)
     """Read only this many documents, from the start."""
 
+    @field_validator("source")
+    @classmethod
+    def _nameable(cls, source: str) -> str:
+        if not source.strip() or "\0" in source:
+            raise ValueError("name a corpus that comes with Basin, a folder or a file")
+        return source
+
+    @property
+    def path(self) -> Path:
+        """The folder or file, `~` spelt out where that is somebody's home."""
+        return Path(os.path.expanduser(self.source))
+
 
 def load_corpus(
     config: CorpusConfig, base: Path | None = None, progress: Progress | None = None
@@ -82,65 +85,79 @@ def load_corpus(
         Document(
             id=document_id(text),
             text=text,
-            title=str(record.get(config.title_field) or ""),
-            author=str(record.get(config.author_field) or ""),
+            title=_shown(record.get(config.title_field)),
+            author=_shown(record.get(config.author_field)),
         )
-        for record, text in iter_records(config, base, progress)
+        for record, text in iter_records(config, base, progress, fields=())
     ]
 
 
+def _shown(value: Any) -> str:
+    """A title or author as it is shown: on one line, without what a terminal would obey."""
+    if value is None or value != value:  # NaN stands for a missing value in many tables
+        return ""
+    words = " ".join(str(value).split())[:LONGEST_TITLE]
+    return CONTROLS.sub("", words)
+
+
 def iter_records(
-    config: CorpusConfig, base: Path | None = None, progress: Progress | None = None
+    config: CorpusConfig,
+    base: Path | None = None,
+    progress: Progress | None = None,
+    fields: Collection[str] | None = None,
 ) -> Iterator[tuple[Record, str]]:
     """(everything known about a document, its text) in corpus order; `document_id(text)` is its id.
 
     A Brown record has `category`, a newsgroup post's has `group`, a folder's has `path`; other records are as in the
-    file. Raises `BasinError` for a source that is missing, empty, damaged, not text or of an unknown kind, and for an
-    unknown field.
+    file. Of a Parquet file only text, title, author and `fields` are read, or everything where `fields` is None.
+    Raises `BasinError` for a source that is missing, empty, damaged, not text, of an unknown kind or too large, for an
+    unknown field, and for what a folder has in it that is not its own.
     """
-    yield from islice(_records(config, base, progress), config.limit)
+    records = islice(_records(config, base, progress, fields), config.limit)
+    yield from _within_limits(records, config)
 
 
 def _records(
-    config: CorpusConfig, base: Path | None, progress: Progress | None
+    config: CorpusConfig, base: Path | None, progress: Progress | None, fields: Collection[str] | None
 ) -> Iterator[tuple[Record, str]]:
     if config.source in NAMED:
         _refuse_fields(config)
         yield from NAMED[config.source](progress)
         return
-    path = (base or Path()) / Path(config.source).expanduser()
+    path = (base or Path()) / config.path
     try:
-        if path.is_dir():
+        if os.path.isdir(path):
             _refuse_fields(config)
-            yield from _folder(path)
-        elif path.suffix.lower() in TEXT_SUFFIXES and path.is_file():
+            yield from read_folder(path)
+        elif path.suffix.lower() in TEXT_SUFFIXES and os.path.exists(path):
             _refuse_fields(config)
-            yield _text_file(path, path.parent)
+            yield read_text_file(path, path.parent)
         else:
-            yield from _rows(path, config)
+            yield from _rows(path, config, fields)
     except OSError as error:
         raise BasinError(
             f"{path} cannot be read ({error.strerror or error}): check its permissions and its disk."
         ) from error
 
 
-def _rows(path: Path, config: CorpusConfig) -> Iterator[tuple[Record, str]]:
+def _rows(path: Path, config: CorpusConfig, fields: Collection[str] | None) -> Iterator[tuple[Record, str]]:
     """Records of a JSONL or Parquet file, with their text."""
-    if not path.exists():
-        near = difflib.get_close_matches(config.source, NAMED, n=1)
+    if not os.path.exists(path):
+        near = difflib.get_close_matches(config.source[:100], NAMED, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "check the path, or use brown-fiction."
-        raise BasinError(f"There is no corpus {config.source!r}: {remedy}")
-    *_, kind, packing = ("", "", *path.suffixes)
-    if packing not in OPENERS:
+        raise BasinError(f"There is no corpus {shortened(config.source, 200)!r}: {remedy}")
+    *_, kind, packing = ("", "", *(suffix.lower() for suffix in path.suffixes))
+    if packing not in PACKINGS:
         kind, packing = packing, ""
-    readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parquet}
-    if kind not in readers or (packing and kind == ".parquet"):
+    if kind not in (*JSONL, PARQUET) or (packing and kind == PARQUET):
         raise BasinError(
             f"{path} is no corpus that Basin can read: give a folder of .txt or .md files, a .jsonl file "
             "(plain, .gz, .xz, .zst or .bz2) or a .parquet file."
         )
+    shown = (config.text_field, config.title_field, config.author_field)
+    columns = None if fields is None else {*shown, *fields}
     empty = True
-    for where, record in readers[kind](path, packing):
+    for where, record in read_parquet(path, columns) if kind == PARQUET else read_jsonl(path, packing):
         if empty:
             _check_fields(config, record, path)
         empty = False
@@ -149,9 +166,40 @@ def _rows(path: Path, config: CorpusConfig) -> Iterator[tuple[Record, str]]:
             raise BasinError(
                 f"{path}, {where} has no text in {config.text_field!r}: mend or remove that record."
             )
+        for field in shown:
+            _require_characters(record.get(field), field, f"{path}, {where}")
         yield record, text
     if empty:
         raise BasinError(f"{path} holds no records: name a file that does.")
+
+
+def _require_characters(value: Any, field: str, where: str) -> None:
+    """Refuse what is no text although it is a string: NUL, and halves of characters that no file can hold."""
+    if not isinstance(value, str):
+        return
+    if "\0" in value:
+        raise BasinError(f"{where} has a NUL in {field!r}, so it is not text: mend or remove that record.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BasinError(
+            f"{where} has half of a character (a lone surrogate) in {field!r}: mend or remove that record."
+        ) from None
+
+
+def _within_limits(
+    records: Iterator[tuple[Record, str]], config: CorpusConfig
+) -> Iterator[tuple[Record, str]]:
+    """The same records, until there are more of them than is allowed."""
+    characters = 0
+    for count, (record, text) in enumerate(records, 1):
+        characters += len(text)
+        if count > MOST_DOCUMENTS or characters > MOST_TEXT:
+            raise BasinError(
+                f"{config.source} holds more than {MOST_DOCUMENTS:,} documents or {MOST_TEXT >> 30} GiB of text: "
+                f"set corpus.limit to read the first {count - 1:,} at most."
+            )
+        yield record, text
 
 
 def _refuse_fields(config: CorpusConfig) -> None:
@@ -166,69 +214,7 @@ def _check_fields(config: CorpusConfig, record: Record, path: Path) -> None:
     for name in ("text_field", "title_field", "author_field"):
         field, default = getattr(config, name), CorpusConfig.model_fields[name].default
         if field not in record and (name == "text_field" or field != default):
-            known = ", ".join(map(str, record)) or "none"
-            raise BasinError(f"{path} has no field {field!r}: set {name} to one of its fields ({known}).")
-
-
-def _folder(folder: Path) -> Iterator[tuple[Record, str]]:
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in TEXT_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    if not files:
-        raise BasinError(
-            f"The folder {folder} holds no .txt or .md files: put texts there, or name another folder."
-        )
-    for path in files:
-        yield _text_file(path, folder)
-
-
-def _text_file(path: Path, folder: Path) -> tuple[Record, str]:
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BasinError(f"{path} is not UTF-8 text: convert it, or take it out of the corpus.") from error
-    if "\0" in text:
-        raise BasinError(f"{path} is a binary file, not text: take it out of the corpus.")
-    name = path.relative_to(folder)
-    return {"path": name.as_posix(), "title": name.with_suffix("").as_posix()}, "\n".join(text.splitlines())
-
-
-def _jsonl(path: Path, packing: str) -> Iterator[tuple[str, Record]]:
-    """(line number in words, object) of every line that is not blank."""
-    number = 0
-    try:
-        with OPENERS[packing](path) as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                try:
-                    record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-                except ValueError as error:  # of the encoding or of JSON
-                    raise BasinError(
-                        f"{path}, line {number} is not JSON in UTF-8: mend or remove that line."
-                    ) from error
-                if not isinstance(record, dict):
-                    raise BasinError(f"{path}, line {number} is not a JSON object: mend or remove that line.")
-                yield f"line {number}", record
-    except (EOFError, lzma.LZMAError, gzip.zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise  # the disk's fault, not the file's
-        raise BasinError(
-            f"{path} is damaged or cut short after line {number} ({error}): fetch or pack it again."
-        ) from error
-
-
-def _parquet(path: Path, packing: str) -> Iterator[tuple[str, Record]]:
-    """(row number in words, row) of a Parquet file, without holding all of it."""
-    try:
-        with pq.ParquetFile(path) as table:
-            rows = (row for batch in table.iter_batches(batch_size=64) for row in batch.to_pylist())
-            for number, row in enumerate(rows, 1):
-                yield f"row {number}", row
-    except pa.ArrowException as error:
-        raise BasinError(f"{path} is not a whole Parquet file: fetch or write it again.") from error
+            known = shortened(", ".join(map(str, islice(record, 50))) or "none", 150)
+            raise BasinError(
+                f"{path} has no field {quoted(field)}: set {name} to one of its fields ({known})."
+            )

@@ -99,7 +99,9 @@ def test_documents_that_are_not_in_the_corpus_are_refused(tmp_path):
 
 def test_a_wrong_entry_is_named(tmp_path):
     path = gold_file(tmp_path, [{"feild": "kind"}])
-    with pytest.raises(BasinError, match=r"books\.jsonl\.0\.feild"):
+    with pytest.raises(
+        BasinError, match=r"books\.jsonl: there is no setting 0\.feild; the nearest known one is 0\.field"
+    ):
         gold.gold_labels(library(tmp_path, kind=[True, False, True]), documents(), gold_file=path)
 
 

@@ -66,9 +66,9 @@ def test_what_a_person_calls_a_concept_is_no_part_of_what_points_at_it():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (entry(pionter="words"), "0.pionter: extra inputs"),
+        (entry(pionter="words"), "no setting 0.pionter; the nearest known one is 0.pointer"),
         (entry(concepts={"sea": {"called": "sea story", "words": []}}), "0.concepts.sea.words"),
-        (entry(concepts={"sea": {"words": ["ship"]}}), "0.concepts.sea.called: field required"),
+        (entry(concepts={"sea": {"words": ["ship"]}}), "0.concepts.sea.called is missing"),
         (entry(pointer="oracle"), "0.pointer"),
     ],
 )

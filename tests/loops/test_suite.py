@@ -49,7 +49,7 @@ def test_a_relative_source_is_taken_from_the_folder_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([entry(pionter="words")], "0.pionter: extra inputs"),
+        ([entry(pionter="words")], "no setting 0.pionter; the nearest known one is 0.pointer"),
         ([entry(topics={"cuont": 3})], "0.topics.cuont"),
         ([entry(pointer="oracle")], "0.pointer"),
         ([entry(), entry()], "two corpora called 'mine'"),

@@ -1,0 +1,56 @@
+"""What is wrong with settings, in a sentence: which one, why, and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from agent.errors import quoted, shortened
+
+LONGEST_NAME = 120
+
+
+def explain(error: ValidationError, kind: Any) -> str:
+    """The first thing that is wrong with what should have been a `kind` (a model, or a list or mapping of models)."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = [str(part) for part in first["loc"]]
+    name = shortened(".".join(place), LONGEST_NAME) or "the whole"
+    if first["type"] == "extra_forbidden":
+        near = _nearest(place[-1], kind, place[:-1])
+        meant = (
+            f"; the nearest known one is {shortened('.'.join([*place[:-1], near]), LONGEST_NAME)}"
+            if near
+            else ""
+        )
+        return f"there is no setting {name}{meant}."
+    if first["type"] == "missing":
+        return f"{name} is missing."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{name}: {shortened(message[0].lower() + message[1:], 120)} (got {quoted(first['input'])})."
+
+
+def _nearest(unknown: str, kind: Any, place: Sequence[str]) -> str | None:
+    known = sorted({name for model in _models_at(kind, place) for name in model.model_fields})
+    return next(iter(difflib.get_close_matches(unknown[:60], known, n=1, cutoff=0)), None)
+
+
+def _models_at(kind: Any, place: Sequence[str]) -> Iterator[type[BaseModel]]:
+    """Every model that may stand at a place, whatever lists, mappings and alternatives lead there."""
+    if get_origin(kind) in (Union, types.UnionType):
+        for each in get_args(kind):
+            # The place names which alternative was tried, or does not.
+            yield from _models_at(
+                each, place[1:] if place and place[0] == getattr(each, "__name__", "") else place
+            )
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not place:
+            yield kind
+        elif place[0] in kind.model_fields:
+            yield from _models_at(kind.model_fields[place[0]].annotation, place[1:])
+    elif place and get_args(kind):
+        for each in get_args(kind):
+            yield from _models_at(each, place[1:])
