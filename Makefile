@@ -1,5 +1,6 @@
 # make run    environment, weights, corpus, then the main job: configs/brown.yaml
 # make test   environment and the whole test suite
+# make torture  the same, then hundreds of kills and every other fault: an hour or two
 #
 # Needs Python 3.11 or newer with venv and pip, and the package registries the first time.
 # PYTHON=python3.12 make run chooses the interpreter.
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test
+.PHONY: run test torture
 .DELETE_ON_ERROR:
 
 # Through -m, so that both still work when the folder has been moved.
@@ -18,6 +19,10 @@ run: $(VENV)/ready
 
 test: $(VENV)/ready-test
 	@$(VENV)/bin/python -m pytest
+
+# On one thread each: what is compared are bytes, and what is timed are kills.
+torture: $(VENV)/ready-test
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VENV)/bin/python -m benchmarks.torture
 
 $(VENV)/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Basin needs Python 3.11 or newer: install one, or name it with PYTHON=..."; exit 1; }

@@ -65,7 +65,7 @@ class RunStore:
             BasinError: a run of that name has rounds, the folder holds something else or cannot be written.
         """
         store = cls(path, config)
-        if path.exists() and not (path / "run.json").exists() and not _is_empty_folder(path):
+        if path.exists() and not (path / "run.json").exists() and not _is_hardly_begun(path):
             raise BasinError(f"{path} exists and is not a run; choose another --name.")
         if store._round_folders():
             raise BasinError(
@@ -85,6 +85,7 @@ class RunStore:
         try:
             path.mkdir(parents=True, exist_ok=True)
             with store.exclusive():
+                folders.remove_drafts(path)
                 folders.write_file(path / "config.json", _config_bytes(config))
                 folders.write_file(path / "run.json", json.dumps(about, indent=1).encode())
         except OSError as error:
@@ -300,8 +301,17 @@ def _count(rounds: Sequence[int]) -> str:
     return f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {rounds[0]} to {rounds[-1]}"
 
 
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
+def _is_hardly_begun(path: Path) -> bool:
+    """Whether a folder is empty, or what a process leaves that is killed before it has written run.json."""
+    own = re.compile(r"config\.json|\.(config|run)\.json\.tmp-\d+")
+    if not path.is_dir() or not all(own.fullmatch(each.name) for each in path.iterdir()):
+        return False
+    try:
+        if (path / "config.json").exists():
+            parse_config(_read_json(path / "config.json"), "")
+    except BasinError:
+        return False  # somebody else's
+    return True
 
 
 def _config_bytes(config: RunConfig) -> bytes:

@@ -26,7 +26,6 @@ from agent.updating.training import (
     quiet,
     scratch,
     settings,
-    steps_between_saves,
     token_ids,
     train,
 )
@@ -64,7 +63,6 @@ def teach(
         -(-len(rows) // config.batch),
         per_device_train_batch_size=config.batch,
         learning_rate=config.learning_rate,
-        save_steps=steps_between_saves(config.batch, config.tokens),
     )
     with quiet():
         trainer = SFTTrainer(

@@ -29,7 +29,6 @@ from agent.updating.training import (
     quiet,
     scratch,
     settings,
-    steps_between_saves,
     token_ids,
     train,
 )
@@ -81,7 +80,6 @@ def prefer(
         -(-len(columns["prompt_ids"]) // config.batch),
         per_device_train_batch_size=config.batch,
         learning_rate=config.learning_rate,
-        save_steps=steps_between_saves(4 * config.batch, tokens),
     )
     with quiet():
         trainer = _BarredTrainer(

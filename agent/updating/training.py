@@ -17,11 +17,11 @@ from typing import Any
 
 import transformers
 from safetensors import SafetensorError
-from transformers.trainer_utils import get_last_checkpoint
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.sources.models import quiet_transformers
+from agent.updating.trainer_state import KeepsState, newest_state
 
 Progress = Callable[[str], None]
 
@@ -44,8 +44,7 @@ def settings(
         "bf16": False,  # the weights are in the model's own format already, the adapter's in float32
         "use_cpu": language_model.device.type == "cpu",
         "dataloader_pin_memory": False,
-        "save_strategy": "steps",
-        "save_total_limit": 1,
+        "save_strategy": "no",  # `KeepsState` says when
         "logging_steps": 1,
         "report_to": "none",
         "disable_tqdm": True,
@@ -54,16 +53,17 @@ def settings(
 
 
 def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]:
-    """Run a trainer to its end, from its last checkpoint in `folder` where there is one; a row of numbers per step.
+    """Run a trainer to its end, from its newest whole state in `folder` where there is one; a row of numbers per step.
 
     Raises:
         BasinError: the loss is not a number, or the disk is full.
     """
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    last = newest_state(folder)
     trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(KeepsState(folder))
     try:
         with quiet():
-            trainer.train(resume_from_checkpoint=last)
+            trainer.train(resume_from_checkpoint=last and str(last))
     except OSError as error:
         raise _cannot_keep(folder, error.strerror or str(error)) from None
     except (SafetensorError, RuntimeError) as error:
@@ -110,11 +110,6 @@ class Told(transformers.TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.progress:
             self.progress(f"{self.what}: {state.global_step} of {state.max_steps} steps")
-
-
-def steps_between_saves(examples_in_step: int, tokens: int, tokens_per_second: float = 300.0) -> int:
-    """Steps after which the trainer's state is kept, so that a kill costs about a minute on two cores."""
-    return max(1, round(60 * tokens_per_second / (examples_in_step * tokens)))
 
 
 @contextmanager

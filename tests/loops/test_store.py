@@ -310,3 +310,22 @@ def test_runs_are_found_by_name_and_path(tmp_path: Path, monkeypatch: pytest.Mon
     assert fresh_path("brown") == tmp_path / "brown-2" and fresh_path("grey") == tmp_path / "grey"
     with pytest.raises(BasinError, match="brown"):
         find_run("bron")
+
+
+@pytest.mark.parametrize(
+    "left", [[], [".config.json.tmp-7"], ["config.json"], ["config.json", ".run.json.tmp-7"]]
+)
+def test_a_run_killed_before_it_was_one_is_begun_anew(tmp_path, left):
+    (tmp_path / "run").mkdir()
+    for name in left:
+        (tmp_path / "run" / name).write_text(CONFIG.model_dump_json() if name == "config.json" else "{")
+    store = RunStore.create(tmp_path / "run", CONFIG)
+    assert RunStore.open(tmp_path / "run").config == CONFIG and store.rounds() == []
+    assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["config.json", "run.json"]
+
+
+def test_somebody_elses_config_is_not_written_over(tmp_path):
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    with pytest.raises(BasinError, match="is not a run"):
+        RunStore.create(tmp_path, CONFIG)
+    assert (tmp_path / "config.json").read_text() == '{"mine": 1}'

@@ -8,7 +8,7 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
-from agent.updating import lora
+from agent.updating import trainer_state
 from agent.updating.lora import resample, teach
 from agent.updating.settings import LoraConfig
 
@@ -55,7 +55,7 @@ def test_teaching_goes_on_from_an_adapter(tmp_path):
 
 
 def test_a_kill_in_the_middle_goes_on_to_the_same_adapter_to_the_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(lora, "steps_between_saves", lambda *_: 2)
+    monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
     whole, _ = taught(tmp_path / "whole")
 
     class Killed(BaseException):
@@ -74,7 +74,7 @@ def test_a_kill_in_the_middle_goes_on_to_the_same_adapter_to_the_bit(tmp_path, m
     resumed, _ = teach(
         make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut", told.append
     )
-    assert told[0].startswith("teach: 3 of 6")  # what was kept after step 2 was not done again
+    assert told[0].startswith("teach: 4 of 6")  # what was kept after step 3 was not done again
     assert resumed.digest == whole.digest
 
 

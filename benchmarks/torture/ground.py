@@ -1,0 +1,129 @@
+"""What is tortured: tiny random models in real model folders, a planted corpus, and a configuration for each way to update."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import numpy as np
+
+THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
+PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]
+WORDS = [word for words in (*THEMES.values(), PLAIN) for word in words]
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
+DOCUMENTS, PASSAGES, LENGTH = 36, 5, 40
+ADAPTING = {
+    "lora": {"passages": 48, "batch": 4, "rank": 2, "learning_rate": 0.02},
+    "preference": {"batch": 2, "pairs": 12},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "vector": {"method": "mean_difference"},
+    "optimised": {
+        "method": "optimised",
+        "norm_preserving": True,
+        "conditional": True,
+        "optimised": {"steps": 4, "batch": 4, "tokens": 24},
+    },
+    "adapter": {"method": "mean_difference", "adapter_from": 1, "adapter_nats": 0.02, "adapting": ADAPTING},
+}
+"""Both ways to update: steering vectors, by a difference of means and by ascent, and adapters in every round."""
+
+
+def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
+    """The tree of a run's configuration; every phase takes a noticeable part of a second."""
+    tree: dict[str, Any] = {
+        "corpus": {"source": str(folder / "corpus")},
+        "passages": {"words": LENGTH, "minimum_words": 20},
+        "topics": {
+            "count": 3,
+            "chunk_words": 100,
+            "minimum_chunks": 3,
+            "passes": 10,
+            "words": THEMES["crime"],
+        },
+        "language_model": {"name": str(folder / "model"), "layers": [1, 2], "dtype": "float32"},
+        "generation": {"samples": 12, "new_tokens": 24, "prompt_words": 5, "batch_size": 3},
+        "clustering": {"components": 12, "folds": 4, "divisions": 4},
+        "updating": {"budget_nats": 0.05, "oversteered": 4, "oversteered_nats": 0.5, **METHODS[method]},
+        "coherence": {"model": str(folder / "judge"), "words": 15, "prompt_words": 5, "real_passages": 16},
+        "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
+        "rounds": 3,
+        "seed": 5,
+    }
+    for key, value in changes.items():
+        tree[key] = {**tree[key], **value} if isinstance(value, dict) else value
+    return tree
+
+
+def make_ground(folder: Path) -> None:
+    """Write models, corpus and configurations into `folder`; what is there already is left as it is."""
+    if (folder / "ready").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    make_model(folder / "model", seed=0)
+    make_model(folder / "judge", seed=1)
+    make_corpus(folder / "corpus")
+    for method in METHODS:
+        write_config(folder / f"{method}.yaml", settings(folder, method))
+    (folder / "ready").touch()
+
+
+def write_config(file: Path, tree: dict[str, Any]) -> Path:
+    """A configuration file; JSON is YAML."""
+    file.write_text(json.dumps(tree, indent=1), encoding="utf-8")
+    return file
+
+
+def make_corpus(folder: Path, documents: int = DOCUMENTS) -> None:
+    """A quarter of a document's words belong to its theme, a few to another one."""
+    generator, names = np.random.default_rng(0), list(THEMES)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(documents):
+        kinds = generator.choice(3, PASSAGES * LENGTH, p=[0.25, 0.05, 0.7])
+        own, other = THEMES[names[number % 3]], THEMES[names[generator.integers(3)]]
+        words = [str(generator.choice((own, other, PLAIN)[kind])) for kind in kinds]
+        (folder / f"{number:02d}.txt").write_text(" ".join(words), encoding="utf-8")
+
+
+def make_model(folder: Path, seed: int, spoil: float | None = None) -> None:
+    """A random Llama of three layers and a tokenizer of the made-up words, as a model folder.
+
+    Args:
+        spoil: a number, such as NaN, that one weight of the second block is set to.
+    """
+    import torch
+    import transformers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+
+    vocabulary = {token: at for at, token in enumerate([*SPECIAL, *(" " + word for word in WORDS)])}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(" [a-z]+"), behavior="isolated")
+    core.decoder = decoders.Fuse()
+    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        vocab_size=len(vocabulary) + 2,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=64,
+    )
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight.normal_(0, 0.35)  # large enough that what it predicts depends on what it reads
+        if spoil is not None:
+            model.model.layers[1].mlp.down_proj.weight[0, 0] = spoil
+    model.save_pretrained(folder)

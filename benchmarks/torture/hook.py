@@ -1,0 +1,154 @@
+"""What runs inside a process that is tortured: it tells where the process is, and can end it at an exact place.
+
+Nothing here is product code. A forked process calls `arm`; a fresh one finds `arm_when_ready` through `site/sitecustomize.py`.
+The marks are a few bytes of shared memory in a file: they outlive SIGKILL, which is the point.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import mmap
+import os
+import signal
+import struct
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PLAN = "BASIN_TORTURE"
+LAYOUT = struct.Struct("dddi40s")
+"""When the process began, kept its first unit and its last (monotonic seconds), how often the phase was entered, its name."""
+PHASES = {
+    "topics": ("loops.refine", "topics.fit"),
+    "preparing": ("loops.refine", "prepare"),
+    "reading the corpus": ("loops.setting", "record_cached"),
+    "generation": ("loops.refine", "_write"),
+    "coherence": ("loops.refine", "_checked"),
+    "recording": ("loops.refine", "_read"),
+    "re-clustering": ("loops.refine", "_redraw"),
+    "steering": ("loops.refine", "_update"),
+    "training": ("loops.refine", "train_adapter"),
+    "saving": ("loops.store", "RunStore.save"),
+    "certifying": ("loops.refine", "certify_run"),
+}
+
+
+class Marks:
+    """Where a process is, in shared memory."""
+
+    def __init__(self, file: Path) -> None:
+        if not file.exists():
+            file.write_bytes(bytes(LAYOUT.size))
+        with file.open("r+b") as stream:
+            self.memory = mmap.mmap(stream.fileno(), LAYOUT.size)
+
+    def read(self) -> tuple[float, float, float, int, str]:
+        began, first, last, entered, name = LAYOUT.unpack(self.memory[:])
+        return began, first, last, entered, name.rstrip(b"\0").decode()
+
+    def write(self, **changes: Any) -> None:
+        names = ("began", "first", "last", "entered", "phase")
+        values = dict(zip(names, self.read(), strict=True)) | changes
+        self.memory[:] = LAYOUT.pack(*(values[name] for name in names[:-1]), values["phase"].encode())
+
+
+def arm(plan: dict[str, Any]) -> None:
+    """Mark phases and kept units, save the trainer's state often, and die where the plan says.
+
+    Args:
+        plan: `marks`, a file; `die`, optional: `call` (rename or fsync), `number`, `after` (rather than before it);
+            `keep_every`, seconds between the states that a trainer keeps.
+    """
+    marks = Marks(Path(plan["marks"]))
+    marks.write(began=time.monotonic(), first=0.0, last=0.0, entered=0, phase="starting")
+    _watch_system_calls(marks, plan.get("die"))
+    _watch_phases(marks)
+    if keep_every := plan.get("keep_every"):
+        importlib.import_module("agent.updating.trainer_state").SECONDS_BETWEEN_SAVES = keep_every
+
+
+def _watch_system_calls(marks: Marks, die: dict[str, Any] | None) -> None:
+    count: Counter[str] = Counter()
+
+    def watched(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def within(*arguments: Any, **options: Any) -> Any:
+            count[kind] += 1
+            here = die is not None and die["call"] == kind and count[kind] == die["number"]
+            if here and not die["after"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = call(*arguments, **options)
+            if kind == "rename" and _is_unit(str(arguments[1])):
+                now = time.monotonic()
+                marks.write(last=now, first=marks.read()[1] or now)
+            if here:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return within
+
+    os.rename, os.replace = watched("rename", os.rename), watched("rename", os.replace)
+    os.fsync = watched("fsync", os.fsync)
+
+
+def _is_unit(target: str) -> bool:
+    """Whether what was renamed is work that is kept: of a trainer's state only its last file says so."""
+    return "/checkpoint-" not in target or target.endswith("whole.json")
+
+
+def _watch_phases(marks: Marks) -> None:
+    entered: Counter[str] = Counter()
+    trace = os.environ.get(f"{PLAN}_TRACE")
+
+    def watched(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def within(*arguments: Any, **options: Any) -> Any:
+            entered[phase] += 1
+            outer, begin = marks.read()[3:], time.monotonic()
+            marks.write(phase=phase, entered=entered[phase])
+            try:
+                return function(*arguments, **options)
+            finally:
+                marks.write(entered=outer[0], phase=outer[1])
+                if trace:
+                    with open(trace, "a") as stream:
+                        stream.write(json.dumps([phase, entered[phase], time.monotonic() - begin]) + "\n")
+
+        return within
+
+    for phase, (module, path) in PHASES.items():
+        owner: Any = importlib.import_module(module)
+        *parents, name = path.split(".")
+        for parent in parents:
+            owner = getattr(owner, parent)
+        setattr(owner, name, watched(phase, getattr(owner, name)))
+
+
+def arm_when_ready() -> None:
+    """In a fresh process: arm as soon as the loop is imported, which is after Python's own start."""
+    plan = json.loads(os.environ[PLAN])
+
+    class Finder:
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+            if name != "loops.refine":
+                return None
+            sys.meta_path.remove(self)
+            found = importlib.util.find_spec(name)
+            run = found.loader.exec_module
+
+            def then_arm(module: Any) -> None:
+                run(module)
+                sys.modules[name] = module
+                arm(plan)
+
+            found.loader.exec_module = then_arm
+            return found
+
+    import importlib.util
+
+    sys.meta_path.insert(0, Finder())

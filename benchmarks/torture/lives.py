@@ -1,0 +1,164 @@
+"""Lives: a process that runs one `basin` command, forked from one that has imported everything or started afresh.
+
+A forked life takes a second or two where a fresh one spends ten on imports; both run `loops.cli.main` from its beginning.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.torture.hook import PLAN, Marks
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST = 600
+"""Seconds after which a life counts as hung."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a life ended."""
+
+    status: int
+    """Exit status; negative: the signal that ended it."""
+    seconds: float
+    phase: str
+    lost: float
+    """Seconds between the last unit of work that was kept, or else the begin of the work, and the end."""
+    first: float | None
+    """Seconds from the begin of the work to the first unit that was kept."""
+    said: str
+
+
+Moment = Callable[[float, str, int], bool]
+"""Told the seconds since the begin, the phase and how often it was entered: whether to kill now."""
+
+
+class Nursery:
+    """Forks lives from a process that has imported what a run needs. Used as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        command = [sys.executable, "-m", "benchmarks.torture.nursery"]
+        environment = {**os.environ, **ONE_THREAD}
+        environment.pop(PLAN, None)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None and self.process.stdin is not None
+        assert self.process.stdout.readline() == "ready\n", "the nursery could not import the project"
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(30)
+
+    def live(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        plan: dict[str, Any] | None = None,
+        moment: Moment | None = None,
+    ) -> Ended:
+        """One life; `moment` says when it is killed."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        log, plan = self.folder / "said.txt", {"marks": str(self.folder / "marks"), **(plan or {})}
+        marks = Marks(self.folder / "marks")
+        marks.write(began=0.0, first=0.0, last=0.0, entered=0, phase="starting")
+        order = {
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "plan": plan,
+            "log": str(log),
+        }
+        begin = time.monotonic()
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        pid = int(self.process.stdout.readline())
+        killed = _watch(pid, marks, begin, moment)
+        status = int(self.process.stdout.readline())
+        return _ended(status, killed, begin, marks, log)
+
+
+def fresh(
+    folder: Path,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    plan: dict[str, Any] | None = None,
+    moment: Moment | None = None,
+) -> Ended:
+    """One life as a user starts it: a new Python that imports everything; it is watched from the loop's import on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log, marks = folder / "said.txt", Marks(folder / "marks")
+    marks.write(began=0.0, first=0.0, last=0.0, entered=0, phase="starting")
+    plan = {"marks": str(folder / "marks"), **(plan or {})}
+    site = str(Path(__file__).parent / "site")
+    begin = time.monotonic()
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loops.cli", *arguments],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=stream,
+            env={
+                **os.environ,
+                **ONE_THREAD,
+                **environment,
+                PLAN: json.dumps(plan),
+                "PYTHONPATH": f"{site}{os.pathsep}{ROOT}",
+            },
+        )
+        killed = _watch(process.pid, marks, begin, moment, process)
+        status = process.wait()
+    return _ended(status, killed, begin, marks, log)
+
+
+def _watch(
+    pid: int, marks: Marks, begin: float, moment: Moment | None, process: subprocess.Popen | None = None
+) -> float | None:
+    """Look at a life until it ends or the moment has come; when it was killed."""
+    while _alive(pid, process):
+        _, _, _, entered, phase = marks.read()
+        now = time.monotonic()
+        if now - begin > LONGEST or (moment and moment(now - begin, phase, entered)):
+            os.kill(pid, signal.SIGKILL)
+            return now
+        time.sleep(0.002)
+    return None
+
+
+def _alive(pid: int, process: subprocess.Popen | None) -> bool:
+    if process is not None:
+        return process.poll() is None
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return stream.read().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False
+
+
+def _ended(status: int, killed: float | None, begin: float, marks: Marks, log: Path) -> Ended:
+    began, first, last, _, phase = marks.read()
+    began, end = began or begin, killed or time.monotonic()
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return Ended(
+        status,
+        end - begin,
+        phase,
+        max(0.0, end - max(last, began)),
+        first - began if first else None,
+        said,
+    )

@@ -1,0 +1,60 @@
+"""`python -m benchmarks.torture.nursery`: imports what a run needs, then forks a process for every order it reads.
+
+An order is a line of JSON. It answers with the process's id, and when the process has ended with its status. It has one
+thread while it forks, or a child could inherit a lock that nobody holds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from benchmarks.torture.hook import arm
+
+
+def main() -> None:
+    for module in ("loops.cli", "loops.refine", "loops.show", "agent.updating.adapting", "matplotlib.pyplot"):
+        importlib.import_module(module)  # for every child
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _live(order)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _live(order: dict[str, Any]) -> None:
+    """Run a command as `basin` does, and end without what only the parent should do at its end."""
+    status = 1
+    try:
+        os.setsid()
+        out = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (out, 1), (out, 2)):
+            os.dup2(source, target)
+        os.environ.update(order["environment"])
+        arm(order["plan"])
+        sys.argv = ["basin", *order["arguments"]]
+        from loops.cli import main as basin
+
+        basin()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
