@@ -19,6 +19,7 @@ from loops.cli_evaluate import evaluate
 from loops.cli_match import match_command
 from loops.cli_stitch import stitch_command
 from loops.cli_succeed import succeed_command
+from loops.cli_watch import watch_command
 from loops.lasting import ends_softly, exit_status, outlast_terminal
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ app.command(name="map")(map_command)
 app.command(name="match")(match_command)
 app.command(name="stitch")(stitch_command)
 app.command(name="succeed")(succeed_command)
+app.command(name="watch")(watch_command)
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
@@ -261,6 +263,7 @@ def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress],
             from loops import refine
 
             activations = work(refine, progress).real.activations
+            progress.part(max(store.rounds(), default=0), "measure")
             report_run(store, console, progress.say, activations)
     except KeyboardInterrupt as stop:
         kept = f"{len(store.rounds())} whole rounds are kept; `basin resume {store.name}` goes on."

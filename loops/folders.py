@@ -6,16 +6,20 @@ SHA-256 of each file is written last, and one rename makes it visible. A reader 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import BasinError
 
 MANIFEST = "manifest.json"
+LOCK_TRIES = 4
 
 
 class DamagedError(Exception):
@@ -129,6 +133,49 @@ def begin_folder(
         write_file(file, json.dumps({"digest": digest, **about}).encode())
     except (OSError, ValueError) as error:
         raise BasinError(f"{folder} cannot be used ({error}); move it away, or name {instead}.") from None
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock; False where another process holds it. The system lets go however the process ends.
+
+    A file system without locks refuses nobody.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield _taken(descriptor, fcntl.LOCK_EX, LOCK_TRIES)
+    finally:
+        os.close(descriptor)
+
+
+def is_held(folder: Path) -> bool | None:
+    """Whether a process holds a folder's lock; None where that cannot be told. Changes nothing."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go by closing, microseconds later
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int, kind: int, tries: int) -> bool:
+    for attempt in range(tries):
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if attempt + 1 < tries:  # it may be one who only looks whether the lock is held
+                time.sleep(0.05)
+        except OSError:
+            return True
+    return False
 
 
 def remove_drafts(parent: Path) -> None:

@@ -54,6 +54,8 @@ class Lasting:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.gone = False
+        """Whether nobody reads it any more."""
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
 
@@ -72,6 +74,7 @@ class Lasting:
 
     def _let_go(self) -> None:
         """What is still buffered goes to nowhere; else Python would complain of it when it ends."""
+        self.gone = True
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.stream.fileno())

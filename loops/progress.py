@@ -28,6 +28,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from agent.errors import first_sentence
+from loops.status import STATUS, StatusFile, now
+
 COUNT = re.compile(r"([^:]+): (?:\w+ )?(\d+) of (\d+)\b(.*)")
 SECONDS_BETWEEN_LINES = 20
 LOG = logging.getLogger("basin")
@@ -50,6 +53,10 @@ class Progress(Protocol):
         """A sentence, or a count such as `NAME: 3 of 10 UNIT`."""
         ...
 
+    def part(self, round_number: int, name: str) -> None:
+        """Which part of which round begins: for those who watch, `loops.status`."""
+        ...
+
 
 @dataclass
 class _Count:
@@ -68,19 +75,23 @@ class _Count:
     def seconds(self) -> float:
         return time.monotonic() - self.since
 
+    def numbers(self) -> dict[str, object]:
+        return {"name": self.name, "done": self.done, "total": self.total, "seconds": round(self.seconds, 3)}
+
     def sentence(self) -> str:
         counted = f": {self.done} of {self.total}" if self.total else ""
         if self.total and 0 < self.done < self.total:
             left = self.seconds / self.done * (self.total - self.done)
-            return f"{self.name}{counted}, about {_duration(left)} left"
-        return f"{self.name}{counted}, {_duration(self.seconds)}"
+            return f"{self.name}{counted}, about {duration(left)} left"
+        return f"{self.name}{counted}, {duration(self.seconds)}"
 
 
 class _Reporter:
     """Keeps the counts and writes the log; the subclasses show."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, status: StatusFile | None = None) -> None:
         self.console = console
+        self.status = status or StatusFile(None)
         self.counts: dict[str, _Count] = {}
 
     @contextmanager
@@ -102,17 +113,26 @@ class _Reporter:
                 self._end(count)
         else:
             LOG.info(text)
+            self.status.tell(said=text)
             self.line(text)
 
+    def part(self, round_number: int, name: str) -> None:
+        self.status.tell(at_once=True, round=round_number, part=name, part_since=now())
+
     def _begin(self, name: str, total: int | None) -> _Count:
-        count = self.counts[name] = _Count(name, total, self.show)
-        self.show(count)
+        count = self.counts[name] = _Count(name, total, self._moved)
+        self._moved(count)
         return count
+
+    def _moved(self, count: _Count) -> None:
+        self.show(count)
+        self.status.tell(counts=[each.numbers() for each in self.counts.values()])
 
     def _end(self, count: _Count) -> None:
         if self.counts.pop(count.name, None) is None:
             return  # ended already, by its last count
         LOG.info(count.sentence())
+        self.status.tell(counts=[each.numbers() for each in self.counts.values()])
         self.hide(count)
 
     def line(self, text: str) -> None:
@@ -139,8 +159,8 @@ class PlainProgress(_Reporter):
 class TerminalProgress(_Reporter):
     """Bars that vanish when their work is done, leaving a line where it took a while."""
 
-    def __init__(self, console: Console, bars: Bars) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console, bars: Bars, status: StatusFile | None = None) -> None:
+        super().__init__(console, status)
         self.bars = bars
         self.tasks: dict[str, TaskID] = {}
 
@@ -164,26 +184,38 @@ class SilentProgress(_Reporter):
 
 @contextmanager
 def open_progress(console: Console, log: Path | None = None) -> Iterator[Progress]:
-    """Bars at a terminal, lines elsewhere; with `log`, all that is said is appended there with its time."""
+    """Bars at a terminal, lines elsewhere; with `log`, all that is said is appended there with its time.
+
+    Beside the log, progress.json says where the work is, and in the end how it ended.
+    """
     handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
+    status = StatusFile(log and log.with_name(STATUS))
+    status.tell(ended=None)
+    ended = "stopped"
     try:
         if not console.is_terminal:
-            yield PlainProgress(console)
+            yield PlainProgress(console, status)
+            ended = "whole"
             return
         counts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TimeRemainingColumn())
         with Bars(*counts, *times, console=console, transient=True) as bars:
-            yield TerminalProgress(console, bars)
+            yield TerminalProgress(console, bars, status)
+            ended = "whole"
+    except Exception as error:
+        ended = f"failed: {first_sentence(error)}"
+        raise
     finally:
+        status.tell(at_once=True, ended=ended)
         LOG.removeHandler(handler)
         handler.close()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

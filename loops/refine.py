@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -42,7 +43,7 @@ from loops.unfinished import write_in_parts
 
 def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
     """Point at the concept, then refine it until it is still, has collapsed, or `config.rounds` are over."""
-    costs = Costs()
+    costs = Costs(partial(progress.part, 0))
     with costs.stage("topics"):
         passages = split(load_corpus(config.corpus, progress=progress.say), config.passages)
         progress.say(f"Corpus: {passages.description}")
@@ -68,9 +69,8 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
     records = _whole_rounds(store, progress)
     if not records:
         return run(store.config, store, progress)
-    fixed = prepare(
-        store.config, store.load_passages(), store.load_pointer(), Costs(), progress, store.scratch
-    )
+    costs = Costs(partial(progress.part, records[-1].round + 1))
+    fixed = prepare(store.config, store.load_passages(), store.load_pointer(), costs, progress, store.scratch)
     _refine(records, fixed, store, rounds or store.config.rounds, progress, when_still=rounds is not None)
     return fixed
 
@@ -92,7 +92,7 @@ def flow(
     """
     records = _whole_rounds(store, progress)
     if not records:
-        records = [first_record(fixed, Costs(), progress, received)]
+        records = [first_record(fixed, Costs(partial(progress.part, 0)), progress, received)]
         store.save(records[0], fixed.passages, fixed.pointer)
     _refine(records, fixed, store, rounds, progress, when_still)
     return records
@@ -117,6 +117,7 @@ def _refine(
         store.save(record)
         records.append(record)
         progress.say(_summary(record))
+    progress.part(records[-1].round, "certify")
     if (found := certify_run(fixed, records)) is not None:
         certificate = told(found, fixed, records)
         store.save_certificate(certificate)
@@ -194,8 +195,9 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
 
     Touches no disk, but for what writing and training keep in `fixed.scratch` while they run.
     """
-    config, last, costs = fixed.config, records[-1].concept, Costs()
+    config, last = fixed.config, records[-1].concept
     number = last.round + 1
+    costs = Costs(partial(progress.part, number))
     with costs.stage("generate"):
         steered = _write(fixed, last, "steered", progress)
     with costs.stage("coherence"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import BasinError
-from loops.config import load_config
-from loops.store import RunStore
+
+if TYPE_CHECKING:
+    from loops.store import RunStore
 
 
 def checkpoints_folder() -> Path:
@@ -64,6 +66,8 @@ def refuse_changed_file(store: RunStore) -> None:
     Raises:
         BasinError: naming every setting that differs, or that the file is no longer valid.
     """
+    from loops.config import load_config  # slow, and who only looks for a run does without
+
     about = store.about
     file = Path(about["config_file"]) if about.get("config_file") else None
     if file is None or not file.is_file():

@@ -56,11 +56,14 @@ class Fixed:
 class Costs:
     """Seconds by stage, measured while a round runs."""
 
+    begun: Callable[[str], None] = lambda stage: None  # noqa: E731
+    """Told of every stage as it begins."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         begin = time.perf_counter()
+        self.begun(name)
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 

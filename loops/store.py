@@ -6,7 +6,6 @@ adds rounds holds `RunStore.exclusive`, so that two processes cannot write to on
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -245,19 +244,12 @@ class RunStore:
         Raises:
             BasinError: another process is writing.
         """
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with folders.exclusive(self.path) as ours:
+            if not ours:
                 raise BasinError(
                     f"Another process is writing to the run {self.name}; wait for it, or take another --name."
-                ) from None
-            except OSError:
-                pass  # a file system without locks; `save` still refuses to write a round twice
+                )
             yield
-        finally:
-            os.close(descriptor)
 
     def _read(self, number: int) -> Mapping[str, bytes]:
         folder = self._folder(number)
