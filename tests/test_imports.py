@@ -17,7 +17,7 @@ rejection
 sources
 passages
 topics
-topic_cache topic_fusion
+topic_cache topic_fusion opinion
 steering_vector steering_manner
 memory
 token_batches model_layout output_layer sampling decoding adapter generation language_model
@@ -33,7 +33,7 @@ clustering
 taught
 self_training
 starts round_map
-fading fixed_points certificate
+fading fixed_points certificate plane
 refining
 coherence
 updating

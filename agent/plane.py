@@ -1,0 +1,99 @@
+"""A fixed plane to look at texts in: one axis is what the concept reads, the other what else parts the real texts most.
+
+For looking at only: nothing that is decided depends on it. A fuzzy set has an ellipse in the plane, its weighted normal
+distribution, and a boundary, the line at which a text is as likely inside as outside as far as the plane can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.decomposition import TruncatedSVD
+from sklearn.linear_model import LogisticRegression
+
+from agent.concept import Readout
+
+MOST_FITTED = 4000
+"""Of more texts an evenly spaced part shows where the second axis lies."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Two linear readings of a text's activations."""
+
+    axes: Float[np.ndarray, "2 layer width"]
+    offsets: Float[np.ndarray, "2"]
+
+    def place(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text 2"]:
+        """Where texts are."""
+        return (
+            np.einsum("tlw,alw->ta", activations, self.axes.astype(np.float32)).astype(float) + self.offsets
+        )
+
+
+def fit_plane(activations: Float[np.ndarray, "text layer width"], readout: Readout | None) -> Plane:
+    """The readout's direction, and the largest principal axis orthogonal to it; without a readout the two largest.
+
+    Activations are standardised first: some coordinates of the stream are a hundred times as long as others. The first axis
+    is in nats above the readout's threshold, the others in deviations of the real texts.
+    """
+    step = -(-len(activations) // MOST_FITTED)
+    flat = np.asarray(activations[::step], dtype=np.float32).reshape(len(activations[::step]), -1)
+    centre, deviation = flat.mean(axis=0), flat.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1)
+    standard = (flat - centre) / deviation
+    shape = activations.shape[1:]
+    axes, offsets = [], []
+    if readout is not None:
+        direction = readout.weights.reshape(-1) * deviation
+        direction = (direction / max(float(np.linalg.norm(direction)), 1e-12)).astype(np.float32)
+        standard = standard - np.outer(standard @ direction, direction)
+        axes.append(readout.weights)
+        offsets.append(readout.bias - readout.threshold)
+    for axis in _principal(standard, 2 - len(axes)):
+        spread = max(float((standard @ axis).std()), 1e-12)
+        raw = axis / deviation / spread
+        axes.append(raw.reshape(shape))
+        offsets.append(-float(centre @ raw))
+    return Plane(np.stack(axes).astype(np.float64), np.array(offsets, dtype=np.float64))
+
+
+def normal_ellipse(
+    points: Float[np.ndarray, "text 2"], weights: Float[np.ndarray, "text"]
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2 2"]] | None:
+    """Mean and Cholesky factor of the weighted normal distribution; None where the weights hold fewer than three texts."""
+    total = float(weights.sum())
+    if total <= 0 or total**2 / float((weights**2).sum()) < 3:
+        return None
+    mean = weights @ points / total
+    centred = points - mean
+    covariance = (weights[:, None] * centred).T @ centred / total
+    return mean, np.linalg.cholesky(covariance + 1e-9 * (np.trace(covariance) + 1e-9) * np.eye(2))
+
+
+def boundary(
+    points: Float[np.ndarray, "text 2"], membership: Float[np.ndarray, "text"]
+) -> tuple[float, float, float] | None:
+    """(a, b, c) with log-odds of belonging a x + b y + c, by logistic regression; None where all belong alike."""
+    deviation = points.std(axis=0)
+    if membership.max() - membership.min() < 1e-9 or (deviation <= 0).all():
+        return None
+    deviation = np.where(deviation > 0, deviation, 1)
+    mean = points.mean(axis=0)
+    standard = (points - mean) / deviation
+    fitted = LogisticRegression(C=10.0).fit(  # every text is a member and a non-member, each in part
+        np.concatenate([standard, standard]),
+        np.repeat([1, 0], len(points)),
+        sample_weight=np.concatenate([membership, 1 - membership]),
+    )
+    slope = fitted.coef_[0] / deviation
+    return float(slope[0]), float(slope[1]), float(fitted.intercept_[0] - slope @ mean)
+
+
+def _principal(standard: Float[np.ndarray, "text column"], count: int) -> Float[np.ndarray, "count column"]:
+    """Directions of largest variance, each with its largest coordinate positive."""
+    axes = TruncatedSVD(count, n_iter=7, random_state=0).fit(standard).components_
+    largest = np.abs(axes).argmax(axis=1)
+    return axes * np.sign(axes[np.arange(count), largest])[:, None]
