@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,33 @@ def embed_cached(
     return _cached(texts, fingerprint, shape, embed, _counter("embed", progress))
 
 
+def find_recorded(
+    texts: Sequence[str], layers: int, width: int
+) -> Iterator[Float[np.ndarray, "text layer width"]]:
+    """Activations of all these texts that the cache holds whole, by whichever model: the model itself need not be at hand.
+
+    Several models, or one at other layers, may have recorded them; the caller has to tell which is meant.
+    """
+    chunks = [(rows, [texts[row] for row in rows]) for rows in _chunks(texts)]
+    folder = cache_root() / "activations"
+    for fingerprint in sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []:
+        result = _room((len(texts), layers, width)) if chunks else np.empty((0, layers, width), np.float32)
+        for rows, chunk in chunks:
+            found = _read(_chunk_path(fingerprint, chunk), (len(chunk), layers, width))
+            if found is None:
+                break
+            result[rows] = found
+        else:
+            yield result
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[list[int]]:
+    """By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others."""
+    order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
+    for start in range(0, len(order), CHUNK):
+        yield order[start : start + CHUNK]
+
+
 def _cached(
     texts: Sequence[str],
     fingerprint: str,
@@ -85,10 +112,8 @@ def _cached(
     keep: Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None] | None = None,
 ) -> Float[np.ndarray, "text layer width"]:
     result = _room((len(texts), *shape))
-    # By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others.
-    order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
-    for start in range(0, len(order), CHUNK):
-        rows = order[start : start + CHUNK]
+    done = 0
+    for rows in _chunks(texts):
         chunk = [texts[row] for row in rows]
         path = _chunk_path(fingerprint, chunk)
         found = _read(path, (len(chunk), *shape))
@@ -98,7 +123,8 @@ def _cached(
         if keep is not None:
             keep(chunk, found)
         result[rows] = found
-        report(min(start + CHUNK, len(order)), len(order))
+        done += len(rows)
+        report(done, len(texts))
     return result
 
 

@@ -83,7 +83,9 @@ def boundary(
     deviation = np.where(deviation > 0, deviation, 1)
     mean = points.mean(axis=0)
     standard = (points - mean) / deviation
-    fitted = LogisticRegression(C=10.0).fit(  # every text is a member and a non-member, each in part
+    fitted = LogisticRegression(
+        C=10.0, solver="newton-cholesky"
+    ).fit(  # every text is a member and a non-member, each in part
         np.concatenate([standard, standard]),
         np.repeat([1, 0], len(points)),
         sample_weight=np.concatenate([membership, 1 - membership]),

@@ -17,6 +17,7 @@ from agent.errors import BasinError
 from loops.cli_basin import map_command
 from loops.cli_evaluate import evaluate
 from loops.cli_match import match_command
+from loops.cli_report import report_command
 from loops.cli_stitch import stitch_command
 from loops.cli_succeed import succeed_command
 from loops.cli_watch import watch_command
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.add_typer(evaluate, name="evaluate")
 app.command(name="map")(map_command)
 app.command(name="match")(match_command)
+app.command(name="report")(report_command)
 app.command(name="stitch")(stitch_command)
 app.command(name="succeed")(succeed_command)
 app.command(name="watch")(watch_command)
@@ -254,6 +256,7 @@ def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress],
     `work` is handed `loops.refine`, whose import waits until the run has said that it begins.
     """
     from loops.progress import open_progress
+    from loops.report.making import finish
     from loops.show import report_run
 
     console = Console()
@@ -262,9 +265,11 @@ def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress],
             progress.say(sentence)
             from loops import refine
 
-            activations = work(refine, progress).real.activations
+            fixed = work(refine, progress)
             progress.part(max(store.rounds(), default=0), "measure")
-            report_run(store, console, progress.say, activations)
+            report_run(store, console, progress.say, fixed.real.activations)
+            if page := finish(store, fixed, progress.say):
+                console.print(f"Page: {escape(str(page))}", soft_wrap=True, highlight=False)
     except KeyboardInterrupt as stop:
         kept = f"{len(store.rounds())} whole rounds are kept; `basin resume {store.name}` goes on."
         Console(stderr=True).print(f"\nStopped. {escape(kept)}", soft_wrap=True, highlight=False)

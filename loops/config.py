@@ -24,6 +24,7 @@ from agent.tracking import TrackingConfig
 from agent.types import StageConfig
 from agent.updating import UpdatingConfig
 from agent.wrong_settings import explain
+from loops.report.config import ReportConfig
 from loops.succession_config import SuccessionConfig
 
 
@@ -54,6 +55,7 @@ class RunConfig(StageConfig):
     stitching: StitchingConfig = StitchingConfig()
     """How maps to another model are learnt. No run reads it."""
     succession: SuccessionConfig = SuccessionConfig()
+    report: ReportConfig = ReportConfig()
     rounds: int = Field(8, ge=1)
     """At most this many; the run stops earlier when the notion is still."""
     seed: int = 0
@@ -92,6 +94,11 @@ def parse_config(tree: dict[str, Any], origin: str) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise BasinError(f"{origin}: {explain(error, RunConfig)}") from None
+
+
+def is_aside(key: str) -> bool:
+    """Whether a setting changes nothing in the rounds themselves, so that a run may go on with another one."""
+    return key == "rounds" or key.startswith("report.")
 
 
 def changed_keys(first: RunConfig, second: RunConfig) -> list[str]:

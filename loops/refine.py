@@ -35,6 +35,7 @@ from loops.config import RunConfig
 from loops.openings import openings
 from loops.progress import Progress
 from loops.records import Generated, RoundRecord
+from loops.report.making import refresh
 from loops.setting import Costs, Fixed, prepare
 from loops.store import RunStore
 from loops.teaching import train_adapter
@@ -113,6 +114,9 @@ def _refine(
     when_still: bool = False,
 ) -> None:
     while (ended := ending(records, rounds, fixed.config, when_still)) is None:
+        refresh(
+            store, records, fixed, progress.say
+        )  # so that there is something to look at while the round runs
         record = run_round(records, fixed, progress)
         store.save(record)
         records.append(record)
@@ -123,6 +127,7 @@ def _refine(
         store.save_certificate(certificate)
         progress.say(str(certificate["sentence"]))
     progress.say(ended)
+    refresh(store, records, fixed, progress.say)
 
 
 def ending(

@@ -21,7 +21,7 @@ from agent.errors import BasinError
 from agent.topics import Pointer
 from agent.types import PassageSet
 from loops import encoding, folders
-from loops.config import RunConfig, changed_keys, parse_config
+from loops.config import RunConfig, changed_keys, is_aside, parse_config
 from loops.folders import DamagedError
 from loops.provenance import commit, versions
 from loops.records import RoundRecord
@@ -225,12 +225,12 @@ class RunStore:
         return self.path / ".training"
 
     def check_config(self, config: RunConfig) -> None:
-        """Refuse another configuration than the run's; more or fewer rounds are no other configuration.
+        """Refuse another configuration than the run's; more rounds, or a page or none, are no other.
 
         Raises:
             BasinError: naming every setting that differs.
         """
-        changed = [key for key in changed_keys(self.config, config) if key != "rounds"]
+        changed = [key for key in changed_keys(self.config, config) if not is_aside(key)]
         if changed:
             raise BasinError(
                 f"The configuration of {self.name} was changed since the run began ({', '.join(changed)}); "

@@ -161,3 +161,27 @@ def test_another_embedder_is_another_cache(texts):
     first = embed_cached(Embedder(), "one", texts)
     assert not np.array_equal(embed_cached(Embedder(2.0), "two", texts), first)
     assert np.array_equal(embed_cached(Embedder(2.0), "one", texts), first)
+
+
+def test_what_was_recorded_is_found_without_the_model(texts):
+    language_model = make_language_model(depth=3, layers=(1, 2))
+    recorded = record_cached(language_model, texts)
+    (found,) = activation_cache.find_recorded(texts, 2, language_model.width)
+    assert np.array_equal(found, recorded)
+
+
+def test_only_what_is_whole_and_of_that_shape_is_found(texts, cache):
+    language_model = make_language_model(depth=3, layers=(1, 2))
+    assert list(activation_cache.find_recorded(texts, 2, language_model.width)) == []
+    record_cached(language_model, texts)
+    assert list(activation_cache.find_recorded(texts, 1, language_model.width)) == []
+    assert list(activation_cache.find_recorded([*texts, "another"], 2, language_model.width)) == []
+    chunk_files(cache)[0].write_bytes(b"damaged")
+    assert list(activation_cache.find_recorded(texts, 2, language_model.width)) == []
+
+
+def test_every_models_recording_is_found(texts):
+    for seed in (0, 1):
+        record_cached(make_language_model(seed=seed), texts)
+    first, second = activation_cache.find_recorded(texts, 1, make_language_model().width)
+    assert not np.array_equal(first, second)

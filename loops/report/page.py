@@ -40,6 +40,7 @@ IN_SCRIPT = {
     0x2028: "\\u2028",
     0x2029: "\\u2029",
 }
+UNPLAIN = re.compile(f"[{re.escape(''.join(map(chr, CONTROLS)))}]")
 RUNNING = re.compile(r"</script|<!--", re.IGNORECASE)
 
 
@@ -117,7 +118,7 @@ def fill(template: str, **context: Any) -> Markup:
 
 def plain(text: str) -> str:
     """A text without control characters, overrides of its direction and half characters: they are shown instead."""
-    return text.translate(CONTROLS)
+    return text.translate(CONTROLS) if UNPLAIN.search(text) else text
 
 
 def as_json(tree: Any) -> str:
@@ -139,6 +140,8 @@ def _plain_tree(tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {plain(str(key)): _plain_tree(value) for key, value in tree.items()}
     if isinstance(tree, np.ndarray):
+        if tree.dtype.kind in "biu" or (tree.dtype.kind == "f" and np.isfinite(tree).all()):
+            return tree.tolist()
         return _plain_tree(tree.tolist())
     if isinstance(tree, list | tuple):
         return [_plain_tree(value) for value in tree]

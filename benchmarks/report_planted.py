@@ -1,0 +1,228 @@
+"""Runs made up for the page: texts of planted words, activations with a planted direction, rounds that come to rest.
+
+Nothing in them was computed by a model, so a run of any size takes seconds; they are stored by the real store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.activation_cache import record_cached
+from agent.concept import Concept, Readout
+from agent.evidence import sigmoid
+from agent.steering_vector import SteeringVector
+from agent.topics import Pointer, TopicModel
+from agent.tracking import exchanged, soft_jaccard
+from agent.types import Document, Passage, PassageSet
+from loops.config import parse_config
+from loops.records import Generated, RoundRecord
+from loops.store import RunStore
+
+LAYERS, WIDTH = 2, 16
+TOPIC = (
+    *("detective", "police", "murder", "crime", "clue", "evidence"),
+    *("suspect", "inspector", "lieutenant", "victim", "killer", "alibi"),
+)
+FALSE_FRIENDS = ("car", "street", "night", "dollars", "door", "gun")
+"""Words that the topic holds and the concept does not."""
+UNSAID = ("widow", "library", "motive", "inquest", "footprint", "butler")
+"""Words of members that the topic does not hold."""
+HEADS, TAILS = (
+    ("ba", "do", "fe", "gu", "ki", "lo", "ma", "ne", "po", "ri"),
+    ("der", "lin", "mor", "ten", "vas", "nog"),
+)
+PLAIN = tuple(head + tail for head in HEADS for tail in TAILS)
+HOSTILE = (
+    "</script><script>document.title='owned'</script><!-- <img src=x onerror=\"document.title='owned'\"> "
+    "\u2028\u2029 \"'`&lt;b&gt; <b>bold</b> <a href='https://example.org/x'>link</a> %{x} ${x} \x1b[31mred\x1b[0m "
+    "\u202egnp.exe\u202c \x00 =1+1"
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How large a planted run is, and whether its texts mean harm."""
+
+    rounds: int
+    """Besides round 0."""
+    passages: int = 240
+    words: int = 60
+    written: int = 12
+    hostile: bool = False
+    cached: bool = True
+    """Whether the real passages' activations are put into the cache."""
+    seed: int = 0
+
+
+class _Recorder:
+    """Stands in for a language model, so that planted activations get into the cache as real ones do."""
+
+    layers, width = (6, 12), WIDTH
+
+    def __init__(self, activations: np.ndarray, texts: list[str], seed: int) -> None:
+        self.place = {text: at for at, text in enumerate(texts)}
+        self.activations, self.fingerprint = activations, f"planted-{len(texts)}-{seed}"
+
+    def record(self, texts: list[str]) -> np.ndarray:
+        return self.activations[[self.place[text] for text in texts]]
+
+
+def plant(folder: Path, scene: Scene) -> RunStore:
+    """A stored run of that scene; its folder must not exist."""
+    generator = np.random.default_rng(scene.seed)
+    truth, lure = (generator.random(scene.passages // 6 + 1) < share for share in (0.3, 0.3))
+    document_of = np.arange(scene.passages) // 6
+    inside, lured = truth[document_of], lure[document_of]
+    passages = _passages(scene, inside, lured, generator)
+    activations = _activations(inside.astype(float), generator)
+    if scene.cached:
+        record_cached(_Recorder(activations, passages.texts, scene.seed), passages.texts)
+    pointer = _pointer()
+    store = RunStore.create(folder, _config(scene))
+    claim = -2.5 + 2.5 * inside + 2.2 * lured + generator.normal(0, 0.8, scene.passages)
+    records = [_first(claim, scene, generator)]
+    store.save(records[0], passages, pointer)
+    ids = [passage.id for passage in passages.passages]
+    for number in range(1, scene.rounds + 1):
+        records.append(_round(number, records, activations, inside, ids, scene, generator))
+        store.save(records[-1])
+    return store
+
+
+def _config(scene: Scene):
+    source = HOSTILE.replace("\x00", "") if scene.hostile else "planted texts"
+    return parse_config({"corpus": {"source": source}, "rounds": max(1, scene.rounds)}, "planted")
+
+
+def _passages(
+    scene: Scene, inside: np.ndarray, lured: np.ndarray, generator: np.random.Generator
+) -> PassageSet:
+    count = int(np.ceil(scene.passages / 6))
+    danger = f" {HOSTILE}" if scene.hostile else ""
+    half = "\ud800" if scene.hostile else ""  # half a character, which no file can hold as it is
+    documents = tuple(
+        Document(
+            f"d{at}",
+            "",
+            f"The {PLAIN[at % len(PLAIN)].title()} Affair, {at}{danger}{half}",
+            f"A. {PLAIN[-at % len(PLAIN)].title()}{danger}",
+        )
+        for at in range(count)
+    )
+    texts = [_text(*kind, scene.words, generator) + danger for kind in zip(inside, lured, strict=True)]
+    made = (Passage(f"p{at:05d}", at // 6, at % 6, f"{text} [{at}]") for at, text in enumerate(texts))
+    return PassageSet(documents, tuple(made), {})
+
+
+def _text(inside: bool, lured: bool, words: int, generator: np.random.Generator) -> str:
+    shares = np.array([0.08 if inside else 0.005, 0.1 if lured else 0.01, 0.1 if inside else 0.005])
+    kinds = generator.choice(4, words, p=[*shares, 1 - shares.sum()])
+    pools = (TOPIC, FALSE_FRIENDS, UNSAID, PLAIN)
+    chosen = [pools[kind][generator.integers(len(pools[kind]))] for kind in kinds]
+    sentences = (" ".join(chosen[at : at + 12]).capitalize() + "." for at in range(0, words, 12))
+    return " ".join(sentences)
+
+
+def _activations(inside: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    made = generator.normal(size=(len(inside), LAYERS, WIDTH))
+    made[:, :, 0] += 2.5 * inside[:, None]
+    made[:, :, 1] += 3 * generator.normal(size=len(inside))[:, None]
+    made[:, 0, 5] *= 80  # one coordinate is far longer than the others, as in real models
+    return made.astype(np.float32)
+
+
+def _pointer() -> Pointer:
+    words = (*TOPIC, *FALSE_FRIENDS, *UNSAID, *PLAIN)
+    counts = np.full((3, len(words)), 0.05)
+    counts[0, : len(TOPIC)] = np.linspace(90, 30, len(TOPIC))
+    counts[0, len(TOPIC) : len(TOPIC) + len(FALSE_FRIENDS)] = 25
+    counts[1, len(TOPIC) :: 2], counts[2, len(TOPIC) + 1 :: 2] = 20, 20
+    return Pointer(TopicModel(words, counts, np.full(3, 0.2), 7), 0)
+
+
+def _first(claim: np.ndarray, scene: Scene, generator: np.random.Generator) -> RoundRecord:
+    membership = sigmoid(claim)
+    metrics = {
+        "round": 0, "topic": 0, "words": " ".join(TOPIC), "size": float(membership.mean()), "drift": None,
+        "members": int((membership >= 0.5).sum()), "base_coherence": 0.75, "nats_per_token": 0.1,
+        "surprise": 5.5, "no_concept": None, "collapsed": None,
+    }  # fmt: skip
+    written = [*_written("base", scene, 0, 0.2), *_written("oversteered", scene, 0, 0.6)]
+    activations = _activations(np.array([each.membership for each in written]), generator)
+    concept = Concept(0, membership, claim, claim, float(membership.mean()))
+    return RoundRecord(
+        0, concept, metrics, tuple(written), activations, {"topics": 12.5, "record": 300.0, "peak_gb": 3.0}
+    )
+
+
+def _round(
+    number: int,
+    records: list[RoundRecord],
+    activations: np.ndarray,
+    inside: np.ndarray,
+    ids: list[str],
+    scene: Scene,
+    generator: np.random.Generator,
+) -> RoundRecord:
+    weights = np.zeros((LAYERS, WIDTH))
+    weights[:, 0] = 1.2
+    readout = Readout(weights, -3.0, 0.0, 0.0, 0.2, 1.0)
+    evidence = readout.evidence(activations) + generator.normal(0, 0.3, len(ids))
+    pull = 1 - 0.5**number
+    single = (
+        (1 - pull) * records[0].concept.single
+        + pull * (1.5 * (evidence - 0.2))
+        + generator.normal(0, 0.4 * 0.6**number, len(ids))
+    )
+    membership = sigmoid(single)
+    before = records[-1].concept.membership
+    drift = 1 - soft_jaccard(before, membership)
+    previous = records[-1].metrics["drift"]
+    written = [*_written("steered", scene, number, 0.35 + 0.5 * pull), *_written("base", scene, number, 0.25)]
+    of = {
+        kind: float(np.mean([each.membership for each in written if each.kind == kind]))
+        for kind in ("steered", "base")
+    }
+    metrics = {
+        "round": number, "size": float(membership.mean()), "members": int((membership >= 0.5).sum()), "drift": drift,
+        "contraction": drift / previous if previous else None, "pointer_kept": 0.7 - 0.1 * pull, "redundancy": 0.2,
+        "redundancy_share": 0.3, "mediation": 0.1, "nats_per_token": 0.1, "agreement": of["steered"],
+        "base_agreement": of["base"], "ruined_agreement": 0.2, "coherence": 0.7, "repetitive": 0.05, "broken": 0.1,
+        "loss": 3.0, "collapsed": None,
+    }  # fmt: skip
+    concept = Concept(
+        number, membership, single, single, float(membership.mean()), readout=readout,
+        vector=SteeringVector({}), evidence=evidence, nats_per_token=0.1,
+    )  # fmt: skip
+    placed = _activations(np.array([each.membership for each in written]), generator)
+    moved = exchanged(ids, records[0].concept.membership, before, membership)
+    cost = {
+        "generate": 40.0,
+        "coherence": 9.0,
+        "record": 4.0,
+        "recluster": 3.0,
+        "update": 12.0,
+        "peak_gb": 3.5,
+    }
+    return RoundRecord(number, concept, metrics, tuple(written), placed, cost, exchange=moved)
+
+
+def _written(kind: str, scene: Scene, number: int, level: float) -> list[Generated]:
+    """What the base model writes is the same in every round."""
+    words = np.random.default_rng([scene.seed, 0 if kind == "base" else number])
+    generator = np.random.default_rng([scene.seed, number, len(kind)])
+    danger = f" {HOSTILE}" if scene.hostile else ""
+    found = []
+    for at in range(scene.written):
+        text = " " + _text(kind != "base", False, 40, words) + danger
+        membership = float(np.clip(generator.normal(level, 0.2), 0.01, 0.99))
+        coherent = kind != "oversteered" and bool(generator.random() < 0.75)
+        found.append(
+            Generated(
+                kind, f"“{PLAIN[at % len(PLAIN)].title()} went up the", text, at, membership, coherent, 3.1
+            )
+        )
+    return found

@@ -1,0 +1,51 @@
+"""`basin report`: arguments to settings, and where the page is. Slow imports wait for their command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+
+def report_command(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write; by default report.html in the run's folder."),
+    ] = None,
+    tokens: Annotated[
+        bool | None,
+        typer.Option(
+            "--tokens/--no-tokens",
+            help="Read some passages word by word anew, or never; by default where the language model is at hand.",
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write a run as one HTML file to look at: map, convergence, who changed, what it wrote, word by word."""
+    from loops.progress import open_progress
+    from loops.report.making import make_report
+    from loops.runs import find_run
+    from loops.store import RunStore
+
+    store = RunStore.open(find_run(run))
+    with open_progress(Console(stderr=True)) as progress:
+        made = make_report(store, out, tokens, progress.say)
+    for sentence in made.sentences:
+        Console(stderr=True).print(escape(sentence), highlight=False, soft_wrap=True)
+    Console().print(
+        f"Page: {escape(str(made.path))} ({made.megabytes:.1f} MB)", highlight=False, soft_wrap=True
+    )
+    if show and not _opened(made.path):
+        Console(stderr=True).print("There is no browser to open it in here; copy the file to where one is.")
+
+
+def _opened(path: Path) -> bool:
+    import webbrowser
+
+    return webbrowser.open(path.resolve().as_uri())

@@ -1,0 +1,34 @@
+"use strict";
+/* What the run was: costs, guards, settings. */
+Basin.onView("about", () => {
+  const { data, chart, table } = Basin;
+  const { rounds, costs } = data.course;
+  const stages = [...new Set(costs.flatMap((each) => Object.keys(each)))].filter((stage) => stage !== "peak_gb");
+  const PALETTE = ["blue", "orange", "green", "purple", "sky", "red", "yellow", "grey"];
+  const SHAPES = ["", "/", "x", "-", "|", "+", ".", "\\"];
+
+  chart(document.getElementById("costs-figure"), {
+    name: `${data.name}-costs`, label: "Seconds by stage and round", tall: 300,
+    traces: (colours) => stages.map((stage, at) => ({
+      type: "bar", x: rounds, y: costs.map((each) => each[stage] ?? 0), name: Basin.literal(stage),
+      marker: { color: colours[PALETTE[at % PALETTE.length]], pattern: { shape: SHAPES[at % SHAPES.length], size: 6, solidity: 0.15 } }, hovertemplate: "round %{x}: %{y:.1f} s<extra>%{fullData.name}</extra>",
+    })),
+    layout: () => ({ barmode: "stack", xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1 }, yaxis: { title: { text: "seconds" } }, margin: { t: 8 }, legend: { y: -0.28 } }),
+    rows: () => [["round", ...stages.map((stage) => `${stage} (s)`), "all (s)", "peak memory (GB)"], ...rounds.map((round, at) => [
+      round, ...stages.map((stage) => costs[at][stage] ?? null), stages.reduce((sum, stage) => sum + (costs[at][stage] ?? 0), 0), costs[at].peak_gb ?? null,
+    ])],
+  });
+
+  table(document.getElementById("guards"), {
+    caption: "What is watched, and whether it ever fired", name: `${data.name}-guards`, rows: data.guards,
+    columns: [{ key: "guard", title: "guard" }, { key: "limit", title: "limit" }, { key: "worst", title: "worst value", number: true, digits: 2 }, { key: "fired", title: "fired" }],
+  });
+
+  const changed = data.settings.filter((each) => each.default !== "yes");
+  const settings = table(document.getElementById("settings"), {
+    caption: "The configuration, as it is kept with the run", name: `${data.name}-settings`, rows: changed,
+    columns: [{ key: "setting", title: "setting" }, { key: "value", title: "value" }, { key: "default", title: "is it the default?" }],
+  });
+  const which = document.getElementById("settings-which");
+  which.addEventListener("change", () => settings.set(which.value === "all" ? data.settings : changed));
+});

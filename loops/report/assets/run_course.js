@@ -1,0 +1,90 @@
+"use strict";
+/* Convergence: what is watched in every round, with the limits drawn in. */
+Basin.onView("convergence", () => {
+  const { data, el, chart } = Basin;
+  const { rounds, series, limits } = data.course;
+  const place = document.getElementById("course-charts");
+  const known = (name) => series[name].some((value) => value !== null);
+  const still = rounds.filter((round, at) => series.drift[at] !== null && series.drift[at] < limits.drift);
+
+  const CHARTS = [
+    {
+      name: "drift", title: "Drift", lines: [["drift", "drift", "blue"]], log: true,
+      about: `How far memberships moved since the round before (1 − soft Jaccard). The run stops when ${limits.patience} rounds in a row are under the line at ${limits.drift}, from round ${Math.max(limits.minimum_rounds, limits.patience)} on. Ringed rounds are.`,
+      limits: [[limits.drift, "still"]], ringed: still,
+    },
+    {
+      name: "contraction", title: "Contraction", lines: [["contraction", "contraction", "blue"]],
+      about: "Drift over the drift before. Below 1 each round moves the notion less than the last: the map contracts.", limits: [[1, "contracts below"]],
+    },
+    {
+      name: "agreement", title: "Agreement", range: [0, 1],
+      lines: [["agreement", "written from the concept", "purple", "diamond"], ["base_agreement", "written by the base model", "orange", "square"], ["ruined_agreement", "steered until ruined", "text", "x"]],
+      about: "Mean membership of what was written, under the round's own redrawn concept. Nonsense should have little.", limits: [],
+    },
+    {
+      name: "acceptance", title: "Acceptance", range: [0, 1],
+      lines: [["accepted", "written from the concept", "purple", "diamond"], ["base_accepted", "written by the base model", "orange", "square"]],
+      about: "Share of what was written that is inside. Of the base model's: what rejection would keep.", limits: [],
+    },
+    {
+      name: "coherence", title: "Coherence", range: [0, 1],
+      lines: [["coherence", "readable, from the concept", "purple", "diamond"], ["base_coherence", "readable, by the base model", "orange", "none"]],
+      about: "Share of what was written that passes as English by another language model. Under the line the run counts as collapsed.", limits: [[limits.coherence, "collapsed below"]],
+    },
+    {
+      name: "size", title: "Size", lines: [["size", "mean membership of the real passages", "blue"]],
+      about: "Share of the corpus that the concept claims. Outside the limits the run counts as collapsed to nothing or to everything.", limits: [[limits.smallest, "smallest"], [limits.largest, "largest"]], zero: true,
+    },
+    {
+      name: "kept", title: "What is kept of the pointer", range: [0, 1], lines: [["pointer_kept", "of the topic's surest still inside", "red"]],
+      about: "Share of the passages the topic is surest of that are still inside. Far below the line it has become another notion.", limits: [[limits.pointer_kept, "certificate asks"]],
+    },
+  ];
+
+  if (place) {
+    for (const each of CHARTS) {
+      if (!each.lines.some(([name]) => known(name))) continue;
+      const figure = el("figure", {}, el("figcaption", {}, each.about));
+      place.append(el("div", {}, el("h3", {}, each.title), figure));
+      draw(figure, each);
+    }
+  }
+
+  function draw(figure, each) {
+    const lines = each.lines.filter(([name]) => known(name));
+    const asked = each.limits.filter(([value]) => value !== null && value !== undefined);
+    const positive = lines.every(([name]) => series[name].every((value) => value === null || value > 0));
+    chart(figure, {
+      name: `${data.name}-${each.name}`, label: `${each.title} by round`, tall: 260,
+      traces: (colours) => [
+        ...lines.map(([name, text, colour, symbol]) => ({
+          x: rounds, y: series[name], name: text, mode: symbol === "none" ? "lines" : "lines+markers", line: { color: colours[colour], width: 2, dash: symbol === "none" ? "dot" : "solid" },
+          marker: { symbol: symbol === "none" ? "circle" : symbol || "circle", size: 8 }, hovertemplate: "round %{x}: %{y:.3f}<extra></extra>", connectgaps: false,
+        })),
+        ...(each.ringed && each.ringed.length ? [{
+          x: each.ringed, y: each.ringed.map((round) => series.drift[rounds.indexOf(round)]), name: "still", mode: "markers", hoverinfo: "skip",
+          marker: { symbol: "circle-open", size: 16, color: colours.green, line: { width: 3 } },
+        }] : []),
+      ],
+      layout: (colours) => ({
+        xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1, range: [Math.min(...rounds) - 0.4, Math.max(...rounds) + 0.4] },
+        yaxis: { type: each.log && positive ? "log" : "linear", range: each.range ? [each.range[0] - 0.02, each.range[1] + 0.02] : undefined, rangemode: each.zero ? "tozero" : "normal" },
+        showlegend: lines.length > 1 || Boolean(each.ringed && each.ringed.length), margin: { t: 12 }, legend: { y: -0.3 },
+        shapes: asked.map(([value]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: colours.red, width: 2, dash: "dash" } })),
+        annotations: asked.map(([value, text]) => ({
+          xref: "paper", x: 1, xanchor: "right", y: each.log && positive ? Math.log10(value) : value, yanchor: "bottom", showarrow: false, text: `${text} ${value.toPrecision(2).replace(/\.?0+$/, "")}`, font: { color: colours.red, size: 12 },
+        })),
+      }),
+      rows: () => [["round", ...lines.map(([, text]) => text), ...asked.map(([, text]) => text)], ...rounds.map((round, at) => [round, ...lines.map(([name]) => series[name][at]), ...asked.map(([value]) => value)])],
+    });
+  }
+
+  const COLUMNS = {
+    drift: "drift", contraction: "contraction", size: "size", members: "members", agreement: "agreement", base_agreement: "agreement, base", accepted: "accepted", coherence: "readable",
+    loss: "nats per token, other model", pointer_kept: "pointer kept", redundancy: "redundancy (nats)", redundancy_share: "redundancy share", mediation: "mediation (nats)", nats_per_token: "steered (nats per token)",
+  };
+  const columns = [{ key: "round", title: "round", number: true }, ...Object.entries(COLUMNS).filter(([key]) => known(key)).map(([key, title]) => ({ key, title, number: true, digits: 3 }))];
+  const rows = rounds.map((round, at) => ({ round, ...Object.fromEntries(Object.keys(COLUMNS).map((key) => [key, series[key][at]])) }));
+  Basin.table(document.getElementById("course-table"), { caption: "Every round's numbers", columns, rows, name: `${data.name}-rounds` });
+});

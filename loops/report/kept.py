@@ -1,0 +1,110 @@
+"""What a page needs and the rounds do not hold, kept beside them in page/: where real passages are, and token by token.
+
+With it a page can be made again where neither the language model nor its activations are at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from jaxtyping import Float
+from safetensors import SafetensorError
+
+from agent.concept import Readout
+from agent.plane import Plane
+from loops.folders import write_file
+
+FOLDER = "page"
+PLANE, TOKENS = "plane.safetensors", "tokens.json"
+
+
+@dataclass(frozen=True)
+class KeptPlane:
+    """The plane of a run's newest readout and the real passages in it."""
+
+    plane: Plane
+    places: Float[np.ndarray, "passage 2"]
+
+
+@dataclass(frozen=True)
+class ReadPassage:
+    """A passage read token by token."""
+
+    kind: str
+    """Why it was chosen: `member`, `refused`, `taken`, `steered` or `base`."""
+    title: str
+    text: str
+    ends: list[int]
+    """Characters read with each token, rising."""
+    nats: list[float]
+    """What each token says for the concept, above its threshold; their mean is what the passage says."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Passages read token by token with the readout of one round."""
+
+    round: int
+    digest: str
+    """Of the readout."""
+    passages: list[ReadPassage]
+
+
+def readout_digest(readout: Readout | None) -> str:
+    """16 hex digits of what a readout reads; `none` where there is none."""
+    if readout is None:
+        return "none"
+    numbers = np.array([readout.bias, readout.threshold])
+    return hashlib.sha256(np.ascontiguousarray(readout.weights).tobytes() + numbers.tobytes()).hexdigest()[
+        :16
+    ]
+
+
+def load_plane(run: Path, digest: str, passages: int) -> KeptPlane | None:
+    """The plane of this readout; None where none was kept, or one of another round."""
+    try:
+        with safetensors.safe_open(run / FOLDER / PLANE, framework="numpy") as file:
+            if (file.metadata() or {}).get("readout") != digest:
+                return None
+            axes, offsets, places = (file.get_tensor(name) for name in ("axes", "offsets", "places"))
+    except (OSError, SafetensorError):
+        return None
+    whole = axes.ndim == 3 and len(axes) == 2 and offsets.shape == (2,) and places.shape == (passages, 2)
+    finite = all(np.isfinite(each).all() for each in (axes, offsets, places))
+    return KeptPlane(Plane(axes, offsets), places) if whole and finite else None
+
+
+def keep_plane(run: Path, digest: str, kept: KeptPlane) -> None:
+    """Replace the plane; where it cannot be written the page goes without it another time."""
+    arrays = {"axes": kept.plane.axes, "offsets": kept.plane.offsets, "places": kept.places}
+    tensors = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
+    _write(run / FOLDER / PLANE, safetensors.numpy.save(tensors, metadata={"readout": digest}))
+
+
+def load_tokens(run: Path) -> Tokens | None:
+    """What was read token by token, by whichever round; None where nothing readable is there."""
+    try:
+        tree = json.loads((run / FOLDER / TOKENS).read_bytes())
+        passages = [ReadPassage(**each) for each in tree["passages"]]
+        whole = all(len(each.ends) == len(each.nats) and isinstance(each.text, str) for each in passages)
+        return Tokens(int(tree["round"]), str(tree["digest"]), passages) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep_tokens(run: Path, tokens: Tokens) -> None:
+    """Replace what was read token by token, likewise."""
+    content = json.dumps(asdict(tokens), ensure_ascii=False).encode("utf-8", errors="surrogatepass")
+    _write(run / FOLDER / TOKENS, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, content)
