@@ -28,6 +28,7 @@ def main(
     afresh: Annotated[int, typer.Option("--fresh", help="Kills of processes that start afresh.")] = 30,
     folder: Annotated[Path | None, typer.Option(help="Where it works; on a real disk.")] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(PARTS)}.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="Only these of the faults, by name.")] = None,
     seed: Annotated[int, typer.Option(help="Of the moments of the kills.")] = 0,
     rounds: Annotated[int, typer.Option(help="Of the soak.")] = 200,
     write: Annotated[bool, typer.Option(help="Write results/torture.json.")] = True,
@@ -45,7 +46,7 @@ def main(
         if "faults" in wanted:
             from benchmarks.torture import faults
 
-            faults.inject_all(place, progress)
+            faults.inject_all(place, progress, fault)
         if "soak" in wanted:
             from benchmarks.torture import soak
 
@@ -74,7 +75,7 @@ def _kill(live: Live, folder: Path, part: str, wanted: int, seed: int, progress:
                 folder, "undisturbed", [{"part": part, "method": method, "digest": known[method].digest}]
             )
         dice = random.Random(f"{seed} {part} {number}")
-        killed, run = tortured(live, folder, f"{part}-{number}", method, known[method], dice)
+        killed, run = tortured(live, folder, f"{part}-{number}", method, known[method], dice, part == "kills")
         kept.add(folder, f"{part}-runs", [{**run, "kills": len(killed)}])
         kept.add(folder, part, killed)
         if not run["identical"]:

@@ -15,8 +15,8 @@ WORDS = [word for words in (*THEMES.values(), PLAIN) for word in words]
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 DOCUMENTS, PASSAGES, LENGTH = 36, 5, 40
 ADAPTING = {
-    "lora": {"passages": 48, "batch": 4, "rank": 2, "learning_rate": 0.02},
-    "preference": {"batch": 2, "pairs": 12},
+    "lora": {"passages": 24, "batch": 4, "rank": 2, "learning_rate": 0.02},
+    "preference": {"batch": 2, "pairs": 4},
 }
 METHODS: dict[str, dict[str, Any]] = {
     "vector": {"method": "mean_difference"},
@@ -32,7 +32,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
-    """The tree of a run's configuration; every phase takes a noticeable part of a second."""
+    """The tree of a run's configuration: a few seconds of work, with several units in every stage."""
     tree: dict[str, Any] = {
         "corpus": {"source": str(folder / "corpus")},
         "passages": {"words": LENGTH, "minimum_words": 20},
@@ -44,10 +44,10 @@ def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
             "words": THEMES["crime"],
         },
         "language_model": {"name": str(folder / "model"), "layers": [1, 2], "dtype": "float32"},
-        "generation": {"samples": 12, "new_tokens": 24, "prompt_words": 5, "batch_size": 3},
+        "generation": {"samples": 8, "new_tokens": 12, "prompt_words": 5, "batch_size": 2},
         "clustering": {"components": 12, "folds": 4, "divisions": 4},
         "updating": {"budget_nats": 0.05, "oversteered": 4, "oversteered_nats": 0.5, **METHODS[method]},
-        "coherence": {"model": str(folder / "judge"), "words": 15, "prompt_words": 5, "real_passages": 16},
+        "coherence": {"model": str(folder / "judge"), "words": 10, "prompt_words": 5, "real_passages": 16},
         "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
         "rounds": 3,
         "seed": 5,
@@ -87,11 +87,12 @@ def make_corpus(folder: Path, documents: int = DOCUMENTS) -> None:
         (folder / f"{number:02d}.txt").write_text(" ".join(words), encoding="utf-8")
 
 
-def make_model(folder: Path, seed: int, spoil: float | None = None) -> None:
+def make_model(folder: Path, seed: int, spoil: float | None = None, hidden_layer: int = 24) -> None:
     """A random Llama of three layers and a tokenizer of the made-up words, as a model folder.
 
     Args:
-        spoil: a number, such as NaN, that one weight of the second block is set to.
+        spoil: a number, such as NaN, that one weight of the first block is set to.
+        hidden_layer: width inside a block, which is what a batch takes memory by.
     """
     import torch
     import transformers
@@ -111,7 +112,7 @@ def make_model(folder: Path, seed: int, spoil: float | None = None) -> None:
         eos_token_id=2,
         pad_token_id=0,
         hidden_size=16,
-        intermediate_size=24,
+        intermediate_size=hidden_layer,
         num_hidden_layers=3,
         num_attention_heads=2,
         num_key_value_heads=1,
@@ -125,5 +126,5 @@ def make_model(folder: Path, seed: int, spoil: float | None = None) -> None:
             if weight.ndim == 2:
                 weight.normal_(0, 0.35)  # large enough that what it predicts depends on what it reads
         if spoil is not None:
-            model.model.layers[1].mlp.down_proj.weight[0, 0] = spoil
+            model.model.layers[0].mlp.down_proj.weight[0, 0] = spoil
     model.save_pretrained(folder)

@@ -11,6 +11,7 @@ import importlib
 import json
 import mmap
 import os
+import resource
 import signal
 import struct
 import sys
@@ -62,7 +63,9 @@ def arm(plan: dict[str, Any]) -> None:
 
     Args:
         plan: `marks`, a file; `die`, optional: `call` (rename or fsync), `number`, `after` (rather than before it);
-            `keep_every`, seconds between the states that a trainer keeps.
+            `keep_every`, seconds between the states that a trainer keeps; `headroom`, bytes that may be allocated from when the
+            corpus is read on; `samples`, a file for a row of what the process holds after every round; `brief`, to leave out what is reported after
+            the last round, a picture above all.
     """
     marks = Marks(Path(plan["marks"]))
     marks.write(began=time.monotonic(), first=0.0, last=0.0, entered=0, phase="starting")
@@ -70,6 +73,12 @@ def arm(plan: dict[str, Any]) -> None:
     _watch_phases(marks)
     if keep_every := plan.get("keep_every"):
         importlib.import_module("agent.updating.trainer_state").SECONDS_BETWEEN_SAVES = keep_every
+    if plan.get("brief"):
+        importlib.import_module("loops.show").report_run = lambda *_: None
+    if headroom := plan.get("headroom"):
+        _limit_memory(headroom)
+    if samples := plan.get("samples"):
+        _sample_rounds(Path(samples))
 
 
 def _watch_system_calls(marks: Marks, die: dict[str, Any] | None) -> None:
@@ -127,6 +136,50 @@ def _watch_phases(marks: Marks) -> None:
         for parent in parents:
             owner = getattr(owner, parent)
         setattr(owner, name, watched(phase, getattr(owner, name)))
+
+
+def _limit_memory(headroom: int) -> None:
+    """From the first real text on, the operating system gives this process so many bytes more and refuses the rest."""
+    setting = importlib.import_module("loops.setting")
+    read = setting.record_cached
+
+    def within(*arguments: Any, **options: Any) -> Any:
+        with open("/proc/self/statm") as stream:
+            limit = int(stream.read().split()[0]) * resource.getpagesize() + headroom
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        return read(*arguments, **options)
+
+    setting.record_cached = within
+
+
+def _sample_rounds(file: Path) -> None:
+    """After every round: memory, open files, threads, and what lies on disk."""
+    store = importlib.import_module("loops.store").RunStore
+    save = store.save
+
+    def within(self: Any, record: Any, *arguments: Any) -> None:
+        save(self, record, *arguments)
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        everything = [each for each in self.path.rglob("*") if each.is_file()]
+        own = [each for each in everything if f"round_{record.round:03d}" in each.parts]
+        row = {
+            "round": record.round,
+            "seconds": time.monotonic(),
+            "memory_mb": int(status["VmRSS"].split()[0]) / 1024,
+            "open_files": len(os.listdir("/proc/self/fd")),
+            "threads": int(status["Threads"]),
+            "round_kb": sum(each.stat().st_size for each in own) / 1024,
+            "other_kb": sum(
+                each.stat().st_size
+                for each in everything
+                if not each.relative_to(self.path).parts[0].startswith("round_")
+            )
+            / 1024,
+        }
+        with file.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    store.save = within
 
 
 def arm_when_ready() -> None:

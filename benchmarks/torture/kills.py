@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.torture.lives import Ended, Moment
+from benchmarks.torture.lives import Ended, Moment, Sight
 
 KEEP_EVERY = 0.2
 """Seconds between the states that a trainer keeps, instead of a minute: the tiny adapters train for two seconds."""
-MOST_KILLS = 6
+MOST_KILLS = 10
 """In one run; then it is let go to its end."""
 LIVES = 40
 """After so many the run counts as one that does not get anywhere."""
@@ -56,11 +56,11 @@ def undisturbed(live: Live, folder: Path, method: str) -> Undisturbed:
     trace = folder / f"trace-{method}"
     trace.unlink(missing_ok=True)
     name = f"{method}-undisturbed"
-    _forget(folder, name)
+    forget(folder, name)
     ended = live(
         ["run", str(folder / f"{method}.yaml"), "--name", name],
         {**places(folder, name), "BASIN_TORTURE_TRACE": str(trace)},
-        {"keep_every": KEEP_EVERY},
+        {"keep_every": KEEP_EVERY, "brief": True},
     )
     if ended.status:
         raise RuntimeError(f"the undisturbed run failed: {ended.said[-2000:]}")
@@ -72,10 +72,14 @@ def undisturbed(live: Live, folder: Path, method: str) -> Undisturbed:
 
 
 def tortured(
-    live: Live, folder: Path, name: str, method: str, expected: Undisturbed, dice: random.Random
+    live: Live, folder: Path, name: str, method: str, expected: Undisturbed, dice: random.Random, brief: bool
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """One run that is killed until it has had enough: a row a kill, and a row for the run."""
-    _forget(folder, name)
+    """One run that is killed until it has had enough: a row a kill, and a row for the run.
+
+    Args:
+        brief: leave out the report that follows the last round; it takes as long as a round of these.
+    """
+    forget(folder, name)
     run, kills, lives = folder / "runs" / name, [], 0
     said = ""
     while lives < LIVES:
@@ -83,7 +87,7 @@ def tortured(
         begun = (run / "run.json").exists()
         command = ["resume", name] if begun else ["run", str(folder / f"{method}.yaml"), "--name", name]
         aim = _aim(expected, dice) if len(kills) < MOST_KILLS else Aim("none")
-        plan = {"keep_every": KEEP_EVERY, **({"die": aim.die} if aim.die else {})}
+        plan = {"keep_every": KEEP_EVERY, "brief": brief, **({"die": aim.die} if aim.die else {})}
         ended = live(command, places(folder, name), plan, aim.moment)
         said += ended.said
         if ended.status != -9:
@@ -103,7 +107,7 @@ def tortured(
     whole = ended.status == 0 and not different and not left
     row = {"run": name, "method": method, "lives": lives, "status": ended.status, "identical": whole}
     if whole:
-        _forget(folder, name)
+        forget(folder, name)
     else:
         row |= {"different": different[:8], "left": left[:8], "said": said[-3000:]}
     return kills, row
@@ -147,36 +151,36 @@ def _aim(expected: Undisturbed, dice: random.Random) -> Aim:
     """Half at random moments of a run's time, a third inside a phase, the rest beside a rename or a sync."""
     kind = dice.choices(("random", "phase", "call"), (5, 3, 2))[0]
     if kind == "random":
-        return Aim(kind, moment=partial(_after, dice.uniform(0.0, 0.7 * expected.seconds)))
+        return Aim(kind, moment=partial(_after, dice.uniform(0.0, 0.6 * expected.seconds)))
     if kind == "phase":
         phase = dice.choice([each for each in expected.phases])
         number = dice.randint(1, len(expected.phases[phase]))
         delay = dice.random() * expected.phases[phase][number - 1]
-        return Aim(kind, moment=_Inside(phase, dice.randint(1, number), delay))
+        return Aim(kind, moment=Inside(phase, dice.randint(1, number), delay))
     number, after = dice.randint(1, 16), dice.random() < 0.5
     return Aim(kind, die={"call": dice.choice(("rename", "fsync")), "number": number, "after": after})
 
 
-def _after(seconds: float, passed: float, phase: str, entered: int) -> bool:
-    return passed >= seconds
+def _after(seconds: float, life: Sight) -> bool:
+    return life.passed >= seconds
 
 
-class _Inside:
+class Inside:
     """A moment some time after a phase was entered for the so-manieth time, if it lasts that long."""
 
-    def __init__(self, phase: str, number: int, delay: float) -> None:
+    def __init__(self, phase: str, number: int, delay: float = 0.0) -> None:
         self.phase, self.number, self.delay = phase, number, delay
         self.since: float | None = None
 
-    def __call__(self, passed: float, phase: str, entered: int) -> bool:
-        if phase != self.phase or entered < self.number:
+    def __call__(self, life: Sight) -> bool:
+        if life.phase != self.phase or life.entered < self.number:
             self.since = None
             return False
         if self.since is None:
-            self.since = passed
-        return passed - self.since >= self.delay
+            self.since = life.passed
+        return life.passed - self.since >= self.delay
 
 
-def _forget(folder: Path, name: str) -> None:
+def forget(folder: Path, name: str) -> None:
     for place in (folder / "runs" / name, folder / "caches" / name):
         shutil.rmtree(place, ignore_errors=True)

@@ -39,8 +39,20 @@ class Ended:
     said: str
 
 
-Moment = Callable[[float, str, int], bool]
-"""Told the seconds since the begin, the phase and how often it was entered: whether to kill now."""
+@dataclass(frozen=True)
+class Sight:
+    """What is seen of a life from outside."""
+
+    pid: int
+    passed: float
+    """Seconds since it began."""
+    phase: str
+    entered: int
+    """How often it was in this phase, this time included."""
+
+
+Moment = Callable[[Sight], bool]
+"""Whether to kill now; it may do something else to the process instead."""
 
 
 class Nursery:
@@ -99,6 +111,7 @@ def fresh(
     environment: Mapping[str, str],
     plan: dict[str, Any] | None = None,
     moment: Moment | None = None,
+    longest: float = LONGEST,
 ) -> Ended:
     """One life as a user starts it: a new Python that imports everything; it is watched from the loop's import on."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,22 +134,27 @@ def fresh(
                 "PYTHONPATH": f"{site}{os.pathsep}{ROOT}",
             },
         )
-        killed = _watch(process.pid, marks, begin, moment, process)
+        killed = _watch(process.pid, marks, begin, moment, process, longest)
         status = process.wait()
     return _ended(status, killed, begin, marks, log)
 
 
 def _watch(
-    pid: int, marks: Marks, begin: float, moment: Moment | None, process: subprocess.Popen | None = None
+    pid: int,
+    marks: Marks,
+    begin: float,
+    moment: Moment | None,
+    process: subprocess.Popen | None = None,
+    longest: float = LONGEST,
 ) -> float | None:
     """Look at a life until it ends or the moment has come; when it was killed."""
     while _alive(pid, process):
         _, _, _, entered, phase = marks.read()
         now = time.monotonic()
-        if now - begin > LONGEST or (moment and moment(now - begin, phase, entered)):
+        if now - begin > longest or (moment and moment(Sight(pid, now - begin, phase, entered))):
             os.kill(pid, signal.SIGKILL)
             return now
-        time.sleep(0.002)
+        time.sleep(0.004)
     return None
 
 

@@ -6,9 +6,11 @@ thread while it forks, or a child could inherit a lock that nobody holds.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from typing import Any
@@ -19,6 +21,8 @@ from benchmarks.torture.hook import arm
 def main() -> None:
     for module in ("loops.cli", "loops.refine", "loops.show", "agent.updating.adapting", "matplotlib.pyplot"):
         importlib.import_module(module)  # for every child
+    gc.collect()
+    gc.freeze()  # a child that looks for garbage need not copy what is not its own
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
@@ -36,11 +40,12 @@ def _live(order: dict[str, Any]) -> None:
     try:
         os.setsid()
         out = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        nothing = os.open(os.devnull, os.O_RDONLY)
+        nothing, plan = os.open(os.devnull, os.O_RDONLY), order["plan"]
         for source, target in ((nothing, 0), (out, 1), (out, 2)):
             os.dup2(source, target)
         os.environ.update(order["environment"])
-        arm(order["plan"])
+        _place(plan)
+        arm(plan)
         sys.argv = ["basin", *order["arguments"]]
         from loops.cli import main as basin
 
@@ -54,6 +59,21 @@ def _live(order: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _place(plan: dict[str, Any]) -> None:
+    """The surroundings of a life: its terminal, the signals it heeds, and who runs it."""
+    if terminal := plan.get("terminal"):
+        device = os.open(terminal, os.O_RDWR)  # the first that a session's leader opens is its own
+        for target in (0, 1, 2):
+            os.dup2(device, target)
+    heed = signal.SIG_IGN if plan.get("nohup") else signal.SIG_DFL
+    signal.signal(signal.SIGHUP, heed)  # whoever runs the torture may ignore it, and a child inherits that
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if uid := plan.get("uid"):
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+"""Disks that are full, read-only or somebody else's. Small file systems are mounted for it, so most of it needs root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.torture.faults import Bench, Failed, Skipped
+from benchmarks.torture.kills import Inside
+
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, kilobytes: int) -> Iterator[Path]:
+    """A file system of its own of so many kilobytes at `place`."""
+    place.mkdir(parents=True, exist_ok=True)
+    _mount("-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(place))
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+def resize(place: Path, kilobytes: int) -> None:
+    _mount("-o", f"remount,size={kilobytes}k", str(place))
+
+
+def used_kilobytes(place: Path) -> int:
+    of = os.statvfs(place)
+    return (of.f_blocks - of.f_bfree) * of.f_bsize // 1024
+
+
+def _mount(*arguments: str) -> None:
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
+    except OSError as error:
+        raise Skipped("there is no mount") from error
+    if done.returncode:
+        raise Skipped(done.stderr.strip())
+
+
+def full_disk_under_a_round(bench: Bench) -> str:
+    return _full_disk(bench, "vector", Inside("saving", 2), r"could not be written .*No space left.*kept")
+
+
+def full_disk_under_training(bench: Bench) -> str:
+    """The trainer's state finds no room, or the round that it was for."""
+    sentence = r"(Training cannot keep its state|could not be written).*(No space left|disk is full).*resume"
+    return _full_disk(bench, "adapter", Inside("training", 1, 0.2), sentence)
+
+
+def _full_disk(bench: Bench, method: str, moment: Inside, sentence: str) -> str:
+    bench.expected(method)
+    with small_disk(bench.run, 20_000):
+        bench.begin(method, moment=moment)
+        resize(bench.run, used_kilobytes(bench.run) + 8)
+        bench.must_refuse(bench.resume(), sentence)
+        bench.must_refuse(bench.resume(), sentence)  # and again, while it is not put right
+        resize(bench.run, 20_000)
+        bench.must_be_whole(bench.resume(), method)
+    return "refused in a sentence; with room again it went on to the same bytes"
+
+
+def full_disk_under_the_cache(bench: Bench) -> str:
+    bench.expected()
+    with small_disk(bench.folder / "caches" / bench.case, 16) as cache:
+        bench.must_refuse(bench.begin(), r"(cannot be kept in|cannot be used).*make room there")
+        resize(cache, 20_000)
+        bench.must_be_whole(bench.resume())
+    return "refused in a sentence; with room again it went on to the same bytes"
+
+
+def full_temporary_folder(bench: Bench) -> str:
+    """TMPDIR without any room."""
+    bench.expected("adapter")
+    with small_disk(bench.folder / "mounts" / bench.case, 4) as place:
+        with contextlib.suppress(OSError):
+            (place / "filler").write_bytes(bytes(1 << 20))
+        ended = bench.begin("adapter", TMPDIR=str(place), HF_DATASETS_CACHE=str(place / "datasets"))
+        if ended.status:
+            bench.must_refuse(ended, "Error: .*(room|TMPDIR)")
+            bench.must_be_whole(bench.resume(), "adapter")
+            return "refused in a sentence, and went on later"
+        bench.must_be_whole(ended, "adapter")
+    return "not needed: the run came to its end"
+
+
+def read_only_run(bench: Bench) -> str:
+    bench.expected()
+    with small_disk(bench.run, 20_000):
+        bench.begin(moment=Inside("saving", 2))
+        _mount("-o", "remount,ro", str(bench.run))
+        bench.must_refuse(bench.resume(), r"Read-only file system")
+        _mount("-o", "remount,rw", str(bench.run))
+        bench.must_be_whole(bench.resume())
+    return "refused in a sentence; writable again it went on to the same bytes"
+
+
+def somebody_elses_checkpoints(bench: Bench) -> str:
+    """A checkpoints folder that this user may not write in."""
+    _as_nobody(bench, bench.folder / "caches" / bench.case)
+    shut = bench.folder / "mounts" / bench.case
+    shut.mkdir(parents=True, exist_ok=True)
+    ended = bench.begin(plan={"uid": NOBODY}, BASIN_CHECKPOINTS=str(shut))
+    bench.must_refuse(ended, r"cannot be written \(Permission denied\)")
+    return "refused in a sentence"
+
+
+def somebody_elses_run(bench: Bench) -> str:
+    """A run that another user began: reading is allowed, going on is not, and nothing of it is touched."""
+    bench.expected()
+    bench.begin(moment=Inside("saving", 2))
+    _as_nobody(bench, bench.folder / "caches" / bench.case)
+    before = {file: file.stat().st_mtime_ns for file in bench.run.rglob("*")}
+    bench.must_refuse(bench.resume(plan={"uid": NOBODY}), r"Permission denied")
+    seen = bench.live("inspect", bench.case, plan={"uid": NOBODY})
+    if seen.status:
+        raise Failed(f"cannot be inspected: {seen.said[-300:]}")
+    if before != {file: file.stat().st_mtime_ns for file in bench.run.rglob("*")}:
+        raise Failed("something in the run was changed")
+    bench.must_be_whole(bench.resume())
+    return "refused in a sentence, untouched, and its owner went on"
+
+
+def cache_without_permission(bench: Bench) -> str:
+    bench.run.parent.mkdir(parents=True, exist_ok=True)
+    cache = bench.folder / "caches" / bench.case
+    cache.mkdir(parents=True)
+    runs = bench.folder / "mounts" / bench.case
+    _as_nobody(bench, runs)
+    ended = bench.begin(plan={"uid": NOBODY}, BASIN_CHECKPOINTS=str(runs))
+    bench.must_refuse(ended, r"cannot be (used|kept).*Permission denied.*BASIN_CACHE")
+    return "refused in a sentence"
+
+
+def _as_nobody(bench: Bench, own: Path) -> None:
+    """A folder of nobody's own, and marks and output that it may write."""
+    if os.geteuid() != 0:
+        raise Skipped("only root can become somebody else")
+    own.mkdir(parents=True, exist_ok=True)
+    os.chown(own, NOBODY, NOBODY)
+    for file in (bench.nursery.folder / "marks", bench.nursery.folder / "said.txt"):
+        file.touch()
+        file.chmod(0o666)
+
+
+CASES = {
+    "full disk under a round": full_disk_under_a_round,
+    "full disk under training": full_disk_under_training,
+    "full disk under the cache": full_disk_under_the_cache,
+    "full temporary folder": full_temporary_folder,
+    "read-only run": read_only_run,
+    "somebody else's checkpoints folder": somebody_elses_checkpoints,
+    "somebody else's run": somebody_elses_run,
+    "cache without permission": cache_without_permission,
+}
