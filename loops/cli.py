@@ -130,12 +130,12 @@ def resume(
     ] = False,
 ) -> None:
     """Go on from the last whole round, with the configuration the run began with."""
-    from loops.runs import find_run, refuse_changed_file
+    from loops.runs import find_run, heed_file
     from loops.store import RunStore
 
     store = RunStore.open(find_run(run))
     if not as_begun:
-        refuse_changed_file(store)
+        store = heed_file(store)
     _work(store, f"Run {store.name} goes on", lambda refine, progress: refine.resume(store, rounds, progress))
 
 

@@ -24,6 +24,7 @@ from agent.tracking import TrackingConfig
 from agent.types import StageConfig
 from agent.updating import UpdatingConfig
 from agent.wrong_settings import explain
+from loops.logging_config import LoggingConfig
 from loops.report.config import ReportConfig
 from loops.succession_config import SuccessionConfig
 
@@ -56,6 +57,7 @@ class RunConfig(StageConfig):
     """How maps to another model are learnt. No run reads it."""
     succession: SuccessionConfig = SuccessionConfig()
     report: ReportConfig = ReportConfig()
+    logging: LoggingConfig = LoggingConfig()
     rounds: int = Field(8, ge=1)
     """At most this many; the run stops earlier when the notion is still."""
     seed: int = 0
@@ -98,7 +100,7 @@ def parse_config(tree: dict[str, Any], origin: str) -> RunConfig:
 
 def is_aside(key: str) -> bool:
     """Whether a setting changes nothing in the rounds themselves, so that a run may go on with another one."""
-    return key == "rounds" or key.startswith("report.")
+    return key == "rounds" or key.startswith(("report.", "logging."))
 
 
 def changed_keys(first: RunConfig, second: RunConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,3 +57,9 @@ class RoundRecord:
     def seconds(self) -> float:
         """What the whole round took."""
         return total_seconds(self.cost)
+
+
+def typical_samples(generated: Sequence[Generated]) -> list[Generated]:
+    """Steered passages that were not found incoherent, by falling membership."""
+    readable = [sample for sample in generated if sample.kind == "steered" and sample.coherent is not False]
+    return sorted(readable, key=lambda sample: -sample.membership)

@@ -32,6 +32,7 @@ from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
 from loops.certifying import certify_run, told
 from loops.config import RunConfig
+from loops.logs import open_logs, require_loggers
 from loops.openings import openings
 from loops.progress import Progress
 from loops.records import Generated, RoundRecord
@@ -44,6 +45,7 @@ from loops.unfinished import write_in_parts
 
 def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
     """Point at the concept, then refine it until it is still, has collapsed, or `config.rounds` are over."""
+    require_loggers(config.logging)
     costs = Costs(partial(progress.part, 0))
     with costs.stage("topics"):
         passages = split(load_corpus(config.corpus, progress=progress.say), config.passages)
@@ -67,6 +69,7 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
 
     Rounds that are asked for by number are run even where the notion is still: that is how a fixed point is tried.
     """
+    require_loggers(store.config.logging)
     records = _whole_rounds(store, progress)
     if not records:
         return run(store.config, store, progress)
@@ -113,14 +116,16 @@ def _refine(
     progress: Progress,
     when_still: bool = False,
 ) -> None:
-    while (ended := ending(records, rounds, fixed.config, when_still)) is None:
-        refresh(
-            store, records, fixed, progress.say
-        )  # so that there is something to look at while the round runs
-        record = run_round(records, fixed, progress)
-        store.save(record)
-        records.append(record)
-        progress.say(_summary(record))
+    with open_logs(store, progress.say) as logs:
+        logs.keep(records)
+        while (ended := ending(records, rounds, fixed.config, when_still)) is None:
+            # So that there is something to look at while the round runs.
+            refresh(store, records, fixed, progress.say)
+            record = run_round(records, fixed, progress)
+            store.save(record)
+            records.append(record)
+            logs.keep(records)
+            progress.say(_summary(record))
     progress.part(records[-1].round, "certify")
     if (found := certify_run(fixed, records)) is not None:
         certificate = told(found, fixed, records)

@@ -1,9 +1,10 @@
-"""Finding runs by name, and whether the file that one began from still says the same."""
+"""Finding runs by name, and what the file that one began from says now."""
 
 from __future__ import annotations
 
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,8 @@ def fresh_path(name: str) -> Path:
     return path
 
 
-def refuse_changed_file(store: RunStore) -> None:
-    """Refuse to go on when the config file that the run began from says something else now.
+def heed_file(store: RunStore) -> RunStore:
+    """The run with what the config file that it began from says of loggers now; refused where it says something else.
 
     A file that is gone is no objection: the run has its own copy.
 
@@ -71,12 +72,14 @@ def refuse_changed_file(store: RunStore) -> None:
     about = store.about
     file = Path(about["config_file"]) if about.get("config_file") else None
     if file is None or not file.is_file():
-        return
+        return store
     overrides = [override for override in about["overrides"] if not override.startswith("rounds=")]
     try:
-        store.check_config(load_config(file, overrides))
+        config = load_config(file, overrides)
+        store.check_config(config)
     except BasinError as error:
         raise BasinError(
             f"{file} is not what {store.name} began with: {str(error).rstrip('.')}; --as-begun goes on "
             "with the run's own copy."
         ) from None
+    return replace(store, config=store.config.model_copy(update={"logging": config.logging}))

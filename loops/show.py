@@ -15,7 +15,7 @@ from rich.text import Text
 from agent.errors import BasinError
 from agent.tracking import exchanged
 from agent.types import PassageSet
-from loops.records import Generated, RoundRecord
+from loops.records import Generated, RoundRecord, typical_samples
 from loops.store import RunStore
 
 FIRST_WORDS = 25
@@ -157,12 +157,6 @@ def report_run(
         show_passage(sample.prompt, sample.text, console)
     more = f"basin inspect {store.name} --round {newest.round}; basin generate {store.name}"
     console.print(f"\nMore: {escape(more)}", soft_wrap=True)
-
-
-def typical_samples(generated: Sequence[Generated]) -> list[Generated]:
-    """Steered passages that were not found incoherent, by falling membership."""
-    readable = [sample for sample in generated if sample.kind == "steered" and sample.coherent is not False]
-    return sorted(readable, key=lambda sample: -sample.membership)
 
 
 def _row(record: RoundRecord) -> list[str]:

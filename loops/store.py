@@ -225,7 +225,7 @@ class RunStore:
         return self.path / ".training"
 
     def check_config(self, config: RunConfig) -> None:
-        """Refuse another configuration than the run's; more rounds, or a page or none, are no other.
+        """Refuse another configuration than the run's; more rounds, another logger, or a page or none, are no other.
 
         Raises:
             BasinError: naming every setting that differs.

@@ -42,7 +42,7 @@ def succeed(
         raise BasinError(
             "succession.links names no successors; see configs/succession_library.yaml for an example."
         )
-    digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]
+    digest = hashlib.sha256(config.model_dump_json(exclude={"logging"}).encode()).hexdigest()[:16]
     begin_folder(folder, digest, progress.say, "another chain with --name")
     rows = _read(folder / CHAIN)
     own = config.model_copy(update={"succession": type(config.succession)()})

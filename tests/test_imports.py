@@ -17,7 +17,7 @@ rejection
 sources
 passages
 topics
-topic_cache topic_fusion opinion
+topic_cache topic_fusion topic_map opinion
 steering_vector steering_manner
 memory
 token_batches model_layout output_layer sampling decoding adapter generation language_model
