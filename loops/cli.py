@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +19,7 @@ from loops.cli_match import match_command
 from loops.cli_report import report_command
 from loops.cli_stitch import stitch_command
 from loops.cli_succeed import succeed_command
+from loops.cli_topics import topics_command
 from loops.cli_watch import watch_command
 from loops.lasting import ends_softly, exit_status, outlast_terminal
 
@@ -59,6 +59,7 @@ app.command(name="match")(match_command)
 app.command(name="report")(report_command)
 app.command(name="stitch")(stitch_command)
 app.command(name="succeed")(succeed_command)
+app.command(name="topics")(topics_command)
 app.command(name="watch")(watch_command)
 
 RunName = Annotated[
@@ -68,30 +69,6 @@ RoundNumber = Annotated[
     int | None, typer.Option("--round", min=0, help="Which round; by default the newest.")
 ]
 MaximumRounds = Annotated[int | None, typer.Option(min=1, help="At most this many rounds in all.")]
-
-
-@app.command()
-def topics(
-    corpus: Annotated[str, typer.Argument(help="brown-fiction, brown, or the path of a folder or file.")],
-    count: Annotated[int, typer.Option("--topics", min=2, help="How many topics to fit.")] = 10,
-    words: Annotated[str, typer.Option(help="Rank topics by their mass on these words: a,b,c.")] = "",
-    seed_words: Annotated[str, typer.Option(help="Raise the prior of these words in topic 0: a,b,c.")] = "",
-    topic: Annotated[int | None, typer.Option(help="Show only this topic.")] = None,
-    seed: Annotated[int, typer.Option(help="As in the run's configuration.")] = 0,
-) -> None:
-    """Fit a topic model and print every topic, with the configuration lines that start from one."""
-    from agent.sources.corpora import CorpusConfig
-    from agent.topics import TopicsConfig
-    from loops.progress import open_progress
-    from loops.topic_table import choose_topic, show_config_lines, show_topics, view_topics
-
-    config = TopicsConfig(count=count, words=_listed(words), seed_words=_listed(seed_words), topic=topic)
-    with open_progress(Console(stderr=True)) as progress:
-        view = view_topics(CorpusConfig(source=corpus), config, seed, progress)
-    console = Console()
-    show_topics(view, console)
-    asks = topic is None and not words and not seed_words and sys.stdin.isatty() and console.is_terminal
-    show_config_lines(view, choose_topic(view, console) if asks else topic, console)
 
 
 @app.command()
@@ -274,10 +251,6 @@ def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress],
         kept = f"{len(store.rounds())} whole rounds are kept; `basin resume {store.name}` goes on."
         Console(stderr=True).print(f"\nStopped. {escape(kept)}", soft_wrap=True, highlight=False)
         raise typer.Exit(exit_status(stop)) from None
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 if __name__ == "__main__":
