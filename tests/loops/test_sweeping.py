@@ -202,7 +202,7 @@ def test_no_worker_outlives_its_driver(how: signal.Signals, tmp_path: Path) -> N
     driver = subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.PIPE)
     workers = _soon(lambda: found if len(found := [*tmp_path.glob("*.worker")]) == 2 else None)
     driver.send_signal(how)
-    _, errors = driver.communicate(timeout=20)
+    _, errors = driver.communicate(timeout=90)
     assert driver.returncode == (-how if how == signal.SIGKILL else -signal.SIGINT), errors
     assert _soon(lambda: not any(_alive(int(worker.stem)) for worker in workers))
     assert _soon(lambda: not [*(tmp_path / "temporary").iterdir()])
