@@ -36,13 +36,21 @@ class _OneSentence(TyperGroup):
         try:
             return super().invoke(ctx)
         except BasinError as error:
-            Console(stderr=True).print(
-                f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
-            )
+            _tell(error)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.errno is None or error.filename is None:
+                raise  # not the operating system's, or nothing that could be named
+            reason = f"{error.filename} cannot be used ({error.strerror}): check the name, its permissions and its disk."
+            _tell(BasinError(reason))
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             Console(stderr=True).print("Stopped.")
             raise typer.Exit(exit_status(stop)) from None
+
+
+def _tell(error: BasinError) -> None:
+    Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
 
 
 app = typer.Typer(

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.errors import BasinError
+from agent.errors import BasinError, shortened
 
 if TYPE_CHECKING:
     from loops.store import RunStore
+
+LONGEST_NAME = 200
+"""Bytes; file systems allow 255, and what is written beside a run has longer names."""
 
 
 def checkpoints_folder() -> Path:
@@ -30,13 +33,13 @@ def find_run(name: str) -> Path:
     Raises:
         BasinError: there is none; the nearest names are given.
     """
-    for folder in (checkpoints_folder() / name, Path(name).expanduser()):
-        if name and folder.exists():
+    for folder in (checkpoints_folder() / name, _spelt_out(name)):
+        if name and os.path.exists(folder):  # unlike Path.exists, takes a name that cannot be one
             return folder
     runs = list_runs()
-    near = difflib.get_close_matches(name, runs, n=3, cutoff=0.4) or runs[:3]
+    near = difflib.get_close_matches(name[:LONGEST_NAME], runs, n=3, cutoff=0.4) or runs[:3]
     hint = f"did you mean {' or '.join(near)}?" if near else "`basin run CONFIG` starts one."
-    raise BasinError(f"There is no run {name!r} in {checkpoints_folder()}; {hint}")
+    raise BasinError(f"There is no run {shortened(name, LONGEST_NAME)!r} in {checkpoints_folder()}; {hint}")
 
 
 def named_path(name: str) -> Path:
@@ -45,9 +48,20 @@ def named_path(name: str) -> Path:
     Raises:
         BasinError: the name cannot be a folder's.
     """
-    if name.strip(". ") == "" or name.startswith("-"):
-        raise BasinError(f"{name!r} is no name for a run; take letters, digits, '-', '_' and '.'.")
-    return Path(name).expanduser() if os.sep in name else checkpoints_folder() / name
+    path = _spelt_out(name) if os.sep in name else checkpoints_folder() / name
+    last = path.name
+    odd = last.strip(". ") == "" or last.startswith("-") or not last.isprintable()
+    if odd or "\0" in name or len(os.fsencode(last)) > LONGEST_NAME:
+        raise BasinError(
+            f"{shortened(name, LONGEST_NAME)!r} is no name for a run; take letters, digits, '-', '_' and '.', at most "
+            f"{LONGEST_NAME} of them."
+        )
+    return path
+
+
+def _spelt_out(name: str) -> Path:
+    """The path, `~` replaced where that is somebody's home."""
+    return Path(os.path.expanduser(name))
 
 
 def fresh_path(name: str) -> Path:

@@ -1,8 +1,8 @@
-"""What the pages of a Parquet file claim, read before anything is unpacked.
+"""What a Parquet file and its pages claim, read before anything is unpacked.
 
 A page says in its header how large it unpacks, and readers set memory aside for that before they look further; a kilobyte may
-claim two gigabytes. Headers are structs in Thrift's compact protocol, https://github.com/apache/thrift/blob/master/doc/specs
-(thrift-compact-protocol.md), of the fields that https://github.com/apache/parquet-format lists under PageHeader.
+claim two gigabytes. Arrow's own view of the description is not used here: some of what it throws on damage ends the process.
+Field numbers are those of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
 
 from __future__ import annotations
@@ -11,24 +11,40 @@ import io
 from dataclasses import dataclass
 from typing import BinaryIO
 
-STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(13)
+from agent.sources.compact import I32, I64, LIST, STRUCT, Broken, Compact, Fields
+
+MARK = b"PAR1"
+LONGEST_FOOTER = 16 << 20
 LONGEST_HEADER = 1 << 20
 """Headers hold statistics: a smallest and a largest value."""
-DEEPEST = 8
 
-KIND, UNPACKED, PACKED = 1, 2, 3
-"""Numbers of a page header's fields."""
-ENTRIES = {0: 5, 3: 8}
-"""Kind of a data page to the number of the field that says how many values are in it."""
+ROW_GROUPS, COLUMNS, ROWS = (4, LIST), (1, LIST), (3, I64)
+ABOUT, VALUES, DATA_AT, DICTIONARY_AT = (3, STRUCT), (5, I64), (9, I64), (11, I64)
+KIND, UNPACKED, PACKED = (1, I32), (2, I32), (3, I32)
+ENTRIES = {0: (5, STRUCT), 3: (8, STRUCT)}
+"""Kind of a data page to the field of its header that says how many values are in it."""
+COUNT = (1, I32)
 
 
-class Broken(ValueError):
-    """A header that is not one."""
+@dataclass(frozen=True)
+class Chunk:
+    """One column of one row group."""
+
+    begin: int
+    """Byte of its first page."""
+    values: int
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    rows: int
+    chunks: tuple[Chunk, ...]
+    """In the order of the file's columns."""
 
 
 @dataclass(frozen=True)
 class Pages:
-    """What the pages of one column of one row group say together."""
+    """What the pages of a chunk say together."""
 
     values: int
     """Entries of all data pages."""
@@ -38,112 +54,65 @@ class Pages:
     packed: int
 
 
-def read_pages(file: BinaryIO, begin: int, values: int) -> Pages:
-    """Read the headers from byte `begin` on until their data pages have `values` entries.
+def read_row_groups(file: BinaryIO) -> list[RowGroup]:
+    """The row groups that the file's footer lists. Raises `Broken`."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - 8, 0))
+    end = file.read(8)
+    length = int.from_bytes(end[:4], "little")
+    if size < 12 or end[4:] != MARK or length > size - 8:
+        raise Broken("it has no footer")
+    if length > LONGEST_FOOTER:
+        raise Broken("its footer is too large")
+    file.seek(size - 8 - length)
+    footer = Compact(file.read(length)).struct()
+    groups = [
+        RowGroup(_number(group, ROWS), tuple(_chunk(column) for column in group.get(COLUMNS, ())))
+        for group in footer.get(ROW_GROUPS, ())
+    ]
+    if any(group.rows < 0 for group in groups):
+        raise Broken("a row group has a negative number of rows")
+    return groups
+
+
+def read_pages(file: BinaryIO, chunk: Chunk) -> Pages:
+    """Read the headers of a chunk's pages, until its data pages have as many entries as the footer says.
 
     Raises `Broken` for what is no header, and where the file ends before the pages do.
     """
     size = file.seek(0, io.SEEK_END)
-    at, seen, largest, unpacked, packed = begin, 0, 0, 0, 0
-    while seen < values:
+    at, seen, largest, unpacked, packed = chunk.begin, 0, 0, 0, 0
+    while seen < chunk.values:
         if not 0 <= at < size:
-            raise Broken("the file ends before its pages do")
+            raise Broken("it ends before its pages do")
         file.seek(at)
-        header = _Header(file.read(min(LONGEST_HEADER, size - at)))
+        header = Compact(file.read(min(LONGEST_HEADER, size - at)))
         fields = header.struct()
-        grown, kept = fields.get(UNPACKED), fields.get(PACKED)
-        if not (isinstance(grown, int) and isinstance(kept, int) and grown >= 0 and kept >= 0):
-            raise Broken("a page has no size")
-        if fields.get(KIND) in ENTRIES:
-            entries = fields.get(ENTRIES[fields[KIND]])
-            count = entries.get(1) if isinstance(entries, dict) else None
-            if not isinstance(count, int) or count < 0:
-                raise Broken("a page has no number of values")
+        grown, kept = _number(fields, UNPACKED), _number(fields, PACKED)
+        if grown < 0 or kept < 0:
+            raise Broken("a page has a negative size")
+        entries = ENTRIES.get(_number(fields, KIND))
+        if entries:
+            count = _number(fields.get(entries, {}), COUNT)
+            if count < 0:
+                raise Broken("a page has a negative number of values")
             seen += count
         at += header.at + kept
         largest, unpacked, packed = max(largest, grown), unpacked + grown, packed + kept
     if at > size:
-        raise Broken("the file ends before its pages do")
+        raise Broken("it ends before its pages do")
     return Pages(seen, largest, unpacked, packed)
 
 
-class _Header:
-    """A reader of one struct; `at` is where it has come to."""
+def _chunk(column: Fields) -> Chunk:
+    about = column.get(ABOUT, {})
+    begin, first = _number(about, DATA_AT), about.get(DICTIONARY_AT)
+    if first is not None and 0 < first < begin:
+        begin = first
+    return Chunk(begin, _number(about, VALUES))
 
-    def __init__(self, content: bytes) -> None:
-        self.content, self.at = content, 0
 
-    def struct(self, depth: int = 0) -> dict[int, object]:
-        """Field number to value, of 32-bit integers and structs; other values are passed over, as Arrow does."""
-        if depth > DEEPEST:
-            raise Broken("a page header is nested too deeply")
-        fields: dict[int, object] = {}
-        number = 0
-        while (head := self._byte()) != STOP:
-            kind, step = head & 15, head >> 4
-            number = number + step if step else self._integer()
-            value = self._value(kind, depth)
-            if kind in (I32, STRUCT):
-                fields[number] = value
-        return fields
-
-    def _value(self, kind: int, depth: int) -> object:
-        if kind in (TRUE, FALSE):
-            return None
-        if kind == BYTE:
-            return self._skip(1)
-        if kind in (I16, I64):
-            return self._integer()
-        if kind == I32:
-            value = self._integer()
-            if not -(1 << 31) <= value < 1 << 31:
-                raise Broken("a page header has a number that is too large")  # Arrow would cut it down
-            return value
-        if kind == DOUBLE:
-            return self._skip(8)
-        if kind == BINARY:
-            return self._skip(self._unsigned())
-        if kind in (LIST, SET):
-            head = self._byte()
-            count = head >> 4 if head >> 4 < 15 else self._unsigned()
-            return self._entries([head & 15], count, depth)
-        if kind == MAP:
-            count = self._unsigned()
-            kinds = self._byte() if count else 0
-            return self._entries([kinds >> 4, kinds & 15], count, depth)
-        if kind == STRUCT:
-            return self.struct(depth + 1)
-        raise Broken("a page header has a field of no known type")
-
-    def _entries(self, kinds: list[int], count: int, depth: int) -> None:
-        if depth > DEEPEST or count > len(self.content):
-            raise Broken("a page header is too large")
-        for _ in range(count):
-            for kind in kinds:
-                # Among entries a truth value takes a byte of its own.
-                self._byte() if kind in (TRUE, FALSE) else self._value(kind, depth + 1)
-
-    def _byte(self) -> int:
-        if self.at >= len(self.content):
-            raise Broken("a page header is cut short")
-        self.at += 1
-        return self.content[self.at - 1]
-
-    def _skip(self, count: int) -> None:
-        self.at += count
-        if self.at > len(self.content):
-            raise Broken("a page header is cut short")
-
-    def _unsigned(self) -> int:
-        value, shift = 0, 0
-        while shift < 70:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-        raise Broken("a page header has a number without an end")
-
-    def _integer(self) -> int:
-        value = self._unsigned()
-        return (value >> 1) ^ -(value & 1)
+def _number(fields: Fields, which: tuple[int, int]) -> int:
+    if which not in fields:
+        raise Broken("its description lacks a number")
+    return fields[which]

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from agent.errors import BasinError
 from agent.sources.bounded import HIGHEST_RATIO, LONGEST_TEXT, UNPACKED_FREELY, open_file
-from agent.sources.parquet_pages import Broken, Pages, read_pages
+from agent.sources.compact import Broken
+from agent.sources.parquet_pages import Pages, RowGroup, read_pages, read_row_groups
 
 MOST_COLUMNS = 10_000
 MOST_ROWS_AT_ONCE = 64
@@ -56,11 +57,14 @@ def _rows(path: Path, file: BinaryIO, fields: Collection[str] | None) -> Iterato
     if not wanted:  # nothing to read, and the caller has to be told which columns there are
         yield "row 1", blank
         return
+    groups = read_row_groups(file)
+    leaves = [_arrow(lambda at=at: about.schema.column(at).path) for at in range(len(about.schema))]
+    # A list may name one long text a million times, so lists are read as places in a dictionary.
     table = _arrow(
         pq.ParquetFile,
         file,
         metadata=about,
-        read_dictionary=_lists(about),
+        read_dictionary=[leaf for leaf in leaves if leaf not in names],
         pre_buffer=False,
         buffer_size=1 << 16,
         page_checksum_verification=True,
@@ -68,10 +72,10 @@ def _rows(path: Path, file: BinaryIO, fields: Collection[str] | None) -> Iterato
     )
     number, characters = 0, 0
     free = max(UNPACKED_FREELY, HIGHEST_RATIO * file.seek(0, os.SEEK_END))
-    for group in range(about.num_row_groups):
-        size = _rows_at_once(path, file, about, group, wanted)
+    for place, group in enumerate(groups):
+        size = _rows_at_once(path, file, leaves, group, wanted)
         batches = _arrow(
-            table.iter_batches, batch_size=size, row_groups=[group], columns=wanted, use_threads=False
+            table.iter_batches, batch_size=size, row_groups=[place], columns=wanted, use_threads=False
         )
         while (batch := _arrow(next, batches, None)) is not None:
             columns = [(name, batch.column(name)) for name in wanted]
@@ -120,25 +124,20 @@ def _require_readable(path: Path, field: pa.Field) -> None:
         )
 
 
-def _rows_at_once(path: Path, file: BinaryIO, about: Any, group: int, wanted: list[str]) -> int:
-    """How many rows of a group may be held at a time, after a look at what its pages claim."""
-    rows = _arrow(about.row_group, group)
-    count = rows.num_rows
+def _rows_at_once(path: Path, file: BinaryIO, columns: list[str], group: RowGroup, wanted: list[str]) -> int:
+    """How many rows of a group may be held at a time, after a look at what the pages of its `columns` claim."""
+    if len(group.chunks) != len(columns):
+        raise Broken(f"a row group has {len(group.chunks)} of {len(columns)} columns")
     largest = 0
-    for at in range(rows.num_columns):
-        column = _arrow(rows.column, at)
-        name, *inside = _arrow(lambda column=column: column.path_in_schema).split(".")
+    for name, chunk in zip(columns, group.chunks, strict=True):
         # A dot may be part of a column's name; then more is looked at than is read.
-        if not any(each == name or each.startswith(f"{name}.") for each in wanted):
+        if not any(name == each or name.startswith(f"{each}.") for each in wanted):
             continue
-        begin, first = column.data_page_offset, column.dictionary_page_offset
-        if first is not None and 0 < first < begin:
-            begin = first
-        pages = read_pages(file, begin, column.num_values)
+        pages = read_pages(file, chunk)
         _require_proportion(path, name, pages)
-        if not inside and pages.values != count:
-            raise Broken(f"{name} has {pages.values} values for {count} rows")
-        if inside and pages.values > MOST_ENTRIES:
+        if name in wanted and pages.values != group.rows:
+            raise Broken(f"{name} has {pages.values} values for {group.rows} rows")
+        if pages.values > MOST_ENTRIES and name not in wanted:
             raise BasinError(
                 f"{path} has more than {MOST_ENTRIES:,} entries of {name!r} in one row group: write smaller row groups."
             )
@@ -158,12 +157,6 @@ def _out_of_proportion(path: Path, what: str) -> str:
         f"{path} says that {what} unpacks to more than {HIGHEST_RATIO} times its size, which text does not: if it is what "
         "you want, write it as a .jsonl file."
     )
-
-
-def _lists(about: Any) -> list[str]:
-    """Columns of lists, to be read as places in a dictionary: a list may name one long text a million times."""
-    paths = (_arrow(lambda at=at: about.schema.column(at).path) for at in range(about.num_columns))
-    return [path for path in paths if "." in path]
 
 
 def _refuse_long_lists(path: Path, columns: list[tuple[str, pa.Array]], before: int) -> None:

@@ -1,0 +1,1 @@
+"""What `benchmarks.fuzz` feeds to Basin, and how it tells surviving from failing."""
