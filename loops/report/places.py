@@ -117,12 +117,12 @@ def _of_activations(material: Material, kept: KeptPlane) -> Picture:
         titles = ("first principal axis (deviations)", "second principal axis (deviations)")
     else:
         about = (
-            "Mean activations of whole passages, in one plane for all rounds: right is what the concept of round "
-            f"{newest.round} reads in them, in nats above its threshold, and {other}. That reading was fitted on these real "
-            "passages, so they stand a little further apart than unseen text would."
+            f"Mean activations of whole passages. Right is what the concept of round {newest.round} reads in them, in nats: 0 is "
+            f"its threshold for a text of which the topic thinks as of most. And {other}. That reading was fitted on these "
+            "real passages, so they stand a little further apart than unseen text would."
         )
         titles = (
-            f"what the activations say for the concept of round {newest.round} (nats)",
+            f"evidence for the concept of round {newest.round} (nats)",
             "largest other axis (deviations)",
         )
     return Picture("activations", "Activations", about, *titles, kept.places, written)

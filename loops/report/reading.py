@@ -80,11 +80,12 @@ def _chosen(material: Material) -> Iterator[tuple[str, str, str]]:
             if passages.passages[at].text.strip():
                 yield kind, document.title or document.id, passages.passages[at].text
 
-    members, seen = [], set()
+    best: dict[int, int] = {}  # of a document, whose passages belong alike, the one that shows best why
     for at in newest.concept.members().tolist():
-        if passages.passages[at].document not in seen:
-            seen.add(passages.passages[at].document)
-            members.append(at)
+        document = passages.passages[at].document
+        if document not in best or newest.concept.single[at] > newest.concept.single[best[document]]:
+            best[document] = at
+    members = list(best.values())
     sides = disagreements(material)
     yield from real("member", members[:OF_A_KIND])
     yield from real("refused", sides["refused"][:OF_A_KIND])

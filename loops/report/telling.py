@@ -14,7 +14,7 @@ from agent.types import PassageSet
 
 MOST_WORDS = 3000
 FEWEST_DOCUMENTS = 3
-"""A word of fewer of the told documents is one book's, not the set's."""
+"""A word of fewer of the told documents is one book's, not the set's; unless the set has no more."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ class Lexicon:
             return []
         holds = self.holds[among]
         documents = self.document_of[among]
+        fewest = min(FEWEST_DOCUMENTS, len(np.unique(documents[weights >= 0.5])))
         ranked = telling_words(weights, holds, 5 * count)
         chosen = [
             word
             for word in ranked
-            if len(np.unique(documents[holds[:, word] & (weights >= 0.5)])) >= FEWEST_DOCUMENTS
+            if len(np.unique(documents[holds[:, word] & (weights >= 0.5)])) >= max(fewest, 1)
             and weights @ holds[:, word] / weights.sum()
             > (1 - weights) @ holds[:, word] / (1 - weights).sum()
         ]

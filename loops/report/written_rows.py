@@ -31,12 +31,18 @@ def thousandths(shares: Float[np.ndarray, "text"]) -> Int[np.ndarray, "text"]:
 def disagreements(material: Material) -> dict[str, list[int]]:
     """Passages that the topic claims and the newest concept refuses most, and the other way round."""
     concept, topic = material.newest.concept, material.first.concept.membership
-    change = concept.membership - topic
-    sides = {"refused": material.claimed & ~concept.inside, "taken": concept.inside & ~material.claimed}
+    change = np.round(np.abs(concept.membership - topic), 2)
+    sides = {
+        "refused": (material.claimed & ~concept.inside, material.topic_weights),
+        "taken": (concept.inside & ~material.claimed, concept.single),
+    }
     found = {}
-    for name, side in sides.items():
+    for name, (
+        side,
+        own,
+    ) in sides.items():  # passages of a document changed alike: first those that show best why
         chosen = np.flatnonzero(side)
-        ranked = chosen[np.argsort(-np.abs(change[chosen]), kind="stable")]
+        ranked = chosen[np.lexsort((-own[chosen], -change[chosen]))]
         found[name] = _of_different_documents(material, ranked.tolist(), DISAGREEMENTS)
     return found
 
@@ -112,14 +118,11 @@ def written_data(material: Material, written: Written) -> dict[str, Any]:
 
 def _of_different_documents(material: Material, ranked: list[int], count: int) -> list[int]:
     """The first of them, at most two of a document, so that one book does not fill the list."""
-    taken: dict[int, int] = {}
-    chosen = []
+    turns: dict[int, list[int]] = {}
     for at in ranked:
-        document = material.passages.passages[at].document
-        taken[document] = taken.get(document, 0) + 1
-        if taken[document] <= 2:
-            chosen.append(at)
-    return chosen[:count]
+        turns.setdefault(material.passages.passages[at].document, []).append(at)
+    once, twice = ([each[turn] for each in turns.values() if len(each) > turn] for turn in (0, 1))
+    return [*once, *twice][:count]
 
 
 def _first_words(text: str) -> str:

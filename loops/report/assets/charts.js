@@ -82,10 +82,10 @@
   };
 
   function base(colours) {
-    const axis = { gridcolor: colours.line, zerolinecolor: colours.line, linecolor: colours.line, automargin: true };
+    const axis = { gridcolor: colours.line, zerolinecolor: colours.line, linecolor: colours.line, automargin: true, title: { standoff: 8 } };
     return {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colours.text, family: "system-ui, sans-serif", size: 13 },
-      margin: { l: 48, r: 16, t: 24, b: 44 }, xaxis: axis, yaxis: axis, legend: { orientation: "h", y: -0.2 },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colours.text, family: "system-ui, sans-serif", size: window.innerWidth < 640 ? 11 : 13 },
+      margin: { l: 48, r: 16, t: 24, b: 44 }, xaxis: axis, yaxis: axis, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal" },
       hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text } },
     };
   }

@@ -11,9 +11,9 @@ Basin.onView("about", () => {
     name: `${data.name}-costs`, label: "Seconds by stage and round", tall: 300,
     traces: (colours) => stages.map((stage, at) => ({
       type: "bar", x: rounds, y: costs.map((each) => each[stage] ?? 0), name: Basin.literal(stage),
-      marker: { color: colours[PALETTE[at % PALETTE.length]], pattern: { shape: SHAPES[at % SHAPES.length], size: 6, solidity: 0.15 } }, hovertemplate: "round %{x}: %{y:.1f} s<extra>%{fullData.name}</extra>",
+      marker: { color: colours[PALETTE[at % PALETTE.length]], pattern: { shape: SHAPES[at % SHAPES.length], size: 6, solidity: 0.3, fillmode: "overlay", fgcolor: colours.card } }, hovertemplate: "round %{x}: %{y:.1f} s<extra>%{fullData.name}</extra>",
     })),
-    layout: () => ({ barmode: "stack", xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1 }, yaxis: { title: { text: "seconds" } }, margin: { t: 8 }, legend: { y: -0.28 } }),
+    layout: () => ({ barmode: "stack", xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1 }, yaxis: { title: { text: "seconds" } }, margin: { t: 8 } }),
     rows: () => [["round", ...stages.map((stage) => `${stage} (s)`), "all (s)", "peak memory (GB)"], ...rounds.map((round, at) => [
       round, ...stages.map((stage) => costs[at][stage] ?? null), stages.reduce((sum, stage) => sum + (costs[at][stage] ?? 0), 0), costs[at].peak_gb ?? null,
     ])],

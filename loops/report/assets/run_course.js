@@ -69,8 +69,8 @@ Basin.onView("convergence", () => {
       ],
       layout: (colours) => ({
         xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1, range: [Math.min(...rounds) - 0.4, Math.max(...rounds) + 0.4] },
-        yaxis: { type: each.log && positive ? "log" : "linear", range: each.range ? [each.range[0] - 0.02, each.range[1] + 0.02] : undefined, rangemode: each.zero ? "tozero" : "normal" },
-        showlegend: lines.length > 1 || Boolean(each.ringed && each.ringed.length), margin: { t: 12 }, legend: { y: -0.3 },
+        yaxis: { ...(each.log && positive ? { tickvals: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] } : {}), type: each.log && positive ? "log" : "linear", range: each.range ? [each.range[0] - 0.02, each.range[1] + 0.02] : undefined, rangemode: each.zero ? "tozero" : "normal" },
+        showlegend: lines.length > 1 || Boolean(each.ringed && each.ringed.length), margin: { t: 12 },
         shapes: asked.map(([value]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: colours.red, width: 2, dash: "dash" } })),
         annotations: asked.map(([value, text]) => ({
           xref: "paper", x: 1, xanchor: "right", y: each.log && positive ? Math.log10(value) : value, yanchor: "bottom", showarrow: false, text: `${text} ${value.toPrecision(2).replace(/\.?0+$/, "")}`, font: { color: colours.red, size: 12 },

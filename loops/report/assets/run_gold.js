@@ -15,7 +15,7 @@ Basin.onView("gold", () => {
       ...LINES.filter(has).map(([key, name, colour, symbol]) => ({ x: own.map((row) => row.round), y: own.map((row) => row[key]), name, mode: "lines+markers", line: { color: colours[colour], width: 2 }, marker: { symbol, size: 8 }, hovertemplate: "round %{x}: %{y:.3f}<extra></extra>" })),
       ...FLAT.filter(has).map(([key, name, colour, dash]) => ({ x: own.map((row) => row.round), y: own.map((row) => row[key]), name, mode: "lines", line: { color: colours[colour], width: 2, dash }, hovertemplate: "%{y:.3f}<extra></extra>" })),
     ],
-    layout: () => ({ title: { text: literal(`${main.concept ?? ""}`), font: { size: 14 } }, xaxis: { title: { text: "round" }, dtick: own.length > 16 ? undefined : 1 }, yaxis: { title: { text: "average precision" } }, legend: { y: -0.25 }, margin: { t: 30 } }),
+    layout: () => ({ xaxis: { title: { text: "round" }, dtick: own.length > 16 ? undefined : 1 }, yaxis: { title: { text: literal(`average precision, ${main.concept ?? "gold"}`) } } }),
     rows: () => [["round", ...[...LINES, ...FLAT].filter(has).map(([, name]) => name)], ...own.map((row) => [row.round, ...[...LINES, ...FLAT].filter(has).map(([key]) => row[key])])],
   });
 

@@ -60,31 +60,33 @@ Basin.onView("map", () => {
     return { x, y };
   }
 
-  /** The part of the frame that is inside the boundary a x + b y + c >= 0, as a closed line. */
+  /** The part of the frame that is inside the boundary a x + b y + c >= 0, as a closed line, and the boundary itself. */
   function inner([a, b, c], [[left, right], [low, high]]) {
     const corners = [[left, low], [right, low], [right, high], [left, high]];
     const at = ([x, y]) => a * x + b * y + c;
     const kept = [];
+    const line = [];
     corners.forEach((corner, place) => {
       const next = corners[(place + 1) % 4];
       if (at(corner) >= 0) kept.push(corner);
       if (at(corner) >= 0 !== at(next) >= 0) {
         const part = at(corner) / (at(corner) - at(next));
-        kept.push([corner[0] + part * (next[0] - corner[0]), corner[1] + part * (next[1] - corner[1])]);
+        const place = [corner[0] + part * (next[0] - corner[0]), corner[1] + part * (next[1] - corner[1])];
+        kept.push(place);
+        line.push(place);
       }
     });
-    return kept.length ? [...kept, kept[0]] : [];
+    return [kept.length ? [...kept, kept[0]] : [], line];
   }
 
   function traces(colours) {
     const round = picture.rounds[index];
     const made = [];
     if (round.boundary && index > 0) {
-      const line = inner(round.boundary, frame());
-      made.push({
-        x: line.map((each) => each[0]), y: line.map((each) => each[1]), mode: "lines", fill: "toself", hoverinfo: "skip",
-        name: "inside the concept's boundary", line: { color: colours.blue, width: 2 }, fillcolor: faint(colours.blue, 0.07),
-      });
+      const [side, line] = inner(round.boundary, frame());
+      const shared = { mode: "lines", hoverinfo: "skip", legendgroup: "boundary" };
+      made.push({ ...shared, x: side.map((each) => each[0]), y: side.map((each) => each[1]), fill: "toself", showlegend: false, line: { width: 0 }, fillcolor: faint(colours.blue, 0.08) });
+      made.push({ ...shared, x: line.map((each) => each[0]), y: line.map((each) => each[1]), name: "the concept's boundary", line: { color: colours.blue, width: 3 } });
     }
     GROUPS.forEach((each, number) => {
       const points = (everything ? passages.texts.map((_, at) => at) : drawn).filter((at) => group(at) === number);
@@ -121,7 +123,7 @@ Basin.onView("map", () => {
     const [x, y] = frame();
     return {
       xaxis: { title: { text: literal(picture.titles[0]) }, range: x }, yaxis: { title: { text: literal(picture.titles[1]) }, range: y },
-      uirevision: picture.id, hovermode: "closest", dragmode: "pan", legend: { orientation: "h", y: -0.16 }, margin: { t: 10 },
+      uirevision: picture.id, hovermode: "closest", dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 10 },
     };
   }
 
@@ -173,7 +175,9 @@ Basin.onView("map", () => {
   function describe() {
     const thin = thinned && !everything ? ` Of ${passages.texts.length} real passages ${drawn.length} are drawn: all that were ever claimed, and an even part of the others.` : "";
     document.getElementById("map-caption").textContent =
-      `${picture.about} Ellipses hold two thirds of a normal distribution that is fitted to the topic's claim and to the concept's memberships; the shaded side is where a text is likelier inside than outside, as far as this plane can tell (logistic regression on its two axes).${thin}`;
+      `A mark is a text: circles are real, diamonds were written from the concept, squares by the model alone. On the shaded side a text is likelier inside than outside, as far as this plane can tell.${thin}`;
+    document.getElementById("map-about").textContent =
+      `${picture.about} The plane is the same in all rounds. Ellipses hold two thirds of a normal distribution fitted to the topic's claim and to the concept's memberships; the boundary is a logistic regression of the memberships on the two axes.`;
     shown.textContent = `${rounds[index]} of ${rounds.at(-1)}`;
     slider.setAttribute("aria-valuetext", `round ${rounds[index]} of ${rounds.at(-1)}`);
   }

@@ -5,7 +5,8 @@ Basin.onView("changes", () => {
   const { rounds, exchange, passages } = data;
   const { share, title, words, choice } = Basin.run;
   if (rounds.length < 2) return;
-  let index = rounds.length - 1;
+  const moved = exchange.map((each, at) => (each && each.entered.length + each.left.length ? at : 0));
+  let index = Math.max(...moved) || rounds.length - 1; // the newest in which anything moved
   const numbers = rounds.slice(1);
   const count = (name) => exchange.slice(1).map((each) => each[name].length);
 
@@ -13,7 +14,7 @@ Basin.onView("changes", () => {
     name: `${data.name}-changes`, label: "Passages that entered and left in every round", tall: 260,
     traces: (colours) => [
       { type: "bar", x: numbers, y: count("entered"), name: "entered", marker: { color: colours.green }, hovertemplate: "round %{x}: %{y} entered<extra></extra>" },
-      { type: "bar", x: numbers, y: count("left").map((value) => -value), name: "left", marker: { color: colours.red, pattern: { shape: "/" } }, customdata: count("left"), hovertemplate: "round %{x}: %{customdata} left<extra></extra>" },
+      { type: "bar", x: numbers, y: count("left").map((value) => -value), name: "left", marker: { color: colours.red, pattern: { shape: "/", fillmode: "overlay", fgcolor: colours.card } }, customdata: count("left"), hovertemplate: "round %{x}: %{customdata} left<extra></extra>" },
     ],
     layout: () => ({ barmode: "relative", xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1 }, yaxis: { title: { text: "passages" } }, margin: { t: 8 } }),
     rows: () => [["round", "entered", "left"], ...numbers.map((round, at) => [round, count("entered")[at], count("left")[at]])],
@@ -33,7 +34,9 @@ Basin.onView("changes", () => {
     for (const name of ["entered", "left"]) {
       const found = exchange[index][name];
       document.getElementById(`${name}-title`).textContent = `${name === "entered" ? "Entered" : "Left"} in round ${rounds[index]}: ${found.length}`;
-      table(document.getElementById(name), { caption: "Membership before and after, the largest change first", columns: columns(), rows: found, name: `${data.name}-round-${rounds[index]}-${name}`, limit: 25 });
+      const place = document.getElementById(name);
+      if (!found.length) { place.replaceChildren(el("p", { class: "quiet" }, "Nobody.")); continue; }
+      table(place, { caption: "Membership before and after, the largest change first", columns: columns(), rows: found, name: `${data.name}-round-${rounds[index]}-${name}`, limit: 25 });
     }
   }
   const pick = choice("Round", rounds.slice(1).map((round, at) => [String(at + 1), String(round)]), String(index), (value) => { index = Number(value); fill(); });

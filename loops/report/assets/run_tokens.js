@@ -67,7 +67,7 @@ Basin.onView("tokens", () => {
       { x: passage.nats.map((_, at) => at + 1), y: smooth(passage.nats), mode: "lines", name: "mean over nine", line: { color: colours.blue, width: 3 }, hoverinfo: "skip" },
     ],
     layout: (colours) => ({
-      xaxis: { title: { text: "token" } }, yaxis: { title: { text: "nats" } }, margin: { t: 8 }, legend: { y: -0.3 },
+      xaxis: { title: { text: "token" } }, yaxis: { title: { text: "nats" } }, margin: { t: 8 },
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, line: { color: colours.red, width: 2, dash: "dash" } }],
     }),
     rows: () => [["token", "text", "nats"], ...pieces()[0].map((piece, at) => [at + 1, piece, passage.nats[at]])],

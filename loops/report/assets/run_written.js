@@ -50,7 +50,7 @@ Basin.onView("written", () => {
       };
     }),
     layout: (colours) => ({
-      xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1 }, yaxis: { title: { text: "membership" }, range: [-0.03, 1.03] }, margin: { t: 8 }, legend: { y: -0.28 },
+      xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1 }, yaxis: { title: { text: "membership" }, range: [-0.03, 1.03] }, margin: { t: 8 },
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.5, y1: 0.5, line: { color: colours.red, width: 2, dash: "dash" } }],
     }),
     rows: () => [["round", "kind", "membership", "readable", "nats per token", "seed", "prompt", "text"], ...chosen().map(({ row, index, kind: each }) => [rounds[index], each, share(row[1]), row[2] === null ? "" : row[2] ? "yes" : "no", row[3], written.texts[row[0]][3], written.texts[row[0]][1], written.texts[row[0]][2]])],
@@ -58,7 +58,7 @@ Basin.onView("written", () => {
 
   const more = el("button", { type: "button", on: { click: () => { shown += PAGE; fill(chosen()); } } });
   function fill(found) {
-    list.replaceChildren(...found.slice(0, shown).map((each) => el("div", { class: "card" }, wrote(each.row, each.index))), more);
+    list.replaceChildren(el("div", { class: "grid" }, found.slice(0, shown).map((each) => el("div", { class: "card" }, wrote(each.row, each.index)))), more);
     more.hidden = found.length <= shown;
     more.textContent = `Show more (${found.length - shown} left)`;
   }

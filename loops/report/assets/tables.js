@@ -64,7 +64,8 @@ Basin.table = (place, { caption, columns, rows, name, rowClass, limit = 200 }) =
           { class: rowClass ? rowClass(row) : null },
           columns.map((column, at) => {
             const tag = at === 0 ? "th" : "td";
-            const cell = el(tag, { scope: at === 0 ? "row" : null, class: column.number ? "number" : null });
+            const short = !column.show && text(row, column).length <= 24;
+            const cell = el(tag, { scope: at === 0 ? "row" : null, class: column.number ? "number" : short ? "short" : null });
             if (column.show) cell.append(column.show(row));
             else if (column.number) cell.append(text(row, column));
             else cell.append(el("span", { dir: "auto" }, text(row, column)));
