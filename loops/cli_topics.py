@@ -25,7 +25,7 @@ def topics_command(
         Path | None,
         typer.Argument(
             metavar="[FILE]",
-            help="Where --html writes to; by default topics-NAME.html here, topics.html in a run.",
+            help="Where --html writes to; by default topics-NAME.html, or topics.html in a run.",
         ),
     ] = None,
     html: Annotated[

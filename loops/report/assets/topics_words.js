@@ -1,11 +1,12 @@
 "use strict";
 /* The map of topics, a topic's words as bars, its passages with these words marked, its documents. */
 (() => {
-  const { el, number, onView } = Basin;
+  const { el, number } = Basin;
   const browser = Basin.topics;
   const { data, state, index } = browser;
   const place = (id) => document.getElementById(id);
   const WORD = /[\p{L}]+(?:['’][\p{L}]+)?/gu;
+  const AT_ONCE = 3; // passages; the rest opens on demand
   let lambda = 6;
   let map = null;
   let bars = null;
@@ -113,17 +114,20 @@
     map?.redraw();
     bars?.redraw();
     place("topic-lambda-said").textContent = `λ = ${(lambda / 10).toFixed(1)}`;
+    const passages = topic.passages.map(([at, weight]) => {
+      const passage = data.passages[at];
+      return el(
+        "article",
+        { class: "typical" },
+        el("h5", { dir: "auto" }, passage.title),
+        el("p", { class: "quiet" }, `${number(weight, 2)} of it is this topic; passage ${passage.position + 1} of its document`),
+        el("p", { class: "text", dir: "auto" }, marked(passage.text, topic.number)),
+      );
+    });
+    const more = passages.slice(AT_ONCE);
     place("topic-passages").replaceChildren(
-      ...topic.passages.map(([at, weight]) => {
-        const passage = data.passages[at];
-        return el(
-          "article",
-          { class: "typical" },
-          el("h5", { dir: "auto" }, passage.title),
-          el("p", { class: "quiet" }, `${number(weight, 2)} of it is this topic; passage ${passage.position + 1} of its document`),
-          el("p", { class: "text", dir: "auto" }, marked(passage.text, topic.number)),
-        );
-      }),
+      ...passages.slice(0, AT_ONCE),
+      ...(more.length ? [el("details", {}, el("summary", {}, `${more.length} more`), more)] : []),
     );
     Basin.table(place("topic-documents"), {
       caption: `Documents by topic ${topic.number}`,
@@ -142,5 +146,4 @@
     place("topic-lambda-said").textContent = `λ = ${(lambda / 10).toFixed(1)}`;
     bars?.redraw();
   });
-  onView("find", () => {});
 })();
