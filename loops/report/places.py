@@ -117,8 +117,8 @@ def _of_activations(material: Material, kept: KeptPlane) -> Picture:
         titles = ("first principal axis (deviations)", "second principal axis (deviations)")
     else:
         about = (
-            f"Mean activations of whole passages. Right is what the concept of round {newest.round} reads in them, in nats: 0 is "
-            f"its threshold for a text of which the topic thinks as of most. And {other}. That reading was fitted on these "
+            f"Mean activations of whole passages. Right is what the concept of round {newest.round} reads in them, in nats: 0 "
+            f"is its threshold for a text of which the topic thinks as of most. And {other}. That reading was fitted on these "
             "real passages, so they stand a little further apart than unseen text would."
         )
         titles = (
