@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
-from agent.errors import BasinError
+from agent.errors import BasinError, printable, quoted, shortened
 from agent.sources.corpora import NAMED, CorpusConfig, iter_records
 from agent.sources.yaml_file import read_yaml
 from agent.types import Document, StageConfig, document_id
@@ -127,18 +127,21 @@ def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
 
 def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -> GoldLabels | str:
     """One reading of the labels, or the sentence that says why there is none."""
+    name = shortened(printable(name), 100)
     values = [record[config.field] for record in records]
     unknown = sum(value is None for value in values)
     if unknown == len(values):
-        return f"{name} has no gold labels (no field {config.field!r}), so nothing is measured against any."
+        return f"{name} has no gold labels (no field {quoted(config.field)}), so nothing is measured against any."
     if unknown:
-        return f"{unknown} of {len(values)} documents of {name} have no {config.field!r}; label all or none."
+        return f"{unknown} of {len(values)} documents of {name} have no {quoted(config.field)}; label all or none."
+    if config.leave_out and all(record[config.leave_out] is None for record in records):
+        return f"{name} has no field {quoted(config.leave_out)} to leave documents out by; correct the entry."
     counted = np.array([not (config.leave_out and record[config.leave_out]) for record in records])
     labels = np.array([_belongs(value, config.positive) for value in values])
     if len(np.unique(labels[counted])) < 2:
         return (
-            f"{labels[counted].sum()} of {counted.sum()} documents of {name} have {config.field!r} = "
-            f"{config.positive!r}, so there is nothing to tell apart; name the value that belongs in "
+            f"{labels[counted].sum()} of {counted.sum()} documents of {name} have {quoted(config.field)} = "
+            f"{quoted(config.positive)}, so there is nothing to tell apart; name the value that belongs in "
             "configs/gold.yaml."
         )
     return GoldLabels(labels, counted, config.concept, config.corpus or name.partition(".")[0] or "corpus")

@@ -6,8 +6,10 @@ corpus and configurations lies ready, so that arguments can also be right.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import random
 import shutil
 from collections.abc import Iterator
@@ -130,6 +132,7 @@ def run_command(content: bytes, folder: Path) -> None:
     """Call the command; raises `BasinError` with the sentence that it ended in, where it did."""
     from loops.cli import app
 
+    _commands()
     place = folder / "a" / "b" / "working"
     _prepare(place)
     given = json.loads(content)
@@ -154,8 +157,11 @@ def run_command(content: bytes, folder: Path) -> None:
 
 @cache
 def _commands() -> list[tuple[tuple[str, ...], object]]:
+    import loops
     from loops.cli import app
 
+    for module in pkgutil.iter_modules(loops.__path__, "loops."):
+        importlib.import_module(module.name)  # commands import late, which is not theirs to be timed by
     return list(_walk(typer.main.get_command(app), ()))
 
 

@@ -118,7 +118,7 @@ SETTINGS = (
         drawn.from_chance(made.suite_settings),
         made.suite_settings,
         damaged=0.5,
-        weight=0.1,
+        weight=0.05,
     ),
     Target(
         "generation_suite",
@@ -126,7 +126,7 @@ SETTINGS = (
         drawn.from_chance(made.generation_settings),
         made.generation_settings,
         damaged=0.5,
-        weight=0.1,
+        weight=0.05,
     ),
     Target(
         "gold_file",
@@ -152,7 +152,7 @@ COMMANDS = (
         drawn.from_chance(commands.arguments),
         commands.arguments,
         damaged=0,
-        weight=0.1,
+        weight=0.05,
     ),
 )
 TARGETS = {target.name: target for target in (*READERS, *SETTINGS, *COMMANDS)}
