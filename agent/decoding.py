@@ -6,10 +6,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
+
+from agent.memory import is_out_of_memory
 
 
 class RoomyLayer(DynamicLayer):
@@ -45,6 +48,11 @@ class RoomyLayer(DynamicLayer):
         return self.length
 
 
+def empty_cache(depth: int, room: int) -> Cache:
+    """A cache of `depth` layers with room for so many tokens a text."""
+    return Cache(layers=[RoomyLayer(room) for _ in range(depth)])
+
+
 class Reader:
     """Hands tokens to a model and gets its last state after the last norm, remembering what went before.
 
@@ -54,7 +62,7 @@ class Reader:
 
     def __init__(self, base: Callable[..., Any], depth: int, room: int) -> None:
         self.base = base
-        self.cache = Cache(layers=[RoomyLayer(room) for _ in range(depth)])
+        self.cache = empty_cache(depth, room)
         # Renamed between versions of transformers, one architecture after the other.
         forward = inspect.signature(getattr(base, "forward", base)).parameters
         self.cache_name = "cache" if "cache" in forward else "past_key_values"
@@ -75,3 +83,19 @@ class Reader:
         ).last_hidden_state
         # Laid out anew: given a slice of a longer tensor, torch would multiply by a copy of the output layer for every text.
         return states[:, -1].contiguous()
+
+
+@torch.no_grad()
+def reads_token_by_token(base: Any, depth: int) -> bool:
+    """Whether the model's memory is keys and values, so that a text in two parts is read as it is in one."""
+    ids = torch.tensor([[5, 4, 3, 6, 7, 8]], device=base.device) % base.get_input_embeddings().weight.shape[0]
+    real = torch.ones_like(ids, dtype=torch.bool)
+    try:
+        whole = Reader(base, depth, 6).read(ids, real)
+        reader = Reader(base, depth, 6)
+        reader.read(ids[:, :5], real[:, :5])
+        parted = reader.read(ids[:, 5:], real)
+    except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        return is_out_of_memory(error)  # then the writing itself will say so, or do with less
+    apart = (parted - whole).float().norm() / whole.float().norm()
+    return bool(reader.cache.get_seq_length() == 6 and apart < 0.1)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+import transformers
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from agent.decoding import Reader
 from agent.errors import BasinError
@@ -40,10 +41,11 @@ class Writer:
     """Writes continuations with one model; what is the same for all of them is looked up once.
 
     Args:
-        base: what is called for the states of tokens, as transformers calls a base model.
+        base: what is called for the states of tokens, as transformers calls a base model; None leaves the loop to
+            transformers.
     """
 
-    def __init__(self, model: Any, base: Any, depth: int, output: OutputLayer, tokenizer: Any) -> None:
+    def __init__(self, model: Any, base: Any | None, depth: int, output: OutputLayer, tokenizer: Any) -> None:
         self.model, self.base, self.depth, self.output, self.tokenizer = model, base, depth, output, tokenizer
         self.barred = barred_tokens(model, tokenizer)
 
@@ -76,12 +78,56 @@ class Writer:
         self, ids: Int[Tensor, "text room"], real: Bool[Tensor, "text room"], begin: int, sampler: Sampler
     ) -> None:
         """Fill the columns of `ids` from `begin` on."""
+        if self.base is None:
+            ids[:, begin:] = _by_transformers(self.model, ids, real, begin, sampler)
+            return
         reader = Reader(self.base, self.depth, ids.shape[1])
         states = reader.read(ids[:, :begin], real[:, :begin])
         for place in range(begin, ids.shape[1]):
             ids[:, place] = sampler.draw(states, place - begin, ids[:, :place], real[:, :place])
             if place + 1 < ids.shape[1]:
                 states = reader.read(ids[:, place : place + 1], real[:, : place + 1])
+
+
+class _Drawing(LogitsProcessor):
+    """Turns the greedy search of transformers into our sampler: of every row's scores the one drawn is left."""
+
+    def __init__(self, sampler: Sampler, real: Bool[Tensor, "text room"], begin: int) -> None:
+        self.sampler, self.real, self.begin = sampler, real, begin
+
+    def __call__(
+        self, input_ids: Int[Tensor, "text seen"], scores: Float[Tensor, "text word"]
+    ) -> Float[Tensor, "text word"]:
+        seen = input_ids.shape[1]
+        scores = self.sampler.processed(scores.float(), input_ids, self.real[:, :seen])
+        drawn = self.sampler.drawn(scores, seen - self.begin)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn[:, None], 0.0)
+
+
+def _by_transformers(
+    model: Any, ids: Int[Tensor, "text room"], real: Bool[Tensor, "text room"], begin: int, sampler: Sampler
+) -> Int[Tensor, "text new"]:
+    """For models that remember otherwise than by keys and values."""
+    new_tokens = ids.shape[1] - begin
+    # Named in full: what is left out here, transformers takes from the published model's own defaults.
+    settings = transformers.GenerationConfig(
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
+        do_sample=False,
+        num_beams=1,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        pad_token_id=0,
+        disable_compile=True,
+    )
+    return model.generate(
+        ids[:, :begin],
+        attention_mask=real[:, :begin].long(),
+        generation_config=settings,
+        logits_processor=LogitsProcessorList([_Drawing(sampler, real, begin)]),
+    )[:, begin:]
 
 
 def _open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[int]:

@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from transformers import LogitsProcessor
 
 from agent.adapter import Adapter
+from agent.decoding import reads_token_by_token
 from agent.errors import BasinError, first_sentence
+from agent.fused_decoder import FusedDecoder, fused
 from agent.generation import GenerationConfig, Writer
 from agent.memory import within_memory
 from agent.model_layout import (
@@ -290,25 +292,32 @@ class LanguageModel:
 
     @contextlib.contextmanager
     def steer(
-        self, vector: SteeringVector | None, strength: float = 1.0, manner: Manner = PLAIN
+        self,
+        vector: SteeringVector | None | Sequence[SteeringVector | None],
+        strength: float | Sequence[float] = 1.0,
+        manner: Manner = PLAIN,
     ) -> Iterator[None]:
         """Add `strength * vector` to the residual stream at every position; `None` steers nothing.
 
+        With several vectors or strengths every text of a batch has its own, in order.
         `manner` may keep every position's length, or spend less of the strength on a text that is inside already.
         The hooks go when the block is left, however it is left. Raises `BasinError` where the vector belongs
         to a model of another width or depth, and where the gate is not at the lowest layer that is steered.
         """
-        vector = SteeringVector({}) if vector is None else vector
-        if vector.width not in (0, self.width) or max(vector.layers, default=0) >= self.depth:
-            raise BasinError(
-                f"A steering vector of width {vector.width} for layers {list(vector.layers)} does not fit "
-                f"{self.config.name!r} (width {self.width}, layers 1 to {self.depth - 1}): make one for it."
-            )
-        gate = manner.gate if vector.layers else None
-        if gate and (gate.layer != vector.layers[0] or len(gate.direction) != self.width):
+        vectors = [SteeringVector({}) if each is None else each for each in _listed(vector)]
+        for each in vectors:
+            if each.width not in (0, self.width) or max(each.layers, default=0) >= self.depth:
+                raise BasinError(
+                    f"A steering vector of width {each.width} for layers {list(each.layers)} does not fit "
+                    f"{self.config.name!r} (width {self.width}, layers 1 to {self.depth - 1}): make one for it."
+                )
+        shifts = self._shifts(vectors, _listed(strength))
+        layers = tuple(sorted(shifts))
+        gate = manner.gate if layers else None
+        if gate and (gate.layer != layers[0] or len(gate.direction) != self.width):
             raise BasinError(
                 f"A gate of width {len(gate.direction)} at layer {gate.layer} cannot steer layers "
-                f"{list(vector.layers)} of {self.config.name!r}: find one at the lowest of them."
+                f"{list(layers)} of {self.config.name!r}: find one at the lowest of them."
             )
         text = TextSoFar(gate, self.device) if gate else None
         openness: list[Tensor | None] = [None]
@@ -316,22 +325,44 @@ class LanguageModel:
         def adder(layer: int, shift: Tensor) -> Callable[..., Any]:
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
                 stream = _stream(output)
-                if text and layer == vector.layers[0]:
+                if text and layer == layers[0]:
                     openness[0] = text.openness(stream)
                 stream = shifted(stream, shift, openness[0], manner.norm_preserving)
                 return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
             return hook
 
-        dtype = self.output.head.weight.dtype
-        shifts = {
-            layer: (strength * each).to(self.device, dtype) for layer, each in vector.directions.items()
-        }
         with (
             self._announced(text),
             self._hooked({layer: adder(layer, shift) for layer, shift in shifts.items()}),
         ):
             yield
+
+    def _shifts(
+        self, vectors: Sequence[SteeringVector], strengths: Sequence[float]
+    ) -> dict[int, Float[Tensor, "..."]]:
+        """What is added at each layer, in the model's own format: one row, or one for every text."""
+        dtype = self.output.head.weight.dtype
+        if len(vectors) == len(strengths) == 1:
+            return {
+                layer: (strengths[0] * each).to(self.device, dtype)
+                for layer, each in vectors[0].directions.items()
+            }
+        rows = max(len(vectors), len(strengths))
+        if {len(vectors), len(strengths)} - {1, rows}:
+            raise BasinError(
+                f"{len(vectors)} steering vectors and {len(strengths)} strengths do not pair up: give one for every text."
+            )
+        pairs = list(
+            zip(vectors * (rows // len(vectors)), [*strengths] * (rows // len(strengths)), strict=True)
+        )
+        nothing = torch.zeros(self.width)
+        return {
+            layer: torch.stack(
+                [strength * vector.directions.get(layer, nothing) for vector, strength in pairs]
+            ).to(self.device, dtype)[:, None]
+            for layer in sorted({layer for vector in vectors for layer in vector.layers})
+        }
 
     @contextlib.contextmanager
     def _announced(self, text: TextSoFar | None) -> Iterator[None]:
@@ -341,7 +372,7 @@ class LanguageModel:
             text.begin(options)
 
         # Some architectures generate without calling their base model as a whole, and `states` calls nothing else.
-        tops = [] if text is None else [self.model, self.model.base_model]
+        tops = [] if text is None else [self.model, self.model.base_model, *self._fused_already()]
         with contextlib.ExitStack() as stack:
             for top in tops:
                 stack.callback(top.register_forward_pre_hook(hook, with_kwargs=True).remove)
@@ -352,7 +383,14 @@ class LanguageModel:
         with contextlib.ExitStack() as stack:
             for layer, hook in hooks.items():
                 stack.callback(self.blocks[layer - 1].register_forward_hook(hook).remove)
+                for decoder in self._fused_already():
+                    stack.callback(decoder.blocks[layer - 1].register_forward_hook(hook).remove)
             yield
+
+    def _fused_already(self) -> list[FusedDecoder]:
+        """The fused decoder where it is in use; hooking alone does not make one."""
+        made = self.__dict__.get("fused")
+        return [] if made is None else [made]
 
     def batches(
         self,
@@ -474,7 +512,21 @@ class LanguageModel:
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self.model, self.model.base_model, self.depth, self.output, self.tokenizer)
+        base, output = self.model.base_model, self.output
+        if self.fused is not None:
+            base, output = self.fused, self.output.packed()
+        elif not reads_token_by_token(base, self.depth):
+            base = None
+            if self.say:
+                self.say(
+                    f"{self.config.name} keeps no keys and values: it writes by transformers' own loop, which is slower."
+                )
+        return Writer(self.model, base, self.depth, output, self.tokenizer)
+
+    @cached_property
+    def fused(self) -> FusedDecoder | None:
+        """The decoder as texts are written with it on a CPU, where it is laid out so that it can be fused."""
+        return fused(self.model.base_model, self.blocks) if self.device.type == "cpu" else None
 
     @torch.inference_mode()
     def generate(
@@ -482,8 +534,8 @@ class LanguageModel:
         prompts: Sequence[str],
         seeds: Sequence[int],
         config: GenerationConfig,
-        vector: SteeringVector | None = None,
-        strength: float = 1.0,
+        vector: SteeringVector | None | Sequence[SteeringVector | None] = None,
+        strength: float | Sequence[float] = 1.0,
         progress: Progress | None = None,
         *,
         manner: Manner = PLAIN,
@@ -491,25 +543,33 @@ class LanguageModel:
     ) -> list[str]:
         """Continuations of the prompts, without the prompts, each sampled with its own seed.
 
+        Several vectors or strengths are one for every prompt: a batch may hold texts steered each in its own way.
         `processors` change the next-token scores before the sampler draws. A passage depends on its prompt and its
         seed; its batch enters only through floating-point rounding.
         Raises `BasinError` for a prompt without a token, or one that leaves no room for `new_tokens`.
         """
         texts: list[str] = []
-        with self.steer(vector, strength, manner), quiet_transformers():
+        writer = self._writer
+        own = [isinstance(each, Sequence) for each in (vector, strength)]
+        if any(len(each) != len(prompts) for each in (vector, strength) if isinstance(each, Sequence)):
+            raise BasinError(
+                f"Steer all prompts alike, or give a vector or strength for each of the {len(prompts)}."
+            )
+
+        def write(part: Rows) -> list[str]:
+            rows = list(part.rows)
+            vectors = [vector[row] for row in rows] if own[0] else vector
+            strengths = [strength[row] for row in rows] if own[1] else strength
+            with self.steer(vectors, strengths, manner):
+                return writer.continuations(
+                    [prompts[row] for row in rows], [seeds[row] for row in rows], config, processors
+                )
+
+        with quiet_transformers():
             while len(texts) < len(prompts):
                 size = min(self.batch_rows or config.batch_size, config.batch_size)
                 rows = Rows(range(len(texts), min(len(texts) + size, len(prompts))))
-                for _, written in within_memory(
-                    rows,
-                    lambda part: self._writer.continuations(
-                        [prompts[row] for row in part.rows],
-                        [seeds[row] for row in part.rows],
-                        config,
-                        processors,
-                    ),
-                    self._writes_less,
-                ):
+                for _, written in within_memory(rows, write, self._writes_less):
                     texts += written
                 if progress:
                     progress(f"generate: {len(texts)} of {len(prompts)} passages")
@@ -518,6 +578,10 @@ class LanguageModel:
 
 class _LastLayerReached(Exception):
     """Ends a forward pass above which nothing is read."""
+
+
+def _listed(each: Any) -> list[Any]:
+    return list(each) if isinstance(each, Sequence) else [each]
 
 
 def _stream(output: Any) -> Tensor:

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from agent.packed_linear import PackedLinear
+
 CHUNK_BYTES = 400 * 2**20
 COPIES = 4
 """Float32 arrays of the logits' size that are alive at once: steered, base, a softmax, its gradient."""
@@ -31,6 +33,11 @@ class OutputLayer:
             getattr(config, name, None) or 1.0 for name in ("logit_scale", "logits_scaling")
         )
         self.scale = multiplier / divisor
+        self._config = config
+
+    def packed(self) -> OutputLayer:
+        """The same for reading alone, its weight laid out as the processor multiplies it."""
+        return OutputLayer(PackedLinear([self.head]), self._config)
 
     def logits(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
         """Float32 logits; `states` are the decoder's outputs after its last norm."""

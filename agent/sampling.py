@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -56,11 +56,19 @@ class Sampler:
         model's scores are not finite.
         """
         if self.processors or self.config.repetition_penalty != 1:
-            scores, top_of = self._processed(states, ids, real), torch.Tensor.float
-        else:
-            scores, top_of = self.output.raw(states), self.output.finished
+            scores = self.processed(self.output.logits(states), ids, real)
+            return self.drawn(scores, step)
+        return self.drawn(self.output.raw(states), step, self.output.finished)
+
+    def drawn(
+        self,
+        scores: Float[Tensor, "text word"],
+        step: int | Int[Tensor, ""],
+        finished: Callable[[Tensor], Tensor] = torch.Tensor.float,
+    ) -> Int[Tensor, "text"]:
+        """The draw by scores, of which `finished` makes logits; barred tokens are left out."""
         top, tokens = likeliest(scores.index_fill(1, self.barred, -torch.inf), self.top)
-        return self.chosen(top_of(top.float()), tokens, step)
+        return self.chosen(finished(top.float()), tokens, step)
 
     def chosen(
         self,
@@ -79,13 +87,13 @@ class Sampler:
         noisy = torch.where(before < self.config.top_p, log_probabilities + noise, -torch.inf)
         return tokens.gather(1, noisy.argmax(-1, keepdim=True))[:, 0]
 
-    def _processed(
+    def processed(
         self,
-        states: Float[Tensor, "text width"],
+        scores: Float[Tensor, "text word"],
         ids: Int[Tensor, "text seen"],
         real: Bool[Tensor, "text seen"],
     ) -> Float[Tensor, "text word"]:
-        scores = self.output.logits(states)
+        """Float32 logits after the penalty and the processors."""
         if self.config.repetition_penalty != 1:
             # As transformers does it (Keskar et al. 1909.05858), but for padding, which was never written.
             penalty = self.config.repetition_penalty

@@ -157,11 +157,14 @@ class TextSoFar:
 
 def shifted(
     stream: Float[Tensor, "text token width"],
-    shift: Float[Tensor, "width"],
+    shift: Float[Tensor, "*rows width"],
     openness: Float[Tensor, "text token"] | None,
     norm_preserving: bool,
 ) -> Float[Tensor, "text token width"]:
-    """The stream after steering: `stream + openness * shift`, scaled back to its length before where that is asked."""
+    """The stream after steering: `stream + openness * shift`, scaled back to its length before where that is asked.
+
+    `shift` is for all texts, or one for each [text, 1, width].
+    """
     if openness is not None:
         shift = openness[..., None].to(shift.dtype) * shift
     moved = stream + shift

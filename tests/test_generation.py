@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import transformers
-from conftest import make_language_model, sentence
+from conftest import COMMON, make_language_model, make_tokenizer, sentence
 
+from agent.errors import BasinError
 from agent.generation import GenerationConfig
+from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.steering_vector import SteeringVector
 
 GREEDY = GenerationConfig(new_tokens=12, temperature=0)
@@ -54,3 +57,28 @@ def test_a_penalty_is_that_of_transformers():
     penalised = GREEDY.model_copy(update={"repetition_penalty": 1.5})
     assert language_model.generate(prompts, [1, 2], penalised) == expected
     assert language_model.generate(prompts, [1, 2], GREEDY) != expected
+
+
+def test_a_model_without_keys_and_values_writes_by_transformers_own_loop_and_says_so_once():
+    config = transformers.MambaConfig(
+        **COMMON, hidden_size=16, state_size=4, num_hidden_layers=4, intermediate_size=32
+    )
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    language_model, said = (
+        LanguageModel(model, make_tokenizer(), LanguageModelConfig(name="random mamba")),
+        [],
+    )
+    language_model.say = said.append
+    prompts, config = [sentence(1, 2, 3), sentence(4, 5, 6)], GenerationConfig(new_tokens=6, top_k=96)
+    written = language_model.generate(prompts, [1, 2], config, some_vector())
+    assert [len(text.split()) for text in written] == [6, 6]
+    assert language_model.generate(prompts, [1, 2], config, some_vector()) == written
+    assert language_model.generate(prompts, [3, 4], config, some_vector()) != written
+    assert len(said) == 1 and "slower" in said[0]
+
+
+def test_vectors_that_do_not_pair_up_with_the_prompts_are_refused():
+    language_model = make_language_model(depth=4)
+    with pytest.raises(BasinError, match="each of the 3"):
+        language_model.generate([sentence(1)] * 3, [1, 2, 3], GREEDY, some_vector(), [1.0, 2.0])

@@ -20,7 +20,7 @@ topics
 topic_cache topic_fusion topic_map opinion
 steering_vector steering_manner
 memory
-token_batches model_layout output_layer sampling decoding adapter generation language_model
+token_batches model_layout output_layer sampling decoding packed_linear fused_decoder adapter generation language_model
 activation_cache
 evidence
 concept

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
+from agent.fused_decoder import FusedDecoder
 from agent.generation import GenerationConfig
 from agent.memory import is_out_of_memory, within_memory
 
@@ -24,15 +27,22 @@ def cramped(monkeypatch, rows: int, error: BaseException = ERRORS[0]):
     """A model that runs out of memory with more than so many rows; what it says; how many rows it was given."""
     model, said, seen = make_language_model(), [], []
     model.say = said.append
-    whole = type(model.model.base_model).forward
+    assert model.fused is not None  # its trial reads two texts
 
-    def forward(self, *arguments, **options):
-        seen.append(len(options["input_ids"]))
-        if seen[-1] > rows:
-            raise error
-        return whole(self, *arguments, **options)
+    def cramp(reader: type) -> None:
+        whole = reader.forward
 
-    monkeypatch.setattr(type(model.model.base_model), "forward", forward)
+        @functools.wraps(whole)
+        def forward(self, *arguments, **options):
+            seen.append(len(options["input_ids"]))
+            if seen[-1] > rows:
+                raise error
+            return whole(self, *arguments, **options)
+
+        monkeypatch.setattr(reader, "forward", forward)
+
+    cramp(type(model.model.base_model))
+    cramp(FusedDecoder)
     return model, said, seen
 
 
