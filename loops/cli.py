@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from agent.errors import BasinError
 from loops.cli_basin import map_command
+from loops.cli_compare import compare_command
 from loops.cli_evaluate import evaluate
 from loops.cli_match import match_command
 from loops.cli_report import report_command
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 
 app.add_typer(evaluate, name="evaluate")
+app.command(name="compare")(compare_command)
 app.command(name="map")(map_command)
 app.command(name="match")(match_command)
 app.command(name="report")(report_command)

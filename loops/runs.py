@@ -74,7 +74,7 @@ def fresh_path(name: str) -> Path:
 
 
 def heed_file(store: RunStore) -> RunStore:
-    """The run with what the config file that it began from says of loggers now; refused where it says something else.
+    """The run with what the config file that it began from says of loggers and pages now; refused where it differs otherwise.
 
     A file that is gone is no objection: the run has its own copy.
 
@@ -96,4 +96,6 @@ def heed_file(store: RunStore) -> RunStore:
             f"{file} is not what {store.name} began with: {str(error).rstrip('.')}; --as-begun goes on "
             "with the run's own copy."
         ) from None
-    return replace(store, config=store.config.model_copy(update={"logging": config.logging}))
+    return replace(
+        store, config=store.config.model_copy(update={"logging": config.logging, "report": config.report})
+    )

@@ -1,0 +1,105 @@
+"""Runs side by side as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from loops.comparing import CURVES, Comparison, Pair, Side
+from loops.report import plotly_bundle
+from loops.report.page import Page, View, fill, write
+
+GOLD = {
+    "ap_topic": "AP of the topic",
+    "ap_concept": "AP alone",
+    "ap_concept_pooled": "AP with document",
+    "ap_ceiling": "gold-trained, alone",
+    "ap_ceiling_pooled": "gold-trained, with document",
+}
+
+
+def write_comparison(found: Comparison, path: Path) -> int:
+    """Write the page; its bytes. Raises `BasinError` where it cannot be written."""
+    plotly_bundle.obtain()
+    return write(comparison_page(found), path)
+
+
+def comparison_page(found: Comparison) -> Page:
+    """The page; gold measurements, where any are stored, in a view apart."""
+    data = comparison_data(found)
+    views = [
+        View("sides", "Side by side", fill("compare_sides.html", found=found)),
+        View("curves", "How they went", fill("compare_curves.html")),
+        View("apart", "What they hold", fill("compare_apart.html")),
+        View("settings", "Settings", fill("compare_settings.html", differences=found.differences)),
+        View("cost", "Cost", fill("compare_cost.html")),
+    ]
+    if data["gold"]:
+        views.append(View("gold", "Against gold", fill("compare_gold.html"), apart=True))
+    names = [side.name for side in found.sides]
+    return Page(
+        title=f"{', '.join(names)} compared",
+        views=views,
+        lead=fill("compare_lead.html", names=names, notes=found.notes),
+        data=data,
+        scripts=("compare.js",),
+        styles=("compare.css",),
+        foot="Made by Basin from stored rounds alone. This file holds texts of the corpus; it loads nothing and sends nothing.",
+    )
+
+
+def comparison_data(found: Comparison) -> dict[str, Any]:
+    """What the page's charts and tables are made of."""
+    return {
+        "names": [side.name for side in found.sides],
+        "sides": [_side(side) for side in found.sides],
+        "curves": {number: [side.curve(number) for side in found.sides] for number in CURVES},
+        "bounds": [side.store.config.tracking.drift_bound for side in found.sides],
+        "pairs": [_pair(found, pair) for pair in found.pairs],
+        "differences": [{"setting": name, "values": values} for name, values in found.differences.items()],
+        "costs": [side.cost for side in found.sides],
+        "gold": [
+            {
+                "run": side.name,
+                "concept": row["concept"],
+                **{title: row.get(key) for key, title in GOLD.items()},
+            }
+            for side in found.sides
+            for row in side.gold
+        ],
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    certificate = side.certificate
+    return {
+        "name": side.name,
+        "round": side.record.round,
+        **{number: side.curve(number)[-1] for number in CURVES},
+        "members": len(side.record.concept.members()),
+        "passages": len(side.membership),
+        "certified": None if certificate is None else "yes" if certificate["certified"] else "no",
+        "minutes": sum(record.seconds for record in side.records) / 60,
+        "peak_gb": side.cost.get("peak_gb"),
+    }
+
+
+def _pair(found: Comparison, pair: Pair) -> dict[str, Any]:
+    one, other = found.sides[pair.first], found.sides[pair.second]
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "unit": pair.unit,
+        "shared": pair.shared,
+        "overlap": pair.overlap,
+        "counts": pair.counts,
+        "only_first": [_passage(one, *each) for each in pair.only_first],
+        "only_second": [_passage(other, *each) for each in pair.only_second],
+    }
+
+
+def _passage(side: Side, at: int, first: float, second: float) -> dict[str, Any]:
+    passage = side.passages.passages[at]
+    document = side.passages.documents[passage.document]
+    title = (document.title or document.id) + (f", {document.author}" if document.author else "")
+    return {"title": title, "text": passage.text, "first": first, "second": second}
