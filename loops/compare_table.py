@@ -157,7 +157,9 @@ def _show_gold(sides: Sequence[Side], console: Console) -> None:
         table = plain_table("run", *GOLD)
         for side in sides:
             row = next((row for row in side.gold if row["concept"] == name), None)
-            table.add_row(escape(side.name), *(_number(row.get(key)) if row else "-" for key in GOLD.values()))
+            table.add_row(
+                escape(side.name), *(_number(row.get(key)) if row else "-" for key in GOLD.values())
+            )
         console.print(f"\n[bold]Against gold labels, which no run knew[/]: {escape(name)}", highlight=False)
         console.print(table)
 

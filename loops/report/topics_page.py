@@ -119,6 +119,7 @@ def browser_data(view: TopicView) -> dict[str, Any]:
         "read": len(view.chosen),
         "plane_shows": shown,
         "picked": view.picked,
+        "by_number": view.config.topic is not None,
         "words": list(view.config.words),
         "line_before": _line_before(view),
         "file": view.file,

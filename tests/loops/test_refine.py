@@ -21,9 +21,10 @@ from agent.topics import TopicModel
 from agent.types import seed_for
 from loops import refine, setting
 from loops.config import parse_config
-from loops.progress import SilentProgress
+from loops.progress import SilentProgress, open_progress
 from loops.show import show_run
 from loops.store import RunStore
+from loops.watching import Watcher
 
 THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
 PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]
@@ -158,6 +159,8 @@ def test_two_rounds_and_two_by_resume_are_four_to_the_bit(begin, changes):
     assert first.keys() == second.keys()
     assert {"round_004/round.json", "round_004/tensors.safetensors", "round_004/samples.json"} <= first.keys()
     assert [name for name in first if first[name] != second[name]] == []
+    events = [sorted(file.name for file in (each.path / "events").iterdir()) for each in (straight, stopped)]
+    assert events[0] == events[1] and len(events[0]) == 5
     # A loop that hands on nothing would pass, too.
     assert first["round_003/tensors.safetensors"] != first["round_004/tensors.safetensors"]
 
@@ -616,3 +619,26 @@ def test_an_adapter_may_be_steered_besides(begin):
     run(store)
     concept = store.load(2).concept
     assert concept.adapter is not None and concept.nats_per_token == pytest.approx(0.02, rel=0.05)
+
+
+def test_a_run_can_be_watched_while_it_works(begin, monkeypatch):
+    store, parts = begin("watched", rounds=1), []
+    with open_progress(Console(quiet=True), store.path / "run.log") as progress:
+        monkeypatch.setattr(
+            progress, "part", lambda *part: (parts.append(part), type(progress).part(progress, *part))
+        )
+        with store.exclusive():
+            progress.say(f"Run {store.name} in {store.path}")
+            refine.run(store.config, store, progress)
+            seen = Watcher(store.path).look()
+            assert seen.alive and [each.number for each in seen.rounds] == [0, 1]
+            assert (seen.working["round"], seen.working["part"]) == (1, "certify")
+    assert [name for number, name in parts if number == 1][:4] == [
+        "generate",
+        "coherence",
+        "record",
+        "recluster",
+    ]
+    assert parts[0] == (0, "topics")
+    seen = Watcher(store.path).look()
+    assert seen.over and seen.ended.startswith("Stopped after 1 rounds")

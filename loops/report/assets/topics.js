@@ -61,7 +61,7 @@
   /** Words of the model that begin as the last one does, to be added or put in its place. */
   function near(words) {
     const last = words.at(-1) || "";
-    const stem = last.slice(0, Math.max(4, last.length - 2));
+    const stem = last.slice(0, Math.max(4, last.length - 1));
     const found = last.length < 3 ? [] : data.vocabulary.filter((word) => word.startsWith(stem) && !words.includes(word));
     found.sort((one, two) => browser.wordShares[index.get(two)] - browser.wordShares[index.get(one)]);
     const add = (word) => search([...words.filter((each) => index.has(each)), word].join(", "));
@@ -130,7 +130,7 @@
     place("topic-where").textContent = where + other + fit;
     place("topic-line").textContent = line;
     const setting = byWords ? `'topics.words=${JSON.stringify(words)}'` : `topics.topic=${topic.number}`;
-    const undo = byWords && data.picked !== null ? " --set topics.topic=null" : "";
+    const undo = byWords && data.by_number ? " --set topics.topic=null" : "";
     const command = data.file && `basin run ${quoted(data.file)} --set ${setting}${undo}`;
     const button = (label, text) => el("button", { type: "button", on: { click: (event) => copied(event.target, text) } }, label);
     place("topic-copies").replaceChildren(button("Copy the lines", line), ...(command ? [button("Copy the command", command), el("code", {}, command)] : []));
