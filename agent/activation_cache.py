@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,18 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
-from agent.sources.packages import cache_root, scratch_folder
+from agent.sources.packages import cache_root, scratch_folder, sweep
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 CHUNK = 128
-"""Texts per file: what is lost when recording is interrupted."""
+"""Texts per file: what is lost when recording is interrupted. A minute for a small model on two cores that lack bfloat16."""
+SMALL = 250_000_000
+"""Parameters up to which a model counts as small: larger ones get fewer texts a file."""
 LARGEST_IN_MEMORY = 1 << 30
 """Bytes of activations from which they are memory-mapped."""
 
@@ -44,7 +47,17 @@ def record_cached(
     shape = (len(language_model.layers), language_model.width)
     keep = _keeper(language_model, also_for) if also_for else None
     report = _counter("record", progress)
-    return _cached(texts, language_model.fingerprint, shape, language_model.record, report, keep)
+    size = _texts_a_file(language_model)
+    return _cached(texts, language_model.fingerprint, shape, language_model.record, report, keep, size)
+
+
+def _texts_a_file(language_model: LanguageModel) -> int:
+    """`CHUNK`, halved for as long as reading so much by a larger model would take minutes."""
+    parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
+    size = CHUNK
+    while size > 1 and size * parameters > CHUNK * SMALL:
+        size //= 2
+    return size
 
 
 def _keeper(
@@ -83,9 +96,11 @@ def find_recorded(
 
     Several models, or one at other layers, may have recorded them; the caller has to tell which is meant.
     """
-    chunks = [(rows, [texts[row] for row in rows]) for rows in _chunks(texts)]
     folder = cache_root() / "activations"
-    for fingerprint in sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []:
+    fingerprints = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    sizes = [CHUNK >> halvings for halvings in range(CHUNK.bit_length())]
+    for size, fingerprint in itertools.product(sizes, fingerprints):
+        chunks = [(rows, [texts[row] for row in rows]) for rows in _chunks(texts, size)]
         result = _room((len(texts), layers, width)) if chunks else np.empty((0, layers, width), np.float32)
         for rows, chunk in chunks:
             found = _read(_chunk_path(fingerprint, chunk), (len(chunk), layers, width))
@@ -96,11 +111,11 @@ def find_recorded(
             yield result
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[list[int]]:
+def _chunks(texts: Sequence[str], size: int) -> Iterator[list[int]]:
     """By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others."""
     order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
-    for start in range(0, len(order), CHUNK):
-        yield order[start : start + CHUNK]
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
 
 
 def _cached(
@@ -110,10 +125,12 @@ def _cached(
     compute: Callable[[Sequence[str]], Float[np.ndarray, "text layer width"]],
     report: Callable[[int, int], None],
     keep: Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None] | None = None,
+    size: int | None = None,
 ) -> Float[np.ndarray, "text layer width"]:
+    sweep("activations")
     result = _room((len(texts), *shape))
     done = 0
-    for rows in _chunks(texts):
+    for rows in _chunks(texts, size or CHUNK):
         chunk = [texts[row] for row in rows]
         path = _chunk_path(fingerprint, chunk)
         found = _read(path, (len(chunk), *shape))
@@ -151,16 +168,23 @@ def _chunk_path(fingerprint: str, chunk: Sequence[str]) -> Path:
 def _read(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "text layer width"] | None:
     """None where there is nothing, or nothing usable: it is recorded again then."""
     try:
-        activations = load_file(path)["activations"]
+        with safe_open(path, framework="numpy") as file:
+            activations, told = file.get_tensor("activations"), (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError, KeyError):
         return None
+    if told is not None and told != _digest(activations):  # files of before had no digest
+        return None
     return activations if activations.shape == shape and np.isfinite(activations).all() else None
+
+
+def _digest(activations: Float[np.ndarray, "text layer width"]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(activations)).hexdigest()
 
 
 def _write(path: Path, activations: Float[np.ndarray, "text layer width"]) -> None:
     try:
         with scratch_folder("activations") as scratch:
-            save_file({"activations": activations}, scratch / path.name)
+            save_file({"activations": activations}, scratch / path.name, {"sha256": _digest(activations)})
             path.parent.mkdir(parents=True, exist_ok=True)
             (scratch / path.name).replace(path)
     except (OSError, SafetensorError) as error:

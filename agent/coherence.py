@@ -23,6 +23,9 @@ MINIMUM_PASSAGES = 8
 """Below this a quantile of real passages means nothing."""
 
 
+Read = Callable[[LanguageModel, Sequence[str], Sequence[str]], Float[np.ndarray, "text"]]
+
+
 class CoherenceConfig(StageConfig):
     """Who reads the generated text, and how unlike a real passage it may be."""
 
@@ -128,14 +131,20 @@ class Coherence:
             loss_limit = float(np.nanquantile(language_model.losses(rests, heads), config.quantile))
         return cls(config, language_model, loss_limit, common, limits)
 
-    def check(self, texts: Sequence[str], prompts: Sequence[str]) -> CoherenceReport:
-        """Judge continuations after their prompts; an empty one is broken. `BasinError` for no texts."""
+    def check(
+        self, texts: Sequence[str], prompts: Sequence[str], read: Read | None = None
+    ) -> CoherenceReport:
+        """Judge continuations after their prompts; an empty one is broken. `BasinError` for no texts.
+
+        Args:
+            read: how the independent model reads; by default its `losses`.
+        """
         if not texts:
             raise BasinError("There are no passages whose coherence could be checked: generate at least one.")
         cut = [_cut(text, self.config.words) for text in texts]
         losses, unlikely = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=bool)
         if self.language_model is not None:
-            losses = self.language_model.losses(cut, prompts)
+            losses = (read or LanguageModel.losses)(self.language_model, cut, prompts)
             unlikely = ~(losses <= self.loss_limit)
         statistics = [text_statistics(text, self.common) for text in cut]
         repetitive = np.array([self._outside(row, REPETITION) for row in statistics])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -38,6 +39,25 @@ def fit_cached(
     return found
 
 
+class KeptFits:
+    """Fits of one topic model, each kept as soon as it is there; for `topics.fit`. A disk that refuses is no reason to stop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, digest: str, fit: Callable[[], TopicModel]) -> TopicModel:
+        path = self.folder / f"{digest}.safetensors"
+        found = _read(path)
+        if found is None:
+            found = fit()
+            draft = path.with_suffix(".tmp")
+            with contextlib.suppress(OSError, SafetensorError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _save(found, draft)
+                draft.replace(path)
+        return found
+
+
 def _digest(documents: Sequence[Document], config: TopicsConfig, run_seed: int) -> str:
     """24 hex digits. Which topic is picked later, and by which words among restarts, is part of `config`."""
     parts = [config.model_dump(mode="json"), run_seed, version("gensim"), np.__version__]
@@ -61,15 +81,19 @@ def _read(path: Path) -> TopicModel | None:
     return model if whole else None
 
 
-def _write(path: Path, model: TopicModel) -> None:
+def _save(model: TopicModel, file: Path) -> None:
     arrays = {
         "topic_word_counts": np.ascontiguousarray(model.topic_word_counts),
         "alpha": np.ascontiguousarray(model.alpha),
     }
     text = json.dumps({"vocabulary": model.vocabulary, "seed": model.seed})
+    save_file(arrays, file, metadata={"model": text})
+
+
+def _write(path: Path, model: TopicModel) -> None:
     try:
         with scratch_folder("topics") as scratch:
-            save_file(arrays, scratch / path.name, metadata={"model": text})
+            _save(model, scratch / path.name)
             path.parent.mkdir(parents=True, exist_ok=True)
             (scratch / path.name).replace(path)
     except (OSError, SafetensorError) as error:

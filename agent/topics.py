@@ -6,10 +6,12 @@ filter what is written. Latent Dirichlet Allocation is gensim's (Hoffman, Blei a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from gensim.corpora import Dictionary
@@ -233,8 +235,12 @@ def fit(
     config: TopicsConfig,
     run_seed: int,
     progress: Callable[[str], None] | None = None,
+    kept: Callable[[str, Callable[[], TopicModel]], TopicModel] | None = None,
 ) -> TopicModel:
     """Fit LDA on chunks of `config.chunk_words` words.
+
+    Args:
+        kept: told a digest of all that one fit depends on, and how to make it; gives it made, or as it was made before.
 
     Raises:
         BasinError: too few words survive the filters to fit a topic model.
@@ -264,7 +270,8 @@ def fit(
                 f"topics: fit {restart + 1} of {config.restarts}, {len(bags)} chunks, {len(vocabulary)} words"
             )
         seed = seed_for(run_seed, 0, f"topics/{restart}")
-        model = _fit_once(bags, dictionary, vocabulary, eta, config, seed)
+        fit_once = partial(_fit_once, bags, dictionary, vocabulary, eta, config, seed)
+        model = kept(_digest(bags, vocabulary, eta, config, seed), fit_once) if kept else fit_once()
         score = 0.0
         if config.restarts > 1 and (config.words or config.seed_words):
             mass = model.mass_on(config.words or config.seed_words)
@@ -327,6 +334,20 @@ def _prior(vocabulary: Sequence[str], config: TopicsConfig, words: int) -> Float
             )
         eta[0, known] += config.seed_strength * words / config.count / len(known)
     return eta
+
+
+def _digest(
+    bags: list[list[tuple[int, int]]],
+    vocabulary: tuple[str, ...],
+    eta: Float[np.ndarray, "topic word"],
+    config: TopicsConfig,
+    seed: int,
+) -> str:
+    digest = hashlib.sha256(repr((vocabulary, config, seed)).encode("utf-8", "surrogatepass"))
+    digest.update(eta.tobytes())
+    for bag in bags:
+        digest.update(np.asarray(bag, dtype=np.int64).tobytes() + b"|")
+    return digest.hexdigest()[:24]
 
 
 def _fit_once(

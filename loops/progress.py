@@ -188,7 +188,7 @@ def open_progress(console: Console, log: Path | None = None) -> Iterator[Progres
 
     Beside the log, progress.json says where the work is, and in the end how it ended.
     """
-    handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
+    handler = _log_file(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
@@ -213,6 +213,18 @@ def open_progress(console: Console, log: Path | None = None) -> Iterator[Progres
         status.tell(at_once=True, ended=ended)
         LOG.removeHandler(handler)
         handler.close()
+
+
+def _log_file(log: Path | None) -> logging.Handler:
+    """A log that cannot be written is no reason to stop, nor one that cannot be added to any more, as on a full disk."""
+    if log is None:
+        return logging.NullHandler()
+    try:
+        handler = logging.FileHandler(log, encoding="utf-8")
+    except OSError:
+        return logging.NullHandler()
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
+    return handler
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -57,6 +57,10 @@ class RoundRecord:
     def seconds(self) -> float:
         """What the whole round took."""
         return total_seconds(self.cost)
+
+    def remembered(self) -> RoundRecord:
+        """What later rounds and pages look back at: all but the adapter. A megabyte or more a round adds up over a long run."""
+        return replace(self, concept=replace(self.concept, adapter=None))
 
 
 def typical_samples(generated: Sequence[Generated]) -> list[Generated]:

@@ -27,6 +27,7 @@ from agent.refining import redraw
 from agent.sources.corpora import load_corpus
 from agent.steering_manner import PLAIN
 from agent.steering_vector import SteeringVector
+from agent.topic_cache import KeptFits
 from agent.tracking import Exchange, collapse, exchanged, is_still, kept, movement
 from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
@@ -40,7 +41,7 @@ from loops.report.making import refresh
 from loops.setting import Costs, Fixed, prepare
 from loops.store import RunStore
 from loops.teaching import train_adapter
-from loops.unfinished import write_in_parts
+from loops.unfinished import read_in_parts, write_in_parts
 
 
 def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
@@ -50,9 +51,9 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
     with costs.stage("topics"):
         passages = split(load_corpus(config.corpus, progress=progress.say), config.passages)
         progress.say(f"Corpus: {passages.description}")
-        pointer = topics.pick(
-            topics.fit(passages.documents, config.topics, config.seed, progress.say), config.topics
-        )
+        fits = KeptFits(store.scratch / "topics")
+        model = topics.fit(passages.documents, config.topics, config.seed, progress.say, fits)
+        pointer = topics.pick(model, config.topics)
         words = ", ".join(pointer.model.top_words(pointer.topic))
         progress.say(f"Pointer: topic {pointer.topic} ({words})")
         if doubt := pointer.doubt(config.topics.words):
@@ -103,9 +104,12 @@ def flow(
 
 
 def _whole_rounds(store: RunStore, progress: Progress) -> list[RoundRecord]:
-    """All rounds up to the newest whole one; a damaged one is set aside."""
+    """All rounds up to the newest whole one, the first and the last in full; a damaged one is set aside."""
     newest = store.load_newest(progress.say)
-    return [] if newest is None else [store.load(number) for number in range(newest.round)] + [newest]
+    if newest is None or newest.round == 0:
+        return [] if newest is None else [newest]
+    between = [store.load(number).remembered() for number in range(1, newest.round)]
+    return [store.load(0), *between, newest]
 
 
 def _refine(
@@ -123,9 +127,12 @@ def _refine(
             refresh(store, records, fixed, progress.say)
             record = run_round(records, fixed, progress)
             store.save(record)
+            if len(records) > 1:
+                records[-1] = records[-1].remembered()
             records.append(record)
             logs.keep(records)
             progress.say(_summary(record))
+    store.forget_unfinished()
     progress.part(records[-1].round, "certify")
     if (found := certify_run(fixed, records)) is not None:
         certificate = told(found, fixed, records)
@@ -376,7 +383,8 @@ def _read(
     """
     texts = [each.whole for each in generated]
     if activations is None:
-        activations = fixed.language_model.record(texts)
+        model = fixed.language_model
+        activations = read_in_parts(model.record, texts, f"record {model.fingerprint}", fixed.scratch)
     spoiled = np.array([each.coherent is False and each.kind != "steered" for each in generated])
     embeddings = fixed.embed(texts) if fixed.embed else None
     return Texts(activations, log_odds(fixed.pointer.weights(texts)), spoiled, embeddings)
@@ -410,7 +418,15 @@ def _update(
 
 
 def _checked(fixed: Fixed, generated: Sequence[Generated]) -> CoherenceReport:
-    return fixed.coherence.check([each.text for each in generated], [each.prompt for each in generated])
+    def kept(judge: LanguageModel, texts: Sequence[str], prompts: Sequence[str]) -> Float[np.ndarray, "text"]:
+        """Likelihoods part by part; the judge reads every text after its prompt."""
+        pairs, about = list(zip(texts, prompts, strict=True)), f"losses {judge.fingerprint}"
+        return read_in_parts(
+            lambda part: judge.losses(*map(list, zip(*part, strict=True))), pairs, about, fixed.scratch
+        )
+
+    texts, prompts = [each.text for each in generated], [each.prompt for each in generated]
+    return fixed.coherence.check(texts, prompts, kept)
 
 
 def _placed(generated: Sequence[Generated], membership: Float[np.ndarray, "text"]) -> list[Generated]:

@@ -200,6 +200,10 @@ class RunStore:
                 f"Round {record.round} could not be written to {self.path} ({error.strerror}), and "
                 f"{_count(self.rounds())} kept; put that right, then `basin resume {self.name}`."
             ) from None
+        self.forget_unfinished()
+
+    def forget_unfinished(self) -> None:
+        """Take away what was kept of a round while it was made: it is whole now, or no other is to come."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def save_certificate(self, certificate: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""What a round has written so far, kept until the round is whole: a kill loses the batch in hand and nothing else.
+"""What a round has written and read so far, kept until the round is whole: a kill loses the batch in hand and nothing else.
 
 Nothing here is part of a run. A file is known by all that its texts depend on, so what was left by another concept, model or
 setting is never taken; and it is only a convenience, so a disk that refuses it is no reason to stop.
@@ -11,13 +11,23 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import safetensors.numpy
+from jaxtyping import Float
+from safetensors import SafetensorError
 
 from agent.concept import Concept
 from agent.generation import GenerationConfig
 from loops.folders import write_file
 
 FOLDER = "written"
+READ = "read"
+TEXTS = 64
+"""That are read together: some thousand tokens, half a minute for a small model on two cores."""
 
+Text = TypeVar("Text")
 Write = Callable[[Sequence[str], Sequence[int], Concept], list[str]]
 
 
@@ -51,6 +61,36 @@ def write_in_parts(
     return texts
 
 
+def read_in_parts(
+    read: Callable[[Sequence[Text]], Float[np.ndarray, "text ..."]],
+    texts: Sequence[Text],
+    about: str,
+    scratch: Path,
+) -> Float[np.ndarray, "text ..."]:
+    """Numbers about texts, part by part, each kept in `scratch` as soon as it is there; what is there is not read again.
+
+    Args:
+        read: gives a row a text; a row may depend on the other texts of its part, by rounding.
+        about: what is read and by whom, with all that the numbers depend on besides the texts.
+    """
+    parts = []
+    for start in range(0, len(texts), TEXTS):
+        part = texts[start : start + TEXTS]
+        file = (
+            scratch
+            / READ
+            / f"{hashlib.sha256(json.dumps([about, part]).encode()).hexdigest()[:32]}.safetensors"
+        )
+        found = _read_array(file, len(part))
+        if found is None:
+            found = read(part)
+            with contextlib.suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_file(file, safetensors.numpy.save({"rows": np.ascontiguousarray(found)}))
+        parts.append(found)
+    return np.concatenate(parts)
+
+
 def _digest(
     prompts: Sequence[str], seeds: Sequence[int], concept: Concept, config: GenerationConfig, model: str
 ) -> str:
@@ -77,3 +117,11 @@ def _read(file: Path, count: int) -> list[str] | None:
         return None
     whole = isinstance(texts, list) and len(texts) == count and all(isinstance(each, str) for each in texts)
     return texts if whole else None
+
+
+def _read_array(file: Path, count: int) -> Float[np.ndarray, "text ..."] | None:
+    try:
+        rows = safetensors.numpy.load(file.read_bytes())["rows"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+    return rows if len(rows) == count else None

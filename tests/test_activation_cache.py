@@ -74,7 +74,9 @@ def test_another_model_or_layer_is_another_cache(texts, recorded):
         assert len(recorded) == 3
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "not finite", "other shape", "other name", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "not finite", "other shape", "other name", "gone", "a bit"]
+)
 def test_a_damaged_chunk_alone_is_recorded_again(texts, recorded, cache, damage):
     first = record_cached(make_language_model(), texts)
     recorded.clear()
@@ -82,6 +84,10 @@ def test_a_damaged_chunk_alone_is_recorded_again(texts, recorded, cache, damage)
     whole = load_file(file)["activations"]
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:-7])
+    elif damage == "a bit":
+        content = bytearray(file.read_bytes())
+        content[-3] ^= 1
+        file.write_bytes(content)
     elif damage == "empty":
         file.write_bytes(b"")
     elif damage == "not finite":
@@ -95,6 +101,12 @@ def test_a_damaged_chunk_alone_is_recorded_again(texts, recorded, cache, damage)
     assert np.array_equal(record_cached(make_language_model(), texts), first)
     assert len(recorded) == 1 and len(recorded[0]) == len(whole)
     assert np.array_equal(load_file(file)["activations"], whole)
+
+
+def test_large_models_keep_what_they_read_more_often(texts, recorded, monkeypatch):
+    monkeypatch.setattr(activation_cache, "SMALL", 1)
+    record_cached(make_language_model(), texts)
+    assert [len(each) for each in recorded] == [1] * len(texts)
 
 
 def test_an_interrupt_keeps_the_chunks_that_were_finished(texts, recorded, cache, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from agent import topics
 from agent.errors import BasinError
-from agent.topic_cache import fit_cached
+from agent.topic_cache import KeptFits, fit_cached
 from agent.topics import TopicsConfig
 from agent.types import Document
 
@@ -60,3 +60,22 @@ def test_a_cache_that_cannot_be_written_is_said_in_a_sentence(documents, fitted,
     (tmp_path / "topics").write_text("in the way")
     with pytest.raises(BasinError, match="make room there, or set BASIN_CACHE"):
         fit_cached(documents, CONFIG, 1)
+
+
+def test_a_kill_between_two_fits_loses_none(documents, tmp_path, monkeypatch):
+    config, once, seeds = CONFIG.model_copy(update={"restarts": 3, "words": ("worda",)}), topics._fit_once, []
+
+    def dying(*given):
+        seeds.append(given[-1])
+        if len(seeds) == 3:
+            raise KeyboardInterrupt
+        return once(*given)
+
+    monkeypatch.setattr(topics, "_fit_once", dying)
+    with pytest.raises(KeyboardInterrupt):
+        topics.fit(documents, config, 1, kept=KeptFits(tmp_path))
+    found = topics.fit(documents, config, 1, kept=KeptFits(tmp_path))
+    assert len(seeds) == 4 and seeds[2] == seeds[3]
+    assert np.array_equal(found.topic_word_counts, topics.fit(documents, config, 1).topic_word_counts)
+    (tmp_path / "file").touch()
+    assert topics.fit(documents, config, 1, kept=KeptFits(tmp_path / "file")).seed == found.seed

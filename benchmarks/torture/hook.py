@@ -62,9 +62,9 @@ def arm(plan: dict[str, Any]) -> None:
     """Mark phases and kept units, save the trainer's state often, and die where the plan says.
 
     Args:
-        plan: `marks`, a file; `die`, optional: `call` (rename or fsync), `number`, `after` (rather than before it);
-            `keep_every`, seconds between the states that a trainer keeps; `brief`, to leave out what is reported after the last
-            round, a picture above all; `headroom`, bytes that may be allocated from when the corpus is read on; `samples`, a
+        plan: `marks`, a file. All else is optional. `die`: `call` (rename or fsync), `number`, `after` (rather than before it).
+            `keep_every`: seconds between the states that a trainer keeps. `brief`: leave out what is reported after a round
+            and after the last, pages and a picture. `headroom`: bytes that may be allocated from when the corpus is read on. `samples`: a
             file for a row of what the process holds after every round.
     """
     marks = Marks(Path(plan["marks"]))
@@ -75,6 +75,7 @@ def arm(plan: dict[str, Any]) -> None:
         importlib.import_module("agent.updating.trainer_state").SECONDS_BETWEEN_SAVES = keep_every
     if plan.get("brief"):
         importlib.import_module("loops.show").report_run = lambda *_: None
+        importlib.import_module("loops.refine").refresh = lambda *_: None
     if headroom := plan.get("headroom"):
         _limit_memory(headroom)
     if samples := plan.get("samples"):
@@ -106,8 +107,10 @@ def _watch_system_calls(marks: Marks, die: dict[str, Any] | None) -> None:
 
 
 def _is_unit(target: str) -> bool:
-    """Whether what was renamed is work that is kept: of a trainer's state only its last file says so."""
-    return "/checkpoint-" not in target or target.endswith("whole.json")
+    """Whether what was renamed is work that is kept; of a trainer's state only its last file says so."""
+    if "/checkpoint-" in target:
+        return target.endswith("whole.json")
+    return any(part in target for part in ("/round_", "/written/", "/read/", "/topics/", "/activations/"))
 
 
 def _watch_phases(marks: Marks) -> None:

@@ -73,3 +73,13 @@ def test_the_log_is_appended_to_and_let_go(tmp_path: Path) -> None:
     assert sum("margin 0.125" in line for line in lines) == 2
     kept = logging.getLogger("basin").handlers
     assert not [each for each in kept if getattr(each, "baseFilename", None) == str(log)]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_log_that_cannot_be_written_is_no_reason_to_stop(tmp_path, full, capfd):
+    log = tmp_path / "run.log" if full else tmp_path / "no folder" / "run.log"
+    if full:
+        log.symlink_to("/dev/full")
+    with open_progress(Console(quiet=True), log) as progress:
+        progress.say("a sentence")
+    assert capfd.readouterr().err == ""

