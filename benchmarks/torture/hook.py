@@ -63,9 +63,9 @@ def arm(plan: dict[str, Any]) -> None:
 
     Args:
         plan: `marks`, a file. All else is optional. `die`: `call` (rename or fsync), `number`, `after` (rather than before it).
-            `keep_every`: seconds between the states that a trainer keeps. `brief`: leave out what is reported after a round
-            and after the last, pages and a picture. `headroom`: bytes that may be allocated from when the corpus is read on. `samples`: a
-            file for a row of what the process holds after every round.
+            `keep_every`: seconds between the states that a trainer keeps. `brief`: leave out pages and pictures. `headroom`:
+            bytes that may be allocated from when the corpus is read on. `samples`: a file for a row of what the process holds
+            after every round.
     """
     marks = Marks(Path(plan["marks"]))
     marks.write(began=time.monotonic(), first=0.0, last=0.0, entered=0, phase="starting")
