@@ -49,6 +49,7 @@ def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
         "updating": {"budget_nats": 0.05, "oversteered": 4, "oversteered_nats": 0.5, **METHODS[method]},
         "coherence": {"model": str(folder / "judge"), "words": 10, "prompt_words": 5, "real_passages": 16},
         "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
+        "report": {"refresh": False},  # its libraries come from a registry
         "rounds": 3,
         "seed": 5,
     }

@@ -75,7 +75,6 @@ def arm(plan: dict[str, Any]) -> None:
         importlib.import_module("agent.updating.trainer_state").SECONDS_BETWEEN_SAVES = keep_every
     if plan.get("brief"):
         importlib.import_module("loops.show").report_run = lambda *_: None
-        importlib.import_module("loops.refine").refresh = lambda *_: None
     if headroom := plan.get("headroom"):
         _limit_memory(headroom)
     if samples := plan.get("samples"):

@@ -69,6 +69,8 @@ def _place(plan: dict[str, Any]) -> None:
         device = os.open(terminal, os.O_RDWR)  # the first that a session's leader opens is its own
         for target in (0, 1, 2):
             os.dup2(device, target)
+    # Python's own streams still think of what was there before.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     heed = signal.SIG_IGN if plan.get("nohup") else signal.SIG_DFL
     signal.signal(signal.SIGHUP, heed)  # whoever runs the torture may ignore it, and a child inherits that
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
