@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -212,7 +212,8 @@ def open_progress(console: Console, log: Path | None = None) -> Iterator[Progres
     finally:
         status.tell(at_once=True, ended=ended)
         LOG.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # the disk may be full
+            handler.close()
 
 
 def _log_file(log: Path | None) -> logging.Handler:

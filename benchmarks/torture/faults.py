@@ -46,7 +46,7 @@ class Bench:
         """A small run's configuration, as a file."""
         tree = settings(self.folder.parent, method, **SMALL)
         for key, value in changes.items():
-            tree[key] = {**tree[key], **value} if isinstance(value, dict) else value
+            tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
         return write_config(self.folder / f"{name or method}.yaml", tree)
 
     def live(

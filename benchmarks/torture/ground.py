@@ -54,7 +54,7 @@ def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
         "seed": 5,
     }
     for key, value in changes.items():
-        tree[key] = {**tree[key], **value} if isinstance(value, dict) else value
+        tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
     return tree
 
 
