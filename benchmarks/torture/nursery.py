@@ -21,6 +21,7 @@ from benchmarks.torture.hook import arm
 
 
 def main() -> None:
+    _end_with_parent()
     for module in ("loops.cli", "loops.refine", "loops.show", "agent.updating.adapting", "matplotlib.pyplot"):
         importlib.import_module(module)  # for every child
     gc.collect()
@@ -36,10 +37,16 @@ def main() -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
+def _end_with_parent() -> None:
+    """A torture that is stopped leaves no process behind, not even one that it had stopped itself."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def _live(order: dict[str, Any]) -> None:
     """Run a command as `basin` does, and end without what only the parent should do at its end."""
     status = 1
     try:
+        _end_with_parent()
         os.setsid()
         out = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         nothing, plan = os.open(os.devnull, os.O_RDONLY), order["plan"]

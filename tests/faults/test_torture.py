@@ -101,7 +101,9 @@ def test_what_was_measured_becomes_one_row_and_its_parts(tmp_path):
         rows = [{"run": run, "phase": "training", "method": "adapter", "lost": each} for each in seconds]
         kept.add(tmp_path, "kills", rows)
     kept.add(tmp_path, "faults", [{"fault": "x", "survived": True, "seen": "", "seconds": 1.0}])
-    (tmp_path / "fuzz.json").write_text(json.dumps({"rows": [{"inputs": 5, "tracebacks": 0}] * 2}))
+    (tmp_path / "fuzz.json").write_text(
+        json.dumps({"rows": [{"fuzz_inputs": 5}, {"fuzz_inputs": 10, "tracebacks": 0}]})
+    )
     first, *parts = summary.rows(tmp_path, results=tmp_path)
     expected = {"kills": 3, "identical": 2, "runs": 2, "work_lost_s_median": 1.5, "work_lost_s_max": 4.0}
     assert {name: first[name] for name in expected} == expected
