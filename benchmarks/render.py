@@ -285,7 +285,36 @@ def stitch_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def torture_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of what was survived, all of it first, then kills by stage, faults, the soak and what keeping costs."""
+
+    def of(what: str, *but: str) -> list[Mapping[str, Any]]:
+        hidden = {"tool", "what", *but}
+        return [{key: row[key] for key in row if key not in hidden} for row in rows if row["what"] == what]
+
+    parts = {
+        "Work lost: seconds between the last unit that was kept, or the begin of the process, and the kill; tiny models.": of(
+            "all"
+        ),
+        "Kills by what was under way.": of("kill"),
+        "Faults.": of("fault"),
+        "A soak: values after warming up and after the last round, and slopes of straight lines per 100 rounds.": of(
+            "soak"
+        ),
+        "What keeping costs, as a share of a round.": of("overhead"),
+    }
+    return [line for title, table_rows in parts.items() if table_rows for line in _titled(title, table_rows)]
+
+
+def _titled(title: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence and its table; one row of many numbers is set upright."""
+    if len(rows) == 1:
+        rows = [{"measure": key.replace("_", " "), "value": value} for key, value in rows[0].items()]
+    return [title, "", *table(list(rows[0]), rows), ""]
+
+
 SUMMARIES = {
+    "torture": torture_tables,
     "basin": basin_tables,
     "stitch": stitch_tables,
     "membership": membership_tables,

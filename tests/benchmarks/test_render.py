@@ -132,3 +132,14 @@ def test_a_thousand_rows_of_membership_become_a_few_tables(tmp_path):
         ours
         == "| basin | 6 | 0.500 | – | 0.510 | 0.700 | 0.200 | 0.200 | 0.250 | – | – | 0.500 | 0.000 | 1.000 |"
     )
+
+
+def test_torture_is_shown_in_parts():
+    rows = [
+        {"tool": "basin", "what": "all", "kills": 3, "work_lost_s_max": 1.5},
+        *({"tool": "basin", "what": "kill", "phase": phase, "kills": 1} for phase in ("saving", "training")),
+        *({"tool": "basin", "what": "fault", "fault": name, "survived": True} for name in "ab"),
+    ]
+    lines = render.torture_tables(rows)
+    assert "| work lost s max | 1.500 |" in lines and "| saving | 1 |" in lines and "| a | yes |" in lines
+    assert not any("soak" in line for line in lines)
