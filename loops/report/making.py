@@ -73,7 +73,8 @@ def refresh(store: RunStore, records: Sequence[RoundRecord], fixed: Fixed, say: 
                 store.name,
                 store.about,
                 store.config,
-                records,
+                # A run remembers of its middle rounds no more than it looks back at.
+                [each if each.generated else store.load(each.round) for each in records],
                 fixed.passages,
                 fixed.pointer,
                 certificate=store.load_certificate(),
