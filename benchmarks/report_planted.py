@@ -5,6 +5,7 @@ Nothing in them was computed by a model, so a run of any size takes seconds; the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from agent.activation_cache import record_cached
 from agent.concept import Concept, Readout
 from agent.evidence import sigmoid
+from agent.language_model import LanguageModel
 from agent.steering_vector import SteeringVector
 from agent.topics import Pointer, TopicModel
 from agent.tracking import exchanged, soft_jaccard
@@ -57,16 +59,15 @@ class Scene:
     seed: int = 0
 
 
-class _Recorder:
+class _Recorder(LanguageModel):
     """Stands in for a language model, so that planted activations get into the cache as real ones do."""
-
-    layers, width = (6, 12), WIDTH
 
     def __init__(self, activations: np.ndarray, texts: list[str], seed: int) -> None:
         self.place = {text: at for at, text in enumerate(texts)}
-        self.activations, self.fingerprint = activations, f"planted-{len(texts)}-{seed}"
+        self.activations, self.layers, self.width = activations, (6, 12), WIDTH
+        self.fingerprint = f"planted-{len(texts)}-{seed}"
 
-    def record(self, texts: list[str]) -> np.ndarray:
+    def record(self, texts: Sequence[str], progress: Callable[[str], None] | None = None) -> np.ndarray:
         return self.activations[[self.place[text] for text in texts]]
 
 
@@ -170,7 +171,8 @@ def _round(
     weights = np.zeros((LAYERS, WIDTH))
     weights[:, 0] = 1.2
     readout = Readout(weights, -3.0, 0.0, 0.0, 0.2, 1.0)
-    evidence = readout.evidence(activations) + generator.normal(0, 0.3, len(ids))
+    held_out = np.random.default_rng([scene.seed, 1]).normal(0, 0.3, len(ids))  # the same in every round
+    evidence = readout.evidence(activations) + held_out
     pull = 1 - 0.5**number
     single = (
         (1 - pull) * records[0].concept.single
@@ -183,7 +185,7 @@ def _round(
     previous = records[-1].metrics["drift"]
     written = [*_written("steered", scene, number, 0.35 + 0.5 * pull), *_written("base", scene, number, 0.25)]
     of = {
-        kind: float(np.mean([each.membership for each in written if each.kind == kind]))
+        kind: float(np.mean([each.membership for each in written if each.kind == kind] or [0.0]))
         for kind in ("steered", "base")
     }
     metrics = {

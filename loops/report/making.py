@@ -93,7 +93,8 @@ def finish(store: RunStore, fixed: Fixed, say: Say) -> Path | None:
         plotly_bundle.obtain(say)
         material = replace(gather(store), activations=fixed.real.activations)
         if config.tokens and not _is_read(material):
-            material = _read(material, store.path, fixed.language_model)
+            with _softly(say):
+                material = _read(material, store.path, fixed.language_model)
         return _write(material, store.path, None).path
     return None
 

@@ -56,7 +56,7 @@
     function fillTable() {
       const [header, ...found] = rows();
       const columns = header.map((title, at) => ({
-        key: String(at), title, digits: 3, value: (row) => row[at], number: found.some((row) => typeof row[at] === "number"),
+        key: String(at), title, digits: found.some((row) => typeof row[at] === "number" && !Number.isInteger(row[at])) ? 3 : null, value: (row) => row[at], number: found.some((row) => typeof row[at] === "number"),
       }));
       Basin.table(table, { caption: label, columns, rows: found, name });
     }

@@ -20,9 +20,9 @@ const Basin = (() => {
   }
 
   /** A number as a person reads it; a dash where there is none. */
-  function number(value, digits = 2) {
+  function number(value, digits = null) {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
-    return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(digits) : String(value);
+    return typeof value === "number" && digits !== null ? value.toFixed(digits) : String(value);
   }
 
   /** Tell those who do not see the page. */

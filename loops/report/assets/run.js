@@ -18,8 +18,8 @@ Basin.run = (() => {
   function real(at, index, { length = null, body = null } = {}) {
     const text = passages.texts[at] + (cut.has(at) ? " …" : "");
     const about = [
-      author(at), `passage ${passages.position[at] + 1}`, `topic weight ${number(share(passages.topic[at]))}`,
-      `topic's claim ${number(share(passages.membership[0][at]))}`, `membership ${number(share(passages.membership[index][at]))} in round ${rounds[index]}`,
+      author(at), `passage ${passages.position[at] + 1}`, `topic weight ${number(share(passages.topic[at]), 2)}`,
+      `topic's claim ${number(share(passages.membership[0][at]), 2)}`, `membership ${number(share(passages.membership[index][at]), 2)} in round ${rounds[index]}`,
     ];
     return el(
       "article", { class: "passage" }, el("h4", {}, el("span", { dir: "auto" }, title(at))),
@@ -32,7 +32,7 @@ Basin.run = (() => {
     const [kind, prompt, text, seed] = written.texts[row[0]];
     const readable = row[2] === null ? "readability not measured" : row[2] ? "readable" : "not readable";
     const about = [
-      `round ${rounds[index]}`, `membership ${number(share(row[1]))}`, readable, row[3] === null ? null : `${number(row[3])} nats per token`, `seed ${seed}`,
+      `round ${rounds[index]}`, `membership ${number(share(row[1]), 2)}`, readable, row[3] === null ? null : `${number(row[3], 2)} nats per token`, `seed ${seed}`,
     ];
     const body = el("p", { class: "text", dir: "auto" });
     if (length) body.append(words(prompt + text, length));

@@ -84,7 +84,7 @@ Basin.onView("convergence", () => {
     drift: "drift", contraction: "contraction", size: "size", members: "members", agreement: "agreement", base_agreement: "agreement, base", accepted: "accepted", coherence: "readable",
     loss: "nats per token, other model", pointer_kept: "pointer kept", redundancy: "redundancy (nats)", redundancy_share: "redundancy share", mediation: "mediation (nats)", nats_per_token: "steered (nats per token)",
   };
-  const columns = [{ key: "round", title: "round", number: true }, ...Object.entries(COLUMNS).filter(([key]) => known(key)).map(([key, title]) => ({ key, title, number: true, digits: 3 }))];
+  const columns = [{ key: "round", title: "round", number: true }, ...Object.entries(COLUMNS).filter(([key]) => known(key)).map(([key, title]) => ({ key, title, number: true, digits: key === "members" ? null : 3 }))];
   const rows = rounds.map((round, at) => ({ round, ...Object.fromEntries(Object.keys(COLUMNS).map((key) => [key, series[key][at]])) }));
   Basin.table(document.getElementById("course-table"), { caption: "Every round's numbers", columns, rows, name: `${data.name}-rounds` });
 });

@@ -22,6 +22,6 @@ Basin.onView("gold", () => {
   const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   table(document.getElementById("gold-table"), {
     caption: "Everything that was measured", name: `${data.name}-gold-all`, rows,
-    columns: keys.map((key) => ({ key, title: key.replaceAll("_", " "), digits: 3, number: rows.some((row) => typeof row[key] === "number") })),
+    columns: keys.map((key) => ({ key, title: key.replaceAll("_", " "), digits: rows.some((row) => typeof row[key] === "number" && !Number.isInteger(row[key])) ? 3 : null, number: rows.some((row) => typeof row[key] === "number") })),
   });
 });

@@ -11,7 +11,7 @@ Basin.table = (place, { caption, columns, rows, name, rowClass, limit = 200 }) =
     return value === undefined ? null : value;
   };
   const text = (row, column) =>
-    typeof plain(row, column) === "number" ? number(plain(row, column), column.digits) : String(plain(row, column) ?? "–");
+    typeof plain(row, column) === "number" ? number(plain(row, column), column.digits ?? null) : String(plain(row, column) ?? "–");
 
   const head = el(
     "tr",

@@ -1,0 +1,114 @@
+"""`python -m benchmarks.report [RUN...]`: pages of stored and of planted runs, opened in a headless Chromium.
+
+Planted are a run of one round, a hostile one, one of 50 rounds, and one of 20 rounds with 5,000 passages, which is timed. Needs
+Playwright (the test extra) and a Chromium (`apt-get install chromium`). Writes results/report.json; with `--shots FOLDER` also
+a picture of every view, on a desk, in the dark and on a phone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.errors import BasinError
+from benchmarks.report_browser import (
+    VIEWPORTS,
+    Seen,
+    as_row,
+    axe_script,
+    browser_path,
+    open_browser,
+    open_page,
+    seconds_to_open,
+    try_downloads,
+    try_filters,
+    try_map,
+    try_tables,
+    visit,
+)
+from benchmarks.report_planted import Scene, plant
+from benchmarks.results import write_results
+from loops.report import plotly_bundle
+from loops.report.making import make_report
+from loops.runs import find_run
+from loops.store import RunStore
+
+SCENES = {
+    "one round": Scene(1),
+    "hostile texts": Scene(3, hostile=True),
+    "fifty rounds": Scene(50),
+    "large": Scene(20, passages=5000, words=180, written=32),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the pages, open them, write the results, and say what was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
+    parser.add_argument("run", nargs="*", help="a stored run, by name or folder")
+    parser.add_argument("--shots", type=Path, help="folder for pictures of every view")
+    chosen = parser.parse_args(arguments)
+    if not browser_path():
+        raise SystemExit("Error: there is no Chromium here; install one (`apt-get install chromium`).")
+    try:
+        stores = {name: RunStore.open(find_run(name)) for name in chosen.run}
+        axe = axe_script()
+    except BasinError as error:
+        raise SystemExit(f"Error: {error}") from None
+    plotly_bundle.obtain()
+    bundle = plotly_bundle.BASIC.path
+    with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
+        rows = [
+            _row(Path(name).name, store, Path(folder), browser, axe, chosen.shots)
+            for name, store in stores.items()
+        ]
+        os.environ["BASIN_CACHE"] = str(
+            Path(folder) / "cache"
+        )  # planted activations do not belong into the real one
+        if bundle.exists():
+            copy = plotly_bundle.BASIC.path
+            copy.parent.mkdir(parents=True)
+            copy.write_bytes(bundle.read_bytes())
+        for name, scene in SCENES.items():
+            store = plant(Path(folder) / name.replace(" ", "-"), scene)
+            rows.append(_row(name, store, Path(folder), browser, axe, chosen.shots))
+    command = ["python", "-m", "benchmarks.report", *(sys.argv[1:] if arguments is None else arguments)]
+    write_results("report", rows, command)
+    print(
+        f"{len(rows)} pages in report.json; `python -m benchmarks.render` makes the page of them",
+        file=sys.stderr,
+    )
+
+
+def _row(
+    name: str, store: RunStore, folder: Path, browser: Any, axe: str, shots: Path | None
+) -> dict[str, Any]:
+    file = folder / f"{name.replace(' ', '-')}.html"
+    begin = time.perf_counter()
+    made = make_report(store, file, False, lambda text: None)
+    build = time.perf_counter() - begin
+    head, drawn = seconds_to_open(browser, file)
+    seen = Seen()
+    for mode in VIEWPORTS:
+        with open_page(browser, file, seen, mode) as page:
+            visit(page, seen, shots and shots / name.replace(" ", "-") / mode, axe)
+            seen.expect(page.title() != "owned", "a text of the corpus ran")
+    with open_page(browser, file, seen) as page:
+        try_map(page, seen)
+        try_filters(page, seen)
+        try_tables(page, seen)
+        charts = try_downloads(page, seen)
+    for told in (*seen.console_errors, *seen.network_requests, *seen.axe, *seen.faults):
+        print(f"{name}: {told}", file=sys.stderr)
+    passages, rounds = len(store.load_passages().passages), store.rounds()[-1]
+    times = {"build_s": build, "open_s": head, "map_drawn_s": drawn, "megabytes": made.megabytes}
+    return {"method": name, "passages": passages, "rounds": rounds, **times, "charts": charts, **as_row(seen)}
+
+
+if __name__ == "__main__":
+    main()
