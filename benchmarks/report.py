@@ -89,9 +89,10 @@ def _row(
     name: str, store: RunStore, folder: Path, browser: Any, axe: str, shots: Path | None
 ) -> dict[str, Any]:
     file = folder / f"{name.replace(' ', '-')}.html"
-    begin = time.perf_counter()
+    begin, worked = time.perf_counter(), time.process_time()
     made = make_report(store, file, False, lambda text: None)
-    build = time.perf_counter() - begin
+    build, build_cpu = time.perf_counter() - begin, time.process_time() - worked
+    load = os.getloadavg()[0]
     head, drawn = seconds_to_open(browser, file)
     seen = Seen()
     for mode in VIEWPORTS:
@@ -106,8 +107,19 @@ def _row(
     for told in (*seen.console_errors, *seen.network_requests, *seen.axe, *seen.faults):
         print(f"{name}: {told}", file=sys.stderr)
     passages, rounds = len(store.load_passages().passages), store.rounds()[-1]
-    times = {"build_s": build, "open_s": head, "map_drawn_s": drawn, "megabytes": made.megabytes}
-    return {"method": name, "passages": passages, "rounds": rounds, **times, "charts": charts, **as_row(seen)}
+    return {
+        "method": name,
+        "passages": passages,
+        "rounds": rounds,
+        "build_s": build,
+        "build_cpu_s": build_cpu,
+        "open_s": head,
+        "map_drawn_s": drawn,
+        "load": load,
+        "megabytes": made.megabytes,
+        "charts": charts,
+        **as_row(seen),
+    }
 
 
 if __name__ == "__main__":

@@ -124,14 +124,14 @@ def provenance(material: Material) -> list[tuple[str, str]]:
 
 
 def settings(config: RunConfig) -> list[dict[str, Any]]:
-    """Every setting with its value, and whether it is the default."""
+    """Every setting with its value, and the default where that is another."""
     bare = RunConfig.model_validate({"corpus": {"source": config.corpus.source}})
     usual = dict(_flat(bare.model_dump(mode="json"), ""))
     return [
         {
             "setting": name,
             "value": _shown(value),
-            "default": "yes" if usual.get(name) == value else f"no, {_shown(usual.get(name))}",
+            "default": "the same" if usual.get(name) == value else _shown(usual.get(name)),
         }
         for name, value in _flat(config.model_dump(mode="json"), "")
     ]

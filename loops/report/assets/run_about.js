@@ -4,7 +4,7 @@ Basin.onView("about", () => {
   const { data, chart, table } = Basin;
   const { rounds, costs } = data.course;
   const stages = [...new Set(costs.flatMap((each) => Object.keys(each)))].filter((stage) => stage !== "peak_gb");
-  const PALETTE = ["blue", "orange", "green", "purple", "sky", "red", "yellow", "grey"];
+  const PALETTE = ["blue", "orange", "green", "purple", "sky", "red", "yellow", "grey", "text"];
   const SHAPES = ["", "/", "x", "-", "|", "+", ".", "\\"];
 
   chart(document.getElementById("costs-figure"), {
@@ -24,10 +24,10 @@ Basin.onView("about", () => {
     columns: [{ key: "guard", title: "guard" }, { key: "limit", title: "limit" }, { key: "worst", title: "worst value", number: true, digits: 2 }, { key: "fired", title: "fired" }],
   });
 
-  const changed = data.settings.filter((each) => each.default !== "yes");
+  const changed = data.settings.filter((each) => each.default !== "the same");
   const settings = table(document.getElementById("settings"), {
     caption: "The configuration, as it is kept with the run", name: `${data.name}-settings`, rows: changed,
-    columns: [{ key: "setting", title: "setting" }, { key: "value", title: "value" }, { key: "default", title: "is it the default?" }],
+    columns: [{ key: "setting", title: "setting" }, { key: "value", title: "value" }, { key: "default", title: "default" }],
   });
   const which = document.getElementById("settings-which");
   which.addEventListener("change", () => settings.set(which.value === "all" ? data.settings : changed));

@@ -47,7 +47,7 @@ Basin.onView("tokens", () => {
         const value = passage.nats[at];
         const part = Math.min(1, Math.abs(value) / scale);
         const colour = value > 0 ? "--blue" : "--orange";
-        return el("span", { title: `${number(value, 2)} nats`, class: Math.abs(value) > most ? "most" : null, style: `background: color-mix(in srgb, var(${colour}) ${Math.round(part * 55)}%, transparent)` }, piece);
+        return el("span", { title: `${number(value, 2)} nats`, class: Math.abs(value) > most ? "most" : null, style: `background: color-mix(in srgb, var(${colour}) ${Math.round(part * 42)}%, transparent)` }, piece);
       }),
       rest,
     );
