@@ -59,7 +59,7 @@ def config_file(corpus: Path) -> Path:
         "count": 3,
         "chunk_words": 120,
         "minimum_chunks": 2,
-        "maximum_chunk_share": 1.0,
+        "maximum_chunk_share": 0.9,
         "words": ["murdera", "murderb"],
     }
     tree = {
@@ -127,10 +127,12 @@ def test_probabilities_reach_the_page(view: TopicView, data: dict[str, Any]) -> 
     given = _floats(data["given_topic"]).reshape(3, -1)
     assert given == pytest.approx(view.model.topic_word, rel=1e-5)
     assert _floats(data["word_shares"]).sum() == pytest.approx(1, rel=1e-4)
-    common = [data["vocabulary"].index(word) for word in COMMON]
+    common = [
+        at for at, word in enumerate(data["vocabulary"]) if word in COMMON
+    ]  # others are in too many chunks
     own = [data["vocabulary"].index(word) for words in THEMES.values() for word in words]
     distinct = _floats(data["distinctiveness"])
-    assert distinct[own].min() > 5 * distinct[common].mean()
+    assert len(common) >= 3 and distinct[own].min() > 5 * distinct[common].mean()
 
 
 def test_every_line_is_a_configuration_that_starts_from_its_topic(
