@@ -170,7 +170,7 @@ def measure(
 def generate(
     run: RunName,
     round_number: RoundNumber = None,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many passages.")] = 3,
+    count: Annotated[int, typer.Option("-n", min=1, max=100_000, help="How many passages.")] = 3,
     prompt: Annotated[str | None, typer.Option(help="By default the openings of real passages.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     strength: Annotated[
@@ -181,6 +181,7 @@ def generate(
         typer.Option(
             "--best-of",
             min=1,
+            max=1000,
             help="Passages on every prompt, of which the readable one that belongs most is kept.",
         ),
     ] = 1,
@@ -191,7 +192,7 @@ def generate(
         ),
     ] = False,
     tries: Annotated[
-        int, typer.Option(min=1, help="With --filter, how many passages to write at most.")
+        int, typer.Option(min=1, max=1_000_000, help="With --filter, how many passages to write at most.")
     ] = 400,
 ) -> None:
     """Write from the concept of a round."""

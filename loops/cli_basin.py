@@ -14,7 +14,9 @@ def map_command(
     name: Annotated[
         str | None, typer.Option(help="Folder among the runs; by default map-CONFIG, which is gone on with.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processes; by default one a core.")
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Spread the starts over Ray: local, auto, or host:port."),

@@ -21,7 +21,9 @@ def membership(
     methods: Annotated[
         list[str] | None, typer.Option("--method", metavar="NAME", help="Only this method; may be repeated.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many topic models and splits of each corpus.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many topic models and splits of each corpus.")
+    ] = 3,
     suite: Annotated[
         Path | None, typer.Option(help="Corpora and concepts; by default configs/suite.yaml.")
     ] = None,
@@ -55,8 +57,10 @@ def generation(
         list[str] | None,
         typer.Option("--generator", metavar="NAME", help="Only this generator; may be repeated."),
     ] = None,
-    samples: Annotated[int, typer.Option(min=8, help="Passages of each generator.")] = 48,
-    passages: Annotated[int, typer.Option(min=8, help="Passages in the lesson of an adapter.")] = 240,
+    samples: Annotated[int, typer.Option(min=8, max=100_000, help="Passages of each generator.")] = 48,
+    passages: Annotated[
+        int, typer.Option(min=8, max=100_000, help="Passages in the lesson of an adapter.")
+    ] = 240,
     seed: Annotated[int, typer.Option(min=0, help="Of topics, split, sampling and training.")] = 0,
     rubric: Annotated[
         str | None,

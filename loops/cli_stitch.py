@@ -21,9 +21,12 @@ def stitch_command(
     round_number: Annotated[
         int | None, typer.Option("--round", min=0, help="Which round; by default the newest.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=8, help="Passages written with every vector.")] = 48,
+    samples: Annotated[
+        int, typer.Option(min=8, max=100_000, help="Passages written with every vector.")
+    ] = 48,
     passages: Annotated[
-        int | None, typer.Option(min=8, help="Passages of general text that maps are learnt from.")
+        int | None,
+        typer.Option(min=8, max=1_000_000, help="Passages of general text that maps are learnt from."),
     ] = None,
     nats: Annotated[
         float | None, typer.Option(min=1e-4, help="Strength, in nats per token; by default the run's.")

@@ -35,7 +35,7 @@ def topics_command(
         ),
     ] = False,
     count: Annotated[
-        int | None, typer.Option("--topics", min=2, help="How many topics to fit; by default 10.")
+        int | None, typer.Option("--topics", min=2, max=10_000, help="How many topics to fit; by default 10.")
     ] = None,
     words: Annotated[str, typer.Option(help="Rank topics by their mass on these words: a,b,c.")] = "",
     seed_words: Annotated[str, typer.Option(help="Raise the prior of these words in topic 0: a,b,c.")] = "",

@@ -224,8 +224,9 @@ def _several_changes(draw: random.Random, names: tuple[str, ...]) -> Any:
 def _changed(tree: Any, draw: random.Random) -> Any:
     """The tree with one thing in it dropped, renamed, doubled or replaced."""
     places = list(_places(tree))
+    odd = copy.deepcopy(draw.choice(ODD_VALUES))
     if not places or draw.random() < 0.02:
-        return draw.choice(ODD_VALUES)
+        return odd
     holder, key = draw.choice(places)
     what = draw.randrange(6)
     if what == 0:
@@ -235,11 +236,11 @@ def _changed(tree: Any, draw: random.Random) -> Any:
             holder.pop(key)
         )
     elif what == 2 and isinstance(holder, list):
-        holder.append(holder[key])
+        holder.append(copy.deepcopy(holder[key]))
     elif what == 3 and isinstance(holder, dict):
-        holder[draw.choice(("labels", "rounds", draw.choice(ODD_TEXTS)))] = draw.choice(ODD_VALUES)
+        holder[draw.choice(("labels", "rounds", draw.choice(ODD_TEXTS)))] = odd
     else:
-        holder[key] = draw.choice(ODD_VALUES)
+        holder[key] = odd
     return tree
 
 
