@@ -10,20 +10,38 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from agent.errors import BasinError, first_sentence
 from agent.model_layout import decoder_blocks
+from agent.plain_files import DamagedError, parse_json, parse_tensors
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Names that `PeftModel.from_pretrained` looks for."""
+MOST_RANK = 4096
+SET: Mapping[str, Callable[[Any], bool]] = {
+    "peft_type": lambda value: value == "LORA",
+    "task_type": lambda value: value == "CAUSAL_LM",
+    "bias": lambda value: value == "none",
+    "init_lora_weights": lambda value: value is True,
+    "r": lambda value: type(value) is int and 1 <= value <= MOST_RANK,
+    "lora_alpha": lambda value: type(value) in (int, float) and value > 0,
+    "lora_dropout": lambda value: type(value) in (int, float) and 0 <= value < 1,
+    "target_modules": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "base_model_name_or_path": lambda value: isinstance(value, str),
+    "inference_mode": lambda value: isinstance(value, bool),
+    "peft_version": lambda value: isinstance(value, str),
+    "fan_in_fan_out": lambda value: isinstance(value, bool),
+    "megatron_core": lambda value: value == "megatron.core",
+}
+"""Settings that a plain LoRA adapter has, and their values. PEFT has many more: some make it import a module by name, or match
+a pattern for hours. Those must be off in an adapter that is read, whoever wrote it; a bare number names nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +52,7 @@ class Adapter:
     """What PEFT writes into adapter_config.json."""
     tensors: Mapping[str, Tensor]
     """What PEFT writes into adapter_model.safetensors; float32 on the CPU."""
+    FILES: ClassVar[tuple[str, str]] = (CONFIG, WEIGHTS)
 
     @classmethod
     def of(cls, model: Any, base: str) -> Adapter:
@@ -57,12 +76,19 @@ class Adapter:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Adapter:
-        """Inverse of `files`. Raises `BasinError` where they are not an adapter."""
+        """Inverse of `files`. Raises `BasinError` where they are not a plain LoRA adapter, or have anything beside it."""
         try:
-            return cls(json.loads(files[CONFIG]), safetensors.torch.load(files[WEIGHTS]))
-        except (KeyError, ValueError, SafetensorError) as error:
+            if files.keys() != {CONFIG, WEIGHTS}:
+                raise DamagedError(
+                    f"it should be {CONFIG} and {WEIGHTS}, and is {', '.join(sorted(files))[:120]}"
+                )
+            return cls(
+                _plain_lora(parse_json(files[CONFIG], CONFIG)),
+                _numbers(parse_tensors(files[WEIGHTS], WEIGHTS)),
+            )
+        except DamagedError as damage:
             raise BasinError(
-                f"An adapter is damaged ({first_sentence(error)}): take it from another round, or run the round again."
+                f"An adapter is damaged ({damage}): take it from another round, or run the round again."
             ) from None
 
     @property
@@ -142,6 +168,24 @@ def targets(model: Any, modules: str) -> list[str]:
             "updating.adapting.lora.modules to all."
         )
     return names
+
+
+def _plain_lora(tree: Any) -> dict[str, Any]:
+    """The settings, each of which is one that a plain adapter has, or is off."""
+    if not isinstance(tree, dict):
+        raise DamagedError(f"{CONFIG} is no table of names and values")
+    for key, value in tree.items():
+        off = value is None or type(value) in (int, float) or not value
+        if not (SET[key](value) or value is None if key in SET else off):
+            raise DamagedError(f"{CONFIG} sets {key[:80]!r} to what no adapter of Basin's has")
+    return tree
+
+
+def _numbers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise DamagedError(f"{WEIGHTS} has numbers in {name[:80]!r} that are not finite")
+    return tensors
 
 
 def _plain(value: Any) -> Any:

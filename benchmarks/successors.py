@@ -7,7 +7,6 @@ gold labels, as `received` in the successor's own activations and as its last ro
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from agent.errors import BasinError
 from benchmarks.results import Value, write_results
 from loops.runs import checkpoints_folder
 from loops.succession_measuring import MEASURED
-from loops.successors import CHAIN
+from loops.successors import CHAIN, read_rows
 
 LEFT_OUT = ("refusals", "sentence", "certificate")
 PRECISION = ("ap_received", "ap", "ap_ceiling", "ap_topic")
@@ -45,7 +44,7 @@ def rows_of(folder: Path) -> list[dict[str, Value]]:
 
     Raises `BasinError` where the folder holds no finished chain.
     """
-    handed, measured = (_read(folder / name) for name in (CHAIN, MEASURED))
+    handed, measured = (read_rows(folder, name) for name in (CHAIN, MEASURED))
     by_run = {each["run"]: each for each in measured}
     first = measured[0] if measured else {"run": "00", "model": "?"}
     chain = folder.name.removeprefix("chain-")
@@ -85,15 +84,6 @@ def _folder(name: str) -> Path:
     raise BasinError(
         f"There is no chain {name!r} in {checkpoints_folder()}; `basin succeed CONFIG` makes one."
     )
-
-
-def _read(file: Path) -> list[dict[str, Any]]:
-    try:
-        return json.loads(file.read_bytes())
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError):
-        raise BasinError(f"{file} is damaged; `basin succeed` writes it again.") from None
 
 
 if __name__ == "__main__":

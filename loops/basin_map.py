@@ -20,19 +20,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from agent.certificate import Certificate, certify
 from agent.errors import BasinError
 from agent.fixed_points import FixedPoint, agreement, fixed_points, most_like, telling_words
+from agent.plain_files import DamagedError, parse_json, parse_tensors, read_inside, tensors_metadata
 from agent.round_map import Schedule, contraction
 from agent.starts import Start
 from agent.tracking import drifts
 from agent.types import seed_for
 from loops.config import RunConfig
-from loops.folders import begin_folder, write_file
+from loops.folders import MOST_TENSORS, begin_folder, write_file
 from loops.map_ground import Ground, Place, survey
+from loops.schema import sealed
 from loops.sweeping import sweep
 
 FLOWS, TABLE, SUMMARY = "flows", "starts.parquet", "map.json"
@@ -259,12 +260,12 @@ def _write(file: Path, flow: Flow) -> None:
 def _read(file: Path) -> Flow | None:
     """None where there is nothing, or nothing whole: the start flows again then."""
     try:
-        with safe_open(file, framework="numpy") as opened:
-            about = opened.metadata()
-        arrays = load_file(file)
-        certificate = Certificate(**json.loads(about["certificate"]))
+        content = read_inside(file.parent, file.name, MOST_TENSORS)
+        about = tensors_metadata(content, file.name)
+        arrays = {name: each.numpy() for name, each in parse_tensors(content, file.name).items()}
+        certificate = Certificate(**parse_json(about["certificate"].encode(), "certificate"))
         return Flow(arrays["path"], arrays.get("held"), certificate, float(about["seconds"]))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except (DamagedError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -291,8 +292,8 @@ def _write_table(folder: Path, found: BasinMap) -> None:
         ) from None
 
 
-def _write_json(file: Path, content: object) -> None:
+def _write_json(file: Path, content: dict[str, Any]) -> None:
     try:
-        write_file(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        write_file(file, sealed(content))
     except OSError as error:
         raise BasinError(f"{file} cannot be written ({error.strerror or error}); make room there.") from None

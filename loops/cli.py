@@ -16,6 +16,7 @@ from agent.errors import BasinError
 from loops.cli_basin import map_command
 from loops.cli_compare import compare_command
 from loops.cli_evaluate import evaluate
+from loops.cli_keep import fork_command, prune_command, verify_command
 from loops.cli_match import match_command
 from loops.cli_report import report_command
 from loops.cli_stitch import stitch_command
@@ -64,12 +65,15 @@ app = typer.Typer(
 
 app.add_typer(evaluate, name="evaluate")
 app.command(name="compare")(compare_command)
+app.command(name="fork")(fork_command)
 app.command(name="map")(map_command)
 app.command(name="match")(match_command)
+app.command(name="prune")(prune_command)
 app.command(name="report")(report_command)
 app.command(name="stitch")(stitch_command)
 app.command(name="succeed")(succeed_command)
 app.command(name="topics")(topics_command)
+app.command(name="verify")(verify_command)
 app.command(name="watch")(watch_command)
 
 RunName = Annotated[
@@ -120,7 +124,7 @@ def resume(
     from loops.runs import find_run, heed_file
     from loops.store import RunStore
 
-    store = RunStore.open(find_run(run))
+    store = RunStore.open(find_run(run))  # what was damaged is told when it is mended
     if not as_begun:
         store = heed_file(store)
     _work(store, f"Run {store.name} goes on", lambda refine, progress: refine.resume(store, rounds, progress))
@@ -133,11 +137,10 @@ def inspect(
     limit: Annotated[int, typer.Option("-n", min=1, help="Passages per list.")] = 10,
 ) -> None:
     """Print a run's table; with --round also members, what changed hands with the topic and since the last round, samples."""
-    from loops.runs import find_run
+    from loops.runs import open_run
     from loops.show import show_round, show_run
-    from loops.store import RunStore
 
-    store = RunStore.open(find_run(run))
+    store = open_run(run)
     show_run(store, Console())
     if round_number is not None:
         show_round(store, round_number, limit, Console())
@@ -153,11 +156,10 @@ def measure(
     """Compare a run with gold labels, where its corpus has any; the run itself never sees them."""
     from loops import measuring
     from loops.progress import open_progress
-    from loops.runs import find_run
+    from loops.runs import open_run
     from loops.show import show_judgement, show_run
-    from loops.store import RunStore
 
-    store = RunStore.open(find_run(run))
+    store = open_run(run)
     with open_progress(Console(stderr=True)) as progress:
         measuring.measure(store, progress.say)
         judged = measuring.judge(store, progress.say) if writing else None
@@ -197,12 +199,11 @@ def generate(
 ) -> None:
     """Write from the concept of a round."""
     from loops.progress import open_progress
-    from loops.runs import find_run
+    from loops.runs import open_run
     from loops.show import show_passage
-    from loops.store import RunStore
     from loops.writing import write, write_accepted
 
-    store = RunStore.open(find_run(run))
+    store = open_run(run)
     with open_progress(Console(stderr=True)) as progress:
         if not accept:
             written = write(store, round_number, count, prompt, seed, strength, progress, best_of)

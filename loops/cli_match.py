@@ -49,11 +49,10 @@ def match_command(
     from loops.match_store import save_match
     from loops.matching import match
     from loops.progress import open_progress
-    from loops.runs import find_run
-    from loops.store import RunStore
+    from loops.runs import open_run
 
-    store = RunStore.open(find_run(run))
-    other = RunStore.open(find_run(compare)) if compare else None
+    store = open_run(run)
+    other = open_run(compare) if compare else None
     with open_progress(Console(stderr=True)) as progress:
         found = match(store, round_number, into, origin, progress.say, other)
         file = save_match(found, store)

@@ -30,10 +30,9 @@ def report_command(
     """Write a run as one HTML file to look at: map, convergence, who changed, what it wrote, word by word."""
     from loops.progress import open_progress
     from loops.report.making import make_report
-    from loops.runs import find_run
-    from loops.store import RunStore
+    from loops.runs import open_run
 
-    store = RunStore.open(find_run(run))
+    store = open_run(run)
     with open_progress(Console(stderr=True)) as progress:
         made = make_report(store, out, tokens, progress.say)
     for sentence in made.sentences:

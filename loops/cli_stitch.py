@@ -46,19 +46,18 @@ def stitch_command(
 ) -> None:
     """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
     from loops.progress import open_progress
-    from loops.runs import find_run
+    from loops.runs import open_run
     from loops.stitch_measuring import labels_of, measure_stitch
     from loops.stitch_picture import draw_stitch
     from loops.stitch_store import save_stitch, stitch_folder
     from loops.stitch_table import show_stitch
     from loops.stitching import Pair, carry, chosen_settings, stitch
-    from loops.store import RunStore
 
     if label and len(label) != len(runs):
         raise BasinError(
             f"{len(runs)} runs and {len(label)} labels were named; name one --label for every run."
         )
-    stores = [RunStore.open(find_run(run)) for run in runs]
+    stores = [open_run(run) for run in runs]
     changes = {"passages": passages, "methods": method or None}
     config = chosen_settings(
         stores[0].config.stitching, {key: value for key, value in changes.items() if value is not None}

@@ -90,6 +90,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return config
 
 
+def with_overrides(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
+    """A configuration with some settings changed; raises `BasinError` as `load_config`."""
+    tree = config.model_dump(mode="json")
+    for override in overrides:
+        _apply(tree, override)
+    return parse_config(tree, "--set")
+
+
 def parse_config(tree: dict[str, Any], origin: str) -> RunConfig:
     """Validate a tree of settings; `origin` is named in the message."""
     try:

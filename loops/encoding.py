@@ -1,7 +1,7 @@
-"""A round as files and back: JSON for what people read, safetensors for arrays, nothing that can run code.
+"""A round as files: JSON for what people read, safetensors for arrays, nothing that can run code.
 
-Everything here is a pure function between records and bytes; `store.py` owns the disk. Two equal records give
-the same bytes, and reading gives back equal records, floats to the last bit.
+Everything here is a pure function from records to bytes; `decoding.py` is its inverse, `store.py` owns the disk. Two equal
+records give the same bytes, and reading gives back equal records, floats to the last bit.
 """
 
 from __future__ import annotations
@@ -15,14 +15,9 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from agent.adapter import Adapter
-from agent.concept import Concept, Readout
-from agent.steering_manner import PLAIN, Gate, Manner
-from agent.steering_vector import SteeringVector
-from agent.topics import Pointer, TopicModel
-from agent.tracking import Exchange
-from agent.types import Document, Passage, PassageSet
-from loops.records import Generated, RoundRecord
+from agent.topics import Pointer
+from agent.types import PassageSet
+from loops.records import RoundRecord
 
 VECTOR = "vector."
 GATE = "gate."
@@ -77,46 +72,6 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     return files
 
 
-def decode_round(number: int, files: Mapping[str, bytes]) -> RoundRecord:
-    """The record that `encode_round` wrote; older rounds have no exchange."""
-    tensors = safetensors.torch.load(files["tensors.safetensors"])
-    scalars = json.loads(files["concept.json"])
-    readout, manner = scalars.pop("readout"), scalars.pop("manner", None)
-    adapter = {
-        name.removeprefix(ADAPTER): content for name, content in files.items() if name.startswith(ADAPTER)
-    }
-    vector = {name.removeprefix(VECTOR): value for name, value in tensors.items() if name.startswith(VECTOR)}
-    concept = Concept(
-        membership=tensors["membership"].numpy(),
-        single=tensors["single"].numpy(),
-        pooled=tensors["pooled"].numpy(),
-        evidence=tensors["evidence"].numpy() if "evidence" in tensors else None,
-        readout=readout and Readout(weights=tensors["readout.weights"].numpy(), **readout),
-        vector=SteeringVector.from_tensors(vector) if vector else None,
-        manner=_manner(manner, tensors) if manner else PLAIN,
-        adapter=Adapter.from_files(adapter) if adapter else None,
-        **{**scalars, "size_curve": tuple(map(tuple, scalars["size_curve"]))},
-    )
-    return RoundRecord(
-        round=number,
-        concept=concept,
-        metrics=json.loads(files["round.json"]),
-        generated=tuple(Generated(**sample) for sample in json.loads(files["samples.json"])),
-        activations=tensors["activations"].numpy() if "activations" in tensors else None,
-        cost=json.loads(files["cost.json"]),
-        exchange=_exchange(json.loads(files[EXCHANGED])) if EXCHANGED in files else None,
-    )
-
-
-def _manner(tree: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Manner:
-    gate = tree["gate"] and Gate(direction=tensors[f"{GATE}direction"], **tree["gate"])
-    return Manner(tree["norm_preserving"], gate)
-
-
-def _exchange(tree: Mapping[str, list[str]]) -> Exchange:
-    return Exchange(**{name: tuple(ids) for name, ids in tree.items()})
-
-
 def encode_pointer(pointer: Pointer) -> dict[str, bytes]:
     """The topic model and which of its topics is the pointer."""
     model = pointer.model
@@ -124,19 +79,6 @@ def encode_pointer(pointer: Pointer) -> dict[str, bytes]:
     text = {"topic": pointer.topic, "seed": model.seed, "vocabulary": model.vocabulary}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     return {"topic.json": _to_json(text), "topic.safetensors": _to_safetensors(tensors)}
-
-
-def decode_pointer(files: Mapping[str, bytes]) -> Pointer:
-    """The pointer that `encode_pointer` wrote."""
-    text = json.loads(files["topic.json"])
-    arrays = safetensors.torch.load(files["topic.safetensors"])
-    model = TopicModel(
-        vocabulary=tuple(text["vocabulary"]),
-        topic_word_counts=arrays["topic_word_counts"].numpy(),
-        alpha=arrays["alpha"].numpy(),
-        seed=text["seed"],
-    )
-    return Pointer(model, text["topic"])
 
 
 def encode_passages(passages: PassageSet) -> dict[str, bytes]:
@@ -150,16 +92,6 @@ def encode_passages(passages: PassageSet) -> dict[str, bytes]:
         "dropped": passages.dropped,
     }
     return {"passages.json": _to_json(tree)}
-
-
-def decode_passages(files: Mapping[str, bytes]) -> PassageSet:
-    """The passages that `encode_passages` wrote; the text of every document is empty."""
-    tree = json.loads(files["passages.json"])
-    return PassageSet(
-        documents=tuple(Document(text="", **document) for document in tree["documents"]),
-        passages=tuple(Passage(**passage) for passage in tree["passages"]),
-        dropped=tree["dropped"],
-    )
 
 
 def _to_json(tree: Any) -> bytes:

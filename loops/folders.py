@@ -6,24 +6,45 @@ SHA-256 of each file is written last, and one rename makes it visible. A reader 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agent.errors import BasinError
+from agent.plain_files import (
+    MEGABYTE,
+    DamagedError,
+    is_safe_name,
+    parse_json,
+    plain_folder,
+    read_inside,
+    size_inside,
+)
+from loops.schema import DIGEST, SCHEMA, check_digest, check_schema, digest_of, read_sealed, sealed
 
 MANIFEST = "manifest.json"
 LOCK_TRIES = 4
-
-
-class DamagedError(Exception):
-    """What is wrong with a folder that should have been whole, as the end of a sentence."""
+MOST_FILES = 64
+MOST_MANIFEST = MEGABYTE
+MOST_BYTES = {
+    "passages.json": 1024 * MEGABYTE,
+    "samples.json": 512 * MEGABYTE,
+    "topic.json": 256 * MEGABYTE,
+    "exchanged.json": 256 * MEGABYTE,
+}
+"""Of a file by name; of any other JSON, and of tensors:"""
+MOST_JSON, MOST_TENSORS = 64 * MEGABYTE, 4096 * MEGABYTE
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def write_folder(target: Path, files: Mapping[str, bytes], header: Mapping[str, object]) -> None:
@@ -50,41 +71,67 @@ def write_folder(target: Path, files: Mapping[str, bytes], header: Mapping[str, 
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """The files of a whole folder, each checked against its hash.
+    """The files of a whole folder, each checked against its hash; a file that the manifest does not name is not read.
 
     Raises:
-        DamagedError: a file is missing, has another content than was written, or the manifest cannot be read.
+        DamagedError: a file is missing, is a link, has another content than was written, or the manifest is no manifest.
     """
-    files = {}
-    for name, entry in read_manifest(folder)["files"].items():
-        try:
-            content = (folder / name).read_bytes()
-        except OSError as error:
-            raise DamagedError(f"{name} cannot be read ({error.strerror})") from None
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise DamagedError(f"{name} is not what was written")
-        files[name] = content
-    return files
+    entries = read_manifest(folder)["files"]
+    return {name: read_entry(folder, name, entry) for name, entry in entries.items()}
 
 
-def read_manifest(folder: Path) -> dict:
-    """The manifest of a folder; raises `DamagedError` when it is missing or unreadable."""
+def read_entry(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
+    """One file of a folder, checked against its entry in the manifest; raises as `read_folder`."""
+    content = read_inside(folder, name, entry["bytes"])
+    if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise DamagedError(f"{name} is not what was written")
+    return content
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder, with names that stay inside and sizes that can be meant.
+
+    Raises:
+        NewerError: a newer Basin wrote it.
+        DamagedError: it is missing or unreadable, is not what was written, or names what no folder of ours holds.
+    """
+    if not plain_folder(folder):
+        raise DamagedError("it is a link or no folder")
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        for entry in manifest["files"].values():
-            entry["bytes"], entry["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DamagedError(f"its {MANIFEST} is missing or unreadable") from None
+        manifest = parse_json(read_inside(folder, MANIFEST, MOST_MANIFEST), MANIFEST)
+    except DamagedError as damage:
+        raise DamagedError(f"its {MANIFEST} is missing or unreadable: {damage}") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise DamagedError(f"its {MANIFEST} is missing or unreadable: it names no files")
+    check_schema(manifest.get("schema"), f"its {MANIFEST}")
+    check_digest(manifest, f"its {MANIFEST}", required=manifest.get("schema") == SCHEMA)
+    if len(manifest["files"]) > MOST_FILES:
+        raise DamagedError(f"its {MANIFEST} names {len(manifest['files'])} files")
+    for name, entry in manifest["files"].items():
+        _check_entry(name, entry)
     return manifest
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    if not is_safe_name(name) or name == MANIFEST:
+        raise DamagedError(f"its {MANIFEST} names {name[:80]!r}, which is no file inside")
+    if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
+        raise DamagedError(f"its {MANIFEST} is unreadable at {name}")
+    size, digest = entry["bytes"], entry["sha256"]
+    if type(size) is not int or not (isinstance(digest, str) and SHA256.fullmatch(digest)):
+        raise DamagedError(f"its {MANIFEST} is unreadable at {name}")
+    most = MOST_TENSORS if name.endswith(".safetensors") else MOST_BYTES.get(name, MOST_JSON)
+    if not 0 <= size <= most:
+        raise DamagedError(f"its {MANIFEST} gives {name} {size} bytes, and at most {most} can be meant")
 
 
 def is_whole(folder: Path) -> bool:
     """Whether every file of the manifest is there with its size; quick, so it does not read the contents."""
     try:
         files = read_manifest(folder)["files"]
-        return all((folder / name).stat().st_size == entry["bytes"] for name, entry in files.items())
-    except (DamagedError, OSError):
+    except DamagedError:
         return False
+    return all(size_inside(folder, name) == entry["bytes"] for name, entry in files.items())
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -125,13 +172,13 @@ def begin_folder(
     """
     file = folder / "settings.json"
     try:
-        if file.exists() and json.loads(file.read_bytes()).get("digest") != digest:
+        if file.exists() and _begun_with(folder) != digest:
             aside = free_name(folder)
             folder.rename(aside)
             say(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
         folder.mkdir(parents=True, exist_ok=True)
-        write_file(file, json.dumps({"digest": digest, **about}).encode())
-    except (OSError, ValueError) as error:
+        write_file(file, sealed({"digest": digest, **about}))
+    except (OSError, DamagedError) as error:
         raise BasinError(f"{folder} cannot be used ({error}); move it away, or name {instead}.") from None
 
 
@@ -178,10 +225,59 @@ def _taken(descriptor: int, kind: int, tries: int) -> bool:
     return False
 
 
+def _begun_with(folder: Path) -> Any:
+    """The digest in a folder's settings; what cannot be read is of other settings."""
+    try:
+        return read_sealed(folder, "settings.json").get("digest")
+    except DamagedError:
+        return None
+
+
+def inner_folder(root: Path, *names: str) -> Path:
+    """A folder inside another one, made where it is missing; a link in its place is refused, since it leads elsewhere.
+
+    Raises:
+        BasinError: there is a link or a file of that name.
+        OSError: it cannot be made.
+    """
+    folder = root
+    for name in names:
+        folder = folder / name
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        if not plain_folder(folder):
+            raise BasinError(f"{folder} is a link or a file where a folder belongs; move it away.")
+    return folder
+
+
+def unlinked(path: Path) -> Path:
+    """A path for a library to write to, freed first: it would write through a link that somebody left there.
+
+    Raises:
+        BasinError: there is a folder of that name.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BasinError(f"{path} cannot be written ({error.strerror}); move it away.") from None
+    return path
+
+
+def appendable(path: Path) -> Path:
+    """A path to append to: a plain file, or nothing yet.
+
+    Raises:
+        BasinError: it is a link or a device, so that what is appended would land elsewhere.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise BasinError(f"{path} is a link or no plain file; move it away.")
+    return path
+
+
 def remove_drafts(parent: Path) -> None:
     """Delete what a killed process left half-written; only for the one process that may write in `parent`."""
     for draft in parent.glob(".*.tmp-*"):
-        if draft.is_dir():
+        if plain_folder(draft):
             shutil.rmtree(draft, ignore_errors=True)
         else:
             draft.unlink(missing_ok=True)
@@ -192,11 +288,15 @@ def _manifest(files: Mapping[str, bytes], header: Mapping[str, object]) -> bytes
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in files.items()
     }
-    return json.dumps({**header, "files": entries}, indent=1, sort_keys=True).encode()
+    tree = {**header, "files": entries}
+    return json.dumps({**tree, DIGEST: digest_of(tree)}, indent=1, sort_keys=True).encode()
 
 
 def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
+    """Write a new file: never through a link that somebody left under its name."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o666), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

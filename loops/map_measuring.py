@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from agent.judging.gold import GoldLabels, gold_labels
 from agent.judging.path_picture import draw_path
 from loops.basin_map import BasinMap
 from loops.folders import write_file
+from loops.schema import sealed
 
 MEASURED, PICTURE, ONE_START = "measured.json", "basin.png", "start.png"
 CHANCE = 0.01
@@ -57,7 +57,7 @@ def measure_map(found: BasinMap, folder: Path, say: Say) -> MeasuredMap | None:
         return None
     measured = measured_by(found, labels)
     content = {"concept": measured.concept, **measured.numbers, "by_kind": measured.by_kind}
-    write_file(folder / MEASURED, (json.dumps(content, indent=1) + "\n").encode())
+    write_file(folder / MEASURED, sealed(content))
     draw(found, labels, folder)
     return measured
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from agent.concept import MEMBER
 from agent.errors import BasinError
 from agent.matching import sides
 from agent.types import PassageSet
-from loops.folders import write_file
+from loops.folders import inner_folder, write_file
 from loops.matching import Matched
+from loops.schema import sealed
 from loops.store import RunStore
 
 MATCHES = "matches"
@@ -40,8 +40,8 @@ def save_match(found: Matched, store: RunStore) -> Path:
         "sides": two_sides(found),
     }
     try:
-        file.parent.mkdir(exist_ok=True)
-        write_file(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        inner_folder(store.path, MATCHES)
+        write_file(file, sealed(content))
     except OSError as error:
         raise BasinError(f"{file} cannot be written ({error.strerror or error}); make room there.") from None
     return file

@@ -105,7 +105,7 @@ def match(
         BasinError: there is no such round or reader, or the other run has other passages.
     """
     record = store.load(_newest(store) if number is None else number)
-    texts = _texts(store, record)
+    texts = _texts(store, record, say)
     seed = seed_for(store.config.seed, 0, "match")
     told = _pointed(store, texts) if origin == TOPIC else _notion(store, record, texts)
 
@@ -190,9 +190,13 @@ def _topics(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
     return Seen(features[:, None].astype(np.float32), weights, words)
 
 
-def _texts(store: RunStore, record: RoundRecord) -> Texts:
-    """What was written up to a round, each text once; what round 0 ruined on purpose is left out."""
+def _texts(store: RunStore, record: RoundRecord, say: Say) -> Texts:
+    """What was written up to a round, each text once; what round 0 ruined on purpose is left out, and what was pruned."""
     kept: dict[str, tuple[Generated, np.ndarray]] = {}
+    if gone := [number for number in store.pruned() if number < record.round]:
+        say(
+            f"What rounds {', '.join(map(str, gone))} wrote was pruned: the match is of what the others wrote."
+        )
     for number in store.rounds():
         if number > record.round:
             break

@@ -5,7 +5,7 @@ Writes `measurements.json` and `picture.png` beside the rounds, for tables and r
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +13,21 @@ import numpy as np
 from jaxtyping import Float
 
 from agent.activation_cache import record_cached
+from agent.errors import BasinError
 from agent.judging.gold import GoldLabels, every_gold_labels
 from agent.judging.measure import MeasuredRound, MeasuredRun, Row, measure_run
 from agent.judging.picture import GeneratedPoints, draw
 from agent.judging.writing import RealPassages, WritingConfig, judge_writing
 from agent.language_model import LanguageModel
+from agent.plain_files import DamagedError
 from agent.sources.embedders import load_embedder
 from agent.types import PassageSet, seed_for
 from loops import folders
+from loops.measuring_files import MEASUREMENTS, read_rows
 from loops.records import RoundRecord
+from loops.schema import sealed
 from loops.store import RunStore
 
-MEASUREMENTS = "measurements.json"
 PICTURE = "picture.png"
 
 Say = Callable[[str], None]
@@ -42,7 +45,7 @@ def measure(
         BasinError: a round is damaged, or the corpus is not the one the run was made from.
     """
     passages = store.load_passages()
-    records = [store.load(number) for number in store.rounds()]
+    records = [store.load_kept(number) for number in store.every()]
     run = _measured_run(store, passages, records, activations, say)
     readings = every_gold_labels(store.config.corpus, passages.documents, say)
     seed = seed_for(store.config.seed, 0, "judging")
@@ -50,18 +53,32 @@ def measure(
         row for labels in readings for row in measure_run(run, labels, store.config.clustering, seed, say)
     ]
     content = {"rounds": [record.round for record in records], "rows": rows}
-    folders.write_file(store.path / MEASUREMENTS, json.dumps(content, indent=1).encode())
+    try:
+        folders.write_file(store.path / MEASUREMENTS, sealed(content))
+    except OSError as error:
+        raise BasinError(
+            f"{store.path / MEASUREMENTS} cannot be written ({error.strerror}); make room there."
+        ) from None
     _draw(store.path / PICTURE, run, records, rows, readings)
     return rows
 
 
-def stored_rows(store: RunStore) -> list[Row] | None:
-    """What `measure` found, or None where it has not seen all rounds that are there now."""
-    try:
-        content = json.loads((store.path / MEASUREMENTS).read_bytes())
-        return content["rows"] if content["rounds"] == store.rounds() else None
-    except (OSError, ValueError, KeyError, TypeError):
+def stored_rows(store: RunStore, say: Say | None = None) -> list[Row] | None:
+    """What `measure` found, or None where it has not seen all rounds that are there now.
+
+    Where the file is damaged, `say` is told.
+    """
+    if not os.path.lexists(store.path / MEASUREMENTS):
         return None
+    try:
+        rounds, rows = read_rows(store.path)
+    except DamagedError as damage:
+        if say:
+            say(
+                f"Measurements of {store.name} are not shown ({damage}); `basin measure {store.name}` makes them anew."
+            )
+        return None
+    return rows if rounds == store.every() else None
 
 
 def judge(store: RunStore, say: Say) -> list[Row]:
@@ -70,7 +87,7 @@ def judge(store: RunStore, say: Say) -> list[Row]:
     Raises:
         BasinError: as `measure`, or the sentence embedder cannot be had.
     """
-    passages, newest = store.load_passages(), store.load(store.rounds()[-1])
+    passages, newest = store.load_passages(), store.load(max(store.rounds(), default=0))
     labels = next(iter(every_gold_labels(store.config.corpus, passages.documents, say)), None)
     if labels is None or not newest.generated:
         return []
@@ -119,4 +136,4 @@ def _draw(
     if newest.activations is not None and newest.generated:
         generated = GeneratedPoints(newest.activations, [sample.kind for sample in newest.generated])
     gold = readings[0].of_passages(run.document_of) if readings else None
-    draw(path, run, rows[: len(records)], generated, gold)
+    draw(folders.unlinked(path), run, rows[: len(records)], generated, gold)

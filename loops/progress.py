@@ -29,6 +29,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from agent.errors import first_sentence
+from loops.folders import appendable
 from loops.status import STATUS, StatusFile, now
 
 COUNT = re.compile(r"([^:]+): (?:\w+ )?(\d+) of (\d+)\b(.*)")
@@ -221,7 +222,7 @@ def _log_file(log: Path | None) -> logging.Handler:
     if log is None:
         return logging.NullHandler()
     try:
-        handler = logging.FileHandler(log, encoding="utf-8")
+        handler = logging.FileHandler(appendable(log), encoding="utf-8")
     except OSError:
         return logging.NullHandler()
     handler.handleError = lambda record: None  # type: ignore[method-assign]

@@ -25,6 +25,7 @@ from loops.general_text import general_texts
 from loops.improving import improved_model
 from loops.progress import Progress
 from loops.records import RoundRecord
+from loops.same_model import refuse_other_model
 from loops.store import RunStore
 from loops.succession_config import LinkConfig
 
@@ -58,6 +59,7 @@ def receive(
     passages, say = good.load_passages(), progress.say
     seed = seed_for(config.seed, number, "succession")
     own = LanguageModel.load(good.config.language_model, say)
+    refuse_other_model(good.name, [record], own)
     if link.language_model is None:
         successor = improved_model(
             own, record.concept, link, config, passages, folder / f"{number:02d}_model", seed, progress

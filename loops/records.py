@@ -53,6 +53,9 @@ class RoundRecord:
     exchange: Exchange | None = field(default=None, kw_only=True)
     """What changed hands; None in round 0, and in rounds that were stored before it was kept."""
 
+    pruned: bool = field(default=False, kw_only=True)
+    """Only numbers and memberships are left of it: what it wrote, and what it wrote with, is gone."""
+
     @property
     def seconds(self) -> float:
         """What the whole round took."""

@@ -38,6 +38,7 @@ from loops.openings import openings
 from loops.progress import Progress
 from loops.records import Generated, RoundRecord
 from loops.report.making import refresh
+from loops.same_model import refuse_other_model
 from loops.setting import Costs, Fixed, prepare
 from loops.store import RunStore
 from loops.teaching import train_adapter
@@ -76,6 +77,7 @@ def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
         return run(store.config, store, progress)
     costs = Costs(partial(progress.part, records[-1].round + 1))
     fixed = prepare(store.config, store.load_passages(), store.load_pointer(), costs, progress, store.scratch)
+    refuse_other_model(store.name, records, fixed.language_model)
     _refine(records, fixed, store, rounds or store.config.rounds, progress, when_still=rounds is not None)
     return fixed
 
@@ -99,6 +101,7 @@ def flow(
     if not records:
         records = [first_record(fixed, Costs(partial(progress.part, 0)), progress, received)]
         store.save(records[0], fixed.passages, fixed.pointer)
+    refuse_other_model(store.name, records, fixed.language_model)
     _refine(records, fixed, store, rounds, progress, when_still)
     return records
 
@@ -107,9 +110,26 @@ def _whole_rounds(store: RunStore, progress: Progress) -> list[RoundRecord]:
     """All rounds up to the newest whole one, the first and the last in full; a damaged one is set aside."""
     newest = store.load_newest(progress.say)
     if newest is None or newest.round == 0:
-        return [] if newest is None else [newest]
-    between = [store.load(number).remembered() for number in range(1, newest.round)]
-    return [store.load(0), *between, newest]
+        records = [] if newest is None else [newest]
+    else:
+        between = [store.load_kept(number).remembered() for number in range(1, newest.round)]
+        records = [store.load(0), *between, newest]
+    for record in records:
+        _refuse_without(store, record)
+    return records
+
+
+def _refuse_without(store: RunStore, record: RoundRecord) -> None:
+    """A round that lacks a number that the next ones are decided by cannot be gone on from."""
+    needed = ("drift", "collapsed") if record.round else ("no_concept", "collapsed", "base_coherence")
+    missing = [name for name in needed if name not in record.metrics]
+    if record.round and record.metrics.get("drift", 0.0) is None:
+        missing.append("drift")
+    if missing:
+        raise BasinError(
+            f"Round {record.round} of {store.name} does not say its {missing[0]}; move it and later rounds away, then "
+            f"`basin resume {store.name}` writes them anew."
+        )
 
 
 def _refine(

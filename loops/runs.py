@@ -42,6 +42,25 @@ def find_run(name: str) -> Path:
     raise BasinError(f"There is no run {shortened(name, LONGEST_NAME)!r} in {checkpoints_folder()}; {hint}")
 
 
+def open_run(name: str) -> RunStore:
+    """The run that was named, or given as a path; what was damaged in it and could be made up for is told.
+
+    Raises:
+        BasinError: there is none, or as `RunStore.open`.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from loops.store import RunStore  # slow, and who only looks for a run does without
+
+    store = RunStore.open(find_run(name))
+    for remark in store.remarks:
+        Console(stderr=True).print(
+            f"[bold yellow]Warning:[/] {escape(remark)}", soft_wrap=True, highlight=False
+        )
+    return store
+
+
 def named_path(name: str) -> Path:
     """The folder for a new run of this name; a name with a slash is a path of its own.
 

@@ -50,23 +50,32 @@ def show_run(store: RunStore, console: Console) -> None:
     if origin := about.get("origin"):
         console.print(escape(str(origin.get("sentence"))), highlight=False, soft_wrap=True)
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
-    for number in store.rounds():
+    for number in store.every():
         try:
-            table.add_row(*_row(store.load(number)))
+            table.add_row(*_row(store.load_kept(number)))
         except BasinError:
             table.add_row(str(number), "damaged")
     console.print(table)
-    if certificate := store.load_certificate():
+    _show_pruned(store, console)
+    say = lambda sentence: console.print(escape(sentence), highlight=False, soft_wrap=True)  # noqa: E731
+    if certificate := store.load_certificate(say):
         console.print(escape(certificate["sentence"]), highlight=False, soft_wrap=True)
     from loops.measuring import stored_rows
 
-    if rows := stored_rows(store):
+    if rows := stored_rows(store, say):
         show_measurements(rows, console)
+
+
+def _show_pruned(store: RunStore, console: Console) -> None:
+    if pruned := store.pruned():
+        which = ", ".join(map(str, pruned))
+        told = f"Of pruned rounds ({which}) numbers and memberships are left."
+        console.print(told, style="dim", highlight=False, soft_wrap=True)
 
 
 def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
     """A round in full: numbers, members, what changed hands with the topic and since the last round, samples."""
-    record, passages = store.load(number), store.load_passages()
+    record, passages = store.load_kept(number), store.load_passages()
     concept = record.concept
     now = concept.membership
     console.print(f"\n[bold]Round {number}[/]")
@@ -77,6 +86,8 @@ def show_round(store: RunStore, number: int, limit: int, console: Console) -> No
     _print_passages(console, title, passages, members[:limit], {"membership": now})
     if number:
         _show_exchange(store, record, passages, limit, console)
+    if record.pruned:
+        console.print("\nWhat it wrote was pruned.", style="dim")
     show_samples(record, limit, console)
 
 
@@ -174,7 +185,10 @@ def _show_exchange(
 ) -> None:
     """The four lists of passages that changed hands; worked out anew where an older run did not keep them."""
     last = record.round - 1
-    topic, before, now = (each.concept.membership for each in (store.load(0), store.load(last), record))
+    if last not in store.every():
+        console.print(f"Round {last} is not there: what changed hands since cannot be told.", style="dim")
+        return
+    topic, before, now = (each.concept.membership for each in (store.load(0), store.load_kept(last), record))
     ids = [passage.id for passage in passages.passages]
     found = record.exchange or exchanged(ids, topic, before, now)
     place = {name: index for index, name in enumerate(ids)}
@@ -185,6 +199,11 @@ def _show_exchange(
         (f"Entered since round {last}", found.entered, since),
         (f"Left since round {last}", found.left, since),
     ):
+        if strange := [name for name in moved if name not in place]:
+            raise BasinError(
+                f"Round {record.round} of {store.name} names passages that the run has not (such as {strange[0][:40]!r}): "
+                "it is of another run; `basin verify` says which files hold."
+            )
         chosen = [place[name] for name in moved[:limit]]
         _print_passages(console, f"{title}: {len(moved)}", passages, chosen, columns)
 

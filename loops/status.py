@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.plain_files import MEGABYTE, DamagedError, parse_json, read_inside
+
 STATUS = "progress.json"
 SECONDS_BETWEEN = 1.0
 """The file is replaced at most this often."""
@@ -40,15 +42,17 @@ class StatusFile:
         draft = self.path.with_name(f".{self.path.name}.tmp-{os.getpid()}")
         with suppress(OSError, ValueError):
             # Not synced, unlike what is part of a run: after a power cut nobody asks how far a stage was.
-            draft.write_text(content, encoding="utf-8", errors="replace")
+            draft.unlink(missing_ok=True)
+            with draft.open("x", encoding="utf-8", errors="replace") as stream:  # never through a link
+                stream.write(content)
             os.replace(draft, self.path)
 
 
 def read_status(folder: Path) -> Mapping[str, Any] | None:
     """What the newest process that worked on a run says, or None where none did."""
     try:
-        found = json.loads((folder / STATUS).read_bytes())
-    except (OSError, ValueError):
+        found = parse_json(read_inside(folder, STATUS, MEGABYTE), STATUS)
+    except DamagedError:
         return None
     return found if isinstance(found, dict) else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from agent.sources.embedders import load_embedder
 from agent.stitching.evidence import effect
 from agent.types import seed_for
 from loops.folders import write_file
+from loops.schema import sealed
 from loops.stitch_bench import BASE, NATIVE, Pushed
 from loops.stitching import COMPARED, Stitched
 from loops.store import RunStore
@@ -87,7 +87,7 @@ def measure_stitch(
     content = {"concept": labels.concept, "corpus": labels.corpus, "rows": rows}
     content["auc"] = {name: judgement.auc for name, judgement in judgements.items()}
     try:
-        write_file(folder / MEASURED, (json.dumps(content, indent=1) + "\n").encode())
+        write_file(folder / MEASURED, sealed(content))
     except OSError as error:
         raise BasinError(f"{folder / MEASURED} cannot be written ({error}); make room there.") from None
     return rows

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from agent.errors import BasinError
+from loops.folders import unlinked
 from loops.stitching import COMPARED, Stitched
 
 PICTURE = "stitch.png"
@@ -35,7 +36,7 @@ def draw_stitch(found: Stitched, measured: Sequence[Mapping[str, Any]], folder: 
     _ratios(panels[2], found, measured)
     figure.suptitle(f"{found.run}: {found.first} to {found.second}")
     try:
-        FigureCanvasAgg(figure).print_png(str(folder / PICTURE))
+        FigureCanvasAgg(figure).print_png(str(unlinked(folder / PICTURE)))
     except OSError as error:
         raise BasinError(f"{folder / PICTURE} cannot be written ({error}); make room there.") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import safetensors.torch
 
 from agent.errors import BasinError
-from loops.folders import write_file
+from agent.plain_files import DamagedError, read_inside
+from loops.folders import MOST_TENSORS, inner_folder, write_file
+from loops.schema import read_sealed, sealed
 from loops.stitching import Stitched
 from loops.store import RunStore
 
@@ -69,9 +72,12 @@ def save_stitch(found: Stitched, folder: Path) -> None:
         name: json.dumps(content, indent=1).encode()
         for name, content in ((SAMPLES, samples), (MATRIX, layers))
     }
-    files |= {VECTORS: safetensors.torch.save(vectors), TABLE: json.dumps(about, indent=1).encode()}
+    files[VECTORS] = safetensors.torch.save(vectors)
+    # The table last, and it covers the others.
+    about["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[TABLE] = sealed(about)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        inner_folder(folder.parents[1], folder.parent.name, folder.name)
         for name, content in files.items():
             write_file(folder / name, content)
     except OSError as error:
@@ -85,10 +91,23 @@ def saved_stitches(store: RunStore) -> list[tuple[Path, dict[str, Any]]]:
     found = []
     for file in sorted((store.path / STITCHES).glob(f"*/{TABLE}")):
         try:
-            found.append((file.parent, json.loads(file.read_bytes())))
-        except (OSError, ValueError):
-            raise BasinError(f"{file} is damaged; `basin stitch` writes it again.") from None
+            found.append((file.parent, read_sealed(store.path, file.relative_to(store.path).as_posix())))
+        except DamagedError as damage:
+            raise BasinError(f"{file} is damaged ({damage}); `basin stitch` writes it again.") from None
     return found
+
+
+def check_stitch(folder: Path) -> None:
+    """Hold a stitching's files against its table; raises `DamagedError` for the first that is not what was written.
+
+    Before format 5 the table named none.
+    """
+    listed = read_sealed(folder, TABLE).get("files", {})
+    if not isinstance(listed, dict) or not listed.keys() <= {SAMPLES, MATRIX, VECTORS}:
+        raise DamagedError(f"{TABLE} names files that are none of a stitching's")
+    for name, digest in listed.items():
+        if hashlib.sha256(read_inside(folder, name, MOST_TENSORS)).hexdigest() != digest:
+            raise DamagedError(f"{name} is not what was written")
 
 
 def _plain(value: float) -> float | None:

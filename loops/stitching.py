@@ -24,6 +24,7 @@ from agent.tracking import soft_jaccard
 from agent.types import seed_for
 from loops.general_text import general_texts
 from loops.records import RoundRecord
+from loops.same_model import refuse_other_model
 from loops.stitch_bench import BASE, NATIVE, Bench, Pushed, Say
 from loops.stitch_vectors import in_first, in_second
 from loops.store import RunStore
@@ -176,6 +177,7 @@ def stitch(
     Raises:
         BasinError: the second model cannot be steered, or nothing of a vector arrives there.
     """
+    refuse_other_model(store.name, [record], pair.first)
     concept, seed = record.concept, seed_for(store.config.seed, 0, "stitch")
     bench = Bench.set_up(
         *(store, concept, pair.first, pair.second, pair.stitches),

@@ -6,32 +6,42 @@ adds rounds holds `RunStore.exclusive`, so that two processes cannot write to on
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
+from agent.plain_files import DamagedError
 from agent.topics import Pointer
 from agent.types import PassageSet
-from loops import encoding, folders
-from loops.config import RunConfig, changed_keys, is_aside, parse_config
-from loops.folders import DamagedError
+from loops import decoding, encoding, folders
+from loops.config import RunConfig, changed_keys, is_aside
+from loops.plain_run import clear_scratch, refuse_links
 from loops.provenance import commit, versions
 from loops.records import RoundRecord
+from loops.round_folders import (
+    PRUNED,
+    folder_name,
+    follows,
+    numbered,
+    read_header,
+    read_round,
+    read_round_file,
+    set_aside,
+)
+from loops.run_file import RunFile, read_run_file, write_run_file
+from loops.schema import SCHEMA, NewerError, read_sealed, sealed
+from loops.stored_config import FILE as CONFIG_FILE
+from loops.stored_config import config_bytes, read_config
 
-SCHEMA = 4
-"""Raise when the format changes so that older code would misread it."""
-OLDEST = 3
-"""Before 4 there was no adapter, and nothing else that a round of format 3 lacks."""
 CERTIFICATE = "certificate.json"
-ROUND_FOLDER = re.compile(r"round_(\d{3,})")
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ class RunStore:
 
     path: Path
     config: RunConfig
+    remarks: tuple[str, ...] = field(default=(), kw_only=True)
+    """Sentences on what was damaged and could be made up for when the run was opened."""
 
     @classmethod
     def create(
@@ -63,30 +75,29 @@ class RunStore:
         Raises:
             BasinError: a run of that name has rounds, the folder holds something else or cannot be written.
         """
+        about = RunFile(
+            name=path.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=versions(),
+            commit=commit(),
+            config_file=str(config_file.resolve()) if config_file else None,
+            overrides=list(overrides),
+            origin=dict(origin) if origin else None,
+        )
         store = cls(path, config)
         if path.exists() and not (path / "run.json").exists() and not _is_hardly_begun(path):
             raise BasinError(f"{path} exists and is not a run; choose another --name.")
-        if store._round_folders():
+        if numbered(path):
             raise BasinError(
                 f"There is a run {store.name} with {_count(store.rounds())} already; go on with "
                 f"`basin resume {store.name}`, or choose another --name."
             )
-        about = {
-            "schema": SCHEMA,
-            "name": store.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": versions(),
-            "commit": commit(),
-            "config_file": str(config_file.resolve()) if config_file else None,
-            "overrides": list(overrides),
-            **({"origin": dict(origin)} if origin else {}),
-        }
         try:
             path.mkdir(parents=True, exist_ok=True)
             with store.exclusive():
                 folders.remove_drafts(path)
-                folders.write_file(path / "config.json", _config_bytes(config))
-                folders.write_file(path / "run.json", json.dumps(about, indent=1).encode())
+                folders.write_file(path / CONFIG_FILE, config_bytes(config))
+                write_run_file(path, about)
         except OSError as error:
             raise BasinError(
                 f"{path} cannot be written ({error.strerror}); make room there, or set BASIN_CHECKPOINTS."
@@ -95,30 +106,17 @@ class RunStore:
 
     @classmethod
     def open(cls, path: Path) -> RunStore:
-        """The run in a folder.
+        """The run in a folder; what is damaged beside the rounds and is in them too is taken from there, see `remarks`.
 
         Raises:
             BasinError: there is no such folder, it is not a run, it is damaged, or a newer Basin wrote it.
         """
-        if not path.exists():
+        if not path.is_dir():
             raise BasinError(f"There is no run at {path}; `basin run CONFIG` starts one.")
-        about = _read_json(path / "run.json") if (path / "run.json").is_file() else {}
-        schema = about.get("schema")
-        if not isinstance(schema, int):
-            raise BasinError(
-                f"{path} is not a run of Basin's: it has no run.json; name a folder that `basin run` made."
-            )
-        if schema < OLDEST:
-            raise BasinError(
-                f"The run {path.name} was written by an older Basin (format {schema}, this one reads {OLDEST} and later); "
-                "start it anew, or read it with the commit that its run.json names."
-            )
-        if schema > SCHEMA:
-            raise BasinError(
-                f"The run {path.name} was written by a newer Basin (format {schema}, this one reads up to "
-                f"{SCHEMA}); upgrade Basin."
-            )
-        return cls(path, parse_config(_read_json(path / "config.json"), str(path / "config.json")))
+        _, unknown = read_run_file(path)
+        refuse_links(path)
+        config, copied = read_config(path)
+        return cls(path, config, remarks=tuple(filter(None, (unknown, copied))))
 
     @property
     def name(self) -> str:
@@ -126,49 +124,93 @@ class RunStore:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What run.json says: when it began, code and libraries, the config file and what was set on top."""
-        return _read_json(self.path / "run.json")
+        """What run.json says: when it began, code and libraries, the config file and what was set on top, its origin."""
+        return read_run_file(self.path)[0].model_dump()
 
     def rounds(self) -> list[int]:
         """Numbers of the whole rounds, rising; quick, as only `load` reads the contents."""
-        return [number for number, folder in self._round_folders() if folders.is_whole(folder)]
+        return [number for number, folder in numbered(self.path) if folders.is_whole(folder)]
+
+    def pruned(self) -> list[int]:
+        """Numbers of the rounds that were pruned, rising: their numbers and memberships are kept."""
+        whole = set(self.rounds())
+        found = [number for number, folder in numbered(self.path, PRUNED) if folders.is_whole(folder)]
+        return [number for number in found if number not in whole]
+
+    def every(self) -> list[int]:
+        """Numbers of all rounds, whole or pruned, rising."""
+        return sorted([*self.rounds(), *self.pruned()])
 
     def load(self, number: int) -> RoundRecord:
-        """A round, checked against its hashes.
+        """A round, checked against its hashes, its neighbours and itself.
 
         Raises:
-            BasinError: there is no such round, or it is damaged, or a newer Basin wrote it.
+            BasinError: there is no such round, it was pruned or is damaged, or a newer Basin wrote it.
         """
-        return encoding.decode_round(number, self._read(number))
+        files = self._read(number)
+        try:
+            return decoding.decode_round(number, files, passages=self._passages(number))
+        except DamagedError as damage:
+            raise self._damaged(number, damage) from None
+
+    def load_kept(self, number: int) -> RoundRecord:
+        """What there is of a round: all of it while it is whole, its numbers and memberships once it was pruned.
+
+        Raises as `load`.
+        """
+        if os.path.lexists(self._folder(number)) or number not in self.pruned():
+            return self.load(number)
+        try:
+            files = read_round(self.path, number, PRUNED)
+            record = decoding.decode_round(number, files, passages=self._passages(number))
+        except DamagedError as damage:
+            raise BasinError(
+                f"What is kept of the pruned round {number} of {self.name} is damaged ({damage}); move "
+                f"{folder_name(number, PRUNED)} away: later rounds are read without it."
+            ) from None
+        return replace(record, pruned=True)
 
     def load_pointer(self) -> Pointer:
         """The topic model and the chosen topic, from round 0; raises as `load`."""
-        return encoding.decode_pointer(self._read(0))
+        try:
+            return decoding.decode_pointer(self._read(0))
+        except DamagedError as damage:
+            raise self._damaged(0, damage) from None
 
     def load_passages(self) -> PassageSet:
         """The real passages, from round 0; the documents come without their texts. Raises as `load`."""
-        return encoding.decode_passages(self._read(0))
+        files = self._read(0)
+        try:
+            return decoding.decode_passages(files, count=decoding.count_passages(files))
+        except DamagedError as damage:
+            raise self._damaged(0, damage) from None
 
-    def load_newest(self, say: Callable[[str], None]) -> RoundRecord | None:
+    def load_newest(self, say: Say) -> RoundRecord | None:
         """The newest round that is whole, to go on from; None when there is none.
 
         A damaged newest round is set aside under `damaged_round_003_<n>`, of which `say` is told in a
         sentence, and the one before is taken. Only for the process that holds `exclusive`.
 
         Raises:
-            BasinError: config.json was changed since the run began.
+            BasinError: config.json was changed since the run began, or round 0 is damaged.
         """
         folders.remove_drafts(self.path)
-        while found := self._round_folders():
+        clear_scratch(self.scratch, say)
+        while found := numbered(self.path):
             number, folder = found[-1]
             try:
-                record = encoding.decode_round(number, folders.read_folder(folder))
+                files = read_round(self.path, number)
+                record = decoding.decode_round(number, files, passages=self._passages(number))
+            except NewerError:
+                raise BasinError(
+                    f"Round {number} of {self.name} is a newer Basin's; upgrade Basin."
+                ) from None
             except DamagedError as damage:
-                aside = self._set_aside(folder)
+                aside = set_aside(folder)
                 say(f"Round {number} of {self.name} is damaged ({damage}): set aside as {aside.name}.")
                 continue
-            begun_with = json.loads(self._read(0)["config.json"])
-            self.check_config(parse_config(begun_with, f"{self.path}/round_000/config.json"))
+            self._forget_later(number, say)
+            self._mend(say)
             return record
         return None
 
@@ -187,14 +229,15 @@ class RunStore:
         files = encoding.encode_round(record)
         if passages is not None and pointer is not None:
             files |= encoding.encode_pointer(pointer) | encoding.encode_passages(passages)
-            files["config.json"] = _config_bytes(self.config)
+            files[CONFIG_FILE] = config_bytes(self.config)
         folder = self._folder(record.round)
-        if folder.exists():
+        if os.path.lexists(folder):
             raise BasinError(
                 f"Round {record.round} of {self.name} exists already; is another process writing to this run?"
             )
         try:
-            folders.write_folder(folder, files, {"schema": SCHEMA, "round": record.round})
+            header = {"schema": SCHEMA, "round": record.round, "follows": follows(self.path, record.round)}
+            folders.write_folder(folder, files, header)
         except OSError as error:
             raise BasinError(
                 f"Round {record.round} could not be written to {self.path} ({error.strerror}), and "
@@ -209,19 +252,27 @@ class RunStore:
     def save_certificate(self, certificate: Mapping[str, object]) -> None:
         """Replace the run's certificate; raises `BasinError` where it cannot be written."""
         try:
-            folders.write_file(self.path / CERTIFICATE, json.dumps(certificate, indent=1).encode())
+            folders.write_file(self.path / CERTIFICATE, sealed(certificate))
         except OSError as error:
             raise BasinError(
                 f"{self.path / CERTIFICATE} cannot be written ({error.strerror}); make room there and resume."
             ) from None
 
-    def load_certificate(self) -> dict[str, Any] | None:
-        """The certificate, or None where there is none of the newest round."""
-        try:
-            found = json.loads((self.path / CERTIFICATE).read_bytes())
-            return found if found["round"] == self.rounds()[-1] else None
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
+    def load_certificate(self, say: Say | None = None) -> dict[str, Any] | None:
+        """The certificate, or None where there is none of the newest round; `say` is told where it is damaged."""
+        if not os.path.lexists(self.path / CERTIFICATE):
             return None
+        try:
+            found = read_sealed(self.path, CERTIFICATE)
+            if type(found.get("round")) is not int or not isinstance(found.get("sentence"), str):
+                raise DamagedError(f"{CERTIFICATE} has no round or no sentence")
+        except DamagedError as damage:
+            if say:
+                say(
+                    f"The certificate of {self.name} is not shown ({damage}); `basin resume {self.name}` writes it anew."
+                )
+            return None
+        return found if found["round"] == max(self.rounds(), default=None) else None
 
     @property
     def scratch(self) -> Path:
@@ -257,44 +308,78 @@ class RunStore:
 
     def _read(self, number: int) -> Mapping[str, bytes]:
         folder = self._folder(number)
-        if not folder.is_dir():
+        if not os.path.lexists(folder):
+            if number in self.pruned():
+                raise self._was_pruned(number)
             raise BasinError(f"{self.name} has no round {number}; it has {_count(self.rounds())}.")
         try:
-            if folders.read_manifest(folder).get("schema", 0) > SCHEMA:
-                raise BasinError(f"Round {number} of {self.name} is a newer Basin's; upgrade Basin.")
-            return folders.read_folder(folder)
+            return read_round(self.path, number)
+        except NewerError:
+            raise BasinError(f"Round {number} of {self.name} is a newer Basin's; upgrade Basin.") from None
         except DamagedError as damage:
-            raise BasinError(
-                f"Round {number} of {self.name} is damaged ({damage}); move {folder.name} and later rounds "
-                f"away, then `basin resume {self.name}` writes them anew."
-            ) from None
+            raise self._damaged(number, damage) from None
+
+    def _passages(self, number: int) -> int | None:
+        """How many passages the run has, as round 0 has it; None for round 0 itself, and where round 0 is not there."""
+        if number == 0 or not os.path.lexists(self._folder(0)):
+            return None
+        try:
+            return decoding.count_passages(
+                {decoding.TENSORS: read_round_file(self.path, 0, decoding.TENSORS)}
+            )
+        except DamagedError as damage:
+            raise self._damaged(0, damage) from None
+
+    def _damaged(self, number: int, damage: DamagedError) -> BasinError:
+        return BasinError(
+            f"Round {number} of {self.name} is damaged ({damage}); move {folder_name(number)} and later rounds "
+            f"away, then `basin resume {self.name}` writes them anew."
+        )
+
+    def _was_pruned(self, number: int) -> BasinError:
+        try:
+            at = (read_header(self.path, number, PRUNED).pruned or {}).get("at")
+        except DamagedError:
+            at = None
+        return BasinError(
+            f"Round {number} of {self.name} was pruned{f' on {at[:10]}' if isinstance(at, str) else ''}: only its numbers "
+            f"and memberships are kept; choose one of {_listed(self.rounds())}."
+        )
+
+    def _forget_later(self, newest: int, say: Say) -> None:
+        """Pruned rounds after the newest whole one are written anew: what was kept of them goes."""
+        for number, folder in numbered(self.path, PRUNED):
+            if number > newest or os.path.lexists(self._folder(number)):
+                if number > newest:
+                    say(f"Round {number} of {self.name} had been pruned: it is written anew.")
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _mend(self, say: Say) -> None:
+        """Write again what was damaged beside the rounds and could be taken from them."""
+        if not self.remarks:
+            return
+        for sentence in self.remarks:
+            say(sentence)
+        try:
+            folders.write_file(self.path / CONFIG_FILE, config_bytes(self.config))
+            write_run_file(self.path, read_run_file(self.path)[0])
+        except OSError as error:
+            raise BasinError(f"{self.path} cannot be written ({error.strerror}); make room there.") from None
 
     def _folder(self, number: int) -> Path:
-        return self.path / f"round_{number:03d}"
-
-    def _round_folders(self) -> list[tuple[int, Path]]:
-        if not self.path.is_dir():
-            return []
-        found = ((ROUND_FOLDER.fullmatch(folder.name), folder) for folder in self.path.iterdir())
-        return sorted((int(match[1]), folder) for match, folder in found if match)
-
-    def _set_aside(self, folder: Path) -> Path:
-        attempt = 1
-        while (aside := folder.with_name(f"damaged_{folder.name}_{attempt}")).exists():
-            attempt += 1
-        try:
-            os.rename(folder, aside)
-        except OSError as error:
-            raise BasinError(
-                f"{folder} is damaged and cannot be renamed ({error.strerror}); move it away."
-            ) from None
-        return aside
+        return self.path / folder_name(number)
 
 
 def _count(rounds: Sequence[int]) -> str:
     if not rounds:
         return "no whole round"
-    return f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {rounds[0]} to {rounds[-1]}"
+    if len(rounds) == rounds[-1] - rounds[0] + 1:
+        return f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {rounds[0]} to {rounds[-1]}"
+    return f"rounds {_listed(rounds)}"
+
+
+def _listed(rounds: Sequence[int]) -> str:
+    return ", ".join(map(str, rounds))
 
 
 def _is_hardly_begun(path: Path) -> bool:
@@ -303,22 +388,8 @@ def _is_hardly_begun(path: Path) -> bool:
     if not path.is_dir() or not all(own.fullmatch(each.name) for each in path.iterdir()):
         return False
     try:
-        if (path / "config.json").exists():
-            parse_config(_read_json(path / "config.json"), "")
+        if os.path.lexists(path / CONFIG_FILE):
+            read_config(path)
     except BasinError:
         return False  # somebody else's
     return True
-
-
-def _config_bytes(config: RunConfig) -> bytes:
-    return (json.dumps(config.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        tree = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        tree = None
-    if not isinstance(tree, dict):
-        raise BasinError(f"{path} is missing or damaged; put it back, or start a new run with `basin run`.")
-    return tree

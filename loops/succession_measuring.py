@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from loops.folders import write_file
 from loops.measuring import measure, stored_rows
+from loops.schema import sealed
 from loops.store import RunStore
 
 MEASURED = "measured.json"
@@ -34,7 +34,7 @@ def measure_chain(folder: Path, rows: Sequence[dict[str, Any]], say: Say) -> lis
         if not found:
             return []
         # The main reading of the labels has as many rows as the run has rounds, and comes first.
-        began, ended = found[0], found[len(store.rounds()) - 1]
+        began, ended = found[0], found[len(store.every()) - 1]
         measured.append(
             {"run": store.name, "model": store.config.language_model.name, "round": ended["round"]}
             | {
@@ -47,5 +47,5 @@ def measure_chain(folder: Path, rows: Sequence[dict[str, Any]], say: Say) -> lis
             | {"ap": ended["ap_concept"], "ap_pooled": ended["ap_concept_pooled"]}
             | {"ap_ceiling": ended["ap_ceiling"], "ap_ceiling_pooled": ended["ap_ceiling_pooled"]}
         )
-    write_file(folder / MEASURED, (json.dumps(measured, indent=1) + "\n").encode())
+    write_file(folder / MEASURED, sealed({"rows": measured}))
     return measured

@@ -8,24 +8,33 @@ read a gold label; `loops/succession_measuring.py` compares a finished chain wit
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 import time
 from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
+from agent.plain_files import DamagedError, is_safe_name, parse_json, read_inside
 from agent.tracking import soft_jaccard
+from loops import checking as check
 from loops import refine
 from loops.config import RunConfig
 from loops.folders import begin_folder, write_file
 from loops.progress import Progress
 from loops.receiving import Heir, receive, received
+from loops.schema import MOST, sealed, unsealed
 from loops.setting import Costs, prepare
 from loops.store import RunStore
 from loops.succession_config import LinkConfig
 
 CHAIN = "succession.json"
+ROW = {
+    "accepted": check.is_flag,
+    "sentence": check.is_text,
+    "to_run": lambda value: is_safe_name(value) and "/" not in value,
+}
+"""What is read of a hand-over again; the folder of the next run must be one of the chain's."""
 
 Row = dict[str, Any]
 
@@ -44,7 +53,7 @@ def succeed(
         )
     digest = hashlib.sha256(config.model_dump_json(exclude={"logging"}).encode()).hexdigest()[:16]
     begin_folder(folder, digest, progress.say, "another chain with --name")
-    rows = _read(folder / CHAIN)
+    rows = read_rows(folder, CHAIN)
     own = config.model_copy(update={"succession": type(config.succession)()})
     good = _store(folder / f"00_{_plain(config.language_model.name)}", own, config_file)
     with good.exclusive():
@@ -56,7 +65,7 @@ def succeed(
         if number > len(rows):
             row = _hand_on(number, link, config, good, folder, progress)
             rows.append(row)
-            write_file(folder / CHAIN, (json.dumps(rows, indent=1) + "\n").encode())
+            write_file(folder / CHAIN, sealed({"rows": rows}))
         progress.say(str(rows[number - 1]["sentence"]))
         if rows[number - 1]["accepted"]:
             good = RunStore.open(folder / rows[number - 1]["to_run"])
@@ -105,7 +114,7 @@ def _refined(
     begins = received(heir, passages.texts, passages.document_of)
     origin = {
         "sentence": f"Received from {good.name} (round {row['from_round']}, {row['from_model']}) by {link.by}.",
-        "lineage": [*good.about.get("origin", {}).get("lineage", []), good.name],
+        "lineage": [*(good.about.get("origin") or {}).get("lineage", []), good.name],
         **{key: row[key] for key in ("from_run", "from_model", "from_round", "by", "planted")},
         "checks": handover.checks,
     }
@@ -146,15 +155,31 @@ def _store(path: Path, config: RunConfig, config_file: Path | None, origin: Row 
     return RunStore.create(path, config, config_file, origin=origin)
 
 
-def _read(file: Path) -> list[Row]:
-    try:
-        return json.loads(file.read_bytes())
-    except FileNotFoundError:
+def read_rows(folder: Path, name: str) -> list[Row]:
+    """Rows of a chain's file, none where it is not there yet; before format 5 the file was the rows alone.
+
+    Raises:
+        BasinError: it is damaged, or a newer Basin's.
+    """
+    if not os.path.lexists(folder / name):
         return []
-    except (OSError, ValueError):
+    try:
+        tree = parse_json(content := read_inside(folder, name, MOST), name)
+        rows = tree if isinstance(tree, list) else unsealed(content, name).get("rows")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise DamagedError(f"{name} has no rows")
+        if name == CHAIN:
+            for row in rows:
+                check.table(row, ROW, name, may_lack=dict.fromkeys(row.keys() - ROW.keys(), _anything))
+        return rows
+    except DamagedError as damage:
         raise BasinError(
-            f"{file} is damaged; move it away, and the chain is told anew from its runs."
+            f"{folder / name} cannot be read ({damage}); move it away, and the chain is told anew from its runs."
         ) from None
+
+
+def _anything(_value: object) -> bool:
+    return True
 
 
 def _plain(name: str) -> str:

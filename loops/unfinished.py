@@ -16,11 +16,12 @@ from typing import TypeVar
 import numpy as np
 import safetensors.numpy
 from jaxtyping import Float
-from safetensors import SafetensorError
 
 from agent.concept import Concept
 from agent.generation import GenerationConfig
-from loops.folders import write_file
+from agent.plain_files import DamagedError, parse_json, parse_tensors, read_inside
+from loops.folders import MOST_TENSORS, write_file
+from loops.schema import MOST
 
 FOLDER = "written"
 READ = "read"
@@ -112,8 +113,8 @@ def _digest(
 def _read(file: Path, count: int) -> list[str] | None:
     """None where there is nothing, or nothing whole."""
     try:
-        texts = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        texts = parse_json(read_inside(file.parent, file.name, MOST), file.name)
+    except DamagedError:
         return None
     whole = isinstance(texts, list) and len(texts) == count and all(isinstance(each, str) for each in texts)
     return texts if whole else None
@@ -121,7 +122,8 @@ def _read(file: Path, count: int) -> list[str] | None:
 
 def _read_array(file: Path, count: int) -> Float[np.ndarray, "text ..."] | None:
     try:
-        rows = safetensors.numpy.load(file.read_bytes())["rows"]
-    except (OSError, SafetensorError, KeyError):
+        content = read_inside(file.parent, file.name, MOST_TENSORS)
+        rows = parse_tensors(content, file.name)["rows"].numpy()
+    except (DamagedError, KeyError, TypeError):
         return None
-    return rows if len(rows) == count else None
+    return rows if rows.ndim and len(rows) == count else None

@@ -6,9 +6,10 @@ a line or from an older Basin is only less to show.
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import socket
+import stat
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
+from agent.plain_files import DamagedError, parse_json, read_inside
+from loops import checking as check
 from loops.folders import is_held, is_whole
+from loops.schema import MOST
 from loops.status import memory_gigabytes, read_status
+from loops.stored_fields import SAMPLE, checked_numbers
 
 ROUND_FOLDER = re.compile(r"round_(\d{3,})")
 BEGUN = re.compile(r"Run .+ in |Run .+ goes on$")
@@ -186,12 +191,7 @@ class Watcher:
             except OSError:
                 continue
             if match and key not in self.known and is_whole(folder):
-                self.known[key] = RoundSeen(
-                    int(match[1]),
-                    _read(folder / "round.json") or {},
-                    _read(folder / "cost.json") or {},
-                    tuple(_read(folder / "samples.json", list) or ()),
-                )
+                self.known[key] = _round(folder, int(match[1]))
             if key in self.known:
                 found.append(self.known[key])
         return tuple(sorted(found, key=lambda each: each.number))
@@ -213,6 +213,8 @@ def seconds_since(moment: object, now: datetime) -> float | None:
 def _log(file: Path) -> list[tuple[str, str]]:
     """The last lines of a log, without those that have no time."""
     try:
+        if not stat.S_ISREG(os.lstat(file).st_mode):
+            return []
         with file.open("rb") as stream:
             stream.seek(0, 2)
             stream.seek(max(stream.tell() - TAIL_BYTES, 0))
@@ -223,9 +225,21 @@ def _log(file: Path) -> list[tuple[str, str]]:
     return [(match[2], printable(match[4])) for match in found if match]
 
 
+def _round(folder: Path, number: int) -> RoundSeen:
+    """A round as far as its files say what can be meant."""
+    try:
+        numbers = checked_numbers(number, _read(folder / "round.json"))
+        cost = check.table_of(_read(folder / "cost.json"), check.is_not_negative, "cost.json")
+        return RoundSeen(
+            number, numbers, cost, tuple(check.rows(_read(folder / "samples.json", list), SAMPLE, ""))
+        )
+    except DamagedError:
+        return RoundSeen(number, {}, {}, ())
+
+
 def _read(file: Path, kind: type = dict) -> Any:
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        found = parse_json(read_inside(file.parent, file.name, MOST), file.name)
+    except DamagedError:
         return None
     return found if isinstance(found, kind) else None

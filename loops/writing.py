@@ -12,6 +12,8 @@ from agent.rejection import Kept, Proposal, keep
 from agent.types import seed_for
 from loops.openings import openings
 from loops.progress import Progress
+from loops.records import RoundRecord
+from loops.same_model import refuse_other_model
 from loops.store import RunStore
 
 if TYPE_CHECKING:
@@ -35,14 +37,12 @@ def write(
     Raises:
         BasinError: no such round, or one that has no steering vector, or as `LanguageModel.load`.
     """
-    from agent.language_model import LanguageModel
-
     concept = _concept(store, number)
     if not concept.can_write:
         raise _cannot_write(store, concept)
     config = store.config.generation
     prompts = [opening for opening in _prompts(store, count, prompt, seed) for _ in range(best_of)]
-    language_model = LanguageModel.load(store.config.language_model, progress.say)
+    language_model = _model(store, concept, progress)
     seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
     texts = language_model.adapted(concept.adapter).generate(
         prompts, seeds, config, concept.vector, strength, progress.say, manner=concept.manner
@@ -103,14 +103,9 @@ def _proposals(
     store: RunStore, concept: Concept, tries: int, prompt: str | None, seed: int, progress: Progress
 ) -> Iterator[Proposal]:
     """What the base model writes, a batch at a time, read unsteered and placed by the concept."""
-    from agent.language_model import LanguageModel
-
     assert concept.readout is not None
     config, prompts = store.config.generation, _prompts(store, tries, prompt, seed)
-    pointer, language_model = (
-        store.load_pointer(),
-        LanguageModel.load(store.config.language_model, progress.say),
-    )
+    pointer, language_model = store.load_pointer(), _model(store, concept, progress)
     for start in range(0, tries, config.batch_size):
         openings_here = prompts[start : start + config.batch_size]
         seeds = [seed_for(seed, start + at, "generate") for at in range(len(openings_here))]
@@ -122,6 +117,15 @@ def _proposals(
         progress.say(f"generate: {start + len(texts)} of {tries} passages")
         for each in zip(openings_here, texts, seeds, membership.tolist(), strict=True):
             yield Proposal(*each)
+
+
+def _model(store: RunStore, concept: Concept, progress: Progress) -> LanguageModel:
+    """The run's model. Raises `BasinError` where the round was made with another one."""
+    from agent.language_model import LanguageModel
+
+    language_model = LanguageModel.load(store.config.language_model, progress.say)
+    refuse_other_model(store.name, [RoundRecord(concept.round, concept, {})], language_model)
+    return language_model
 
 
 def _concept(store: RunStore, number: int | None) -> Concept:

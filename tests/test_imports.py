@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 JUDGING = re.compile(r"agent\.judging(\..*)?")
 ROWS = [row.split() for row in """
 types errors wrong_settings
+plain_files
 rejection
 sources
 passages

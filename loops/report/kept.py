@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 from jaxtyping import Float
-from safetensors import SafetensorError
 
 from agent.concept import Readout
+from agent.plain_files import DamagedError, parse_json, parse_tensors, read_inside, tensors_metadata
 from agent.plane import Plane
-from loops.folders import write_file
+from loops.folders import MOST_TENSORS, write_file
+from loops.schema import MOST
 
 FOLDER = "page"
 PLANE, TOKENS = "plane.safetensors", "tokens.json"
@@ -69,11 +70,12 @@ def readout_digest(readout: Readout | None) -> str:
 def load_plane(run: Path, digest: str, passages: int) -> KeptPlane | None:
     """The plane of this readout; None where none was kept, or one of another round."""
     try:
-        with safetensors.safe_open(run / FOLDER / PLANE, framework="numpy") as file:
-            if (file.metadata() or {}).get("readout") != digest:
-                return None
-            axes, offsets, places = (file.get_tensor(name) for name in ("axes", "offsets", "places"))
-    except (OSError, SafetensorError):
+        content = read_inside(run, f"{FOLDER}/{PLANE}", MOST_TENSORS)
+        if tensors_metadata(content, PLANE).get("readout") != digest:
+            return None
+        arrays = {name: each.numpy() for name, each in parse_tensors(content, PLANE).items()}
+        axes, offsets, places = (arrays[name] for name in ("axes", "offsets", "places"))
+    except (DamagedError, KeyError, TypeError):
         return None
     whole = axes.ndim == 3 and len(axes) == 2 and offsets.shape == (2,) and places.shape == (passages, 2)
     finite = all(np.isfinite(each).all() for each in (axes, offsets, places))
@@ -90,11 +92,11 @@ def keep_plane(run: Path, digest: str, kept: KeptPlane) -> None:
 def load_tokens(run: Path) -> Tokens | None:
     """What was read token by token, by whichever round; None where nothing readable is there."""
     try:
-        tree = json.loads((run / FOLDER / TOKENS).read_bytes())
+        tree = parse_json(read_inside(run, f"{FOLDER}/{TOKENS}", MOST), TOKENS)
         passages = [ReadPassage(**each) for each in tree["passages"]]
         whole = all(len(each.ends) == len(each.nats) and isinstance(each.text, str) for each in passages)
         return Tokens(int(tree["round"]), str(tree["digest"]), passages) if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DamagedError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,15 +15,16 @@ from agent.activation_cache import find_recorded
 from agent.concept import MEMBER
 from agent.errors import BasinError
 from agent.evidence import sigmoid
+from agent.plain_files import DamagedError
 from agent.topics import Pointer
 from agent.tracking import Exchange, exchanged, is_still
 from agent.types import PassageSet
 from loops.config import RunConfig
+from loops.measuring_files import read_rows
 from loops.records import RoundRecord
 from loops.report.kept import KeptPlane, Tokens, load_plane, load_tokens, readout_digest
 from loops.store import RunStore
 
-MEASUREMENTS = "measurements.json"
 SAME_MODEL = 0.6
 """Correlation of what the readout makes of recorded activations with what the run kept of it, from which they are its own:
 the one was fitted on all documents and the other on other documents than the read one, so they are not equal."""
@@ -111,7 +111,7 @@ def gather(store: RunStore) -> Material:
     Raises:
         BasinError: there is no whole round, or round 0, which holds the texts, cannot be read.
     """
-    numbers = store.rounds()
+    numbers = store.every()
     if not numbers:
         raise BasinError(
             f"{store.name} has no whole round yet, so there is nothing to show; `basin resume {store.name}` goes on with it."
@@ -123,7 +123,7 @@ def gather(store: RunStore) -> Material:
     records, notes = [store.load(0)], []
     for number in numbers[1:]:
         try:
-            records.append(store.load(number))
+            records.append(store.load_kept(number))
         except BasinError as damage:
             notes.append(f"Left out: {damage}")
     if gone := sorted(set(range(numbers[-1])) - set(numbers)):
@@ -136,7 +136,7 @@ def gather(store: RunStore) -> Material:
         store.load_passages(),
         store.load_pointer(),
         certificate=store.load_certificate(),
-        measurements=_measurements(store.path / MEASUREMENTS),
+        measurements=_measurements(store.path),
         notes=notes,
         tokens=load_tokens(store.path),
     )
@@ -166,13 +166,12 @@ def _alike(material: Material, read: Float[np.ndarray, "passage"]) -> float:
     return float(np.corrcoef(kept, read)[0, 1])
 
 
-def _measurements(path: Path) -> dict[str, Any] | None:
+def _measurements(run: Path) -> dict[str, Any] | None:
     """What was measured against gold labels, read as it is; None where there is nothing, or nothing readable."""
     try:
-        found = json.loads(path.read_bytes())
-        whole = isinstance(found["rounds"], list) and all(isinstance(row, dict) for row in found["rows"])
-        return found if whole and found["rows"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        rounds, rows = read_rows(run)
+        return {"rounds": rounds, "rows": rows} if rows else None
+    except DamagedError:
         return None
 
 

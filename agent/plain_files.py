@@ -1,0 +1,204 @@
+"""Reading files that anybody may have made: bounded, never through a link, and strict about JSON and tensors.
+
+Whoever opens a run that came from somebody else must not hang on it, run out of memory, read a file outside of it, or run
+code. Everything here raises `DamagedError`, whose message is the end of a sentence that begins with the name of the thing.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MEGABYTE = 1 << 20
+MOST_JSON_PARTS = 20_000_000
+"""Commas and brackets: a small file of nothing but those would become gigabytes of Python objects."""
+MOST_DIGITS = 19
+"""Of a whole number: everything that is stored fits 64 bits."""
+MOST_HEADER = 8 * MEGABYTE
+MOST_TENSORS = 20_000
+TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1}
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}){0,2}")
+
+
+class DamagedError(Exception):
+    """What is wrong with a file or folder, as the end of a sentence."""
+
+
+def is_safe_name(name: object) -> bool:
+    """Whether a name stays inside the folder it is looked up in: no `..`, no absolute path, nothing hidden, not deep."""
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
+
+
+def read_inside(root: Path, name: str, most: int) -> bytes:
+    """A plain file inside a folder; neither it nor a folder on the way to it may be a link.
+
+    Args:
+        root: the folder; it may be a link itself, since the user named it.
+        most: bytes; a larger file is refused before it is read.
+
+    Raises:
+        DamagedError: it is missing, larger, no plain file, cannot be read, or the name leads elsewhere.
+    """
+    if not is_safe_name(name):
+        raise DamagedError(f"{name[:80]!r} is no name of a file inside")
+    with _opened(root, name) as descriptor:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise DamagedError(f"{name} is no plain file")
+        if about.st_size > most:
+            raise DamagedError(f"{name} has {about.st_size} bytes, more than the {most} that it may have")
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(about.st_size)
+
+
+def size_inside(root: Path, name: str) -> int | None:
+    """Bytes of a plain file inside a folder, None where there is no such file."""
+    try:
+        with _opened(root, name) as descriptor:
+            about = os.fstat(descriptor)
+            return about.st_size if stat.S_ISREG(about.st_mode) else None
+    except DamagedError:
+        return None
+
+
+@contextmanager
+def _opened(root: Path, name: str) -> Iterator[int]:
+    """A descriptor of a file, reached folder by folder so that nothing on the way can be a link."""
+    *folders, last = name.split("/")
+    opened: list[int] = []
+    try:
+        opened.append(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        for folder in folders:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            opened.append(os.open(folder, flags, dir_fd=opened[-1]))
+        # Not blocking: a pipe that nobody writes to would wait for ever.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        opened.append(os.open(last, flags, dir_fd=opened[-1]))
+        yield opened[-1]
+    except OSError as error:
+        raise DamagedError(f"{name} {_why(error)}") from None
+    finally:
+        for descriptor in reversed(opened):
+            os.close(descriptor)
+
+
+def _why(error: OSError) -> str:
+    told = {errno.ENOENT: "is missing", errno.ELOOP: "is a link", errno.ENXIO: "is no plain file"}
+    if error.errno == errno.ENOTDIR:
+        return "lies behind a link or a file"
+    return told.get(error.errno or 0) or f"cannot be read ({error.strerror or error})"
+
+
+def plain_folder(path: Path) -> bool:
+    """Whether there is a folder, and not a link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def parse_json(content: bytes, name: str) -> Any:
+    """What JSON says; `DamagedError` also for a key given twice, NaN, a number out of range, too many parts, deep nesting."""
+    parts = sum(map(content.count, (b",", b"[", b"{")))
+    if parts > MOST_JSON_PARTS:
+        raise DamagedError(f"{name} has more parts than can be meant")
+    try:
+        # Texts may hold half of a surrogate pair, which is how a model's byte tokens can end.
+        text = content.decode("utf-8", errors="surrogatepass")
+        return json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_no_number,
+            parse_float=_finite,
+            parse_int=_small,
+        )
+    except RecursionError:
+        raise DamagedError(f"{name} is nested too deeply") from None
+    except ValueError as error:
+        raise DamagedError(f"{name} is not JSON that can be meant ({_short(error)})") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        raise ValueError("a key is there twice")
+    return tree
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:30]} is out of range")
+    return value
+
+
+def _small(text: str) -> int:
+    if len(text) > MOST_DIGITS + 1:
+        raise ValueError("a number is out of range")
+    return int(text)
+
+
+def parse_tensors(content: bytes, name: str) -> dict[str, Any]:
+    """Torch tensors of a safetensors file, or `DamagedError` where its header lies, is cut off, or names other types."""
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    _check_header(content, name)
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError, OverflowError) as error:
+        raise DamagedError(f"{name} is no whole safetensors file ({_short(error)})") from None
+
+
+def tensors_metadata(content: bytes, name: str) -> dict[str, str]:
+    """What a safetensors file says about itself; raises as `parse_tensors`."""
+    return _check_header(content, name)
+
+
+def _check_header(content: bytes, name: str) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little") if len(content) >= 8 else -1
+    if not 2 <= length <= min(MOST_HEADER, len(content) - 8):
+        raise DamagedError(f"{name} is no whole safetensors file (its header is cut off)")
+    header = parse_json(content[8 : 8 + length], f"the header of {name}")
+    if not isinstance(header, dict) or len(header) > MOST_TENSORS:
+        raise DamagedError(f"{name} is no safetensors file (its header is no table)")
+    about = header.pop("__metadata__", {})
+    if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
+        raise DamagedError(f"{name} is no safetensors file (its metadata are no texts)")
+    for tensor, entry in header.items():
+        if not _is_entry(entry, len(content) - 8 - length):
+            raise DamagedError(f"{name} lies about its tensor {tensor[:80]!r}")
+    return about
+
+
+def _is_entry(entry: Any, room: int) -> bool:
+    """Whether type, shape and place of a tensor agree; where tensors overlap or leave gaps, safetensors itself refuses."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        return False
+    shape, place = entry["shape"], entry["data_offsets"]
+    if entry["dtype"] not in TYPES or not (isinstance(shape, list) and isinstance(place, list)):
+        return False
+    if (
+        len(shape) > 6
+        or len(place) != 2
+        or not all(type(each) is int and each >= 0 for each in [*shape, *place])
+    ):
+        return False
+    begin, end = place
+    return begin <= end <= room and end - begin == math.prod(shape) * TYPES[entry["dtype"]]
+
+
+def _short(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:120]
