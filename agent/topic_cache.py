@@ -45,11 +45,11 @@ class KeptFits:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, digest: str, fit: Callable[[], TopicModel]) -> TopicModel:
+    def __call__(self, digest: str, fit: Callable[[Path], TopicModel]) -> TopicModel:
         path = self.folder / f"{digest}.safetensors"
         found = _read(path)
         if found is None:
-            found = fit()
+            found = fit(self.folder / f"{digest}.state")
             draft = path.with_suffix(".tmp")
             with contextlib.suppress(OSError, SafetensorError):
                 self.folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from gensim.corpora import Dictionary
@@ -21,6 +22,7 @@ from pydantic import Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from agent.errors import BasinError
+from agent.lda_in_steps import LdaInSteps
 from agent.types import Document, StageConfig, seed_for
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
@@ -235,12 +237,13 @@ def fit(
     config: TopicsConfig,
     run_seed: int,
     progress: Callable[[str], None] | None = None,
-    kept: Callable[[str, Callable[[], TopicModel]], TopicModel] | None = None,
+    kept: Callable[[str, Callable[[Path], TopicModel]], TopicModel] | None = None,
 ) -> TopicModel:
     """Fit LDA on chunks of `config.chunk_words` words.
 
     Args:
-        kept: told a digest of all that one fit depends on, and how to make it; gives it made, or as it was made before.
+        kept: told a digest of all that one fit depends on, and how to make it given a file for its state on the way; gives it
+            made, or as it was made before.
 
     Raises:
         BasinError: too few words survive the filters to fit a topic model.
@@ -357,10 +360,12 @@ def _fit_once(
     eta: Float[np.ndarray, "topic word"],
     config: TopicsConfig,
     seed: int,
+    state: Path | None = None,
 ) -> TopicModel:
     dictionary.id2token = dict(enumerate(vocabulary))
     batch = len(bags) <= BATCH_CHUNKS
-    model = LdaModel(
+    lda = partial(LdaInSteps, file=state) if state else LdaModel
+    model = lda(
         bags,
         id2word=dictionary,
         num_topics=config.count,

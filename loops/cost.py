@@ -19,6 +19,8 @@ TOKENS_PER_WORD = 1.35
 BACKWARD = 3  # a step forward and backward costs about three forward passes
 CALIBRATION_PASSES = 8  # evaluations of the divergence until the strength meets the budget
 JUDGE = 2  # the independent model of coherence is about twice as large as the one that writes
+LONGEST_UNIT = 120
+"""Seconds of work that a kill may cost without its being said beforehand."""
 STARTING_SECONDS = 30  # imports, loading both models, the corpus
 TOPIC_SECONDS_PER_WORD = 2e-6  # of one pass, per topic
 
@@ -61,11 +63,20 @@ def forecast(config: RunConfig, passages: int, language_model: LanguageModel) ->
     """One sentence: how long the run may take here, were all its rounds run and nothing cached."""
     parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
     depth = language_model.layers[-1] / language_model.depth
-    seconds = estimate(config, passages, speeds_from(matrix_speed(config), parameters, depth))
-    return (
+    speeds = speeds_from(matrix_speed(config), parameters, depth)
+    seconds = estimate(config, passages, speeds)
+    sentence = (
         f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
         f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."
     )
+    writing = config.generation
+    batch = min(writing.samples, writing.batch_size) * writing.new_tokens / speeds.generate
+    if batch > LONGEST_UNIT:
+        sentence += (
+            f" Passages are kept batch by batch, and one may take {round(batch / 60)} minutes: lower generation.batch_size "
+            "to lose less to a kill."
+        )
+    return sentence
 
 
 def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str) -> Speeds:

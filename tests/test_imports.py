@@ -17,6 +17,7 @@ plain_files
 rejection
 sources
 passages
+lda_in_steps
 topics
 topic_cache topic_fusion topic_map opinion
 steering_vector steering_manner
