@@ -155,7 +155,7 @@ def _limit_memory(headroom: int) -> None:
 
 
 def _sample_rounds(file: Path) -> None:
-    """After every round: memory, open files, threads, and what lies on disk."""
+    """After every round: memory of its own (pages of files come and go), open files, threads, and what lies on disk."""
     store = importlib.import_module("loops.store").RunStore
     save = store.save
 
@@ -167,7 +167,7 @@ def _sample_rounds(file: Path) -> None:
         row = {
             "round": record.round,
             "seconds": time.monotonic(),
-            "memory_mb": int(status["VmRSS"].split()[0]) / 1024,
+            "memory_mb": int(status["RssAnon"].split()[0]) / 1024,
             "open_files": len(os.listdir("/proc/self/fd")),
             "threads": int(status["Threads"]),
             "round_kb": sum(each.stat().st_size for each in own) / 1024,
