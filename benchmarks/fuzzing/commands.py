@@ -12,6 +12,7 @@ import os
 import pkgutil
 import random
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -211,9 +212,12 @@ def _refuse(*arguments: object, **options: object) -> None:
 
 @contextmanager
 def _out_of_reach(place: Path) -> Iterator[None]:
-    import loops.doctor
-    import loops.topic_table  # noqa: F401 (to be patched)
-
+    fit = importlib.import_module("agent.topics").fit
+    holders = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith(("agent.", "loops.")) and vars(module).get("fit") is fit
+    ]
     before = Path.cwd()
     surroundings = {
         "BASIN_CHECKPOINTS": str(place / "checkpoints"),
@@ -224,11 +228,11 @@ def _out_of_reach(place: Path) -> Iterator[None]:
         stack.enter_context(patch.dict(os.environ, surroundings))
         for name in (
             "agent.language_model.LanguageModel.load",
-            "agent.topics.fit",
-            "loops.topic_table.fit",
             "agent.sources.packages._run_client",
         ):
             stack.enter_context(patch(name, _refuse))
+        for module in holders:
+            stack.enter_context(patch.object(module, "fit", _refuse))
         stack.enter_context(patch("loops.doctor.matrix_speed", lambda config: 1.0))
         os.chdir(place)
         try:

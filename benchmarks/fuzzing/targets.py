@@ -91,7 +91,7 @@ READERS = (
         drawn.from_chance(made.parquet_file),
         made.parquet_file,
         damaged=0.8,
-        weight=3,
+        weight=1,
     ),
     Target(
         "folder",
@@ -99,9 +99,9 @@ READERS = (
         drawn.from_chance(made.folder_entries),
         made.folder_entries,
         damaged=0,
-        weight=1,
+        weight=0.3,
     ),
-    Target("passages", readers.passages, drawn.passages, begin=TEXTS, weight=2),
+    Target("passages", readers.passages, drawn.passages, begin=TEXTS, weight=1),
 )
 SETTINGS = (
     Target(
@@ -110,7 +110,7 @@ SETTINGS = (
         drawn.from_chance(made.run_settings),
         made.run_settings,
         damaged=0.4,
-        weight=0.5,
+        weight=0.1,
     ),
     Target(
         "suite",
@@ -134,7 +134,7 @@ SETTINGS = (
         drawn.from_chance(made.gold_settings),
         made.gold_settings,
         damaged=0.5,
-        weight=0.7,
+        weight=0.2,
     ),
     Target(
         "gold_labels",
@@ -142,7 +142,7 @@ SETTINGS = (
         drawn.from_chance(made.labelled_records),
         made.labelled_records,
         damaged=0.5,
-        weight=0.7,
+        weight=0.2,
     ),
 )
 COMMANDS = (

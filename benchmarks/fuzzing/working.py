@@ -24,7 +24,7 @@ HEADER = struct.Struct("<QQQI")
 RECORD_BYTES = 1 << 20
 MEMORY = 3 << 30
 """Bytes that a worker may map besides what it begins with; beyond that Python's own MemoryError is the failure."""
-DRAWN = 0.1
+DRAWN = 0.05
 """Share of inputs that Hypothesis draws; it is slower by an order, and looks at edges."""
 AT_ONCE = 1000
 MOST_FAILURES = 20
