@@ -82,6 +82,7 @@ def open_page(
 ) -> Iterator[Page]:
     """The page, with everything noticed that it says and asks for."""
     page = browser.new_page(**VIEWPORTS[mode])
+    page.set_default_timeout(2 * DRAWN_MS)  # machines that have other work, too
     page.on(
         "console", lambda told: told.type in ("error", "warning") and seen.console_errors.append(told.text)
     )

@@ -148,7 +148,8 @@ Basin.onView("map", () => {
       if (!points[0].customdata) return;
       tip.replaceChildren(told(points[0].customdata, 45));
       tip.hidden = false;
-      const left = Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8);
+      const aside = event.clientX > window.innerWidth / 2 ? event.clientX - tip.offsetWidth - 14 : event.clientX + 14; // not over what is inside
+      const left = Math.min(aside, window.innerWidth - tip.offsetWidth - 8);
       const below = event.clientY + 14 + tip.offsetHeight < window.innerHeight;
       tip.style.left = `${Math.max(8, left)}px`;
       tip.style.top = `${Math.max(8, below ? event.clientY + 14 : event.clientY - tip.offsetHeight - 14)}px`;

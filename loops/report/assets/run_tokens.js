@@ -55,7 +55,7 @@ Basin.onView("tokens", () => {
     const best = smoothed.indexOf(Math.max(...smoothed));
     const stretch = found.slice(Math.max(0, best - HALF), best + HALF + 1).join("").trim();
     document.getElementById("tokens-sentence").replaceChildren(
-      `Its ${passage.nats.length} tokens say ${number(mean(passage.nats), 1)} nats on average; they speak for the concept most at `, el("q", { dir: "auto" }, stretch), `, ${number(smoothed[best], 1)} nats.`,
+      `Its ${passage.nats.length} tokens say ${number(mean(passage.nats), 1)} nats on average; they speak for the concept most at `, el("em", { dir: "auto" }, stretch), `, ${number(smoothed[best], 1)} nats.`,
     );
     drawn.redraw();
   }

@@ -6,7 +6,7 @@ Basin.onView("written", () => {
   const { share, wrote, choice, KINDS, words } = Basin.run;
   const list = document.getElementById("written-list");
   if (!list) return;
-  const PAGE = 20;
+  const PAGE = window.innerWidth < 640 ? 6 : 20;
   const rows = written.rounds.flatMap((found, index) => found.map((row) => ({ row, index, kind: written.texts[row[0]][0], text: written.texts[row[0]].slice(1, 3).join("") })));
   const kinds = [...new Set(rows.map((each) => each.kind))];
   const filter = { kind: kinds.includes("steered") ? "steered" : "all", round: "all", coherent: "all", low: 0, high: 1, text: "" };
