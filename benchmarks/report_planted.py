@@ -66,6 +66,7 @@ class _Recorder(LanguageModel):
         self.place = {text: at for at, text in enumerate(texts)}
         self.activations, self.layers, self.width = activations, (6, 12), WIDTH
         self.fingerprint = f"planted-{len(texts)}-{seed}"
+        self.blocks = ()
 
     def record(self, texts: Sequence[str], progress: Callable[[str], None] | None = None) -> np.ndarray:
         return self.activations[[self.place[text] for text in texts]]

@@ -73,8 +73,7 @@ def refresh(store: RunStore, records: Sequence[RoundRecord], fixed: Fixed, say: 
                 store.name,
                 store.about,
                 store.config,
-                # A run remembers of its middle rounds no more than it looks back at.
-                [each if each.generated else store.load_kept(each.round) for each in records],
+                records,
                 fixed.passages,
                 fixed.pointer,
                 certificate=store.load_certificate(),

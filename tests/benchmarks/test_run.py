@@ -6,9 +6,14 @@ import pytest
 
 from benchmarks import results, run
 from loops.config import parse_config
+from loops.measuring_files import SHOWN, SHOWN_LATER
 from loops.store import RunStore
 
-ROWS = [{"method": "basin", "corpus": "brown", "round": number, "ap_concept": 0.5} for number in (0, 1)]
+MEASURED = dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5)
+ROWS = [
+    {"method": "basin", "concept": "crime", "corpus": "brown", "round": number, **MEASURED}
+    for number in (0, 1)
+]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from agent.types import Document, Passage, PassageSet
 from loops.cli import app
 from loops.comparing import compare
 from loops.config import parse_config
+from loops.measuring_files import SHOWN, SHOWN_LATER
 from loops.report.compare_page import comparison_data, comparison_page
 from loops.report.page import render
 from loops.store import RunStore
@@ -147,7 +148,7 @@ def test_gold_is_shown_only_where_it_is_stored(checkpoints: Path) -> None:
         {"concept": "crime", "round": each, "ap_topic": 0.25, "ap_concept": 0.5, "ap_ceiling": 0.75}
         for each in (0, 1)
     ]
-    rows = [{**row, "ap_concept_pooled": 0.5, "ap_ceiling_pooled": 0.5} for row in rows]
+    rows = [dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5) | row for row in rows]
     (store.path / "measurements.json").write_text(json.dumps({"rounds": [0, 1], "rows": rows}))
     found = compare(["a", "b"])
     (gold,) = comparison_data(found)["gold"]

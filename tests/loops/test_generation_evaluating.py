@@ -156,8 +156,8 @@ def test_a_folder_begun_with_other_settings_is_set_aside(corpus, tmp_path, monke
 
 
 def test_a_folder_that_cannot_be_used_is_told(corpus, tmp_path):
-    (tmp_path / "out" / "stories_sea").mkdir(parents=True)
-    (tmp_path / "out" / "stories_sea" / "settings.json").write_text("{torn")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "stories_sea").write_text("no folder")
     with pytest.raises(BasinError, match="stories_sea cannot be used .*--out") as told:
         evaluated(corpus, tmp_path)
     assert "\n" not in str(told.value)

@@ -16,6 +16,7 @@ from test_report_page import Reader
 from agent.errors import BasinError
 from benchmarks.report_planted import FALSE_FRIENDS, HOSTILE, TOPIC, UNSAID, Scene, plant
 from loops.cli import app
+from loops.measuring_files import SHOWN, SHOWN_LATER
 from loops.report import making
 from loops.report.kept import ReadPassage, Tokens, keep_tokens, readout_digest
 from loops.report.making import finish, make_report, refresh
@@ -172,7 +173,8 @@ def test_gold_is_shown_apart_and_only_where_it_was_measured(tmp_path: Path) -> N
     store = plant(tmp_path / "run", Scene(2))
     read, data = made(store)
     assert data["gold"] is None and not [given for _, given in read.tags if given.get("id") == "gold"]
-    row = {"method": "basin", "corpus": "planted", "concept": "</script>", "round": 1, "ap_concept": 0.5}
+    row = {"method": "basin", "corpus": "planted", "concept": "</script>", "round": 1}
+    row |= dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5)
     (store.path / "measurements.json").write_text(json.dumps({"rounds": [0, 1, 2], "rows": [row]}))
     read, data = made(store)
     assert data["gold"]["rows"] == [row] and "Not known to the loop" in read.text

@@ -24,6 +24,7 @@ from loops import refine, stitch_measuring, stitch_store, stitching
 from loops.cli import app
 from loops.general_text import general_texts
 from loops.progress import SilentProgress
+from loops.schema import unsealed
 from loops.stitch_measuring import MEASURED, labels_of, measure_stitch
 from loops.stitch_picture import PICTURE, draw_stitch
 from loops.stitch_store import MATRIX, SAMPLES, TABLE, VECTORS, save_stitch, saved_stitches, stitch_folder
@@ -127,7 +128,7 @@ def test_everything_is_kept_and_shown(store, monkeypatch, capsys):
     assert by_name["other", "base"]["effect_a"] == 0 and by_name["other", "native"]["ratio_a"] is None
     draw_stitch(found, measured, folder)
     assert (folder / PICTURE).stat().st_size > 20_000
-    told = json.loads((folder / TABLE).read_bytes())
+    told = unsealed((folder / TABLE).read_bytes(), TABLE)
     assert [row["vector"] for row in told["rows"]][:4] == ["base", "native", "base", "native"]
     assert saved_stitches(store) == [(folder, told)]
     matrix = json.loads((folder / MATRIX).read_bytes())

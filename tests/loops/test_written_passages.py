@@ -38,8 +38,14 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     store.save(planted_record(0), replace(planted_passages(), passages=passages), planted_pointer())
     record = planted_record(1)
     vector = SteeringVector({1: 5 * torch.randn(16, generator=torch.Generator().manual_seed(3))})
-    store.save(replace(record, concept=replace(record.concept, vector=vector, manner=PLAIN)))
+    readout = replace(record.concept.readout, weights=np.zeros((len(model.layers), 16)))
+    concept = replace(record.concept, vector=vector, manner=PLAIN, readout=readout)
+    store.save(replace(record, concept=concept, **UNWRITTEN))
     return store
+
+
+UNWRITTEN = {"generated": (), "activations": None}
+"""Planted rounds are of a narrower model than the one that writes here."""
 
 
 def _write(store: RunStore, **changes: object) -> list[tuple[str, str]]:
@@ -84,7 +90,8 @@ def readable(store: RunStore, threshold: float) -> RunStore:
     record = planted_record(2)
     layers = LanguageModel.load(None).layers
     readout = Readout(np.zeros((len(layers), 16)), 0.0, 0.0, 0.0, threshold, 1.0)
-    store.save(replace(record, concept=replace(record.concept, readout=readout)))
+    concept = replace(store.load(1).concept, round=2, readout=readout)
+    store.save(replace(record, concept=concept, **UNWRITTEN))
     return store
 
 
@@ -120,7 +127,7 @@ def test_the_best_of_several_is_coherent_and_belongs_most(
     weights = np.random.default_rng(0).normal(size=(len(layers), 16))
     record = planted_record(2)
     concept = replace(store.load(1).concept, round=2, readout=Readout(weights, 0.0, 0.0, 0.0, 0.0, 1.0))
-    store.save(replace(record, concept=concept))
+    store.save(replace(record, concept=concept, **UNWRITTEN))
     every = _write(store, count=12, prompt="w5 w6")
     spoiled = every[3]  # whatever it scores, it must not be chosen
 
