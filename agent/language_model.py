@@ -63,6 +63,8 @@ class LanguageModelConfig(StageConfig):
     batch_tokens: int = Field(4096, ge=1)
     max_tokens: int = Field(512, ge=2)
     """Longer texts are cut."""
+    trust_remote_code: bool = False
+    """Let a model that is no part of transformers run the Python code that comes with it. It may do anything that you may."""
 
 
 @dataclass(frozen=True)
@@ -124,20 +126,30 @@ class LanguageModel:
         path = resolve_model(config.name, progress)
         device = choose_device(config.device)
         dtype = choose_dtype(config.dtype, device)
+        if config.trust_remote_code and progress:
+            progress(
+                f"WARNING: {config.name} may run code of its own on this machine (language_model.trust_remote_code)."
+            )
         if progress:
             progress(
                 f"language model: loading {config.name} in {str(dtype).removeprefix('torch.')} on {device}"
             )
         try:
             with quiet_transformers():
-                local = {"local_files_only": local_files_only(path)}
-                tokenizer = transformers.AutoTokenizer.from_pretrained(path, **local)
-                model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **local)
+                how = {
+                    "local_files_only": local_files_only(path),
+                    "trust_remote_code": config.trust_remote_code,
+                }
+                tokenizer = transformers.AutoTokenizer.from_pretrained(path, **how)
+                # Safetensors alone: the older format of weights is a pickle.
+                model = transformers.AutoModelForCausalLM.from_pretrained(
+                    path, dtype=dtype, use_safetensors=True, **how
+                )
         except (OSError, ValueError) as error:
             raise BasinError(
                 f"Language model {config.name!r} could not be loaded ({first_sentence(error)}): name an "
                 f"embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub "
-                "is in reach."
+                "is in reach, whose weights are safetensors."
             ) from error
         loaded = cls(model.to(device), tokenizer, config)
         loaded.say = progress
@@ -150,7 +162,9 @@ class LanguageModel:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that change with whatever recorded activations depend on."""
-        digest = hashlib.sha256(self.config.model_dump_json(exclude={"device", "dtype"}).encode())
+        digest = hashlib.sha256(
+            self.config.model_dump_json(exclude={"device", "dtype", "trust_remote_code"}).encode()
+        )
         digest.update(repr((self.layers, self.device.type)).encode())
         for name, weight in self.model.state_dict().items():
             stride = max(1, weight.numel() // 4096)

@@ -232,7 +232,7 @@ def _digest(config: RunConfig, place: Place) -> str:
         place.ground.round_map.size,
         [passage.id for passage in place.passages.passages],
         place.ground.seed,
-        config.language_model.model_dump_json(),
+        config.language_model.model_dump_json(exclude={"trust_remote_code"}),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

@@ -54,7 +54,12 @@ def open_run(name: str) -> RunStore:
     from loops.store import RunStore  # slow, and who only looks for a run does without
 
     store = RunStore.open(find_run(name))
-    for remark in store.remarks:
+    told = [
+        f"Round {number} of {store.name} is damaged: `basin verify {store.name}` says how, `basin resume {store.name}` sets a "
+        "newest one aside."
+        for number in store.broken()
+    ]
+    for remark in (*store.remarks, *told):
         Console(stderr=True).print(
             f"[bold yellow]Warning:[/] {escape(remark)}", soft_wrap=True, highlight=False
         )

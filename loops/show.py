@@ -50,7 +50,7 @@ def show_run(store: RunStore, console: Console) -> None:
     if origin := about.get("origin"):
         console.print(escape(str(origin.get("sentence"))), highlight=False, soft_wrap=True)
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
-    for number in store.every():
+    for number in sorted([*store.every(), *store.broken()]):
         try:
             table.add_row(*_row(store.load_kept(number)))
         except BasinError:

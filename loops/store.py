@@ -27,6 +27,7 @@ from loops.provenance import commit, versions
 from loops.records import RoundRecord
 from loops.round_folders import (
     PRUNED,
+    WHOLE,
     folder_name,
     follows,
     numbered,
@@ -38,7 +39,7 @@ from loops.round_folders import (
 from loops.run_file import RunFile, read_run_file, write_run_file
 from loops.schema import SCHEMA, NewerError, read_sealed, sealed
 from loops.stored_config import FILE as CONFIG_FILE
-from loops.stored_config import config_bytes, read_config
+from loops.stored_config import config_bytes, read_config, refuse_foreign_code
 
 CERTIFICATE = "certificate.json"
 Say = Callable[[str], None]
@@ -116,6 +117,7 @@ class RunStore:
         _, unknown = read_run_file(path)
         refuse_links(path)
         config, copied = read_config(path)
+        refuse_foreign_code(config, path.name)
         return cls(path, config, remarks=tuple(filter(None, (unknown, copied))))
 
     @property
@@ -136,6 +138,11 @@ class RunStore:
         whole = set(self.rounds())
         found = [number for number, folder in numbered(self.path, PRUNED) if folders.is_whole(folder)]
         return [number for number in found if number not in whole]
+
+    def broken(self) -> list[int]:
+        """Numbers of the folders that are no whole rounds any more, rising; quick as `rounds`."""
+        found = {number for kind in (WHOLE, PRUNED) for number, _ in numbered(self.path, kind)}
+        return sorted(found - set(self.every()))
 
     def every(self) -> list[int]:
         """Numbers of all rounds, whole or pruned, rising."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from agent.errors import BasinError
@@ -18,6 +19,22 @@ MOST = 4 << 20
 def config_bytes(config: RunConfig) -> bytes:
     """The file; equal configurations give equal bytes."""
     return (json.dumps(config.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+
+TRUST = "BASIN_TRUST_REMOTE_CODE"
+
+
+def refuse_foreign_code(config: RunConfig, name: str) -> None:
+    """Refuse a stored configuration that lets a model run its own code, until whoever opens the run says that it may.
+
+    Raises:
+        BasinError: saying how.
+    """
+    if config.language_model.trust_remote_code and os.environ.get(TRUST) != "1":
+        raise BasinError(
+            f"The run {name} lets {config.language_model.name[:80]} run code that comes with it (language_model."
+            f"trust_remote_code), and a run may come from anybody: if you trust this one, set {TRUST}=1."
+        )
 
 
 def read_config(run: Path) -> tuple[RunConfig, str | None]:

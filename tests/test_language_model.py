@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -289,7 +290,8 @@ def test_load_names_what_it_cannot_have(tmp_path, monkeypatch):
 def test_a_hub_out_of_reach_is_not_asked_for_a_model(monkeypatch, reachable):
     asked = []
 
-    def from_pretrained(name, local_files_only):
+    def from_pretrained(name, local_files_only, trust_remote_code):
+        assert trust_remote_code is False
         asked.append(not local_files_only)
         raise OSError
 
@@ -317,3 +319,36 @@ def test_a_question_is_asked_in_the_model_s_own_chat_format():
         "{% if add_generation_prompt %}[answer]{% endif %}"
     )
     assert language_model.chat("w1") == "[user] w1[answer]"
+
+
+def test_code_that_comes_with_a_model_runs_only_where_that_was_said_and_is_announced(monkeypatch, tmp_path):
+    asked, said = [], []
+
+    def from_pretrained(name, **how):
+        asked.append(how)
+        raise OSError("no such model")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
+    (tmp_path / "config.json").write_text("{}")
+    for trusted in (False, True):
+        config = LanguageModelConfig(name=str(tmp_path), device="cpu", trust_remote_code=trusted)
+        with pytest.raises(BasinError):
+            LanguageModel.load(config, said.append)
+    assert [how["trust_remote_code"] for how in asked] == [False, True]
+    assert [sentence.startswith("WARNING") for sentence in said] == [False, True, False]
+    trusting = make_language_model(trust_remote_code=True)
+    assert trusting.fingerprint == make_language_model().fingerprint
+
+
+def test_weights_that_are_a_pickle_are_not_opened(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "trapped",))
+
+    folder = tmp_path / "model"
+    make_language_model().save(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({"trap": Trap()}, folder / "pytorch_model.bin")
+    with pytest.raises(BasinError, match="could not be loaded.*safetensors"):
+        LanguageModel.load(LanguageModelConfig(name=str(folder), device="cpu"))
+    assert not (tmp_path / "trapped").exists()

@@ -45,7 +45,13 @@ def load_embedder(
     where = str(fetch_all(FILES, progress)[0].parent) if name == EMBEDDED_EMBEDDER else name
     try:
         with quiet_transformers():
-            return SentenceTransformer(where, device=device, local_files_only=local_files_only(where))
+            return SentenceTransformer(
+                where,
+                device=device,
+                local_files_only=local_files_only(where),
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},  # the older format of weights is a pickle
+            )
     except Exception as error:  # the hub's client, transformers and torch each raise classes of their own
         raise BasinError(
             f"The sentence embedder {name!r} cannot be loaded ({first_sentence(error)}): check the name and the "

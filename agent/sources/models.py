@@ -183,7 +183,9 @@ def _folder_for(name: str, digest: str) -> Path:
 
 
 def _embedded(model: EmbeddedModel, progress: Progress | None) -> Path:
-    if is_whole(model.folder):
+    if is_whole(
+        model.folder, hashes=True
+    ):  # a second for half a gigabyte, and weights that rot are no one's model
         return model.folder
     parts = fetch_all(model.files, progress)
     with scratch_folder("models") as scratch:
@@ -205,7 +207,7 @@ def _local_gguf(path: Path, progress: Progress | None) -> Path:
         if stream.read(4) != b"GGUF":
             raise BasinError(f"{path} is not a GGUF file: it does not begin with GGUF; name another file.")
     folder = _folder_for("gguf", sha256_of(path)[:16])
-    if is_whole(folder):
+    if is_whole(folder, hashes=True):
         return folder
     with scratch_folder("models") as scratch:
         try:
@@ -234,7 +236,7 @@ def _convert(gguf: Path, folder: Path, title: str, draft: Path, progress: Progre
     # Building the fresh model draws random weights; a first run must not differ from later ones by that.
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, trust_remote_code=False)
         config = type(loaded.config).from_dict(
             {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
         )
@@ -243,7 +245,7 @@ def _convert(gguf: Path, folder: Path, title: str, draft: Path, progress: Progre
         fresh.load_state_dict(loaded.state_dict())
         fresh.tie_weights()
         fresh.save_pretrained(draft)
-        AutoTokenizer.from_pretrained(**source).save_pretrained(draft)
+        AutoTokenizer.from_pretrained(**source, trust_remote_code=False).save_pretrained(draft)
     names = sorted(path.name for path in draft.iterdir())
     written = {
         name: {"bytes": (draft / name).stat().st_size, "sha256": sha256_of(draft / name)} for name in names
@@ -258,7 +260,7 @@ def _commit(draft: Path, folder: Path) -> None:
     for path in draft.iterdir():
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
-    if folder.is_dir() and not is_whole(folder):
+    if folder.is_dir() and not is_whole(folder, hashes=True):
         os.replace(folder, Path(tempfile.mkdtemp(dir=draft.parent)) / "damaged")
     if not folder.is_dir():
         os.replace(draft, folder)

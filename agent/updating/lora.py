@@ -19,6 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from agent.adapter import Adapter, new_adapter
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.updating.plain_state import PlainState
 from agent.updating.settings import LoraConfig
 from agent.updating.training import (
     Progress,
@@ -65,7 +66,7 @@ def teach(
         learning_rate=config.learning_rate,
     )
     with quiet():
-        trainer = SFTTrainer(
+        trainer = _PlainTrainer(
             model=start.attach(model, trainable=True)
             if start
             else new_adapter(model, config.rank, config.alpha, config.modules, language_model.config.name),
@@ -76,6 +77,10 @@ def teach(
         )
     history = train(trainer, place)
     return Adapter.of(trainer.model, language_model.config.name), history
+
+
+class _PlainTrainer(PlainState, SFTTrainer):
+    """TRL's trainer, which keeps its state without pickles."""
 
 
 def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[np.ndarray, "drawn"]:

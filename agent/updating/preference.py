@@ -22,6 +22,7 @@ from agent.adapter import Adapter
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.output_layer import OutputLayer
+from agent.updating.plain_state import PlainState
 from agent.updating.settings import PreferenceConfig
 from agent.updating.training import (
     Progress,
@@ -116,7 +117,7 @@ def rms_divergence(
     return (output.divergences(adapted, base).square().mean() + TINY).sqrt()
 
 
-class _BarredTrainer(DPOTrainer):
+class _BarredTrainer(PlainState, DPOTrainer):
     """TRL's trainer with the barrier added to its loss."""
 
     barred: PreferenceConfig

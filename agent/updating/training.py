@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.plain_files import DamagedError
 from agent.sources.models import quiet_transformers
 from agent.updating.trainer_state import KeepsState, newest_state
 
@@ -64,6 +65,12 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
     try:
         with quiet():
             trainer.train(resume_from_checkpoint=last and str(last))
+    except DamagedError as damage:
+        shutil.rmtree(str(last), ignore_errors=True)
+        raise BasinError(
+            f"The state of training that was kept in {folder} is none ({damage}): it was removed, and a resume begins that "
+            "training anew."
+        ) from None
     except OSError as error:
         raise _cannot_keep(folder, error.strerror or str(error)) from None
     except (SafetensorError, RuntimeError) as error:

@@ -1,0 +1,165 @@
+"""A trainer whose state is arrays and JSON: transformers keeps pickles, and to read one is to run what it says.
+
+Mixed into a TRL trainer before its own class. When a state is kept, and that it is whole, is `trainer_state`'s business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from transformers import TrainerState
+from transformers.trainer_callback import ExportableState
+
+from agent.plain_files import MEGABYTE, DamagedError, parse_json, parse_tensors, read_inside
+
+ARRAYS, NUMBERS, PROGRESS = "state.safetensors", "state.json", "trainer_state.json"
+"""Adapter, moments and generators; settings of optimiser and schedule; what the trainer itself wants to know."""
+MOST_ARRAYS, MOST_NUMBERS = 8192 * MEGABYTE, 256 * MEGABYTE
+ADAPTER, MOMENT = "adapter.", "moment."
+GENERATOR, DEVICE_GENERATOR = "generator.cpu", "generator.cuda."
+PROGRESS_FIELDS = {field.name for field in dataclasses.fields(TrainerState)}
+
+
+class PlainState:
+    """Overrides everything of a trainer that writes or reads its state."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        from peft import get_peft_model_state_dict
+
+        self.store_flos()
+        folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        optimiser = self.optimizer.state_dict()
+        arrays = {f"{ADAPTER}{name}": each for name, each in get_peft_model_state_dict(self.model).items()}
+        for number, moments in optimiser["state"].items():
+            arrays |= {f"{MOMENT}{number}.{name}": torch.as_tensor(each) for name, each in moments.items()}
+        arrays[GENERATOR] = torch.random.get_rng_state()
+        if torch.cuda.is_available():
+            states = torch.cuda.get_rng_state_all()
+            arrays |= {f"{DEVICE_GENERATOR}{number}": each for number, each in enumerate(states)}
+        schedule = {key: each for key, each in self.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
+        kind, words, *rest = np.random.get_state()
+        numbers = {
+            "groups": optimiser["param_groups"],
+            "schedule": schedule,
+            "python": random.getstate(),
+            "numpy": [kind, words.tolist(), *rest],
+        }
+        plain = {name: each.detach().cpu().contiguous().clone() for name, each in arrays.items()}
+        (folder / ARRAYS).write_bytes(safetensors.torch.save(plain))
+        (folder / NUMBERS).write_text(json.dumps(numbers, default=float), encoding="utf-8")
+        for part in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(part, ExportableState):
+                self.state.stateful_callbacks[type(part).__name__] = part.state()
+        self.state.save_to_json(str(folder / PROGRESS))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """The adapter; called first, so what the trainer reads by itself is looked at here too."""
+        from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+        _check_progress(resume_from_checkpoint)
+        arrays = _arrays(resume_from_checkpoint)
+        found = {
+            name.removeprefix(ADAPTER): each for name, each in arrays.items() if name.startswith(ADAPTER)
+        }
+        own = get_peft_model_state_dict(self.model)
+        _same_shapes(found, own, "adapter")
+        set_peft_model_state_dict(
+            self.model, {name: each.to(own[name].device, own[name].dtype) for name, each in found.items()}
+        )
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        arrays, numbers = _arrays(checkpoint), _numbers(checkpoint)
+        state: dict[int, dict[str, Any]] = {}
+        for name, each in arrays.items():
+            if name.startswith(MOMENT):
+                number, _, kind = name.removeprefix(MOMENT).partition(".")
+                if not number.isdecimal():
+                    raise DamagedError(f"{ARRAYS} has {name[:80]!r}, which is no moment")
+                state.setdefault(int(number), {})[kind] = each
+        self._check_moments(state)
+        try:
+            groups = [
+                {key: tuple(each) if key == "betas" else each for key, each in group.items()}
+                for group in numbers["groups"]
+            ]
+            self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+            kept = numbers["schedule"]
+            lambdas = [None] * len(self.lr_scheduler.state_dict()["lr_lambdas"])
+            if kept.keys() != self.lr_scheduler.state_dict().keys() - {"lr_lambdas"}:
+                raise DamagedError(f"{NUMBERS} is of another schedule")
+            self.lr_scheduler.load_state_dict({**kept, "lr_lambdas": lambdas})
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise DamagedError(f"{NUMBERS} is of another training ({error})") from None
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        arrays, numbers = _arrays(checkpoint), _numbers(checkpoint)
+        try:
+            version, words, gauss = numbers["python"]
+            kind, state, *rest = numbers["numpy"]
+            random.setstate((version, tuple(words), gauss))
+            np.random.set_state((kind, np.array(state, dtype=np.uint32), *rest))
+            torch.random.set_rng_state(arrays[GENERATOR])
+            if torch.cuda.is_available() and f"{DEVICE_GENERATOR}0" in arrays:
+                count = torch.cuda.device_count()
+                torch.cuda.set_rng_state_all([arrays[f"{DEVICE_GENERATOR}{at}"] for at in range(count)])
+        except (KeyError, IndexError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+            raise DamagedError(f"{NUMBERS} has no state of the generators ({error})") from None
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """None is used: the adapter trains in float32."""
+
+    def _check_moments(self, state: Mapping[int, Mapping[str, Any]]) -> None:
+        own = [each for group in self.optimizer.param_groups for each in group["params"]]
+        for number, moments in state.items():
+            shapes = {tuple(each.shape) for name, each in moments.items() if name != "step"}
+            if number >= len(own) or shapes - {tuple(own[number].shape)}:
+                raise DamagedError(f"{ARRAYS} has moments of another adapter")
+
+
+def _arrays(folder: str) -> dict[str, Any]:
+    return parse_tensors(read_inside(Path(folder), ARRAYS, MOST_ARRAYS), ARRAYS)
+
+
+def _numbers(folder: str) -> dict[str, Any]:
+    tree = parse_json(read_inside(Path(folder), NUMBERS, MOST_NUMBERS), NUMBERS)
+    if not isinstance(tree, dict) or tree.keys() != {"groups", "schedule", "python", "numpy"}:
+        raise DamagedError(f"{NUMBERS} is no state of a trainer")
+    return tree
+
+
+def _check_progress(folder: str) -> None:
+    tree = parse_json(read_inside(Path(folder), PROGRESS, MOST_NUMBERS), PROGRESS)
+    counts = ("global_step", "max_steps")
+    if (
+        not isinstance(tree, dict)
+        or not tree.keys() <= PROGRESS_FIELDS
+        or not all(type(tree.get(name)) is int and tree[name] >= 0 for name in counts)
+        or os.path.basename(folder) != f"checkpoint-{tree['global_step']}"
+        or not isinstance(tree.get("log_history"), list)
+        or not all(isinstance(row, dict) for row in tree["log_history"])
+        or not isinstance(tree.get("stateful_callbacks"), dict)
+    ):
+        raise DamagedError(f"{PROGRESS} is no progress of a trainer")
+
+
+def _same_shapes(found: Mapping[str, Any], own: Mapping[str, Any], what: str) -> None:
+    if {name: tuple(each.shape) for name, each in found.items()} != {
+        name: tuple(each.shape) for name, each in own.items()
+    }:
+        raise DamagedError(f"{ARRAYS} is of another {what}")
