@@ -64,7 +64,7 @@ def rows_of(folder: Path) -> list[dict[str, Value]]:
         rows.append(
             {"method": row["to_run"], "chain": chain, **told}
             | {"refused_because": "; ".join(row["refusals"]) or None}
-            | _precision(by_run.get(row["to_run"]) if row["accepted"] else None, before)
+            | _precision(by_run.get(row["to_run"]), before)
         )
     return rows
 
