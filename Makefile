@@ -1,5 +1,6 @@
 # make run    environment, weights, corpus, then the main job: configs/brown.yaml
 # make test   environment and the whole test suite
+# make fuzz   the same, then a million malformed inputs to every reader: an hour on one free core
 # make torture  the same, then hundreds of kills and every other fault: an hour or two
 #
 # Needs Python 3.11 or newer with venv and pip, and the package registries the first time.
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test torture
+.PHONY: run test fuzz torture
 .DELETE_ON_ERROR:
 
 # Through -m, so that both still work when the folder has been moved.
@@ -19,6 +20,9 @@ run: $(VENV)/ready
 
 test: $(VENV)/ready-test
 	@$(VENV)/bin/python -m pytest
+
+fuzz: $(VENV)/ready-test
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VENV)/bin/python -m benchmarks.fuzz --inputs 1060000
 
 # On one thread each: what is compared are bytes, and what is timed are kills.
 torture: $(VENV)/ready-test
