@@ -1,0 +1,80 @@
+"""Run folders that look whole and are not: files changed with all hashes made to fit, as one would who means harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from loops.schema import digest_of
+
+MANIFEST = "manifest.json"
+
+
+def forge(run: Path, number: int, name: str, content: bytes | None) -> None:
+    """Put a file into a round, or take it away for None, and make the manifests of all rounds fit."""
+    folder = run / f"round_{number:03d}"
+    tree = json.loads((folder / MANIFEST).read_bytes())
+    if content is None:
+        del tree["files"][name]
+        (folder / name).unlink()
+    else:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+        tree["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    write_manifest(run, number, tree)
+    chain(run)
+
+
+def forge_json(run: Path, number: int, name: str, change: Callable[[Any], Any]) -> None:
+    """Change what a JSON file of a round says."""
+    tree = json.loads((run / f"round_{number:03d}" / name).read_bytes())
+    forge(run, number, name, json.dumps(change(tree)).encode())
+
+
+def forge_arrays(
+    run: Path, number: int, change: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]], name: str
+) -> None:
+    """Change the arrays of a safetensors file of a round."""
+    arrays = safetensors.numpy.load((run / f"round_{number:03d}" / name).read_bytes())
+    changed = {key: np.ascontiguousarray(each) for key, each in change(arrays).items()}
+    forge(run, number, name, safetensors.numpy.save(changed))
+
+
+def forge_manifest(run: Path, number: int, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change what a round's manifest says, with a digest that fits, and later rounds that follow it."""
+    folder = run / f"round_{number:03d}"
+    write_manifest(run, number, change(json.loads((folder / MANIFEST).read_bytes())))
+    chain(run, after=number)
+
+
+def write_manifest(run: Path, number: int, tree: Any) -> None:
+    """Write a manifest with the digest of what it says."""
+    if isinstance(tree, dict):
+        tree = {key: value for key, value in tree.items() if key != "sha256"}
+        tree["sha256"] = digest_of(tree)
+    (run / f"round_{number:03d}" / MANIFEST).write_text(json.dumps(tree, indent=1, sort_keys=True))
+
+
+def chain(run: Path, after: int = 0) -> None:
+    """Let every round after one follow the one that is there before it."""
+    for folder in sorted(run.glob("round_*")):
+        number = int(folder.name.removeprefix("round_"))
+        before = run / f"round_{number - 1:03d}" / MANIFEST
+        if number > after and before.exists():
+            tree = json.loads((folder / MANIFEST).read_bytes())
+            tree["follows"] = hashlib.sha256(before.read_bytes()).hexdigest()
+            write_manifest(run, number, tree)
+
+
+def seal_again(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change what a file beside the rounds says, with a digest that fits."""
+    tree = json.loads(file.read_bytes())
+    tree.pop("sha256", None)
+    tree = change(tree)
+    file.write_text(json.dumps({**tree, "sha256": digest_of(tree)}))
