@@ -146,6 +146,7 @@ def _refine(
             # So that there is something to look at while the round runs.
             refresh(store, records, fixed, progress.say)
             record = run_round(records, fixed, progress)
+            _require_numbers(record)
             store.save(record)
             if len(records) > 1:
                 records[-1] = records[-1].remembered()
@@ -160,6 +161,19 @@ def _refine(
         progress.say(str(certificate["sentence"]))
     progress.say(ended)
     refresh(store, records, fixed, progress.say)
+
+
+def _require_numbers(record: RoundRecord) -> None:
+    """A round that came out with something that is no number is not kept: the next ones would be made from it.
+
+    Raises `BasinError`, which names the first of them.
+    """
+    for name, value in record.metrics.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise BasinError(
+                f"Round {record.round} came out with a number that is none ({name}), and is not kept; earlier rounds are: "
+                "use dtype float32, steer less (updating.budget_nats), or lower updating.adapting.lora.learning_rate."
+            )
 
 
 def ending(

@@ -279,7 +279,13 @@ def _connect(address: str, workers: int) -> None:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
-        ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
+        try:
+            ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
+        except Exception as error:  # Ray has no class of its own for a start that takes too long
+            raise BasinError(
+                f"Ray did not start on this machine ({first_sentence(error)}): free memory and processors, or work without it"
+                " (--workers)."
+            ) from error
         return
     try:
         if address != "auto":  # Ray would wait for minutes

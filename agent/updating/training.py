@@ -47,6 +47,7 @@ def settings(
         "dataloader_pin_memory": False,
         "save_strategy": "no",  # `KeepsState` says when
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # it would show the mean of the losses before in place of one that is none
         "report_to": "none",
         "disable_tqdm": True,
         **particular,
@@ -61,6 +62,7 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
     """
     last = newest_state(folder)
     trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(_StopsAtNoNumber())
     trainer.add_callback(KeepsState(folder))
     try:
         with quiet():
@@ -79,10 +81,7 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
         raise _cannot_keep(folder, "the disk is full or cannot be written") from None
     rows = [row for row in trainer.state.log_history if "loss" in row]
     if not rows or not all(math.isfinite(row["loss"]) for row in rows):
-        raise BasinError(
-            "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate, or use "
-            "dtype float32."
-        )
+        raise _no_number()
     return rows
 
 
@@ -106,6 +105,23 @@ def scratch(folder: Path, *parts: object) -> Path:
 
 def _cannot_keep(folder: Path, why: str) -> BasinError:
     return BasinError(f"Training cannot keep its state in {folder} ({why}); make room there and resume.")
+
+
+def _no_number() -> BasinError:
+    return BasinError(
+        "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate, or use "
+        "dtype float32."
+    )
+
+
+class _StopsAtNoNumber(transformers.TrainerCallback):
+    """Ends training before a state is kept whose weights are no numbers: a resume would go on from it."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not all(
+            math.isfinite(float(logs[name])) for name in ("loss", "grad_norm") if name in (logs or {})
+        ):
+            raise _no_number()
 
 
 class Told(transformers.TrainerCallback):

@@ -24,7 +24,8 @@ def rows(folder: Path, results: Path = RESULTS) -> list[Row]:
         {**row, "fresh": part == "fresh"} for part in ("kills", "fresh") for row in kept.rows(folder, part)
     ]
     runs = [row for part in ("kills", "fresh") for row in kept.rows(folder, f"{part}-runs")]
-    faults, overhead = kept.rows(folder, "faults"), kept.rows(folder, "overhead")
+    faults = list({row["fault"]: row for row in kept.rows(folder, "faults")}.values())  # the last try of each
+    overhead = kept.rows(folder, "overhead")
     soak = kept.rows(folder, "soak-summary")
     whole = {row["run"] for row in runs if row["identical"]}
     lost = [row["lost"] for row in kills]

@@ -654,3 +654,16 @@ def test_long_runs_do_not_hold_on_to_the_adapters_of_middle_rounds(begin):
         assert record.concept.adapter is None and store.load(record.round).concept.adapter is not None
         assert record.metrics == store.load(record.round).metrics
         assert np.array_equal(record.concept.membership, store.load(record.round).concept.membership)
+
+
+def test_a_round_with_a_number_that_is_none_is_refused_and_the_others_stay(begin, monkeypatch):
+    numbers_of = refine._numbers_of_writing
+
+    def spoiled(report, placed):
+        return {**numbers_of(report, placed), "agreement": float("nan")}
+
+    store = begin("spoiled", rounds=1)
+    monkeypatch.setattr(refine, "_numbers_of_writing", spoiled)
+    with pytest.raises(BasinError, match=r"Round 1 came out with a number that is none \(agreement\)"):
+        run(store)
+    assert store.rounds() == [0]

@@ -105,3 +105,11 @@ def test_a_heavy_text_does_not_shorten_the_lesson():
 def test_a_lesson_without_weight_is_refused(weights):
     with pytest.raises(BasinError, match="no members"):
         resample(weights, 3, seed=0)
+
+
+def test_weights_that_are_no_numbers_are_neither_kept_nor_handed_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
+    explosive = CONFIG.model_copy(update={"learning_rate": 1e30})
+    for _ in range(2):  # going on finds the same
+        with pytest.raises(BasinError, match="loss that is not a number"):
+            teach(make_language_model(), LESSON, np.ones(24), None, explosive, 0, tmp_path)
