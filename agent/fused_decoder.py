@@ -19,10 +19,15 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache
 
 from agent.decoding import RoomyLayer, empty_cache
+from agent.memory import total_memory
 from agent.packed_linear import PackedLinear
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 """How far the probe's states may be apart, as a share of their size; in bfloat16 both ways are 0.03 from float32's."""
+
+LARGEST_SHARE = 1 / 8
+"""Of the machine's memory: packed weights are a second copy. Of all memory, not of what is free, so that a machine always
+decides alike."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,17 @@ class Step:
     """The rotation by kind of layer, signed so that the halves need only be swapped."""
     masks: dict[int | None, Tensor | None]
     """By window: what is added to the attention's scores, made when first asked for."""
+    whole: bool
+    """Texts are read from their beginning, with padding behind them alone: then order says who attends to whom."""
+
+    def in_order(self, window: int | None) -> bool:
+        """Whether no mask is needed but that of order."""
+        return self.whole and (window is None or self.real.shape[1] <= window)
 
     def mask(self, window: int | None, new: int, dtype: torch.dtype) -> Tensor | None:
         """Which of the tokens seen each new one attends to: those before it, no padding, none beyond the window."""
+        if self.in_order(window):
+            return None
         if window not in self.masks:
             seen = self.real.shape[1]
             places = torch.arange(seen, device=self.real.device)
@@ -92,7 +105,7 @@ class FusedBlock(nn.Module):
         self.after_mlp = Norm(block.post_feedforward_layernorm) if four else None
 
     def forward(
-        self, stream: Float[Tensor, "text new width"], step: Step, layer: RoomyLayer
+        self, stream: Float[Tensor, "text new width"], step: Step, layer: RoomyLayer | None
     ) -> Float[Tensor, "text new width"]:
         mixed = self.attended(self._attention(self.before_attention(stream), step, layer))
         stream = stream + (mixed if self.after_attention is None else self.after_attention(mixed))
@@ -101,7 +114,7 @@ class FusedBlock(nn.Module):
         return stream + (mixed if self.after_mlp is None else self.after_mlp(mixed))
 
     def _attention(
-        self, inputs: Float[Tensor, "text new width"], step: Step, layer: RoomyLayer
+        self, inputs: Float[Tensor, "text new width"], step: Step, layer: RoomyLayer | None
     ) -> Float[Tensor, "text new inner"]:
         texts, new, _ = inputs.shape
         heads = self.qkv(inputs).view(texts, new, self.queries + 2 * self.keys, self.head_width)
@@ -115,20 +128,22 @@ class FusedBlock(nn.Module):
             step.sine[self.kind],
         )
         query = turned[:, :, : self.queries]
-        keys, values = layer.update(
-            turned[:, :, self.queries :].transpose(1, 2),
-            heads[:, :, self.queries + self.keys :].transpose(1, 2),
-        )
+        keys = turned[:, :, self.queries :].transpose(1, 2)
+        values = heads[:, :, self.queries + self.keys :].transpose(1, 2)
+        if layer is not None:
+            keys, values = layer.update(keys, values)
         mask = step.mask(self.window, new, inputs.dtype)
         shared = self.queries // self.keys
-        if new == 1:
+        if new == 1 and layer is not None:
             # Heads that share a key stand in as positions of one head: nothing is repeated.
             query = query.view(texts, self.keys, shared, self.head_width)
         else:
             query = query.transpose(1, 2)
             if shared > 1:
                 keys, values = (each.repeat_interleave(shared, dim=1) for each in (keys, values))
-        mixed = scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=self.scaling)
+        mixed = scaled_dot_product_attention(
+            query, keys, values, attn_mask=mask, is_causal=step.in_order(self.window), scale=self.scaling
+        )
         return (mixed if new == 1 else mixed.transpose(1, 2)).reshape(texts, new, -1)
 
 
@@ -156,7 +171,7 @@ class Norm(nn.Module):
 
 
 class FusedDecoder(nn.Module):
-    """Called as transformers calls a base model that has a cache."""
+    """Called as transformers calls a base model; without a cache it reads texts whole."""
 
     def __init__(self, base: Any, blocks: nn.ModuleList) -> None:
         super().__init__()
@@ -175,12 +190,13 @@ class FusedDecoder(nn.Module):
         input_ids: Int[Tensor, "text new"],
         attention_mask: Tensor,
         position_ids: Int[Tensor, "text new"],
-        cache: Cache,
+        cache: Cache | None = None,
         use_cache: bool = True,
     ) -> Output:
         base = self.base[0]
         stream = base.embed_tokens(input_ids)
-        step = Step(attention_mask.bool(), {}, {}, {})
+        real = attention_mask.bool()
+        step = Step(real, {}, {}, {}, whole=cache is None and bool(real[:, 0].all()))
         for kind in {block.kind for block in self.blocks}:
             options = {"layer_type": kind} if self.by_kind else {}
             cosine, sine = (
@@ -190,7 +206,8 @@ class FusedDecoder(nn.Module):
             step.sine[kind] = torch.cat(
                 [-sine[..., : sine.shape[-1] // 2], sine[..., sine.shape[-1] // 2 :]], -1
             )
-        for block, layer in zip(self.blocks, cache.layers, strict=True):
+        layers = [None] * len(self.blocks) if cache is None else cache.layers
+        for block, layer in zip(self.blocks, layers, strict=True):
             stream = block(stream, step, layer)
         return Output(self.norm(stream))
 
@@ -198,6 +215,9 @@ class FusedDecoder(nn.Module):
 @torch.no_grad()
 def fused(base: Any, blocks: nn.ModuleList) -> FusedDecoder | None:
     """The decoder fused, or None where it is built otherwise: by its parts, or by what it makes of a few tokens."""
+    weights = sum(weight.nbytes for weight in blocks.parameters())
+    if weights > LARGEST_SHARE * total_memory():
+        return None
     try:
         decoder = FusedDecoder(base, blocks)
         return decoder if _agrees(decoder, base, len(blocks)) else None
@@ -228,5 +248,8 @@ def _agrees(decoder: FusedDecoder, base: Any, depth: int) -> bool:
         for part in (slice(0, length - 1), slice(length - 1, length))
     ]
     ours = torch.cat(parts, dim=1)
+    ours[0] = decoder(
+        input_ids=ids[:1], attention_mask=real[:1].long(), position_ids=positions[:1]
+    ).last_hidden_state
     apart = (ours - theirs)[real].float().norm(dim=-1) / theirs[real].float().norm(dim=-1)
     return bool(apart.mean() < TOLERANCE.get(ours.dtype, 0.0))

@@ -301,7 +301,7 @@ class LanguageModel:
 
         hooks = {layer: reader(layer) for layer in self.layers}
         with self._hooked(hooks), contextlib.suppress(_LastLayerReached):
-            self.states(batch)
+            self._read(batch)
         return [taken[layer] for layer in self.layers]
 
     @contextlib.contextmanager
@@ -386,7 +386,11 @@ class LanguageModel:
             text.begin(options)
 
         # Some architectures generate without calling their base model as a whole, and `states` calls nothing else.
-        tops = [] if text is None else [self.model, self.model.base_model, *self._fused_already()]
+        tops = (
+            []
+            if text is None
+            else [self.model, self.model.base_model, *([] if self.fused is None else [self.fused])]
+        )
         with contextlib.ExitStack() as stack:
             for top in tops:
                 stack.callback(top.register_forward_pre_hook(hook, with_kwargs=True).remove)
@@ -394,17 +398,13 @@ class LanguageModel:
 
     @contextlib.contextmanager
     def _hooked(self, hooks: dict[int, Callable[..., Any]]) -> Iterator[None]:
+        # Made before anything is hooked: its trial compares it with the model as it is.
+        stacks = [self.blocks, *([] if self.fused is None else [self.fused.blocks])]
         with contextlib.ExitStack() as stack:
             for layer, hook in hooks.items():
-                stack.callback(self.blocks[layer - 1].register_forward_hook(hook).remove)
-                for decoder in self._fused_already():
-                    stack.callback(decoder.blocks[layer - 1].register_forward_hook(hook).remove)
+                for blocks in stacks:
+                    stack.callback(blocks[layer - 1].register_forward_hook(hook).remove)
             yield
-
-    def _fused_already(self) -> list[FusedDecoder]:
-        """The fused decoder where it is in use; hooking alone does not make one."""
-        made = self.__dict__.get("fused")
-        return [] if made is None else [made]
 
     def batches(
         self,
@@ -452,6 +452,14 @@ class LanguageModel:
                 use_cache=False,
             ).last_hidden_state
 
+    def _read(self, batch: TokenBatch) -> Float[Tensor, "text token width"]:
+        """`states` where no gradient is wanted, by the fused decoder if there is one."""
+        if self.fused is None:
+            return self.states(batch)
+        return self.fused(
+            input_ids=batch.ids, attention_mask=batch.real.long(), position_ids=batch.positions
+        ).last_hidden_state
+
     @torch.no_grad()
     def losses(
         self, texts: Sequence[str], prefixes: Sequence[str] | None = None, max_tokens: int | None = None
@@ -486,7 +494,7 @@ class LanguageModel:
         """Which positions after the first are scored, and their losses in nats, 0 where not."""
         where = batch.scored[:, 1:]
         losses = torch.zeros(where.shape, device=self.device)
-        losses[where] = self.output.losses(self.states(batch)[:, :-1][where], batch.ids[:, 1:][where])
+        losses[where] = self.output.losses(self._read(batch)[:, :-1][where], batch.ids[:, 1:][where])
         if losses.isnan().any():
             raise BasinError(
                 f"Model {self.config.name!r} gave likelihoods that are not numbers: use dtype float32."
@@ -539,7 +547,7 @@ class LanguageModel:
 
     @cached_property
     def fused(self) -> FusedDecoder | None:
-        """The decoder as texts are written with it on a CPU, where it is laid out so that it can be fused."""
+        """The decoder that reads and writes on a CPU where no gradient is wanted, if it is built so that it can be fused."""
         return fused(self.model.base_model, self.blocks) if self.device.type == "cpu" else None
 
     @torch.inference_mode()

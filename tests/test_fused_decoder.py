@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from conftest import ARCHITECTURES, make_language_model, sentence
@@ -61,3 +62,19 @@ def test_every_text_of_a_batch_is_steered_in_its_own_way(architecture):
     assert together == alone and len(set(alone)) > 2
     halves = GREEDY.model_copy(update={"batch_size": 2})
     assert language_model.generate(prompts, seeds, halves, vectors, strengths) == alone
+
+
+@pytest.mark.parametrize("first", ["record", "generate", "steer"])
+def test_it_is_made_whatever_the_model_is_asked_for_first(first, texts):
+    language_model, fresh = make_language_model(depth=4), make_language_model(depth=4)
+    vector = SteeringVector({1: torch.ones(16)})
+    fresh.fused = None  # read by transformers alone
+    if first == "record":
+        np.testing.assert_allclose(language_model.record(texts), fresh.record(texts), atol=1e-4)
+    elif first == "generate":
+        assert language_model.generate(texts[:2], [1, 2], GREEDY) == fresh.generate(texts[:2], [1, 2], GREEDY)
+    else:
+        with language_model.steer(vector), fresh.steer(vector):
+            np.testing.assert_allclose(language_model.record(texts), fresh.record(texts), atol=1e-4)
+            assert np.allclose(language_model.losses(texts), fresh.losses(texts), atol=1e-4)
+    assert language_model.fused is not None

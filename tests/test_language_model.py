@@ -72,8 +72,9 @@ def test_a_record_does_not_depend_on_its_bucket(texts):
 def test_nothing_is_computed_above_the_last_recorded_layer(texts):
     language_model = make_language_model(depth=4, layers=(1, 2))
     ran = []
-    for index, block in enumerate(language_model.blocks):
-        block.register_forward_hook(lambda *_, index=index: ran.append(index))
+    for blocks in (language_model.blocks, language_model.fused.blocks):
+        for index, block in enumerate(blocks):
+            block.register_forward_hook(lambda *_, index=index: ran.append(index))
     language_model.record(texts[:1])
     assert ran == [0, 1]
 
