@@ -35,6 +35,11 @@ class OutputLayer:
         self.scale = multiplier / divisor
         self._config = config
 
+    @property
+    def chunk(self) -> int:
+        """Positions whose logits are held at a time."""
+        return max(1, CHUNK_BYTES // (4 * COPIES * self.vocabulary))
+
     def packed(self) -> OutputLayer:
         """The same for reading alone, its weight laid out as the processor multiplies it."""
         return OutputLayer(PackedLinear([self.head]), self._config)
@@ -56,6 +61,8 @@ class OutputLayer:
         self, states: Float[Tensor, "token width"], targets: Int[Tensor, "token"]
     ) -> Float[Tensor, "token"]:
         """Negative log-likelihood in nats of `targets[i]` given `states[i]`; differentiable in the states."""
+        if torch.is_grad_enabled() and states.requires_grad and not self.head.weight.requires_grad:
+            return _Losses.apply(states, targets, self)
         return self._in_chunks(
             lambda part, wanted: nn.functional.cross_entropy(self.logits(part), wanted, reduction="none"),
             states,
@@ -76,10 +83,43 @@ class OutputLayer:
     def _in_chunks(
         self, function: Callable[[Tensor, Tensor], Tensor], states: Tensor, others: Tensor
     ) -> Tensor:
-        size = max(1, CHUNK_BYTES // (4 * COPIES * self.vocabulary))
+        size = self.chunk
         parts = [
             # Recomputed on the way back, or the logits of all chunks would be kept for it.
             checkpoint(function, *pair, use_reentrant=False) if torch.is_grad_enabled() else function(*pair)
             for pair in zip(states.split(size), others.split(size), strict=True)
         ]
         return torch.cat(parts) if parts else states.new_zeros(0, dtype=torch.float32)
+
+
+class _Losses(torch.autograd.Function):
+    """Losses together with their slopes: the slope of a position's loss in its state is known as soon as its logits are.
+
+    So the logits are neither kept for the way back nor computed again on it; the output layer's weight is frozen.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, states: Float[Tensor, "token width"], targets: Int[Tensor, "token"], layer: OutputLayer
+    ) -> Float[Tensor, "token"]:
+        losses = torch.empty(len(states), device=states.device)
+        slopes = torch.empty_like(states)
+        for begin in range(0, len(states), layer.chunk):
+            part = slice(begin, begin + layer.chunk)
+            logits, wanted = layer.logits(states[part]), targets[part, None]
+            normaliser = logits.logsumexp(-1, keepdim=True)
+            losses[part] = (normaliser - logits.gather(1, wanted))[:, 0]
+            slope = (logits - normaliser).exp_()
+            slope.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=slope.dtype))
+            if layer.softcap is not None:
+                slope.mul_(1 - (logits / layer.softcap).square())
+            if layer.scale != 1:
+                slope.mul_(layer.scale)
+            slopes[part] = slope.to(states.dtype) @ layer.head.weight
+        context.save_for_backward(slopes)
+        return losses
+
+    @staticmethod
+    def backward(context: Any, slope: Float[Tensor, "token"]) -> tuple[Tensor, None, None]:
+        (slopes,) = context.saved_tensors
+        return (slopes * slope[:, None]).to(slopes.dtype), None, None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from trl import SFTConfig, SFTTrainer
 from agent.adapter import Adapter, new_adapter
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.output_layer import OutputLayer
 from agent.updating.plain_state import PlainState
 from agent.updating.settings import LoraConfig
 from agent.updating.training import (
@@ -32,6 +34,8 @@ from agent.updating.training import (
 )
 
 MOST_REPEATS = 3
+NOTHING = -100
+"""The label that TRL gives to padding."""
 
 
 def teach(
@@ -66,7 +70,7 @@ def teach(
         learning_rate=config.learning_rate,
     )
     with quiet():
-        trainer = _PlainTrainer(
+        trainer = _Teacher(
             model=start.attach(model, trainable=True)
             if start
             else new_adapter(model, config.rank, config.alpha, config.modules, language_model.config.name),
@@ -79,8 +83,28 @@ def teach(
     return Adapter.of(trainer.model, language_model.config.name), history
 
 
-class _PlainTrainer(PlainState, SFTTrainer):
-    """TRL's trainer, which keeps its state without pickles."""
+class _Teacher(PlainState, SFTTrainer):
+    """TRL's trainer with the loss of our output layer, which computes no logits twice and no entropies for the log.
+
+    It keeps its state without pickles.
+    """
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        core = self.accelerator.unwrap_model(model).get_base_model()
+        output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
+        real, labels = inputs["attention_mask"], inputs["labels"]
+        where = labels[:, 1:] != NOTHING
+        states = core.base_model(
+            input_ids=inputs["input_ids"], attention_mask=real, use_cache=False
+        ).last_hidden_state
+        losses = output.losses(states[:, :-1][where], labels[:, 1:][where])
+        self._total_train_tokens += int(real.sum())
+        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        count = where.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = losses.sum() / torch.as_tensor(count, device=losses.device).clamp(min=1)
+        return (loss, None) if return_outputs else loss
 
 
 def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[np.ndarray, "drawn"]:
