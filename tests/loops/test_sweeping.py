@@ -188,7 +188,9 @@ def _alive(process: int) -> bool:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_its_driver(how: signal.Signals, tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from loops.sweeping import sweep; from test_sweeping import work_until_killed\n"
+        "import signal; from pathlib import Path\n"
+        "from loops.sweeping import sweep; from test_sweeping import work_until_killed\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "if __name__ == '__main__':\n"
         f"    sweep(work_until_killed, Path({str(tmp_path)!r}), {ITEMS}, print, workers=2, say=print)"
     )
