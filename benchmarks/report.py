@@ -18,14 +18,13 @@ from typing import Any
 
 from agent.errors import BasinError
 from benchmarks.report_browser import (
-    VIEWPORTS,
     Seen,
     as_row,
     axe_script,
     browser_path,
     open_browser,
     open_page,
-    seconds_to_open,
+    opening,
     try_downloads,
     try_filters,
     try_map,
@@ -93,19 +92,18 @@ def _row(
     made = make_report(store, file, False, lambda text: None)
     build, build_cpu = time.perf_counter() - begin, time.process_time() - worked
     load = os.getloadavg()[0]
-    head, drawn = seconds_to_open(browser, file)
+    head, drawn = opening(browser, file, "", "h1"), opening(browser, file, "map", "#map .main-svg")
     seen = Seen()
-    for mode in VIEWPORTS:
+    checks = {"desktop": (axe, ()), "dark": (axe, ("color-contrast",)), "phone": (None, ())}
+    for mode, (script, rules) in checks.items():
         with open_page(browser, file, seen, mode) as page:
-            visit(
-                page, seen, shots and shots / name.replace(" ", "-") / mode, axe if mode != "phone" else None
-            )
+            visit(page, seen, shots and shots / name.replace(" ", "-") / mode, script, rules)
             seen.expect(page.title() != "owned", "a text of the corpus ran")
     with open_page(browser, file, seen) as page:
         try_map(page, seen)
         try_filters(page, seen)
         try_tables(page, seen)
-        charts = try_downloads(page, seen)
+        charts = try_downloads(page, seen) if name not in SCENES else None
     for told in (*seen.console_errors, *seen.network_requests, *seen.axe, *seen.faults):
         print(f"{name}: {told}", file=sys.stderr)
     passages, rounds = len(store.load_passages().passages), store.rounds()[-1]
@@ -115,11 +113,13 @@ def _row(
         "rounds": rounds,
         "build_s": build,
         "build_cpu_s": build_cpu,
-        "open_s": head,
-        "map_drawn_s": drawn,
+        "open_s": head.seconds,
+        "open_cpu_s": head.cpu_seconds,
+        "map_drawn_s": drawn.seconds,
+        "map_drawn_cpu_s": drawn.cpu_seconds,
         "load": load,
         "megabytes": made.megabytes,
-        "charts": charts,
+        "charts_saved": charts,
         **as_row(seen),
     }
 

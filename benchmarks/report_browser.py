@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,18 +103,33 @@ def open_page(
         page.close()
 
 
-def seconds_to_open(browser: Browser, file: Path) -> tuple[float, float]:
-    """Until the head can be read, and until the map is drawn on a page that is opened at it."""
-    seen, times = Seen(), []
-    for view, what in (("", "h1"), ("map", "#map .main-svg")):
-        begin = time.perf_counter()
-        with open_page(browser, file, seen, view=view) as page:
-            page.wait_for_selector(what, timeout=DRAWN_MS)
-            times.append(time.perf_counter() - begin)
-    return times[0], times[1]
+@dataclass(frozen=True)
+class Opening:
+    """How long a page takes until something can be seen."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of the page's main thread: what it would take on a machine that has nothing else to do, about."""
 
 
-def visit(page: Page, seen: Seen, shots: Path | None = None, axe: str | None = None) -> list[str]:
+def opening(browser: Browser, file: Path, view: str, what: str) -> Opening:
+    """Open a page at a view, until an element is there."""
+    page = browser.new_page(**VIEWPORTS["desktop"])
+    page.set_default_timeout(2 * DRAWN_MS)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    begin = time.perf_counter()
+    page.goto(file.resolve().as_uri() + (f"#{view}" if view else ""))
+    page.wait_for_selector(what)
+    seconds = time.perf_counter() - begin
+    metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    page.close()
+    return Opening(seconds, metrics["TaskDuration"])
+
+
+def visit(
+    page: Page, seen: Seen, shots: Path | None = None, axe: str | None = None, rules: Sequence[str] = ()
+) -> list[str]:
     """Go through every view by its link: it is shown alone, drawn, not wider than the screen, and without grave faults."""
     views = page.eval_on_selector_all("nav a", "links => links.map(link => link.dataset.view)")
     for view in views:
@@ -130,17 +145,21 @@ def visit(page: Page, seen: Seen, shots: Path | None = None, axe: str | None = N
         seen.expect(wide <= 0, f"{view}: {wide} pixels wider than the screen")
         seen.expect(not page.query_selector(f"#{view} .chart.failed"), f"{view}: a chart was not drawn")
         if axe:
-            seen.axe += [f"{fault} in {view}" for fault in grave_faults(page, axe)]
+            seen.axe += [f"{fault} in {view}" for fault in grave_faults(page, axe, rules)]
         if shots:
             shots.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=shots / f"{view}.png", full_page=True)
     return views
 
 
-def grave_faults(page: Page, axe: str) -> list[str]:
-    """What axe finds that is serious or critical, in the view that is shown."""
+def grave_faults(page: Page, axe: str, rules: Sequence[str] = ()) -> list[str]:
+    """What axe finds that is serious or critical in the view that is shown, by all rules or by some.
+
+    What is inside a chart is left out: a chart is one image with a label, and has a table beside it.
+    """
     page.evaluate(axe)
-    found = page.evaluate("() => axe.run(document).then(result => result.violations)")
+    some = {"exclude": [[".main-svg"]]}, {"runOnly": list(rules)} if rules else {}
+    found = page.evaluate("([where, how]) => axe.run(where, how).then(found => found.violations)", list(some))
     return [
         f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:120]}"
         for each in found
