@@ -17,6 +17,7 @@ from agent.tracking import exchanged
 from agent.types import PassageSet
 from loops.records import Generated, RoundRecord, typical_samples
 from loops.store import RunStore
+from loops.watching import printable
 
 FIRST_WORDS = 25
 FRAME = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
@@ -103,7 +104,8 @@ def show_samples(record: RoundRecord, limit: int, console: Console) -> None:
 
 def show_passage(prompt: str, text: str, console: Console, note: str = "") -> None:
     """A written passage: the real opening it was given, then what was written."""
-    body = Text.assemble((prompt, "dim"), ("|", "bold cyan"), text.rstrip())
+    prompt, text = ("\n".join(map(printable, part.split("\n"))) for part in (prompt, text.rstrip()))
+    body = Text.assemble((prompt, "dim"), ("|", "bold cyan"), text)
     console.print()
     if note:
         console.print(note, style="dim", highlight=False)
@@ -220,7 +222,8 @@ def _print_passages(
         passage = passages.passages[index]
         document = passages.documents[passage.document]
         values = [f"{column[index]:.2f}" for column in columns.values()]
-        table.add_row(*values, escape(document.title or document.id), escape(first_words(passage.text)))
+        words = (document.title or document.id, first_words(passage.text))
+        table.add_row(*values, *(escape(printable(each)) for each in words))
     console.print(f"\n[bold]{title}[/]", highlight=False)
     if len(chosen):
         console.print(table)

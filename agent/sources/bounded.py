@@ -65,7 +65,9 @@ def require_file(path: Path, mode: int) -> None:
     """Raise `BasinError` unless `mode` is that of an ordinary file."""
     if not stat.S_ISREG(mode):
         kind = next((name for holds, name in KINDS if holds(mode)), "a link")
-        raise BasinError(f"{path} is {kind}, not an ordinary file: copy what it holds to a file, and name that.")
+        raise BasinError(
+            f"{path} is {kind}, not an ordinary file: copy what it holds to a file, and name that."
+        )
 
 
 def read_whole(path: Path, most: int, remedy: str, *, follow: bool = True) -> bytes:
