@@ -63,6 +63,7 @@ def match_command(
 def _show(found: Matched, console: Console) -> None:
     from loops.match_store import rows, two_sides
     from loops.show import plain_table
+    from loops.watching import printable
 
     real, written = len(found.texts.passages.passages), len(found.texts.generated)
     console.print(
@@ -79,7 +80,7 @@ def _show(found: Matched, console: Console) -> None:
     table = plain_table("cluster", *(header for header, _ in COLUMNS))
     for row in shown:
         name = row["kind"] if row["kind"] == row["cluster"] else f"{row['kind']} {row['cluster']}"
-        table.add_row(escape(name), *(_number(row[key]) for _, key in COLUMNS))
+        table.add_row(escape(printable(name)), *(_number(row[key]) for _, key in COLUMNS))
     console.print(table)
     sentences = [f"Topic {row['cluster']}: {row['words']}" for row in shown if "words" in row]
     best = found.candidates[0]
@@ -98,7 +99,7 @@ def _show(found: Matched, console: Console) -> None:
     for name, beginnings in two_sides(found).items():
         console.print(f"\n[bold]{name.capitalize()}[/]" + ("" if beginnings else ": nothing"))
         for beginning in beginnings:
-            console.print(f"  {escape(beginning)}", highlight=False, soft_wrap=True)
+            console.print(f"  {escape(printable(beginning))}", highlight=False, soft_wrap=True)
 
 
 def _number(value: float | None) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from agent.topics import SURE_WORDS, Pointer
 from loops.show import first_words
 from loops.topic_views import TopicView, config_text
+from loops.watching import printable
 
 
 def show_topics(view: TopicView, console: Console) -> None:
@@ -26,13 +27,13 @@ def show_topics(view: TopicView, console: Console) -> None:
             held = f", {mass[topic]:.2%} of it on the words, {len(found)} of them among its {SURE_WORDS} most probable"
         starts = ", where the configuration starts" if view.picked == topic and view.file else ""
         console.print(f"\n[bold]Topic {topic}[/]  {share:.1%} of the text{held}{starts}", highlight=False)
-        console.print(escape(" ".join(view.model.top_words(topic))), style="cyan")
+        console.print(escape(printable(" ".join(view.model.top_words(topic)))), style="cyan")
         typical = Table.grid(padding=(0, 1))
         for index in np.argsort(-view.weights[:, topic], kind="stable")[:3]:
             passage = view.chosen[index]
             document = passages.documents[passage.document]
             line = f"{document.title or document.id}: {first_words(passage.text)}"
-            typical.add_row(f" {view.weights[index, topic]:.2f}", escape(line))
+            typical.add_row(f" {view.weights[index, topic]:.2f}", escape(printable(line)))
         console.print(typical, style="dim")
 
 
@@ -58,4 +59,4 @@ def choose_topic(view: TopicView, console: Console) -> int | None:
             return None
         if answer.isdecimal() and int(answer) < view.model.count:
             return int(answer)
-        console.print(f"There is no topic {escape(answer)}.")
+        console.print(f"There is no topic {escape(printable(answer))}.")
