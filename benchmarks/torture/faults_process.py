@@ -169,6 +169,8 @@ def killed_ray_worker(bench: Bench) -> str:
         text=True,
         timeout=300,
     )
+    if "Ray did not start" in done.stderr:
+        raise Skipped("Ray does not start here")
     if done.returncode:
         raise Failed(f"status {done.returncode}: {(done.stdout + done.stderr)[-400:]}")
     if not (place / "died").exists():
