@@ -293,7 +293,7 @@ def torture_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return [{key: row[key] for key in row if key not in hidden} for row in rows if row["what"] == what]
 
     parts = {
-        "Work lost: seconds between the last unit that was kept, or the begin of the process, and the kill; tiny models.": of(
+        "Work lost: seconds between the last unit that was kept, or the end of the imports, and the kill; tiny models.": of(
             "all"
         ),
         "Kills by what was under way.": of("kill"),

@@ -18,6 +18,8 @@ KEEP_EVERY = 0.2
 """Seconds between the states that a trainer keeps, instead of a minute: the tiny adapters train for two seconds."""
 MOST_KILLS = 10
 """In one run; then it is let go to its end."""
+INSIDE = ("generation", "recording", "re-clustering", "training")
+"""Phases that are aimed at three times as often as others: what a round consists of."""
 LIVES = 40
 """After so many the run counts as one that does not get anywhere."""
 
@@ -150,12 +152,13 @@ def leftovers(run: Path, cache: Path) -> list[str]:
 
 
 def _aim(expected: Undisturbed, dice: random.Random) -> Aim:
-    """Half at random moments of a run's time, a third inside a phase, the rest beside a rename or a sync."""
-    kind = dice.choices(("random", "phase", "call"), (5, 3, 2))[0]
+    """As often at random moments of a run's time as inside a phase, and now and then beside a rename or a sync."""
+    kind = dice.choices(("random", "phase", "call"), (4, 4, 2))[0]
     if kind == "random":
         return Aim(kind, moment=partial(_after, dice.uniform(0.0, 0.6 * expected.seconds)))
     if kind == "phase":
-        phase = dice.choice([each for each in expected.phases])
+        phases = [each for each in (*expected.phases, *INSIDE, *INSIDE) if each in expected.phases]
+        phase = dice.choice(phases)
         number = dice.randint(1, len(expected.phases[phase]))
         delay = dice.random() * expected.phases[phase][number - 1]
         return Aim(kind, moment=Inside(phase, dice.randint(1, number), delay))

@@ -33,9 +33,9 @@ class Ended:
     seconds: float
     phase: str
     lost: float
-    """Seconds between the last unit of work that was kept, or else the begin of the work, and the end."""
+    """Seconds between the last unit of work that was kept, or the end of the imports, and the end."""
     first: float | None
-    """Seconds from the begin of the work to the first unit that was kept."""
+    """Seconds from the end of the imports to the first unit that was kept."""
     said: str
 
 
@@ -170,7 +170,8 @@ def _alive(pid: int, process: subprocess.Popen | None) -> bool:
 
 def _ended(status: int, killed: float | None, begin: float, marks: Marks, log: Path) -> Ended:
     began, first, last, _, phase = marks.read()
-    began, end = began or begin, killed or time.monotonic()
+    end = killed or time.monotonic()
+    began = began or end  # it was killed before there was anything to do
     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return Ended(
         status,
