@@ -12,7 +12,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,10 @@ from loops.runs import find_run
 from loops.store import RunStore
 
 SCENES = {
+    "large": Scene(20, passages=5000, words=180, written=32),
     "one round": Scene(1),
     "hostile texts": Scene(3, hostile=True),
     "fifty rounds": Scene(50),
-    "large": Scene(20, passages=5000, words=180, written=32),
 }
 
 
@@ -60,28 +61,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     plotly_bundle.obtain()
-    bundle = plotly_bundle.BASIC.path
+    command = ["python", "-m", "benchmarks.report", *(sys.argv[1:] if arguments is None else arguments)]
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
-        rows = [
-            _row(Path(name).name, store, Path(folder), browser, axe, chosen.shots)
-            for name, store in stores.items()
-        ]
-        os.environ["BASIN_CACHE"] = str(
-            Path(folder) / "cache"
-        )  # planted activations do not belong into the real one
-        if bundle.exists():
-            copy = plotly_bundle.BASIC.path
+        for name in (*SCENES, *stores):
+            with _own_cache(Path(folder)) if name in SCENES else nullcontext():
+                store = stores.get(name) or plant(Path(folder) / name.replace(" ", "-"), SCENES[name])
+                rows.append(_row(Path(name).name, store, Path(folder), browser, axe, chosen.shots))
+            write_results(
+                "report", rows, command
+            )  # so that a page that breaks the rest leaves those before it
+    print(f"{len(rows)} pages in report.json; `python -m benchmarks.render` shows them", file=sys.stderr)
+
+
+@contextmanager
+def _own_cache(folder: Path) -> Iterator[None]:
+    """A cache apart for what planted runs record, with the bundle for charts in it."""
+    bundle, before = plotly_bundle.BASIC.path, os.environ.get("BASIN_CACHE")
+    os.environ["BASIN_CACHE"] = str(folder / "cache")
+    try:
+        copy = plotly_bundle.BASIC.path
+        if bundle.exists() and not copy.exists():
             copy.parent.mkdir(parents=True)
             copy.write_bytes(bundle.read_bytes())
-        for name, scene in SCENES.items():
-            store = plant(Path(folder) / name.replace(" ", "-"), scene)
-            rows.append(_row(name, store, Path(folder), browser, axe, chosen.shots))
-    command = ["python", "-m", "benchmarks.report", *(sys.argv[1:] if arguments is None else arguments)]
-    write_results("report", rows, command)
-    print(
-        f"{len(rows)} pages in report.json; `python -m benchmarks.render` makes the page of them",
-        file=sys.stderr,
-    )
+        yield
+    finally:
+        os.environ.pop("BASIN_CACHE")
+        if before is not None:
+            os.environ["BASIN_CACHE"] = before
 
 
 def _row(
