@@ -32,6 +32,7 @@ from agent.errors import BasinError, first_sentence
 from agent.fused_decoder import FusedDecoder, fused
 from agent.generation import GenerationConfig, Writer
 from agent.memory import within_memory
+from agent.memory_need import MemoryNeed, memory_at_hand, most
 from agent.model_layout import (
     choose_device,
     choose_dtype,
@@ -114,8 +115,8 @@ class LanguageModel:
         self.width: int = model.config.get_text_config().hidden_size
         self.layers = choose_layers(config.layers, self.depth, config.name)
         self.output = OutputLayer(model.get_output_embeddings(), model.config.get_text_config())
-        self.batch_tokens = config.batch_tokens
-        """Tokens of a batch, with its padding; fewer than configured once memory was too small for that."""
+        self.batch_tokens = self._most_tokens = self._fit(self.need.reading(1), config.batch_tokens)
+        """Tokens of a batch, with its padding; fewer than configured where memory is too small for that."""
         self.batch_rows: int | None = None
         """Passages written at a time, where memory is too small for as many as configured."""
         self.say: Progress | None = None
@@ -158,6 +159,14 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         return self.output.head.weight.device
+
+    @cached_property
+    def need(self) -> MemoryNeed:
+        """What memory its work takes."""
+        return MemoryNeed.of(self.model)
+
+    def _fit(self, need_of_one: int, wanted: int) -> int:
+        return most(need_of_one, wanted, memory_at_hand(self.device) - 2 * self.need.weights)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -274,7 +283,7 @@ class LanguageModel:
 
     def _reads_less(self, rows: int) -> None:
         """Memory was too small for a batch of tokens: the next ones are half as large."""
-        if self.batch_tokens == self.config.batch_tokens and self.say:
+        if self.batch_tokens == self._most_tokens and self.say:
             self.say(
                 f"Memory is too small for batches of {self.batch_tokens} tokens: halved, and on (language_model.batch_tokens)."
             )
@@ -572,6 +581,8 @@ class LanguageModel:
         """
         texts: list[str] = []
         writer = self._writer
+        longest = config.new_tokens + max(map(len, prompts), default=0) // 3
+        largest = self._fit(self.need.writing(1, longest), config.batch_size)
         own = [isinstance(each, Sequence) for each in (vector, strength)]
         if any(len(each) != len(prompts) for each in (vector, strength) if isinstance(each, Sequence)):
             raise BasinError(
@@ -589,7 +600,7 @@ class LanguageModel:
 
         with quiet_transformers():
             while len(texts) < len(prompts):
-                size = min(self.batch_rows or config.batch_size, config.batch_size)
+                size = min(self.batch_rows or largest, largest)
                 rows = Rows(range(len(texts), min(len(texts) + size, len(prompts))))
                 for _, written in within_memory(rows, write, self._writes_less):
                     texts += written

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from agent.language_model import LanguageModel
+from agent.memory_need import PROCESS
 from agent.model_layout import choose_device, choose_dtype
 from loops.config import RunConfig
 
@@ -93,6 +94,20 @@ def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str)
     language_model.generate(prompts, list(range(len(prompts))), short)
     generate = 12 * len(prompts) / (time.perf_counter() - begin)
     return Speeds(record, generate, language_model.layers[-1] / language_model.depth)
+
+
+def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
+    """Gigabytes that the stages of a run take at their peak, weights and libraries included; right to a factor of 1.5."""
+    need, generation, lora = language_model.need, config.generation, config.updating.adapting.lora
+    copies = 2 if language_model.fused is not None else 1
+    length = generation.new_tokens + 2 * generation.prompt_words
+    stages = {
+        "record": need.reading(language_model.batch_tokens),
+        "generate": need.writing(min(generation.batch_size, generation.samples), length),
+    }
+    if any(map(config.updating.adapts, range(1, config.rounds + 1))):
+        stages["adapt"] = need.teaching(lora.batch * lora.tokens)
+    return {stage: (PROCESS + copies * need.weights + bytes_) / 1e9 for stage, bytes_ in stages.items()}
 
 
 def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, float]:

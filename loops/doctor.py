@@ -21,7 +21,7 @@ from agent.sources.embedders import EMBEDDED_EMBEDDER, embedder_status
 from agent.sources.models import EMBEDDED, model_status
 from agent.sources.packages import cache_root, verify
 from loops.config import RunConfig, load_config, parse_config
-from loops.cost import Speeds, estimate, matrix_speed, measured_speeds, speeds_from
+from loops.cost import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
 from loops.progress import Progress
 from loops.provenance import PROJECT, commit, versions
 from loops.runs import checkpoints_folder, list_runs
@@ -39,7 +39,7 @@ def examine(config_file: Path | None, console: Console, progress: Progress) -> N
     _show_machine(config, console)
     passages = _passages(config, progress)
     gflops = matrix_speed(config)
-    speeds = _speeds(config, progress)
+    speeds, memory = _tried(config, progress)
     table = plain_table("speed", "", "")
     table.add_row("matrix products", f"{gflops:.0f} GFLOP/s", "")
     measured = "measured" if speeds else "guessed: weights not cached"
@@ -47,6 +47,11 @@ def examine(config_file: Path | None, console: Console, progress: Progress) -> N
     table.add_row("record", f"{speeds.record:.0f} tokens/s", measured)
     table.add_row("generate", f"{speeds.generate:.0f} tokens/s", measured)
     _print(table, console)
+    if memory:
+        table = plain_table("memory at the peak of", "")
+        for stage, gigabytes in memory.items():
+            table.add_row(stage, f"{gigabytes:.1f} GB")
+        _print(table, console)
     _show_cost(config, name, passages, speeds, console)
 
 
@@ -115,18 +120,18 @@ def _passages(config: RunConfig, progress: Progress) -> int | None:
         return None
 
 
-def _speeds(config: RunConfig, progress: Progress) -> Speeds | None:
-    """Measured with the configured model, unless that would have to be fetched."""
+def _tried(config: RunConfig, progress: Progress) -> tuple[Speeds | None, dict[str, float]]:
+    """Speeds measured with the configured model, unless that would have to be fetched, and what memory its stages take."""
     name = config.language_model.name
     if name in EMBEDDED and model_status(name) != "cached":
-        return None
+        return None, {}
     try:
         with progress.stage(f"trying {name}"):
             language_model = LanguageModel.load(config.language_model)
-            return measured_speeds(language_model, config, SAMPLE)
+            return measured_speeds(language_model, config, SAMPLE), peaks(language_model, config)
     except BasinError as error:
         progress.say(str(error))
-        return None
+        return None, {}
 
 
 def _show_cost(config: RunConfig, name: str, passages: int | None, speeds: Speeds, console: Console) -> None:

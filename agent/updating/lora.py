@@ -20,6 +20,7 @@ from trl import SFTConfig, SFTTrainer
 from agent.adapter import Adapter, new_adapter
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.memory_need import memory_at_hand
 from agent.output_layer import OutputLayer
 from agent.updating.plain_state import PlainState
 from agent.updating.settings import LoraConfig
@@ -68,6 +69,9 @@ def teach(
         -(-len(rows) // config.batch),
         per_device_train_batch_size=config.batch,
         learning_rate=config.learning_rate,
+        # A third more time, so only where memory demands it.
+        gradient_checkpointing=language_model.need.teaching(config.batch * config.tokens)
+        > memory_at_hand(language_model.device),
     )
     with quiet():
         trainer = _Teacher(

@@ -9,7 +9,7 @@ import typer.testing
 from planted_run import CONFIG
 
 from loops.cli import app
-from loops.cost import Speeds, estimate, matrix_speed, measured_speeds, speeds_from
+from loops.cost import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
 
 SPEEDS = Speeds(record=1000, generate=200, depth_recorded=0.8)
 
@@ -45,6 +45,18 @@ def test_a_model_is_tried_in_the_configured_batches() -> None:
     config = CONFIG.model_copy(update={"generation": generation})
     speeds = measured_speeds(language_model, config, sentence(*range(20)))
     assert speeds.record > 0 and speeds.generate > 0 and speeds.depth_recorded == pytest.approx(1 / 3)
+
+
+def test_peaks_grow_with_what_is_done_at_a_time() -> None:
+    from conftest import make_language_model
+
+    language_model = make_language_model(depth=3, layers=(1,))
+    generation = CONFIG.generation.model_copy(update={"batch_size": 2000, "samples": 2000})
+    few, many = (
+        peaks(language_model, CONFIG),
+        peaks(language_model, CONFIG.model_copy(update={"generation": generation})),
+    )
+    assert many["generate"] > few["generate"] and many["record"] == few["record"] > 0.5
 
 
 def test_a_bare_machine_is_examined_without_the_network(
