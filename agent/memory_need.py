@@ -39,7 +39,8 @@ class MemoryNeed:
     def of(cls, model: Any) -> MemoryNeed:
         """Of a transformers model."""
         config = model.config.get_text_config()
-        width, queries = config.hidden_size, config.num_attention_heads
+        width = config.hidden_size
+        queries = getattr(config, "num_attention_heads", None) or 1  # a model without attention has no heads
         one = getattr(config, "head_dim", None) or width // queries
         weight = model.get_output_embeddings().weight
         inner = next(
