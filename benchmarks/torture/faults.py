@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -82,6 +83,13 @@ class Bench:
             self.config(method)
             self.known[method] = kills.undisturbed(self.nursery.live, self.folder, method)
         return self.known[method]
+
+    def begin_and_kill(self, method: str, call: str, number: int, **place: Any) -> Ended:
+        """Begin a run and kill it at an exact place; `Failed` where it does not come there."""
+        ended = self.begin(method, plan={"die": {"call": call, "number": number, **place}})
+        if ended.status != -signal.SIGKILL:
+            raise Failed(f"did not come to {call} number {number}: status {ended.status}")
+        return ended
 
     def must_refuse(self, ended: Ended, sentence: str, status: int = 1) -> None:
         """It ended with that status and one sentence that matches, and no traceback."""

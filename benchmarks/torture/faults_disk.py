@@ -7,10 +7,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.torture import ground
 from benchmarks.torture.faults import Bench, Failed, Skipped
-from benchmarks.torture.kills import Inside
 
 NOBODY = 65534
 
@@ -45,19 +45,21 @@ def _mount(*arguments: str) -> None:
 
 
 def full_disk_under_a_round(bench: Bench) -> str:
-    return _full_disk(bench, "vector", Inside("saving", 2), r"could not be written .*No space left.*kept")
+    return _full_disk(
+        bench, "vector", {"call": "saving", "number": 2}, r"could not be written .*No space left.*kept"
+    )
 
 
 def full_disk_under_training(bench: Bench) -> str:
     """The trainer's state finds no room, or the round that it was for."""
     sentence = r"(Training cannot keep its state|could not be written).*(No space left|disk is full).*resume"
-    return _full_disk(bench, "adapter", Inside("training", 1, 0.2), sentence)
+    return _full_disk(bench, "adapter", {"call": "training", "number": 1}, sentence)
 
 
-def _full_disk(bench: Bench, method: str, moment: Inside, sentence: str) -> str:
+def _full_disk(bench: Bench, method: str, place: dict[str, Any], sentence: str) -> str:
     bench.expected(method)
     with small_disk(bench.run, 20_000):
-        bench.begin(method, moment=moment)
+        bench.begin_and_kill(method, **place)
         resize(bench.run, used_kilobytes(bench.run) + 8)
         bench.must_refuse(bench.resume(), sentence)
         bench.must_refuse(bench.resume(), sentence)  # and again, while it is not put right
@@ -93,7 +95,7 @@ def full_temporary_folder(bench: Bench) -> str:
 def read_only_run(bench: Bench) -> str:
     bench.expected()
     with small_disk(bench.run, 20_000):
-        bench.begin(moment=Inside("saving", 2))
+        bench.begin_and_kill("vector", "saving", 2)
         _mount("-o", "remount,ro", str(bench.run))
         bench.must_refuse(bench.resume(), r"Read-only file system")
         _mount("-o", "remount,rw", str(bench.run))
@@ -112,7 +114,7 @@ def somebody_elses_checkpoints(bench: Bench) -> str:
 def somebody_elses_run(bench: Bench) -> str:
     """A run that another user began: reading is allowed, going on is not, and nothing of it is touched."""
     bench.expected()
-    bench.begin(moment=Inside("saving", 2))
+    bench.begin_and_kill("vector", "saving", 2)
     before = {file: file.stat().st_mtime_ns for file in bench.run.rglob("*")}
     with _given_away(bench.run):
         bench.must_refuse(bench.resume(plan={"powerless": True}), r"Permission denied")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.torture.faults import Bench, Failed, Skipped
 from benchmarks.torture.kills import Inside
@@ -19,29 +21,40 @@ GRACE = 20.0
 
 
 class Tell:
-    """Does something to a process once, at a moment, and does not kill it."""
+    """Does something to a process that waits at an exact place, once, and lets it go on."""
 
-    def __init__(self, moment: Inside, what: Callable[[Sight], object]) -> None:
-        self.moment, self.what = moment, what
+    def __init__(self, what: Callable[[Sight], object]) -> None:
+        self.what = what
         self.at: float | None = None
 
     def __call__(self, life: Sight) -> bool:
-        if self.at is None and self.moment(life):
-            self.what(life)
+        if self.at is None and life.stopped:
             self.at = time.monotonic()
+            self.what(life)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(life.pid, signal.SIGCONT)
         return False
 
+    def must_have(self) -> float:
+        """When it was done; `Failed` where the process never came to the place."""
+        if self.at is None:
+            raise Failed("it did not come to the place")
+        return self.at
 
-def told_to_end(method: str, moment: Inside) -> Callable[[Bench], str]:
+
+def waits(call: str, number: int, after: bool = False, match: str = "") -> dict[str, Any]:
+    """A plan by which a process stops at a place."""
+    return {"die": {"call": call, "number": number, "after": after, "match": match, "signal": signal.SIGSTOP}}
+
+
+def told_to_end(method: str, plan: dict[str, Any]) -> Callable[[Bench], str]:
     """SIGTERM, as schedulers send it: everything is kept within the time of grace, and it says how to go on."""
 
     def case(bench: Bench) -> str:
         bench.expected(method)
-        tell = Tell(moment, lambda life: os.kill(life.pid, signal.SIGTERM))
-        ended = bench.begin(method, moment=tell)
-        if tell.at is None:
-            raise Failed("the moment did not come")
-        if (took := time.monotonic() - tell.at) > GRACE:
+        tell = Tell(lambda life: os.kill(life.pid, signal.SIGTERM))
+        ended = bench.begin(method, plan=plan, moment=tell)
+        if (took := time.monotonic() - tell.must_have()) > GRACE:
             raise Failed(f"took {took:.1f} s to end")
         bench.must_refuse(ended, r"Stopped\. .*`basin resume", status=143)
         bench.must_be_whole(bench.resume(), method)
@@ -50,14 +63,19 @@ def told_to_end(method: str, moment: Inside) -> Callable[[Bench], str]:
     return case
 
 
+WRITES = waits("rename", 5, after=True, match="/written/")
+"""In the middle of what a round writes: round 0 has four such files, as over-steered passages are written, too."""
+
+
 def terminal_hangs_up(bench: Bench) -> str:
     """A real terminal whose other end is closed: its session is sent SIGHUP, and nothing can be printed any more."""
     bench.expected()
     ours, theirs = os.openpty()
-    plan = {"terminal": os.ttyname(theirs)}
-    tell = Tell(Inside("generation", 3, 0.05), lambda life: os.close(ours))
+    plan = {"terminal": os.ttyname(theirs), **WRITES}
+    tell = Tell(lambda life: os.close(ours))
     ended = bench.begin(plan=plan, moment=tell)
     os.close(theirs)
+    tell.must_have()
     if ended.status != 129:
         raise Failed(f"status {ended.status} instead of 129")
     bench.must_be_whole(bench.resume())
@@ -67,10 +85,11 @@ def terminal_hangs_up(bench: Bench) -> str:
 def terminal_hangs_up_under_nohup(bench: Bench) -> str:
     bench.expected()
     ours, theirs = os.openpty()
-    plan = {"terminal": os.ttyname(theirs), "nohup": True}
-    tell = Tell(Inside("generation", 3, 0.05), lambda life: os.close(ours))
+    plan = {"terminal": os.ttyname(theirs), "nohup": True, **WRITES}
+    tell = Tell(lambda life: os.close(ours))
     ended = bench.begin(plan=plan, moment=tell)
     os.close(theirs)
+    tell.must_have()
     bench.must_be_whole(ended)
     return "worked on to its end without a terminal"
 
@@ -83,11 +102,12 @@ def second_process(bench: Bench) -> str:
     def another(life: Sight) -> None:
         command = [sys.executable, "-m", "loops.cli", "resume", bench.case]
         environment = {**os.environ, **ONE_THREAD, **bench.places}
-        os.kill(life.pid, signal.SIGSTOP)  # a machine under load: the second has all the time
         found.append(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True))
         os.kill(life.pid, signal.SIGKILL)
 
-    bench.begin(moment=Tell(Inside("generation", 3), another))
+    tell = Tell(another)
+    bench.begin(plan=WRITES, moment=tell)
+    tell.must_have()
     said = found[0].stdout + found[0].stderr
     if found[0].returncode != 1 or "Another process is writing" not in said:
         raise Failed(f"the second process ended with {found[0].returncode}: {said[-300:]}")
@@ -113,14 +133,15 @@ def clock_jumps_back(bench: Bench) -> str:
         **bench.places,
     }
     command = ("run", str(bench.config("adapter")), "--name", bench.case)
-    plan = {"keep_every": 0.0}
-    back = Tell(Inside("training", 1, 0.3), lambda life: clock.write_text("-10y"))
-    dies = Inside("training", 2, 1.0)
+    plan = {"keep_every": 0.0, **waits("rename", 2, after=True, match="whole.json")}
+    back = Tell(lambda life: clock.write_text("-10y"))
+    dies = Inside("training", 2)
     place = bench.folder / "fresh"
     ended = fresh(place, command, environment, plan, lambda life: back(life) or dies(life))
-    if back.at is None:
-        raise Failed(f"the moment did not come: {ended.said[-300:]}")
-    ended = fresh(place, ("resume", bench.case), environment, plan)
+    back.must_have()
+    if ended.status != -signal.SIGKILL:
+        raise Failed(f"was not killed: {ended.said[-300:]}")
+    ended = fresh(place, ("resume", bench.case), environment, {"keep_every": 0.0})
     bench.said += ended.said
     bench.must_be_whole(ended, "adapter")
     return "set back by ten years while an adapter was trained, killed, resumed: the same bytes"
@@ -203,10 +224,10 @@ def _command(pid: int) -> bytes:
 
 
 CASES = {
-    "SIGTERM while it writes": told_to_end("vector", Inside("generation", 3, 0.05)),
-    "SIGTERM while it re-clusters": told_to_end("vector", Inside("re-clustering", 2)),
-    "SIGTERM while it trains": told_to_end("adapter", Inside("training", 2, 0.3)),
-    "SIGTERM while it saves": told_to_end("vector", Inside("saving", 2)),
+    "SIGTERM while it writes": told_to_end("vector", WRITES),
+    "SIGTERM while it re-clusters": told_to_end("vector", waits("re-clustering", 2)),
+    "SIGTERM while it trains": told_to_end("adapter", waits("rename", 2, match="whole.json")),
+    "SIGTERM while it saves": told_to_end("vector", waits("rename", 1, match="/round_001")),
     "terminal hangs up": terminal_hangs_up,
     "terminal hangs up under nohup": terminal_hangs_up_under_nohup,
     "second process on one run": second_process,

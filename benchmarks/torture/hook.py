@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,15 @@ def arm(plan: dict[str, Any]) -> None:
     """Mark phases and kept units, save the trainer's state often, and die where the plan says.
 
     Args:
-        plan: `marks`, a file. All else is optional. `die`: `call` (rename or fsync), `number`, `after` (rather than before it).
-            `keep_every`: seconds between the states that a trainer keeps. `brief`: leave out pages and pictures. `headroom`:
-            bytes that may be allocated from when the corpus is read on. `samples`: a file for a row of what the process holds
-            after every round.
+        plan: `marks`, a file. All else is optional. `die`: see `_Place`. `keep_every`: seconds between the states that a
+            trainer keeps. `brief`: leave out pages and pictures. `headroom`: bytes that may be allocated from when the corpus
+            is read on. `samples`: a file for a row of what the process holds after every round.
     """
     marks = Marks(Path(plan["marks"]))
     marks.write(began=time.monotonic(), first=0.0, last=0.0, entered=0, phase="starting")
-    _watch_system_calls(marks, plan.get("die"))
-    _watch_phases(marks)
+    place = _Place(**plan["die"]) if plan.get("die") else None
+    _watch_system_calls(marks, place)
+    _watch_phases(marks, place)
     if keep_every := plan.get("keep_every"):
         importlib.import_module("agent.updating.trainer_state").SECONDS_BETWEEN_SAVES = keep_every
     if plan.get("brief"):
@@ -81,22 +82,46 @@ def arm(plan: dict[str, Any]) -> None:
         _sample_rounds(Path(samples))
 
 
-def _watch_system_calls(marks: Marks, die: dict[str, Any] | None) -> None:
-    count: Counter[str] = Counter()
+@dataclass
+class _Place:
+    """An exact place at which the process sends itself a signal."""
 
+    call: str
+    """`rename`, `fsync`, or a phase."""
+    number: int
+    """Which of them, from 1."""
+    after: bool = False
+    """Rather than before it."""
+    match: str = ""
+    """Only renames to names with this in them are counted."""
+    signal: int = signal.SIGKILL
+    """SIGSTOP waits for whoever watches from outside, who does something and lets it go on."""
+    count: int = 0
+
+    def counts(self, call: str, target: str = "") -> bool:
+        """Whether this call is the one; counts it."""
+        if call != self.call or self.match not in target:
+            return False
+        self.count += 1
+        return self.count == self.number
+
+    def strike(self) -> None:
+        os.kill(os.getpid(), self.signal)
+
+
+def _watch_system_calls(marks: Marks, place: _Place | None) -> None:
     def watched(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def within(*arguments: Any, **options: Any) -> Any:
-            count[kind] += 1
-            here = die is not None and die["call"] == kind and count[kind] == die["number"]
-            if here and not die["after"]:
-                os.kill(os.getpid(), signal.SIGKILL)
+            here = place is not None and place.counts(kind, str(arguments[-1]))
+            if here and not place.after:
+                place.strike()
             result = call(*arguments, **options)
             if kind == "rename" and _is_unit(str(arguments[1])):
                 now = time.monotonic()
                 marks.write(last=now, first=marks.read()[1] or now)
-            if here:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if here and place.after:
+                place.strike()
             return result
 
         return within
@@ -112,7 +137,7 @@ def _is_unit(target: str) -> bool:
     return any(part in target for part in ("/round_", "/written/", "/read/", "/topics/", "/activations/"))
 
 
-def _watch_phases(marks: Marks) -> None:
+def _watch_phases(marks: Marks, place: _Place | None) -> None:
     entered: Counter[str] = Counter()
     trace = os.environ.get(f"{PLAN}_TRACE")
 
@@ -122,9 +147,14 @@ def _watch_phases(marks: Marks) -> None:
             entered[phase] += 1
             outer, begin = marks.read()[3:], time.monotonic()
             marks.write(phase=phase, entered=entered[phase])
+            here = place is not None and place.counts(phase)
+            if here and not place.after:
+                place.strike()
             try:
                 return function(*arguments, **options)
             finally:
+                if here and place.after:
+                    place.strike()
                 marks.write(entered=outer[0], phase=outer[1])
                 if trace:
                     with open(trace, "a") as stream:

@@ -170,6 +170,11 @@ def _after(seconds: float, life: Sight) -> bool:
     return life.passed >= seconds
 
 
+def at(call: str, number: int, after: bool = False, match: str = "") -> Aim:
+    """A kill at an exact place, see `hook._Place`."""
+    return Aim("call", die={"call": call, "number": number, "after": after, "match": match})
+
+
 class Inside:
     """A moment some time after a phase was entered for the so-manieth time, if it lasts that long."""
 

@@ -49,6 +49,8 @@ class Sight:
     phase: str
     entered: int
     """How often it was in this phase, this time included."""
+    stopped: bool
+    """By SIGSTOP: it waits at a place that it was told to wait at."""
 
 
 Moment = Callable[[Sight], bool]
@@ -148,24 +150,27 @@ def _watch(
     longest: float = LONGEST,
 ) -> float | None:
     """Look at a life until it ends or the moment has come; when it was killed."""
-    while _alive(pid, process):
+    while (state := _state(pid, process)) is not None:
         _, _, _, entered, phase = marks.read()
         now = time.monotonic()
-        if now - begin > longest or (moment and moment(Sight(pid, now - begin, phase, entered))):
+        sight = Sight(pid, now - begin, phase, entered, state == b"T")
+        if now - begin > longest or (moment and moment(sight)):
             os.kill(pid, signal.SIGKILL)
             return now
         time.sleep(0.004)
     return None
 
 
-def _alive(pid: int, process: subprocess.Popen | None) -> bool:
-    if process is not None:
-        return process.poll() is None
+def _state(pid: int, process: subprocess.Popen | None) -> bytes | None:
+    """The letter that the system has for what a process does; None when it has ended."""
+    if process is not None and process.poll() is not None:
+        return None
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
-            return stream.read().rpartition(b")")[2].split()[0] != b"Z"
+            state = stream.read().rpartition(b")")[2].split()[0]
     except OSError:
-        return False
+        return None
+    return None if state == b"Z" and process is None else state
 
 
 def _ended(status: int, killed: float | None, begin: float, marks: Marks, log: Path) -> Ended:

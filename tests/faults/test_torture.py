@@ -11,17 +11,20 @@ import random
 import pytest
 
 from benchmarks.torture import faults, ground, kept, kills, summary
-from benchmarks.torture.kills import Aim, Inside
+from benchmarks.torture.kills import Aim, at
 from benchmarks.torture.lives import Nursery
 
 PLACES = [
-    Aim("call", die={"call": "fsync", "number": 1, "after": False}),
-    Aim("phase", moment=Inside("generation", 1, 0.05)),
-    Aim("call", die={"call": "rename", "number": 4, "after": True}),
-    Aim("phase", moment=Inside("re-clustering", 1)),
-    Aim("phase", moment=Inside("training", 1, 0.5)),
-    Aim("phase", moment=Inside("saving", 1)),
+    at("fsync", 1),
+    at("rename", 1, after=True, match="/written/"),
+    at("rename", 1, match="/round_000"),
+    at("rename", 1, after=True, match="/round_000"),
+    at("re-clustering", 1),
+    at("rename", 1, match="whole.json"),
+    at("rename", 2, after=True, match="whole.json"),
+    at("rename", 1, after=True, match="/round_001"),
 ]
+"""Before and after what makes work count: a batch that was written, a round, a trainer's state."""
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +48,6 @@ def bench(folder, nursery):
     return faults.Bench(folder / "faults", nursery)
 
 
-@pytest.mark.xfail(
-    reason="known fault, not looked into: kills after the first do not hit their aims", strict=False
-)
 def test_a_run_killed_again_and_again_makes_the_bytes_of_one_that_was_not(folder, nursery, monkeypatch):
     expected = kills.undisturbed(nursery.live, folder, "adapter")
     assert {"round_001/adapter/adapter_model.safetensors", "round_001/round.json"} <= expected.files.keys()
@@ -56,16 +56,14 @@ def test_a_run_killed_again_and_again_makes_the_bytes_of_one_that_was_not(folder
     killed, run = kills.tortured(nursery.live, folder, "run", "adapter", expected, random.Random(0), True)
     assert run["identical"], run
     assert len(killed) == len(PLACES)
-    assert {"generation", "re-clustering", "training", "saving"} <= {row["phase"] for row in killed}
+    assert {"starting", "generation", "re-clustering", "training", "saving"} <= {
+        row["phase"] for row in killed
+    }
     assert all(0 <= row["lost"] <= row["seconds"] + 0.01 for row in killed)
 
 
 @pytest.mark.parametrize(
     "name", ["SIGTERM while it writes", "terminal hangs up", "full disk under a round", "NaN in activations"]
-)
-@pytest.mark.xfail(
-    reason="known fault, not looked into: a terminal that hangs up is not always survived in this harness",
-    strict=False,
 )
 def test_a_fault_ends_in_a_sentence_and_loses_nothing(bench, name):
     row = faults.inject(bench, name, faults.cases()[name])
