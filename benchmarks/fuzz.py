@@ -24,8 +24,10 @@ from benchmarks.fuzzing.working import Record, Tally, keep, work
 from benchmarks.results import RESULTS, write_results
 
 FAILURES = Path(__file__).parents[1] / "tests" / "faults" / "failures"
-STUCK = 120.0
-"""Seconds without a new input after which a worker is ended: what it is at cannot be interrupted."""
+LOOK = 0.2
+"""Seconds between two looks at the workers."""
+STUCK = 600
+"""Looks without a new input after which a worker is ended: what it is at cannot be interrupted."""
 MOST_DEATHS = 20
 
 
@@ -62,7 +64,7 @@ def main(
         while waiting and len(running) < workers:
             running.append(waiting.pop(0))
             running[-1].begin()
-        time.sleep(0.2)
+        time.sleep(LOOK)
         running = [job for job in running if job.goes_on()]
     tallies = [job.total for job in jobs]
     rows = [_row(target.name, tally) for target, tally in zip(chosen, tallies, strict=True)]
@@ -83,8 +85,7 @@ class Job:
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.record, self.result = (Path(self.folder.name) / name for name in ("record", "tally.json"))
-        self.seen, self.begun = -1, time.monotonic()
-        self.since = self.begun
+        self.seen, self.looks, self.begun = -1, 0, time.monotonic()
         Record(self.record)
         # Forked, since what readers import takes seconds to load.
         self.process = multiprocessing.get_context("fork").Process(target=self._work)
@@ -99,9 +100,9 @@ class Job:
         """Whether there is more to wait for; a worker that came to no new input for long is ended."""
         if self.process.is_alive():
             done = Record(self.record).read()[0]
-            if done != self.seen:
-                self.seen, self.since = done, time.monotonic()
-            elif time.monotonic() - self.since > STUCK:
+            # Looks and not seconds: whoever stops this process for a while stops its workers, too.
+            self.seen, self.looks = done, self.looks + 1 if done == self.seen else 0
+            if self.looks > STUCK:
                 self.process.kill()
             return True
         self.process.join()
@@ -151,6 +152,7 @@ def _sum(tallies: list[Tally]) -> Tally:
         total.refused += each.refused
         total.failures |= each.failures
         total.seconds += each.seconds
+        total.cpu_seconds += each.cpu_seconds
         total.peak_mb = max(total.peak_mb, each.peak_mb)
     return total
 
@@ -168,7 +170,9 @@ def _row(name: str, tally: Tally) -> dict[str, float | int | str]:
         "over_memory": kinds.count("memory"),
         "broken_promises": kinds.count("promise") + kinds.count("sentence"),
         "seconds": round(tally.seconds, 1),
-        "inputs_per_second": round(tally.inputs / max(tally.seconds, 1e-9), 1),
+        "rate": round(tally.inputs / max(tally.seconds, 1e-9), 1),
+        "cpu_seconds": round(tally.cpu_seconds, 1),
+        "rate_per_cpu_second": round(tally.inputs / max(tally.cpu_seconds, 1e-9), 1),
         "peak_mb": round(tally.peak_mb),
     }
 

@@ -41,6 +41,7 @@ class Tally:
     failures: dict[str, str] = field(default_factory=dict)
     """What and where, to the file that keeps the input."""
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     peak_mb: float = 0.0
 
 
@@ -73,7 +74,7 @@ def work(
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         worker = _Worker(target, Record(record), Path(scratch), failures)
-        begin = time.monotonic()
+        begin, used = time.monotonic(), time.process_time()
         drawn = int(inputs * DRAWN)
         for number in range(first, max(first, inputs - drawn)):
             if time.monotonic() - begin > seconds * (1 - DRAWN):
@@ -81,6 +82,7 @@ def work(
             worker.try_kept(target.input(seed, number))
         worker.draw(seed + first, drawn, begin + seconds)
         worker.tally.seconds = time.monotonic() - begin
+        worker.tally.cpu_seconds = time.process_time() - used
         worker.tally.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return worker.tally
 
