@@ -24,6 +24,7 @@ from loops.cli_succeed import succeed_command
 from loops.cli_topics import topics_command
 from loops.cli_watch import watch_command
 from loops.lasting import ends_softly, exit_status, outlast_terminal
+from loops.printing import printable
 
 if TYPE_CHECKING:
     from loops.progress import Progress
@@ -52,7 +53,9 @@ class _OneSentence(TyperGroup):
 
 
 def _tell(error: BasinError) -> None:
-    Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+    Console(stderr=True).print(
+        f"[bold red]Error:[/] {escape(printable(str(error)))}", soft_wrap=True, highlight=False
+    )
 
 
 app = typer.Typer(

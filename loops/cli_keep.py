@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from loops.printing import printable
+
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
 ]
@@ -42,9 +44,9 @@ def _show_verdict(found, console: Console) -> None:  # noqa: ANN001 (its type is
     console.print(f"[bold]{escape(found.run)}[/]")
     console.print(table)
     for problem in found.problems:
-        _say(console, f"[bold red]Wrong:[/] {escape(problem)}")
+        _say(console, f"[bold red]Wrong:[/] {escape(printable(problem))}")
     for remark in found.remarks:
-        _say(console, escape(remark))
+        _say(console, escape(printable(remark)))
     count = len(found.problems)
     told = "Every file is what was written." if found.whole else f"{count} thing{'s'[: count > 1]} wrong."
     _say(console, told)

@@ -62,8 +62,8 @@ def match_command(
 
 def _show(found: Matched, console: Console) -> None:
     from loops.match_store import rows, two_sides
+    from loops.printing import printable
     from loops.show import plain_table
-    from loops.watching import printable
 
     real, written = len(found.texts.passages.passages), len(found.texts.generated)
     console.print(

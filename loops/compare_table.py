@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from loops.comparing import CURVES, Comparison, Pair, Side
+from loops.printing import printable
 from loops.progress import duration
 from loops.show import FRAME, first_words, plain_table
-from loops.watching import printable
 
 GOLD = {
     "AP of the topic": "ap_topic",
@@ -59,14 +59,14 @@ def _show_sides(sides: Sequence[Side], console: Console) -> None:
     same = len({side.words for side in sides}) == 1
     for side in sides[: 1 if same else None]:
         console.print(
-            f"{'topic' if same else escape(side.name)}: {escape(' '.join(side.words))}",
+            f"{'topic' if same else escape(side.name)}: {escape(printable(' '.join(side.words)))}",
             style="dim",
             soft_wrap=True,
             highlight=False,
         )
     for side in sides:
         if certificate := side.certificate:
-            sentence = escape(str(certificate["sentence"]))
+            sentence = escape(printable(str(certificate["sentence"])))
             console.print(f"{escape(side.name)}: {sentence}", soft_wrap=True, highlight=False)
 
 
@@ -80,7 +80,7 @@ def _show_settings(found: Comparison, console: Console) -> None:
     for side in found.sides:
         table.add_column(escape(side.name), overflow="fold")
     for name, values in differences.items():
-        table.add_row(name, *(escape(_short(value)) for value in values))
+        table.add_row(name, *(escape(printable(_short(value))) for value in values))
     console.print(f"\n[bold]Settings that differ[/]: {len(differences)}", highlight=False)
     console.print(table)
 
@@ -133,7 +133,9 @@ def _show_apart(found: Comparison, pair: Pair, limit: int, console: Console) -> 
             passage = holds.passages.passages[at]
             document = holds.passages.documents[passage.document]
             title, beginning = printable(document.title or document.id), printable(first_words(passage.text))
-            table.add_row(f"{first:.2f}", f"{second:.2f}", escape(title), escape(beginning))
+            table.add_row(
+                f"{first:.2f}", f"{second:.2f}", escape(printable(title)), escape(printable(beginning))
+            )
         console.print(table)
 
 

@@ -30,6 +30,7 @@ from rich.progress import Progress as Bars
 
 from agent.errors import first_sentence
 from loops.folders import appendable
+from loops.printing import printable
 from loops.status import STATUS, StatusFile, now
 
 COUNT = re.compile(r"([^:]+): (?:\w+ )?(\d+) of (\d+)\b(.*)")
@@ -137,7 +138,7 @@ class _Reporter:
         self.hide(count)
 
     def line(self, text: str) -> None:
-        self.console.print(escape(text), highlight=False)
+        self.console.print(escape(printable(text)), highlight=False)
 
     def show(self, count: _Count) -> None: ...
 

@@ -61,7 +61,7 @@ def open_run(name: str) -> RunStore:
     ]
     for remark in (*store.remarks, *told):
         Console(stderr=True).print(
-            f"[bold yellow]Warning:[/] {escape(remark)}", soft_wrap=True, highlight=False
+            f"[bold yellow]Warning:[/] {escape(printable(remark))}", soft_wrap=True, highlight=False
         )
     return store
 

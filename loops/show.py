@@ -15,9 +15,9 @@ from rich.text import Text
 from agent.errors import BasinError
 from agent.tracking import exchanged
 from agent.types import PassageSet
+from loops.printing import printable
 from loops.records import Generated, RoundRecord, typical_samples
 from loops.store import RunStore
-from loops.watching import printable
 
 FIRST_WORDS = 25
 FRAME = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
@@ -44,12 +44,12 @@ def show_run(store: RunStore, console: Console) -> None:
     """What the run is about, and a row for every round."""
     about, config = store.about, store.config
     what = f"{config.corpus.source}, {config.language_model.name}"
-    console.print(f"[bold]{escape(store.name)}[/]  {escape(what)}")
+    console.print(f"[bold]{escape(store.name)}[/]  {escape(printable(what))}")
     console.print(
         f"begun {about['created']}, at most {config.rounds} rounds, seed {config.seed}", style="dim"
     )
     if origin := about.get("origin"):
-        console.print(escape(str(origin.get("sentence"))), highlight=False, soft_wrap=True)
+        console.print(escape(printable(str(origin.get("sentence")))), highlight=False, soft_wrap=True)
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
     for number in sorted([*store.every(), *store.broken()]):
         try:
@@ -58,9 +58,9 @@ def show_run(store: RunStore, console: Console) -> None:
             table.add_row(str(number), "damaged")
     console.print(table)
     _show_pruned(store, console)
-    say = lambda sentence: console.print(escape(sentence), highlight=False, soft_wrap=True)  # noqa: E731
+    say = lambda sentence: console.print(escape(printable(sentence)), highlight=False, soft_wrap=True)  # noqa: E731
     if certificate := store.load_certificate(say):
-        console.print(escape(certificate["sentence"]), highlight=False, soft_wrap=True)
+        console.print(escape(printable(certificate["sentence"])), highlight=False, soft_wrap=True)
     from loops.measuring import stored_rows
 
     if rows := stored_rows(store, say):
@@ -81,7 +81,7 @@ def show_round(store: RunStore, number: int, limit: int, console: Console) -> No
     now = concept.membership
     console.print(f"\n[bold]Round {number}[/]")
     numbers = ", ".join(f"{key} {_number(value)}" for key, value in record.metrics.items())
-    console.print(escape(numbers), style="dim")
+    console.print(escape(printable(numbers)), style="dim")
     members = concept.members()
     title = f"Members: {len(members)} of {len(now)} passages, the most typical first"
     _print_passages(console, title, passages, members[:limit], {"membership": now})

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.topics import SURE_WORDS, Pointer
+from loops.printing import printable
 from loops.show import first_words
 from loops.topic_views import TopicView, config_text
-from loops.watching import printable
 
 
 def show_topics(view: TopicView, console: Console) -> None:

@@ -12,8 +12,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from loops.printing import printable
 from loops.progress import duration
-from loops.watching import RoundSeen, Seen, printable, seconds_since
+from loops.watching import RoundSeen, Seen, seconds_since
 
 FLOOR = 0.002
 """Drift below this has no bar: the bars are on a log scale up to 1."""

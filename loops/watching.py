@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import stat
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from agent.errors import BasinError
 from agent.plain_files import DamagedError, parse_json, read_inside
 from loops import checking as check
 from loops.folders import is_held, is_whole
+from loops.printing import printable
 from loops.schema import MOST
 from loops.status import memory_gigabytes, read_status
 from loops.stored_fields import SAMPLE, checked_numbers
@@ -195,11 +195,6 @@ class Watcher:
             if key in self.known:
                 found.append(self.known[key])
         return tuple(sorted(found, key=lambda each: each.number))
-
-
-def printable(text: str) -> str:
-    """Text of a corpus or a model without what would steer a terminal: control and direction marks become spaces."""
-    return "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Cs") else letter for letter in text)
 
 
 def seconds_since(moment: object, now: datetime) -> float | None:

@@ -24,9 +24,10 @@ from rich.console import Console
 from agent.errors import BasinError
 from loops import folders
 from loops.cli import app
+from loops.printing import printable
 from loops.store import RunStore
 from loops.watch_view import drift_bar, frame, state
-from loops.watching import Watcher, printable
+from loops.watching import Watcher
 
 DRIFTS = (0.4, 0.1, 0.015)
 LOG = """2026-01-01 10:00:00,001 INFO Run planted in checkpoints/planted
