@@ -51,6 +51,7 @@ def open_run(name: str) -> RunStore:
     from rich.console import Console
     from rich.markup import escape
 
+    from loops.printing import printable
     from loops.store import RunStore  # slow, and who only looks for a run does without
 
     store = RunStore.open(find_run(name))
