@@ -17,7 +17,7 @@ from loops.round_folders import FOLDER, PRUNED, WHOLE, folder_name, numbered, re
 from loops.schema import read_sealed
 from loops.store import CERTIFICATE, RunStore
 
-FREE = {"run.log", "picture.png", "progress.json", ".training", "stitches", "matches"}
+FREE = {"run.log", "picture.png", "report.html", "page", "progress.json", ".training", "stitches", "matches"}
 """What may lie in a run beside its rounds without saying whether it is whole."""
 
 
