@@ -16,9 +16,10 @@ import safetensors.numpy
 from jaxtyping import Float
 
 from agent.concept import Readout
+from agent.errors import BasinError
 from agent.plain_files import DamagedError, parse_json, parse_tensors, read_inside, tensors_metadata
 from agent.plane import Plane
-from loops.folders import MOST_TENSORS, write_file
+from loops.folders import MOST_TENSORS, inner_folder, write_file
 from loops.schema import MOST
 
 FOLDER = "page"
@@ -86,7 +87,7 @@ def keep_plane(run: Path, digest: str, kept: KeptPlane) -> None:
     """Replace the plane; where it cannot be written the page goes without it another time."""
     arrays = {"axes": kept.plane.axes, "offsets": kept.plane.offsets, "places": kept.places}
     tensors = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
-    _write(run / FOLDER / PLANE, safetensors.numpy.save(tensors, metadata={"readout": digest}))
+    _write(run, PLANE, safetensors.numpy.save(tensors, metadata={"readout": digest}))
 
 
 def load_tokens(run: Path) -> Tokens | None:
@@ -103,10 +104,9 @@ def load_tokens(run: Path) -> Tokens | None:
 def keep_tokens(run: Path, tokens: Tokens) -> None:
     """Replace what was read token by token, likewise."""
     content = json.dumps(asdict(tokens), ensure_ascii=False).encode("utf-8", errors="surrogatepass")
-    _write(run / FOLDER / TOKENS, content)
+    _write(run, TOKENS, content)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        write_file(path, content)
+def _write(run: Path, name: str, content: bytes) -> None:
+    with suppress(OSError, BasinError):  # a link in the folder's place leads out of the run
+        write_file(inner_folder(run, FOLDER) / name, content)

@@ -92,6 +92,14 @@ def test_the_plane_outlives_the_cache(tmp_path: Path) -> None:
     assert [each["id"] for each in made(store)[1]["pictures"]] == ["activations", "opinions"]
 
 
+def test_what_is_kept_stays_inside_the_run(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(1))
+    (tmp_path / "elsewhere").mkdir()
+    (store.path / "page").symlink_to(tmp_path / "elsewhere")
+    made(store)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_members_stay_on_their_side_of_one_half() -> None:
     shares = np.array([0.0, 0.4996, 0.49999999, 0.5, 0.5004, 1.0])
     assert thousandths(shares).tolist() == [0, 499, 499, 500, 500, 1000]
