@@ -134,6 +134,7 @@ def visit(
     views = page.eval_on_selector_all("nav a", "links => links.map(link => link.dataset.view)")
     for view in views:
         page.click(f"nav a[data-view={view}]")
+        page.wait_for_selector(f"section#{view}:not([hidden])")  # the address changes, then the view
         shown = page.eval_on_selector_all(
             "section.view", "all => all.filter(each => !each.hidden).map(each => each.id)"
         )
