@@ -20,7 +20,7 @@ from transformers import Cache
 
 from agent.decoding import RoomyLayer, empty_cache
 from agent.memory import total_memory
-from agent.packed_linear import PackedLinear
+from agent.packed_linear import PackedLinear, can_pack
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 """How far the probe's states may be apart, as a share of their size; in bfloat16 both ways are 0.03 from float32's."""
@@ -47,6 +47,8 @@ class Step:
     """The rotation by kind of layer, signed so that the halves need only be swapped."""
     masks: dict[int | None, Tensor | None]
     """By window: what is added to the attention's scores, made when first asked for."""
+    place: Int[Tensor, "1"] | None
+    """Where the one new token stands in a cache that is attended to whole, see `agent/static_decoding.py`."""
     whole: bool
     """Texts are read from their beginning, with padding behind them alone: then order says who attends to whom."""
 
@@ -58,6 +60,13 @@ class Step:
         """Which of the tokens seen each new one attends to: those before it, no padding, none beyond the window."""
         if self.in_order(window):
             return None
+        if window not in self.masks and self.place is not None:
+            distance = self.place - torch.arange(self.real.shape[1], device=self.real.device)
+            near = distance >= 0 if window is None else (distance >= 0) & (distance < window)
+            hidden = ~(near & self.real)
+            self.masks[window] = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(
+                hidden, -torch.inf
+            )[:, None, None]
         if window not in self.masks:
             seen = self.real.shape[1]
             places = torch.arange(seen, device=self.real.device)
@@ -131,7 +140,9 @@ class FusedBlock(nn.Module):
         keys = turned[:, :, self.queries :].transpose(1, 2)
         values = heads[:, :, self.queries + self.keys :].transpose(1, 2)
         if layer is not None:
-            keys, values = layer.update(keys, values)
+            keys, values = (
+                layer.update(keys, values) if step.place is None else layer.put(keys, values, step.place)
+            )
         mask = step.mask(self.window, new, inputs.dtype)
         shared = self.queries // self.keys
         if new == 1 and layer is not None:
@@ -192,11 +203,12 @@ class FusedDecoder(nn.Module):
         position_ids: Int[Tensor, "text new"],
         cache: Cache | None = None,
         use_cache: bool = True,
+        place: Int[Tensor, "1"] | None = None,
     ) -> Output:
         base = self.base[0]
         stream = base.embed_tokens(input_ids)
         real = attention_mask.bool()
-        step = Step(real, {}, {}, {}, whole=cache is None and bool(real[:, 0].all()))
+        step = Step(real, {}, {}, {}, place, whole=cache is None and bool(real[:, 0].all()))
         for kind in {block.kind for block in self.blocks}:
             options = {"layer_type": kind} if self.by_kind else {}
             cosine, sine = (
@@ -215,8 +227,8 @@ class FusedDecoder(nn.Module):
 @torch.no_grad()
 def fused(base: Any, blocks: nn.ModuleList) -> FusedDecoder | None:
     """The decoder fused, or None where it is built otherwise: by its parts, or by what it makes of a few tokens."""
-    weights = sum(weight.nbytes for weight in blocks.parameters())
-    if weights > LARGEST_SHARE * total_memory():
+    weights = list(blocks.parameters())
+    if can_pack(weights[0]) and sum(weight.nbytes for weight in weights) > LARGEST_SHARE * total_memory():
         return None
     try:
         decoder = FusedDecoder(base, blocks)

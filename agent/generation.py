@@ -17,6 +17,7 @@ from agent.errors import BasinError
 from agent.model_layout import longest_sequence
 from agent.output_layer import OutputLayer
 from agent.sampling import Sampler, barred_tokens
+from agent.static_decoding import StaticReader, can_be_static
 from agent.types import StageConfig
 
 
@@ -81,7 +82,8 @@ class Writer:
         if self.base is None:
             ids[:, begin:] = _by_transformers(self.model, ids, real, begin, sampler)
             return
-        reader = Reader(self.base, self.depth, ids.shape[1])
+        static = ids.is_cuda and can_be_static(self.base)
+        reader = (StaticReader if static else Reader)(self.base, self.depth, ids.shape[1])
         states = reader.read(ids[:, :begin], real[:, :begin])
         for place in range(begin, ids.shape[1]):
             ids[:, place] = sampler.draw(states, place - begin, ids[:, :place], real[:, :place])

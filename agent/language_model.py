@@ -556,8 +556,8 @@ class LanguageModel:
 
     @cached_property
     def fused(self) -> FusedDecoder | None:
-        """The decoder that reads and writes on a CPU where no gradient is wanted, if it is built so that it can be fused."""
-        return fused(self.model.base_model, self.blocks) if self.device.type == "cpu" else None
+        """The decoder that reads and writes where no gradient is wanted, if it is built so that it can be fused."""
+        return fused(self.model.base_model, self.blocks)
 
     @torch.inference_mode()
     def generate(

@@ -23,7 +23,8 @@ topic_cache topic_fusion topic_map opinion
 steering_vector steering_manner
 memory
 memory_need
-token_batches model_layout output_layer sampling decoding packed_linear fused_decoder adapter generation language_model
+token_batches model_layout packed_linear output_layer sampling decoding fused_decoder static_decoding
+adapter generation language_model
 activation_cache
 evidence
 concept

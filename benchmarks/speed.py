@@ -1,0 +1,237 @@
+"""`python -m benchmarks.speed`: recording, steered writing and teaching beside the tools people would use instead.
+
+All tools of a stage take turns in one process, with one model, the same texts and threads. Writes results/speed.json; a stage
+that is run again replaces its own rows. `--rivals FOLDER` names a site-packages folder in which repeng, steering-vectors,
+nnsight and transformer-lens lie (`pip install --no-deps --target FOLDER ...`: they would change torch and transformers).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from agent.generation import GenerationConfig
+from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.sources.models import quiet_transformers
+from agent.steering_vector import SteeringVector
+from benchmarks import speed_rivals
+from benchmarks.results import RESULTS, write_results
+from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
+
+STAGES = ("record", "write", "overhead", "teach", "scale")
+PROFILES = Path(__file__).parent / "profile"
+WORDS = (
+    "the old man walked slowly down a street and said that he had never seen such house before because it was dark "
+    "when they came home from river with their dogs who would not stay while she looked at him for some time"
+)
+
+
+class Bench:
+    """One model and how it is measured."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.clock = CLOCKS[options.clock]
+        self.model = LanguageModel.load(LanguageModelConfig(name=options.model, dtype=options.dtype))
+        with quiet_transformers():  # what is built once is built before
+            self.model.record(passages(1))
+            self.model.generate(openings(2), [0, 1], GenerationConfig(new_tokens=2))
+        self.dtype = self.model.output.head.weight.dtype
+        self.limit = measured_limit(self.dtype, self.model.device, self.clock)
+        blocks = self.model.blocks
+        self.parameters = sum(weight.numel() for weight in blocks.parameters())
+        self.head = self.model.output.head.weight.numel()
+        self.shared: Row = {
+            "device": str(self.model.device),
+            "model": options.model,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "clock": options.clock,
+            "repeats": options.repeats,
+        }
+
+    def record(self) -> list[Row]:
+        texts = passages(self.options.passages)
+        depth = self.model.layers[-1] / self.model.depth
+        limit = self.limit.reading(int(self.parameters * depth))
+        tools = speed_rivals.recorders(self.model, texts)
+        return self._compare("record", tools, limit, passages=len(texts))
+
+    def write(self) -> list[Row]:
+        rows = []
+        for batch in self.options.batch:
+            config = GenerationConfig(new_tokens=self.options.tokens, batch_size=batch)
+            tools = speed_rivals.writers(self.model, openings(batch), config, self._vector())
+            if self.options.llama:
+                tools["llama.cpp, one by one, not steered"] = speed_rivals.llama_cpp(
+                    self.options.llama, openings(batch), config
+                )
+            rows += self._compare("write", tools, self._writing_limit(batch), batch=batch)
+        return rows
+
+    def overhead(self) -> list[Row]:
+        rows = []
+        for batch in self.options.batch:
+            config = GenerationConfig(new_tokens=self.options.tokens, batch_size=batch)
+            vectors = {"basin": self._vector(), "basin, not steered": None}
+            vectors["basin, a vector per text"] = [self._vector(seed) for seed in range(batch)]
+            tools = {
+                name: lambda vector=vector: self._written(openings(batch), config, vector)  # noqa: B023
+                for name, vector in vectors.items()
+            }
+            rows += self._compare("overhead", tools, self._writing_limit(batch), batch=batch)
+        return rows
+
+    def teach(self) -> list[Row]:
+        return self._compare(
+            "teach", speed_rivals.teachers(self.model, passages(self.options.passages)), None
+        )
+
+    def scale(self) -> list[Row]:
+        """On random weights: cost against passages, width, depth and batch; one thing grows at a time."""
+        rows: list[Row] = []
+        start = {"passages": 128, "width": 128, "depth": 4, "batch": 16}
+        grown = {"passages": (256, 512), "width": (256, 512), "depth": (8, 16), "batch": (64, 256)}
+        settings = [start, *(start | {key: value} for key, values in grown.items() for value in values)]
+        for setting in settings:
+            model = random_model(self.model, setting["width"], setting["depth"])
+            texts = passages(setting["passages"])
+            config = GenerationConfig(new_tokens=8, batch_size=setting["batch"])
+
+            def record(model: LanguageModel = model, texts: Sequence[str] = texts) -> int:
+                model.record(texts)
+                return speed_rivals.counted(model, texts)
+
+            def write(model: LanguageModel = model, config: GenerationConfig = config) -> int:
+                model.generate(openings(config.batch_size), range(config.batch_size), config)
+                return config.batch_size * config.new_tokens
+
+            record(), write()
+            for stage, work in (("scale: record", record), ("scale: write", write)):
+                grew = setting["batch"] != 16 if stage == "scale: record" else setting["passages"] != 128
+                if not grew:
+                    rows += self._compare(stage, {"basin": work}, None, **setting)
+        return [row | {"model": "random", "dtype": "float32"} for row in rows]
+
+    def profile(self) -> None:
+        """Where the time of writing and recording goes, by operator."""
+        from torch.profiler import ProfilerActivity, profile
+
+        PROFILES.mkdir(exist_ok=True)
+        config = GenerationConfig(new_tokens=8, batch_size=32)
+        for name, work in (
+            ("write", lambda: self._written(openings(32), config, self._vector())),
+            ("record", lambda: self.model.record(passages(8))),
+        ):
+            work()
+            with profile(activities=[ProfilerActivity.CPU]) as found:
+                work()
+            table = found.key_averages().table(sort_by="self_cpu_time_total", row_limit=20)
+            lines = [line for line in table.splitlines() if "profiler_" not in line]
+            path = PROFILES / f"{name}_{self.shared['dtype']}.txt"
+            path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
+
+    def _vector(self, seed: int = 0) -> SteeringVector:
+        generator = torch.Generator().manual_seed(seed)
+        return SteeringVector(
+            {layer: 0.1 * torch.randn(self.model.width, generator=generator) for layer in self.model.layers}
+        )
+
+    def _written(self, prompts: Sequence[str], config: GenerationConfig, vector: object) -> int:
+        self.model.generate(prompts, range(len(prompts)), config, vector)
+        return len(prompts) * config.new_tokens
+
+    def _writing_limit(self, batch: int) -> float:
+        parameters = self.parameters + self.head
+        return self.limit.writing(parameters, parameters * self.dtype.itemsize, batch)
+
+    def _compare(self, stage: str, tools: dict, limit: float | None, **setting: int) -> list[Row]:
+        shared = {"stage": stage, **self.shared, **setting}
+        with quiet_transformers():
+            return compare(tools, "basin", self.options.repeats, self.clock, shared, limit)
+
+
+def passages(count: int) -> list[str]:
+    """Made-up texts of 90 to 200 words, out of order of length."""
+    generator = np.random.default_rng(0)
+    return [" ".join(generator.choice(WORDS.split(), int(generator.integers(90, 200)))) for _ in range(count)]
+
+
+def openings(count: int) -> list[str]:
+    """Prompts of nine words."""
+    generator = np.random.default_rng(1)
+    return [" ".join(generator.choice(WORDS.split(), 9)) for _ in range(count)]
+
+
+def random_model(like: LanguageModel, width: int, depth: int) -> LanguageModel:
+    """A Llama of random weights that reads with the tokenizer of `like`."""
+    config = transformers.LlamaConfig(
+        vocab_size=len(like.tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 64,
+        max_position_embeddings=2048,
+    )
+    torch.manual_seed(0)
+    made = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return LanguageModel(made, like.tokenizer, LanguageModelConfig(name="random"))
+
+
+def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row]:
+    """The rows, and of an earlier run those that measured something else."""
+
+    def key(row: Row) -> tuple:
+        return tuple(row.get(name) for name in ("stage", "device", "dtype", "batch"))
+
+    done = {key(row) for row in rows}
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    kept = [row for row in earlier if key(row) not in done]
+    order = ["record", "write", "overhead", "teach", "scale: record", "scale: write"]
+    return sorted(
+        [*kept, *rows], key=lambda row: (order.index(row["stage"]), row["dtype"], row.get("batch") or 0)
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument(
+        "--stage", action="append", choices=[*STAGES, "profile"], help="all but the profile, if left out"
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="small sizes: minutes on one core")
+    parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: seconds of this process")
+    parser.add_argument("--batch", type=int, action="append", help="texts written at a time; 32 and 256")
+    parser.add_argument("--passages", type=int, help="to record and to teach with; 2,000, quick 16")
+    parser.add_argument("--tokens", type=int, help="written per text; 128, quick 16")
+    parser.add_argument("--rivals", help="a site-packages folder with the other libraries")
+    parser.add_argument("--llama", help="a GGUF file, where llama_cpp can be imported")
+    options = parser.parse_args(arguments)
+    options.batch = options.batch or [32, 256]
+    options.passages = options.passages or (16 if options.quick else 2000)
+    options.tokens = options.tokens or (16 if options.quick else 128)
+    if options.rivals:
+        sys.path.append(options.rivals)  # last: what is installed here stays what it is
+    bench, rows = Bench(options), []
+    for stage in options.stage or STAGES:
+        if stage == "profile":
+            bench.profile()
+            continue
+        rows += getattr(bench, stage)()
+    if rows:
+        command = ["python", "-m", "benchmarks.speed", *(sys.argv[1:] if arguments is None else arguments)]
+        write_results("speed", merged(rows), command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Tools take turns and fail alone; a stage run again replaces its own rows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+import torch
+from conftest import make_language_model, sentence
+
+from agent.generation import GenerationConfig
+from agent.steering_vector import SteeringVector
+from benchmarks import speed, speed_rivals
+from benchmarks.speed_clock import Limit, compare, measured_limit
+
+SHARED = {"stage": "record", "dtype": "float32", "device": "cpu"}
+
+
+def test_tools_take_turns_and_one_that_fails_says_so():
+    order, time = [], itertools.count()
+
+    def tool(name: str, tokens: int):
+        def work() -> int:
+            order.append(name)
+            if name == "broken":
+                raise TypeError("no such argument\nand more")
+            for _ in range(tokens):
+                next(time)
+            return 60
+
+        return work
+
+    tools = {"basin": tool("basin", 2), "slow": tool("slow", 8), "broken": tool("broken", 0)}
+    rows = compare(tools, "basin", 3, lambda: float(next(time)), SHARED, limit=40.0)
+    assert order == ["basin", "slow", "broken", "basin", "slow", "basin", "slow"]
+    ours, slow, broken = rows
+    assert ours["seconds_median"] == 3 and ours["tokens_per_second"] == 20 and ours["share_of_limit"] == 0.5
+    assert slow["ratio_to_ours"] == 3 and ours["ratio_to_ours"] == 1
+    assert broken["note"] == "TypeError: no such argument" and "seconds_median" not in broken
+
+
+def test_the_limit_is_the_slower_of_products_and_weights():
+    limit = Limit(operations=1000.0, bytes=100.0)
+    assert limit.reading(parameters=10) == 50
+    assert limit.writing(parameters=10, weight_bytes=20, batch=1) == 5  # weights: 0.2 s a step
+    assert limit.writing(parameters=10, weight_bytes=20, batch=100) == 50
+    found = measured_limit(torch.float32, torch.device("cpu"), iter(range(1000)).__next__)
+    assert found.operations > 0 and found.bytes > 0
+
+
+def test_a_stage_that_is_run_again_replaces_its_own_rows(tmp_path):
+    path = tmp_path / "speed.json"
+    old = [
+        {**SHARED, "tool": "basin", "tokens": 1},
+        {**SHARED, "stage": "write", "batch": 32, "tool": "basin"},
+    ]
+    path.write_text(json.dumps({"rows": old}))
+    rows = speed.merged([{**SHARED, "tool": "basin", "tokens": 2}], path)
+    assert [(row["stage"], row.get("tokens")) for row in rows] == [("record", 2), ("write", None)]
+
+
+@pytest.mark.parametrize("tool", ["basin", "padded output_hidden_states"])
+def test_recorders_read_all_tokens(tool):
+    model = make_language_model(depth=4)
+    texts = [sentence(*range(length)) for length in (3, 9, 5)]
+    assert speed_rivals.recorders(model, texts)[tool]() == 3 + 9 + 5 + 3
+
+
+@pytest.mark.parametrize("tool", ["basin", "generate with a hook"])
+def test_writers_write_all_tokens_and_leave_no_hook(tool):
+    model = make_language_model(depth=4)
+    config = GenerationConfig(new_tokens=4, batch_size=2, top_k=5)
+    vector = SteeringVector({1: torch.ones(16)})
+    assert speed_rivals.writers(model, [sentence(1), sentence(2, 3)], config, vector)[tool]() == 8
+    assert not any(module._forward_hooks for module in model.model.modules())
+
+
+def test_random_models_have_the_size_asked_for():
+    model = speed.random_model(make_language_model(), 128, 3)
+    assert (model.width, model.depth) == (128, 3) and model.fused is not None
