@@ -288,7 +288,7 @@ def test_a_topic_is_chosen_by_keyboard_and_its_line_copied(
     assert page.evaluate("document.activeElement.dataset.topic") == str(topic)
     assert yaml.safe_load(page.text_content("#topic-line"))["topics"]["topic"] == topic
     page.click("#topic-copies button >> nth=0")
-    assert page.text_content("#topic-copies button >> nth=0") == "Copied"
+    page.wait_for_selector("#topic-copies button:text-is('Copied')")
     assert wrong == []
 
 

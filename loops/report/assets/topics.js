@@ -139,10 +139,11 @@
   const quoted = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
   async function copied(target, text) {
+    const label = (target.dataset.label ??= target.textContent);
     await copy(text);
-    const label = target.textContent;
     target.textContent = "Copied";
-    setTimeout(() => (target.textContent = label), 1500);
+    clearTimeout(target.timer);
+    target.timer = setTimeout(() => (target.textContent = label), 3000);
   }
 
   function draw() {
