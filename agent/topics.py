@@ -339,6 +339,20 @@ def _prior(vocabulary: Sequence[str], config: TopicsConfig, words: int) -> Float
     return eta
 
 
+def seeded_counts(
+    model: TopicModel, config: TopicsConfig
+) -> tuple[Int[np.ndarray, "seed"], Float[np.ndarray, "seed"]]:
+    """Numbers of the seed words, and how many occurrences in topic 0 the prior alone gave to each; empty without seeds.
+
+    The fit keeps counts and prior in one sum. The prior's whole is the vocabulary's size and `seed_strength / count` times
+    the running words, so the running words, and with them each seed's part, follow from the sum.
+    """
+    known = np.array(_known(model.vocabulary, config.seed_words), dtype=np.int64)
+    share = config.seed_strength / config.count
+    running = (model.topic_word_counts.sum() - len(model.vocabulary)) / (1 + share)
+    return known, np.full(len(known), share * running / max(len(known), 1))
+
+
 def _digest(
     bags: list[list[tuple[int, int]]],
     vocabulary: tuple[str, ...],

@@ -1,8 +1,9 @@
 """`python -m benchmarks.report [RUN...]`: pages of stored and of planted runs, opened in a headless Chromium.
 
-Planted are a run of one round, a hostile one, one of 50 rounds, and one of 20 rounds with 5,000 passages, which is timed. Needs
-Playwright (the test extra) and a Chromium (`apt-get install chromium`). Writes results/report.json; with `--shots FOLDER` also
-a picture of every view, on a desk, in the dark and on a phone.
+With runs, also the pages of their topics, and of all of them side by side. Planted are a run of one round, a hostile one, one
+of 50 rounds, and one of 20 rounds with 5,000 passages, which is timed. Needs Playwright (the test extra) and a Chromium
+(`apt-get install chromium`). Writes results/report.json; with `--shots FOLDER` also a picture of every view, on a desk, in the
+dark and on a phone.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from agent.errors import BasinError
 from benchmarks.report_browser import (
@@ -34,10 +38,15 @@ from benchmarks.report_browser import (
 )
 from benchmarks.report_planted import Scene, plant
 from benchmarks.results import write_results
+from loops.comparing import compare
+from loops.progress import open_progress
 from loops.report import plotly_bundle
+from loops.report.compare_page import write_comparison
 from loops.report.making import make_report
+from loops.report.topics_page import write_topics
 from loops.runs import find_run
 from loops.store import RunStore
+from loops.topic_views import Asked, view_run
 
 SCENES = {
     "large": Scene(20, passages=5000, words=180, written=32),
@@ -68,9 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with _own_cache(Path(folder)) if name in SCENES else nullcontext():
                 store = stores.get(name) or plant(Path(folder) / name.replace(" ", "-"), SCENES[name])
                 rows.append(_row(Path(name).name, store, Path(folder), browser, axe, chosen.shots))
-            write_results(
-                "report", rows, command
-            )  # so that a page that breaks the rest leaves those before it
+            # At once, so that a page that breaks the rest leaves those before it.
+            write_results("report", rows, command)
+        for name, make in _other_pages(stores).items():
+            rows.append(_other_row(name, make, Path(folder), browser, axe, chosen.shots))
+            write_results("report", rows, command)
     print(f"{len(rows)} pages in report.json; `python -m benchmarks.render` shows them", file=sys.stderr)
 
 
@@ -101,18 +112,13 @@ def _row(
     load = os.getloadavg()[0]
     head, drawn = opening(browser, file, "", "h1"), opening(browser, file, "map", "#map .main-svg")
     seen = Seen()
-    checks = {"desktop": (axe, ()), "dark": (axe, ("color-contrast",)), "phone": (None, ())}
-    for mode, (script, rules) in checks.items():
-        with open_page(browser, file, seen, mode) as page:
-            visit(page, seen, shots and shots / name.replace(" ", "-") / mode, script, rules)
-            seen.expect(page.title() != "owned", "a text of the corpus ran")
+    _visit_all(name, file, browser, axe, shots, seen)
     with open_page(browser, file, seen) as page:
         try_map(page, seen)
         try_filters(page, seen)
         try_tables(page, seen)
         charts = try_downloads(page, seen) if name not in SCENES else None
-    for told in (*seen.console_errors, *seen.network_requests, *seen.axe, *seen.faults):
-        print(f"{name}: {told}", file=sys.stderr)
+    _tell(name, seen)
     passages, rounds = len(store.load_passages().passages), store.rounds()[-1]
     return {
         "method": name,
@@ -127,6 +133,60 @@ def _row(
         "load": load,
         "megabytes": made.megabytes,
         "charts_saved": charts,
+        **as_row(seen),
+    }
+
+
+def _visit_all(name: str, file: Path, browser: Any, axe: str, shots: Path | None, seen: Seen) -> None:
+    """Every view on a desk, in the dark and on a phone."""
+    checks = {"desktop": (axe, ()), "dark": (axe, ("color-contrast",)), "phone": (None, ())}
+    for mode, (script, rules) in checks.items():
+        with open_page(browser, file, seen, mode) as page:
+            visit(page, seen, shots and shots / name.replace(" ", "-") / mode, script, rules)
+            seen.expect(page.title() != "owned", "a text of the corpus ran")
+
+
+def _tell(name: str, seen: Seen) -> None:
+    for told in (*seen.console_errors, *seen.network_requests, *seen.axe, *seen.faults):
+        print(f"{name}: {told}", file=sys.stderr)
+
+
+def _other_pages(stores: Mapping[str, RunStore]) -> dict[str, Callable[[Path], object]]:
+    """The topics of every run, and all runs side by side: what writes each page, by its name."""
+
+    def topics(store: RunStore, file: Path) -> object:
+        with open_progress(Console(quiet=True)) as progress:
+            return write_topics(view_run(store, Asked(), progress), file, progress)
+
+    pages: dict[str, Callable[[Path], object]] = {
+        f"topics of {store.name}": partial(topics, store) for store in stores.values()
+    }
+    if len(stores) > 1:
+        name = " beside ".join(store.name for store in stores.values())
+        pages[name] = lambda file: write_comparison(compare(list(stores)), file)
+    return pages
+
+
+def _other_row(
+    name: str, make: Callable[[Path], object], folder: Path, browser: Any, axe: str, shots: Path | None
+) -> dict[str, Any]:
+    file = folder / f"{name.replace(' ', '-')}.html"
+    begin, worked = time.perf_counter(), time.process_time()
+    make(file)
+    build, build_cpu = time.perf_counter() - begin, time.process_time() - worked
+    load = os.getloadavg()[0]
+    head = opening(browser, file, "", "h1")
+    seen = Seen()
+    _visit_all(name, file, browser, axe, shots, seen)
+    _tell(name, seen)
+    return {
+        "method": name,
+        "build_s": build,
+        "build_cpu_s": build_cpu,
+        "open_s": head.seconds,
+        "open_cpu_s": head.cpu_seconds,
+        "load": load,
+        "megabytes": file.stat().st_size / 1e6,
         **as_row(seen),
     }
 

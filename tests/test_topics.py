@@ -17,6 +17,7 @@ from agent.topics import (
     fit,
     name_like_words,
     pick,
+    seeded_counts,
     words_of,
 )
 from agent.types import Document
@@ -90,6 +91,18 @@ def test_the_seeded_topic_holds_its_words_whatever_the_seed(theme, seed):
     assert set(pointer.model.top_words(0, 4)) == set(seeds)
     assert pointer.model.mass_on(seeds).argmax() == 0
     assert pointer.weights([" ".join(seeds * 3)])[0] > 0.8
+
+
+def test_what_the_prior_gave_to_seed_words_is_told_from_what_occurred():
+    seeds = BLOCKS[next(iter(THEMES))][2:6]
+    config = CONFIG.model_copy(update={"seed_words": tuple(seeds)})
+    model = fit(block_documents(), config, 0)
+    words, counts = seeded_counts(model, config)
+    assert {model.vocabulary[word] for word in words} == set(seeds)
+    occurred = {word: sum(words_of(each.text).count(word) for each in block_documents()) for word in seeds}
+    left = model.topic_word_counts[:, words].sum(axis=0) - counts
+    np.testing.assert_allclose(left, [occurred[model.vocabulary[word]] + 1 for word in words], rtol=0.02)
+    assert seeded_counts(model, CONFIG)[0].size == 0
 
 
 def test_of_several_fits_the_one_whose_topic_holds_most_of_the_words_is_kept():

@@ -19,7 +19,7 @@ from agent.topic_map import (
     topic_shares,
     word_shares,
 )
-from agent.topics import SURE_WORDS
+from agent.topics import SURE_WORDS, seeded_counts
 from loops.progress import Progress
 from loops.report import plotly_bundle
 from loops.report.page import Page, View, fill, write
@@ -115,6 +115,7 @@ def browser_data(view: TopicView) -> dict[str, Any]:
         "distinctiveness": _packed(distinctiveness(model)[kept]),
         "topic_shares": topic_shares(model),
         "expected_words": float(model.topic_word_counts.sum()),
+        "seeded": _seeded(view, position),
         "passages": [_passage(view, at) for at in carried],
         "read": len(view.chosen),
         "plane_shows": shown,
@@ -135,6 +136,16 @@ def _kept_words(view: TopicView) -> np.ndarray:
     listed = [most_relevant(view.model, weight, SHOWN_WORDS).ravel() for weight in WEIGHTS]
     sure = np.argsort(-view.model.topic_word, axis=1, kind="stable")[:, :SURE_WORDS].ravel()
     return np.unique(np.concatenate([frequent, sure, *listed]))
+
+
+def _seeded(view: TopicView, position: np.ndarray) -> dict[int, float]:
+    """What the prior of seed words adds to their occurrences, by a word's place in the page's vocabulary."""
+    words, counts = seeded_counts(view.model, view.config)
+    return {
+        int(position[word]): float(count)
+        for word, count in zip(words, counts, strict=True)
+        if position[word] >= 0
+    }
 
 
 def _typical_passages(view: TopicView, topic: int) -> list[int]:

@@ -54,6 +54,7 @@ Basin.onView("convergence", () => {
   function draw(figure, each) {
     const lines = each.lines.filter(([name]) => known(name));
     const asked = each.limits.filter(([value]) => value !== null && value !== undefined);
+    const least = Math.min(...lines.flatMap(([name]) => series[name].filter((value) => value > 0)));
     const positive = lines.every(([name]) => series[name].every((value) => value === null || value > 0));
     chart(figure, {
       name: `${data.name}-${each.name}`, label: `${each.title} by round`, tall: 260,
@@ -69,7 +70,7 @@ Basin.onView("convergence", () => {
       ],
       layout: (colours) => ({
         xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1, range: [Math.min(...rounds) - 0.4, Math.max(...rounds) + 0.4] },
-        yaxis: { ...(each.log && positive ? { tickvals: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] } : {}), type: each.log && positive ? "log" : "linear", range: each.range ? [each.range[0] - 0.02, each.range[1] + 0.02] : undefined, rangemode: each.zero ? "tozero" : "normal" },
+        yaxis: { ...(each.log && positive ? (least < 1e-4 ? { dtick: 1, exponentformat: "power" } : { tickvals: [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] }) : {}), type: each.log && positive ? "log" : "linear", range: each.range ? [each.range[0] - 0.02, each.range[1] + 0.02] : undefined, rangemode: each.zero ? "tozero" : "normal" },
         showlegend: lines.length > 1 || Boolean(each.ringed && each.ringed.length), margin: { t: 12 },
         shapes: asked.map(([value]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: colours.red, width: 2, dash: "dash" } })),
         annotations: asked.map(([value, text]) => ({

@@ -87,8 +87,10 @@
   };
 
   const chosen = () => data.topics[state.topic].orders[lambda];
-  const total = (word) => browser.wordShares[word] * data.expected_words;
-  const here = (word) => browser.given(state.topic, word) * data.topic_shares[state.topic] * data.expected_words;
+  // What the prior gave to a seed word did not occur anywhere.
+  const seeded = (word) => data.seeded[word] ?? 0;
+  const total = (word) => Math.max(browser.wordShares[word] * data.expected_words - seeded(word), 0);
+  const here = (word) => Math.max(browser.given(state.topic, word) * data.topic_shares[state.topic] * data.expected_words - (state.topic === 0 ? seeded(word) : 0), 0);
 
   function range(axis) {
     const values = data.topics.map((topic) => topic[axis]);
