@@ -17,7 +17,7 @@ class BasinError(Exception):
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(shortened(printable(sentence), LONGEST_SENTENCE))
+        super().__init__(shortened(escaped(sentence), LONGEST_SENTENCE))
 
 
 def first_sentence(error: Exception) -> str:
@@ -26,7 +26,7 @@ def first_sentence(error: Exception) -> str:
     return line.split(". ")[0].rstrip(".:")[:160]
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """The text with line ends, terminal codes and half characters spelt out as in a Python string."""
     if text.isprintable():
         return text

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
-from agent.errors import BasinError, printable, quoted, shortened
+from agent.errors import BasinError, escaped, quoted, shortened
 from agent.sources.corpora import NAMED, CorpusConfig, iter_records
 from agent.sources.yaml_file import read_yaml
 from agent.types import Document, StageConfig, document_id
@@ -127,7 +127,7 @@ def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
 
 def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -> GoldLabels | str:
     """One reading of the labels, or the sentence that says why there is none."""
-    name = shortened(printable(name), 100)
+    name = shortened(escaped(name), 100)
     values = [record[config.field] for record in records]
     unknown = sum(value is None for value in values)
     if unknown == len(values):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.errors import BasinError, printable
+from agent.errors import BasinError, escaped
 from agent.sources.bounded import LONGEST_TEXT, MOST_DOCUMENTS, read_whole, require_file
 
 TEXT_SUFFIXES = (".txt", ".md")
@@ -43,7 +43,7 @@ def read_text_file(path: Path, folder: Path) -> tuple[dict[str, Any], str]:
     text = decoded(read_whole(path, LONGEST_TEXT, "cut it into documents, one a file"), path)
     name = path.relative_to(folder)
     # A name need not be UTF-8, and has to be shown.
-    record = {"path": printable(name.as_posix()), "title": printable(name.with_suffix("").as_posix())}
+    record = {"path": escaped(name.as_posix()), "title": escaped(name.with_suffix("").as_posix())}
     return record, "\n".join(text.splitlines())
 
 
