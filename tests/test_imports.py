@@ -21,10 +21,11 @@ lda_in_steps
 topics
 topic_cache topic_fusion topic_map opinion
 steering_vector steering_manner
+control_vector
 memory
 memory_need
 token_batches model_layout packed_linear output_layer sampling decoding fused_decoder static_decoding
-adapter generation language_model
+adapter baking gguf_model generation language_model
 activation_cache
 evidence
 concept
