@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 

@@ -18,12 +18,12 @@ from typing import Any
 from rich.console import Console
 
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
+from agent.named_configs import CONFIGS
 from benchmarks.results import RESULTS, Value, write_results
 from loops.basin_map import TABLE, BasinMap, map_basin
 from loops.config import load_config
 from loops.map_measuring import MeasuredMap, draw, measured_by
 from loops.progress import open_progress
-from loops.provenance import PROJECT
 from loops.suite import SUITE_FILE, is_present, load_suite
 
 PLACE = RESULTS.parent / "basin"
@@ -81,7 +81,7 @@ def run(name: str, case: Case, say) -> dict[str, Value]:
     suite = next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)
     words = ", ".join(suite.concepts[case.concept])
     key = "seed_words" if suite.pointer == "seed_words" else "words"
-    config = load_config(PROJECT / "configs" / case.config, [f"topics.{key}=[{words}]", *case.settings])
+    config = load_config(CONFIGS / case.config, [f"topics.{key}=[{words}]", *case.settings])
     minutes: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for workers in WORKERS if name == next(iter(CASES)) else WORKERS[-1:]:

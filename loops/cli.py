@@ -13,6 +13,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from agent.errors import BasinError
+from loops.arguments import ConfigName, RunName, complete_config
 from loops.cli_basin import map_command
 from loops.cli_compare import compare_command
 from loops.cli_evaluate import evaluate
@@ -61,7 +62,6 @@ def _tell(error: BasinError) -> None:
 app = typer.Typer(
     cls=_OneSentence,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Turn a rough topic into the concept it points at, by letting a language model refine it.",
 )
@@ -79,9 +79,6 @@ app.command(name="topics")(topics_command)
 app.command(name="verify")(verify_command)
 app.command(name="watch")(watch_command)
 
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
-]
 RoundNumber = Annotated[
     int | None, typer.Option("--round", min=0, help="Which round; by default the newest.")
 ]
@@ -90,7 +87,7 @@ MaximumRounds = Annotated[int | None, typer.Option(min=1, help="At most this man
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="A YAML file; named experiments are in configs/.")],
+    config: ConfigName,
     name: Annotated[
         str | None, typer.Option(help="By default the config's name, numbered when it is taken.")
     ] = None,
@@ -100,11 +97,13 @@ def run(
     ] = None,
 ) -> None:
     """Start a run: point, then refine round after round until the notion stops moving."""
+    from agent.named_configs import find_config
     from loops.config import load_config
     from loops.runs import fresh_path, named_path
     from loops.store import RunStore
 
     overrides = [*(settings or []), *([f"rounds={rounds}"] if rounds else [])]
+    config = find_config(config)
     resolved = load_config(config, overrides)
     path = named_path(name) if name is not None else fresh_path(config.stem)
     store = RunStore.create(path, resolved, config, overrides)
@@ -224,7 +223,11 @@ def generate(
 @app.command()
 def doctor(
     config: Annotated[
-        Path | None, typer.Argument(help="What to estimate; by default configs/brown.yaml.")
+        Path | None,
+        typer.Argument(
+            help="What to estimate: a YAML file, or the name of an experiment; by default brown.",
+            autocompletion=complete_config,
+        ),
     ] = None,
 ) -> None:
     """Say what is installed and cached, how fast this machine is, and what a run would cost."""

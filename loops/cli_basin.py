@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from loops.arguments import ConfigName
+
 
 def map_command(
-    config: Annotated[Path, typer.Argument(help="A YAML file as for `basin run`; see configs/basin_*.yaml.")],
+    config: ConfigName,
     name: Annotated[
         str | None, typer.Option(help="Folder among the runs; by default map-CONFIG, which is gone on with.")
     ] = None,
@@ -34,6 +35,7 @@ def map_command(
     """Follow hundreds of starting pointers to where they flow: which basins there are, and how good is good enough."""
     import os
 
+    from agent.named_configs import find_config
     from loops.basin_map import map_basin
     from loops.config import load_config
     from loops.full_flow import full_flows
@@ -42,6 +44,7 @@ def map_command(
     from loops.progress import open_progress
     from loops.runs import named_path
 
+    config = find_config(config)
     resolved = load_config(config, settings or ())
     folder = named_path(name or f"map-{config.stem}")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from loops.arguments import RunName
 from loops.printing import printable
-
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
-]
 
 
 def verify_command(

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from loops.arguments import RunName
+
 if TYPE_CHECKING:
     from loops.matching import Matched
 
@@ -24,9 +26,7 @@ COLUMNS = (
 
 
 def match_command(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
-    ],
+    run: RunName,
     into: Annotated[
         str,
         typer.Option(

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from loops.arguments import RunName
+
 
 def report_command(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
-    ],
+    run: RunName,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where to write; by default report.html in the run's folder."),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from loops.arguments import ConfigName
 from loops.lasting import exit_status
 
 
 def succeed_command(
-    config: Annotated[
-        Path, typer.Argument(help="A YAML file with succession.links; see configs/succession_library.yaml.")
-    ],
+    config: ConfigName,
     name: Annotated[
         str | None,
         typer.Option(help="Folder among the runs; by default chain-CONFIG, which is gone on with."),
@@ -24,6 +22,7 @@ def succeed_command(
     ] = None,
 ) -> None:
     """Hand a concept from model to model: each receives it, refines it in its own activations, and hands it on."""
+    from agent.named_configs import find_config
     from loops.config import load_config
     from loops.progress import open_progress
     from loops.runs import named_path
@@ -31,6 +30,7 @@ def succeed_command(
     from loops.succession_table import show_chain
     from loops.successors import succeed
 
+    config = find_config(config)
     resolved = load_config(config, settings or ())
     folder = named_path(name or f"chain-{config.stem}")
     folder.parent.mkdir(parents=True, exist_ok=True)

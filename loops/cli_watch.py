@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from loops.arguments import RunName
+
 if TYPE_CHECKING:
     from loops.watching import Seen, Watcher
 
@@ -22,9 +24,7 @@ SECONDS_BETWEEN_COUNTS = 20
 
 
 def watch_command(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
-    ],
+    run: RunName,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and end.")] = False,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
 ) -> None:

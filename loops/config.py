@@ -74,7 +74,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         tree = read_yaml(path, "see configs/ for examples")
     except FileNotFoundError:
-        raise BasinError(f"There is no config file {path}; named experiments are in configs/.") from None
+        raise BasinError(
+            f"There is no config file {path}; `basin run brown` takes one that comes with Basin."
+        ) from None
     if not isinstance(tree, dict):
         raise BasinError(f"{path} holds no settings; see configs/ for examples.")
     for override in overrides:

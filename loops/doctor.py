@@ -14,20 +14,21 @@ from rich.table import Table
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.model_layout import choose_device, choose_dtype
+from agent.named_configs import CONFIGS, find_config
 from agent.passages import split
 from agent.sources.brown import TARBALL
 from agent.sources.corpora import load_corpus
 from agent.sources.embedders import EMBEDDED_EMBEDDER, embedder_status
 from agent.sources.models import EMBEDDED, model_status
 from agent.sources.packages import cache_root, verify
-from loops.config import RunConfig, load_config, parse_config
+from loops.config import RunConfig, load_config
 from loops.cost import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
 from loops.progress import Progress
-from loops.provenance import PROJECT, commit, versions
+from loops.provenance import commit, versions
 from loops.runs import checkpoints_folder, list_runs
 from loops.show import plain_table
 
-DEFAULT = PROJECT / "configs" / "brown.yaml"
+DEFAULT = CONFIGS / "brown.yaml"
 SAMPLE = "The house was quiet when she came in, and nobody had put out the light in the hall. " * 10
 
 
@@ -56,9 +57,8 @@ def examine(config_file: Path | None, console: Console, progress: Progress) -> N
 
 
 def _config(file: Path | None) -> tuple[RunConfig, str]:
-    if file is None and not DEFAULT.exists():
-        return parse_config({"corpus": {"source": "brown-fiction"}}, "default"), "a run on brown-fiction"
-    return load_config(file or DEFAULT), str(file or "configs/brown.yaml")
+    path = find_config(file) if file else DEFAULT
+    return load_config(path), str(file or "configs/brown.yaml")
 
 
 def _show_versions(console: Console) -> None:

@@ -10,13 +10,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from agent.named_configs import CONFIGS
 from agent.passages import PassagesConfig
 from agent.sources.corpora import CorpusConfig
 from agent.topics import TopicsConfig
 from agent.types import StageConfig
 from loops.suite import SuiteCorpus, read_suite
 
-SUITE_FILE = Path(__file__).parents[1] / "configs" / "generation.yaml"
+SUITE_FILE = CONFIGS / "generation.yaml"
 
 
 class WrittenConcept(StageConfig):

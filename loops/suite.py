@@ -20,6 +20,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from agent import topics
 from agent.errors import BasinError
+from agent.named_configs import CONFIGS
 from agent.passages import PassagesConfig, document_folds, split
 from agent.sources.corpora import NAMED, CorpusConfig, load_corpus
 from agent.sources.yaml_file import read_yaml
@@ -28,7 +29,7 @@ from agent.topics import Pointer, PointerReading, TopicModel, TopicsConfig
 from agent.types import PassageSet, StageConfig, seed_for
 from agent.wrong_settings import explain
 
-SUITE_FILE = Path(__file__).parents[1] / "configs" / "suite.yaml"
+SUITE_FILE = CONFIGS / "suite.yaml"
 PARTS = 3
 """Documents are divided into this many parts, one of them unseen at a time."""
 

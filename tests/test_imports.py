@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 JUDGING = re.compile(r"agent\.judging(\..*)?")
 ROWS = [row.split() for row in """
-types errors wrong_settings
+types errors wrong_settings named_configs
 plain_files
 rejection
 sources
