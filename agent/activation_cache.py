@@ -6,6 +6,8 @@ import hashlib
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from safetensors.numpy import save_file
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.sources.packages import cache_root, scratch_folder, sweep
+from agent.token_batches import TokenBatch
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -47,17 +50,38 @@ def record_cached(
     shape = (len(language_model.layers), language_model.width)
     keep = _keeper(language_model, also_for) if also_for else None
     report = _counter("record", progress)
-    size = _texts_a_file(language_model)
-    return _cached(texts, language_model.fingerprint, shape, language_model.record, report, keep, size)
+    size = texts_a_file(language_model)
+
+    def tokenize(chunk: Sequence[str]) -> list[TokenBatch]:
+        return list(language_model.batches(chunk))
+
+    return _cached(
+        texts, language_model.fingerprint, shape, language_model.record, report, keep, size, tokenize
+    )
 
 
-def _texts_a_file(language_model: LanguageModel) -> int:
+def texts_a_file(language_model: LanguageModel) -> int:
     """`CHUNK`, halved for as long as reading so much by a larger model would take minutes."""
     parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
     size = CHUNK
     while size > 1 and size * parameters > CHUNK * SMALL:
         size //= 2
     return size
+
+
+def in_order(texts: Sequence[str]) -> list[str]:
+    """The texts as they follow each other in files of the cache: any `CHUNK` of them from a multiple of it are whole files."""
+    return sorted(texts, key=lambda text: (len(text), text))
+
+
+def keep_recorded(
+    texts: Sequence[str], activations: Float[np.ndarray, "text layer width"], fingerprint: str, size: int
+) -> None:
+    """Put into the cache what another process, or another machine, made of whole files of it; raises as `record_cached`."""
+    for rows in _chunks(texts, size):
+        path = _chunk_path(fingerprint, [texts[row] for row in rows])
+        if not path.exists():
+            _write(path, np.ascontiguousarray(activations[rows]))
 
 
 def _keeper(
@@ -122,27 +146,57 @@ def _cached(
     texts: Sequence[str],
     fingerprint: str,
     shape: tuple[int, int],
-    compute: Callable[[Sequence[str]], Float[np.ndarray, "text layer width"]],
+    compute: Callable[..., Float[np.ndarray, "text layer width"]],
     report: Callable[[int, int], None],
     keep: Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None] | None = None,
     size: int | None = None,
+    tokenize: Callable[[Sequence[str]], list[TokenBatch]] | None = None,
 ) -> Float[np.ndarray, "text layer width"]:
     sweep("activations")
     result = _room((len(texts), *shape))
     done = 0
-    for rows in _chunks(texts, size or CHUNK):
+
+    def prepare(rows: list[int]) -> _Prepared:
         chunk = [texts[row] for row in rows]
         path = _chunk_path(fingerprint, chunk)
         found = _read(path, (len(chunk), *shape))
+        return _Prepared(rows, chunk, path, found, tokenize(chunk) if tokenize and found is None else None)
+
+    for each in _one_ahead(_chunks(texts, size or CHUNK), prepare):
+        rows, chunk, found = each.rows, each.chunk, each.found
         if found is None:
-            found = compute(chunk)
-            _write(path, found)
+            found = compute(chunk) if each.batches is None else compute(chunk, batches=each.batches)
+            _write(each.path, found)
         if keep is not None:
             keep(chunk, found)
         result[rows] = found
         done += len(rows)
         report(done, len(texts))
     return result
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A chunk that was looked up, and tokenized where it has to be computed."""
+
+    rows: list[int]
+    chunk: list[str]
+    path: Path
+    found: Float[np.ndarray, "text layer width"] | None
+    batches: list[TokenBatch] | None
+
+
+def _one_ahead(chunks: Iterator[list[int]], prepare: Callable[[list[int]], _Prepared]) -> Iterator[_Prepared]:
+    """Prepare the next chunk on a thread while the caller computes this one: a GPU would wait for its tokens otherwise."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for rows in chunks:
+            coming = thread.submit(prepare, rows)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _counter(stage: str, progress: Callable[[str], None] | None) -> Callable[[int, int], None]:

@@ -102,7 +102,9 @@ def read_control_vector(path: Path) -> ControlVector:
             raise BasinError(f"{path} has a {name} that is no row of finite numbers: make the file again.")
         directions[int(match[1]) + 1] = torch.from_numpy(row)
     if not directions:
-        raise BasinError(f"{path} has no direction.1 or the like, so it is no control vector: name another file.")
+        raise BasinError(
+            f"{path} has no direction.1 or the like, so it is no control vector: name another file."
+        )
     return ControlVector(SteeringVector(directions), hint)
 
 
@@ -115,7 +117,9 @@ def _read(path: Path) -> tuple[list[tuple[str, np.ndarray]], str]:
         if stream.read(4) != b"GGUF":
             raise BasinError(f"{path} is no GGUF file: name one that llama.cpp or repeng wrote.")
     if path.stat().st_size > MOST_BYTES:
-        raise BasinError(f"{path} is larger than any control vector: is it a model? Name a file of directions.")
+        raise BasinError(
+            f"{path} is larger than any control vector: is it a model? Name a file of directions."
+        )
     try:
         reader = gguf.GGUFReader(path)
         field = reader.get_field(f"{ARCHITECTURE}.model_hint")

@@ -26,7 +26,12 @@ NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
 
 
 def write_gguf(
-    path: Path, model: Any, tokenizer: Any, name: str, form: Format = "bfloat16", about: Mapping[str, str] = {}
+    path: Path,
+    model: Any,
+    tokenizer: Any,
+    name: str,
+    form: Format = "bfloat16",
+    about: Mapping[str, str] = {},
 ) -> None:
     """Write weights, vocabulary and everything else that llama.cpp asks for.
 
@@ -162,7 +167,11 @@ def cut_before(pre_tokenizer: Mapping[str, Any]) -> str:
     kinds = [step.get("type") for step in steps]
     if kinds == ["ByteLevel"] and steps[0].get("use_regex", True):
         return "gpt-2"
-    if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits") and steps[1].get("use_regex", True):
+    if (
+        kinds == ["Digits", "ByteLevel"]
+        and steps[0].get("individual_digits")
+        and steps[1].get("use_regex", True)
+    ):
         return "smollm"
     if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
         pattern = str((steps[0].get("pattern") or {}).get("Regex", ""))

@@ -11,7 +11,7 @@ import copy
 import hashlib
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -227,17 +227,23 @@ class LanguageModel:
 
     @torch.inference_mode()
     def record(
-        self, texts: Sequence[str], progress: Progress | None = None
+        self,
+        texts: Sequence[str],
+        progress: Progress | None = None,
+        batches: Iterable[TokenBatch] | None = None,
     ) -> Float[np.ndarray, "text layer width"]:
         """Mean residual stream of every text at `self.layers`, float32.
 
         The mean is over the text's own tokens but the first position (see `TokenBatch.pooled`). Nothing is
         computed above the last recorded layer, and only the means leave the hooks. Raises `BasinError` for a
         text without a token, and where an activation is not finite.
+
+        Args:
+            batches: `self.batches(texts)`, where they were made before.
         """
         result = np.zeros((len(texts), len(self.layers), self.width), dtype=np.float32)
         done = 0
-        for batch in self.batches(texts):
+        for batch in self.batches(texts) if batches is None else batches:
             if not batch.pooled.any(1).all():
                 empty = batch.rows[int((~batch.pooled.any(1)).nonzero()[0])]
                 raise BasinError(

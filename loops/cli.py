@@ -19,6 +19,7 @@ from loops.cli_compare import compare_command
 from loops.cli_evaluate import evaluate
 from loops.cli_keep import fork_command, prune_command, verify_command
 from loops.cli_match import match_command
+from loops.cli_record import record_command
 from loops.cli_report import report_command
 from loops.cli_stitch import stitch_command
 from loops.cli_succeed import succeed_command
@@ -72,6 +73,7 @@ app.command(name="fork")(fork_command)
 app.command(name="map")(map_command)
 app.command(name="match")(match_command)
 app.command(name="prune")(prune_command)
+app.command(name="record")(record_command)
 app.command(name="report")(report_command)
 app.command(name="stitch")(stitch_command)
 app.command(name="succeed")(succeed_command)

@@ -50,6 +50,7 @@ def sweep(
     workers: int = 1,
     ray_address: str | None = None,
     retries: int = 2,
+    gpus_each: int = 0,
     say: Callable[[str], None],
 ) -> None:
     """Call `function(shared, item)` for every item, and `finished(name, result)` here as soon as each is done.
@@ -61,6 +62,7 @@ def sweep(
         ray_address: `local` starts Ray here with `workers` CPUs; `auto` or host:port joins a running cluster,
             whose machines have the project installed or at the same path.
         retries: how often an item is tried again when the worker that ran it was killed.
+        gpus_each: GPUs that Ray gives to an item, where its cluster has any; processes of this machine see all of them.
 
     Raises:
         BasinError: an item's worker was killed more often than that, the temporary folder cannot be written,
@@ -68,7 +70,16 @@ def sweep(
         Exception: the first that `function` or `finished` raised; what is still under way is stopped.
     """
     if ray_address is not None:
-        _over_ray(function, shared, items, finished, address=ray_address, workers=workers, retries=retries)
+        _over_ray(
+            function,
+            shared,
+            items,
+            finished,
+            address=ray_address,
+            workers=workers,
+            retries=retries,
+            gpus=gpus_each,
+        )
     elif workers > 1:
         _over_processes(function, shared, items, finished, workers=workers, retries=retries, say=say)
     else:
@@ -231,6 +242,7 @@ def _over_ray(
     address: str,
     workers: int,
     retries: int,
+    gpus: int,
 ) -> None:
     """Tasks of one CPU each; Ray itself tries again what a killed worker ran."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -246,7 +258,8 @@ def _over_ray(
     waiting, running = deque(items), {}
     try:
         environment = {"env_vars": {"PYTHONPATH": _import_paths(), "OMP_NUM_THREADS": "1"}}
-        options = {"num_cpus": 1, "max_retries": retries, "runtime_env": environment}
+        gpus = gpus if ray.cluster_resources().get("GPU") else 0
+        options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": retries, "runtime_env": environment}
         task = ray.remote(_run_task).options(**options)
         work = ray.put((function, shared))
         while waiting or running:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from conftest import make_language_model
@@ -27,9 +29,9 @@ def recorded(monkeypatch) -> list[list[str]]:
     calls: list[list[str]] = []
     record = LanguageModel.record
 
-    def counted(self, texts, progress=None):
+    def counted(self, texts, progress=None, batches=None):
         calls.append(list(texts))
-        return record(self, texts, progress)
+        return record(self, texts, progress, batches)
 
     monkeypatch.setattr(LanguageModel, "record", counted)
     return calls
@@ -112,7 +114,7 @@ def test_large_models_keep_what_they_read_more_often(texts, recorded, monkeypatc
 def test_an_interrupt_keeps_the_chunks_that_were_finished(texts, recorded, cache, monkeypatch):
     counted = LanguageModel.record
 
-    def interrupted(self, texts, progress=None):
+    def interrupted(self, texts, progress=None, batches=None):
         if len(recorded) == 2:
             raise KeyboardInterrupt
         return counted(self, texts, progress)
@@ -197,3 +199,44 @@ def test_every_models_recording_is_found(texts):
         record_cached(make_language_model(seed=seed), texts)
     first, second = activation_cache.find_recorded(texts, 1, make_language_model().width)
     assert not np.array_equal(first, second)
+
+
+def test_what_another_process_read_is_taken_in_and_not_read_again(
+    texts, recorded, cache, monkeypatch, tmp_path
+):
+    language_model = make_language_model()
+    ordered = activation_cache.in_order(texts)
+    elsewhere = {}
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "elsewhere"))
+    for start in range(0, len(ordered), 3):
+        piece = ordered[start : start + 3]
+        elsewhere[start] = piece, record_cached(language_model, piece)
+    monkeypatch.setenv("BASIN_CACHE", str(cache))
+    recorded.clear()
+    for piece, activations in elsewhere.values():
+        activation_cache.keep_recorded(piece, activations, language_model.fingerprint, 3)
+    found = record_cached(language_model, texts)
+    assert not recorded
+    for row, text in enumerate(texts):
+        piece, activations = next(each for each in elsewhere.values() if text in each[0])
+        assert np.array_equal(found[row], activations[piece.index(text)])
+
+
+def test_the_next_texts_are_tokenized_while_these_are_read(texts, monkeypatch):
+    language_model, seen = make_language_model(), []
+    batches, record = language_model.batches, LanguageModel.record
+
+    def noted(chunk, *rest):
+        seen.append("tokenize")
+        return batches(chunk, *rest)
+
+    def slow(self, chunk, progress=None, batches=None):
+        while seen.count("tokenize") < min(seen.count("read") + 2, 3):
+            threading.Event().wait(0.01)
+        seen.append("read")
+        return record(self, chunk, progress, batches)
+
+    monkeypatch.setattr(language_model, "batches", noted)
+    monkeypatch.setattr(LanguageModel, "record", slow)
+    record_cached(language_model, texts)
+    assert seen == ["tokenize", "tokenize", "read", "tokenize", "read", "read"]
