@@ -1,8 +1,8 @@
 """A transformers model as a GGUF file, as llama.cpp and what is built on it read it.
 
-Covered are the layouts of Llama (and what is built exactly like it), Qwen 2 and Qwen 3, with byte-level BPE tokenizers and plain
-rotary positions; every other layout, mixtures of experts, SentencePiece vocabularies (Llama 2, Mistral, Gemma) and scaled
-rotary positions (Llama 3.1 and later) are refused: llama.cpp's own converter knows those.
+Covered are the layouts of Llama, Qwen 2 and Qwen 3 with byte-level BPE tokenizers and plain rotary positions; every other
+layout, mixtures of experts, SentencePiece vocabularies (Llama 2, Mistral, Gemma) and scaled rotary positions (Llama 3.1 and
+later) are refused: llama.cpp's own converter knows those.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from agent.errors import BasinError
 Format = Literal["float32", "float16", "bfloat16", "q8_0"]
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """transformers' names, which are llama.cpp's too."""
+ELSEWHERE = "export the model folder, and use llama.cpp's own converter on it."
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
 """Kinds of tokens in a GGUF vocabulary."""
 
@@ -80,14 +81,12 @@ def write_gguf(
 def _check(config: Any, name: str) -> None:
     if config.model_type not in ARCHITECTURES:
         raise BasinError(
-            f"{name} has no layout that Basin writes as GGUF (Llama, Qwen 2 and Qwen 3 have): export the model folder, and use "
-            "llama.cpp's own converter on it."
+            f"{name} has no layout that Basin writes as GGUF (Llama, Qwen 2 and Qwen 3 have): {ELSEWHERE}"
         )
     rope = config.rope_parameters or {}
     if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise BasinError(
-            f"{name} has scaled rotary positions ({rope.get('rope_type')}), which Basin does not write as GGUF: export the model "
-            "folder, and use llama.cpp's own converter on it."
+            f"{name} has scaled rotary positions ({rope.get('rope_type')}), which Basin does not write as GGUF: {ELSEWHERE}"
         )
 
 
@@ -120,8 +119,7 @@ def _write_vocabulary(writer: Any, tokenizer: Any, config: Any) -> None:
     core = tree.get("model") or {}
     if core.get("type") != "BPE" or core.get("byte_fallback") or not core.get("merges"):
         raise BasinError(
-            "The model's tokenizer is no byte-level BPE, which is all that Basin writes as GGUF: export the model folder, and use "
-            "llama.cpp's own converter on it."
+            f"The model's tokenizer is no byte-level BPE, which is all that Basin writes as GGUF: {ELSEWHERE}"
         )
     added = {entry["id"]: entry for entry in tree.get("added_tokens") or []}
     known = {number: token for token, number in tokenizer.get_vocab().items()}
@@ -180,8 +178,7 @@ def cut_before(pre_tokenizer: Mapping[str, Any]) -> str:
         if r"|\p{N}|" in pattern:
             return "qwen2"
     raise BasinError(
-        f"The model's tokenizer cuts text in a way ({', '.join(map(str, kinds))}) that Basin has no GGUF name for: export the model "
-        "folder, and use llama.cpp's own converter on it."
+        f"The model's tokenizer cuts text in a way ({', '.join(map(str, kinds))}) that Basin has no GGUF name for: {ELSEWHERE}"
     )
 
 

@@ -17,6 +17,7 @@ from loops.arguments import ConfigName, RunName, complete_config
 from loops.cli_basin import map_command
 from loops.cli_compare import compare_command
 from loops.cli_evaluate import evaluate
+from loops.cli_export import export_command
 from loops.cli_keep import fork_command, prune_command, verify_command
 from loops.cli_match import match_command
 from loops.cli_record import record_command
@@ -69,6 +70,7 @@ app = typer.Typer(
 
 app.add_typer(evaluate, name="evaluate")
 app.command(name="compare")(compare_command)
+app.command(name="export")(export_command)
 app.command(name="fork")(fork_command)
 app.command(name="map")(map_command)
 app.command(name="match")(match_command)
