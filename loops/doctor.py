@@ -112,6 +112,9 @@ def _passages(config: RunConfig, progress: Progress) -> int | None:
     """How many passages the corpus has, where it can be read without the network."""
     if config.corpus.source.startswith("brown") and verify(TARBALL) != "cached":
         return None
+    if config.corpus.is_on_web:
+        progress.say(f"{config.corpus.source} is not read: it comes from the network.")
+        return None
     try:
         with progress.stage("reading the corpus"):
             return len(split(load_corpus(config.corpus), config.passages).passages)

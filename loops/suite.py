@@ -22,7 +22,7 @@ from agent import topics
 from agent.errors import BasinError
 from agent.named_configs import CONFIGS
 from agent.passages import PassagesConfig, document_folds, split
-from agent.sources.corpora import NAMED, CorpusConfig, load_corpus
+from agent.sources.corpora import CorpusConfig, load_corpus
 from agent.sources.yaml_file import read_yaml
 from agent.topic_cache import fit_cached
 from agent.topics import Pointer, PointerReading, TopicModel, TopicsConfig
@@ -99,14 +99,14 @@ def require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None
 def _resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
     """The corpus with a relative path taken from `folder`."""
     source = corpus.source
-    if source in NAMED or Path(source).is_absolute():
+    if corpus.is_named or Path(source).is_absolute():
         return corpus
     return corpus.model_copy(update={"source": os.path.realpath(folder / corpus.path)})
 
 
 def is_present(corpus: SuiteCorpus) -> bool:
     """Whether the corpus can be read here: a named one always, a file where it exists."""
-    return corpus.corpus.source in NAMED or os.path.exists(corpus.corpus.path)
+    return corpus.corpus.is_named or os.path.exists(corpus.corpus.path)
 
 
 def load_passages(corpus: SuiteCorpus, say: Callable[[str], None] | None = None) -> PassageSet:

@@ -1,4 +1,4 @@
-"""Corpora by name: the Brown corpus, 20 Newsgroups, a folder of text files, or a JSONL or Parquet file with a text field.
+"""Corpora by name: those that come with Basin, folders and files, books of public libraries, data sets of the hub.
 
 Documents carry text, title and author only. Whatever else a record holds (labels, subjects, file names) stays
 in `iter_records`, which is there for measuring.
@@ -17,17 +17,18 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from agent.errors import BasinError, quoted, shortened
-from agent.sources.bounded import MOST_DOCUMENTS, MOST_TEXT, PACKINGS
+from agent.errors import BasinError, shortened
+from agent.sources.book_sites import SITES, book_names, read_books
+from agent.sources.bounded import MOST_DOCUMENTS, MOST_TEXT
 from agent.sources.brown import ALL_CATEGORIES, FICTION, brown_files
+from agent.sources.folder import DOCUMENT_SUFFIXES, read_document, read_folder
+from agent.sources.hub_dataset import SCHEME, dataset_name, read_dataset
 from agent.sources.newsgroups import newsgroup_posts
 from agent.sources.packages import Progress
-from agent.sources.parquet_rows import read_parquet
-from agent.sources.records import Record, read_jsonl
-from agent.sources.text_files import TEXT_SUFFIXES, read_folder, read_text_file
+from agent.sources.reservoir import drawn
+from agent.sources.tables import TABLE_SUFFIXES, Fields, Record, read_table
 from agent.types import Document, StageConfig, document_id
 
-JSONL, PARQUET = (".jsonl", ".ndjson"), ".parquet"
 LONGEST_TITLE = 500
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -54,19 +55,45 @@ class CorpusConfig(StageConfig):
     """Which texts, and which fields of a record hold them."""
 
     source: str = "brown-fiction"
-    """`brown-fiction`, `brown`, `newsgroups`, or the path of a folder or file."""
+    """`brown-fiction`, `brown`, `newsgroups`; the path of a folder or file; `gutenberg:1661,2852`,
+    `standard-ebooks:author/title`; `hf:owner/name`."""
     text_field: str = "text"
     title_field: str = "title"
     author_field: str = "author"
     limit: int | None = Field(default=None, ge=1)
     """Read only this many documents, from the start."""
+    sample: int | None = Field(default=None, ge=2)
+    """Hold only so many documents, each of the corpus with the same chance; then it may be of any size."""
+    sample_seed: int = 0
+    mirror: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    """Address that books are asked for at, instead of the library's own choice."""
+    subset: str | None = None
+    """Of a data set that has several."""
+    split: str = "train"
+    """Of a data set."""
 
     @field_validator("source")
     @classmethod
     def _nameable(cls, source: str) -> str:
         if not source.strip() or "\0" in source:
             raise ValueError("name a corpus that comes with Basin, a folder or a file")
+        if not os.path.exists(os.path.expanduser(source)):
+            book_names(source), dataset_name(source)
         return source
+
+    @property
+    def fields(self) -> Fields:
+        return Fields(self.text_field, self.title_field, self.author_field)
+
+    @property
+    def is_on_web(self) -> bool:
+        """Whether it is asked for on the network each time, or the first time."""
+        return self.source.partition(":")[0] in (*SITES, SCHEME.rstrip(":")) and not os.path.exists(self.path)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the source is a name and no path."""
+        return self.source in NAMED or self.is_on_web
 
     @property
     def path(self) -> Path:
@@ -77,19 +104,26 @@ class CorpusConfig(StageConfig):
 def load_corpus(
     config: CorpusConfig, base: Path | None = None, progress: Progress | None = None
 ) -> list[Document]:
-    """The corpus's documents in order; a relative path is taken from `base`.
+    """The corpus's documents in order, or the sample of them that the configuration asks for.
 
-    Raises `BasinError` as `iter_records`.
+    A relative path is taken from `base`. Raises `BasinError` as `iter_records`.
     """
-    return [
-        Document(
-            id=document_id(text),
-            text=text,
-            title=_shown(record.get(config.title_field)),
-            author=_shown(record.get(config.author_field)),
-        )
-        for record, text in iter_records(config, base, progress, fields=())
-    ]
+    documents = iter_documents(config, base, progress)
+    if config.sample is None:
+        return list(documents)
+    kept = drawn(documents, config.sample, config.sample_seed, config.source)
+    if progress:
+        progress(f"A sample of {len(kept.documents):,} of the {kept.passed:,} documents of {config.source}")
+    return kept.documents
+
+
+def iter_documents(
+    config: CorpusConfig, base: Path | None = None, progress: Progress | None = None
+) -> Iterator[Document]:
+    """All documents in order, one at a time; raises as `iter_records`."""
+    for record, text in iter_records(config, base, progress, fields=()):
+        title, author = _shown(record.get(config.title_field)), _shown(record.get(config.author_field))
+        yield Document(document_id(text), text, title, author)
 
 
 def _shown(value: Any) -> str:
@@ -108,83 +142,64 @@ def iter_records(
 ) -> Iterator[tuple[Record, str]]:
     """(everything known about a document, its text) in corpus order; `document_id(text)` is its id.
 
-    A Brown record has `category`, a newsgroup post's has `group`, a folder's has `path`; other records are as in the
-    file. Of a Parquet file only text, title, author and `fields` are read, or everything where `fields` is None.
-    Raises `BasinError` for a source that is missing, empty, damaged, not text, of an unknown kind or too large, for an
-    unknown field, and for what a folder has in it that is not its own.
+    A Brown record has `category`, a newsgroup post's has `group`, a folder's has `path`, a library's `book` and `address`;
+    other records are as in the file. Of tables only text, title, author and `fields` are read, or everything where `fields` is
+    None. Raises `BasinError` for a source that is missing, empty, damaged, not text, of an unknown kind or too large to be held
+    (unless only a sample is), for an unknown field or a setting that the source would ignore, and for what a folder has in it
+    that is not its own.
     """
     records = islice(_records(config, base, progress, fields), config.limit)
-    yield from _within_limits(records, config)
+    yield from records if config.sample else _within_limits(records, config)
 
 
 def _records(
     config: CorpusConfig, base: Path | None, progress: Progress | None, fields: Collection[str] | None
 ) -> Iterator[tuple[Record, str]]:
-    if config.source in NAMED:
-        _refuse_fields(config)
-        yield from NAMED[config.source](progress)
-        return
     path = (base or Path()) / config.path
+    if config.source in NAMED:
+        _refuse(config, *FIELDS, "mirror", "subset", "split")
+        yield from NAMED[config.source](progress)
+    elif os.path.exists(path):
+        yield from _local(path, config, fields)
+    elif (books := book_names(config.source)) is not None:
+        _refuse(config, *FIELDS, "subset", "split")
+        yield from read_books(*books, config.mirror, progress)
+    elif (name := dataset_name(config.source)) is not None:
+        _refuse(config, "mirror")
+        yield from read_dataset(name, config.subset, config.split, config.fields, fields, progress)
+    else:
+        raise BasinError(f"There is no corpus {shortened(config.source, 200)!r}: {_meant(config.source)}")
+
+
+def _local(path: Path, config: CorpusConfig, fields: Collection[str] | None) -> Iterator[tuple[Record, str]]:
+    """Documents of a folder or file."""
+    _refuse(config, "mirror", "subset", "split")
+    rows = partial(read_table, fields=config.fields, others=fields)
     try:
         if os.path.isdir(path):
-            _refuse_fields(config)
-            yield from read_folder(path)
-        elif path.suffix.lower() in TEXT_SUFFIXES and os.path.exists(path):
-            _refuse_fields(config)
-            yield read_text_file(path, path.parent)
+            for record, text in read_folder(path, TABLE_SUFFIXES, rows):
+                if "path" in record and set(record) <= {"path", "title", "author"}:
+                    _refuse(config, *FIELDS)
+                yield record, text
+        elif path.suffix.lower() in DOCUMENT_SUFFIXES:
+            _refuse(config, *FIELDS)
+            yield read_document(path, path.parent)
         else:
-            yield from _rows(path, config, fields)
+            yield from rows(path)
     except OSError as error:
         raise BasinError(
             f"{path} cannot be read ({error.strerror or error}): check its permissions and its disk."
         ) from error
 
 
-def _rows(path: Path, config: CorpusConfig, fields: Collection[str] | None) -> Iterator[tuple[Record, str]]:
-    """Records of a JSONL or Parquet file, with their text."""
-    if not os.path.exists(path):
-        near = difflib.get_close_matches(config.source[:100], NAMED, n=1)
-        remedy = f"did you mean {near[0]!r}?" if near else "check the path, or use brown-fiction."
-        raise BasinError(f"There is no corpus {shortened(config.source, 200)!r}: {remedy}")
-    *_, kind, packing = ("", "", *(suffix.lower() for suffix in path.suffixes))
-    if packing not in PACKINGS:
-        kind, packing = packing, ""
-    if kind not in (*JSONL, PARQUET) or (packing and kind == PARQUET):
-        raise BasinError(
-            f"{path} is no corpus that Basin can read: give a folder of .txt or .md files, a .jsonl file "
-            "(plain, .gz, .xz, .zst or .bz2) or a .parquet file."
-        )
-    shown = (config.text_field, config.title_field, config.author_field)
-    columns = None if fields is None else {*shown, *fields}
-    empty = True
-    for where, record in read_parquet(path, columns) if kind == PARQUET else read_jsonl(path, packing):
-        if empty:
-            _check_fields(config, record, path)
-        empty = False
-        text = record.get(config.text_field)
-        if not isinstance(text, str):
-            raise BasinError(
-                f"{path}, {where} has no text in {config.text_field!r}: mend or remove that record."
-            )
-        for field in shown:
-            _require_characters(record.get(field), field, f"{path}, {where}")
-        yield record, text
-    if empty:
-        raise BasinError(f"{path} holds no records: name a file that does.")
-
-
-def _require_characters(value: Any, field: str, where: str) -> None:
-    """Refuse what is no text although it is a string: NUL, and halves of characters that no file can hold."""
-    if not isinstance(value, str):
-        return
-    if "\0" in value:
-        raise BasinError(f"{where} has a NUL in {field!r}, so it is not text: mend or remove that record.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise BasinError(
-            f"{where} has half of a character (a lone surrogate) in {field!r}: mend or remove that record."
-        ) from None
+def _meant(source: str) -> str:
+    """What to do about a source that is nothing."""
+    key, colon, rest = source.partition(":")
+    schemes = [*SITES, SCHEME.rstrip(":")]
+    if colon and (near := difflib.get_close_matches(key[:40].lower(), schemes, n=1)):
+        return f"did you mean {near[0]}:{shortened(rest, 100)}?"
+    near = difflib.get_close_matches(source[:100], NAMED, n=1)
+    return f"did you mean {near[0]!r}?" if near else "check the path, or use brown-fiction."
 
 
 def _within_limits(
@@ -197,24 +212,17 @@ def _within_limits(
         if count > MOST_DOCUMENTS or characters > MOST_TEXT:
             raise BasinError(
                 f"{config.source} holds more than {MOST_DOCUMENTS:,} documents or {MOST_TEXT >> 30} GiB of text: "
-                f"set corpus.limit to read the first {count - 1:,} at most."
+                f"set corpus.sample to hold a sample of it, or corpus.limit to read the first {count - 1:,} at most."
             )
         yield record, text
 
 
-def _refuse_fields(config: CorpusConfig) -> None:
-    """Fields belong to records; for other sources a field that was set would be ignored without a word."""
-    for name in ("text_field", "title_field", "author_field"):
+FIELDS = ("text_field", "title_field", "author_field")
+
+
+def _refuse(config: CorpusConfig, *names: str) -> None:
+    """A setting that a source has no use for would be ignored without a word."""
+    for name in names:
         if getattr(config, name) != CorpusConfig.model_fields[name].default:
-            raise BasinError(f"{config.source} has no fields to choose from: leave out {name}.")
-
-
-def _check_fields(config: CorpusConfig, record: Record, path: Path) -> None:
-    """Refuse an unknown text field, and a title or author field that somebody asked for and is not there."""
-    for name in ("text_field", "title_field", "author_field"):
-        field, default = getattr(config, name), CorpusConfig.model_fields[name].default
-        if field not in record and (name == "text_field" or field != default):
-            known = shortened(", ".join(map(str, islice(record, 50))) or "none", 150)
-            raise BasinError(
-                f"{path} has no field {quoted(field)}: set {name} to one of its fields ({known})."
-            )
+            what = "no fields to choose from" if name in FIELDS else f"no use for {name}"
+            raise BasinError(f"{config.source} has {what}: leave out {name}.")

@@ -67,6 +67,9 @@ NAMES = (
     "x\ny.txt",
     "e/f.txt",
     "e/g/h.md",
+    "page.html",
+    "book.epub",
+    "rows.jsonl",
     "e",
 )
 TARGETS = (
@@ -83,7 +86,17 @@ TARGETS = (
     "loop.txt",
     "/proc/self/mem",
 )
-CONTENTS = ("", "A text.", "caf\xe9", "\0\1", "\xef\xbb\xbfMarked.", "\xff\xfea\0", "one\rtwo", "word " * 300)
+CONTENTS: tuple[str, ...] = (
+    "",
+    "A text.",
+    "caf\xe9",
+    "\0\1",
+    "\xef\xbb\xbfMarked.",
+    "\xff\xfea\0",
+    "one\rtwo",
+    "word " * 300,
+    '{"text": "A row."}\n',
+)
 
 
 def folder_entries(draw: random.Random) -> bytes:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from hypothesis import strategies as st
 
-from benchmarks.fuzzing import commands, drawn, made, readers
+from benchmarks.fuzzing import books, commands, drawn, made, readers
 from benchmarks.fuzzing.mutation import TOKENS, mutated
 from benchmarks.fuzzing.watching import Check
 
@@ -56,6 +56,11 @@ TEXTS = (
     b"\xef\xbb\xbfMarked.\r\nTwo.\rThree.",
     b"a " * 200,
 )
+PAGES = (
+    b"<html><head><title>A &amp; B</title></head><body><h1>One</h1><p>Two <b>three</b></p></body></html>",
+    b'<?xml version="1.0" encoding="utf-8"?><html><body epub:type="bodymatter"><p>Text.<br/>More.</p></body></html>',
+    b"<p>*** START OF THE PROJECT GUTENBERG EBOOK A ***<p>Text.<p>*** END OF THE PROJECT GUTENBERG EBOOK A ***",
+)
 
 
 def _packed(suffix: str, weight: float) -> list[Target]:
@@ -100,6 +105,23 @@ READERS = (
         made.folder_entries,
         damaged=0,
         weight=0.3,
+    ),
+    Target(
+        "html",
+        readers.corpus_file("page.html"),
+        drawn.from_chance(books.web_page),
+        books.web_page,
+        begin=PAGES,
+        damaged=0.5,
+        weight=2,
+    ),
+    Target(
+        "epub",
+        readers.corpus_file("book.epub"),
+        drawn.from_chance(books.epub_file),
+        books.epub_file,
+        damaged=0.7,
+        weight=1,
     ),
     Target("passages", readers.passages, drawn.passages, begin=TEXTS, weight=1),
 )

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from agent.errors import BasinError
+from agent.sources import folder as folders
 from agent.sources import text_files
-from agent.sources.text_files import decoded, read_folder
+from agent.sources.corpora import CorpusConfig, iter_records
+from agent.sources.text_files import decoded
+
+
+def read_folder(path: Path) -> list[tuple[dict, str]]:
+    return list(iter_records(CorpusConfig(source=str(path))))
 
 
 @pytest.fixture
@@ -23,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(BasinError) as told:
-        list(read_folder(folder))
+        read_folder(folder)
     return str(told.value)
 
 
@@ -62,10 +68,10 @@ def test_what_is_hidden_or_no_text_is_left_alone(folder: Path) -> None:
 
 
 def test_a_folder_too_deep_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_files, "DEEPEST", 3)
+    monkeypatch.setattr(folders, "DEEPEST", 3)
     (folder / "a/b/c").mkdir(parents=True)
     (folder / "a/b/c/deep.txt").write_text("Deep.")
-    assert len(list(read_folder(folder))) == 2
+    assert len(read_folder(folder)) == 2
     (folder / "a/b/c/d").mkdir()
     assert "more than 3 folders deep" in refusal(folder)
 
@@ -73,8 +79,8 @@ def test_a_folder_too_deep_is_named(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_too_many_or_too_large_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_files, "LONGEST_TEXT", 6)
     assert "good.txt is larger than" in refusal(folder)
-    monkeypatch.setattr(text_files, "MOST_DOCUMENTS", 0)
-    assert "holds more than 0 text files" in refusal(folder)
+    monkeypatch.setattr(folders, "MOST_DOCUMENTS", 0)
+    assert "holds more than 0 files" in refusal(folder)
 
 
 def test_a_name_that_is_not_utf8_can_be_shown(folder: Path) -> None:
