@@ -19,6 +19,10 @@ class BasinError(Exception):
     def __init__(self, sentence: str) -> None:
         super().__init__(shortened(escaped(sentence), LONGEST_SENTENCE))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show of it: the sentence, no traceback either."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def first_sentence(error: Exception) -> str:
     """The first sentence of an error's message, at most 160 characters, for quoting inside a `BasinError`."""

@@ -250,27 +250,13 @@ def main() -> None:
 
 
 def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress], Fixed]) -> None:
-    """Run rounds with the store locked and a log, then report; an interrupt says what is kept.
+    """Work on a run; an interrupt says what is kept."""
+    from loops.working import kept_sentence, work_on
 
-    `work` is handed `loops.refine`, whose import waits until the run has said that it begins.
-    """
-    from loops.progress import open_progress
-    from loops.report.making import finish
-    from loops.show import report_run
-
-    console = Console()
     try:
-        with store.exclusive(), open_progress(console, store.path / "run.log") as progress:
-            progress.say(sentence)
-            from loops import refine
-
-            fixed = work(refine, progress)
-            progress.part(max(store.rounds(), default=0), "measure")
-            report_run(store, console, progress.say, fixed.real.activations)
-            if page := finish(store, fixed, progress.say):
-                console.print(f"Page: {escape(str(page))}", soft_wrap=True, highlight=False)
+        work_on(store, sentence, work, Console())
     except KeyboardInterrupt as stop:
-        kept = f"{len(store.rounds())} whole rounds are kept; `basin resume {store.name}` goes on."
+        kept = f"{kept_sentence(store)}; `basin resume {store.name}` goes on."
         Console(stderr=True).print(f"\nStopped. {escape(kept)}", soft_wrap=True, highlight=False)
         raise typer.Exit(exit_status(stop)) from None
 

@@ -48,6 +48,10 @@ judging
 """.strip().splitlines()]  # fmt: skip
 
 
+DOOR = ("loops", "loops.api")
+"""`from loops import Run`: a name that the package imports when a user asks for it, and nothing inside does (a test below)."""
+
+
 def _sources() -> dict[str, str]:
     files = [file for folder in ("agent", "loops") for file in (ROOT / folder).rglob("*.py")]
     return {
@@ -71,7 +75,7 @@ def _imports(name: str, source: str, modules: Mapping[str, str]) -> set[str]:
             found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found |= {node.value}  # importlib.import_module("agent.judging")
-    return {module for module in found if module in modules} - {name}
+    return {module for module in found if module in modules and (name, module) != DOOR} - {name}
 
 
 def _row(module: str) -> int | None:
@@ -128,6 +132,29 @@ def test_what_refines_cannot_reach_the_gold_labels(start: str) -> None:
     reached = _reachable(start, modules)
     assert start in reached
     assert [name for name in reached if JUDGING.fullmatch(name)] == []
+
+
+def _through_the_door(modules: Mapping[str, str]) -> list[str]:
+    """Modules inside that import `Run`, from either place."""
+    inside = {**modules, "loops.Run": ""}
+    return [name for name in modules if _imports(name, inside[name], inside) & {"loops.api", "loops.Run"}]
+
+
+def test_nothing_inside_goes_through_the_door_for_users() -> None:
+    assert _through_the_door(_sources()) == []
+    assert "loops.measuring" in _imports("loops.api", _sources()["loops.api"], _sources())
+
+
+@pytest.mark.parametrize(
+    "smuggled", ["from loops import Run", "from loops.api import Run", "from .api import Run"]
+)
+def test_who_goes_through_the_door_is_found(smuggled: str) -> None:
+    modules = {
+        "loops": "def late():\n    from loops.api import Run",
+        "loops.api": "",
+        "loops.refine": smuggled,
+    }
+    assert _through_the_door(modules) == ["loops.refine"]
 
 
 @pytest.mark.parametrize(
