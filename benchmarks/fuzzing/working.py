@@ -67,7 +67,7 @@ class Record:
 def work(
     name: str, seed: int, first: int, inputs: int, seconds: float, record: Path, failures: Path
 ) -> Tally:
-    """Feed the reader `inputs` inputs from number `first` on, or as many as fit into the time; keep what fails."""
+    """Feed the reader inputs from number `first` up to `inputs`, or as many as fit into the time; keep what fails."""
     target = TARGETS[name]
     if target not in COMMANDS:
         limit = _mapped() + MEMORY
@@ -75,8 +75,8 @@ def work(
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         worker = _Worker(target, Record(record), Path(scratch), failures)
         begin, used = time.monotonic(), time.process_time()
-        drawn = int(inputs * DRAWN)
-        for number in range(first, max(first, inputs - drawn)):
+        drawn = int((inputs - first) * DRAWN)
+        for number in range(first, inputs - drawn):
             if time.monotonic() - begin > seconds * (1 - DRAWN):
                 break
             worker.try_kept(target.input(seed, number))
