@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from agent.anchoring import ClusteringConfig
 from agent.certificate import CertificateConfig
@@ -15,6 +15,7 @@ from agent.coherence import CoherenceConfig
 from agent.errors import BasinError, quoted, shortened
 from agent.language_model import GenerationConfig, LanguageModelConfig
 from agent.passages import PassagesConfig
+from agent.pointing import PointerConfig
 from agent.sources.corpora import CorpusConfig
 from agent.sources.yaml_file import Unreadable, parse_yaml, read_yaml
 from agent.starts import StartsConfig
@@ -45,6 +46,8 @@ class RunConfig(StageConfig):
     corpus: CorpusConfig
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
+    pointer: PointerConfig = PointerConfig()
+    """What points instead of a topic fitted here."""
     language_model: LanguageModelConfig = LanguageModelConfig()
     generation: GenerationConfig = GenerationConfig()
     clustering: ClusteringConfig = ClusteringConfig()
@@ -62,11 +65,31 @@ class RunConfig(StageConfig):
     """At most this many; the run stops earlier when the notion is still."""
     seed: int = 0
 
+    @property
+    def seeded(self) -> bool:
+        """Whether the pointer is made of a few words, which any text has few of: documents that it speaks in tell its size."""
+        return bool(self.topics.seed_words or self.pointer.keywords)
+
+    @model_validator(mode="after")
+    def _one_pointer(self) -> RunConfig:
+        picked = [
+            name for name in ("topic", "words", "seed_words") if getattr(self.topics, name) not in (None, ())
+        ]
+        if self.pointer.way == "topic_model" and "seed_words" in picked:
+            raise ValueError(
+                "topics.seed_words are for a model that is fitted, and pointer.topic_model is; use topics.words"
+            )
+        if self.pointer.way not in (None, "topic_model") and picked:
+            raise ValueError(
+                f"pointer.{self.pointer.way} and topics.{picked[0]} both point; keep one of them"
+            )
+        return self
+
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a YAML file and apply `key.sub=value` overrides (values are YAML too).
 
-    Relative corpus paths are taken from the config file's folder, then from the working directory.
+    Relative paths are taken from the config file's folder, then from the working directory.
 
     Raises:
         BasinError: no such file, not YAML, an unknown key (with the nearest known one), or a wrong value.
@@ -82,14 +105,24 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     for override in overrides:
         _apply(tree, override)
     config = parse_config(tree, str(path))
-    source = Path(config.corpus.source)
+    # Absolute, so that a run can be measured and resumed from any folder.
+    pointed = {name: _absolute(file, path.parent) for name, file in config.pointer.files.items()}
+    changes: dict[str, Any] = {
+        "corpus": config.corpus.model_copy(update={"source": _absolute(config.corpus.source, path.parent)}),
+        "pointer": config.pointer.model_copy(update=pointed),
+    }
+    if start := config.updating.start_vector:
+        changes["updating"] = config.updating.model_copy(
+            update={"start_vector": _absolute(start, path.parent)}
+        )
+    return config.model_copy(update=changes)
+
+
+def _absolute(name: str, folder: Path) -> str:
+    """The path of what has that name in the folder or the working directory; the name itself where nothing has."""
     # Unlike Path.exists, os.path's takes a name that cannot be one.
-    found = [folder / source for folder in (path.parent, Path()) if os.path.exists(folder / source)]
-    if found and not source.is_absolute():
-        # Absolute, so that a run can be measured and resumed from any folder.
-        corpus = config.corpus.model_copy(update={"source": str(found[0].resolve())})
-        config = config.model_copy(update={"corpus": corpus})
-    return config
+    found = [each / name for each in (folder, Path()) if os.path.exists(each / name)]
+    return str(found[0].resolve()) if found and not Path(name).is_absolute() else name
 
 
 def with_overrides(config: RunConfig, overrides: Sequence[str]) -> RunConfig:

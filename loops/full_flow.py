@@ -72,7 +72,7 @@ def aimed(fixed: Fixed, start: Start, scratch: Path) -> Fixed:
     topic = document_means(fixed.real.pointer_log_odds, numbers)
     scores = in_units_of(start.scores, start.scores) * spread(topic) + float(topic.mean())
     real = replace(fixed.real, pointer_log_odds=scores[numbers])
-    clustering = fixed.config.clustering.of_pointer(seeded=bool(fixed.config.topics.seed_words))
+    clustering = fixed.config.clustering.of_pointer(seeded=fixed.config.seeded)
     own = anchor(
         real,
         document_of,

@@ -23,6 +23,7 @@ from agent.topic_cache import fit_cached
 from agent.topics import Pointer, TopicModel, words_of
 from agent.types import Document, PassageSet, seed_for
 from loops.config import MapConfig, RunConfig
+from loops.pointing import refuse_given_pointer
 from loops.setting import claimed_size, embedded
 
 NAMED_BY = 2
@@ -68,6 +69,7 @@ def survey(config: RunConfig, say: Say) -> Place:
     Raises:
         BasinError: as `loops.refine.run`; or no start can be laid out.
     """
+    refuse_given_pointer(config, "A map")
     passages = split(load_corpus(config.corpus, progress=say), config.passages)
     say(f"Corpus: {passages.description}")
     model = fit_cached(passages.documents, config.topics, config.seed, say)

@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from agent import topics
 from agent.anchoring import Texts, document_mean
 from agent.clustering import Reclustering
 from agent.coherence import CoherenceReport
@@ -35,6 +34,7 @@ from loops.certifying import certify_run, told
 from loops.config import RunConfig
 from loops.logs import open_logs, require_loggers
 from loops.openings import openings
+from loops.pointing import calibrated_start, find_pointer, starting_vector
 from loops.progress import Progress
 from loops.records import Generated, RoundRecord
 from loops.report.making import refresh
@@ -50,17 +50,13 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
     require_loggers(config.logging)
     costs = Costs(partial(progress.part, 0))
     with costs.stage("topics"):
-        passages = split(load_corpus(config.corpus, progress=progress.say), config.passages)
+        start = starting_vector(config.updating)
+        loaded = load_corpus(config.corpus, progress=progress.say)
+        passages = split(loaded, config.passages)
         progress.say(f"Corpus: {passages.description}")
-        fits = KeptFits(store.scratch / "topics")
-        model = topics.fit(passages.documents, config.topics, config.seed, progress.say, fits)
-        pointer = topics.pick(model, config.topics)
-        words = ", ".join(pointer.model.top_words(pointer.topic))
-        progress.say(f"Pointer: topic {pointer.topic} ({words})")
-        if doubt := pointer.doubt(config.topics.words):
-            progress.say(doubt)
+        pointer = find_pointer(config, loaded, passages, progress.say, KeptFits(store.scratch / "topics"))
     fixed = prepare(config, passages, pointer, costs, progress, store.scratch)
-    first = first_record(fixed, costs, progress)
+    first = first_record(fixed, costs, progress, start=start)
     store.save(first, passages, pointer)
     _refine([first], fixed, store, config.rounds, progress)
     return fixed
@@ -194,9 +190,17 @@ def ending(
 
 
 def first_record(
-    fixed: Fixed, costs: Costs, progress: Progress, received: Concept | None = None
+    fixed: Fixed,
+    costs: Costs,
+    progress: Progress,
+    received: Concept | None = None,
+    start: SteeringVector | None = None,
 ) -> RoundRecord:
-    """Round 0: the pointer, or what was received, taken for the concept; a first vector, and what the base model writes."""
+    """Round 0: the pointer, or what was received, taken for the concept; a first vector, and what the base model writes.
+
+    Args:
+        start: a generator from elsewhere, taken instead of the first vector.
+    """
     concept = received or _pointed_at(fixed)
     with costs.stage("update"):
         start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
@@ -205,6 +209,11 @@ def first_record(
         base = _write(fixed, concept, "base", progress)
     if received is None or received.vector is None:  # a vector that was handed over is tried as it came
         concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
+        if start is not None:
+            vector, nats = calibrated_start(
+                fixed.language_model, start, fixed.config.updating, fixed.passages.texts, progress.say
+            )
+            concept = replace(concept, vector=vector, nats_per_token=nats, manner=PLAIN)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
         base = _judged(base, report)
@@ -273,7 +282,8 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     training: dict[str, float | int] = {}
     if steering := config.updating.steers(number):
         with costs.stage("update"):
-            step = _update(fixed, concept, steering, last.vector if last.round else None, progress)
+            begin = last.vector if last.round or config.updating.start_vector else None
+            step = _update(fixed, concept, steering, begin, progress)
             concept = replace(
                 concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner
             )

@@ -121,7 +121,7 @@ def embedded(
 
 
 def _clustering(config: RunConfig) -> ClusteringConfig:
-    return config.clustering.of_pointer(seeded=bool(config.topics.seed_words))
+    return config.clustering.of_pointer(seeded=config.seeded)
 
 
 def claimed_size(

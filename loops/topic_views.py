@@ -16,6 +16,7 @@ from agent.sources.corpora import CorpusConfig, load_corpus
 from agent.topics import TopicModel, TopicsConfig, fit, pick
 from agent.types import Passage, PassageSet
 from loops.config import load_config
+from loops.pointing import refuse_given_pointer
 from loops.progress import Progress
 from loops.runs import checkpoints_folder
 from loops.store import RunStore
@@ -93,6 +94,7 @@ def view_subject(subject: str, asked: Asked, progress: Progress) -> TopicView:
     file = Path(subject).expanduser()
     if file.suffix in (".yaml", ".yml"):
         config = load_config(file)
+        refuse_given_pointer(config, "The list of topics")
         topics = _asked_for(config.topics, asked)
         seed = config.seed if asked.seed is None else asked.seed
         return view_topics(

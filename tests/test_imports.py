@@ -19,7 +19,7 @@ sources
 passages
 lda_in_steps
 topics
-topic_cache topic_fusion topic_map opinion
+topic_cache topic_fusion topic_map opinion pointing
 steering_vector steering_manner
 control_vector
 memory

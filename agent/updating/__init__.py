@@ -45,6 +45,9 @@ class UpdatingConfig(StageConfig):
     conditional: bool = False
     """Steer less where the text is inside already, by a gate found on the real passages."""
     optimised: OptimisedConfig = OptimisedConfig()
+    start_vector: str | None = None
+    """A control vector (GGUF, of llama.cpp or repeng) that round 0 writes with instead of the mean difference, at the strength
+    that spends `budget_nats`; `optimised` sets out from it where it has the steered layers."""
     oversteered: int = Field(16, ge=0)
     """Passages that round 0 writes at `oversteered_nats`; those that come out incoherent are taught as outside in every
     round. Without them a concept is fooled by its own generator: nonsense in the right words was its favourite."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from agent.errors import printable
+from agent.errors import escaped
 from agent.plain_files import DamagedError
 from agent.sources.models import EMBEDDED
 from loops.exporting.subject import Export
@@ -94,7 +94,7 @@ def _what(export: Export) -> str:
     inside = int(concept.inside.sum())
     return (
         f'A concept that nobody defined in words. It began as a topic, "{" ".join(_words(export))}", over the passages of '
-        f"`{printable(config.corpus.source.rpartition('/')[2])}`, and was refined by reading and writing with "
+        f"`{escaped(config.corpus.source.rpartition('/')[2])}`, and was refined by reading and writing with "
         f"{export.base_name} for {export.round} rounds. {inside} of {len(concept.membership)} passages belong. "
         "No label was used."
     )
@@ -111,7 +111,7 @@ def _measured(export: Export) -> list[str]:
     gold = _gold(export)
     for row in gold:
         named = [(meaning, row[name]) for name, meaning in MEASURED.items() if row.get(name) is not None]
-        label = printable(str(row["concept"]))
+        label = escaped(str(row["concept"]))
         told.append(
             f'Average precision against the label "{label}" that somebody gave these documents. The run never saw it, but it '
             "did read the texts."
@@ -134,7 +134,7 @@ def _certificate(export: Export) -> str:
     found = export.store.load_certificate()
     if found is None or found["round"] != export.round:
         return "There is none of this round: only a run's last round has one."
-    return printable(str(found["sentence"]))
+    return escaped(str(found["sentence"]))
 
 
 def _limits(export: Export) -> list[str]:
