@@ -117,13 +117,18 @@ class Adapter:
     def merge_into(self, model: Any) -> None:
         """Add the low-rank products to the weights of `model`, which get storage of their own before that.
 
-        Other models that share the tensors stay as they are. Raises as `attach`.
+        Other models that share the tensors stay as they are. To quantised weights nothing can be added without loss: there
+        the products stay beside them. Raises as `attach`.
         """
         peft_model = self.attach(model)
-        for module in peft_model.modules():
-            if hasattr(module, "lora_A") and hasattr(module, "base_layer"):
-                weight = module.base_layer.weight
-                module.base_layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+        adapted = [
+            each for each in peft_model.modules() if hasattr(each, "lora_A") and hasattr(each, "base_layer")
+        ]
+        if not all(each.base_layer.weight.is_floating_point() for each in adapted):
+            return
+        for module in adapted:
+            weight = module.base_layer.weight
+            module.base_layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
         peft_model.merge_and_unload()
 
 

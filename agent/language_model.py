@@ -34,11 +34,15 @@ from agent.generation import GenerationConfig, Writer
 from agent.memory import within_memory
 from agent.memory_need import MemoryNeed, memory_at_hand, most
 from agent.model_layout import (
+    base_of,
+    both_ways,
     choose_device,
     choose_dtype,
     choose_layers,
     decoder_blocks,
     longest_sequence,
+    reads_forward,
+    refuse_other_kinds,
 )
 from agent.output_layer import OutputLayer
 from agent.sources.models import EMBEDDED, local_files_only, quiet_transformers, resolve_model
@@ -142,6 +146,7 @@ class LanguageModel:
                     "trust_remote_code": config.trust_remote_code,
                 }
                 tokenizer = transformers.AutoTokenizer.from_pretrained(path, **how)
+                refuse_other_kinds(transformers.AutoConfig.from_pretrained(path, **how), config.name)
                 # Safetensors alone: the older format of weights is a pickle.
                 model = transformers.AutoModelForCausalLM.from_pretrained(
                     path, dtype=dtype, use_safetensors=True, **how
@@ -153,6 +158,8 @@ class LanguageModel:
                 "is in reach, whose weights are safetensors."
             ) from error
         loaded = cls(model.to(device), tokenizer, config)
+        if not reads_forward(loaded.model):
+            raise both_ways(config.name)
         loaded.say = progress
         return loaded
 
@@ -404,7 +411,7 @@ class LanguageModel:
         tops = (
             []
             if text is None
-            else [self.model, self.model.base_model, *([] if self.fused is None else [self.fused])]
+            else [self.model, base_of(self.model), *([] if self.fused is None else [self.fused])]
         )
         with contextlib.ExitStack() as stack:
             for top in tops:
@@ -460,7 +467,7 @@ class LanguageModel:
     def states(self, batch: TokenBatch, prefix: Prefix | None = None) -> Float[Tensor, "text token width"]:
         """Final hidden states after the last norm, as `output` reads them; a vector may take gradients."""
         with self._resumed(prefix):
-            return self.model.base_model(
+            return base_of(self.model)(
                 input_ids=batch.ids,
                 attention_mask=batch.real.long(),
                 position_ids=batch.positions,
@@ -549,7 +556,7 @@ class LanguageModel:
 
     @cached_property
     def _writer(self) -> Writer:
-        base, output = self.model.base_model, self.output
+        base, output = base_of(self.model), self.output
         if self.fused is not None:
             base, output = self.fused, self.output.packed()
         elif not reads_token_by_token(base, self.depth):
@@ -563,7 +570,7 @@ class LanguageModel:
     @cached_property
     def fused(self) -> FusedDecoder | None:
         """The decoder that reads and writes where no gradient is wanted, if it is built so that it can be fused."""
-        return fused(self.model.base_model, self.blocks)
+        return fused(base_of(self.model), self.blocks)
 
     @torch.inference_mode()
     def generate(

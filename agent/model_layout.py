@@ -6,8 +6,21 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from agent.errors import BasinError, first_sentence
+
+SUCH_AS = "Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX or OPT"
+SAME = 0.02
+"""Of their size, that states may be apart by rounding; a word read backwards changes much more."""
+
+
+def base_of(model: Any) -> Any:
+    """The part of a causal model that makes states of tokens, all of it but the output layer."""
+    if model.base_model is not model:
+        return model.base_model
+    blocks = decoder_blocks(model)  # some classes name another part as their base than they have
+    return next(child for child in model.children() if any(each is blocks for each in child.modules()))
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:
@@ -25,9 +38,49 @@ def decoder_blocks(model: Any) -> nn.ModuleList:
     if not lists or depth < 2:
         raise BasinError(
             f"Model class {type(model).__name__} keeps no list of {depth} decoder blocks that Basin could "
-            "steer between: choose a Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX or OPT model."
+            f"steer between: choose a model such as {SUCH_AS}."
         )
     return min(lists, key=lambda item: item[:2])[2]
+
+
+def refuse_other_kinds(config: Any, name: str) -> None:
+    """Raise `BasinError` for a model whose configuration says that it is no causal language model."""
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise BasinError(
+            f"Model {name!r} ({kind}) is an encoder-decoder, and Basin needs a model that only reads forward: choose a causal "
+            f"language model such as {SUCH_AS}."
+        )
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not getattr(config, "auto_map", None):
+        raise BasinError(
+            f"Model {name!r} ({kind}) is no causal language model of transformers: choose one such as {SUCH_AS}."
+        )
+    if not getattr(config.get_text_config(), "num_attention_heads", None):
+        raise BasinError(
+            f"Model {name!r} ({kind}) has no attention: Basin cannot adapt state-space and other recurrent models; choose one "
+            f"such as {SUCH_AS}."
+        )
+
+
+@torch.no_grad()
+def reads_forward(model: Any) -> bool:
+    """Whether a word changes nothing before it, as in every causal model and in no encoder; costs a step over eight words."""
+    words = model.get_input_embeddings().weight.shape[0]
+    ids = (
+        torch.tensor([[5, 4, 3, 6], [5, 4, 3, 7]], device=model.get_input_embeddings().weight.device) % words
+    )
+    states = base_of(model)(
+        input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
+    ).last_hidden_state.float()
+    apart = (states[0, :3] - states[1, :3]).norm() / states[0, :3].norm()
+    return not apart > SAME
+
+
+def both_ways(name: str) -> BasinError:
+    return BasinError(
+        f"Model {name!r} is an encoder, which reads both ways, and Basin needs a model that only reads forward: choose a "
+        f"causal language model such as {SUCH_AS}."
+    )
 
 
 def choose_layers(layers: tuple[int, ...], depth: int, name: str) -> tuple[int, ...]:

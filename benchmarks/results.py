@@ -13,7 +13,7 @@ from typing import Any
 from loops.provenance import PROJECT, git, versions
 
 RESULTS = Path(__file__).parent / "results"
-NAMING = ("method", "generator", "tool")
+NAMING = ("method", "generator", "tool", "architecture")
 
 Value = float | int | str | bool | None
 
@@ -24,7 +24,7 @@ def write_results(
     """Write `rows` to `folder/NAME.json`, replacing what an earlier run of the benchmark left there.
 
     Args:
-        rows: flat: every value a number, string, boolean or None; one of `method`, `generator`, `tool` named.
+        rows: flat: every value a number, string, boolean or None; one of `method`, `generator`, `tool`, `architecture` named.
             A number that is not finite is kept as None, because JSON has no other.
         command: what was typed, as a list of arguments; a path outside the repository loses its folders.
 

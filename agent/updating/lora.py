@@ -21,6 +21,7 @@ from agent.adapter import Adapter, new_adapter
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.memory_need import memory_at_hand
+from agent.model_layout import base_of
 from agent.output_layer import OutputLayer
 from agent.updating.plain_state import PlainState
 from agent.updating.settings import LoraConfig
@@ -100,7 +101,7 @@ class _Teacher(PlainState, SFTTrainer):
         output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
         real, labels = inputs["attention_mask"], inputs["labels"]
         where = labels[:, 1:] != NOTHING
-        states = core.base_model(
+        states = base_of(core)(
             input_ids=inputs["input_ids"], attention_mask=real, use_cache=False
         ).last_hidden_state
         losses = output.losses(states[:, :-1][where], labels[:, 1:][where])

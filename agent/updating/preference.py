@@ -21,6 +21,7 @@ from trl import DPOConfig, DPOTrainer
 from agent.adapter import Adapter
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.model_layout import base_of
 from agent.output_layer import OutputLayer
 from agent.updating.plain_state import PlainState
 from agent.updating.settings import PreferenceConfig
@@ -110,9 +111,9 @@ def rms_divergence(
     core = model.get_base_model()
     output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
     batch = {"input_ids": ids, "attention_mask": real.long(), "use_cache": False}
-    adapted = core.base_model(**batch).last_hidden_state[real]
+    adapted = base_of(core)(**batch).last_hidden_state[real]
     with torch.no_grad(), model.disable_adapter():
-        base = core.base_model(**batch).last_hidden_state[real]
+        base = base_of(core)(**batch).last_hidden_state[real]
     # Not from zero: there the root's slope is infinite, and a fresh adapter begins there.
     return (output.divergences(adapted, base).square().mean() + TINY).sqrt()
 

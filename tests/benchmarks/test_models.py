@@ -1,0 +1,36 @@
+"""The matrix of models: every architecture is tried, and what README and the results file say is what was found."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from benchmarks import models
+from benchmarks.models import COLUMNS, FAMILIES, README, matrix, with_matrix
+from benchmarks.results import RESULTS
+
+KEPT = {row["architecture"]: row for row in json.loads((RESULTS / "models.json").read_text())["rows"]}
+ROW = {**dict.fromkeys(COLUMNS, True), "architecture": "X", "fused": False, "note": "a | b"}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_architecture_does_what_its_row_says(name):
+    assert models.family(name) == KEPT[name]
+
+
+def test_the_matrix_in_readme_is_what_the_file_says():
+    readme = README.read_text(encoding="utf-8")
+    assert list(KEPT) == list(FAMILIES)
+    assert with_matrix(readme, list(KEPT.values())) == readme
+
+
+def test_most_do_everything_and_no_row_that_fails_keeps_silent():
+    counts = Counter(row["recorded"] and row["steered"] and row["generated"] for row in KEPT.values())
+    assert counts[True] > 40
+    assert all(row["note"] for row in KEPT.values() if not all(row[column] for column in COLUMNS[:4]))
+
+
+def test_a_cell_cannot_break_the_table():
+    assert matrix([ROW]).splitlines()[-1] == "| X | yes | yes | yes | yes | – | a / b |"
