@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-from agent.errors import BasinError, printable, quoted
+from agent.errors import BasinError, escaped, quoted
 
 if TYPE_CHECKING:
     from loops.records import RoundRecord
@@ -197,7 +197,7 @@ def _number(value: object) -> str:
 
 def _inline(text: str) -> str:
     """A text that may hold anything, for HTML: nothing in it acts, line ends stay."""
-    return "<br>".join(escape(printable(line)) for line in text.split("\n"))
+    return "<br>".join(escape(escaped(line)) for line in text.split("\n"))
 
 
 def _begin(text: str) -> str:
