@@ -228,6 +228,8 @@ class FusedDecoder(nn.Module):
 def fused(base: Any, blocks: nn.ModuleList) -> FusedDecoder | None:
     """The decoder fused, or None where it is built otherwise: by its parts, or by what it makes of a few tokens."""
     weights = list(blocks.parameters())
+    if len({weight.device for weight in weights}) > 1:
+        return None
     if can_pack(weights[0]) and sum(weight.nbytes for weight in weights) > LARGEST_SHARE * total_memory():
         return None
     try:

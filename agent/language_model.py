@@ -28,6 +28,7 @@ from transformers import LogitsProcessor
 
 from agent.adapter import Adapter
 from agent.decoding import reads_token_by_token
+from agent.device_map import check_places, choose_devices, spread
 from agent.errors import BasinError, first_sentence
 from agent.fused_decoder import FusedDecoder, fused
 from agent.generation import GenerationConfig, Writer
@@ -36,7 +37,6 @@ from agent.memory_need import MemoryNeed, memory_at_hand, most
 from agent.model_layout import (
     base_of,
     both_ways,
-    choose_device,
     choose_dtype,
     choose_layers,
     decoder_blocks,
@@ -64,7 +64,7 @@ class LanguageModelConfig(StageConfig):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """`auto`: bfloat16 where the hardware multiplies it natively, else float32."""
     device: str = "auto"
-    """`auto`: the first CUDA device, else the CPU."""
+    """`auto`: the first CUDA device, else the CPU; `all`, or several with commas: the blocks are spread over them."""
     batch_tokens: int = Field(4096, ge=1)
     max_tokens: int = Field(512, ge=2)
     """Longer texts are cut."""
@@ -111,6 +111,7 @@ class LanguageModel:
     """A frozen transformers model with its tokenizer. Its weights take no gradient; steering vectors may."""
 
     def __init__(self, model: Any, tokenizer: Any, config: LanguageModelConfig) -> None:
+        check_places(model, config.name)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.config = config
@@ -129,7 +130,7 @@ class LanguageModel:
     def load(cls, config: LanguageModelConfig, progress: Progress | None = None) -> LanguageModel:
         """Load by name. Raises `BasinError` where no such model is in reach, or its layout is unknown."""
         path = resolve_model(config.name, progress)
-        device = choose_device(config.device)
+        device, *others = choose_devices(config.device)
         dtype = choose_dtype(config.dtype, device)
         if config.trust_remote_code and progress:
             progress(
@@ -146,18 +147,28 @@ class LanguageModel:
                     "trust_remote_code": config.trust_remote_code,
                 }
                 tokenizer = transformers.AutoTokenizer.from_pretrained(path, **how)
-                refuse_other_kinds(transformers.AutoConfig.from_pretrained(path, **how), config.name)
+                described = transformers.AutoConfig.from_pretrained(path, **how)
+                refuse_other_kinds(described, config.name)
+                if others:
+                    how["device_map"] = spread(described, [device, *others])
+                elif getattr(described, "quantization_config", None):
+                    how["device_map"] = {"": device}  # packed weights are made where they stay
                 # Safetensors alone: the older format of weights is a pickle.
                 model = transformers.AutoModelForCausalLM.from_pretrained(
                     path, dtype=dtype, use_safetensors=True, **how
                 )
+        except ImportError as error:
+            raise BasinError(
+                f"Language model {config.name!r} needs a library that is not installed ({first_sentence(error)}): install it, "
+                "or name a model whose weights are not quantised."
+            ) from error
         except (OSError, ValueError) as error:
             raise BasinError(
                 f"Language model {config.name!r} could not be loaded ({first_sentence(error)}): name an "
                 f"embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub "
                 "is in reach, whose weights are safetensors."
             ) from error
-        loaded = cls(model.to(device), tokenizer, config)
+        loaded = cls(model if "device_map" in how else model.to(device), tokenizer, config)
         if not reads_forward(loaded.model):
             raise both_ways(config.name)
         loaded.say = progress
@@ -166,6 +177,10 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         return self.output.head.weight.device
+
+    def _place(self, layer: int) -> torch.device:
+        """Where the block is whose output is the residual stream at this layer."""
+        return next(self.blocks[layer - 1].parameters()).device
 
     @cached_property
     def need(self) -> MemoryNeed:
@@ -315,7 +330,7 @@ class LanguageModel:
 
         def reader(layer: int) -> Callable[..., None]:
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-                taken[layer] = take(_stream(output))
+                taken[layer] = take(_stream(output).to(self.device))
                 if layer == self.layers[-1]:
                     raise _LastLayerReached
 
@@ -355,7 +370,7 @@ class LanguageModel:
                 f"A gate of width {len(gate.direction)} at layer {gate.layer} cannot steer layers "
                 f"{list(layers)} of {self.config.name!r}: find one at the lowest of them."
             )
-        text = TextSoFar(gate, self.device) if gate else None
+        text = TextSoFar(gate, self._place(layers[0])) if gate else None
         openness: list[Tensor | None] = [None]
 
         def adder(layer: int, shift: Tensor) -> Callable[..., Any]:
@@ -363,7 +378,8 @@ class LanguageModel:
                 stream = _stream(output)
                 if text and layer == layers[0]:
                     openness[0] = text.openness(stream)
-                stream = shifted(stream, shift, openness[0], manner.norm_preserving)
+                open_here = None if openness[0] is None else openness[0].to(stream.device)
+                stream = shifted(stream, shift, open_here, manner.norm_preserving)
                 return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
             return hook
@@ -381,7 +397,7 @@ class LanguageModel:
         dtype = self.output.head.weight.dtype
         if len(vectors) == len(strengths) == 1:
             return {
-                layer: (strengths[0] * each).to(self.device, dtype)
+                layer: (strengths[0] * each).to(self._place(layer), dtype)
                 for layer, each in vectors[0].directions.items()
             }
         rows = max(len(vectors), len(strengths))
@@ -396,7 +412,7 @@ class LanguageModel:
         return {
             layer: torch.stack(
                 [strength * vector.directions.get(layer, nothing) for vector, strength in pairs]
-            ).to(self.device, dtype)[:, None]
+            ).to(self._place(layer), dtype)[:, None]
             for layer in sorted({layer for vector in vectors for layer in vector.layers})
         }
 
@@ -456,13 +472,16 @@ class LanguageModel:
     def _resumed(self, prefix: Prefix | None) -> Iterator[None]:
         """Blocks below the prefix's layer do not run while this is open: they hand on what it holds."""
         skipped = [] if prefix is None else self.blocks[: prefix.layer]
+        own = [vars(block).get("forward") for block in skipped]  # a model on several devices has some
         for block in skipped:
             block.forward = lambda *_args, **_options: prefix.output
         try:
             yield
         finally:
-            for block in skipped:
+            for block, forward in zip(skipped, own, strict=True):
                 del block.forward
+                if forward is not None:
+                    block.forward = forward
 
     def states(self, batch: TokenBatch, prefix: Prefix | None = None) -> Float[Tensor, "text token width"]:
         """Final hidden states after the last norm, as `output` reads them; a vector may take gradients."""
@@ -472,7 +491,7 @@ class LanguageModel:
                 attention_mask=batch.real.long(),
                 position_ids=batch.positions,
                 use_cache=False,
-            ).last_hidden_state
+            ).last_hidden_state.to(self.device)
 
     def _read(self, batch: TokenBatch) -> Float[Tensor, "text token width"]:
         """`states` where no gradient is wanted, by the fused decoder if there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -41,6 +42,12 @@ def decoder_blocks(model: Any) -> nn.ModuleList:
             f"steer between: choose a model such as {SUCH_AS}."
         )
     return min(lists, key=lambda item: item[:2])[2]
+
+
+def empty_model(config: Any) -> Any:
+    """The model that a configuration describes without its weights, made in a second however large it is."""
+    with torch.device("meta"):
+        return transformers.AutoModelForCausalLM.from_config(config)
 
 
 def refuse_other_kinds(config: Any, name: str) -> None:

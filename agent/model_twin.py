@@ -24,7 +24,9 @@ LENGTH = 64
 HEADS, HEAD_WIDTH, WIDTH = 4, 8, 32
 SIZES: Mapping[str, int] = {
     **dict.fromkeys(("hidden_size", "word_embed_proj_dim", "lru_width", "attention_hidden_size"), WIDTH),
-    **dict.fromkeys(("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"), 48),
+    **dict.fromkeys(
+        ("intermediate_size", "intermediate_size_mlp", "ffn_dim", "ffn_hidden_size", "n_inner"), 48
+    ),
     **dict.fromkeys(
         ("moe_intermediate_size", "shared_expert_intermediate_size", "shared_intermediate_size"), 16
     ),
@@ -36,6 +38,8 @@ SIZES: Mapping[str, int] = {
             "kv_channels",
             "qk_rope_head_dim",
             "mamba_d_head",
+            "linear_key_head_dim",
+            "linear_value_head_dim",
             "query_pre_attn_scalar",
         ),
         HEAD_WIDTH,
@@ -43,6 +47,8 @@ SIZES: Mapping[str, int] = {
     **dict.fromkeys(("qk_nope_head_dim", "rotary_dim"), HEAD_WIDTH // 2),
     **dict.fromkeys(("q_lora_rank", "kv_lora_rank"), 12),
     "num_attention_heads": HEADS,
+    "linear_num_key_heads": HEADS // 2,
+    "linear_num_value_heads": HEADS,
     **dict.fromkeys(("mamba_n_heads", "mamba_num_heads"), 2 * WIDTH // HEAD_WIDTH),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4),
     **dict.fromkeys(("n_group", "topk_group", "n_shared_experts"), 1),
@@ -95,10 +101,15 @@ def _shrink(config: Any, depth: int = DEPTH) -> None:
     lists = {
         name: value for name, value in fields.items() if isinstance(value, list) and len(value) == layers
     }
-    kept = kept_layers(lists, layers, depth)
+    chosen = {name: value for name, value in fields.items() if _names_layers(value, layers)}
+    kinds = {name: value for name, value in lists.items() if name not in chosen}
+    kinds |= {name: [layer in value for layer in range(layers)] for name, value in chosen.items()}
+    kept = kept_layers(kinds, layers, depth)
     heads = getattr(config, "num_attention_heads", None)
     for name, value in fields.items():
-        if name in lists:
+        if name in chosen:
+            setattr(config, name, [place for place, layer in enumerate(kept) if layer in value])
+        elif name in lists:
             setattr(config, name, [value[index] for index in kept])
         elif name.endswith("_token_id") and isinstance(value, int | list):
             setattr(config, name, VOCABULARY - 1)
@@ -114,7 +125,14 @@ def _shrink(config: Any, depth: int = DEPTH) -> None:
         config.word_embed_proj_dim = WIDTH // 2
     if isinstance(getattr(config, "num_experts_per_tok", None), int):
         config.num_experts_per_tok = min(config.num_experts_per_tok, MOST)
-    config.num_hidden_layers = len(kept) if lists else depth
+    config.num_hidden_layers = len(kept) if kinds else depth
+
+
+def _names_layers(value: Any, layers: int) -> bool:
+    """Whether a list picks layers by their numbers, rather than having an entry for each."""
+    if not isinstance(value, list) or not value or not all(type(each) is int for each in value):
+        return False
+    return value == sorted(set(value)) and value[0] >= 0 and value[-1] < layers
 
 
 def kept_layers(kinds: Mapping[str, list[Any]], depth: int, wanted: int = DEPTH) -> list[int]:

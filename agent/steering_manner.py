@@ -144,7 +144,7 @@ class TextSoFar:
         shown = stream.shape[1]
         # Transformers leaves out a mask that hides nothing.
         whole = (stream.shape[0], self.cached + shown)
-        mask = torch.ones(whole, device=stream.device) if self.mask is None else self.mask
+        mask = torch.ones(whole, device=stream.device) if self.mask is None else self.mask.to(stream.device)
         if mask.shape[1] == shown:
             self.total, self.count = 0.0, 0
         # The first position is an attention sink, see `TokenBatch.pooled`.

@@ -83,7 +83,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "EXAONE 4": ("exaone4", {}),
     "Llama 4": ("llama4_text", {}),
     "Qwen 3-Next": ("qwen3_next", {}),
-    "LFM 2": ("lfm2", {}),
+    "LFM 2": ("lfm2", {"num_hidden_layers": 16, "full_attn_idxs": [2, 5, 8, 10, 12, 14]}),
     "Jamba": ("jamba", {"attn_layer_period": 2, "attn_layer_offset": 1}),
     "Mamba": ("mamba", {}),
     "RWKV": ("rwkv", {}),

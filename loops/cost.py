@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
+from agent.device_map import choose_devices
 from agent.language_model import LanguageModel
 from agent.memory_need import PROCESS
-from agent.model_layout import choose_device, choose_dtype
+from agent.model_layout import choose_dtype
 from loops.config import RunConfig
 
 TOKENS_PER_WORD = 1.35
@@ -40,7 +41,7 @@ class Speeds:
 
 def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
     """GFLOP/s of matrix products as large as a small model's, on the configured device and dtype."""
-    device = choose_device(config.language_model.device)
+    device = choose_devices(config.language_model.device)[0]
     dtype = choose_dtype(config.language_model.dtype, device)
     left, right = (torch.randn(shape, device=device).to(dtype) for shape in ((2048, 576), (576, 1536)))
     products, begin = 0, None

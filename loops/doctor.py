@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent.device_map import choose_devices
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
-from agent.model_layout import choose_device, choose_dtype
+from agent.model_layout import choose_dtype
 from agent.named_configs import CONFIGS, find_config
 from agent.passages import split
 from agent.sources.brown import TARBALL
@@ -86,7 +87,7 @@ def _show_machine(config: RunConfig, console: Console) -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     table.add_row("cores", f"{_cores()} ({torch.get_num_threads()} threads)")
     table.add_row("memory", f"{memory:.0f} GB")
-    device = choose_device(config.language_model.device)
+    device = choose_devices(config.language_model.device)[0]
     table.add_row("device", torch.cuda.get_device_name(device) if device.type == "cuda" else str(device))
     table.add_row(
         "number format", str(choose_dtype(config.language_model.dtype, device)).removeprefix("torch.")

@@ -24,7 +24,7 @@ steering_vector steering_manner
 control_vector
 memory
 memory_need
-token_batches model_layout model_twin packed_linear output_layer sampling decoding fused_decoder static_decoding
+token_batches model_layout device_map model_twin packed_linear output_layer sampling decoding fused_decoder static_decoding
 adapter baking gguf_model generation language_model
 activation_cache
 evidence
