@@ -33,7 +33,7 @@ $(VENV)/ready: pyproject.toml
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || \
 		{ echo "Making a Python environment in $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing Basin and its libraries into $(VENV): once, 2 to 10 minutes, most of it the download of torch"
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[plots]'
 	@touch $@
 
 $(VENV)/ready-test: $(VENV)/ready

@@ -45,10 +45,10 @@ def stitch_command(
     ] = None,
 ) -> None:
     """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
+    from loops.drawing import can_draw
     from loops.progress import open_progress
     from loops.runs import open_run
     from loops.stitch_measuring import labels_of, measure_stitch
-    from loops.stitch_picture import draw_stitch
     from loops.stitch_store import save_stitch, stitch_folder
     from loops.stitch_table import show_stitch
     from loops.stitching import Pair, carry, chosen_settings, stitch
@@ -76,5 +76,8 @@ def stitch_command(
             folder = stitch_folder(store, to, found.round)
             save_stitch(found, folder)
             measured = measure_stitch(found, store, labels, folder, progress.say) if labels else []
-            draw_stitch(found, measured, folder)
+            if can_draw("The picture", progress.say):
+                from loops.stitch_picture import draw_stitch
+
+                draw_stitch(found, measured, folder)
         show_stitch(found, measured, folder, Console())

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 from scipy.stats import binom
 
 from agent.fixed_points import overlaps
-from agent.judging.basin_pictures import draw_basin_map
 from agent.judging.basin_quality import (
     Flows,
     average_precisions,
@@ -24,8 +23,8 @@ from agent.judging.basin_quality import (
     threshold,
 )
 from agent.judging.gold import GoldLabels, gold_labels
-from agent.judging.path_picture import draw_path
 from loops.basin_map import BasinMap
+from loops.drawing import can_draw
 from loops.folders import write_file
 from loops.schema import sealed
 
@@ -58,7 +57,8 @@ def measure_map(found: BasinMap, folder: Path, say: Say) -> MeasuredMap | None:
     measured = measured_by(found, labels)
     content = {"concept": measured.concept, **measured.numbers, "by_kind": measured.by_kind}
     write_file(folder / MEASURED, sealed(content))
-    draw(found, labels, folder)
+    if can_draw(PICTURE, say):
+        draw(found, labels, folder)
     return measured
 
 
@@ -131,6 +131,9 @@ def ceiling_ap(
 
 def draw(found: BasinMap, labels: GoldLabels, folder: Path) -> None:
     """The map, and the way of one start: of those spoiled most that arrived, the first."""
+    from agent.judging.basin_pictures import draw_basin_map
+    from agent.judging.path_picture import draw_path
+
     flows, gold, counted = flows_of(found), labels.labels, labels.counted
     draw_basin_map(
         folder / PICTURE,

@@ -24,7 +24,8 @@ def show_map(found: BasinMap, measured: MeasuredMap | None, folder: Path, consol
     _show_failures(found, console)
     if measured is not None:
         _show_measured(measured, console)
-    pictures = f"; pictures {PICTURE}, {ONE_START}" if measured is not None else ""
+    drawn = measured is not None and (folder / PICTURE).exists()
+    pictures = f"; pictures {PICTURE}, {ONE_START}" if drawn else ""
     console.print(f"\nMap: {escape(str(folder))}{pictures}", soft_wrap=True, highlight=False)
 
 

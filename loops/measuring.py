@@ -16,13 +16,13 @@ from agent.activation_cache import record_cached
 from agent.errors import BasinError
 from agent.judging.gold import GoldLabels, every_gold_labels
 from agent.judging.measure import MeasuredRound, MeasuredRun, Row, measure_run
-from agent.judging.picture import GeneratedPoints, draw
 from agent.judging.writing import RealPassages, WritingConfig, judge_writing
 from agent.language_model import LanguageModel
 from agent.plain_files import DamagedError
 from agent.sources.embedders import load_embedder
 from agent.types import PassageSet, seed_for
 from loops import folders
+from loops.drawing import can_draw
 from loops.measuring_files import MEASUREMENTS, read_rows
 from loops.records import RoundRecord
 from loops.schema import sealed
@@ -59,7 +59,8 @@ def measure(
         raise BasinError(
             f"{store.path / MEASUREMENTS} cannot be written ({error.strerror}); make room there."
         ) from None
-    _draw(store.path / PICTURE, run, records, rows, readings)
+    if can_draw(PICTURE, say):
+        _draw(store.path / PICTURE, run, records, rows, readings)
     return rows
 
 
@@ -131,6 +132,8 @@ def _draw(
     path: Path, run: MeasuredRun, records: list[RoundRecord], rows: list[Row], readings: list[GoldLabels]
 ) -> None:
     """The picture of the run's main reading."""
+    from agent.judging.picture import GeneratedPoints, draw
+
     newest = records[-1]
     generated = None
     if newest.activations is not None and newest.generated:

@@ -1,0 +1,86 @@
+"""What the documentation shows is run: every Python block of the guides, README's five lines, and the notebook's cells.
+
+The blocks run in a folder of their own, in which `brown` is a tiny random model on a made-up corpus: what is tried is that the
+code works, not what comes of it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sybil import Document, Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+from benchmarks.torture.ground import make_ground, settings, write_config
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDES = sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny models and a corpus, and configs/brown.yaml that names them."""
+    folder = tmp_path_factory.mktemp("documented")
+    make_ground(folder)
+    (folder / "configs").mkdir()
+    write_config(folder / "configs" / "brown.yaml", settings(folder, "vector", rounds=1))
+    shutil.copy(folder / "configs" / "brown.yaml", folder / "brown")  # a file of that path goes before a name
+    return folder
+
+
+@pytest.fixture
+def place(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(ground)
+    monkeypatch.setenv("BASIN_CACHE", str(ground / "cache"))
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "runs"))
+    monkeypatch.setattr("loops.report.plotly_bundle.obtain", lambda progress=None: False)
+    monkeypatch.setattr("loops.report.plotly_bundle.script", lambda: "/* charts */")
+    yield ground
+
+
+def _document(path: Path) -> Document:
+    return Sybil(parsers=[PythonCodeBlockParser()], path=str(path.parent)).parse(path)
+
+
+def _examples() -> list[Path]:
+    return [path for path in GUIDES if "```python" in (ROOT / path).read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", _examples(), ids=str)
+def test_examples_run(path: Path, place: Path) -> None:
+    examples = list(_document(ROOT / path).examples())
+    assert examples, "the document has Python blocks, and none was found"
+    for example in examples:
+        example.evaluate()
+
+
+def test_the_guide_has_examples_and_a_wrong_one_fails(tmp_path: Path) -> None:
+    assert Path("docs/python.md") in _examples()
+    (tmp_path / "wrong.md").write_text("```python\nassert 1 == 2\n```\n")
+    with pytest.raises(AssertionError):
+        next(iter(_document(tmp_path / "wrong.md").examples())).evaluate()
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=str)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    broken = []
+    for target in LINK.findall(text):
+        name, _, anchor = target.partition("#")
+        file = (ROOT / path).parent / name if name else ROOT / path
+        if "://" in target or name.startswith("reference/"):
+            continue
+        if not file.exists() or (anchor and anchor not in _anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def _anchors(file: Path) -> set[str]:
+    """Names that headings can be linked by, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
