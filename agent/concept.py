@@ -32,7 +32,8 @@ class Readout:
 
     def evidence(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
         """Log-odds from the activations alone, in nats."""
-        return np.einsum("tlw,lw->t", activations.astype(np.float64), self.weights) + self.bias
+        weighed: np.ndarray = np.einsum("tlw,lw->t", activations.astype(np.float64), self.weights)
+        return weighed + self.bias
 
     def log_odds(
         self, activations: Float[np.ndarray, "text layer width"], pointer_log_odds: Float[np.ndarray, "text"]

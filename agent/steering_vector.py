@@ -102,4 +102,4 @@ class SteeringVector:
 
 
 def _length(vector: SteeringVector) -> float:
-    return sum(norm**2 for norm in vector.norms().values()) ** 0.5
+    return float(sum(norm**2 for norm in vector.norms().values()) ** 0.5)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -153,9 +153,7 @@ class Page:
         return webbrowser.open(self.path.resolve().as_uri())
 
     def _repr_html_(self) -> str:
-        link = (
-            f'<a href="{escape(self.path.resolve().as_uri())}" target="_blank">{escape(str(self.path))}</a>'
-        )
+        link = f'<a href="{html.escape(self.path.resolve().as_uri())}" target="_blank">{html.escape(str(self.path))}</a>'
         remarks = "".join(f"<br>{_inline(each)}" for each in self.remarks)
         return f"{link} ({self.megabytes:.1f} MB){remarks}"
 
@@ -180,8 +178,8 @@ def run_as_html(store: RunStore, certificate: str | None) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as an HTML table; the first row with most columns names them."""
-    names = list(max(rows, key=lambda row: len(row))) if rows else []
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    names = next((list(row) for row in sorted(rows, key=lambda each: -len(each))), [])
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     body = "".join(
         "<tr>" + "".join(f"<td>{_inline(_number(row.get(name)))}</td>" for name in names) + "</tr>"
         for row in rows
@@ -197,7 +195,7 @@ def _number(value: object) -> str:
 
 def _inline(text: str) -> str:
     """A text that may hold anything, for HTML: nothing in it acts, line ends stay."""
-    return "<br>".join(escape(escaped(line)) for line in text.split("\n"))
+    return "<br>".join(html.escape(escaped(line)) for line in text.split("\n"))
 
 
 def _begin(text: str) -> str:

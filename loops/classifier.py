@@ -100,7 +100,8 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
             model = LanguageModel.load(config)
             refuse_other_model(found["store"].name, [found["record"]], model)
             found["language_model"] = model
-        return found["language_model"]
+        held: LanguageModel = found["language_model"]
+        return held
 
     def _loaded(self) -> dict[str, Any]:
         """What was read of the run; read again where another run or round was set since."""

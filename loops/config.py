@@ -13,7 +13,8 @@ from agent.anchoring import ClusteringConfig
 from agent.certificate import CertificateConfig
 from agent.coherence import CoherenceConfig
 from agent.errors import BasinError, quoted, shortened
-from agent.language_model import GenerationConfig, LanguageModelConfig
+from agent.generation import GenerationConfig
+from agent.language_model import LanguageModelConfig
 from agent.passages import PassagesConfig
 from agent.pointing import PointerConfig
 from agent.sources.corpora import CorpusConfig
