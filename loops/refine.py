@@ -56,7 +56,7 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
         progress.say(f"Corpus: {passages.description}")
         pointer = find_pointer(config, loaded, passages, progress.say, KeptFits(store.scratch / "topics"))
     fixed = prepare(config, passages, pointer, costs, progress, store.scratch)
-    first = first_record(fixed, costs, progress, start=start)
+    first = first_record(fixed, costs, progress, given=start)
     store.save(first, passages, pointer)
     _refine([first], fixed, store, config.rounds, progress)
     return fixed
@@ -194,12 +194,12 @@ def first_record(
     costs: Costs,
     progress: Progress,
     received: Concept | None = None,
-    start: SteeringVector | None = None,
+    given: SteeringVector | None = None,
 ) -> RoundRecord:
     """Round 0: the pointer, or what was received, taken for the concept; a first vector, and what the base model writes.
 
     Args:
-        start: a generator from elsewhere, taken instead of the first vector.
+        given: a generator from elsewhere, taken instead of the first vector.
     """
     concept = received or _pointed_at(fixed)
     with costs.stage("update"):
@@ -209,9 +209,9 @@ def first_record(
         base = _write(fixed, concept, "base", progress)
     if received is None or received.vector is None:  # a vector that was handed over is tried as it came
         concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
-        if start is not None:
+        if given is not None:
             vector, nats = calibrated_start(
-                fixed.language_model, start, fixed.config.updating, fixed.passages.texts, progress.say
+                fixed.language_model, given, fixed.config.updating, fixed.passages.texts, progress.say
             )
             concept = replace(concept, vector=vector, nats_per_token=nats, manner=PLAIN)
     with costs.stage("coherence"):

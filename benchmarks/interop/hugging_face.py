@@ -1,0 +1,183 @@
+"""PEFT, transformers, datasets and scikit-learn: what the exports of weights and labels are for."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.interop.bench import TOKENS, Bench, Row, agreement, row
+
+
+def rows(bench: Bench) -> list[Row]:
+    """Everything that loads from a folder."""
+    return [*_peft(bench), *_transformers(bench), *_hook(bench), *_datasets(bench), *_sklearn(bench)]
+
+
+def _peft(bench: Bench) -> list[Row]:
+    from peft import PeftModel
+
+    from agent.steering_manner import PLAIN
+
+    model = PeftModel.from_pretrained(bench.own.twin(), bench.export("adapter", bench.adapted))
+    concept = bench.store.load(bench.adapted).concept
+    adapted = bench.own.adapted(concept.adapter)
+    with torch.no_grad(), adapted.steer(None, 1.0, PLAIN):
+        expected = np.stack(
+            [adapted.model(torch.tensor([bench.ids(text)])).logits[0, -1].numpy() for text in bench.texts]
+        )
+    ours = bench.logits(None)
+    theirs = _logits(model, bench)
+    return [
+        row(
+            "adapter",
+            "PEFT",
+            "peft",
+            True,
+            "cosine of the change of logits with the adapter's here (value)",
+            value=agreement(theirs - ours, expected - ours),
+            base=None,
+        )
+    ]
+
+
+def _transformers(bench: Bench) -> list[Row]:
+    import transformers
+
+    found = []
+    for form in ("float32", "bfloat16"):
+        folder = bench.export("model", bench.adapted, form)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        ours = bench.logits(None)
+        found.append(
+            row(
+                "model",
+                "transformers",
+                "transformers",
+                True,
+                f"in {form}: cosine of the change of logits with Basin's (value)",
+                value=agreement(_logits(model, bench) - ours, bench.logits(bench.adapted) - ours),
+                base=None,
+            )
+        )
+    write = transformers.pipeline("text-generation", model=str(bench.export("model", bench.adapted)))
+    texts = []
+    for number, prompt in enumerate(bench.prompts):
+        transformers.set_seed(number)
+        made: Any = write(
+            prompt, max_new_tokens=TOKENS, do_sample=True, temperature=0.9, top_k=64, top_p=0.95
+        )
+        texts.append(made[0]["generated_text"])
+    found.append(
+        row(
+            "model",
+            "transformers pipeline",
+            "transformers",
+            True,
+            "mean membership of what it writes (value); of what Basin writes with the base model (base)",
+            value=bench.membership(texts, bench.adapted),
+            base=bench.membership(bench.write_here(None), bench.adapted),
+        )
+    )
+    return found
+
+
+def _hook(bench: Bench) -> list[Row]:
+    from transformers import LogitsProcessorList
+
+    from loops.attaching import ConceptLogits, steered
+
+    model, ours = bench.own.twin(), bench.logits(None)
+    change = bench.logits(bench.adapted) - ours
+    with steered(model, bench.store.path, bench.adapted):
+        found = [
+            row(
+                "steered()",
+                "transformers",
+                "transformers",
+                True,
+                "in a context: cosine of the change of logits with Basin's (value)",
+                value=agreement(_logits(model, bench) - ours, change),
+                base=None,
+            )
+        ]
+    processor = ConceptLogits(model, bench.store.path, bench.adapted)
+    same = 0
+    for text in bench.texts[:4]:
+        ids = torch.tensor([bench.ids(text)])
+        how = {
+            "max_new_tokens": 16,
+            "do_sample": False,
+            "attention_mask": torch.ones_like(ids),
+            "pad_token_id": 2,
+        }
+        processed = model.generate(ids, logits_processor=LogitsProcessorList([processor]), **how)
+        with steered(model, bench.store.path, bench.adapted):
+            same += int(torch.equal(processed, model.generate(ids, **how)))
+    found.append(
+        row(
+            "ConceptLogits",
+            "transformers",
+            "transformers",
+            True,
+            "share of 4 texts of 16 greedy tokens that come out as the steered model's (value)",
+            value=same / 4,
+            base=None,
+        )
+    )
+    return found
+
+
+def _datasets(bench: Bench) -> list[Row]:
+    import datasets
+
+    with tempfile.TemporaryDirectory() as cache:
+        rows_there = datasets.load_dataset(
+            str(bench.export("dataset", bench.adapted)), split="train", cache_dir=cache
+        )
+        kept = rows_there.filter(lambda each: each["inside"])
+        apart = np.abs(
+            np.array(rows_there["membership"][:]) - bench.store.load(bench.adapted).concept.membership
+        ).max()
+        return [
+            row(
+                "dataset",
+                "datasets",
+                "datasets",
+                True,
+                f"{len(rows_there)} rows, {len(kept)} inside; largest difference of membership (value)",
+                value=float(apart),
+                base=None,
+            )
+        ]
+
+
+def _sklearn(bench: Bench) -> list[Row]:
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    from loops.classifier import ConceptClassifier
+
+    concept, passages = bench.store.load(bench.adapted).concept, bench.store.load_passages().texts
+    chosen = list(range(0, len(passages), 8))
+    pipeline = make_pipeline(FunctionTransformer(list), ConceptClassifier(bench.store.path, bench.adapted))
+    found = pipeline.predict_proba([passages[at] for at in chosen])[:, 1]
+    return [
+        row(
+            "ConceptClassifier",
+            "scikit-learn",
+            "scikit-learn",
+            True,
+            f"in a pipeline: AUC on {len(chosen)} passages against the run's own membership (value)",
+            value=float(roc_auc_score(concept.inside[chosen], found)),
+            base=None,
+        )
+    ]
+
+
+@torch.no_grad()
+def _logits(model: Any, bench: Bench) -> np.ndarray:
+    return np.stack([model(torch.tensor([bench.ids(text)])).logits[0, -1].numpy() for text in bench.texts])

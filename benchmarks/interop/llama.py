@@ -1,0 +1,172 @@
+"""llama.cpp, by llama-cpp-python: the model in one file, and the control vector as its own loader would read it."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+
+from benchmarks.interop.bench import TOKENS, Bench, Row, agreement, row
+
+PACKAGE = "llama_cpp_python"
+
+
+def rows(bench: Bench) -> list[Row]:
+    """The base model with a control vector, one layer off on purpose too, and the merged model."""
+    base = _base_model(bench)
+    found = []
+    plain = _logits(base, None, bench)
+    ours = bench.logits(None)
+    same = sum(_tokens(base, text) == bench.ids(text) for text in bench.store.load_passages().texts[:200])
+    found.append(
+        row(
+            "gguf",
+            "llama.cpp",
+            PACKAGE,
+            True,
+            "base model: cosine of logits with Basin's (value); of 200 passages, share cut "
+            "into the same tokens (base)",
+            value=agreement(plain, ours),
+            base=same / 200,
+        )
+    )
+    vector = bench.export("control-vector", bench.steered)
+    change = bench.logits(bench.steered) - ours
+    steered = _logits(base, vector, bench) - plain
+    shifted = _logits(base, vector, bench, off=1) - plain
+    found.append(
+        row(
+            "control-vector",
+            "llama.cpp",
+            PACKAGE,
+            True,
+            "cosine of the change of logits with Basin's (value); with every "
+            "direction one block further (base)",
+            value=agreement(steered, change),
+            base=agreement(shifted, change),
+        )
+    )
+    written = {name: _write(base, file, bench) for name, file in (("plain", None), ("steered", vector))}
+    found.append(
+        row(
+            "control-vector",
+            "llama.cpp",
+            PACKAGE,
+            True,
+            "mean membership of what it writes under the vector (value) and without it (base)",
+            value=bench.membership(written["steered"], bench.steered),
+            base=bench.membership(written["plain"], bench.steered),
+        )
+    )
+    for number, what in ((bench.steered, "vector"), (bench.adapted, "adapter and vector")):
+        merged = bench.export("gguf", number)
+        change = bench.logits(number) - ours
+        found.append(
+            row(
+                "gguf",
+                "llama.cpp",
+                PACKAGE,
+                True,
+                f"{what} in the weights: cosine of the change of logits with Basin's",
+                value=agreement(_logits(merged, None, bench) - plain, change),
+                base=None,
+            )
+        )
+    written_merged = _write(merged, None, bench)
+    found.append(
+        row(
+            "gguf",
+            "llama.cpp",
+            PACKAGE,
+            True,
+            "adapter and vector in the weights: mean membership of what it writes (value), and "
+            "the base model (base)",
+            value=bench.membership(written_merged, bench.adapted),
+            base=bench.membership(written["plain"], bench.adapted),
+        )
+    )
+    small = bench.export("gguf", bench.adapted, "q8_0")
+    found.append(
+        row(
+            "gguf",
+            "llama.cpp",
+            PACKAGE,
+            True,
+            "the same in q8_0: cosine of the change of logits with Basin's",
+            value=agreement(_logits(small, None, bench) - plain, bench.logits(bench.adapted) - ours),
+            base=None,
+        )
+    )
+    return found
+
+
+def _base_model(bench: Bench) -> Path:
+    """The base model, written by the same code as exports are."""
+    from agent.gguf_model import write_gguf
+
+    path = bench.folder / "base.gguf"
+    if not path.exists():
+        write_gguf(path, bench.own.model, bench.own.tokenizer, bench.own.config.name, "float32")
+    return path
+
+
+def _loaded(model: Path, **how: Any) -> Any:
+    from llama_cpp import Llama
+
+    return Llama(str(model), n_ctx=512, n_threads=1, verbose=False, **how)
+
+
+def _tokens(model: Path, text: str) -> list[int]:
+    if not hasattr(_tokens, "reader"):
+        _tokens.reader = _loaded(model, vocab_only=True)  # type: ignore[attr-defined]
+    return _tokens.reader.tokenize(text.encode(), add_bos=False, special=False)  # type: ignore[attr-defined]
+
+
+def _logits(model: Path, vector: Path | None, bench: Bench, off: int = 0) -> np.ndarray:
+    llama = _loaded(model, logits_all=False)
+    if vector is not None:
+        _apply(llama, vector, off)
+    found = []
+    for text in bench.texts:
+        llama.reset()
+        llama.eval(bench.ids(text))
+        pointer = _library().llama_get_logits_ith(llama.ctx, -1)
+        found.append(np.array(np.ctypeslib.as_array(pointer, shape=(llama.n_vocab(),))))
+    return np.stack(found)
+
+
+def _write(model: Path, vector: Path | None, bench: Bench) -> list[str]:
+    llama = _loaded(model)
+    if vector is not None:
+        _apply(llama, vector)
+    texts = []
+    for number, prompt in enumerate(bench.prompts):
+        llama.set_seed(number)
+        made = llama(
+            prompt, max_tokens=TOKENS, temperature=0.9, top_k=64, top_p=0.95, min_p=0.0, repeat_penalty=1.0
+        )
+        texts.append(prompt + made["choices"][0]["text"])
+    return texts
+
+
+def _apply(llama: Any, file: Path, off: int = 0) -> None:
+    """What `--control-vector FILE` does: `direction.N` fills row N - 1, from N = 1 on; the binding has no call for files."""
+    width, depth = llama.n_embd(), _library().llama_model_n_layer(llama.model)
+    rows = np.zeros((depth, width), dtype=np.float32)
+    for tensor in gguf.GGUFReader(file).tensors:
+        rows[int(tensor.name.split(".")[1]) - 1 + off] = tensor.data
+    data = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+    library = _library()
+    apply = getattr(library, "llama_set_adapter_cvec", None) or library.llama_apply_adapter_cvec
+    if apply(llama.ctx, data, rows.size, width, 1, depth):
+        raise RuntimeError("llama.cpp refused the control vector")
+    llama._held = rows  # as long as the context
+
+
+def _library() -> Any:
+    import llama_cpp
+
+    return llama_cpp.llama_cpp
