@@ -306,6 +306,18 @@ def torture_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [line for title, table_rows in parts.items() if table_rows for line in _titled(title, table_rows)]
 
 
+def interop_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a row for every export and the program that opened it, or import and where it came from."""
+    shown = ("tool", "consumer", "version", "loaded", "effect", "value", "base")
+    return [
+        "Exports of one run, opened by the programs that they are for, and pointers and vectors that come from those. A change of "
+        "logits is what the concept makes of the next token's scores after real texts; its cosine with the change that Basin makes "
+        "is 1 where the two do the same.",
+        "",
+        *table(shown, [{"tool": row["tool"], **row} for row in rows]),
+    ]
+
+
 def _titled(title: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A sentence and its table; one row of many numbers is set upright."""
     if len(rows) == 1:
@@ -315,6 +327,7 @@ def _titled(title: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 SUMMARIES = {
     "torture": torture_tables,
+    "interop": interop_tables,
     "basin": basin_tables,
     "stitch": stitch_tables,
     "membership": membership_tables,

@@ -18,19 +18,13 @@ from agent.language_model import LanguageModel
 from loops.classifier import ConceptClassifier
 from loops.exporting.formats import FORMATS, export_round
 from loops.exporting.subject import Export
+from loops.progress import SilentProgress
 from loops.store import RunStore
 
 Row = dict[str, Any]
-READ = 12
+READ = 8
 """Passages whose next-token logits are compared, at their last token."""
-WRITTEN, TOKENS = 24, 60
-
-
-class Silent:
-    """Nobody to be told of progress."""
-
-    def say(self, sentence: str) -> None:
-        pass
+WRITTEN, TOKENS = 16, 48
 
 
 @dataclass
@@ -50,7 +44,7 @@ class Bench:
         path = self.folder / f"round{number}-{form}-{name}{FORMATS[name].ending}"
         if not path.exists():
             self.say(f"exporting {name} of round {number} in {form}")
-            export_round(Export.of(self.store, number, Silent(), form=form), name, path)  # type: ignore[arg-type]
+            export_round(Export.of(self.store, number, SilentProgress(), form=form), name, path)
         return path
 
     @cached_property

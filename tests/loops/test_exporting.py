@@ -22,12 +22,8 @@ from agent.steering_manner import Manner
 from loops.cli import app
 from loops.exporting.formats import FORMATS, Made, export_round
 from loops.exporting.subject import Export
+from loops.progress import SilentProgress
 from loops.store import RunStore
-
-
-class _Silent:
-    def say(self, sentence: str) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
 
 
 def _made(store: RunStore, name: str, out: Path, number: int | None = None, **how: object) -> Made:
-    return export_round(Export.of(store, number, _Silent(), **how), name, out)
+    return export_round(Export.of(store, number, SilentProgress(), **how), name, out)
 
 
 def _expected(store: RunStore, number: int) -> torch.Tensor:

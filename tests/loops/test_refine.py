@@ -15,8 +15,11 @@ from rich.console import Console
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from agent.errors import BasinError
+from agent.control_vector import write_control_vector
 from agent.language_model import LanguageModel
 from agent.natural_latent import natural_latent
+from agent.steering_manner import PLAIN as PLAIN_MANNER
+from agent.steering_vector import SteeringVector
 from agent.topics import TopicModel
 from agent.types import seed_for
 from loops import refine, setting
@@ -105,7 +108,7 @@ def begin(tmp_path, corpus):
     def make(name: str, **changes) -> RunStore:
         tree = {"corpus": {"source": str(corpus)}, **SETTINGS}
         for key, value in changes.items():
-            tree[key] = {**tree[key], **value} if isinstance(value, dict) else value
+            tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
         return RunStore.create(tmp_path / "runs" / name, parse_config(tree, "test"))
 
     return make
@@ -667,3 +670,19 @@ def test_a_round_with_a_number_that_is_none_is_refused_and_the_others_stay(begin
     with pytest.raises(BasinError, match=r"Round 1 came out with a number that is none \(agreement\)"):
         run(store)
     assert store.rounds() == [0]
+
+
+def test_a_run_begins_from_keywords_and_a_given_generator(begin, tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    rows = {layer: torch.randn(tiny_parts()[0].config.hidden_size, generator=generator) for layer in (2,)}
+    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN_MANNER)
+    keywords = THEMES["crime"][:5]
+    updating = {"start_vector": str(tmp_path / "v.gguf")}
+    store = begin("given", topics={"words": []}, pointer={"keywords": keywords}, updating=updating, rounds=1)
+    told = run(store)
+    assert any(sentence.startswith("Starting generator") for sentence in told.sentences)
+    first, pointer = store.load(0).concept, store.load_pointer()
+    assert set(pointer.model.top_words(0, 5)) == set(keywords)
+    assert first.vector.layers == (2,) and first.nats_per_token == pytest.approx(0.05, rel=0.05)
+    assert torch.cosine_similarity(first.vector.directions[2], rows[2], dim=0) > 0.9999
+    assert store.load(1).concept.membership[CRIME].mean() > store.load(1).concept.membership[~CRIME].mean()

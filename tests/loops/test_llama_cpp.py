@@ -1,0 +1,28 @@
+"""llama.cpp, where it is installed, does with every export what Basin does: the same logits, to rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted_export import exported_run, tiny_model
+
+pytest.importorskip("llama_cpp")
+
+from benchmarks.interop import llama  # noqa: E402
+from benchmarks.interop.bench import Bench  # noqa: E402
+
+
+def test_llama_cpp_does_what_basin_does(tmp_path: Path) -> None:
+    store = exported_run(tmp_path / "run", tiny_model(tmp_path / "tiny"))
+    bench = Bench(store, tmp_path, print, 1, 2)
+    plain = llama._logits(llama._base_model(bench), None, bench)
+    assert np.allclose(plain, bench.logits(None), atol=1e-2)
+    for number in (1, 2):
+        merged = llama._logits(bench.export("gguf", number), None, bench)
+        assert np.allclose(merged, bench.logits(number), atol=1e-2)
+    steered = llama._logits(llama._base_model(bench), bench.export("control-vector", 1), bench)
+    assert np.allclose(steered, bench.logits(1), atol=1e-2)
+    off = llama._logits(llama._base_model(bench), bench.export("control-vector", 1), bench, off=1)
+    assert not np.allclose(off, bench.logits(1), atol=0.1)
