@@ -310,9 +310,9 @@ def interop_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines of a row for every export and the program that opened it, or import and where it came from."""
     shown = ("tool", "consumer", "version", "loaded", "effect", "value", "base")
     return [
-        "Exports of one run, opened by the programs that they are for, and pointers and vectors that come from those. A change of "
-        "logits is what the concept makes of the next token's scores after real texts; its cosine with the change that Basin makes "
-        "is 1 where the two do the same.",
+        "Exports of one run, opened by the programs that they are for, and pointers and vectors that come from those. A change "
+        "of logits is what the concept makes of the next token's scores after real texts; its cosine with the change that "
+        "Basin makes is 1 where the two do the same.",
         "",
         *table(shown, [{"tool": row["tool"], **row} for row in rows]),
     ]

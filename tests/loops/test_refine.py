@@ -14,8 +14,8 @@ from conftest import SPECIAL, make_causal_lm
 from rich.console import Console
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from agent.errors import BasinError
 from agent.control_vector import write_control_vector
+from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.natural_latent import natural_latent
 from agent.steering_manner import PLAIN as PLAIN_MANNER
