@@ -9,13 +9,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from loops.arguments import RunName
 from loops.printing import printable
 
 
 def export_command(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name of a run in the checkpoints folder, or its path.")
-    ],
+    run: RunName,
     to: Annotated[
         str,
         typer.Option(

@@ -9,6 +9,7 @@ from string import ascii_lowercase
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from conftest import SPECIAL, make_causal_lm
 from rich.console import Console
