@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.topics import WORD, Pointer, words_of
+from agent.topics import Pointer
+from agent.words import language
 
 Carried = list[tuple[int, int, float]]
 """First character, end, and p(topic | word, text) of the words that the topic model knows."""
@@ -24,13 +25,12 @@ def carried(pointer: Pointer, texts: Sequence[str], least: float = 0.2) -> list[
     found = []
     for text, weights in zip(texts, model.infer(texts), strict=True):
         spans: Carried = []
-        for match in WORD.finditer(text):
-            known = [numbers[word] for word in words_of(match.group()) if word in numbers]
-            if not known:
+        for begin, end, word in language(model.language).spans(text):
+            if word not in numbers:
                 continue
-            joint = weights * topic_word[:, known[0]]
+            joint = weights * topic_word[:, numbers[word]]
             share = float(joint[topic] / np.maximum(joint.sum(), 1e-300))
             if share >= least:
-                spans.append((match.start(), match.end(), share))
+                spans.append((begin, end, share))
         found.append(spans)
     return found

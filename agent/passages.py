@@ -8,18 +8,21 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import regex
 from jaxtyping import Int
 from pydantic import Field, model_validator
 
 from agent.errors import BasinError
 from agent.types import Document, Passage, PassageSet, StageConfig
 
-SENTENCE_END = re.compile(r"""(?<![.!?…])[.!?…]++["'”’)\]]*+(?=\s++["'“‘(\[—-]*+[A-Z0-9])|\n\s*\n""")
-"""Tried once for a run of stops, however long: a text of stops alone takes no longer than another."""
-NO_SENTENCE_END = re.compile(
-    r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Maj|Gov|Sen|Mme|Mlle|vs|No|Fig)$"
+SENTENCE_END = regex.compile(
+    r"""(?<![.!?…])[.!?…]++["'”’»“‘)\]]*+(?=\s++["'“‘„‚«»(\[—–¿¡-]*+[\p{Lu}\p{Lt}\p{Lo}\p{N}])|[。！？।॥؟۔]++|\n\s*\n"""
 )
-"""What a full stop may follow without ending a sentence: initials and common abbreviations."""
+"""Tried once for a run of stops, however long: a text of stops alone takes no longer than another."""
+NO_SENTENCE_END = regex.compile(
+    r"\b(?:\p{Lu}|Mr|Mrs|Ms|Dr|St|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Maj|Gov|Sen|Mme|Mlle|vs|No|Fig)$"
+)
+"""What a full stop may follow without ending a sentence: initials, and abbreviations that are common in English."""
 
 
 class PassagesConfig(StageConfig):

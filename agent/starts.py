@@ -16,8 +16,8 @@ from pydantic import Field
 
 from agent.evidence import document_means, in_units_of, log_odds
 from agent.round_map import shuffled
-from agent.topics import words_of
 from agent.types import StageConfig, seed_for
+from agent.words import ENGLISH, words_of
 
 
 class StartsConfig(StageConfig):
@@ -67,6 +67,7 @@ class Material:
     """The words that the topic was picked by; each alone is a start."""
     topic_names: Sequence[str]
     """A few words for every topic."""
+    language: str = ENGLISH
 
     def scores(self, weights: Float[np.ndarray, "passage"]) -> Float[np.ndarray, "document"]:
         """Mean log-odds over every document's passages, as the loop reads a pointer."""
@@ -76,7 +77,7 @@ class Material:
 def starts(material: Material, config: StartsConfig, seed: int) -> list[Start]:
     """All starts of the design but those of poorer models, which have to be fitted; the topic itself first."""
     topic = material.scores(material.weights[:, material.topic])
-    counts = [Counter(words_of(text)) for text in material.texts]
+    counts = [Counter(words_of(text, material.language)) for text in material.texts]
     return [
         Start("topic", 0.0, "topic", topic),
         *_noisy(topic, config, seed),

@@ -31,6 +31,10 @@ def fit_cached(
     Raises:
         BasinError: the cache folder cannot be written, too.
     """
+    if config.fit_on == "all":
+        raise BasinError(
+            "topics.fit_on: all is for runs, maps and `basin topics`, which read a corpus as a stream: leave it out."
+        )
     path = cache_root() / "topics" / f"{_digest(documents, config, run_seed)}.safetensors"
     found = _read(path)
     if found is None:
@@ -74,7 +78,7 @@ def _read(path: Path) -> TopicModel | None:
         with safe_open(path, framework="numpy") as file:
             text = json.loads(file.metadata()["model"])
             counts, alpha = file.get_tensor("topic_word_counts"), file.get_tensor("alpha")
-        model = TopicModel(tuple(text["vocabulary"]), counts, alpha, text["seed"])
+        model = TopicModel(tuple(text["vocabulary"]), counts, alpha, text["seed"], text["language"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     whole = counts.shape == (len(alpha), len(model.vocabulary)) and np.isfinite(counts).all()
@@ -86,7 +90,7 @@ def _save(model: TopicModel, file: Path) -> None:
         "topic_word_counts": np.ascontiguousarray(model.topic_word_counts),
         "alpha": np.ascontiguousarray(model.alpha),
     }
-    text = json.dumps({"vocabulary": model.vocabulary, "seed": model.seed})
+    text = json.dumps({"vocabulary": model.vocabulary, "seed": model.seed, "language": model.language})
     save_file(arrays, file, metadata={"model": text})
 
 

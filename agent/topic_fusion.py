@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from torch import Tensor
 from transformers import LogitsProcessor
 
 from agent.errors import BasinError
 from agent.topics import TopicModel
+from agent.words import language
 
 NATS_BELOW = 8.0
 """Tokens this far below the likeliest are left to the language model."""
@@ -74,7 +74,12 @@ def token_evidence(model: TopicModel, topic: int, tokenizer: Any) -> Float[np.nd
         raise BasinError(f"There is no topic {topic}; the model has topics 0 to {model.count - 1}.")
     counts = np.zeros((len(tokenizer), 2))
     counts_of_words = np.stack([model.topic_word_counts[topic], model.topic_word_counts.sum(axis=0)], axis=1)
-    neutral = {first for word in ENGLISH_STOP_WORDS for first, whole in _firsts(tokenizer, word) if whole}
+    neutral = {
+        first
+        for word in language(model.language).stop_words
+        for first, whole in _firsts(tokenizer, word)
+        if whole
+    }
     for word, own in zip(model.vocabulary, counts_of_words, strict=True):
         # A tokenizer without capitals maps both spellings to one token; it counts once.
         for first in {first for first, _ in _firsts(tokenizer, word)} - neutral:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold import ClassicalMDS
 
-from agent.topics import TopicModel, words_of
+from agent.topics import TopicModel
 
 COHERENT_WORDS = 10
 """Most probable words of a topic that its coherence is taken over."""
@@ -100,7 +100,7 @@ def coherences(
     `c_npmi`: in [-1, 1], within windows of ten topic words (normalised pointwise mutual information). `u_mass`: at most
     about 0, within whole texts. Nothing is a number where a topic's words do not occur in the texts.
     """
-    tokens = [words_of(text) for text in texts]
+    tokens = [model.words_of(text) for text in texts]
     tops = [model.top_words(topic, words) for topic in range(model.count)]
     dictionary = Dictionary(tokens)
     dictionary.add_documents([word for word in top if word not in dictionary.token2id] for top in tops)

@@ -7,28 +7,29 @@ filter what is written. Latent Dirichlet Allocation is gensim's (Hoffman, Blei a
 from __future__ import annotations
 
 import hashlib
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from agent.errors import BasinError
 from agent.lda_in_steps import LdaInSteps
 from agent.types import Document, StageConfig, seed_for
+from agent.words import ENGLISH, language, name_like_words
 
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-SENTENCE_START = re.compile(rf"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*({WORD.pattern})")
 BATCH_CHUNKS = 2000  # up to here batch variational Bayes, above it online
 ONLINE_CHUNKS = 256  # chunks between online updates: Hoffman et al. (2010), section 4, find few hundred best
+Bag = Sequence[tuple[int, int]]
+"""(number of a word, how often) of a chunk."""
 SURE_WORDS = 50
 """A topic that points well has many of the words it was picked by among so many of its most probable."""
 
@@ -48,7 +49,13 @@ class TopicsConfig(StageConfig):
     maximum_chunk_share: float = Field(0.5, gt=0, le=1)
     """A word in a larger share of the chunks is a function word here."""
     name_share: float = Field(0.5, gt=0, le=1)
-    """A word capitalised inside sentences more often than this is taken for a name and removed."""
+    """A word capitalised inside sentences more often than this is taken for a name and removed; not in German, where every
+    noun has a capital."""
+    language: str = Field(ENGLISH, pattern="^[a-z]{2,3}$")
+    """What the texts are written in (ISO 639, as `de`; `und` where it is none or several): how words are told apart and which
+    hold sentences together."""
+    fit_on: Literal["kept", "all"] = "kept"
+    """`all`: on every document of the corpus, read as a stream; else on those that are held (see `corpus.sample`)."""
     topic: int | None = None
     """Pick the topic by number."""
     words: tuple[str, ...] = ()
@@ -70,6 +77,7 @@ class TopicModel:
     alpha: Float[np.ndarray, "topic"]
     """Dirichlet prior of the topic weights of a text."""
     seed: int
+    language: str = ENGLISH
 
     @property
     def count(self) -> int:
@@ -97,7 +105,8 @@ class TopicModel:
         """Words of each text expected to come from each topic (gamma - alpha of Hoffman et al. 2010, eq. 3)."""
         index = {word: number for number, word in enumerate(self.vocabulary)}
         bags = [
-            sorted(Counter(index[word] for word in words_of(text) if word in index).items()) for text in texts
+            sorted(Counter(index[word] for word in self.words_of(text) if word in index).items())
+            for text in texts
         ]
         model = LdaModel(
             id2word=dict(enumerate(self.vocabulary)),
@@ -116,6 +125,10 @@ class TopicModel:
             gamma, _ = model.inference([bag])
             expected[row] = np.maximum(gamma[0] - self.alpha, 0)
         return expected
+
+    def words_of(self, text: str) -> list[str]:
+        """The words of a text that topics are made of, in this model's language."""
+        return language(self.language).words_of(text)
 
     def mass_on(self, words: Sequence[str]) -> Float[np.ndarray, "topic"]:
         """Share of each topic's probability mass that lies on `words`.
@@ -211,27 +224,6 @@ class Pointer:
         return PointerReading(weights, expected_words[:, self.topic], expected_words.sum(axis=1))
 
 
-def words_of(text: str) -> list[str]:
-    """Lower-cased words of three letters and more that are not stop words, possessive endings removed."""
-    words = (_plain(match.group()) for match in WORD.finditer(text))
-    return [word for word in words if len(word) > 2 and word not in ENGLISH_STOP_WORDS and "'" not in word]
-
-
-def name_like_words(texts: Sequence[str], share: float) -> set[str]:
-    """Words that are capitalised in more than `share` of their occurrences inside sentences."""
-    inside: Counter[str] = Counter()
-    for text in texts:
-        inside.update(WORD.findall(text))
-        inside.subtract(SENTENCE_START.findall(text))  # where every word has a capital
-    total: Counter[str] = Counter()
-    capitalised: Counter[str] = Counter()
-    for word, count in inside.items():
-        key = _plain(word)
-        total[key] += count
-        capitalised[key] += count * word[0].isupper()
-    return {word for word, count in capitalised.items() if count > share * total[word]}
-
-
 def fit(
     documents: Sequence[Document],
     config: TopicsConfig,
@@ -248,23 +240,43 @@ def fit(
     Raises:
         BasinError: too few words survive the filters to fit a topic model.
     """
-    names = name_like_words([document.text for document in documents], config.name_share)
+    known = language(config.language)
+    names = name_like_words((document.text for document in documents), config.name_share, config.language)
     chunks = [
         [word for word in chunk if word not in names]
         for document in documents
-        for chunk in _chunks(document.text, config.chunk_words)
+        for chunk in known.chunks(document.text, config.chunk_words)
     ]
     dictionary = Dictionary(chunks)
+    keep_topic_words(dictionary, config)
+    bags = [dictionary.doc2bow(chunk) for chunk in chunks]
+    return fit_bags(
+        bags, dictionary, sum(count for bag in bags for _, count in bag), config, run_seed, progress, kept
+    )
+
+
+def keep_topic_words(dictionary: Dictionary, config: TopicsConfig) -> None:
+    """Leave the words in a dictionary that are neither too rare nor in too many chunks; raises as `fit`."""
     dictionary.filter_extremes(config.minimum_chunks, config.maximum_chunk_share, keep_n=None)
     dictionary.compactify()
     if len(dictionary) < 2 * config.count:
         raise BasinError(
-            f"Only {len(dictionary)} words occur in at least {config.minimum_chunks} of the {len(chunks)} text chunks, too few "
-            f"for {config.count} topics; give more text, or lower topics.minimum_chunks or topics.count."
+            f"Only {len(dictionary)} words occur in at least {config.minimum_chunks} of the {dictionary.num_docs} text chunks, "
+            f"too few for {config.count} topics; give more text, or lower topics.minimum_chunks or topics.count."
         )
-    bags = [dictionary.doc2bow(chunk) for chunk in chunks]
+
+
+def fit_bags(
+    bags: Sequence[Bag],
+    dictionary: Dictionary,
+    words: int,
+    config: TopicsConfig,
+    run_seed: int,
+    progress: Callable[[str], None] | None = None,
+    kept: Callable[[str, Callable[[Path], TopicModel]], TopicModel] | None = None,
+) -> TopicModel:
+    """As `fit`, of chunks that are counted already, wherever they lie; `words` running words in all."""
     vocabulary = tuple(dictionary[index] for index in range(len(dictionary)))
-    words = sum(count for bag in bags for _, count in bag)
     eta = _prior(vocabulary, config, words)
     best: tuple[float, TopicModel] | None = None
     for restart in range(config.restarts):
@@ -306,24 +318,11 @@ def pick(model: TopicModel, config: TopicsConfig) -> Pointer:
     )
 
 
-def _plain(word: str) -> str:
-    """Lower-cased, without a possessive ending."""
-    return word.lower().replace("’", "'").removesuffix("'s")
-
-
 def _known(vocabulary: Sequence[str], words: Sequence[str]) -> list[int]:
     """Numbers in the vocabulary of those words that are in it."""
     index = {word: number for number, word in enumerate(vocabulary)}
-    return [index[word.lower()] for word in words if word.lower() in index]
-
-
-def _chunks(text: str, chunk_words: int) -> list[list[str]]:
-    """Equal pieces of at most about `chunk_words` running words, already reduced to topic words."""
-    running = [match.span() for match in WORD.finditer(text)]
-    pieces = max(1, round(len(running) / chunk_words))
-    bounds = [running[number * len(running) // pieces][0] for number in range(pieces)] if running else []
-    bounds.append(len(text))
-    return [words_of(text[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    plain = [unicodedata.normalize("NFC", word).lower() for word in words]
+    return [index[word] for word in plain if word in index]
 
 
 def _prior(vocabulary: Sequence[str], config: TopicsConfig, words: int) -> Float[np.ndarray, "topic word"]:
@@ -354,7 +353,7 @@ def seeded_counts(
 
 
 def _digest(
-    bags: list[list[tuple[int, int]]],
+    bags: Sequence[Bag],
     vocabulary: tuple[str, ...],
     eta: Float[np.ndarray, "topic word"],
     config: TopicsConfig,
@@ -368,7 +367,7 @@ def _digest(
 
 
 def _fit_once(
-    bags: list[list[tuple[int, int]]],
+    bags: Sequence[Bag],
     dictionary: Dictionary,
     vocabulary: tuple[str, ...],
     eta: Float[np.ndarray, "topic word"],
@@ -397,4 +396,5 @@ def _fit_once(
         topic_word_counts=np.asarray(model.state.get_lambda(), dtype=np.float64),
         alpha=np.asarray(model.alpha, dtype=np.float64),
         seed=seed,
+        language=config.language,
     )

@@ -84,6 +84,8 @@ class RunConfig(StageConfig):
             raise ValueError(
                 f"pointer.{self.pointer.way} and topics.{picked[0]} both point; keep one of them"
             )
+        if self.pointer.way is not None and self.topics.fit_on == "all":
+            raise ValueError(f"with pointer.{self.pointer.way} no topic is fitted; leave topics.fit_on out")
         return self
 
 

@@ -5,6 +5,7 @@ The hashes hold by then; but whoever forged a file may have forged its hash. Eve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from agent.steering_vector import SteeringVector
 from agent.topics import Pointer, TopicModel
 from agent.tracking import Exchange
 from agent.types import Document, Passage, PassageSet
+from agent.words import ENGLISH
 from loops import checking as check
 from loops import stored_fields as fields
 from loops.encoding import ADAPTER, EXCHANGED, GATE, VECTOR
@@ -64,7 +66,7 @@ def decode_round(number: int, files: Mapping[str, bytes], *, passages: int | Non
 def decode_pointer(files: Mapping[str, bytes]) -> Pointer:
     """The pointer that `encode_pointer` wrote."""
     kinds = {"topic": check.is_whole, "seed": check.is_whole, "vocabulary": check.is_texts}
-    text = check.table(_json(files, "topic.json"), kinds, "topic.json")
+    text = check.table(_json(files, "topic.json"), kinds, "topic.json", may_lack={"language": _is_language})
     arrays = _loaded(files, "topic.safetensors")
     counts, alpha = (_taken(arrays, name, axes) for name, axes in (("topic_word_counts", 2), ("alpha", 1)))
     if counts is None or alpha is None or arrays:
@@ -75,7 +77,12 @@ def decode_pointer(files: Mapping[str, bytes]) -> Pointer:
         raise DamagedError("topic.safetensors has counts of words that cannot be meant")
     if text["topic"] >= len(alpha) or len(set(text["vocabulary"])) != len(text["vocabulary"]):
         raise DamagedError("topic.json names a topic that is not there, or a word twice")
-    return Pointer(TopicModel(tuple(text["vocabulary"]), counts, alpha, text["seed"]), text["topic"])
+    model = TopicModel(tuple(text["vocabulary"]), counts, alpha, text["seed"], text.get("language", ENGLISH))
+    return Pointer(model, text["topic"])
+
+
+def _is_language(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[a-z]{2,3}", value) is not None
 
 
 def decode_passages(files: Mapping[str, bytes], *, count: int | None = None) -> PassageSet:

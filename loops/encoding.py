@@ -17,6 +17,7 @@ import torch
 
 from agent.topics import Pointer
 from agent.types import PassageSet
+from agent.words import ENGLISH
 from loops.records import RoundRecord
 
 VECTOR = "vector."
@@ -77,6 +78,8 @@ def encode_pointer(pointer: Pointer) -> dict[str, bytes]:
     model = pointer.model
     arrays = {"topic_word_counts": model.topic_word_counts, "alpha": model.alpha}
     text = {"topic": pointer.topic, "seed": model.seed, "vocabulary": model.vocabulary}
+    if model.language != ENGLISH:  # nothing else was known before there was a choice
+        text["language"] = model.language
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     return {"topic.json": _to_json(text), "topic.safetensors": _to_safetensors(tensors)}
 

@@ -20,9 +20,10 @@ from agent.round_map import RoundMap, Schedule
 from agent.sources.corpora import load_corpus
 from agent.starts import Material, Start, of_poorer, starts
 from agent.topic_cache import fit_cached
-from agent.topics import Pointer, TopicModel, words_of
+from agent.topics import Pointer, TopicModel
 from agent.types import Document, PassageSet, seed_for
 from loops.config import MapConfig, RunConfig
+from loops.corpus_topics import fit_topics
 from loops.pointing import refuse_given_pointer
 from loops.setting import claimed_size, embedded
 
@@ -72,7 +73,7 @@ def survey(config: RunConfig, say: Say) -> Place:
     refuse_given_pointer(config, "A map")
     passages = split(load_corpus(config.corpus, progress=say), config.passages)
     say(f"Corpus: {passages.description}")
-    model = fit_cached(passages.documents, config.topics, config.seed, say)
+    model = fit_topics(config.corpus, passages, config.topics, config.seed, say, cached=True)
     pointer = topics.pick(model, config.topics)
     say(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
     expected, document_of = model.expected_words(passages.texts), numbered(passages.document_of)
@@ -84,7 +85,9 @@ def survey(config: RunConfig, say: Say) -> Place:
     names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
     authors = [document.author for document in passages.documents]
     words = config.topics.words or config.topics.seed_words
-    material = Material(weights, pointer.topic, document_of, passages.texts, authors, words, names)
+    material = Material(
+        weights, pointer.topic, document_of, passages.texts, authors, words, names, model.language
+    )
     laid = starts(material, config.map.starts, config.seed)
     laid += _poorer(config, passages, material, say)
     say(
@@ -118,7 +121,12 @@ def _poorer(config: RunConfig, passages: PassageSet, material: Material, say: Sa
     for number in range(config.map.starts.poorer):
         count = max(2, config.topics.count // (2 if number % 2 else 4))
         worse = config.topics.model_copy(
-            update={"count": count, "passes": 1 if number < 4 else config.topics.passes, "restarts": 1}
+            update={
+                "count": count,
+                "passes": 1 if number < 4 else config.topics.passes,
+                "restarts": 1,
+                "fit_on": "kept",
+            }
         )
         generator = np.random.default_rng(seed_for(config.seed, number, "poorer"))
         try:
@@ -145,5 +153,7 @@ def _held_words(passages: PassageSet, model: TopicModel) -> np.ndarray:
     index = {word: number for number, word in enumerate(model.vocabulary)}
     holds = np.zeros((len(passages.documents), len(index)), dtype=bool)
     for passage in passages.passages:
-        holds[passage.document, [index[word] for word in words_of(passage.text) if word in index]] = True
+        holds[passage.document, [index[word] for word in model.words_of(passage.text) if word in index]] = (
+            True
+        )
     return holds

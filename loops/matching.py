@@ -182,7 +182,7 @@ def _topics(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
         Document(each.id, "\n".join(body), each.title, each.author)
         for each, body in zip(texts.passages.documents, bodies, strict=True)
     ]
-    plain = store.config.topics.model_dump(include={"chunk_words", "passes", "minimum_chunks"})
+    plain = store.config.topics.model_dump(include={"chunk_words", "passes", "minimum_chunks", "language"})
     model = fit_cached(documents, TopicsConfig(count=int(named[1]), **plain), int(named[2] or 0), say)
     weights = model.weights(model.expected_words([*texts.passages.texts, *texts.written]))
     features = log_odds(weights.ravel()).reshape(weights.shape)

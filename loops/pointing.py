@@ -10,11 +10,13 @@ from agent.control_vector import read_control_vector
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.steering_vector import SteeringVector
-from agent.topics import Pointer, TopicModel
+from agent.topic_cache import KeptFits
+from agent.topics import Pointer
 from agent.types import Document, PassageSet
 from agent.updating import UpdatingConfig, calibration_texts
 from agent.updating.calibrate import calibrate
 from loops.config import RunConfig
+from loops.corpus_topics import fit_topics
 
 Say = Callable[[str], None]
 
@@ -24,7 +26,7 @@ def find_pointer(
     loaded: Sequence[Document],
     passages: PassageSet,
     say: Say,
-    kept: Callable[[str, Callable[[Path], TopicModel]], TopicModel] | None = None,
+    kept: KeptFits | None = None,
 ) -> Pointer:
     """The run's pointer, and what it is said to be.
 
@@ -36,7 +38,7 @@ def find_pointer(
         BasinError: as `topics.fit` and `topics.pick`, or as `agent.pointing.point`.
     """
     if config.pointer.way is None:
-        model = topics.fit(passages.documents, config.topics, config.seed, say, kept)
+        model = fit_topics(config.corpus, passages, config.topics, config.seed, say, kept)
         pointer = topics.pick(model, config.topics)
     else:
         pointer = pointing.point(loaded, passages.documents, config.pointer, config.topics, say)

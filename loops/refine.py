@@ -32,6 +32,7 @@ from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
 from loops.certifying import certify_run, told
 from loops.config import RunConfig
+from loops.corpus_topics import spoken
 from loops.logs import open_logs, require_loggers
 from loops.openings import openings
 from loops.pointing import calibrated_start, find_pointer, starting_vector
@@ -54,6 +55,8 @@ def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
         loaded = load_corpus(config.corpus, progress=progress.say)
         passages = split(loaded, config.passages)
         progress.say(f"Corpus: {passages.description}")
+        if said := spoken(config.topics, config.language_model.name, config.coherence.model):
+            progress.say(said)
         pointer = find_pointer(config, loaded, passages, progress.say, KeptFits(store.scratch / "topics"))
     fixed = prepare(config, passages, pointer, costs, progress, store.scratch)
     first = first_record(fixed, costs, progress, given=start)

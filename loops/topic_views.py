@@ -13,9 +13,10 @@ import yaml
 from agent.errors import BasinError
 from agent.passages import PassagesConfig, evenly_spaced, split
 from agent.sources.corpora import CorpusConfig, load_corpus
-from agent.topics import TopicModel, TopicsConfig, fit, pick
+from agent.topics import TopicModel, TopicsConfig, pick
 from agent.types import Passage, PassageSet
 from loops.config import load_config
+from loops.corpus_topics import fit_topics
 from loops.pointing import refuse_given_pointer
 from loops.progress import Progress
 from loops.runs import checkpoints_folder
@@ -118,7 +119,7 @@ def view_topics(
     cut = cut or PassagesConfig()
     passages = split(load_corpus(corpus, progress=progress.say), cut)
     with progress.stage("topics: fitting"):
-        model = fit(passages.documents, config, seed, progress.say)
+        model = fit_topics(corpus, passages, config, seed, progress.say)
     named = config.topic is not None or config.words or config.seed_words
     picked = pick(model, config).topic if named else None
     name = Path(file or corpus.source).name.removesuffix(".yaml").removesuffix(".yml")

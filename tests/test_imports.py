@@ -16,9 +16,10 @@ types errors wrong_settings named_configs
 plain_files
 rejection
 sources
-passages
+words passages
 lda_in_steps
 topics
+lda_stream
 topic_cache topic_fusion topic_map opinion pointing
 steering_vector steering_manner
 control_vector

@@ -15,12 +15,11 @@ from agent.topics import (
     TopicModel,
     TopicsConfig,
     fit,
-    name_like_words,
     pick,
     seeded_counts,
-    words_of,
 )
 from agent.types import Document
+from agent.words import name_like_words, words_of
 
 BLOCKS = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
 THEMES = list(BLOCKS)

@@ -19,6 +19,7 @@ from agent.pointing.topic_files import from_bertopic, from_sklearn, load_topic_m
 from agent.pointing.weight_files import read_examples, read_weights
 from agent.topics import Pointer, TopicModel, TopicsConfig, pick
 from agent.types import Document, StageConfig
+from agent.words import ENGLISH
 
 __all__ = [
     "PointerConfig",
@@ -87,16 +88,20 @@ def point(
         BasinError: a file is not there or not what it should be, or nothing of it is in the corpus.
     """
     if config.keywords:
-        return Pointer(from_keywords(config.keywords, kept, say), 0)
+        return Pointer(from_keywords(config.keywords, kept, say, topics.language), 0)
     if config.examples or config.examples_file:
         examples = config.examples or read_examples(Path(str(config.examples_file)))
-        return Pointer(from_examples(examples, kept), 0)
+        return Pointer(from_examples(examples, kept, topics.language), 0)
     if config.document_weights:
         weights = read_weights(Path(config.document_weights), config.weight_field, loaded, kept)
-        model, told = from_document_weights(weights, kept)
+        model, told = from_document_weights(weights, kept, topics.language)
         say(told)
         return Pointer(model, 0)
     if config.topic_model:
+        if topics.language != ENGLISH:
+            raise BasinError(
+                "pointer.topic_model is read as English: leave out topics.language, or fit a topic here."
+            )
         return pick(_heard(load_topic_model(Path(config.topic_model)), kept), topics)
     raise ValueError("nothing points: a topic has to be fitted")
 

@@ -15,8 +15,9 @@ from scipy.stats import spearmanr
 from sklearn.feature_extraction.text import CountVectorizer
 
 from agent.errors import BasinError
-from agent.topics import TopicModel, words_of
+from agent.topics import TopicModel
 from agent.types import Document
+from agent.words import ENGLISH, language
 
 OWN_SHARE = 0.1
 """Lambda: how much of a text is taken to be its own; the authors' choice for documents."""
@@ -30,14 +31,14 @@ MINIMUM_DOCUMENTS = 2
 EXAMPLE_ALPHA = (0.2, 0.8)
 
 
-def from_examples(examples: Sequence[str], documents: Sequence[Document]) -> TopicModel:
+def from_examples(examples: Sequence[str], documents: Sequence[Document], code: str = ENGLISH) -> TopicModel:
     """Two topics: what is peculiar to the examples, and the corpus's words.
 
     Raises:
         BasinError: the examples have no word that the corpus has, in two documents.
     """
-    vocabulary, counts = _counted(documents)
-    own = _vectorizer(vocabulary).transform(examples).sum(axis=0)
+    vocabulary, counts = _counted(documents, code)
+    own = _vectorizer(vocabulary, code).transform(examples).sum(axis=0)
     words = np.asarray(own, dtype=np.float64)[0]
     if not words.any():
         raise BasinError(
@@ -45,11 +46,11 @@ def from_examples(examples: Sequence[str], documents: Sequence[Document]) -> Top
             "give longer ones, in its language."
         )
     rest = np.asarray(counts.sum(axis=0), dtype=np.float64)[0]
-    return TopicModel(vocabulary, _topics(words, rest), np.array(EXAMPLE_ALPHA), 0)
+    return TopicModel(vocabulary, _topics(words, rest), np.array(EXAMPLE_ALPHA), 0, code)
 
 
 def from_document_weights(
-    weights: Float[np.ndarray, "document"], documents: Sequence[Document]
+    weights: Float[np.ndarray, "document"], documents: Sequence[Document], code: str = ENGLISH
 ) -> tuple[TopicModel, str]:
     """Two topics: what is peculiar to the documents, by weight, and the rest; and how well words tell the weights.
 
@@ -66,11 +67,11 @@ def from_document_weights(
         raise BasinError("Document weights must be numbers from 0 to 1: divide them by their largest.")
     if weights.max() - weights.min() < 1e-6:
         raise BasinError("The document weights are all alike, and point at nothing: give those of one topic.")
-    vocabulary, counts = _counted(documents)
+    vocabulary, counts = _counted(documents, code)
     theirs = np.asarray(weights @ counts, dtype=np.float64)
     rest = np.asarray(counts.sum(axis=0), dtype=np.float64)[0]
     share = float(np.clip(weights.mean(), 0.02, 0.98))
-    model = TopicModel(vocabulary, _topics(theirs, rest), np.array([share, 1 - share]), 0)
+    model = TopicModel(vocabulary, _topics(theirs, rest), np.array([share, 1 - share]), 0, code)
     read = model.infer([document.text for document in documents])[:, 0]
     agreement = float(spearmanr(weights, read).statistic) if np.ptp(read) > 0 else 0.0
     return model, (
@@ -79,9 +80,10 @@ def from_document_weights(
     )
 
 
-def _counted(documents: Sequence[Document]) -> tuple[tuple[str, ...], csr_matrix]:
+def _counted(documents: Sequence[Document], code: str) -> tuple[tuple[str, ...], csr_matrix]:
     """The corpus's vocabulary, and how often each document has each of its words."""
     try:
+        words_of = language(code).words_of
         vectorizer = CountVectorizer(analyzer=words_of, min_df=min(MINIMUM_DOCUMENTS, len(documents)))
         counts = vectorizer.fit_transform([document.text for document in documents])
     except ValueError:
@@ -89,8 +91,8 @@ def _counted(documents: Sequence[Document]) -> tuple[tuple[str, ...], csr_matrix
     return tuple(map(str, vectorizer.get_feature_names_out())), counts
 
 
-def _vectorizer(vocabulary: Sequence[str]) -> CountVectorizer:
-    return CountVectorizer(analyzer=words_of, vocabulary=list(vocabulary))
+def _vectorizer(vocabulary: Sequence[str], code: str) -> CountVectorizer:
+    return CountVectorizer(analyzer=language(code).words_of, vocabulary=list(vocabulary))
 
 
 def _topics(

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from agent.errors import BasinError
-from agent.topics import TopicModel, words_of
+from agent.topics import TopicModel
 from agent.types import Document
+from agent.words import ENGLISH, language
 
 STRENGTH = 1e6
 """Words' worth of belief in each topic: they are given, not learnt, so inference is not to doubt them."""
@@ -19,7 +20,10 @@ FLOOR = 1e-3
 
 
 def from_keywords(
-    keywords: Sequence[str], documents: Sequence[Document], say: Callable[[str], None] = lambda sentence: None
+    keywords: Sequence[str],
+    documents: Sequence[Document],
+    say: Callable[[str], None] = lambda sentence: None,
+    code: str = ENGLISH,
 ) -> TopicModel:
     """Two topics: the keywords, all alike, and the corpus's words.
 
@@ -29,6 +33,7 @@ def from_keywords(
     Raises:
         BasinError: a keyword is no single word of three letters or more, or none is in the corpus.
     """
+    words_of = language(code).words_of
     wanted = list(dict.fromkeys(keyword.strip().lower() for keyword in keywords))
     for keyword in wanted:
         if words_of(keyword) != [keyword]:
@@ -52,4 +57,4 @@ def from_keywords(
     if not topics[1].any():
         raise BasinError("Every word of the corpus is among pointer.keywords; choose fewer.")
     topics *= STRENGTH / topics.sum(axis=1, keepdims=True)
-    return TopicModel(vocabulary, np.maximum(topics, FLOOR), np.array(ALPHA), 0)
+    return TopicModel(vocabulary, np.maximum(topics, FLOOR), np.array(ALPHA), 0, code)

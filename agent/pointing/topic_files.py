@@ -17,7 +17,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from agent.errors import BasinError
 from agent.plain_files import DamagedError, parse_json, parse_tensors, tensors_metadata
 from agent.sources.bounded import read_whole
-from agent.topics import TopicModel, words_of
+from agent.topics import TopicModel
+from agent.words import words_of
 
 PSEUDO_WORDS = 10_000.0
 """Words' worth of belief in a topic that comes as shares alone (NMF)."""

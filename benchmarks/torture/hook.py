@@ -26,7 +26,7 @@ PLAN = "BASIN_TORTURE"
 LAYOUT = struct.Struct("dddi40s")
 """When the process began, kept its first unit and its last (monotonic seconds), how often the phase was entered, its name."""
 PHASES = {
-    "topics": ("loops.pointing", "topics.fit"),
+    "topics": ("loops.pointing", "fit_topics"),
     "preparing": ("loops.refine", "prepare"),
     "reading the corpus": ("loops.setting", "record_cached"),
     "generation": ("loops.refine", "_write"),

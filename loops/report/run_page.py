@@ -45,7 +45,7 @@ VIEWS = {
 def run_page(material: Material, kept: KeptPlane | None) -> Page:
     """The page; `kept` is the plane of the activations, where there is one."""
     written = Written(material)
-    lexicon = Lexicon.of(material.passages)
+    lexicon = Lexicon.of(material.passages, material.pointer.model.language)
     summary = summarise(material, lexicon)
     drawn = pictures(material, kept, written)
     context = {

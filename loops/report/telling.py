@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from agent.fixed_points import telling_words
-from agent.topics import WORD, name_like_words, words_of
 from agent.types import PassageSet
+from agent.words import ENGLISH, language, name_like_words
 
 MOST_WORDS = 3000
 FEWEST_DOCUMENTS = 3
@@ -26,17 +26,21 @@ class Lexicon:
     document_of: np.ndarray
 
     @classmethod
-    def of(cls, passages: PassageSet) -> Lexicon:
-        names = name_like_words(passages.texts, 0.5)
+    def of(cls, passages: PassageSet, code: str = ENGLISH) -> Lexicon:
+        known_of, names = language(code), name_like_words(passages.texts, 0.5, code)
         known: dict[str, str | None] = {}
 
         def topic_word(word: str) -> str | None:
             if word not in known:  # a corpus has far fewer words than tokens
-                found = words_of(word)
+                found = known_of.words_of(word)
                 known[word] = found[0] if found and found[0] not in names else None
             return known[word]
 
-        held = [{topic_word(word) for word in set(WORD.findall(text))} - {None} for text in passages.texts]
+        def held_by(text: str) -> set[str]:
+            found = {match.group() for match in known_of.word.finditer(text)}
+            return {topic for word in found if (topic := topic_word(word)) is not None}
+
+        held = [held_by(text) for text in passages.texts]
         counts = Counter(word for each in held for word in each)
         most = max(FEWEST_DOCUMENTS, len(held) // 2)
         words = sorted(
