@@ -415,9 +415,9 @@ def test_duplicates_and_short_documents_are_counted(begin, corpus):
 def test_real_texts_are_recorded_once(begin, monkeypatch):
     record, counts = LanguageModel.record, []
 
-    def counted(self, texts, progress=None):
+    def counted(self, texts, progress=None, batches=None):
         counts.append(len(texts))
-        return record(self, texts, progress)
+        return record(self, texts, progress, batches)
 
     monkeypatch.setattr(LanguageModel, "record", counted)
     store = begin("run", rounds=2)
@@ -487,7 +487,7 @@ def test_round_0_says_how_far_pointer_and_activations_are_believed(begin):
 def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, monkeypatch):
     """Activations that know nothing of the texts."""
 
-    def noise(self, texts, progress=None):
+    def noise(self, texts, progress=None, batches=None):
         seeds = [sum(map(ord, text)) for text in texts]
         draws = [np.random.default_rng(seed).normal(size=(2, 16)) for seed in seeds]
         return np.stack(draws).astype(np.float32)
