@@ -97,19 +97,9 @@ def _logits(model: Any, bench: Bench) -> np.ndarray:
 
 @torch.no_grad()
 def _write(model: Any, bench: Bench) -> list[str]:
-    tokenizer, texts = bench.own.tokenizer, []
-    for number, prompt in enumerate(bench.prompts):
-        torch.manual_seed(number)
-        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
-        made = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=TOKENS,
-            do_sample=True,
-            temperature=0.9,
-            top_k=64,
-            top_p=0.95,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        texts.append(tokenizer.decode(made[0], skip_special_tokens=True))
-    return texts
+    tokenizer = bench.own.tokenizer
+    batch = tokenizer(bench.prompts, return_tensors="pt", padding=True, padding_side="left")
+    torch.manual_seed(0)
+    how = {"max_new_tokens": TOKENS, "do_sample": True, "temperature": 0.9, "top_k": 64, "top_p": 0.95}
+    made = model.generate(**batch, **how, pad_token_id=tokenizer.pad_token_id)
+    return tokenizer.batch_decode(made, skip_special_tokens=True)
