@@ -1,5 +1,6 @@
 # make run    environment, weights, corpus, then the main job: configs/brown.yaml
 # make test   environment and the whole test suite
+# make docs   environment and the reference from docstrings, in docs/reference
 # make fuzz   the same, then a million malformed inputs to every reader: an hour on one free core
 # make torture  the same, then hundreds of kills and every other fault: an hour or two
 #
@@ -9,9 +10,11 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
+REFERENCE := loops.api loops.api_views loops.classifier loops.attaching loops.config loops.records loops.store \
+	agent.errors agent.types agent.concept agent.steering_vector agent.adapter
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test fuzz torture
+.PHONY: run test docs fuzz torture
 .DELETE_ON_ERROR:
 
 # Through -m, so that both still work when the folder has been moved.
@@ -20,6 +23,10 @@ run: $(VENV)/ready
 
 test: $(VENV)/ready-test
 	@$(VENV)/bin/python -m pytest
+
+docs: $(VENV)/ready-test
+	@$(VENV)/bin/python -m pdoc --docformat google --no-show-source -o docs/reference $(REFERENCE)
+	@echo "Reference: docs/reference/index.html"
 
 fuzz: $(VENV)/ready-test
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VENV)/bin/python -m benchmarks.fuzz --inputs 1060000

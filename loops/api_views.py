@@ -153,7 +153,9 @@ class Page:
         return webbrowser.open(self.path.resolve().as_uri())
 
     def _repr_html_(self) -> str:
-        link = f'<a href="{html.escape(self.path.resolve().as_uri())}" target="_blank">{html.escape(str(self.path))}</a>'
+        # A notebook's server follows a path beside the notebook, and no browser a file: address from there.
+        where = self.path.as_uri() if self.path.is_absolute() else self.path.as_posix()
+        link = f'<a href="{html.escape(where)}" target="_blank">{html.escape(str(self.path))}</a>'
         remarks = "".join(f"<br>{_inline(each)}" for each in self.remarks)
         return f"{link} ({self.megabytes:.1f} MB){remarks}"
 

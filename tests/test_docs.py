@@ -6,8 +6,12 @@ code works, not what comes of it.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +88,68 @@ def _anchors(file: Path) -> set[str]:
     """Names that headings can be linked by, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.weights
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the embedded model, two small rounds: some forty seconds of one core."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("BASIN_CHECKPOINTS", raising=False)
+    notebook = nbformat.read(ROOT / "docs" / "first_run.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    stored = [cell.outputs for cell in cells]
+    assert all(stored), "what it shows is kept with it"
+    client = NotebookClient(
+        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    assert [cell.outputs[-1].output_type for cell in cells] == [each[-1].output_type for each in stored]
+    assert cells[-1].outputs[-1].traceback == [
+        "BasinError: There is no run 'notbook' in checkpoints; did you mean notebook?"
+    ]
+    assert (tmp_path / "checkpoints" / "notebook" / "report.html").exists()
+
+
+def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = re.search(r"^REFERENCE := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
+    assert found is not None
+    modules = found[1].replace("\\", " ").split()
+    command = [
+        sys.executable,
+        "-m",
+        "pdoc",
+        "--docformat",
+        "google",
+        "--no-show-source",
+        "-o",
+        str(tmp_path),
+        *modules,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "warn" not in (done.stderr + done.stdout).lower(), done.stderr
+    assert "predict_proba" in (tmp_path / "loops" / "classifier.html").read_text(encoding="utf-8")
+    assert (tmp_path / "index.html").exists()
+
+
+@pytest.mark.parametrize("module", ["loops.api", "loops.api_views", "loops.classifier"])
+def test_what_users_call_has_a_docstring(module: str) -> None:
+    classes = [each for each in vars(importlib.import_module(module)).values() if inspect.isclass(each)]
+    own = [each for each in classes if each.__module__ == module]
+    bare = [
+        f"{each.__name__}.{name}"
+        for each in own
+        for name, member in [("", each), *vars(each).items()]
+        if not name.startswith("_") and (callable(member) or isinstance(member, property | classmethod))
+        if not inspect.getdoc(member)
+    ]
+    assert own and bare == []
+
+
+def test_nothing_that_is_kept_names_a_machine() -> None:
+    for file in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"/(home|root|tmp|work|Users)/", text), file.name
