@@ -6,22 +6,22 @@ Everything in it is read from the run; what was not measured is said to be so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from agent.errors import escaped
 from agent.plain_files import DamagedError
-from agent.sources.models import EMBEDDED
 from loops.exporting.subject import Export
 from loops.measuring_files import read_rows
 
 NUMBERS = {
     "size": "share of the corpus that belongs",
     "drift": "how far it moved in this round (0: still)",
-    "agreement": "mean membership of what it writes",
+    "agreement": "mean membership of what was written in this round, by the round before's vector or adapter",
     "base_agreement": "mean membership of what the base model writes",
-    "coherence": "share of what it writes that reads as well as real text",
+    "coherence": "share of what was written in this round that reads as well as real text",
     "redundancy_share": "share of it that half a document tells",
     "nats_per_token": "distance that steering takes it from the model, in nats per token",
 }
@@ -33,6 +33,11 @@ MEASURED = {
     "ap_concept_pooled": "this concept, with its document",
     "ap_ceiling_pooled": "a classifier trained on gold labels, with its document",
 }
+HUB = {
+    "smollm2-135m": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
+    "gemma3-270m": ("google/gemma-3-270m", "gemma"),
+}
+"""Embedded models as the hub names them, and its names for their licences."""
 USE = {
     "model": 'from transformers import pipeline\n\nwrite = pipeline("text-generation", model="FOLDER")\n'
     'print(write("It was late when", max_new_tokens=80)[0]["generated_text"])',
@@ -69,19 +74,20 @@ def model_card(export: Export, kind: str, left_out: Sequence[str]) -> str:
 
 def front_matter(export: Export, kind: str) -> str:
     tree: dict[str, Any] = {"tags": ["basin", "concept"]}
-    embedded = EMBEDDED.get(export.base_name)
     if kind == "dataset":
         tree |= {"task_categories": ["text-classification"], "pretty_name": export.store.name}
     else:
-        tree |= {
-            "pipeline_tag": "text-generation",
-            "base_model": embedded.title if embedded else export.base_name,
-        }
+        tree["pipeline_tag"] = "text-generation"
+        base, licence = HUB.get(export.base_name, (None, None))
+        if (
+            base or export.model_name == export.base_name
+        ):  # a folder of this machine is nobody's base model elsewhere
+            tree["base_model"] = base or export.base_name
         tree["tags"].append("control-vector" if kind == "file" else "steering")
         if kind in ("model", "adapter"):
             tree["library_name"] = "transformers" if kind == "model" else "peft"
-        if embedded and embedded.licence == "Apache-2.0":
-            tree["license"] = "apache-2.0"
+        if licence:
+            tree["license"] = licence
     return f"---\n{yaml.safe_dump(tree, sort_keys=False)}---"
 
 
@@ -93,11 +99,32 @@ def _what(export: Export) -> str:
     config, concept = export.store.config, export.concept
     inside = int(concept.inside.sum())
     return (
-        f'A concept that nobody defined in words. It began as a topic, "{" ".join(_words(export))}", over the passages of '
-        f"`{escaped(config.corpus.source.rpartition('/')[2])}`, and was refined by reading and writing with "
-        f"{export.base_name} for {export.round} rounds. {inside} of {len(concept.membership)} passages belong. "
+        f"A concept that was pointed at and not defined. It began with {_pointer(export)} over passages of "
+        f"`{escaped(Path(config.corpus.source).name)}`, and was refined by reading and writing with "
+        f"{export.model_name} for {export.round} rounds. {inside} of {len(concept.membership)} passages belong. "
         "No label was used."
     )
+
+
+def _pointer(export: Export) -> str:
+    """What pointed, and the words that it came down to."""
+    config = export.store.config
+    topics, way = config.topics, config.pointer.way
+    given = ", ".join(topics.seed_words or topics.words or config.pointer.keywords)
+    said = {
+        "keywords": f"the keywords {given}",
+        "examples": "example texts",
+        "examples_file": "example texts",
+        "document_weights": "weights of documents",
+        "topic_model": "a topic that was fitted elsewhere",
+    }
+    if way is not None:
+        what = said[way]
+    elif topics.seed_words:
+        what = f"a topic that was given the words {given}"
+    else:
+        what = f"a topic that was chosen{f' by the words {given}' if given else ''}"
+    return f'{escaped(what)} (its words: "{" ".join(_words(export))}")'
 
 
 def _measured(export: Export) -> list[str]:

@@ -31,7 +31,7 @@ def adapter(export: Export, draft: Path) -> list[str]:
             f"({export.concept.nats_per_token:.3g} nats per token)."
         )
     told.append(
-        f"{CONFIG} names {export.base_name} as the base model: give PEFT the model that this name means to Basin."
+        f"{CONFIG} names {export.model_name} as the base model: give PEFT the model that this name means to Basin."
     )
     (draft / "README.md").write_text(model_card(export, "adapter", told), encoding="utf-8")
     return told
@@ -58,7 +58,7 @@ def gguf(export: Export, draft: Path) -> list[str]:
     whole, tokenizer, told, adds_vector = in_weights(export)
     about = {**export.about(), "vector": "in the weights" if adds_vector else "not in this file"}
     write_gguf(
-        draft, whole, tokenizer, f"{export.base_name}, {export.title}", cast("Format", export.form), about
+        draft, whole, tokenizer, f"{export.model_name}, {export.title}", cast("Format", export.form), about
     )
     return told
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.concept import Concept
@@ -83,6 +85,11 @@ class Export:
         """The language model that the run is of."""
         return self.store.config.language_model.name
 
+    @property
+    def model_name(self) -> str:
+        """The same without the folders of this machine."""
+        return Path(self.base_name).name if os.path.exists(self.base_name) else self.base_name
+
     @cached_property
     def model_config(self) -> Any:
         """The base model's configuration, without its weights. Raises `BasinError` as `resolve_model`."""
@@ -120,7 +127,7 @@ class Export:
         return {
             "run": self.store.name,
             "round": str(self.round),
-            "model": self.base_name,
+            "model": self.model_name,
             "strength": repr(self.strength),
             "nats_per_token_at_strength_1": repr(float(self.concept.nats_per_token)),
             "calibrated_on": "the base model"
