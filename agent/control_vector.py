@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from agent.errors import BasinError, first_sentence
+from agent.gguf_header import MAGIC, check_header
+from agent.sources.bounded import read_whole
 from agent.steering_manner import Manner
 from agent.steering_vector import SteeringVector
 
@@ -113,14 +115,11 @@ def _read(path: Path) -> tuple[list[tuple[str, np.ndarray]], str]:
 
     if not path.is_file():
         raise BasinError(f"There is no control vector at {path}: check the path.")
-    with path.open("rb") as stream:
-        if stream.read(4) != b"GGUF":
-            raise BasinError(f"{path} is no GGUF file: name one that llama.cpp or repeng wrote.")
-    if path.stat().st_size > MOST_BYTES:
-        raise BasinError(
-            f"{path} is larger than any control vector: is it a model? Name a file of directions."
-        )
+    content = read_whole(path, MOST_BYTES, "is it a model? Name a file of directions")
+    if content[:4] != MAGIC:
+        raise BasinError(f"{path} is no GGUF file: name one that llama.cpp or repeng wrote.")
     try:
+        check_header(content)
         reader = gguf.GGUFReader(path)
         field = reader.get_field(f"{ARCHITECTURE}.model_hint")
         hint = field.contents() if field else ""

@@ -22,7 +22,7 @@ topics
 lda_stream
 topic_cache topic_fusion topic_map opinion pointing
 steering_vector steering_manner
-control_vector
+gguf_header control_vector
 memory
 memory_need
 token_batches model_layout device_map model_twin packed_linear output_layer sampling decoding fused_decoder static_decoding
