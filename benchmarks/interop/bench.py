@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -127,8 +128,8 @@ def row(
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+    except PackageNotFoundError:  # a folder on PYTHONPATH, without what an installer leaves
+        return str(getattr(sys.modules.get(package), "__version__", "unknown"))
 
 
 def agreement(theirs: np.ndarray, ours: np.ndarray) -> float:

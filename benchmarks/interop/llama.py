@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.interop.bench import TOKENS, Bench, Row, agreement, row
 
-PACKAGE = "llama_cpp_python"
+PACKAGE = "llama_cpp"
+"""The binding; it is published as llama-cpp-python, and carries a llama.cpp of its time."""
 
 
 def rows(bench: Bench) -> list[Row]:
