@@ -10,8 +10,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import regex
@@ -34,6 +35,8 @@ DOTLESS = frozenset(("tr", "az"))
 """Where I and İ are capitals of ı and i."""
 UNSPACED = frozenset(("zh", "ja", "th", "lo", "km", "my", "bo"))
 """Written without spaces between words."""
+MOST_KNOWN = 500_000
+"""Words whose plain form is remembered."""
 SHORTEST = {"ko": 2}
 """Letters of the shortest word that topics are made of, where it is not 3."""
 
@@ -51,6 +54,7 @@ class Language:
     shortest: int
     tells_names: bool
     """Whether capitals inside of sentences tell names."""
+    known: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_listed(self) -> bool:
@@ -65,25 +69,35 @@ class Language:
             word = word.replace("İ", "i").replace("I", "ı")
         return unicodedata.normalize("NFC", word).lower().replace("’", "'")
 
+    def topic_word(self, word: str) -> str | None:
+        """The plain word, None for one that topics are not made of; a corpus has far fewer words than there are running."""
+        if word not in self.known:
+            if len(self.known) > MOST_KNOWN:
+                self.known.clear()
+            plain = self.plain(word)
+            left_out = len(plain) < self.shortest or plain in self.stop_words
+            self.known[word] = None if left_out or (self.code == ENGLISH and "'" in plain) else plain
+        return self.known[word]
+
     def spans(self, text: str) -> Iterator[tuple[int, int, str]]:
         """(first character, end, plain word) of the words of a text that topics are made of."""
         for match in self.word.finditer(text):
-            word = self.plain(match.group())
-            if len(word) < self.shortest or word in self.stop_words or (self.code == ENGLISH and "'" in word):
-                continue
-            yield match.start(), match.end(), word
+            if (word := self.topic_word(match.group())) is not None:
+                yield match.start(), match.end(), word
 
     def words_of(self, text: str) -> list[str]:
         """Those words, in order."""
-        return [word for _, _, word in self.spans(text)]
+        return self._topic_words(self.word.findall(text))
 
     def chunks(self, text: str, chunk_words: int) -> list[list[str]]:
         """Equal pieces of at most about `chunk_words` running words, already reduced to topic words."""
-        running = [match.span() for match in self.word.finditer(text)]
+        running = self.word.findall(text)
         pieces = max(1, round(len(running) / chunk_words))
-        bounds = [running[number * len(running) // pieces][0] for number in range(pieces)] if running else []
-        bounds.append(len(text))
-        return [self.words_of(text[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+        bounds = [number * len(running) // pieces for number in range(pieces + 1)]
+        return [self._topic_words(running[start:end]) for start, end in pairwise(bounds)]
+
+    def _topic_words(self, running: list[str]) -> list[str]:
+        return [word for each in running if (word := self.topic_word(each)) is not None]
 
 
 @cache

@@ -12,7 +12,7 @@ import yaml
 
 from agent.errors import BasinError
 from agent.passages import PassagesConfig, evenly_spaced, split
-from agent.sources.corpora import CorpusConfig, load_corpus
+from agent.sources.corpora import CorpusConfig, load_corpus, named_corpus
 from agent.topics import TopicModel, TopicsConfig, pick
 from agent.types import Passage, PassageSet
 from loops.config import load_config
@@ -102,7 +102,7 @@ def view_subject(subject: str, asked: Asked, progress: Progress) -> TopicView:
             config.corpus, topics, seed, progress, cut=config.passages, file=str(file), only=asked.topic
         )
     topics = _asked_for(TopicsConfig(), asked)
-    return view_topics(CorpusConfig(source=subject), topics, asked.seed or 0, progress, only=asked.topic)
+    return view_topics(named_corpus(subject), topics, asked.seed or 0, progress, only=asked.topic)
 
 
 def view_topics(

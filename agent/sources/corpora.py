@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from agent.errors import BasinError, shortened
 from agent.sources.book_sites import SITES, book_names, read_books
@@ -28,6 +28,7 @@ from agent.sources.packages import Progress
 from agent.sources.reservoir import drawn
 from agent.sources.tables import TABLE_SUFFIXES, Fields, Record, read_table
 from agent.types import Document, StageConfig, document_id
+from agent.wrong_settings import explain
 
 LONGEST_TITLE = 500
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -99,6 +100,16 @@ class CorpusConfig(StageConfig):
     def path(self) -> Path:
         """The folder or file, `~` spelt out where that is somebody's home."""
         return Path(os.path.expanduser(self.source))
+
+
+def named_corpus(source: str) -> CorpusConfig:
+    """The corpus that somebody named, with everything else as it is by default; raises `BasinError` for no name of one."""
+    try:
+        return CorpusConfig(source=source)
+    except ValidationError as error:
+        raise BasinError(
+            f"There is no such corpus: {explain(error, CorpusConfig).removeprefix('source: ')}"
+        ) from None
 
 
 def load_corpus(

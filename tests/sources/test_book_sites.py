@@ -14,7 +14,7 @@ import pytest
 from agent.errors import BasinError
 from agent.sources import downloads, manners
 from agent.sources.book_sites import book_names
-from agent.sources.corpora import CorpusConfig, iter_records, load_corpus
+from agent.sources.corpora import CorpusConfig, iter_records, load_corpus, named_corpus
 
 STORY = "\n\n".join(
     f"In the year {year} the lamp was lit again,\nand nobody knew who had lit it."
@@ -265,6 +265,13 @@ def test_an_endless_answer_is_ended(library, monkeypatch) -> None:
 def test_names_that_are_none(source) -> None:
     with pytest.raises(ValueError, match="write for example gutenberg:1661|named twice"):
         book_names(source)
+
+
+def test_a_name_that_is_none_is_one_sentence_on_the_command_line() -> None:
+    with pytest.raises(
+        BasinError, match="There is no such corpus: 'sherlock' is no book of Project Gutenberg"
+    ):
+        named_corpus("gutenberg:sherlock")
 
 
 def test_what_is_misspelt_is_guessed() -> None:
