@@ -19,12 +19,12 @@ import numpy as np
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agent.errors import BasinError
 from agent.lda_in_steps import LdaInSteps
 from agent.types import Document, StageConfig, seed_for
-from agent.words import ENGLISH, language, name_like_words
+from agent.words import CODE, ENGLISH, language, name_like_words
 
 BATCH_CHUNKS = 2000  # up to here batch variational Bayes, above it online
 ONLINE_CHUNKS = 256  # chunks between online updates: Hoffman et al. (2010), section 4, find few hundred best
@@ -51,7 +51,7 @@ class TopicsConfig(StageConfig):
     name_share: float = Field(0.5, gt=0, le=1)
     """A word capitalised inside sentences more often than this is taken for a name and removed; not in German, where every
     noun has a capital."""
-    language: str = Field(ENGLISH, pattern="^[a-z]{2,3}$")
+    language: str = ENGLISH
     """What the texts are written in (ISO 639, as `de`; `und` where it is none or several): how words are told apart and which
     hold sentences together."""
     fit_on: Literal["kept", "all"] = "kept"
@@ -65,6 +65,15 @@ class TopicsConfig(StageConfig):
     seed_strength: float = Field(1.0, gt=0)
     """Pseudo-counts on the seed words together, in units of an average topic's words: 1 makes the prior weigh as much
     as the text. Much less, and the seeded topic wanders off with whatever co-occurs in a small corpus."""
+
+    @field_validator("language")
+    @classmethod
+    def _code(cls, code: str) -> str:
+        if not CODE.fullmatch(code):
+            raise ValueError(
+                "give the language by its code in ISO 639, such as de or fr; und for none or several"
+            )
+        return code
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from agent.errors import BasinError
 
 ENGLISH = "en"
+CODE = re.compile("[a-z]{2,3}")
+"""Of a language, in ISO 639."""
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 """An English word."""
 SENTENCE_START = re.compile(rf"(?:^|[.!?:;]|--|\n)[\s\"'“”‘’(\[]*({WORD.pattern})")

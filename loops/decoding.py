@@ -5,7 +5,6 @@ The hashes hold by then; but whoever forged a file may have forged its hash. Eve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from agent.steering_vector import SteeringVector
 from agent.topics import Pointer, TopicModel
 from agent.tracking import Exchange
 from agent.types import Document, Passage, PassageSet
-from agent.words import ENGLISH
+from agent.words import CODE, ENGLISH
 from loops import checking as check
 from loops import stored_fields as fields
 from loops.encoding import ADAPTER, EXCHANGED, GATE, VECTOR
@@ -82,7 +81,7 @@ def decode_pointer(files: Mapping[str, bytes]) -> Pointer:
 
 
 def _is_language(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[a-z]{2,3}", value) is not None
+    return isinstance(value, str) and CODE.fullmatch(value) is not None
 
 
 def decode_passages(files: Mapping[str, bytes], *, count: int | None = None) -> PassageSet:

@@ -31,6 +31,7 @@ from agent.types import Document, StageConfig, document_id
 from agent.wrong_settings import explain
 
 LONGEST_TITLE = 500
+ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -66,7 +67,7 @@ class CorpusConfig(StageConfig):
     sample: int | None = Field(default=None, ge=2)
     """Hold only so many documents, each of the corpus with the same chance; then it may be of any size."""
     sample_seed: int = 0
-    mirror: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    mirror: str | None = None
     """Address that books are asked for at, instead of the library's own choice."""
     subset: str | None = None
     """Of a data set that has several."""
@@ -95,6 +96,13 @@ class CorpusConfig(StageConfig):
     def is_named(self) -> bool:
         """Whether the source is a name and no path."""
         return self.source in NAMED or self.is_on_web
+
+    @field_validator("mirror")
+    @classmethod
+    def _address(cls, mirror: str | None) -> str | None:
+        if mirror is not None and not ADDRESS.fullmatch(mirror):
+            raise ValueError("give the mirror's address, such as https://gutenberg.pglaf.org")
+        return mirror
 
     @property
     def path(self) -> Path:
