@@ -60,10 +60,11 @@ class Adapter:
         from peft import get_peft_model_state_dict
 
         config = model.peft_config[model.active_adapter].to_dict()
+        # Left to itself, PEFT asks the hub for a model of this one's name, and keeps the embedding where vocabularies differ.
         config |= {"base_model_name_or_path": base, "inference_mode": True}
         tensors = {
             name: tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
-            for name, tensor in get_peft_model_state_dict(model).items()
+            for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()
         }
         return cls(json.loads(json.dumps(config, default=_plain)), dict(sorted(tensors.items())))
 
@@ -109,7 +110,7 @@ class Adapter:
             result = set_peft_model_state_dict(peft_model, dict(self.tensors))
         except (TypeError, ValueError, RuntimeError) as error:
             raise _does_not_fit(self, first_sentence(error)) from None
-        wanted = set(get_peft_model_state_dict(peft_model))
+        wanted = set(get_peft_model_state_dict(peft_model, save_embedding_layers=False))
         if result.unexpected_keys or wanted != set(self.tensors):
             raise _does_not_fit(self, "it has weights for other layers")
         return peft_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from agent.errors import BasinError, first_sentence
 
 SUCH_AS = "Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX or OPT"
-SAME = 0.02
-"""Of their size, that states may be apart by rounding; a word read backwards changes much more."""
+SAME = {torch.float32: 1e-4}
+"""Of their size, that states may be apart by rounding, 0.02 in shorter formats; words read backwards change more."""
 
 
 def base_of(model: Any) -> Any:
@@ -46,6 +47,9 @@ def decoder_blocks(model: Any) -> nn.ModuleList:
 
 def empty_model(config: Any) -> Any:
     """The model that a configuration describes without its weights, made in a second however large it is."""
+    config = copy.deepcopy(config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
     with torch.device("meta"):
         return transformers.AutoModelForCausalLM.from_config(config)
 
@@ -71,16 +75,16 @@ def refuse_other_kinds(config: Any, name: str) -> None:
 
 @torch.no_grad()
 def reads_forward(model: Any) -> bool:
-    """Whether a word changes nothing before it, as in every causal model and in no encoder; costs a step over eight words."""
+    """Whether words change nothing before them, as in every causal model and in no encoder; costs a step over 32 words."""
     words = model.get_input_embeddings().weight.shape[0]
     ids = (
         torch.tensor([[5, 4, 3, 6], [5, 4, 3, 7]], device=model.get_input_embeddings().weight.device) % words
     )
     states = base_of(model)(
         input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
-    ).last_hidden_state.float()
-    apart = (states[0, :3] - states[1, :3]).norm() / states[0, :3].norm()
-    return not apart > SAME
+    ).last_hidden_state
+    apart = (states[0, :3] - states[1, :3]).float().norm() / states[0, :3].float().norm()
+    return not apart > SAME.get(states.dtype, 0.02)
 
 
 def both_ways(name: str) -> BasinError:

@@ -83,6 +83,8 @@ def tiny_twin(config: Any, seed: int = 0) -> Any:
 def tiny(config: Any) -> Any:
     """The configuration with all sizes small; what it says of images and sound becomes a single layer."""
     config = copy.deepcopy(config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
     text = config.get_text_config()
     _shrink(text)
     for name in getattr(config, "sub_configs", {}):

@@ -20,6 +20,7 @@ from loops.cli_evaluate import evaluate
 from loops.cli_export import export_command
 from loops.cli_keep import fork_command, prune_command, verify_command
 from loops.cli_match import match_command
+from loops.cli_probe import probe_command
 from loops.cli_record import record_command
 from loops.cli_report import report_command
 from loops.cli_stitch import stitch_command
@@ -74,6 +75,7 @@ app.command(name="export")(export_command)
 app.command(name="fork")(fork_command)
 app.command(name="map")(map_command)
 app.command(name="match")(match_command)
+app.command(name="probe")(probe_command)
 app.command(name="prune")(prune_command)
 app.command(name="record")(record_command)
 app.command(name="report")(report_command)

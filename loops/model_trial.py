@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.model_layout import both_ways, reads_forward, refuse_other_kinds
 from agent.model_twin import WORDS, tiny_tokenizer, tiny_twin
 from agent.sampling import barred_tokens
+from agent.sources.models import quiet_transformers
 from agent.steering_vector import SteeringVector
 from agent.updating.settings import LoraConfig
 
@@ -60,6 +62,12 @@ def try_out(config: Any) -> Trial:
 
     Never raises for a model that does not work: the trial says so.
     """
+    with quiet_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of generated lengths, of models that are not what they could be
+        return _tried(config)
+
+
+def _tried(config: Any) -> Trial:
     name = config.model_type
     try:
         refuse_other_kinds(config, name)

@@ -53,6 +53,30 @@ def test_files_are_peft_s_own(tmp_path):
     assert torch.equal(logits(loaded), logits(adapter.attach(language_model.twin()).eval()))
 
 
+def test_the_hub_is_not_asked_for_the_model_and_the_embedding_is_not_kept(monkeypatch):
+    def asked(*_):
+        raise AssertionError("asked the hub")
+
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", asked)
+    language_model = make_language_model()
+    adapter = random_adapter(language_model)
+    adapter.attach(language_model.twin())
+    assert not any("embed" in name for name in adapter.tensors)
+
+
+def test_to_quantised_weights_nothing_is_added(monkeypatch):
+    language_model = make_language_model()
+    adapter, twin = random_adapter(language_model), language_model.twin()
+    wanted = logits(adapter.attach(language_model.twin()).eval())
+    whole = language_model.blocks[0].self_attn.q_proj.weight
+    monkeypatch.setattr(torch.Tensor, "is_floating_point", lambda tensor: tensor is not whole)
+    adapter.merge_into(twin)
+    monkeypatch.undo()
+    assert torch.equal(logits(twin.eval()), wanted)
+    assert any(hasattr(module, "lora_A") for module in twin.modules())
+    assert twin.model.layers[0].self_attn.q_proj.base_layer.weight is whole
+
+
 def test_files_and_back_is_the_same_to_the_bit():
     adapter = random_adapter(make_language_model())
     again = Adapter.from_files(adapter.files())
