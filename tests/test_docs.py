@@ -12,10 +12,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import transformers
 from sybil import Document, Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
@@ -33,18 +34,24 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_ground(folder)
     (folder / "configs").mkdir()
     write_config(folder / "configs" / "brown.yaml", settings(folder, "vector", rounds=1))
-    shutil.copy(folder / "configs" / "brown.yaml", folder / "brown")  # a file of that path goes before a name
     return folder
 
 
 @pytest.fixture
-def place(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(ground)
+def place(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Be in a folder with configs/brown.yaml and no runs; the names that blocks take for granted."""
+    shutil.copytree(ground / "configs", tmp_path / "configs")
+    # A file of that path goes before a name.
+    shutil.copy(ground / "configs" / "brown.yaml", tmp_path / "brown")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BASIN_CACHE", str(ground / "cache"))
-    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "runs"))
+    monkeypatch.delenv("BASIN_CHECKPOINTS", raising=False)
     monkeypatch.setattr("loops.report.plotly_bundle.obtain", lambda progress=None: False)
     monkeypatch.setattr("loops.report.plotly_bundle.script", lambda: "/* charts */")
-    yield ground
+    pipe = transformers.pipeline("text-generation", model=str(ground / "model"), device="cpu")
+    pipe.model.generation_config.max_new_tokens = 4
+    ids = pipe.tokenizer(" crimea crimeb", return_tensors="pt").input_ids
+    return {"pipe": pipe, "model": pipe.model, "ids": ids}
 
 
 def _document(path: Path) -> Document:
@@ -56,8 +63,10 @@ def _examples() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", _examples(), ids=str)
-def test_examples_run(path: Path, place: Path) -> None:
-    examples = list(_document(ROOT / path).examples())
+def test_examples_run(path: Path, place: dict[str, Any]) -> None:
+    document = _document(ROOT / path)
+    document.namespace.update(place)
+    examples = list(document.examples())
     assert examples, "the document has Python blocks, and none was found"
     for example in examples:
         example.evaluate()
