@@ -69,6 +69,24 @@ app = typer.Typer(
     help="Turn a rough topic into the concept it points at, by letting a language model refine it.",
 )
 
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"basin {version('basin')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and end."),
+    ] = False,
+) -> None: ...
+
+
 app.add_typer(evaluate, name="evaluate")
 app.command(name="compare")(compare_command)
 app.command(name="export")(export_command)

@@ -124,3 +124,14 @@ def test_every_extra_that_is_named_exists_and_is_documented() -> None:
     assert {"plots", "ray"} <= named <= extras
     table = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in table for name in extras)
+
+
+def test_one_version_and_one_licence_are_told_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (
+        citation["version"] == PROJECT["version"]
+        and citation["license"] == PROJECT["license"] == "Apache-2.0"
+    )
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert f"\n## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")

@@ -102,6 +102,7 @@ def test_documented_statuses_are_all_tried_here() -> None:
     ("arguments", "status"),
     [
         (["--help"], 0),
+        (["--version"], 0),
         (["verify", "first"], 0),
         (["inspect", "frist"], 1),
         (["run", "nowhere.yaml"], 1),
