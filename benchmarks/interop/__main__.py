@@ -52,12 +52,13 @@ def main() -> None:
         bench = Bench(store, folder, _say, steered[-1], adapted[-1], chosen.written)
         for name in chosen.consumer or CONSUMERS:
             _say(f"trying {CONSUMERS[name]}")
+            found: list[Row] = []
             try:
-                found = importlib.import_module(f"benchmarks.interop.{name}").rows(bench)
+                for each in importlib.import_module(f"benchmarks.interop.{name}").rows(bench):
+                    found.append(each)
+                    _keep(name, found)
             except ImportError as missing:
                 _say(f"{CONSUMERS[name]}: not tried, {missing}")
-                continue
-            _keep(name, found)
 
 
 def _keep(part: str, found: list[Row]) -> None:

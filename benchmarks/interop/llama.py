@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +16,45 @@ PACKAGE = "llama_cpp"
 """The binding; it is published as llama-cpp-python, and carries a llama.cpp of its time."""
 
 
-def rows(bench: Bench) -> list[Row]:
-    """The base model with a control vector, one layer off on purpose too, and the merged model."""
-    base = _base_model(bench)
-    found = []
-    plain = _logits(base, None, bench)
-    ours = bench.logits(None)
-    same = sum(_tokens(base, text) == bench.ids(text) for text in bench.store.load_passages().texts[:200])
-    found.append(
-        row(
-            "gguf",
-            "llama.cpp",
-            PACKAGE,
-            True,
-            "base model: cosine of logits with Basin's (value); of 200 passages, share cut "
-            "into the same tokens (base)",
-            value=agreement(plain, ours),
-            base=same / 200,
-        )
-    )
-    vector = bench.export("control-vector", bench.steered)
+def rows(bench: Bench) -> Iterator[Row]:
+    """The base model with a control vector, one layer off on purpose too, and the merged models."""
+
+    def found(export: str, effect: str, value: float, base: float | None = None) -> Row:
+        return row(export, "llama.cpp", PACKAGE, True, effect, value=value, base=base)
+
+    base, vector = _base_model(bench), bench.export("control-vector", bench.steered)
+    plain, ours = _logits(base, None, bench), bench.logits(None)
     change = bench.logits(bench.steered) - ours
-    steered = _logits(base, vector, bench) - plain
-    shifted = _logits(base, vector, bench, off=1) - plain
-    found.append(
-        row(
-            "control-vector",
-            "llama.cpp",
-            PACKAGE,
-            True,
-            "cosine of the change of logits with Basin's (value); with every "
-            "direction one block further (base)",
-            value=agreement(steered, change),
-            base=agreement(shifted, change),
-        )
+    steered, further = (_logits(base, vector, bench, off) - plain for off in (0, 1))
+    yield found(
+        "control-vector",
+        "cosine of the change of logits with Basin's (value); with every direction one block further (base)",
+        agreement(steered, change),
+        agreement(further, change),
     )
-    written = {name: _write(base, file, bench) for name, file in (("plain", None), ("steered", vector))}
-    found.append(
-        row(
-            "control-vector",
-            "llama.cpp",
-            PACKAGE,
-            True,
-            "mean membership of what it writes under the vector (value) and without it (base)",
-            value=bench.membership(written["steered"], bench.steered),
-            base=bench.membership(written["plain"], bench.steered),
-        )
+    texts = bench.store.load_passages().texts[:200]
+    same = sum(_tokens(base, text) == bench.ids(text) for text in texts) / len(texts)
+    effect = "base model: cosine of logits with Basin's (value); share of 200 passages cut into the same tokens (base)"
+    yield found("gguf", effect, agreement(plain, ours), same)
+    merged = bench.export("gguf", bench.adapted)
+    change = bench.logits(bench.adapted) - ours
+    effect = "adapter and vector in the weights: cosine of the change of logits with Basin's (value)"
+    yield found("gguf", effect, agreement(_logits(merged, None, bench) - plain, change))
+    under = _write(base, vector, bench)
+    without = _write(base, None, bench)
+    effect = "mean membership of what it writes under the vector (value) and without it (base)"
+    yield found(
+        "control-vector", effect, *(bench.membership(each, bench.steered) for each in (under, without))
     )
-    for number, what in ((bench.steered, "vector"), (bench.adapted, "adapter and vector")):
-        merged = bench.export("gguf", number)
-        change = bench.logits(number) - ours
-        found.append(
-            row(
-                "gguf",
-                "llama.cpp",
-                PACKAGE,
-                True,
-                f"{what} in the weights: cosine of the change of logits with Basin's",
-                value=agreement(_logits(merged, None, bench) - plain, change),
-                base=None,
-            )
-        )
-    written_merged = _write(merged, None, bench)
-    found.append(
-        row(
-            "gguf",
-            "llama.cpp",
-            PACKAGE,
-            True,
-            "adapter and vector in the weights: mean membership of what it writes (value), and "
-            "the base model (base)",
-            value=bench.membership(written_merged, bench.adapted),
-            base=bench.membership(written["plain"], bench.adapted),
-        )
+    effect = "adapter and vector in the weights: mean membership of what it writes (value); of the base model (base)"
+    yield found(
+        "gguf",
+        effect,
+        *(bench.membership(each, bench.adapted) for each in (_write(merged, None, bench), without)),
     )
     small = bench.export("gguf", bench.adapted, "q8_0")
-    found.append(
-        row(
-            "gguf",
-            "llama.cpp",
-            PACKAGE,
-            True,
-            "the same in q8_0: cosine of the change of logits with Basin's",
-            value=agreement(_logits(small, None, bench) - plain, bench.logits(bench.adapted) - ours),
-            base=None,
-        )
-    )
-    return found
+    effect = "the same in q8_0: cosine of the change of logits with Basin's (value)"
+    yield found("gguf", effect, agreement(_logits(small, None, bench) - plain, change))
 
 
 def _base_model(bench: Bench) -> Path:
