@@ -120,7 +120,7 @@ def read_corpus(config: SuiteCorpus, methods: Sequence[str], say: Say) -> Corpus
     if any(method in OWN and OWN[method][0] == "embeddings" for method in methods):
         embedder = load_embedder(EMBEDDED_EMBEDDER, progress=say)
         views["embeddings"] = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, say)
-    function_words = suite.function_words(passages.texts)
+    function_words = suite.function_words(passages.texts, config.topics.language)
     return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
 
 

@@ -16,6 +16,7 @@ from agent.coherence import Coherence, CoherenceConfig
 from agent.generation import GenerationConfig
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.updating.settings import LoraConfig
+from agent.words import ENGLISH
 from loops import suite
 from loops.desk import Desk, Output
 from loops.folders import begin_folder, write_file
@@ -64,6 +65,10 @@ def evaluate_generation(
         if not suite.is_present(corpus.pointed_at):
             say(f"{corpus.corpus.source} is not here: {corpus.name}, {concept} is left out.")
             continue
+        if corpus.pointed_at.topics.language != ENGLISH:
+            say(
+                f"{corpus.name} is not in English, but what writers and judges are told is, and so are the judges."
+            )
         settings = (
             corpus.model_dump_json(),
             concept,

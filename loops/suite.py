@@ -16,7 +16,6 @@ from typing import Literal, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import TypeAdapter, ValidationError
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from agent import topics
 from agent.errors import BasinError
@@ -27,6 +26,7 @@ from agent.sources.yaml_file import read_yaml
 from agent.topic_cache import fit_cached
 from agent.topics import Pointer, PointerReading, TopicModel, TopicsConfig
 from agent.types import PassageSet, StageConfig, seed_for
+from agent.words import ENGLISH, language
 from agent.wrong_settings import explain
 
 SUITE_FILE = CONFIGS / "suite.yaml"
@@ -113,13 +113,12 @@ def load_passages(corpus: SuiteCorpus, say: Callable[[str], None] | None = None)
     return split(load_corpus(corpus.corpus, progress=say), corpus.passages)
 
 
-def function_words(texts: Sequence[str]) -> PointerReading:
+def function_words(texts: Sequence[str], code: str = ENGLISH) -> PointerReading:
     """What a pointer at function words says of texts: a pointer as sure of itself as any, that singles out nothing."""
+    stops = language(code).stop_words
     words = [text.casefold().split() for text in texts]
     total = np.array([len(each) for each in words], dtype=np.float64)
-    expected = np.array(
-        [sum(word in ENGLISH_STOP_WORDS for word in each) for each in words], dtype=np.float64
-    )
+    expected = np.array([sum(word in stops for word in each) for each in words], dtype=np.float64)
     return PointerReading((expected + 0.5) / (total + 1), expected, total)
 
 
