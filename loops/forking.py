@@ -27,6 +27,8 @@ BOUND = {
     "corpus": "the texts are stored with round 0",
     "passages": "the texts were cut up before round 0",
     "topics": "the topic was fitted and chosen before round 0",
+    "pointer": "what points was read before round 0",
+    "updating.start_vector": "the first vector was taken in round 0",
     "language_model": "everything that is stored was read and written with that model",
     "coherence": "the base model's readability was judged in round 0, and rounds are compared with it",
     "updating.oversteered": "passages that teach what nonsense is were written in round 0",

@@ -234,6 +234,7 @@ def test_a_fork_of_a_pruned_run_keeps_what_was_kept(store: RunStore) -> None:
     [
         *("corpus.source=elsewhere", "passages.words=99", "topics.count=3", "language_model.name=other"),
         *("language_model.layers=[1]", "coherence.words=20", "updating.oversteered=3"),
+        *("pointer.keywords=[ship]", "updating.start_vector=v.gguf"),
     ],
 )
 def test_settings_that_rounds_stand_on_are_refused_in_a_fork(store: RunStore, setting: str) -> None:
