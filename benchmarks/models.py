@@ -7,6 +7,7 @@ transformers and prints what does not work; it writes nothing.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from agent.errors import first_sentence
 from agent.sources.models import quiet_transformers
 from benchmarks.results import write_results
 from loops.model_trial import Trial, try_out
@@ -91,6 +93,8 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "T5": ("t5", {}),
 }
 """By the name people know: the type in transformers, and what published models set otherwise than its defaults."""
+PATIENCE = 60.0
+"""Seconds that a survey waits for one of them."""
 COLUMNS = ("recorded", "steered", "generated", "adapted", "fused")
 
 
@@ -122,13 +126,26 @@ def with_matrix(readme: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def survey() -> list[Trial]:
     """Every causal model that transformers has, by its default configuration."""
+    import agent.updating.lora  # noqa: F401  # slow, and no fault of the first one
+
     found = []
+    signal.signal(signal.SIGALRM, _too_long)
     for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        with quiet_transformers():
-            found.append(try_out(transformers.AutoConfig.for_model(kind)))
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE / 3)
+        try:
+            with quiet_transformers():
+                found.append(try_out(transformers.AutoConfig.for_model(kind)))
+        except Exception as error:  # a configuration without defaults
+            found.append(Trial(kind, note=f"no configuration by default: {first_sentence(error)}"))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         marks = "".join(name[0] if getattr(found[-1], name) else "-" for name in COLUMNS)
         print(f"{marks}  {kind}  {found[-1].note}", flush=True)
     return found
+
+
+def _too_long(*_: Any) -> None:
+    raise TimeoutError("it takes too long")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

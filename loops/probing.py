@@ -86,7 +86,7 @@ def probe(name: str, trust_remote_code: bool = False) -> Probe:
         parameters=sum(weight.numel() for weight in model.parameters()),
         targets=_targets(model),
         gigabytes=_gigabytes(model, trial.fused),
-        quantised=_quantised(config),
+        quantised=f"GGUF: {GGUF_WORD}" if name.lower().endswith(".gguf") else _quantised(config),
         exports=_exports(config, trial),
     )
 
@@ -150,8 +150,6 @@ def _quantised(config: Any) -> str:
         return ""
     settings = settings if isinstance(settings, dict) else settings.to_dict()
     method = str(settings.get("quant_method", "unknown"))
-    if method == "gguf":
-        return f"GGUF: {GGUF_WORD}"
     if method.endswith("bitsandbytes") or "load_in_4bit" in settings:
         method = f"{4 if settings.get('load_in_4bit') else 8}-bit bitsandbytes"
     return f"{method}: {QUANTISED.get(method, 'not tried; it needs a library of its own, and mostly a GPU')}"

@@ -1,0 +1,139 @@
+"""`python -m benchmarks.memory`: the memory that `basin doctor` foresees for a stage, beside what it took at its peak.
+
+Every stage of every model runs in a process of its own, whose peak of resident memory (`ru_maxrss`, libraries and weights
+included) is what counts. Writes results/memory.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.language_model import LanguageModel, LanguageModelConfig
+from benchmarks.results import write_results
+from loops.config import RunConfig, parse_config
+from loops.provenance import PROJECT
+
+STAGES = ("record", "generate", "adapt")
+RANDOM: Mapping[str, Mapping[str, int]] = {
+    "random 27M": {
+        "hidden_size": 256,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 10,
+        "num_attention_heads": 4,
+    },
+    "random 110M": {
+        "hidden_size": 640,
+        "intermediate_size": 2560,
+        "num_hidden_layers": 10,
+        "num_attention_heads": 10,
+    },
+    "random 330M": {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 16,
+    },
+}
+"""Of Llama's architecture, with 32,000 words."""
+NAMES = ("smollm2-135m", *RANDOM)
+STEPS = 2
+"""Of teaching: the peak is in the first, and the second finds the optimiser's state there."""
+
+
+def config_of(name: str) -> RunConfig:
+    """The defaults of a run with adapters, whose lesson is short."""
+    lora = {"passages": 8 * STEPS}
+    return parse_config(
+        {
+            "corpus": {"source": "brown-fiction"},
+            "language_model": {"name": name if name not in RANDOM else "smollm2-135m"},
+            "updating": {"adapter_from": 1, "adapting": {"lora": lora}},
+        },
+        "memory",
+    )
+
+
+def model_of(name: str, config: RunConfig) -> LanguageModel:
+    """An embedded model, or a random one of that size in the format that a run would choose here."""
+    if name not in RANDOM:
+        return LanguageModel.load(config.language_model)
+    import torch
+    import transformers
+
+    from agent.model_layout import choose_dtype
+    from agent.model_twin import tiny_tokenizer
+
+    described = transformers.LlamaConfig(vocab_size=32000, max_position_embeddings=2048, **RANDOM[name])
+    dtype = choose_dtype("auto", torch.device("cpu"))
+    model = transformers.AutoModelForCausalLM.from_config(described, dtype=dtype)
+    return LanguageModel(model, tiny_tokenizer(), LanguageModelConfig(name=name))
+
+
+def peak() -> float:
+    """Gigabytes of this process at its peak."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def one(name: str, stage: str) -> dict[str, float]:
+    """A stage done once, in this process."""
+    import numpy as np
+
+    from loops.cost import peaks
+
+    config = config_of(name)
+    language_model = model_of(name, config)
+    loaded = peak()
+    texts = ["".join(f" w{(7 * text + word) % 90}" for word in range(600)) for text in range(24)]
+    if stage == "record":
+        language_model.record(texts)
+    elif stage == "generate":
+        count = min(config.generation.samples, config.generation.batch_size)
+        prompts = ["".join(f" w{word}" for word in range(config.generation.prompt_words))] * count
+        language_model.generate(prompts, range(count), config.generation)
+    else:
+        from agent.updating.lora import teach
+
+        with tempfile.TemporaryDirectory() as folder:
+            lora = config.updating.adapting.lora
+            teach(language_model, texts, np.ones(len(texts)), None, lora, 0, Path(folder))
+    return {"foreseen": peaks(language_model, config)[stage], "taken": peak(), "loaded": loaded}
+
+
+def measured(name: str, stage: str) -> dict[str, Any]:
+    """The same in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--one", name, stage]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"Error: {stage} with {name} failed: {done.stderr.strip().splitlines()[-1:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    row = {"method": stage, "model": name, **found, "foreseen_to_taken": found["foreseen"] / found["taken"]}
+    print(row, flush=True)
+    return row
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser.add_argument("--one", nargs=2, metavar=("MODEL", "STAGE"), help="in this process, as JSON")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if chosen := parser.parse_args(given).one:
+        print(json.dumps(one(*chosen)))
+        return
+    rows: list[dict[str, Any]] = []
+    for name in NAMES:
+        for stage in STAGES:
+            rows.append(measured(name, stage))
+            path = write_results("memory", rows, ["python", "-m", "benchmarks.memory", *given])
+    print(f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
+
+
+if __name__ == "__main__":
+    main()
