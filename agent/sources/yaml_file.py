@@ -130,6 +130,8 @@ def _require_value(node: yaml.ScalarNode) -> None:
         node.tag = "tag:yaml.org,2002:str"
     if node.tag not in COMMON_TAGS:
         raise Unreadable(f"{_line(node)}: {node.tag[:60]} is no kind of value for a setting")
+    if any("\ud800" <= each <= "\udfff" for each in node.value):
+        raise Unreadable(f"{_line(node)}: half a character")
     if node.tag == "tag:yaml.org,2002:int" and len(node.value.lstrip("+-")) > MOST_DIGITS:
         raise Unreadable(f"{_line(node)}: a number of more than {MOST_DIGITS} digits")
 

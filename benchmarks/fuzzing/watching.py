@@ -58,14 +58,14 @@ def survive(check: Check, content: bytes, folder: Path) -> str:
     return outcome
 
 
-def minimised(check: Check, content: bytes, folder: Path, kind: str, seconds: float = 20.0) -> bytes:
-    """A shorter input that fails in the same way, found by leaving parts out until the time is up."""
+def minimised(check: Check, content: bytes, folder: Path, way: str, seconds: float = 20.0) -> bytes:
+    """A shorter input that fails in the same way (what is said of it begins so): parts are left out until the time is up."""
     end, size = time.monotonic() + seconds, max(len(content) // 2, 1)
     while size and time.monotonic() < end:
         at, shorter = 0, False
         while at < len(content) and time.monotonic() < end:
             tried = content[:at] + content[at + size :]
-            if _fails(check, tried, folder) == kind:
+            if _fails(check, tried, folder).startswith(way):
                 content, shorter = tried, True
             else:
                 at += size
@@ -74,12 +74,17 @@ def minimised(check: Check, content: bytes, folder: Path, kind: str, seconds: fl
     return content
 
 
-def _fails(check: Check, content: bytes, folder: Path) -> str | None:
+def way_of(failure: Failed) -> str:
+    """The kind of a failure, of a traceback with the kind of error: what is made smaller must not become another."""
+    return ":".join(str(failure).split(":")[: 2 if failure.kind == "traceback" else 1])
+
+
+def _fails(check: Check, content: bytes, folder: Path) -> str:
     try:
         survive(check, content, folder)
     except Failed as failure:
-        return failure.kind
-    return None
+        return str(failure)
+    return ""
 
 
 def _require_sentence(error: BasinError) -> None:

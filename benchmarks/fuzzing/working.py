@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
 from benchmarks.fuzzing.targets import COMMANDS, TARGETS, Target
-from benchmarks.fuzzing.watching import Failed, minimised, survive
+from benchmarks.fuzzing.watching import Failed, minimised, survive, way_of
 
 HEADER = struct.Struct("<QQQI")
 RECORD_BYTES = 1 << 20
@@ -107,7 +107,7 @@ class _Worker:
             self.try_one(content)
         except Failed as failure:
             if str(failure) not in self.tally.failures:
-                smaller = minimised(self.target.check, content, self.scratch, failure.kind)
+                smaller = minimised(self.target.check, content, self.scratch, way_of(failure))
                 self._keep(failure, smaller)
 
     def draw(self, seed: int, inputs: int, end: float) -> None:

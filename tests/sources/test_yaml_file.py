@@ -43,6 +43,7 @@ def test_what_settings_are_made_of_is_read() -> None:
         ("a: \0", "special characters"),
         ("a: *b", "line 1: found undefined alias"),
         ("--- a\n--- b", "line 2"),
+        ('a: 1\nb: "\\uD800"', "line 2: half a character"),
         ("\n".join(f"k{n}: {n}" for n in range(30_000)), "more than 20,000 values"),
     ],
 )
