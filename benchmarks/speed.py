@@ -21,7 +21,7 @@ from agent.generation import GenerationConfig
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.sources.models import quiet_transformers
 from agent.steering_vector import SteeringVector
-from benchmarks import speed_rivals
+from benchmarks import speed_llama, speed_rivals
 from benchmarks.results import RESULTS, write_results
 from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
 
@@ -70,9 +70,7 @@ class Bench:
             config = GenerationConfig(new_tokens=self.options.tokens, batch_size=batch)
             tools = speed_rivals.writers(self.model, openings(batch), config, self._vector())
             if self.options.llama:
-                tools["llama.cpp, one by one, not steered"] = speed_rivals.llama_cpp(
-                    self.options.llama, openings(batch), config
-                )
+                tools["llama.cpp"] = speed_llama.writer(self.model, openings(batch), config, self._vector())
             rows += self._compare("write", tools, self._writing_limit(batch), batch=batch)
         return rows
 
@@ -215,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--passages", type=int, help="to record and to teach with; 2,000, quick 16")
     parser.add_argument("--tokens", type=int, help="written per text; 128, quick 16")
     parser.add_argument("--rivals", help="a site-packages folder with the other libraries")
-    parser.add_argument("--llama", help="a GGUF file, where llama_cpp can be imported")
+    parser.add_argument("--llama", action="store_true", help="llama.cpp too, where llama_cpp can be imported")
     options = parser.parse_args(arguments)
     options.batch = options.batch or [32, 256]
     options.passages = options.passages or (16 if options.quick else 2000)

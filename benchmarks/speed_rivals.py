@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -205,17 +204,3 @@ def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[
 def _attention(model: LanguageModel) -> list[str]:
     names = {name.rpartition(".")[2] for name, _ in model.blocks[0].named_modules()}
     return sorted(names & {"q_proj", "k_proj", "v_proj", "o_proj"})
-
-
-def llama_cpp(file: str, prompts: Sequence[str], config: GenerationConfig) -> Callable[[], int]:
-    """llama.cpp's own model file, one text after the other: the Python binding decodes no batch."""
-
-    def work() -> int:
-        from llama_cpp import Llama
-
-        model: Any = Llama(file, n_ctx=256, n_threads=torch.get_num_threads(), verbose=False)
-        for prompt in prompts:
-            model(prompt, max_tokens=config.new_tokens, temperature=config.temperature, top_k=config.top_k)
-        return len(prompts) * config.new_tokens
-
-    return work
