@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +12,8 @@ from jaxtyping import Float
 from agent.concept import Concept
 from agent.tracking import Exchange
 from agent.types import total_seconds
+
+Metrics = dict[str, float | int | bool | str | None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class RoundRecord:
 
     round: int
     concept: Concept
-    metrics: dict[str, float | int | bool | str | None]
+    metrics: Metrics
     """Deterministic numbers of the round (drift, agreement, ...); written to round.json byte for byte."""
     generated: tuple[Generated, ...] = ()
     activations: Float[np.ndarray, "text layer width"] | None = None
@@ -55,6 +58,10 @@ class RoundRecord:
 
     pruned: bool = field(default=False, kw_only=True)
     """Only numbers and memberships are left of it: what it wrote, and what it wrote with, is gone."""
+
+    def number(self, name: str) -> float:
+        """One of its metrics that is a number."""
+        return float(cast(float, self.metrics[name]))
 
     @property
     def seconds(self) -> float:

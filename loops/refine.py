@@ -37,7 +37,7 @@ from loops.logs import open_logs, require_loggers
 from loops.openings import openings
 from loops.pointing import calibrated_start, find_pointer, starting_vector
 from loops.progress import Progress
-from loops.records import Generated, RoundRecord
+from loops.records import Generated, Metrics, RoundRecord
 from loops.report.making import refresh
 from loops.same_model import refuse_other_model
 from loops.setting import Costs, Fixed, prepare
@@ -182,7 +182,7 @@ def ending(
     last = records[-1]
     if records[0].metrics["no_concept"]:
         return str(records[0].metrics["no_concept"])
-    drifts = [float(record.metrics["drift"]) for record in records[1:]]
+    drifts = [record.number("drift") for record in records[1:]]
     if last.metrics["collapsed"]:
         return f"Stopped: the run collapsed in round {last.round}, {last.metrics['collapsed']}."
     if is_still(drifts, config.tracking) and not (when_still and last.round < rounds):
@@ -219,14 +219,14 @@ def first_record(
             concept = replace(concept, vector=vector, nats_per_token=nats, manner=PLAIN)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
-        base = _judged(base, report)
+        base = list(_judged(base, report))
     ruined = _ruined(fixed, concept, start, costs, progress)
     with costs.stage("record"):
         written = _read(fixed, [*base, *ruined])
     at = threshold(fixed.real.pointer_log_odds, fixed.size)
     generated = _placed([*base, *ruined], sigmoid(written.pointer_log_odds - at))
     trust, words = fixed.anchor.trust, fixed.config.topics.words
-    metrics = {
+    metrics: Metrics = {
         "round": 0,
         "topic": fixed.pointer.topic,
         "words": " ".join(fixed.pointer.model.top_words(fixed.pointer.topic)),
@@ -294,27 +294,26 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
         with costs.stage("adapt"):
             adapted = train_adapter(fixed, concept, last, generated, progress)
             concept, training = replace(concept, adapter=adapted.adapter), adapted.metrics
-    of_base = float(records[0].metrics["base_coherence"])
+    of_base = records[0].number("base_coherence")
     relative = report.share / of_base if of_base else report.share
     metrics = _numbers_of_concept(records, concept, fixed)
     metrics |= _numbers_of_writing(report, placed)
     metrics |= training
-    metrics["collapsed"] = collapse(metrics["size"], relative, report.repetitive_share, config.tracking)
+    metrics["collapsed"] = collapse(
+        float(concept.membership.mean()), relative, report.repetitive_share, config.tracking
+    )
     moved = _exchange(records, concept, fixed)
     activations = texts.activations[: len(generated)]
     return RoundRecord(number, concept, metrics, generated, activations, costs.total(), exchange=moved)
 
 
-def _numbers_of_concept(
-    records: Sequence[RoundRecord], concept: Concept, fixed: Fixed
-) -> dict[str, float | int | None]:
+def _numbers_of_concept(records: Sequence[RoundRecord], concept: Concept, fixed: Fixed) -> Metrics:
     """What can be said of the concept without anything written: its size, how far it moved, how natural it is."""
     last = records[-1]
-    previous = last.metrics["drift"]
-    moved = movement(
-        last.concept.membership, concept.membership, previous if previous is None else float(previous)
-    )
+    previous = None if last.metrics["drift"] is None else last.number("drift")
+    moved = movement(last.concept.membership, concept.membership, previous)
     seed = seed_for(fixed.config.seed, 0, "natural latent")  # the same halves in every round
+    assert concept.evidence is not None  # every round but the first has it
     natural = natural_latent(concept.membership, concept.evidence, fixed.passages.document_of, seed)
     return {
         "round": concept.round,
@@ -323,9 +322,9 @@ def _numbers_of_concept(
         "drift": moved.drift,
         "contraction": moved.contraction,
         "pointer_kept": kept(fixed.anchor.membership, concept.membership),
-        "redundancy": natural and natural.redundancy,
-        "redundancy_share": natural and natural.redundancy_share,
-        "mediation": natural and natural.mediation,
+        "redundancy": natural.redundancy if natural else None,
+        "redundancy_share": natural.redundancy_share if natural else None,
+        "mediation": natural.mediation if natural else None,
         "nats_per_token": concept.nats_per_token,
     }
 
@@ -385,9 +384,10 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
     def passages(prompts: Sequence[str], seeds: Sequence[int], concept: Concept) -> list[str]:
         if not writer:
             writer.append(fixed.language_model.adapted(concept.adapter))
-        return writer[0].generate(
+        written: list[str] = writer[0].generate(
             prompts, seeds, config, concept.vector, progress=progress.say, manner=concept.manner
         )
+        return written
 
     model = fixed.language_model.fingerprint
     texts = write_in_parts(passages, prompts, seeds, with_what, config, model, fixed.scratch)
