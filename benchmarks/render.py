@@ -312,7 +312,7 @@ def interop_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         "Exports of one run, opened by the programs that they are for, and pointers and vectors that come from those. A change "
         "of logits is what the concept makes of the next token's scores after real texts; its cosine with the change that "
-        "Basin makes is 1 where the two do the same.",
+        "Basin makes is 1 where the two do the same. Rows of a consumer are of its own call; the command above is the last.",
         "",
         *table(shown, [{"tool": row["tool"], **row} for row in rows]),
     ]
