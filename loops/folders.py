@@ -7,6 +7,7 @@ SHA-256 of each file is written last, and one rename makes it visible. A reader 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -138,8 +139,11 @@ def write_file(path: Path, content: bytes) -> None:
     """Replace a file in one step, so that a reader finds the old or the new content.
 
     Raises:
-        OSError: it cannot be written; the old content stays.
+        OSError: it cannot be written, and the old content stays; or a device, a pipe or a folder is there, which root could
+            replace.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is a device, a pipe or a folder", str(path))
     draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         _write_synced(draft, content)

@@ -32,6 +32,8 @@ class RowFile:
             BasinError: the file cannot be read or written.
         """
         header = {"suite": digest}
+        if path.exists() and not path.is_file():  # a device would be read for ever, and then set aside
+            raise BasinError(f"{path} is no file that rows could be added to: name another with --out.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
