@@ -11,8 +11,14 @@ import torch
 
 from agent.errors import BasinError
 
-ALLOCATOR = ("out of memory", "can't allocate memory", "not enough memory")
-"""How torch says it where it has no type of its own for it: on the CPU, and in some CUDA libraries."""
+ALLOCATOR = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "could not create a primitive",
+    "could not create a memory",
+)
+"""How torch says it where it has no type of its own for it: on the CPU, in some CUDA libraries, and by oneDNN."""
 
 Result = TypeVar("Result")
 

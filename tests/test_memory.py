@@ -17,6 +17,7 @@ from agent.memory import is_out_of_memory, within_memory
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError("could not create a primitive"),
     MemoryError(),
 ]
 TEXTS = [sentence(*range(at, at + 9)) for at in range(12)]
@@ -46,7 +47,7 @@ def cramped(monkeypatch, rows: int, error: BaseException = ERRORS[0]):
     return model, said, seen
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "cpu", "python"])
+@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "cpu", "onednn", "python"])
 def test_reading_goes_on_in_halves_and_says_so_once(monkeypatch, error):
     plain = make_language_model()
     expected = plain.record(TEXTS), plain.losses(TEXTS), plain.token_losses(TEXTS)
