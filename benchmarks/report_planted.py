@@ -5,7 +5,7 @@ Nothing in them was computed by a model, so a run of any size takes seconds; the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from agent.concept import Concept, Readout
 from agent.evidence import sigmoid
 from agent.language_model import LanguageModel
 from agent.steering_vector import SteeringVector
+from agent.token_batches import TokenBatch
 from agent.topics import Pointer, TopicModel
 from agent.tracking import exchanged, soft_jaccard
 from agent.types import Document, Passage, PassageSet
@@ -68,7 +69,15 @@ class _Recorder(LanguageModel):
         self.fingerprint = f"planted-{len(texts)}-{seed}"
         self.blocks = ()
 
-    def record(self, texts: Sequence[str], progress: Callable[[str], None] | None = None) -> np.ndarray:
+    def batches(self, texts: Sequence[str], *_rest: object, **_options: object) -> Iterator[TokenBatch]:
+        return iter(())
+
+    def record(
+        self,
+        texts: Sequence[str],
+        progress: Callable[[str], None] | None = None,
+        batches: Iterable[TokenBatch] | None = None,
+    ) -> np.ndarray:
         return self.activations[[self.place[text] for text in texts]]
 
 

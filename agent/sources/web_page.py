@@ -78,6 +78,10 @@ def web_page(content: bytes, name: str) -> WebPage:
         raise BasinError(
             f"{name} has a declaration that is not HTML near line {page.getpos()[0]}: remove it, or save the page anew."
         ) from error
+    except ValueError:  # Python reads no number of more than some thousand digits
+        raise BasinError(
+            f"{name} names a character by a number too long to be one near line {page.getpos()[0]}: remove it."
+        ) from None
     page.require_whole()
     page.close()
     return WebPage(page.text, page.title, page.author, frozenset(page.kinds))
