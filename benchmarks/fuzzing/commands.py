@@ -115,7 +115,7 @@ WORDS = (
 
 def arguments(draw: random.Random) -> bytes:
     """A command with some of its parameters, as JSON."""
-    path, command = draw.choice(_commands())
+    path, command = draw.choice(load_commands())
     given = list(path)
     for parameter in command.params:
         if parameter.param_type_name == "argument":
@@ -133,7 +133,7 @@ def run_command(content: bytes, folder: Path) -> None:
     """Call the command; raises `BasinError` with the sentence that it ended in, where it did."""
     from loops.cli import app
 
-    _commands()
+    load_commands()
     place = folder / "a" / "b" / "working"
     _prepare(place)
     given = json.loads(content)
@@ -159,7 +159,8 @@ def run_command(content: bytes, folder: Path) -> None:
 
 
 @cache
-def _commands() -> list[tuple[tuple[str, ...], object]]:
+def load_commands() -> list[tuple[tuple[str, ...], object]]:
+    """Every command by its words, with all that it imports late: that takes seconds once, which are no input's."""
     import loops
     from loops.cli import app
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from agent.errors import BasinError
 from benchmarks import fuzz
 from benchmarks.fuzzing import watching
+from benchmarks.fuzzing.commands import load_commands
 from benchmarks.fuzzing.targets import TARGETS
 from benchmarks.fuzzing.watching import Failed, minimised, survive
 
@@ -23,6 +24,11 @@ SLOW = {"settings": 10, "suite": 4, "generation_suite": 6, "commands": 4}
 
 def sample(name: str) -> int:
     return SLOW.get(name, 60)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    load_commands()
 
 
 @pytest.mark.parametrize("name", TARGETS)
