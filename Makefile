@@ -22,7 +22,7 @@ run: $(VENV)/ready
 	@$(VENV)/bin/python -m loops.cli run configs/brown.yaml
 
 test: $(VENV)/ready-test
-	@$(VENV)/bin/python -m pytest
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 docs: $(VENV)/ready-test
 	@$(VENV)/bin/python -m pdoc --docformat google --no-show-source -o docs/reference $(REFERENCE)
