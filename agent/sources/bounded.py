@@ -74,7 +74,9 @@ def read_whole(path: Path, most: int, remedy: str, *, follow: bool = True) -> by
     """The bytes of an ordinary file, at most `most` of them; `remedy` says what to do about more."""
     with open_file(path, follow=follow) as stream:
         size = os.fstat(stream.fileno()).st_size
-        content = b"" if size > most else stream.read(most + 1)
+        content = b"" if size > most else stream.read(size + 1)  # room for `most` would be taken at once
+        if size < len(content) <= most:  # it has grown
+            content += stream.read(most + 1 - len(content))
     if size > most or len(content) > most:
         raise BasinError(f"{path} is larger than {_in_words(most)}: {remedy}.")
     return content
