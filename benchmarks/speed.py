@@ -118,6 +118,20 @@ class Bench:
                     rows += self._compare(stage, {"basin": work}, None, **setting)
         return [row | {"model": "random", "dtype": "float32"} for row in rows]
 
+    def growth(self) -> list[Row]:
+        """On the smallest of the random models, once: from a thousand passages to sixty-four thousand."""
+        model, rows = random_model(self.model, 128, 4), []
+        for count in (1000, 4000, 16_000, 64_000):
+            texts = passages(count)
+
+            def record(texts: Sequence[str] = texts) -> int:
+                model.record(texts)
+                return speed_rivals.counted(model, texts)
+
+            shared = {"stage": "growth: record", **self.shared, "repeats": 1, "passages": count}
+            rows += compare({"basin": record}, "basin", 1, self.clock, shared, None)
+        return [row | {"model": "random", "dtype": "float32"} for row in rows]
+
     def profile(self) -> None:
         """Where the time of writing and recording goes, by operator."""
         from torch.profiler import ProfilerActivity, profile
@@ -193,7 +207,7 @@ def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row
     done = {key(row) for row in rows}
     earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     kept = [row for row in earlier if key(row) not in done]
-    order = ["record", "write", "overhead", "teach", "scale: record", "scale: write"]
+    order = ["record", "write", "overhead", "teach", "scale: record", "scale: write", "growth: record"]
     return sorted(
         [*kept, *rows], key=lambda row: (order.index(row["stage"]), row["dtype"], row.get("batch") or 0)
     )
@@ -202,7 +216,10 @@ def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument(
-        "--stage", action="append", choices=[*STAGES, "profile"], help="all but the profile, if left out"
+        "--stage",
+        action="append",
+        choices=[*STAGES, "growth", "profile"],
+        help="all but the last two, if left out",
     )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="small sizes: minutes on one core")
