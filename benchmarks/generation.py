@@ -1,8 +1,9 @@
 """`python -m benchmarks.generation [FOLDER ...]`: what `basin evaluate generation` found, as results, pages and pictures.
 
-Of every task in the folders (by default generation among the runs) it writes rows into results/generation.json, the first
-samples of every generator into samples/CORPUS_CONCEPT.md and a picture frontier_CORPUS_CONCEPT.png. With `--rounds RUN ...`
-it writes what the rounds of those runs wrote into results/generation_rounds.json, and looks at folders only if some are named.
+Of every task in the folders (by default generation among the runs) it writes rows into results/generation.json (those of other
+tasks stay), the first samples of every generator into samples/CORPUS_CONCEPT.md and a picture
+frontier_CORPUS_CONCEPT.png. With `--rounds RUN ...` it writes what the rounds of those runs wrote into
+results/generation_rounds.json, and looks at folders only if some are named.
 """
 
 from __future__ import annotations
@@ -61,9 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
             for task in tasks:
                 keep_task(task, PLACE)
-            _keep("generation", [row for task in tasks for row in task.rows], command)
+            _keep("generation", _with_earlier([row for task in tasks for row in task.rows]), command)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
+
+
+def _with_earlier(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These rows after those of other tasks that were kept before."""
+    path = RESULTS / "generation.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    told = {(row["corpus"], row["concept"]) for row in rows}
+    return [*(row for row in earlier if (row["corpus"], row["concept"]) not in told), *rows]
 
 
 def find_tasks(folders: Sequence[Path], say: Callable[[str], None]) -> list[TaskFolder]:
