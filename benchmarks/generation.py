@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _with_earlier(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """These rows after those of other tasks that were kept before."""
-    path = RESULTS / "generation.json"
+    path = PLACE / "results" / "generation.json"
     earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     told = {(row["corpus"], row["concept"]) for row in rows}
     return [*(row for row in earlier if (row["corpus"], row["concept"]) not in told), *rows]

@@ -127,7 +127,8 @@ def test_verify_of_a_damaged_run_ends_with_1(runs: Path) -> None:
 )
 def test_a_signal_ends_a_command_with_its_status(sent: signal.Signals, status: int, tmp_path: Path) -> None:
     code = (
-        "import sys, time, types\n"
+        "import signal, sys, time, types\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "from pathlib import Path\n"
         "slow = types.ModuleType('loops.doctor')\n"
         f"slow.examine = lambda *_: (Path({str(tmp_path / 'begun')!r}).touch(), time.sleep(60))\n"
