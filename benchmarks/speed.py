@@ -26,6 +26,7 @@ from benchmarks.results import RESULTS, write_results
 from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
 
 STAGES = ("record", "write", "overhead", "teach", "scale")
+GROWTH = (1000, 4000, 16_000, 64_000)
 PROFILES = Path(__file__).parent / "profile"
 WORDS = (
     "the old man walked slowly down a street and said that he had never seen such house before because it was dark "
@@ -121,7 +122,7 @@ class Bench:
     def growth(self) -> list[Row]:
         """On the smallest of the random models, once: from a thousand passages to sixty-four thousand."""
         model, rows = random_model(self.model, 128, 4), []
-        for count in (1000, 4000, 16_000, 64_000):
+        for count in (count for count in GROWTH if count <= self.options.most):
             texts = passages(count)
 
             def record(texts: Sequence[str] = texts) -> int:
@@ -228,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: seconds of this process")
     parser.add_argument("--batch", type=int, action="append", help="texts written at a time; 32 and 256")
     parser.add_argument("--passages", type=int, help="to record and to teach with; 2,000, quick 16")
+    parser.add_argument("--most", type=int, default=GROWTH[-1], help="passages that growth goes up to")
     parser.add_argument("--tokens", type=int, help="written per text; 128, quick 16")
     parser.add_argument("--rivals", help="a site-packages folder with the other libraries")
     parser.add_argument("--llama", action="store_true", help="llama.cpp too, where llama_cpp can be imported")
