@@ -71,7 +71,12 @@ def texts_a_file(language_model: LanguageModel) -> int:
 
 def in_order(texts: Sequence[str]) -> list[str]:
     """The texts as they follow each other in files of the cache: any `CHUNK` of them from a multiple of it are whole files."""
-    return sorted(texts, key=lambda text: (len(text), text))
+    return sorted(texts, key=_place)
+
+
+def _place(text: str) -> tuple[int, str]:
+    """By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others."""
+    return len(text), text
 
 
 def keep_recorded(
@@ -79,9 +84,15 @@ def keep_recorded(
 ) -> None:
     """Put into the cache what another process, or another machine, made of whole files of it; raises as `record_cached`."""
     for rows in _chunks(texts, size):
-        path = _chunk_path(fingerprint, [texts[row] for row in rows])
-        if not path.exists():
-            _write(path, np.ascontiguousarray(activations[rows]))
+        _keep_new(fingerprint, [texts[row] for row in rows], activations[rows])
+
+
+def _keep_new(
+    fingerprint: str, chunk: Sequence[str], activations: Float[np.ndarray, "text layer width"]
+) -> None:
+    path = _chunk_path(fingerprint, chunk)
+    if not path.exists():
+        _write(path, np.ascontiguousarray(activations))
 
 
 def _keeper(
@@ -91,9 +102,7 @@ def _keeper(
     columns = [language_model.layers.index(layer) for layer in other.layers]
 
     def keep(chunk: Sequence[str], activations: Float[np.ndarray, "text layer width"]) -> None:
-        path = _chunk_path(other.fingerprint, chunk)
-        if not path.exists():
-            _write(path, np.ascontiguousarray(activations[:, columns]))
+        _keep_new(other.fingerprint, chunk, activations[:, columns])
 
     return keep
 
@@ -136,8 +145,8 @@ def find_recorded(
 
 
 def _chunks(texts: Sequence[str], size: int) -> Iterator[list[int]]:
-    """By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others."""
-    order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
+    """Which texts lie in a file together, file by file."""
+    order = sorted(range(len(texts)), key=lambda row: _place(texts[row]))
     for start in range(0, len(order), size):
         yield order[start : start + size]
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from agent.errors import BasinError, first_sentence
-from agent.gguf_header import MAGIC, check_header
+from agent.gguf_header import MAGIC, check_header, write_out
 from agent.sources.bounded import read_whole
 from agent.steering_manner import Manner
 from agent.steering_vector import SteeringVector
@@ -79,12 +79,7 @@ def write_control_vector(
     for layer, direction in vector.directions.items():
         # llama.cpp takes float32 alone.
         writer.add_tensor(f"direction.{layer - 1}", direction.detach().numpy().astype(np.float32))
-    try:
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-    finally:
-        writer.close()
+    write_out(writer)
 
 
 def read_control_vector(path: Path) -> ControlVector:

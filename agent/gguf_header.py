@@ -1,4 +1,5 @@
-"""Whether the header of a GGUF file stays inside the file: looked at before the gguf library reads it.
+"""GGUF files around the gguf library: whether a header stays inside its file, looked at before it is read, and the last step of
+writing.
 
 That library takes the numbers in a header as they come: a list that claims to be endless is read for ever.
 """
@@ -6,6 +7,7 @@ That library takes the numbers in a header as they come: a list that claims to b
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -30,6 +32,16 @@ def check_header(content: bytes) -> None:
         if axes > MOST_AXES:
             raise ValueError("a tensor has too many axes")
         walk.skip(8 * axes + 4 + 8)
+
+
+def write_out(writer: Any) -> None:
+    """Let a `GGUFWriter` write what it was given, and close its file however that ends."""
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
 
 
 class _Walk:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from agent.errors import BasinError
+from agent.gguf_header import write_out
 
 Format = Literal["float32", "float16", "bfloat16", "q8_0"]
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -70,12 +71,7 @@ def write_gguf(
         if tensor.shape[-1] % block:
             kind = gguf.GGMLQuantizationType.F16  # a row that the quantised format cannot cut into blocks
         writer.add_tensor(theirs, gguf.quants.quantize(tensor.numpy(), kind), raw_dtype=kind)
-    try:
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-    finally:
-        writer.close()
+    write_out(writer)
 
 
 def _check(config: Any, name: str) -> None:

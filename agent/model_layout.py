@@ -75,7 +75,7 @@ def refuse_other_kinds(config: Any, name: str) -> None:
 
 @torch.no_grad()
 def reads_forward(model: Any) -> bool:
-    """Whether words change nothing before them, as in every causal model and in no encoder; costs a step over 32 words."""
+    """Whether words change nothing before them, as in every causal model and in no encoder; costs a step over eight words."""
     words = model.get_input_embeddings().weight.shape[0]
     ids = (
         torch.tensor([[5, 4, 3, 6], [5, 4, 3, 7]], device=model.get_input_embeddings().weight.device) % words

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ DEPTH = 4
 WORDS = 90
 VOCABULARY = 96
 """Two rows more than the tokenizer has tokens, as in published models."""
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 LENGTH = 64
 HEADS, HEAD_WIDTH, WIDTH = 4, 8, 32
@@ -151,13 +152,18 @@ def kept_layers(kinds: Mapping[str, list[Any]], depth: int, wanted: int = DEPTH)
 
 
 def tiny_tokenizer() -> Any:
-    """Whole words `w0` to `w89`, each with the space before it, and four special tokens."""
-    special = ["<pad>", "<s>", "</s>", "<unk>"]
-    words = {word: index for index, word in enumerate([*special, *(f" w{index}" for index in range(WORDS))])}
-    core = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(r" w\d+"), behavior="isolated")
+    """Words `w0` to `w89`."""
+    return word_tokenizer([f"w{index}" for index in range(WORDS)], r"w\d+")
+
+
+def word_tokenizer(words: Sequence[str], pattern: str, begins: bool = True) -> Any:
+    """Whole words that match a pattern, each with the space before it, and four special tokens; a text begins with one."""
+    known = {token: index for index, token in enumerate([*SPECIAL, *(f" {word}" for word in words)])}
+    core = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(f" {pattern}"), behavior="isolated")
     core.decoder = decoders.Fuse()
-    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    if begins:
+        core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )

@@ -21,7 +21,7 @@ import typer
 
 from benchmarks.fuzzing.targets import TARGETS
 from benchmarks.fuzzing.working import Record, Tally, keep, work
-from benchmarks.results import RESULTS, write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 
 FAILURES = Path(__file__).parents[1] / "tests" / "faults" / "failures"
 LOOK = 0.2
@@ -70,7 +70,7 @@ def main(
         running = [job for job in running if job.goes_on()]
     tallies = [job.total for job in jobs]
     rows = [_row(target.name, tally) for target, tally in zip(chosen, tallies, strict=True)]
-    rows = _with_earlier(rows, results / "fuzz.json")
+    rows = _with_sum(with_earlier(rows, lambda row: row["tool"], results / "fuzz.json"))
     write_results("fuzz", rows, ["python", "-m", "benchmarks.fuzz", *sys.argv[1:]], results)
     failed = sum(len(tally.failures) for tally in tallies)
     print(f"{sum(tally.inputs for tally in tallies):,} inputs, {failed} failures", file=sys.stderr)
@@ -183,12 +183,11 @@ def _row(name: str, tally: Tally) -> Row:
     }
 
 
-def _with_earlier(rows: list[Row], path: Path) -> list[Row]:
-    """These rows, those of readers that were fed in an earlier run, and their sum."""
-    fed = {row["tool"] for row in rows}
-    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    rows = [*(row for row in earlier if row["tool"] not in fed | {"all"} and row["tool"] in TARGETS), *rows]
-    rows.sort(key=lambda row: list(TARGETS).index(str(row["tool"])))
+def _with_sum(rows: list[Row]) -> list[Row]:
+    """Rows of readers in their order, and their sum."""
+    rows = sorted(
+        (row for row in rows if row["tool"] in TARGETS), key=lambda row: list(TARGETS).index(row["tool"])
+    )
     whole: Row = {"tool": "all"}
     for name in rows[0]:
         if name not in ("tool", "rate", "rate_per_cpu_second", "peak_mb"):

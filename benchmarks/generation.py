@@ -20,7 +20,7 @@ from agent.errors import BasinError
 from agent.judging.frontier import draw_frontier
 from benchmarks.generation_rounds import all_rounds
 from benchmarks.generation_samples import samples_page
-from benchmarks.results import RESULTS, write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.generation_suite import task_name
 from loops.runs import checkpoints_folder, find_run
 from loops.store import RunStore
@@ -62,17 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
             for task in tasks:
                 keep_task(task, PLACE)
-            _keep("generation", _with_earlier([row for task in tasks for row in task.rows]), command)
+            rows = [row for task in tasks for row in task.rows]
+            kept = with_earlier(
+                rows, lambda row: (row["corpus"], row["concept"]), PLACE / "results" / "generation.json"
+            )
+            _keep("generation", kept, command)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
-
-
-def _with_earlier(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """These rows after those of other tasks that were kept before."""
-    path = PLACE / "results" / "generation.json"
-    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    told = {(row["corpus"], row["concept"]) for row in rows}
-    return [*(row for row in earlier if (row["corpus"], row["concept"]) not in told), *rows]
 
 
 def find_tasks(folders: Sequence[Path], say: Callable[[str], None]) -> list[TaskFolder]:

@@ -1,6 +1,6 @@
 """`python -m benchmarks.memory`: the memory that `basin doctor` foresees for a stage, beside what it took at its peak.
 
-Every stage of every model runs in a process of its own, whose peak of resident memory (`ru_maxrss`, libraries and weights
+Every stage of every model runs in a process of its own, whose peak of resident memory (`VmHWM`, libraries and weights
 included) is what counts. Writes results/memory.json.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.language_model import LanguageModel, LanguageModelConfig
+from benchmarks.resident import resident
 from benchmarks.results import write_results
 from loops.config import RunConfig, parse_config
 from loops.provenance import PROJECT
@@ -77,11 +77,6 @@ def model_of(name: str, config: RunConfig) -> LanguageModel:
     return LanguageModel(model, tiny_tokenizer(), LanguageModelConfig(name=name))
 
 
-def peak() -> float:
-    """Gigabytes of this process at its peak."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-
-
 def one(name: str, stage: str) -> dict[str, float]:
     """A stage done once, in this process."""
     import numpy as np
@@ -90,7 +85,7 @@ def one(name: str, stage: str) -> dict[str, float]:
 
     config = config_of(name)
     language_model = model_of(name, config)
-    loaded = peak()
+    loaded = resident("VmHWM") / 1e9
     texts = ["".join(f" w{(7 * text + word) % 90}" for word in range(600)) for text in range(24)]
     if stage == "record":
         language_model.record(texts)
@@ -104,7 +99,11 @@ def one(name: str, stage: str) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             lora = config.updating.adapting.lora
             teach(language_model, texts, np.ones(len(texts)), None, lora, 0, Path(folder))
-    return {"foreseen": peaks(language_model, config)[stage], "taken": peak(), "loaded": loaded}
+    return {
+        "foreseen": peaks(language_model, config)[stage],
+        "taken": resident("VmHWM") / 1e9,
+        "loaded": loaded,
+    }
 
 
 def measured(name: str, stage: str) -> dict[str, Any]:

@@ -105,13 +105,9 @@ def _own_cache(folder: Path) -> Iterator[None]:
 def _row(
     name: str, store: RunStore, folder: Path, browser: Any, axe: str, shots: Path | None
 ) -> dict[str, Any]:
-    file = folder / f"{name.replace(' ', '-')}.html"
-    begin, worked = time.perf_counter(), time.process_time()
-    made = make_report(store, file, False, lambda text: None)
-    build, build_cpu = time.perf_counter() - begin, time.process_time() - worked
-    load = os.getloadavg()[0]
-    head, drawn = opening(browser, file, "", "h1"), opening(browser, file, "map", "#map .main-svg")
-    seen = Seen()
+    file, seen = _file(folder, name), Seen()
+    row = _built(file, lambda path: make_report(store, path, False, lambda text: None), browser)
+    drawn = opening(browser, file, "map", "#map .main-svg")
     _visit_all(name, file, browser, axe, shots, seen)
     with open_page(browser, file, seen) as page:
         try_map(page, seen)
@@ -124,16 +120,31 @@ def _row(
         "method": name,
         "passages": passages,
         "rounds": rounds,
+        **row,
+        "map_drawn_s": drawn.seconds,
+        "map_drawn_cpu_s": drawn.cpu_seconds,
+        "charts_saved": charts,
+        **as_row(seen),
+    }
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace(' ', '-')}.html"
+
+
+def _built(file: Path, make: Callable[[Path], object], browser: Any) -> dict[str, Any]:
+    """Write a page and open it: how long both took, how busy the machine was, how large it is."""
+    begin, worked = time.perf_counter(), time.process_time()
+    make(file)
+    build, build_cpu, load = time.perf_counter() - begin, time.process_time() - worked, os.getloadavg()[0]
+    head = opening(browser, file, "", "h1")
+    return {
         "build_s": build,
         "build_cpu_s": build_cpu,
         "open_s": head.seconds,
         "open_cpu_s": head.cpu_seconds,
-        "map_drawn_s": drawn.seconds,
-        "map_drawn_cpu_s": drawn.cpu_seconds,
         "load": load,
-        "megabytes": made.megabytes,
-        "charts_saved": charts,
-        **as_row(seen),
+        "megabytes": file.stat().st_size / 1e6,
     }
 
 
@@ -170,25 +181,11 @@ def _other_pages(stores: Mapping[str, RunStore]) -> dict[str, Callable[[Path], o
 def _other_row(
     name: str, make: Callable[[Path], object], folder: Path, browser: Any, axe: str, shots: Path | None
 ) -> dict[str, Any]:
-    file = folder / f"{name.replace(' ', '-')}.html"
-    begin, worked = time.perf_counter(), time.process_time()
-    make(file)
-    build, build_cpu = time.perf_counter() - begin, time.process_time() - worked
-    load = os.getloadavg()[0]
-    head = opening(browser, file, "", "h1")
-    seen = Seen()
+    file, seen = _file(folder, name), Seen()
+    row = _built(file, make, browser)
     _visit_all(name, file, browser, axe, shots, seen)
     _tell(name, seen)
-    return {
-        "method": name,
-        "build_s": build,
-        "build_cpu_s": build_cpu,
-        "open_s": head.seconds,
-        "open_cpu_s": head.cpu_seconds,
-        "load": load,
-        "megabytes": file.stat().st_size / 1e6,
-        **as_row(seen),
-    }
+    return {"method": name, **row, **as_row(seen)}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ def write_results(
     temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
     return path
+
+
+def with_earlier(
+    rows: Sequence[Mapping[str, Any]], same: Callable[[Mapping[str, Any]], Hashable], path: Path
+) -> list[dict[str, Any]]:
+    """The rows that `path` holds of something else, then these; `same` is alike for rows that measured the same thing."""
+    measured = {same(row) for row in rows}
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    return [*(row for row in earlier if same(row) not in measured), *map(dict, rows)]
 
 
 def header(command: Sequence[str]) -> dict[str, Any]:

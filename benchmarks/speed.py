@@ -8,9 +8,9 @@ nnsight and transformer-lens lie (`pip install --no-deps --target FOLDER ...`: t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.sources.models import quiet_transformers
 from agent.steering_vector import SteeringVector
 from benchmarks import speed_llama, speed_rivals
-from benchmarks.results import RESULTS, write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
 
 STAGES = ("record", "write", "overhead", "teach", "scale")
@@ -104,9 +104,7 @@ class Bench:
             texts = passages(setting["passages"])
             config = GenerationConfig(new_tokens=8, batch_size=setting["batch"])
 
-            def record(model: LanguageModel = model, texts: Sequence[str] = texts) -> int:
-                model.record(texts)
-                return speed_rivals.counted(model, texts)
+            record = partial(recorded, model, texts)
 
             def write(model: LanguageModel = model, config: GenerationConfig = config) -> int:
                 model.generate(openings(config.batch_size), range(config.batch_size), config)
@@ -123,12 +121,7 @@ class Bench:
         """On the smallest of the random models, once: from a thousand passages to sixty-four thousand."""
         model, rows = random_model(self.model, 128, 4), []
         for count in (count for count in GROWTH if count <= self.options.most):
-            texts = passages(count)
-
-            def record(texts: Sequence[str] = texts) -> int:
-                model.record(texts)
-                return speed_rivals.counted(model, texts)
-
+            record = partial(recorded, model, passages(count))
             shared = {"stage": "growth: record", **self.shared, "repeats": 1, "passages": count}
             rows += compare({"basin": record}, "basin", 1, self.clock, shared, None)
         return [row | {"model": "random", "dtype": "float32"} for row in rows]
@@ -171,6 +164,12 @@ class Bench:
             return compare(tools, "basin", self.options.repeats, self.clock, shared, limit)
 
 
+def recorded(model: LanguageModel, texts: Sequence[str]) -> int:
+    """Record the texts; how many tokens they have."""
+    model.record(texts)
+    return speed_rivals.counted(model, texts)
+
+
 def passages(count: int) -> list[str]:
     """Made-up texts of 90 to 200 words, out of order of length."""
     generator = np.random.default_rng(0)
@@ -201,17 +200,11 @@ def random_model(like: LanguageModel, width: int, depth: int) -> LanguageModel:
 
 def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row]:
     """The rows, and of an earlier run those that measured something else."""
-
-    def key(row: Row) -> tuple:
-        return tuple(row.get(name) for name in ("stage", "device", "dtype", "batch"))
-
-    done = {key(row) for row in rows}
-    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    kept = [row for row in earlier if key(row) not in done]
-    order = ["record", "write", "overhead", "teach", "scale: record", "scale: write", "growth: record"]
-    return sorted(
-        [*kept, *rows], key=lambda row: (order.index(row["stage"]), row["dtype"], row.get("batch") or 0)
+    kept = with_earlier(
+        rows, lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", "batch")), path
     )
+    order = ["record", "write", "overhead", "teach", "scale: record", "scale: write", "growth: record"]
+    return sorted(kept, key=lambda row: (order.index(row["stage"]), row["dtype"], row.get("batch") or 0))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

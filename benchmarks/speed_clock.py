@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.resident import resident
+
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 """On a shared machine, on one thread, CPU seconds: others slow them too, but do not stop them."""
 SPAN = 0.4
@@ -120,7 +122,7 @@ def peak_gigabytes() -> float:
     """Since `reset_peak`: of the accelerator where there is one, else of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024 / 1e9
-    return float("nan")
+    try:
+        return resident("VmHWM") / 1e9
+    except (OSError, RuntimeError):
+        return float("nan")

@@ -91,9 +91,14 @@ def steer(library: Any, loaded: Any, context: Any, vector: SteeringVector) -> No
     rows = np.zeros((depth, width), dtype=np.float32)
     for layer, direction in vector.directions.items():
         rows[layer - 2] = direction.float().numpy()
+    apply_rows(library, context, rows)
+
+
+def apply_rows(library: Any, context: Any, rows: np.ndarray) -> None:
+    """Let llama.cpp add row `N - 1` after block `N`; the call has had two names. Raises `RuntimeError` where it refuses."""
+    depth, width = rows.shape
     apply = getattr(library, "llama_set_adapter_cvec", None) or library.llama_apply_adapter_cvec
-    pointer = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-    if apply(context, pointer, rows.size, width, 1, depth):
+    if apply(context, rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), rows.size, width, 1, depth):
         raise RuntimeError("llama.cpp refused the control vector")
 
 

@@ -19,6 +19,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from benchmarks.resident import resident
 from benchmarks.results import RESULTS, write_results
 
 WORDS, WORDS_A_DOCUMENT, DOCUMENTS_AT_ONCE = 200_000, 800, 500
@@ -69,7 +70,7 @@ def stage(name: str, path: Path) -> dict[str, float]:
     from agent.sources.corpora import CorpusConfig, iter_documents, load_corpus
     from agent.topics import TopicsConfig
 
-    before, begin = _memory_mb("VmRSS"), time.perf_counter()
+    before, begin = resident("VmRSS") / 2**20, time.perf_counter()
     config = CorpusConfig(source=str(path), sample=None if name == "whole" else SAMPLE)
     if name == "topics":
         topics = TopicsConfig(count=10, passes=1, fit_on="all")
@@ -84,21 +85,10 @@ def stage(name: str, path: Path) -> dict[str, float]:
         found = len(load_corpus(config))
     return {
         "before_mb": before,
-        "peak_mb": _memory_mb("VmHWM"),
+        "peak_mb": resident("VmHWM") / 2**20,
         "seconds": time.perf_counter() - begin,
         "found": found,
     }
-
-
-def _memory_mb(what: str) -> float:
-    """Megabytes of this process, as Linux tells them: `VmRSS` now, `VmHWM` at most.
-
-    A child's `ru_maxrss` begins with its parent's.
-    """
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith(what):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"no {what}")
 
 
 def main(

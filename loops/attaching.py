@@ -162,10 +162,7 @@ def _concept(run: str | Path, number: int | None) -> Concept:
     from loops.store import RunStore
 
     store = RunStore.open(find_run(str(run)))
-    rounds = store.rounds()
-    if number is None and not rounds:
-        raise BasinError(f"{store.name} has no whole round yet: `basin resume {store.name}` goes on with it.")
-    concept = store.load(rounds[-1] if number is None else number).concept
+    concept = store.load_chosen(number).concept
     if not concept.can_write:
         raise BasinError(
             f"Round {concept.round} of {store.name} has nothing to write with: choose a later round."

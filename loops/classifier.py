@@ -111,12 +111,7 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
             from loops.store import RunStore
 
             store = RunStore.open(find_run(str(self.run_folder)))
-            rounds = store.rounds()
-            if self.round is None and not rounds:
-                raise BasinError(
-                    f"{store.name} has no whole round yet: `basin resume {store.name}` goes on with it."
-                )
-            record = store.load(rounds[-1] if self.round is None else self.round)
+            record = store.load_chosen(self.round)
             self._held = {
                 "store": store,
                 "record": record,

@@ -64,7 +64,7 @@ def export_command(
         for sentence in made.sentences:
             _say(sentence)
         if repository is not None:
-            card = card_of(export, to, made.sentences) if made.path.is_file() else None
+            card = card_of(export, made.sentences) if made.path.is_file() else None
             progress.say(f"hub: uploading to {repository}")
             _say(f"Pushed: {push(made.path, repository, card, private=not public, dataset=to == 'dataset')}")
 

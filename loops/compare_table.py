@@ -132,7 +132,7 @@ def _show_apart(found: Comparison, pair: Pair, limit: int, console: Console) -> 
         for at, first, second in passages[:limit]:
             passage = holds.passages.passages[at]
             document = holds.passages.documents[passage.document]
-            title, beginning = printable(document.title or document.id), printable(first_words(passage.text))
+            title, beginning = document.title or document.id, first_words(passage.text)
             table.add_row(
                 f"{first:.2f}", f"{second:.2f}", escape(printable(title)), escape(printable(beginning))
             )

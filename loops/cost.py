@@ -13,7 +13,7 @@ import torch
 
 from agent.device_map import choose_devices
 from agent.language_model import LanguageModel
-from agent.memory_need import PROCESS
+from agent.memory_need import PROCESS, MemoryNeed
 from agent.model_layout import choose_dtype
 from loops.config import RunConfig
 
@@ -99,15 +99,22 @@ def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str)
 
 def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
     """Gigabytes that the stages of a run take at their peak, weights and libraries included; right to a factor of 1.5."""
-    need, generation, lora = language_model.need, config.generation, config.updating.adapting.lora
     copies = 2 if language_model.fused is not None else 1
+    found = stage_peaks(language_model.need, config, copies, language_model.batch_tokens)
+    if not any(map(config.updating.adapts, range(1, config.rounds + 1))):
+        del found["adapt"]
+    return found
+
+
+def stage_peaks(need: MemoryNeed, config: RunConfig, copies: int, batch_tokens: int) -> dict[str, float]:
+    """The same of any model, whose weights are held so many times."""
+    generation, lora = config.generation, config.updating.adapting.lora
     length = generation.new_tokens + 2 * generation.prompt_words
     stages = {
-        "record": need.reading(language_model.batch_tokens),
+        "record": need.reading(batch_tokens),
         "generate": need.writing(min(generation.batch_size, generation.samples), length),
+        "adapt": need.teaching(lora.batch * lora.tokens),
     }
-    if any(map(config.updating.adapts, range(1, config.rounds + 1))):
-        stages["adapt"] = need.teaching(lora.batch * lora.tokens)
     return {stage: (PROCESS + copies * need.weights + bytes_) / 1e9 for stage, bytes_ in stages.items()}
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from agent.device_map import choose_devices
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.memory import total_memory
 from agent.model_layout import choose_dtype
 from agent.named_configs import CONFIGS, find_config
 from agent.passages import split
@@ -84,9 +85,8 @@ def _show_cache(console: Console) -> None:
 
 def _show_machine(config: RunConfig, console: Console) -> None:
     table = plain_table("machine", "")
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     table.add_row("cores", f"{_cores()} ({torch.get_num_threads()} threads)")
-    table.add_row("memory", f"{memory:.0f} GB")
+    table.add_row("memory", f"{total_memory() / 2**30:.0f} GB")
     device = choose_devices(config.language_model.device)[0]
     table.add_row("device", torch.cuda.get_device_name(device) if device.type == "cuda" else str(device))
     table.add_row(

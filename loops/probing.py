@@ -12,12 +12,14 @@ import transformers
 
 from agent.adapter import targets
 from agent.errors import BasinError, first_sentence
+from agent.fused_decoder import LARGEST_SHARE
 from agent.gguf_model import ARCHITECTURES as GGUF
 from agent.memory import total_memory
-from agent.memory_need import PROCESS, MemoryNeed
+from agent.memory_need import MemoryNeed
 from agent.model_layout import choose_layers, decoder_blocks, empty_model, refuse_other_kinds
 from agent.sources.models import EMBEDDED, local_files_only, model_status, quiet_transformers, resolve_model
 from loops.config import parse_config
+from loops.cost import stage_peaks
 from loops.model_trial import Trial, try_out
 
 QUANTISED: Mapping[str, str] = {
@@ -133,15 +135,9 @@ def _targets(model: Any) -> dict[str, tuple[str, ...]]:
 def _gigabytes(model: Any, is_fused: bool) -> dict[str, float]:
     """As `loops.cost.peaks`, with the default settings of a run."""
     config, need = parse_config({"corpus": {"source": "brown-fiction"}}, "default"), MemoryNeed.of(model)
-    writing, lora = config.generation, config.updating.adapting.lora
-    packs = is_fused and 8 * need.weights < total_memory()
-    length = writing.new_tokens + 2 * writing.prompt_words
-    stages = {
-        "record": need.reading(config.language_model.batch_tokens),
-        "write": need.writing(min(writing.batch_size, writing.samples), length),
-        "adapt": need.teaching(lora.batch * lora.tokens),
-    }
-    return {stage: (PROCESS + (1 + packs) * need.weights + bytes_) / 1e9 for stage, bytes_ in stages.items()}
+    packs = is_fused and need.weights <= LARGEST_SHARE * total_memory()
+    found = stage_peaks(need, config, 1 + packs, config.language_model.batch_tokens)
+    return {"record": found["record"], "write": found["generate"], "adapt": found["adapt"]}
 
 
 def _quantised(config: Any) -> str:

@@ -148,6 +148,15 @@ class RunStore:
         """Numbers of all rounds, whole or pruned, rising."""
         return sorted([*self.rounds(), *self.pruned()])
 
+    def load_chosen(self, number: int | None) -> RoundRecord:
+        """As `load`; of the newest whole round where no number is given. Raises `BasinError` where there is none, too."""
+        rounds = self.rounds()
+        if number is None and not rounds:
+            raise BasinError(
+                f"{self.name} has no whole round yet; `basin resume {self.name}` goes on with it."
+            )
+        return self.load(rounds[-1] if number is None else number)
+
     def load(self, number: int) -> RoundRecord:
         """A round, checked against its hashes, its neighbours and itself.
 

@@ -129,10 +129,7 @@ def _model(store: RunStore, concept: Concept, progress: Progress) -> LanguageMod
 
 
 def _concept(store: RunStore, number: int | None) -> Concept:
-    rounds = store.rounds()
-    if number is None and not rounds:
-        raise BasinError(f"{store.name} has no whole round yet; `basin resume {store.name}` goes on with it.")
-    return store.load(rounds[-1] if number is None else number).concept
+    return store.load_chosen(number).concept
 
 
 def _cannot_write(store: RunStore, concept: Concept) -> BasinError:

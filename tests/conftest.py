@@ -12,7 +12,6 @@ jaxtyping.install_import_hook("agent", "conftest.typechecker")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -63,15 +62,9 @@ ARCHITECTURES = {
 
 def make_tokenizer(begins_with_bos: bool = True):
     """Whole words `w0` to `w89`, each with the space before it, and four special tokens."""
-    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *(" " + word for word in WORDS)])}
-    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(r" w\d+"), behavior="isolated")
-    core.decoder = decoders.Fuse()
-    if begins_with_bos:
-        core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+    from agent.model_twin import word_tokenizer
+
+    return word_tokenizer(WORDS, r"w\d+", begins_with_bos)
 
 
 def make_causal_lm(architecture: str, depth: int = 2, seed: int = 0):

@@ -50,7 +50,7 @@ def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
         )
     prior = getattr(model, "doc_topic_prior_", None)
     if prior is None:
-        topics = topics * (PSEUDO_WORDS / np.maximum(topics.sum(axis=1, keepdims=True), 1e-12))
+        topics = _as_counts(topics)
     alpha = np.full(len(topics), float(prior if prior is not None else 1 / len(topics)))
     return _heard(words, topics, alpha)
 
@@ -72,9 +72,8 @@ def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
         )
     count = max(max(assigned) + 1, 1)
     weights = np.zeros((count + 1, len(documents)))
-    sure = np.asarray(
-        getattr(model, "probabilities_", None) if getattr(model, "probabilities_", None) is not None else 1.0
-    )
+    told = getattr(model, "probabilities_", None)
+    sure = np.asarray(1.0 if told is None else told)
     for number, topic in enumerate(assigned):
         # One number a document, or a row with one for every topic; outliers have none of either.
         own = sure if sure.ndim == 0 else sure[number] if sure.ndim == 1 else sure[number][max(topic, 0)]
@@ -141,11 +140,13 @@ def load_topic_model(path: Path) -> TopicModel:
             f"{path} has numbers that cannot be meant: counts and priors are finite and not negative."
         )
     small = topics.sum(axis=1, keepdims=True) < 100  # shares, not counts
-    return _heard(
-        vocabulary,
-        np.where(small, topics * PSEUDO_WORDS / np.maximum(topics.sum(1, keepdims=True), 1e-12), topics),
-        alpha,
-    )
+    return _heard(vocabulary, np.where(small, _as_counts(topics), topics), alpha)
+
+
+def _as_counts(shares: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, "topic word"]:
+    """Shares of words, of whatever sum, as if so many words had been counted."""
+    counts: np.ndarray = shares * (PSEUDO_WORDS / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
+    return counts
 
 
 def _parsed(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent.errors import BasinError, quoted, shortened
 from agent.sources.boilerplate import without_boilerplate
@@ -19,9 +18,9 @@ from agent.sources.downloads import Missing, fetch_first
 from agent.sources.epub import EPUB_SUFFIX, read_epub
 from agent.sources.manners import Manners
 from agent.sources.packages import Progress
+from agent.sources.records import Record
 from agent.sources.text_files import decoded
 
-Record = dict[str, Any]
 MOST_BOOKS = 500
 """Of one corpus; who wants more should take a copy of the whole library."""
 

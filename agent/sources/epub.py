@@ -47,8 +47,6 @@ LONGEST_ADDED = 20_000
 """Characters; a longer page that begins with a title page goes on with the book itself."""
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 
-Record = dict[str, Any]
-
 
 def read_epub(path: Path) -> tuple[dict[str, str], str]:
     """(title and author, text) of a book.

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from agent.errors import BasinError, escaped
 from agent.sources.boilerplate import without_boilerplate
 from agent.sources.bounded import MOST_DOCUMENTS, require_file
 from agent.sources.epub import EPUB_SUFFIX, read_epub
+from agent.sources.records import Record
 from agent.sources.text_files import TEXT_SUFFIXES, read_text
 from agent.sources.web_page import WEB_SUFFIXES, read_web_page
 
-Record = dict[str, Any]
 DOCUMENT_SUFFIXES = (*TEXT_SUFFIXES, EPUB_SUFFIX, *WEB_SUFFIXES)
 DEEPEST = 100
 """Folders within folders."""

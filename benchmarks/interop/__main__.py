@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 import tempfile
 from pathlib import Path
 
 from agent.errors import BasinError
 from benchmarks.interop.bench import WRITTEN, Bench, Row
-from benchmarks.results import RESULTS, write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.runs import find_run
 from loops.store import RunStore
 
@@ -63,9 +62,9 @@ def main() -> None:
 
 def _keep(part: str, found: list[Row]) -> None:
     """Put a consumer's rows in the place of those that it had."""
-    file = RESULTS / "interop.json"
-    before = json.loads(file.read_text())["rows"] if file.exists() else []
-    rows = [each for each in before if each["part"] != part] + [{**each, "part": part} for each in found]
+    rows = with_earlier(
+        [{**each, "part": part} for each in found], lambda row: row["part"], RESULTS / "interop.json"
+    )
     order = [*CONSUMERS]
     path = write_results(
         "interop",

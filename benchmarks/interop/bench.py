@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -64,21 +65,19 @@ class Bench:
     def ids(self, text: str) -> list[int]:
         return self.own.tokenizer(text)["input_ids"]
 
-    @torch.no_grad()
     def logits(self, number: int | None) -> Float[np.ndarray, "text word"]:
         """Basin's next-token logits after every text: of a round's writer, or of the base model."""
         if ("logits", number) not in self._kept:
             writer, concept = self._writer(number)
-            rows = []
-            for text in self.texts:
-                ids = torch.tensor([self.ids(text)])
-                if concept is None:
-                    rows.append(writer.model(ids).logits[0, -1].numpy())
-                else:
-                    with writer.steer(concept.vector, 1.0, concept.manner):
-                        rows.append(writer.model(ids).logits[0, -1].numpy())
-            self._kept["logits", number] = np.stack(rows)
+            steered = nullcontext() if concept is None else writer.steer(concept.vector, 1.0, concept.manner)
+            with steered:
+                self._kept["logits", number] = self.logits_of(writer.model)
         return self._kept["logits", number]
+
+    @torch.no_grad()
+    def logits_of(self, model: Any) -> Float[np.ndarray, "text word"]:
+        """A transformers model's next-token logits after every text."""
+        return np.stack([model(torch.tensor([self.ids(text)])).logits[0, -1].numpy() for text in self.texts])
 
     def _writer(self, number: int | None) -> tuple[LanguageModel, Any]:
         if number is None:
@@ -112,16 +111,17 @@ class Bench:
 
 
 def row(
-    export: str, consumer: str, package: str | None, loaded: bool, effect: str, **numbers: float | None
+    export: str, consumer: str, package: str | None, effect: str, value: float, base: float | None = None
 ) -> Row:
-    """A row of the results: `effect` says in words what `value` and `base` are."""
+    """A row of the results, of an export that was loaded: `effect` says in words what `value` and `base` are."""
     return {
         "tool": export,
         "consumer": consumer,
         "version": _version(package) if package else None,
-        "loaded": loaded,
+        "loaded": True,
         "effect": effect,
-        **numbers,
+        "value": value,
+        "base": base,
     }
 
 

@@ -24,21 +24,17 @@ def _peft(bench: Bench) -> list[Row]:
     model = PeftModel.from_pretrained(bench.own.twin(), bench.export("adapter", bench.adapted))
     concept = bench.store.load(bench.adapted).concept
     adapted = bench.own.adapted(concept.adapter)
-    with torch.no_grad(), adapted.steer(None, 1.0, PLAIN):
-        expected = np.stack(
-            [adapted.model(torch.tensor([bench.ids(text)])).logits[0, -1].numpy() for text in bench.texts]
-        )
+    with adapted.steer(None, 1.0, PLAIN):
+        expected = bench.logits_of(adapted.model)
     ours = bench.logits(None)
-    theirs = _logits(model, bench)
+    theirs = bench.logits_of(model)
     return [
         row(
             "adapter",
             "PEFT",
             "peft",
-            True,
             "cosine of the change of logits with the adapter's here (value)",
             value=agreement(theirs - ours, expected - ours),
-            base=None,
         )
     ]
 
@@ -56,10 +52,8 @@ def _transformers(bench: Bench) -> list[Row]:
                 "model",
                 "transformers",
                 "transformers",
-                True,
                 f"in {form}: cosine of the change of logits with Basin's (value)",
-                value=agreement(_logits(model, bench) - ours, bench.logits(bench.adapted) - ours),
-                base=None,
+                value=agreement(bench.logits_of(model) - ours, bench.logits(bench.adapted) - ours),
             )
         )
     write = transformers.pipeline("text-generation", model=str(bench.export("model", bench.adapted)))
@@ -73,7 +67,6 @@ def _transformers(bench: Bench) -> list[Row]:
             "model",
             "transformers pipeline",
             "transformers",
-            True,
             "mean membership of what it writes (value); of what Basin writes with the base model (base)",
             value=bench.membership(texts, bench.adapted),
             base=bench.membership(bench.write_here(None), bench.adapted),
@@ -95,10 +88,8 @@ def _hook(bench: Bench) -> list[Row]:
                 "steered()",
                 "transformers",
                 "transformers",
-                True,
                 "in a context: cosine of the change of logits with Basin's (value)",
-                value=agreement(_logits(model, bench) - ours, change),
-                base=None,
+                value=agreement(bench.logits_of(model) - ours, change),
             )
         ]
     processor = ConceptLogits(model, bench.store.path, bench.adapted)
@@ -119,10 +110,8 @@ def _hook(bench: Bench) -> list[Row]:
             "ConceptLogits",
             "transformers",
             "transformers",
-            True,
             "share of 4 texts of 16 greedy tokens that come out as the steered model's (value)",
             value=same / 4,
-            base=None,
         )
     )
     return found
@@ -144,10 +133,8 @@ def _datasets(bench: Bench) -> list[Row]:
                 "dataset",
                 "datasets",
                 "datasets",
-                True,
                 f"{len(rows_there)} rows, {len(kept)} inside; largest difference of membership (value)",
                 value=float(apart),
-                base=None,
             )
         ]
 
@@ -168,14 +155,7 @@ def _sklearn(bench: Bench) -> list[Row]:
             "ConceptClassifier",
             "scikit-learn",
             "scikit-learn",
-            True,
             f"in a pipeline: AUC on {len(chosen)} passages against the run's own membership (value)",
             value=float(roc_auc_score(concept.inside[chosen], found)),
-            base=None,
         )
     ]
-
-
-@torch.no_grad()
-def _logits(model: Any, bench: Bench) -> np.ndarray:
-    return np.stack([model(torch.tensor([bench.ids(text)])).logits[0, -1].numpy() for text in bench.texts])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import gguf
 import numpy as np
 
 from benchmarks.interop.bench import TOKENS, Bench, Row, agreement, row
+from benchmarks.speed_llama import apply_rows
 
 PACKAGE = "llama_cpp"
 """The binding; it is published as llama-cpp-python, and carries a llama.cpp of its time."""
@@ -20,7 +20,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     """The base model with a control vector, one layer off on purpose too, and the merged models."""
 
     def found(export: str, effect: str, value: float, base: float | None = None) -> Row:
-        return row(export, "llama.cpp", PACKAGE, True, effect, value=value, base=base)
+        return row(export, "llama.cpp", PACKAGE, effect, value, base)
 
     base, vector = _base_model(bench), bench.export("control-vector", bench.steered)
     plain, ours = _logits(base, None, bench), bench.logits(None)
@@ -108,15 +108,10 @@ def _write(model: Path, vector: Path | None, bench: Bench) -> list[str]:
 
 def _apply(llama: Any, file: Path, off: int = 0) -> None:
     """What `--control-vector FILE` does: `direction.N` fills row N - 1, from N = 1 on; the binding has no call for files."""
-    width, depth = llama.n_embd(), _library().llama_model_n_layer(llama.model)
-    rows = np.zeros((depth, width), dtype=np.float32)
+    rows = np.zeros((_library().llama_model_n_layer(llama.model), llama.n_embd()), dtype=np.float32)
     for tensor in gguf.GGUFReader(file).tensors:
         rows[int(tensor.name.split(".")[1]) - 1 + off] = tensor.data
-    data = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-    library = _library()
-    apply = getattr(library, "llama_set_adapter_cvec", None) or library.llama_apply_adapter_cvec
-    if apply(llama.ctx, data, rows.size, width, 1, depth):
-        raise RuntimeError("llama.cpp refused the control vector")
+    apply_rows(_library(), llama.ctx, rows)
     llama._held = rows  # as long as the context
 
 

@@ -20,17 +20,15 @@ def rows(bench: Bench) -> list[Row]:
     change = bench.logits(bench.steered) - ours
     theirs = ControlVector.import_gguf(file)
     model = ControlModel(bench.own.twin(), list(theirs.directions))
-    plain = _logits(model, bench)
+    plain = bench.logits_of(model)
     model.set_control(theirs)
     found = [
         row(
             "control-vector",
             "repeng",
             "repeng",
-            True,
             "cosine of the change of logits with Basin's (value)",
-            value=agreement(_logits(model, bench) - plain, change),
-            base=None,
+            value=agreement(bench.logits_of(model) - plain, change),
         )
     ]
     written = _write(model, bench)
@@ -41,7 +39,6 @@ def rows(bench: Bench) -> list[Row]:
             "control-vector",
             "repeng",
             "repeng",
-            True,
             "mean membership of what it writes under the vector (value) and without it (base)",
             value=bench.membership(written, bench.steered),
             base=bench.membership(base, bench.steered),
@@ -58,7 +55,6 @@ def rows(bench: Bench) -> list[Row]:
             "start_vector (import)",
             "repeng",
             "repeng",
-            True,
             "cosine of what repeng exported, as read here, with the vector "
             "(value); ratio of lengths, 2 expected (base)",
             value=read.vector.cosine(kept),
@@ -76,23 +72,16 @@ def _steering_vectors(bench: Bench, ours: np.ndarray, change: np.ndarray) -> lis
     vector = SteeringVector({int(name.removeprefix("layer_")) - 1: each for name, each in tensors.items()})
     model = bench.own.twin()
     with vector.apply(model):
-        steered = _logits(model, bench)
+        steered = bench.logits_of(model)
     return [
         row(
             "safetensors",
             "steering-vectors",
             "steering_vectors",
-            True,
             "cosine of the change of logits with Basin's",
             value=agreement(steered - ours, change),
-            base=None,
         )
     ]
-
-
-@torch.no_grad()
-def _logits(model: Any, bench: Bench) -> np.ndarray:
-    return np.stack([model(torch.tensor([bench.ids(text)])).logits[0, -1].numpy() for text in bench.texts])
 
 
 @torch.no_grad()

@@ -16,9 +16,13 @@ from loops.schema import digest_of
 MANIFEST = "manifest.json"
 
 
+def round_folder(run: Path, number: int) -> Path:
+    return run / f"round_{number:03d}"
+
+
 def forge(run: Path, number: int, name: str, content: bytes | None) -> None:
     """Put a file into a round, or take it away for None, and make the manifests of all rounds fit."""
-    folder = run / f"round_{number:03d}"
+    folder = round_folder(run, number)
     tree = json.loads((folder / MANIFEST).read_bytes())
     if content is None:
         del tree["files"][name]
@@ -33,7 +37,7 @@ def forge(run: Path, number: int, name: str, content: bytes | None) -> None:
 
 def forge_json(run: Path, number: int, name: str, change: Callable[[Any], Any]) -> None:
     """Change what a JSON file of a round says."""
-    tree = json.loads((run / f"round_{number:03d}" / name).read_bytes())
+    tree = json.loads((round_folder(run, number) / name).read_bytes())
     forge(run, number, name, json.dumps(change(tree)).encode())
 
 
@@ -41,14 +45,14 @@ def forge_arrays(
     run: Path, number: int, change: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]], name: str
 ) -> None:
     """Change the arrays of a safetensors file of a round."""
-    arrays = safetensors.numpy.load((run / f"round_{number:03d}" / name).read_bytes())
+    arrays = safetensors.numpy.load((round_folder(run, number) / name).read_bytes())
     changed = {key: np.ascontiguousarray(each) for key, each in change(arrays).items()}
     forge(run, number, name, safetensors.numpy.save(changed))
 
 
 def forge_manifest(run: Path, number: int, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change what a round's manifest says, with a digest that fits, and later rounds that follow it."""
-    folder = run / f"round_{number:03d}"
+    folder = round_folder(run, number)
     write_manifest(run, number, change(json.loads((folder / MANIFEST).read_bytes())))
     chain(run, after=number)
 
@@ -58,14 +62,14 @@ def write_manifest(run: Path, number: int, tree: Any) -> None:
     if isinstance(tree, dict):
         tree = {key: value for key, value in tree.items() if key != "sha256"}
         tree["sha256"] = digest_of(tree)
-    (run / f"round_{number:03d}" / MANIFEST).write_text(json.dumps(tree, indent=1, sort_keys=True))
+    (round_folder(run, number) / MANIFEST).write_text(json.dumps(tree, indent=1, sort_keys=True))
 
 
 def chain(run: Path, after: int = 0) -> None:
     """Let every round after one follow the one that is there before it."""
     for folder in sorted(run.glob("round_*")):
         number = int(folder.name.removeprefix("round_"))
-        before = run / f"round_{number - 1:03d}" / MANIFEST
+        before = round_folder(run, number - 1) / MANIFEST
         if number > after and before.exists():
             tree = json.loads((folder / MANIFEST).read_bytes())
             tree["follows"] = hashlib.sha256(before.read_bytes()).hexdigest()

@@ -12,7 +12,6 @@ import numpy as np
 THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
 PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]
 WORDS = [word for words in (*THEMES.values(), PLAIN) for word in words]
-SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 DOCUMENTS, PASSAGES, LENGTH = 36, 5, 40
 ADAPTING = {
     "lora": {"passages": 24, "batch": 4, "rank": 2, "learning_rate": 0.02},
@@ -97,18 +96,13 @@ def make_model(folder: Path, seed: int, spoil: float | None = None, hidden_layer
     """
     import torch
     import transformers
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-    vocabulary = {token: at for at, token in enumerate([*SPECIAL, *(" " + word for word in WORDS)])}
-    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(" [a-z]+"), behavior="isolated")
-    core.decoder = decoders.Fuse()
-    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
+    from agent.model_twin import word_tokenizer
+
+    tokenizer = word_tokenizer(WORDS, "[a-z]+")
+    tokenizer.save_pretrained(folder)
     config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary) + 2,
+        vocab_size=len(tokenizer) + 2,
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=0,

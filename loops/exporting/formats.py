@@ -71,6 +71,6 @@ def export_round(export: Export, name: str, out: Path | None = None) -> Made:
     return Made(target, sentences)
 
 
-def card_of(export: Export, name: str, sentences: list[str]) -> str:
+def card_of(export: Export, sentences: list[str]) -> str:
     """The card of a format that is one file, for where it is shown beside it."""
     return model_card(export, "file", sentences)

@@ -13,6 +13,7 @@ from agent.sources.models import quiet_transformers
 from loops.exporting.card import model_card
 from loops.exporting.subject import Export
 from loops.exporting.vectors import vector_tensors
+from loops.round_folders import folder_name
 
 VECTOR_FILE = "steering.safetensors"
 
@@ -40,12 +41,12 @@ def adapter(export: Export, draft: Path) -> list[str]:
 def model(export: Export, draft: Path) -> list[str]:
     """A folder that transformers loads, with a card."""
     form = getattr(torch, _torch_form(export.form))
-    whole, tokenizer, told, _ = in_weights(export)
+    whole, tokenizer, told, adds_vector = in_weights(export)
     draft.mkdir()
     with quiet_transformers():
         whole.to(form).save_pretrained(draft)
         tokenizer.save_pretrained(draft)
-    if not _is_baked(told) and export.concept.vector is not None:
+    if not adds_vector and export.concept.vector is not None:
         vector_tensors(export, draft / VECTOR_FILE)
     (draft / "README.md").write_text(model_card(export, "model", told), encoding="utf-8")
     return told
@@ -103,7 +104,7 @@ def _adapter(export: Export) -> Adapter:
         with_one = [
             number
             for number in export.store.rounds()
-            if (export.store.path / f"round_{number:03d}" / "adapter").is_dir()
+            if (export.store.path / folder_name(number) / "adapter").is_dir()
         ]
         remedy = (
             f"round {', '.join(map(str, with_one))} has"
@@ -112,10 +113,6 @@ def _adapter(export: Export) -> Adapter:
         )
         raise BasinError(f"Round {export.round} of {export.store.name} has no adapter: {remedy}.")
     return found
-
-
-def _is_baked(told: list[str]) -> bool:
-    return not any("not in the weights" in sentence for sentence in told)
 
 
 def _torch_form(form: str) -> str:

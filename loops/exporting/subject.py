@@ -44,12 +44,7 @@ class Export:
         form: str = "bfloat16",
     ) -> Export:
         """A round, the newest where no number is given. Raises `BasinError` where there is none."""
-        rounds = store.rounds()
-        if number is None and not rounds:
-            raise BasinError(
-                f"{store.name} has no whole round yet; `basin resume {store.name}` goes on with it."
-            )
-        return cls(store, store.load(rounds[-1] if number is None else number), progress, strength, form)
+        return cls(store, store.load_chosen(number), progress, strength, form)
 
     @property
     def round(self) -> int:

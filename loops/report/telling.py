@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from agent.fixed_points import telling_words
 from agent.types import PassageSet
-from agent.words import ENGLISH, language, name_like_words
+from agent.words import ENGLISH, name_like_words, words_of
 
 MOST_WORDS = 3000
 FEWEST_DOCUMENTS = 3
@@ -27,20 +27,8 @@ class Lexicon:
 
     @classmethod
     def of(cls, passages: PassageSet, code: str = ENGLISH) -> Lexicon:
-        known_of, names = language(code), name_like_words(passages.texts, 0.5, code)
-        known: dict[str, str | None] = {}
-
-        def topic_word(word: str) -> str | None:
-            if word not in known:  # a corpus has far fewer words than tokens
-                found = known_of.words_of(word)
-                known[word] = found[0] if found and found[0] not in names else None
-            return known[word]
-
-        def held_by(text: str) -> set[str]:
-            found = {match.group() for match in known_of.word.finditer(text)}
-            return {topic for word in found if (topic := topic_word(word)) is not None}
-
-        held = [held_by(text) for text in passages.texts]
+        names = name_like_words(passages.texts, 0.5, code)
+        held = [set(words_of(text, code)) - names for text in passages.texts]
         counts = Counter(word for each in held for word in each)
         most = max(FEWEST_DOCUMENTS, len(held) // 2)
         words = sorted(

@@ -25,11 +25,11 @@ def test_a_consumers_rows_take_the_place_of_those_it_had(
 ) -> None:
     monkeypatch.setattr(interop, "RESULTS", tmp_path)
     monkeypatch.setattr(interop, "write_results", lambda name, rows, command: _written(tmp_path, rows))
-    interop._keep("llama", [row("gguf", "llama.cpp", None, True, "first", value=1.0, base=None)])
+    interop._keep("llama", [row("gguf", "llama.cpp", None, "first", value=1.0, base=None)])
     interop._keep(
-        "rivals", [row("control-vector", "repeng", "no such package", True, "other", value=0.5, base=0.1)]
+        "rivals", [row("control-vector", "repeng", "no such package", "other", value=0.5, base=0.1)]
     )
-    interop._keep("llama", [row("gguf", "llama.cpp", None, True, "second", value=2.0, base=None)])
+    interop._keep("llama", [row("gguf", "llama.cpp", None, "second", value=2.0, base=None)])
     rows = json.loads((tmp_path / "interop.json").read_text())["rows"]
     assert [each["effect"] for each in rows] == ["other", "second"] and rows[0]["version"] == "unknown"
     lines = interop_tables(rows)

@@ -10,14 +10,13 @@ from string import ascii_lowercase
 import numpy as np
 import pytest
 import torch
-import transformers
-from conftest import SPECIAL, make_causal_lm
+from conftest import make_causal_lm
 from rich.console import Console
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from agent.control_vector import write_control_vector
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
+from agent.model_twin import word_tokenizer
 from agent.natural_latent import natural_latent
 from agent.steering_manner import PLAIN as PLAIN_MANNER
 from agent.steering_vector import SteeringVector
@@ -65,15 +64,7 @@ class Told(SilentProgress):
 @functools.cache
 def tiny_parts():
     """A random model with two steerable layers, and a tokenizer of the made-up words."""
-    vocabulary = {token: at for at, token in enumerate([*SPECIAL, *(" " + word for word in WORDS)])}
-    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(" [a-z]+"), behavior="isolated")
-    core.decoder = decoders.Fuse()
-    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
-    return make_causal_lm("llama", depth=3), tokenizer
+    return make_causal_lm("llama", depth=3), word_tokenizer(WORDS, "[a-z]+")
 
 
 def tiny_model(config, progress=None) -> LanguageModel:
