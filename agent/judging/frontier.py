@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from agent.judging.picture import BLUE, GREEN, VERMILION
 
 MARKER = 8
 """Side of a marker, in points."""
+NOTE = 180
+"""Letters in a line below the picture."""
 LABEL = 9
 """Size of a label's letters, in points."""
 
@@ -86,34 +89,41 @@ def frontier(every: Sequence[Point]) -> list[Point]:
 def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a PNG: inside and readable, then the mean cluster score of A and B, both against nats per token.
 
-    Dashed and dotted: what real members and others reach. Generators whose distance is not known are named below.
+    A judge without a number in any row (it cannot tell the concept) is left out, and a panel that nothing is in. Dashed and
+    dotted: what real members and others reach. Generators whose distance is not known are named below.
 
     Args:
         rows: of `basin evaluate generation`, of one corpus and concept.
     """
-    figure = Figure(figsize=(13, 12), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True)
+    judges = [judge for judge in "ab" if any(row.get(f"cluster_score_{judge}") is not None for row in rows)]
     levels = {
         "real members": rows[0].get("inside_of_real_members"),
         "real others": rows[0].get("inside_of_real_others"),
     }
     panels = (
-        (above, ("inside_and_readable",), "inside and readable (share of passages)", levels),
+        (("inside_and_readable",), "inside and readable (share of passages)", levels),
         (
-            below,
-            ("cluster_score_a", "cluster_score_b"),
-            "mean cluster score of judges A and B",
+            tuple(f"cluster_score_{judge}" for judge in judges or "ab"),
+            f"cluster score of judge {judges[0].upper()}"
+            if len(judges) == 1
+            else "mean cluster score of judges A and B",
             {"real members": 1.0, "real others": 0.0},
         ),
     )
+    panels = tuple(panel for panel in panels if points(rows, panel[0])) or panels
+    figure = Figure(figsize=(13, 6 * len(panels)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    above, *rest = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    below = rest[-1] if rest else above
     drawn = [
-        (axes, _draw_panel(axes, points(rows, columns), name, real)) for axes, columns, name, real in panels
+        (axes, _draw_panel(axes, points(rows, columns), name, real))
+        for axes, (columns, name, real) in zip((above, *rest), panels, strict=True)
     ]
     above.set_title(title)
     shown = {point.generator for _, every in drawn for point in every}
     left_out = [str(row["generator"]) for row in rows if row["generator"] not in shown]
-    note = f"\nnot shown, as the distance is not known: {', '.join(left_out)}" if left_out else ""
+    note = f"not shown, as the distance is not known: {', '.join(left_out)}" if left_out else ""
+    note = "".join(f"\n{line}" for line in textwrap.wrap(note, NOTE))
     below.set_xlabel(f"distance from the base model (nats per token, root scale){note}")
     _legend(above)
     # Labels are placed by what is where, in pixels; nothing may move after that.
@@ -179,7 +189,11 @@ def _label(axes: Axes, every: Sequence[Point]) -> None:
 
 def _legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.03), "ncols": 4}
+    place = {
+        "loc": "upper center",
+        "bbox_to_anchor": (0.5, -0.03 if axes.figure.axes[-1] is not axes else -0.12),
+        "ncols": 4,
+    }
     axes.legend(handles, labels, fontsize=9, frameon=False, **place)
 
 

@@ -120,3 +120,18 @@ def test_a_picture_comes_out_of_little(tmp_path):
     assert matplotlib.image.imread(tmp_path / "bare.png").shape[0] > 900
     draw_frontier(tmp_path / "one.png", "one", [row("base", 0.0, np.float64(0.5))])
     assert (tmp_path / "one.png").exists()
+
+
+def test_a_judge_that_cannot_tell_is_left_out_and_so_is_a_panel_that_nothing_is_in(tmp_path, figures):
+    known = {"inside_and_readable": None, "cluster_score_b": None}
+    rows = [
+        {"generator": name, "kl_per_token": distance, "cluster_score_a": score, **known}
+        for name, distance, score in (("base", 0.0, -0.5), ("basin-lora", 0.1, 0.8))
+    ]
+    many = [{**rows[0], "generator": f"topic-{number}", "kl_per_token": None} for number in range(40)]
+    draw_frontier(tmp_path / "one_judge.png", "brown: sea", [*rows, *many])
+    (axes,) = figures[0].axes
+    assert axes.get_ylabel() == "cluster score of judge A"
+    assert [text.get_text() for text in axes.texts] == ["base", "basin-lora"]
+    label, picture = axes.xaxis.label.get_window_extent(), figures[0].bbox
+    assert picture.x0 <= label.x0 and label.x1 <= picture.x1
