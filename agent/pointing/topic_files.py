@@ -23,6 +23,8 @@ from agent.words import words_of
 PSEUDO_WORDS = 10_000.0
 """Words' worth of belief in a topic that comes as shares alone (NMF)."""
 FLOOR = 0.01
+HUGE = 1e30
+"""Inference is in float32, which ends at 3e38, and adds counts up."""
 MOST_BYTES = 1 << 30
 REMEDY = "fit it with fewer words"
 
@@ -123,7 +125,7 @@ def load_topic_model(path: Path) -> TopicModel:
         raise BasinError(f"There is no topic model at {path}: check the path.")
     try:
         vocabulary, topics, alpha = _parsed(path)
-    except (DamagedError, TypeError, ValueError, KeyError) as damage:
+    except (DamagedError, TypeError, ValueError, KeyError, OverflowError) as damage:
         raise BasinError(
             f"{path} is no topic model ({str(damage)[:150]}): write one with save_topic_model, or JSON with "
             "vocabulary and topic_word."
@@ -131,11 +133,8 @@ def load_topic_model(path: Path) -> TopicModel:
     shape = (len(alpha), len(vocabulary))
     if topics.ndim != 2 or topics.shape != shape or not topics.size:
         raise BasinError(f"{path} has topics of shape {topics.shape}, and {shape} are its priors and words.")
-    if (
-        not (np.isfinite(topics).all() and np.isfinite(alpha).all())
-        or (topics < 0).any()
-        or (alpha <= 0).any()
-    ):
+    # Comparisons that NaN fails, too.
+    if not ((topics >= 0) & (topics < HUGE)).all() or not ((alpha > 1 / HUGE) & (alpha < HUGE)).all():
         raise BasinError(
             f"{path} has numbers that cannot be meant: counts and priors are finite and not negative."
         )
@@ -165,6 +164,8 @@ def _parsed(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     topics = arrays["topic_word"].astype(np.float64)
     alpha = arrays.get("alpha")
     alpha = np.full(len(topics), 1 / max(len(topics), 1)) if alpha is None else alpha.astype(np.float64)
+    if alpha.ndim != 1:
+        raise DamagedError("its alpha is no list of a prior for each topic")
     return words, topics, alpha
 
 

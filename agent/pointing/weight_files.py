@@ -16,6 +16,7 @@ from agent.sources.bounded import read_whole
 from agent.sources.corpora import CorpusConfig, load_corpus
 from agent.sources.parquet_rows import read_parquet
 from agent.sources.records import read_jsonl
+from agent.sources.text_files import read_text
 from agent.types import Document
 
 MOST_BYTES = 64 << 20
@@ -23,9 +24,13 @@ REMEDY = "give the weights as Parquet"
 
 
 def read_examples(path: Path) -> list[str]:
-    """The texts of a folder or file; raises `BasinError` as `load_corpus`, and where there are none."""
+    """The texts of a folder or file; those in a `.txt` are apart by empty lines.
+
+    Raises:
+        BasinError: as `load_corpus`, and where there are none.
+    """
     if path.suffix.lower() == ".txt" and path.is_file():
-        text = read_whole(path, MOST_BYTES, "give fewer examples").decode("utf-8-sig", errors="replace")
+        text = read_text(path)
         found = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     else:
         found = [document.text for document in load_corpus(CorpusConfig(source=str(path)))]

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from hypothesis import strategies as st
 
-from benchmarks.fuzzing import books, commands, drawn, made, readers
+from benchmarks.fuzzing import books, commands, drawn, made, pointers, readers
 from benchmarks.fuzzing.mutation import TOKENS, mutated
 from benchmarks.fuzzing.watching import Check
 
@@ -167,6 +167,24 @@ SETTINGS = (
         weight=0.2,
     ),
 )
+
+
+def _from_elsewhere(
+    name: str, check: Check, make: Callable[[random.Random], bytes], weight: float, damaged: float = 0.6
+) -> Target:
+    return Target(name, check, drawn.from_chance(make), make, damaged=damaged, weight=weight)
+
+
+POINTERS = (
+    _from_elsewhere("control_vector", pointers.control_vector, pointers.vector_file, 0.3, 0.8),
+    _from_elsewhere("topic_model.json", pointers.topic_model("topics.json"), pointers.topic_tree, 0.5),
+    _from_elsewhere(
+        "topic_model.safetensors", pointers.topic_model("topics.safetensors"), pointers.topic_tensors, 0.5
+    ),
+    _from_elsewhere("weights.json", pointers.weights("weights.json"), pointers.weight_list, 0.5),
+    _from_elsewhere("weights.jsonl", pointers.weights("weights.jsonl"), pointers.weight_lines, 0.5),
+    Target("examples", pointers.examples, drawn.text_file, begin=TEXTS, weight=0.3),
+)
 COMMANDS = (
     Target(
         "commands",
@@ -177,4 +195,4 @@ COMMANDS = (
         weight=0.05,
     ),
 )
-TARGETS = {target.name: target for target in (*READERS, *SETTINGS, *COMMANDS)}
+TARGETS = {target.name: target for target in (*READERS, *SETTINGS, *POINTERS, *COMMANDS)}

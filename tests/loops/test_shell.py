@@ -129,6 +129,7 @@ def test_a_signal_ends_a_command_with_its_status(sent: signal.Signals, status: i
     code = (
         "import signal, sys, time, types\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # and under nohup this one
         "from pathlib import Path\n"
         "slow = types.ModuleType('loops.doctor')\n"
         f"slow.examine = lambda *_: (Path({str(tmp_path / 'begun')!r}).touch(), time.sleep(60))\n"

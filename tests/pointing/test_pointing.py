@@ -187,11 +187,17 @@ def test_what_cannot_be_meant_is_told(tmp_path: Path) -> None:
         assert hint in told(document_weights=str(file))
     file.with_suffix(".csv").write_text("0.5")
     assert ".parquet" in told(document_weights=str(file.with_suffix(".csv")))
+    (tmp_path / "binary.txt").write_bytes(b"\0\1\2")
+    assert "binary file" in told(examples_file=str(tmp_path / "binary.txt"))
     (tmp_path / "w.jsonl").write_text('{"id": "nobody", "weight": 0.5}')
     assert "no weight for 30 of 30" in told(document_weights=str(tmp_path / "w.jsonl"))
     for content, hint in (
         ("{}", "no topic model"),
         ('{"vocabulary": ["ship"], "topic_word": [[-1]]}', "cannot be meant"),
+        ('{"vocabulary": ["ship"], "topic_word": [[NaN]]}', "no number"),
+        ('{"vocabulary": ["ship"], "topic_word": [[1e40]]}', "cannot be meant"),
+        ('{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": [[]]}', "prior for each topic"),
+        ('{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": 2}', "prior for each topic"),
     ):
         file.write_text(content)
         assert hint in told(topic_model=str(file))
