@@ -24,6 +24,9 @@ NO_SENTENCE_END = regex.compile(
 )
 """What a full stop may follow without ending a sentence: initials, and abbreviations that are common in English."""
 
+ENOUGH, FEWEST = 1000, 4
+"""Passages of a corpus, and at least of each document, that do where all would take long to read."""
+
 
 class PassagesConfig(StageConfig):
     """How documents are cut."""
@@ -99,6 +102,15 @@ def evenly_spaced(count: int, wanted: int | None) -> list[int]:
     if wanted is None or wanted >= count:
         return list(range(count))
     return [int((place + 0.5) * count / wanted) for place in range(wanted)]
+
+
+def enough_per_document(found: PassageSet) -> int | None:
+    """How many passages of a document would do (`PassagesConfig.per_document`); None where all are not too many.
+
+    Some thousand passages from everywhere are what notions were refined on wherever this was measured.
+    """
+    wanted = max(FEWEST, round(ENOUGH / len(found.documents)))
+    return wanted if len(found.passages) > 2 * max(ENOUGH, wanted * len(found.documents)) else None
 
 
 def document_folds(

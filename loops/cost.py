@@ -15,6 +15,8 @@ from agent.device_map import choose_devices
 from agent.language_model import LanguageModel
 from agent.memory_need import PROCESS, MemoryNeed
 from agent.model_layout import choose_dtype
+from agent.passages import enough_per_document
+from agent.types import PassageSet
 from loops.config import RunConfig
 
 TOKENS_PER_WORD = 1.35
@@ -23,6 +25,8 @@ CALIBRATION_PASSES = 8  # evaluations of the divergence until the strength meets
 JUDGE = 2  # the independent model of coherence is about twice as large as the one that writes
 LONGEST_UNIT = 120
 """Seconds of work that a kill may cost without its being said beforehand."""
+LONG_READING = 600
+"""Seconds of reading a corpus after which a way to read less of it is named."""
 STARTING_SECONDS = 30  # imports, loading both models, the corpus
 TOPIC_SECONDS_PER_WORD = 2e-6  # of one pass, per topic
 
@@ -61,16 +65,19 @@ def speeds_from(gflops: float, parameters: float = 1.06e8, depth_recorded: float
     return Speeds(record=full / depth_recorded, generate=full / 2, depth_recorded=depth_recorded)
 
 
-def forecast(config: RunConfig, passages: int, language_model: LanguageModel) -> str:
-    """One sentence: how long the run may take here, were all its rounds run and nothing cached."""
+def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageModel) -> str:
+    """In a sentence or two: how long the run may take here, were all its rounds run and nothing cached."""
     parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
     depth = language_model.layers[-1] / language_model.depth
     speeds = speeds_from(matrix_speed(config), parameters, depth)
-    seconds = estimate(config, passages, speeds)
+    seconds = estimate(config, len(passages.texts), speeds)
     sentence = (
         f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
         f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."
     )
+    fewer = enough_per_document(passages) if config.passages.per_document is None else None
+    if fewer is not None and seconds["record"] > LONG_READING:
+        sentence += f" `passages: {{per_document: {fewer}}}` reads so many of each document, evenly spaced."
     writing = config.generation
     batch = min(writing.samples, writing.batch_size) * writing.new_tokens / speeds.generate
     if batch > LONGEST_UNIT:

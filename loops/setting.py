@@ -89,7 +89,7 @@ def prepare(
     with costs.stage("load"):
         language_model = language_model or LanguageModel.load(config.language_model, progress.say)
         config.updating.steered(language_model.layers)  # refused before anything is read
-        progress.say(forecast(config, len(passages.texts), language_model))
+        progress.say(forecast(config, passages, language_model))
         coherence = Coherence.load(passages.texts, config.coherence, progress.say)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts, progress.say)

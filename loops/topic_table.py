@@ -44,6 +44,12 @@ def show_config_lines(view: TopicView, topic: int | None, console: Console) -> N
     if view.file is None:
         console.print("\nTo start from it, save these lines as mine.yaml, then `basin run mine.yaml`:\n")
         print(config_text(view.tree(topic, words)), end="")
+        if view.thinned is not None:
+            console.print(
+                f"\nIt reads {view.thinned} passages of each document, evenly spaced, not all {len(view.passages.texts):,}, "
+                "which takes long; without the line `passages` it reads all.",
+                highlight=False,
+            )
         return
     console.print(
         f"\nTo start from it, put this in the place of `topics` in {escape(view.file)}:\n", soft_wrap=True

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from agent.errors import BasinError
-from agent.passages import PassagesConfig, evenly_spaced, split
+from agent.passages import PassagesConfig, enough_per_document, evenly_spaced, split
 from agent.sources.corpora import CorpusConfig, load_corpus, named_corpus
 from agent.topics import TopicModel, TopicsConfig, pick
 from agent.types import Passage, PassageSet
@@ -62,6 +62,11 @@ class TopicView:
     folder: Path | None = None
     """The run's, where they are a run's."""
 
+    @property
+    def thinned(self) -> int | None:
+        """Passages of a document that whole configurations read, where reading all would take long and nothing else is said."""
+        return enough_per_document(self.passages) if self.cut.per_document is None else None
+
     def order(self) -> list[int]:
         """Topic numbers: by mass on the words where there are any, else by share."""
         key = self.model.mass_on(self.config.words) if self.config.words else self.weights.mean(axis=0)
@@ -74,11 +79,13 @@ class TopicView:
         return tree | ({"topic": topic} if topic is not None else {"words": list(words)} if words else {})
 
     def tree(self, topic: int | None = None, words: Sequence[str] = ()) -> dict[str, Any]:
-        """A whole configuration that starts from a topic."""
+        """A whole configuration that starts from a topic; of a library of long documents it reads a part."""
         source = Path(self.corpus.source).expanduser()
         corpus = self.corpus.model_dump(mode="json", exclude_defaults=True)
         corpus["source"] = str(source.resolve()) if source.exists() else self.corpus.source
         cut = self.cut.model_dump(mode="json", exclude_defaults=True)
+        if self.thinned is not None:
+            cut["per_document"] = self.thinned
         tree = {
             "corpus": corpus,
             "passages": cut,

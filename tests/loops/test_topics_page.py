@@ -6,6 +6,7 @@ import base64
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,17 @@ def test_a_bare_corpus_gives_whole_configurations(corpus: Path, tmp_path: Path) 
     (tmp_path / "mine.yaml").write_text(browser_data(view)["topics"][1]["line"])
     config = load_config(tmp_path / "mine.yaml")
     assert (config.corpus.source, config.topics.topic, config.seed) == (str(corpus), 1, 2)
+
+
+def test_of_long_documents_a_configuration_reads_a_part(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = view_subject(str(corpus), Asked(count=3), SilentProgress())
+    assert "passages" not in view.tree(1)
+    monkeypatch.setattr(topic_views, "enough_per_document", lambda passages: 5)
+    assert view.tree(1)["passages"] == {"per_document": 5}
+    given = replace(view, cut=view.cut.model_copy(update={"per_document": 7}))
+    assert given.tree(1)["passages"] == {"per_document": 7}
 
 
 def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path: Path) -> None:
