@@ -13,14 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from benchmarks.resident import resident
-from benchmarks.results import RESULTS, write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 
 WORDS, WORDS_A_DOCUMENT, DOCUMENTS_AT_ONCE = 200_000, 800, 500
 SAMPLE = 2000
@@ -139,9 +140,18 @@ def main(
                     }
                 )
                 print(rows[-1], file=sys.stderr, flush=True)
+                kept = with_earlier(rows, _measured, results / "streaming.json")
                 write_results(
-                    "streaming", rows, ["python", "-m", "benchmarks.streaming", *sys.argv[1:]], results
+                    "streaming",
+                    sorted(kept, key=_measured),
+                    ["python", "-m", "benchmarks.streaming", *sys.argv[1:]],
+                    results,
                 )
+
+
+def _measured(row: Mapping[str, Any]) -> tuple[int, int]:
+    """What a row is of: how large the file, and which stage."""
+    return row["file_mb"], [*STAGES.values()].index(row["tool"])
 
 
 if __name__ == "__main__":

@@ -90,7 +90,9 @@ def vector_file(draw: random.Random) -> bytes:
             _odd_vector(path, draw)
         else:
             layers = draw.sample(range(2, 30), draw.randrange(1, 4))
-            vector = SteeringVector({layer: torch.full((6,), draw.choice((0.0, 0.5, -9.0, 1e30))) for layer in layers})
+            vector = SteeringVector(
+                {layer: torch.full((6,), draw.choice((0.0, 0.5, -9.0, 1e30))) for layer in layers}
+            )
             write_control_vector(path, vector, draw.choice(("llama", "")), Manner(), {"run": "a", "round": 3})
         return path.read_bytes()
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.interop RUN [--consumer NAME]...`: open a run's exports in the programs that they are for.
 
 Writes results/interop.json, a row per export and consumer; a consumer that is not installed keeps the row that it had. Put what
-is not in the environment on PYTHONPATH: llama-cpp-python, repeng and steering-vectors, BERTopic.
+is not in the environment on PYTHONPATH: llama-cpp-python, repeng and steering-vectors, BERTopic; llama-completion on PATH.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ CONSUMERS = {
     "hugging_face": "PEFT, transformers, datasets, scikit-learn",
     "rivals": "repeng, steering-vectors",
     "llama": "llama.cpp by llama-cpp-python",
+    "programs": "llama.cpp's own program",
     "pointers": "scikit-learn, BERTopic",
 }
 

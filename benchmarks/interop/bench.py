@@ -102,6 +102,13 @@ class Bench:
             self._kept["texts", number] = [a + b for a, b in zip(self.prompts, texts, strict=True)]
         return self._kept["texts", number]
 
+    def greedy(self, number: int | None, tokens: int) -> list[str]:
+        """The likeliest continuation of every prompt: of a round's writer, or of the base model."""
+        writer, concept = self._writer(number)
+        config = GenerationConfig(new_tokens=tokens, temperature=0)
+        vector = None if concept is None else concept.vector
+        return writer.generate(self.prompts, range(len(self.prompts)), config, vector)
+
     def membership(self, texts: list[str], number: int) -> float:
         """Mean membership under a round's concept: how much of what was written belongs."""
         classifier = self._kept.setdefault(

@@ -22,7 +22,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     def found(export: str, effect: str, value: float, base: float | None = None) -> Row:
         return row(export, "llama.cpp", PACKAGE, effect, value, base)
 
-    base, vector = _base_model(bench), bench.export("control-vector", bench.steered)
+    base, vector = base_model(bench), bench.export("control-vector", bench.steered)
     plain, ours = _logits(base, None, bench), bench.logits(None)
     change = bench.logits(bench.steered) - ours
     steered, further = (_logits(base, vector, bench, off) - plain for off in (0, 1))
@@ -57,7 +57,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield found("gguf", effect, agreement(_logits(small, None, bench) - plain, change))
 
 
-def _base_model(bench: Bench) -> Path:
+def base_model(bench: Bench) -> Path:
     """The base model, written by the same code as exports are."""
     from agent.gguf_model import write_gguf
 
