@@ -3,7 +3,8 @@
 Of every task in the folders (by default generation among the runs) it writes rows into results/generation.json (those of other
 tasks stay), the first samples of every generator into samples/CORPUS_CONCEPT.md and a picture
 frontier_CORPUS_CONCEPT.png. With `--rounds RUN ...` it writes what the rounds of those runs wrote into
-results/generation_rounds.json, and looks at folders only if some are named.
+results/generation_rounds.json, and looks at folders only if some are named. With `--page-of GENERATOR` it writes all
+passages of that one into a page of its own, and nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from agent.errors import BasinError
 from agent.judging.frontier import draw_frontier
 from benchmarks.generation_rounds import all_rounds
-from benchmarks.generation_samples import samples_page
+from benchmarks.generation_samples import SHOWN, samples_page
 from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.generation_suite import task_name
 from loops.runs import checkpoints_folder, find_run
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generation", description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="of tasks, or a task's own")
     parser.add_argument("--rounds", nargs="+", default=[], metavar="RUN", help="runs whose rounds to keep")
+    parser.add_argument(
+        "--page-of", metavar="GENERATOR", help="all that this one wrote, on a page of its own"
+    )
     chosen = parser.parse_args(arguments)
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = ["python", "-m", "benchmarks.generation", *given]
@@ -58,7 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if chosen.rounds:
             rows = all_rounds([RunStore.open(find_run(name)) for name in chosen.rounds])
             _keep("generation_rounds", rows, command)
-        if chosen.folders or not chosen.rounds:
+        if chosen.page_of:
+            for task in find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say):
+                _say(
+                    f"{write_page(task, [chosen.page_of], PLACE, f'_{chosen.page_of}', None).name} is written"
+                )
+        elif chosen.folders or not chosen.rounds:
             tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
             for task in tasks:
                 keep_task(task, PLACE)
@@ -105,12 +114,19 @@ def keep_task(task: TaskFolder, place: Path) -> None:
     Raises:
         BasinError: the passages of a generator are not there.
     """
-    names = [str(row["generator"]) for row in task.rows]
-    judged = {name: _read(task.path / "judged" / f"{name}.json") for name in names}
-    page = place / "samples" / f"{task.name}.md"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(samples_page(task.title, judged), encoding="utf-8")
+    write_page(task, [str(row["generator"]) for row in task.rows], place)
     draw_frontier(place / f"frontier_{task.name}.png", task.title, task.rows)
+
+
+def write_page(
+    task: TaskFolder, generators: Sequence[str], place: Path, ending: str = "", most: int | None = SHOWN
+) -> Path:
+    """Write what generators of a task wrote as a page of samples; raises `BasinError` where that is not there."""
+    judged = {name: _read(task.path / "judged" / f"{name}.json") for name in generators}
+    page = place / "samples" / f"{task.name}{ending}.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(samples_page(task.title, judged, most), encoding="utf-8")
+    return page
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -13,22 +13,25 @@ WIDTH = 110
 """Characters a line."""
 
 
-def samples_page(title: str, judged: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A Markdown page: by generator the first `SHOWN` passages, the prompt apart from the text, with what judges say.
+def samples_page(
+    title: str, judged: Mapping[str, Sequence[Mapping[str, Any]]], most: int | None = SHOWN
+) -> str:
+    """A Markdown page: by generator the first passages, the prompt apart from the text, with what judges say.
 
     Args:
         judged: generator to passages as `basin evaluate generation` keeps them under judged/, in their order.
+        most: passages of a generator; None for all.
     """
     lines = [
         f"# {title}",
         "",
-        f"The first {SHOWN} passages of every generator in the order in which they were written; none was picked or left "
-        "out. A and B are cluster scores: 0 as a real passage from outside the concept in the mean, 1 as one from inside. "
-        "Rendered by `python -m benchmarks.generation`.",
+        f"{'All' if most is None else f'The first {most}'} passages of every generator in the order in which they were "
+        "written; none was picked or left out. A and B are cluster scores: 0 as a real passage from outside the concept "
+        "in the mean, 1 as one from inside. Rendered by `python -m benchmarks.generation`.",
         "",
     ]
     for generator, samples in judged.items():
-        shown = samples[:SHOWN]
+        shown = samples[:most]
         lines += [f"## {generator}", "", f"{len(shown)} of {len(samples)} passages.", ""]
         for number, sample in enumerate(shown, 1):
             lines += _passage(number, sample)

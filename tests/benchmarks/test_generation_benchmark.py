@@ -96,6 +96,16 @@ def test_mistakes_are_told_in_a_sentence_and_keep_nothing(place, tmp_path):
     assert not (place / "results").exists()
 
 
+def test_a_generator_can_have_a_page_of_all_its_passages(place, tmp_path):
+    write_task(tmp_path / "the_stories_sea")
+    generation.main(["--page-of", "basin-lora", str(tmp_path)])
+    page = (place / "samples" / "the_stories_sea_basin-lora.md").read_text()
+    assert "All passages" in page and "## basin-lora" in page and "## base" not in page
+    assert not (place / "results").exists()
+    with pytest.raises(SystemExit, match="nobody.json is missing"):
+        generation.main(["--page-of", "nobody", str(tmp_path)])
+
+
 def test_the_first_twenty_are_shown_as_they_are_and_in_their_order():
     nasty = "# not a heading\n\n```\n| *x* | <b>\n````" + " long" * 60
     samples = [
