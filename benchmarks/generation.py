@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif chosen.folders or not chosen.rounds:
             tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
             for task in tasks:
-                keep_task(task, PLACE)
+                if not keep_task(task, PLACE):
+                    _say(f"{task.title}: no judge can tell it, so there is no picture.")
             rows = [row for task in tasks for row in task.rows]
             kept = with_earlier(
                 rows, lambda row: (row["corpus"], row["concept"]), PLACE / "results" / "generation.json"
@@ -108,14 +109,14 @@ def find_tasks(folders: Sequence[Path], say: Callable[[str], None]) -> list[Task
     return list(found.values())
 
 
-def keep_task(task: TaskFolder, place: Path) -> None:
-    """Write a task's page of samples and its picture.
+def keep_task(task: TaskFolder, place: Path) -> bool:
+    """Write a task's page of samples and its picture; whether there was anything to draw.
 
     Raises:
         BasinError: the passages of a generator are not there.
     """
     write_page(task, [str(row["generator"]) for row in task.rows], place)
-    draw_frontier(place / f"frontier_{task.name}.png", task.title, task.rows)
+    return draw_frontier(place / f"frontier_{task.name}.png", task.title, task.rows)
 
 
 def write_page(

@@ -19,7 +19,7 @@ from agent.judging.picture import BLUE, GREEN, VERMILION
 
 MARKER = 8
 """Side of a marker, in points."""
-NOTE = 180
+NOTE = 160
 """Letters in a line below the picture."""
 LABEL = 9
 """Size of a label's letters, in points."""
@@ -86,14 +86,17 @@ def frontier(every: Sequence[Point]) -> list[Point]:
     return best
 
 
-def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Write a PNG: inside and readable, then the mean cluster score of A and B, both against nats per token.
 
     A judge without a number in any row (it cannot tell the concept) is left out, and a panel that nothing is in. Dashed and
-    dotted: what real members and others reach. Generators whose distance is not known are named below.
+    dotted: what real members and others reach. Generators that have no place are named below.
 
     Args:
         rows: of `basin evaluate generation`, of one corpus and concept.
+
+    Returns:
+        Whether there was anything to draw; nothing is written otherwise.
     """
     judges = [judge for judge in "ab" if any(row.get(f"cluster_score_{judge}") is not None for row in rows)]
     levels = {
@@ -110,7 +113,9 @@ def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> 
             {"real members": 1.0, "real others": 0.0},
         ),
     )
-    panels = tuple(panel for panel in panels if points(rows, panel[0])) or panels
+    panels = tuple(panel for panel in panels if points(rows, panel[0]))
+    if not panels:
+        return False
     figure = Figure(figsize=(13, 6 * len(panels)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     above, *rest = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -122,7 +127,7 @@ def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> 
     above.set_title(title)
     shown = {point.generator for _, every in drawn for point in every}
     left_out = [str(row["generator"]) for row in rows if row["generator"] not in shown]
-    note = f"not shown, as the distance is not known: {', '.join(left_out)}" if left_out else ""
+    note = f"not shown, as distance or scores are not known: {', '.join(left_out)}" if left_out else ""
     note = "".join(f"\n{line}" for line in textwrap.wrap(note, NOTE))
     below.set_xlabel(f"distance from the base model (nats per token, root scale){note}")
     _legend(above)
@@ -133,6 +138,7 @@ def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> 
         axes.set_ylim(axes.get_ylim())
         _label(axes, every)
     figure.savefig(path, format="png", metadata={"Software": None})
+    return True
 
 
 def _draw_panel(
