@@ -18,11 +18,14 @@ from scipy.stats import spearmanr
 from agent.judging.judgement import Judgement, RealPassages
 
 MIDPOINT = 0.5
+LEAST_AUC = 0.6
+"""On real passages of unseen documents. Under it a judge scores members and others nearly alike, and a scale from the one to
+the other makes twenty of nothing."""
 
 
 @dataclass(frozen=True)
 class InsideReport:
-    """Shares of passages that are inside; None where a judge does not score real members above the others."""
+    """Shares of passages that are inside; None where a judge cannot tell the concept (`tells`)."""
 
     inside: Bool[np.ndarray, "text"]
     """False too for a text that is too short to judge."""
@@ -51,9 +54,14 @@ class Agreement:
 def cluster_scores(judgements: Sequence[Judgement], generator: str) -> Float[np.ndarray, "judge text"]:
     """Every judge's cluster score of every text: 0 as real non-members in the mean, 1 as real members.
 
-    NaN for a text that is too short, and throughout where a judge does not score real members above the others.
+    NaN for a text that is too short, and throughout where a judge cannot tell the concept.
     """
     return np.stack([_on_cluster_scale(each, each.generated[generator]) for each in judgements])
+
+
+def tells(judgement: Judgement) -> bool:
+    """Whether a judge knows the concept well enough to be asked: by `LEAST_AUC`, and scoring real members above the others."""
+    return judgement.auc >= LEAST_AUC and judgement.members > judgement.non_members
 
 
 def inside(scores: Float[np.ndarray, "judge text"]) -> Bool[np.ndarray, "text"]:
@@ -77,7 +85,7 @@ def measure_inside(
     scores = cluster_scores(judgements, generator)
     passed = inside(scores)
     too_short = int(np.isnan([each.generated[generator] for each in judgements]).any(0).sum())
-    if not len(passed) or not all(each.members > each.non_members for each in judgements):
+    if not len(passed) or not all(map(tells, judgements)):
         return InsideReport(passed, None, None, too_short, None, None)
     real_scores = np.stack([_on_cluster_scale(each, each.real) for each in judgements])
     judged = ~np.isnan(real_scores).any(0)
@@ -113,5 +121,5 @@ def agreement(judgements: tuple[Judgement, Judgement], generators: Sequence[str]
 
 def _on_cluster_scale(judgement: Judgement, scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
     """`writing.cluster_score` of single texts."""
-    gap = judgement.members - judgement.non_members
-    return (scores - judgement.non_members) / (gap if gap > 0 else np.nan)
+    gap = judgement.members - judgement.non_members if tells(judgement) else np.nan
+    return (scores - judgement.non_members) / gap

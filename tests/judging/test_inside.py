@@ -10,9 +10,9 @@ GOLD = np.array([True, True, True, False, False])
 REAL = RealPassages(["a", "b", "c", "d", "e"], GOLD, np.arange(5))
 
 
-def judgement(generated, members=0.8, non_members=0.2, real=(0.9, 0.8, 0.4, 0.1, 0.3)):
+def judgement(generated, members=0.8, non_members=0.2, real=(0.9, 0.8, 0.4, 0.1, 0.3), auc=0.9):
     by_name = {"basin": np.array(generated, dtype=float)}
-    return Judgement(0.9, members, non_members, by_name, np.array(real, dtype=float))
+    return Judgement(auc, members, non_members, by_name, np.array(real, dtype=float))
 
 
 def test_every_judge_is_put_on_the_scale_of_real_passages():
@@ -47,6 +47,13 @@ def test_by_a_judge_that_tells_nothing_nothing_can_be_said():
     assert (report.share, report.readable_share, report.real_members) == (None, None, None)
     assert not report.inside.any()
     assert agreement(tuple(pair), ["basin"]).same_side is None
+
+
+def test_a_judge_near_chance_is_not_asked():
+    near = judgement([0.9], members=0.501, non_members=0.5, auc=0.57)
+    assert np.isnan(cluster_scores([near], "basin")).all()
+    assert measure_inside([judgement([0.9]), near], "basin", REAL).share is None
+    assert cluster_scores([judgement([0.8], auc=0.6)], "basin") == pytest.approx(np.array([[1.0]]))
 
 
 def test_agreement_by_hand():
