@@ -64,9 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _keep("generation_rounds", rows, command)
         if chosen.page_of:
             for task in find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say):
-                _say(
-                    f"{write_page(task, [chosen.page_of], PLACE, f'_{chosen.page_of}', None).name} is written"
-                )
+                page = write_page(task, [chosen.page_of], PLACE, f"_{chosen.page_of}", None)
+                _say(f"{page.name} is written")
         elif chosen.folders or not chosen.rounds:
             tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
             for task in tasks:

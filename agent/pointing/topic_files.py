@@ -136,7 +136,7 @@ def load_topic_model(path: Path) -> TopicModel:
     # Comparisons that NaN fails, too.
     if not ((topics >= 0) & (topics < HUGE)).all() or not ((alpha > 1 / HUGE) & (alpha < HUGE)).all():
         raise BasinError(
-            f"{path} has numbers that cannot be meant: counts and priors are finite and not negative."
+            f"{path} has numbers that cannot be meant: counts and priors are not negative, and below {HUGE:.0e}."
         )
     small = topics.sum(axis=1, keepdims=True) < 100  # shares, not counts
     return _heard(vocabulary, np.where(small, _as_counts(topics), topics), alpha)

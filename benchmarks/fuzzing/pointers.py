@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import tempfile
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from agent.control_vector import read_control_vector, write_control_vector
+from agent.gguf_header import write_out
 from agent.pointing.topic_files import load_topic_model, save_topic_model
 from agent.pointing.weight_files import read_examples, read_weights
 from agent.steering_manner import Manner
@@ -98,7 +98,6 @@ def vector_file(draw: random.Random) -> bytes:
 
 
 def _odd_vector(path: Path, draw: random.Random) -> None:
-
     writer = gguf.GGUFWriter(path, draw.choice(("controlvector", "llama", "")))
     if draw.random() < 0.5:
         writer.add_array("controlvector.model_hint", ["llama", "gemma"])
@@ -106,14 +105,9 @@ def _odd_vector(path: Path, draw: random.Random) -> None:
     for name in names:
         kind = draw.choice((np.float16, np.float32, np.float64, np.int8))
         shape = draw.choice(((6,), (6,), (2, 3), (1,)))
-        filled = np.full(shape, draw.choice((0.0, 1.0, np.nan, np.inf)))
-        writer.add_tensor(
-            name, np.nan_to_num(filled, posinf=9).astype(kind) if kind == np.int8 else filled.astype(kind)
-        )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        filled = 1.0 if kind is np.int8 else draw.choice((0.0, 1.0, np.nan, np.inf))
+        writer.add_tensor(name, np.full(shape, filled, dtype=kind))
+    write_out(writer)
 
 
 def topic_tree(draw: random.Random) -> bytes:
@@ -176,10 +170,7 @@ def weight_list(draw: random.Random) -> bytes:
 def weight_lines(draw: random.Random) -> bytes:
     """The same as a record a line."""
     numbers = [draw.choice((0, 1, 0.5, *ODD_VALUES)) for _ in range(draw.choice((2, 2, 3)))]
-    out = io.StringIO()
-    for row in _weight_rows(numbers, draw):
-        out.write(json.dumps(row) + "\n")
-    return out.getvalue().encode()
+    return "\n".join(map(json.dumps, _weight_rows(numbers, draw))).encode()
 
 
 def _weight_rows(numbers: list[Any], draw: random.Random) -> list[Any]:
