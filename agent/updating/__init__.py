@@ -31,7 +31,7 @@ from agent.updating.settings import AdaptingConfig
 class UpdatingConfig(StageConfig):
     """How the steering vector is found, and how far from the base model it may go."""
 
-    method: Literal["mean_difference", "optimised"] = "optimised"
+    method: Literal["mean_difference", "optimised"] = "mean_difference"
     layers: tuple[int, ...] = ()
     """Steered layers, among the recorded ones; empty: all recorded ones."""
     budget_nats: float = Field(0.1, gt=0)
