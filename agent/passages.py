@@ -104,11 +104,13 @@ def evenly_spaced(count: int, wanted: int | None) -> list[int]:
     return [int((place + 0.5) * count / wanted) for place in range(wanted)]
 
 
-def enough_per_document(found: PassageSet) -> int | None:
-    """How many passages of a document would do (`PassagesConfig.per_document`); None where all are not too many.
+def enough_per_document(found: PassageSet, config: PassagesConfig) -> int | None:
+    """How many passages of a document would do; None where all are not too many, or where the configuration says how many.
 
     Some thousand passages from everywhere are what notions were refined on wherever this was measured.
     """
+    if config.per_document is not None:
+        return None
     wanted = max(FEWEST, round(ENOUGH / len(found.documents)))
     return wanted if len(found.passages) > 2 * max(ENOUGH, wanted * len(found.documents)) else None
 

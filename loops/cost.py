@@ -75,7 +75,7 @@ def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageMo
         f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
         f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."
     )
-    fewer = enough_per_document(passages) if config.passages.per_document is None else None
+    fewer = enough_per_document(passages, config.passages)
     if fewer is not None and seconds["record"] > LONG_READING:
         sentence += f" `passages: {{per_document: {fewer}}}` reads so many of each document, evenly spaced."
     writing = config.generation

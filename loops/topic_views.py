@@ -65,7 +65,7 @@ class TopicView:
     @property
     def thinned(self) -> int | None:
         """Passages of a document that whole configurations read, where reading all would take long and nothing else is said."""
-        return enough_per_document(self.passages) if self.cut.per_document is None else None
+        return enough_per_document(self.passages, self.cut)
 
     def order(self) -> list[int]:
         """Topic numbers: by mass on the words where there are any, else by share."""

@@ -18,14 +18,11 @@ from scipy.stats import spearmanr
 from agent.judging.judgement import Judgement, RealPassages
 
 MIDPOINT = 0.5
-LEAST_AUC = 0.6
-"""On real passages of unseen documents. Under it a judge scores members and others nearly alike, and a scale from the one to
-the other makes twenty of nothing."""
 
 
 @dataclass(frozen=True)
 class InsideReport:
-    """Shares of passages that are inside; None where a judge cannot tell the concept (`tells`)."""
+    """Shares of passages that are inside; None where a judge cannot tell the concept (`Judgement.tells`)."""
 
     inside: Bool[np.ndarray, "text"]
     """False too for a text that is too short to judge."""
@@ -59,11 +56,6 @@ def cluster_scores(judgements: Sequence[Judgement], generator: str) -> Float[np.
     return np.stack([_on_cluster_scale(each, each.generated[generator]) for each in judgements])
 
 
-def tells(judgement: Judgement) -> bool:
-    """Whether a judge knows the concept well enough to be asked: by `LEAST_AUC`, and scoring real members above the others."""
-    return judgement.auc >= LEAST_AUC and judgement.members > judgement.non_members
-
-
 def inside(scores: Float[np.ndarray, "judge text"]) -> Bool[np.ndarray, "text"]:
     """Whether the mean of a text's cluster scores is at least half-way; False where one of them is NaN."""
     return scores.mean(0) >= MIDPOINT
@@ -85,7 +77,7 @@ def measure_inside(
     scores = cluster_scores(judgements, generator)
     passed = inside(scores)
     too_short = int(np.isnan([each.generated[generator] for each in judgements]).any(0).sum())
-    if not len(passed) or not all(map(tells, judgements)):
+    if not len(passed) or not all(each.tells for each in judgements):
         return InsideReport(passed, None, None, too_short, None, None)
     real_scores = np.stack([_on_cluster_scale(each, each.real) for each in judgements])
     judged = ~np.isnan(real_scores).any(0)
@@ -121,5 +113,5 @@ def agreement(judgements: tuple[Judgement, Judgement], generators: Sequence[str]
 
 def _on_cluster_scale(judgement: Judgement, scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
     """`writing.cluster_score` of single texts."""
-    gap = judgement.members - judgement.non_members if tells(judgement) else np.nan
+    gap = judgement.members - judgement.non_members if judgement.tells else np.nan
     return (scores - judgement.non_members) / gap

@@ -47,6 +47,11 @@ Judge = Callable[[RealPassages, Mapping[str, Sequence[str]], Int[np.ndarray, "pa
 """From real passages, generated texts and the fold of every real passage to decisions."""
 
 
+LEAST_AUC = 0.6
+"""On real passages of unseen documents. Under it a judge scores members and others nearly alike, and a scale from the one to
+the other makes twenty of nothing."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """Scores of one judge: probabilities of belonging."""
@@ -64,6 +69,11 @@ class Judgement:
     """Expected calibration error on unseen documents, in [0, 1]; None where scores were not calibrated."""
     brier: float | None = None
     """Mean squared error of the same probabilities (Brier 1950); share * (1 - share) is as good as knowing nothing."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it knows the concept well enough to be asked: by `LEAST_AUC`, and scoring real members above the others."""
+        return self.auc >= LEAST_AUC and self.members > self.non_members
 
 
 def cross_decisions(

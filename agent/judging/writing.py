@@ -88,7 +88,8 @@ def judge_writing(
                 "samples": len(scores),
             }
             row |= {"too_short": short, "score": float(scores.mean())}
-            row |= {"cluster_score": cluster_score(row["score"], judgement.members, judgement.non_members)}
+            place = cluster_score(row["score"], judgement.members, judgement.non_members)
+            row |= {"cluster_score": place if judgement.tells else None}
             row |= {"score_members": judgement.members, "score_non_members": judgement.non_members}
             rows.append(row | {"auc": judgement.auc})
     return rows

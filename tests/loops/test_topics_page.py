@@ -163,7 +163,9 @@ def test_of_long_documents_a_configuration_reads_a_part(
 ) -> None:
     view = view_subject(str(corpus), Asked(count=3), SilentProgress())
     assert "passages" not in view.tree(1)
-    monkeypatch.setattr(topic_views, "enough_per_document", lambda passages: 5)
+    monkeypatch.setattr(
+        topic_views, "enough_per_document", lambda found, cut: None if cut.per_document else 5
+    )
     assert view.tree(1)["passages"] == {"per_document": 5}
     given = replace(view, cut=view.cut.model_copy(update={"per_document": 7}))
     assert given.tree(1)["passages"] == {"per_document": 7}
