@@ -4,7 +4,7 @@ Of every task in the folders (by default generation among the runs) it writes ro
 tasks stay), the first samples of every generator into samples/CORPUS_CONCEPT.md and a picture
 frontier_CORPUS_CONCEPT.png. With `--rounds RUN ...` it writes what the rounds of those runs wrote into
 results/generation_rounds.json, and looks at folders only if some are named. With `--page-of GENERATOR` it writes all
-passages of that one into a page of its own, and nothing else.
+passages of that one into a page of its own, its rows into results/generation_pages.json, and nothing else.
 """
 
 from __future__ import annotations
@@ -63,9 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows = all_rounds([RunStore.open(find_run(name)) for name in chosen.rounds])
             _keep("generation_rounds", rows, command)
         if chosen.page_of:
-            for task in find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say):
+            tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
+            for task in tasks:
                 page = write_page(task, [chosen.page_of], PLACE, f"_{chosen.page_of}", None)
                 _say(f"{page.name} is written")
+            rows = [row for task in tasks for row in task.rows if row["generator"] == chosen.page_of]
+            _keep("generation_pages", rows, command)
         elif chosen.folders or not chosen.rounds:
             tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
             for task in tasks:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.judging.frontier import can_be_drawn
 from benchmarks.results import RESULTS
 from loops.evaluation_summary import (
     CEILING,
@@ -182,11 +183,12 @@ def generation_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         mine = [row for row in rows if (row["corpus"], row["concept"]) == (corpus, concept)]
         first, name = mine[0], task_name(corpus, concept)
         lines += ["", f"### {corpus}: {concept}", "", _judges(first), ""]
-        picture, page = (
-            f"![Frontier](frontier_{name}.png)",
-            f"[What they wrote](samples/{name}.md), unpicked.",
-        )
-        lines += [picture, "", page, ""]
+        # A page of one generator alone has that one's passages; what no judge can tell has no picture.
+        alone = f"{name}_{first['generator']}"
+        page = alone if len(mine) == 1 and (OUTPUT.parent / "samples" / f"{alone}.md").exists() else name
+        if page == name and can_be_drawn(mine):
+            lines += [f"![Frontier](frontier_{name}.png)", ""]
+        lines += [f"[What they wrote](samples/{page}.md), unpicked.", ""]
         lines += table([column for column in GENERATION if any(column in row for row in mine)], mine)
     return lines
 

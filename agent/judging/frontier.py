@@ -86,6 +86,11 @@ def frontier(every: Sequence[Point]) -> list[Point]:
     return best
 
 
+def can_be_drawn(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there is anything to draw: where no judge can tell the concept there is not."""
+    return bool(_panels(rows))
+
+
 def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Write a PNG: inside and readable, then the mean cluster score of A and B, both against nats per token.
 
@@ -98,22 +103,7 @@ def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> 
     Returns:
         Whether there was anything to draw; nothing is written otherwise.
     """
-    judges = [judge for judge in "ab" if any(row.get(f"cluster_score_{judge}") is not None for row in rows)]
-    levels = {
-        "real members": rows[0].get("inside_of_real_members"),
-        "real others": rows[0].get("inside_of_real_others"),
-    }
-    panels = (
-        (("inside_and_readable",), "inside and readable (share of passages)", levels),
-        (
-            tuple(f"cluster_score_{judge}" for judge in judges or "ab"),
-            f"cluster score of judge {judges[0].upper()}"
-            if len(judges) == 1
-            else "mean cluster score of judges A and B",
-            {"real members": 1.0, "real others": 0.0},
-        ),
-    )
-    panels = tuple(panel for panel in panels if points(rows, panel[0]))
+    panels = _panels(rows)
     if not panels:
         return False
     figure = Figure(figsize=(13, 6 * len(panels)), dpi=100, layout="constrained")
@@ -139,6 +129,29 @@ def draw_frontier(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> 
         _label(axes, every)
     figure.savefig(path, format="png", metadata={"Software": None})
     return True
+
+
+def _panels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, ...], str, dict[str, Any]]]:
+    """Columns, name and levels of every panel that something is in."""
+    judges = [judge for judge in "ab" if any(row.get(f"cluster_score_{judge}") is not None for row in rows)]
+    levels = {
+        "real members": rows[0].get("inside_of_real_members"),
+        "real others": rows[0].get("inside_of_real_others"),
+    }
+    scores = (
+        f"cluster score of judge {judges[0].upper()}"
+        if len(judges) == 1
+        else "mean cluster score of judges A and B"
+    )
+    panels = [
+        (("inside_and_readable",), "inside and readable (share of passages)", levels),
+        (
+            tuple(f"cluster_score_{judge}" for judge in judges or "ab"),
+            scores,
+            {"real members": 1.0, "real others": 0.0},
+        ),
+    ]
+    return [panel for panel in panels if points(rows, panel[0])]
 
 
 def _draw_panel(

@@ -101,7 +101,7 @@ def test_a_generator_can_have_a_page_of_all_its_passages(place, tmp_path):
     generation.main(["--page-of", "basin-lora", str(tmp_path)])
     page = (place / "samples" / "the_stories_sea_basin-lora.md").read_text()
     assert "All passages" in page and "## basin-lora" in page and "## base" not in page
-    assert not (place / "results").exists()
+    assert [path.name for path in (place / "results").iterdir()] == ["generation_pages.json"]
     with pytest.raises(SystemExit, match="nobody.json is missing"):
         generation.main(["--page-of", "nobody", str(tmp_path)])
 
