@@ -37,6 +37,7 @@ from agent.memory_need import MemoryNeed, memory_at_hand, most
 from agent.model_layout import (
     base_of,
     both_ways,
+    choose_batch_tokens,
     choose_dtype,
     choose_layers,
     decoder_blocks,
@@ -65,7 +66,8 @@ class LanguageModelConfig(StageConfig):
     """`auto`: bfloat16 where the hardware multiplies it natively, else float32."""
     device: str = "auto"
     """`auto`: the first CUDA device, else the CPU; `all`, or several with commas: the blocks are spread over them."""
-    batch_tokens: int = Field(4096, ge=1)
+    batch_tokens: int | None = Field(None, ge=1)
+    """Read at a time, with padding; empty: 1,024 on a CPU, 4,096 elsewhere."""
     max_tokens: int = Field(512, ge=2)
     """Longer texts are cut."""
     trust_remote_code: bool = False
@@ -120,7 +122,8 @@ class LanguageModel:
         self.width: int = model.config.get_text_config().hidden_size
         self.layers = choose_layers(config.layers, self.depth, config.name)
         self.output = OutputLayer(model.get_output_embeddings(), model.config.get_text_config())
-        self.batch_tokens = self._most_tokens = self._fit(self.need.reading(1), config.batch_tokens)
+        self._wanted_tokens = choose_batch_tokens(config.batch_tokens, self.device)
+        self.batch_tokens = self._most_tokens = self._fit(self.need.reading(1), self._wanted_tokens)
         """Tokens of a batch, with its padding; fewer than configured where memory is too small for that."""
         self.batch_rows: int | None = None
         """Passages written at a time, where memory is too small for as many as configured."""
@@ -194,7 +197,9 @@ class LanguageModel:
     def fingerprint(self) -> str:
         """16 hex digits that change with whatever recorded activations depend on."""
         digest = hashlib.sha256(
-            self.config.model_dump_json(exclude={"device", "dtype", "trust_remote_code"}).encode()
+            self.config.model_copy(update={"batch_tokens": self._wanted_tokens})
+            .model_dump_json(exclude={"device", "dtype", "trust_remote_code"})
+            .encode()
         )
         digest.update(repr((self.layers, self.device.type)).encode())
         for name, weight in self.model.state_dict().items():

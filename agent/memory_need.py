@@ -73,6 +73,8 @@ class MemoryNeed:
     def teaching(self, tokens: int) -> int:
         """A step over so many tokens, whose activations all stay for the way back."""
         layer = (10 * self.width + 4 * self.inner) * self.itemsize + 12 * self.width
+        if self.itemsize < 4:
+            layer += 16 * self.width  # attention in float32, see `agent/updating/wide_attention.py`
         return tokens * self.depth * layer + LOSSES
 
 

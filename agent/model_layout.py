@@ -129,6 +129,11 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def choose_batch_tokens(wanted: int | None, device: torch.device) -> int:
+    """On a CPU, as many as leave a block's activations in its caches: in batches of 4,096 SmolLM2 reads a fifth slower."""
+    return wanted or (1024 if device.type == "cpu" else 4096)
+
+
 def longest_sequence(model: Any) -> int:
     """Positions the model can read; without a limit in its configuration, as good as endless."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31

@@ -11,12 +11,19 @@ import torch
 import transformers
 
 from agent.adapter import targets
+from agent.device_map import choose_devices
 from agent.errors import BasinError, first_sentence
 from agent.fused_decoder import LARGEST_SHARE
 from agent.gguf_model import ARCHITECTURES as GGUF
 from agent.memory import total_memory
 from agent.memory_need import MemoryNeed
-from agent.model_layout import choose_layers, decoder_blocks, empty_model, refuse_other_kinds
+from agent.model_layout import (
+    choose_batch_tokens,
+    choose_layers,
+    decoder_blocks,
+    empty_model,
+    refuse_other_kinds,
+)
 from agent.sources.models import EMBEDDED, local_files_only, model_status, quiet_transformers, resolve_model
 from loops.config import parse_config
 from loops.cost import stage_peaks
@@ -136,7 +143,9 @@ def _gigabytes(model: Any, is_fused: bool) -> dict[str, float]:
     """As `loops.cost.peaks`, with the default settings of a run."""
     config, need = parse_config({"corpus": {"source": "brown-fiction"}}, "default"), MemoryNeed.of(model)
     packs = is_fused and need.weights <= LARGEST_SHARE * total_memory()
-    found = stage_peaks(need, config, 1 + packs, config.language_model.batch_tokens)
+    device, *_ = choose_devices(config.language_model.device)
+    tokens = choose_batch_tokens(config.language_model.batch_tokens, device)
+    found = stage_peaks(need, config, 1 + packs, tokens)
     return {"record": found["record"], "write": found["generate"], "adapt": found["adapt"]}
 
 

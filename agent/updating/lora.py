@@ -34,6 +34,7 @@ from agent.updating.training import (
     token_ids,
     train,
 )
+from agent.updating.wide_attention import trainee
 
 MOST_REPEATS = 3
 NOTHING = -100
@@ -61,7 +62,7 @@ def teach(
     lesson = [texts[index] for index in resample(weights, config.passages, seed)]
     rows = token_ids(language_model, lesson, config.tokens)
     place = scratch(folder, "lora", language_model.fingerprint, start and start.digest, config, seed, rows)
-    model = language_model.twin()
+    model = trainee(language_model)
     torch.manual_seed(seed)  # the first A of a fresh adapter is drawn
     arguments = settings(
         language_model,

@@ -34,6 +34,7 @@ from agent.updating.training import (
     token_ids,
     train,
 )
+from agent.updating.wide_attention import trainee
 
 TINY = 1e-12
 
@@ -85,7 +86,7 @@ def prefer(
     )
     with quiet():
         trainer = _BarredTrainer(
-            model=start.attach(language_model.twin(), trainable=True),
+            model=start.attach(trainee(language_model), trainable=True),
             args=DPOConfig(**arguments, beta=config.beta, max_length=None),
             train_dataset=Dataset.from_dict(columns),
             processing_class=language_model.tokenizer,

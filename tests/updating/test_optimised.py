@@ -114,11 +114,15 @@ def effect(language_model, vector, texts):
 
     Directions that the last norm or the softmax cancels are in a vector but not in what it does.
     """
-    (batch,) = language_model.batches(texts)
-    before = language_model.output.logits(language_model.states(batch)[batch.pooled]).log_softmax(-1)
+    batches = list(language_model.batches(texts))
+
+    def predictions():
+        found = [language_model.output.logits(language_model.states(each)[each.pooled]) for each in batches]
+        return torch.cat(found).log_softmax(-1)
+
+    before = predictions()
     with language_model.steer(vector):
-        after = language_model.output.logits(language_model.states(batch)[batch.pooled]).log_softmax(-1)
-    change, weight = after - before, before.exp()
+        change, weight = predictions() - before, before.exp()
     return ((change - (change * weight).sum(-1, keepdim=True)) * weight.sqrt()).flatten()
 
 
