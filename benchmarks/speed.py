@@ -25,7 +25,7 @@ from benchmarks import speed_llama, speed_rivals
 from benchmarks.results import RESULTS, with_earlier, write_results
 from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
 
-STAGES = ("record", "write", "overhead", "teach", "scale")
+STAGES = ("record", "write", "overhead", "teach", "threads", "scale")
 GROWTH = (1000, 4000, 16_000, 64_000)
 PROFILES = Path(__file__).parent / "profile"
 WORDS = (
@@ -89,9 +89,34 @@ class Bench:
         return rows
 
     def teach(self) -> list[Row]:
-        return self._compare(
-            "teach", speed_rivals.teachers(self.model, passages(self.options.passages)), None
-        )
+        """Taught weights are few; the rest takes part in the way back as much as in the way there."""
+        tools = speed_rivals.teachers(self.model, passages(self.options.passages))
+        limit = self.limit.reading(2 * (self.parameters + self.head))
+        return self._compare("teach", tools, limit, passages=self.options.passages)
+
+    def threads(self) -> list[Row]:
+        """The same work on one thread and on as many as there are, in seconds of the clock on the wall."""
+        most, rows = torch.get_num_threads(), []
+        texts, count = passages(self.options.passages), self.options.batch[0]
+        config = GenerationConfig(new_tokens=self.options.tokens, batch_size=count)
+        tools = {
+            "threads: record": lambda: recorded(self.model, texts),
+            "threads: write": lambda: self._written(openings(count), config, self._vector()),
+        }
+        try:
+            for threads in sorted({1, most}):
+                torch.set_num_threads(threads)
+                shared = {**self.shared, "threads": threads, "clock": "wall"}
+                for stage, work in tools.items():
+                    batch = {"batch": count} if stage.endswith("write") else {"passages": len(texts)}
+                    given = {"stage": stage, **shared, **batch}
+                    with quiet_transformers():
+                        rows += compare(
+                            {"basin": work}, "basin", self.options.repeats, CLOCKS["wall"], given
+                        )
+        finally:
+            torch.set_num_threads(most)
+        return rows
 
     def scale(self) -> list[Row]:
         """On random weights: cost against passages, width, depth and batch; one thing grows at a time."""
@@ -203,7 +228,8 @@ def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row
     kept = with_earlier(
         rows, lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", "batch")), path
     )
-    order = ["record", "write", "overhead", "teach", "scale: record", "scale: write", "growth: record"]
+    order = ["record", "write", "overhead", "teach", "threads: record", "threads: write"]
+    order += ["scale: record", "scale: write", "growth: record"]
     return sorted(kept, key=lambda row: (order.index(row["stage"]), row["dtype"], row.get("batch") or 0))
 
 
