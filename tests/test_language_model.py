@@ -14,6 +14,7 @@ from conftest import make_causal_lm, make_language_model, make_tokenizer, senten
 from agent.errors import BasinError
 from agent.generation import GenerationConfig
 from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.model_layout import choose_batch_tokens
 from agent.sources import models
 from agent.steering_vector import SteeringVector
 
@@ -353,3 +354,11 @@ def test_weights_that_are_a_pickle_are_not_opened(tmp_path):
     with pytest.raises(BasinError, match="could not be loaded.*safetensors"):
         LanguageModel.load(LanguageModelConfig(name=str(folder), device="cpu"))
     assert not (tmp_path / "trapped").exists()
+
+
+def test_batches_fit_a_processors_caches_unless_told_otherwise():
+    chosen, told = make_language_model(), make_language_model(batch_tokens=1024)
+    assert chosen.batch_tokens == 1024 and make_language_model(batch_tokens=4096).batch_tokens == 4096
+    # What is cached under the one is found under the other.
+    assert chosen.fingerprint == told.fingerprint != make_language_model(batch_tokens=4096).fingerprint
+    assert choose_batch_tokens(None, torch.device("cuda")) == 4096
