@@ -45,8 +45,12 @@ def rows_of(folder: Path) -> list[dict[str, Value]]:
     Raises `BasinError` where the folder holds no finished chain.
     """
     handed, measured = (read_rows(folder, name) for name in (CHAIN, MEASURED))
+    if not measured:
+        raise BasinError(
+            f"Chain {folder.name} was not measured against gold labels: `basin succeed` does it at its end."
+        )
     by_run = {each["run"]: each for each in measured}
-    first = measured[0] if measured else {"run": "00", "model": "?"}
+    first = measured[0]
     chain = folder.name.removeprefix("chain-")
     rows: list[dict[str, Value]] = [
         {
