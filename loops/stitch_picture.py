@@ -74,9 +74,10 @@ def _ratios(axes: Axes, found: Stitched, measured: Sequence[Mapping[str, Any]]) 
     if measured:
         gold = {row["vector"]: row for row in measured if row["model"] == found.second}
         judged = [gold[row["vector"]] for row in rows]
-        series.append(
-            ("by judges trained on gold labels", ORANGE, "s", "ratio_mean", "ratio_mean_error", judged)
-        )
+        if any(row["ratio_mean"] is not None for row in judged):  # or no judge can tell this concept
+            series.append(
+                ("by judges trained on gold labels", ORANGE, "s", "ratio_mean", "ratio_mean_error", judged)
+            )
     for number, (label, colour, marker, key, error, told) in enumerate(series):
         values, errors = (np.array([_number(row[name]) for row in told]) for name in (key, error))
         heights = places + 0.12 * (len(series) - 1) * (1 - 2 * number)
