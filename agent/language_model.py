@@ -116,14 +116,14 @@ class LanguageModel:
         check_places(model, config.name)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.config = config
         self.blocks = decoder_blocks(model)
         self.depth = len(self.blocks)
         self.width: int = model.config.get_text_config().hidden_size
         self.layers = choose_layers(config.layers, self.depth, config.name)
         self.output = OutputLayer(model.get_output_embeddings(), model.config.get_text_config())
-        self._wanted_tokens = choose_batch_tokens(config.batch_tokens, self.device)
-        self.batch_tokens = self._most_tokens = self._fit(self.need.reading(1), self._wanted_tokens)
+        tokens = choose_batch_tokens(config.batch_tokens, self.device)
+        self.config = config.model_copy(update={"batch_tokens": tokens})
+        self.batch_tokens = self._most_tokens = self._fit(self.need.reading(1), tokens)
         """Tokens of a batch, with its padding; fewer than configured where memory is too small for that."""
         self.batch_rows: int | None = None
         """Passages written at a time, where memory is too small for as many as configured."""
@@ -197,9 +197,7 @@ class LanguageModel:
     def fingerprint(self) -> str:
         """16 hex digits that change with whatever recorded activations depend on."""
         digest = hashlib.sha256(
-            self.config.model_copy(update={"batch_tokens": self._wanted_tokens})
-            .model_dump_json(exclude={"device", "dtype", "trust_remote_code"})
-            .encode()
+            self.config.model_dump_json(exclude={"device", "dtype", "trust_remote_code"}).encode()
         )
         digest.update(repr((self.layers, self.device.type)).encode())
         for name, weight in self.model.state_dict().items():

@@ -106,14 +106,9 @@ class Bench:
         try:
             for threads in sorted({1, most}):
                 torch.set_num_threads(threads)
-                shared = {**self.shared, "threads": threads, "clock": "wall"}
                 for stage, work in tools.items():
-                    batch = {"batch": count} if stage.endswith("write") else {"passages": len(texts)}
-                    given = {"stage": stage, **shared, **batch}
-                    with quiet_transformers():
-                        rows += compare(
-                            {"basin": work}, "basin", self.options.repeats, CLOCKS["wall"], given
-                        )
+                    size = {"batch": count} if stage.endswith("write") else {"passages": len(texts)}
+                    rows += self._compare(stage, {"basin": work}, None, threads=threads, clock="wall", **size)
         finally:
             torch.set_num_threads(most)
         return rows
@@ -183,10 +178,10 @@ class Bench:
         parameters = self.parameters + self.head
         return self.limit.writing(parameters, parameters * self.dtype.itemsize, batch)
 
-    def _compare(self, stage: str, tools: dict, limit: float | None, **setting: int) -> list[Row]:
+    def _compare(self, stage: str, tools: dict, limit: float | None, **setting: int | str) -> list[Row]:
         shared = {"stage": stage, **self.shared, **setting}
         with quiet_transformers():
-            return compare(tools, "basin", self.options.repeats, self.clock, shared, limit)
+            return compare(tools, "basin", self.options.repeats, CLOCKS[shared["clock"]], shared, limit)
 
 
 def recorded(model: LanguageModel, texts: Sequence[str]) -> int:

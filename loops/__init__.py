@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import agent  # noqa: F401  before any module here imports torch: it says how threads wait
+
 if TYPE_CHECKING:
     from agent.errors import BasinError as BasinError
     from loops.api import Run as Run
