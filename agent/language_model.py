@@ -116,14 +116,13 @@ class LanguageModel:
         check_places(model, config.name)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        self.config = config
         self.blocks = decoder_blocks(model)
         self.depth = len(self.blocks)
         self.width: int = model.config.get_text_config().hidden_size
         self.layers = choose_layers(config.layers, self.depth, config.name)
         self.output = OutputLayer(model.get_output_embeddings(), model.config.get_text_config())
-        tokens = choose_batch_tokens(config.batch_tokens, self.device)
-        self.config = config.model_copy(update={"batch_tokens": tokens})
-        self.batch_tokens = self._most_tokens = self._fit(self.need.reading(1), tokens)
+        self.batch_tokens = self._most_tokens = self._fit(self.need.reading(1), self._wanted_tokens)
         """Tokens of a batch, with its padding; fewer than configured where memory is too small for that."""
         self.batch_rows: int | None = None
         """Passages written at a time, where memory is too small for as many as configured."""
@@ -190,6 +189,11 @@ class LanguageModel:
         """What memory its work takes."""
         return MemoryNeed.of(self.model)
 
+    @property
+    def _wanted_tokens(self) -> int:
+        """Of a batch, where memory allows."""
+        return choose_batch_tokens(self.config.batch_tokens, self.device)
+
     def _fit(self, need_of_one: int, wanted: int) -> int:
         return most(need_of_one, wanted, memory_at_hand(self.device) - 2 * self.need.weights)
 
@@ -197,7 +201,9 @@ class LanguageModel:
     def fingerprint(self) -> str:
         """16 hex digits that change with whatever recorded activations depend on."""
         digest = hashlib.sha256(
-            self.config.model_dump_json(exclude={"device", "dtype", "trust_remote_code"}).encode()
+            self.config.model_copy(update={"batch_tokens": self._wanted_tokens})
+            .model_dump_json(exclude={"device", "dtype", "trust_remote_code"})
+            .encode()
         )
         digest.update(repr((self.layers, self.device.type)).encode())
         for name, weight in self.model.state_dict().items():

@@ -64,7 +64,7 @@ def test_reading_goes_on_in_halves_and_says_so_once(monkeypatch, error):
 
 def test_later_batches_are_smaller_at_once(monkeypatch):
     model, _, seen = cramped(monkeypatch, 3)
-    model.batch_tokens = model.config.batch_tokens
+    model.batch_tokens = make_language_model().batch_tokens
     for _ in range(12):
         model.record(TEXTS)
     assert max(seen[-4:]) <= 3
