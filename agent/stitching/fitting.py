@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.stitching.affine import Affine, LowRank
 from agent.stitching.autoencoder import Autoencoder
-from agent.stitching.gathering import UNSEEN, Gathered
+from agent.stitching.gathering import BACK, FORWARD, UNSEEN, Gathered
 from agent.stitching.linear import LinearMap
 from agent.stitching.procrustes import Procrustes
 from agent.stitching.translate import Carrier
@@ -36,7 +36,7 @@ def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) ->
 
     Raises `BasinError` as the method's own `fit`.
     """
-    parts = gathered.seen(0 if back else 1)
+    parts = gathered.seen(BACK if back else FORWARD)
     if method == "autoencoder":
         x, y = (gathered.y, gathered.x) if back else (gathered.x, gathered.y)
         seen, unseen = np.isin(gathered.part, parts), gathered.part == UNSEEN
@@ -49,7 +49,7 @@ def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) ->
 
 def fit_shuffled(gathered: Gathered, draw: int = 0) -> Fitted:
     """An affine map learnt from pairs that do not belong together, dealt out for the `draw`th time; judged on pairs that do."""
-    found = Affine().fit([gathered.shuffled[draw][part] for part in gathered.seen(1)])
+    found = Affine().fit([gathered.shuffled[draw][part] for part in gathered.seen(FORWARD)])
     return Fitted(found, found.unexplained(gathered.moments[UNSEEN]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from agent.stitching.pairs import Pairs
 
 UNSEEN = 0
 """The part of the text that no map is fitted on."""
+FORWARD, BACK = 1, 0
+"""Ways: maps from the first model to the second are fitted on the odd parts, those back on the other even ones."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,10 @@ class Gathered:
 
     moments: Sequence[Moments]
     """By part; the first is `UNSEEN`."""
-    shuffled: Sequence[Sequence[Moments]]
-    """The same, several times over, every x paired with the y of a token of another document: what a map finds where there is
-    nothing to find. Other tokens of the same text would not do: what the text is about is what they have in common."""
+    shuffled: Sequence[Mapping[int, Moments]]
+    """By part, of those that maps forward are fitted on, several times over: every x paired with the y of a token of another
+    document, what a map finds where there is nothing to find. Other tokens of the same text would not do: what the text is
+    about is what they have in common."""
     x: Float[np.ndarray, "token source"]
     y: Float[np.ndarray, "token target"]
     part: Int[np.ndarray, "token"]
@@ -35,9 +38,9 @@ class Gathered:
         """Pairs in all, those of the unseen part with them."""
         return sum(each.count for each in self.moments)
 
-    def seen(self, parity: int) -> list[int]:
-        """Parts for the maps of one way: odd ones forward (1), even ones back (0), so that the two share no text."""
-        return [part for part in range(1, len(self.moments)) if part % 2 == parity]
+    def seen(self, way: int) -> list[int]:
+        """Parts for the maps of one way, `FORWARD` or `BACK`; the two share no text."""
+        return seen(way, len(self.moments))
 
     def spreads(self) -> tuple[float, float]:
         """Root of the summed variances of x and of y, on the unseen part."""
@@ -69,7 +72,8 @@ def gather(
     parts = int(part_of.max()) + 1
     generator = np.random.default_rng(seed)
     true: list[list[Moments | None]] = [[None] * parts for _ in columns]
-    shuffled: list[list[list[Moments | None]]] = [[[None] * parts for _ in range(shuffles)] for _ in columns]
+    shuffled: list[list[dict[int, Moments]]] = [[{} for _ in range(shuffles)] for _ in columns]
+    forward = seen(FORWARD, parts)
     kept: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in columns]
     read = 0
     for pairs in stream:
@@ -77,13 +81,14 @@ def gather(
         room = max(0, sample - read)
         for at, (here, there) in enumerate(columns):
             x, y = pairs.x[:, here], pairs.y[:, there]
-            for number in np.unique(part):
+            for number in np.unique(part).tolist():
                 rows = np.flatnonzero(part == number)
                 true[at][number] = _added(true[at][number], Moments.of(x[rows], y[rows]))
                 strange = np.flatnonzero(part != number)
                 for deal in shuffled[at]:
                     dealt = generator.choice(strange if len(strange) else rows, len(rows))
-                    deal[number] = _added(deal[number], Moments.of(x[rows], y[dealt]))
+                    if number in forward:
+                        deal[number] = _added(deal.get(number), Moments.of(x[rows], y[dealt]))
             if room:
                 kept[at].append((x[:room].copy(), y[:room].copy(), part[:room]))
         read += len(part)
@@ -95,6 +100,11 @@ def gather(
         Gathered(moments, dealt, *(np.concatenate(each) for each in zip(*sampled, strict=True)))
         for moments, dealt, sampled in zip(true, shuffled, kept, strict=True)
     ]
+
+
+def seen(way: int, parts: int) -> list[int]:
+    """Which of so many parts the maps of one way are fitted on."""
+    return [part for part in range(1, parts) if part % 2 == way]
 
 
 def _added(sum_so_far: Moments | None, moments: Moments) -> Moments:

@@ -25,11 +25,11 @@ def gathered(x: np.ndarray, y: np.ndarray, parts: int = 7, seed: int = 0) -> Gat
     """The pairs dealt to parts in turn."""
     part = np.arange(len(x)) % parts
     generator = np.random.default_rng(seed)
-    moments, shuffled = [], []
+    moments, shuffled = [], {}
     for number in range(parts):
         rows = np.flatnonzero(part == number)
         moments.append(Moments.of(x[rows], y[rows]))
-        shuffled.append(Moments.of(x[rows], y[generator.permutation(rows)]))
+        shuffled[number] = Moments.of(x[rows], y[generator.permutation(rows)])
     return Gathered(moments, [shuffled], x, y, part)
 
 
