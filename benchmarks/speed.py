@@ -180,6 +180,9 @@ class Bench:
 
     def _compare(self, stage: str, tools: dict, limit: float | None, **setting: int | str) -> list[Row]:
         shared = {"stage": stage, **self.shared, **setting}
+        tools = {
+            name: work for name, work in tools.items() if not self.options.tool or name in self.options.tool
+        }
         with quiet_transformers():
             return compare(tools, "basin", self.options.repeats, CLOCKS[shared["clock"]], shared, limit)
 
@@ -246,6 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--most", type=int, default=GROWTH[-1], help="passages that growth goes up to")
     parser.add_argument("--tokens", type=int, help="written per text; 128, quick 16")
     parser.add_argument("--rivals", help="a site-packages folder with the other libraries")
+    parser.add_argument("--tool", action="append", help="only these, by the names in the rows; all")
     parser.add_argument("--llama", action="store_true", help="llama.cpp too, where llama_cpp can be imported")
     options = parser.parse_args(arguments)
     options.batch = options.batch or [32, 256]
