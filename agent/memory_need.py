@@ -74,7 +74,7 @@ class MemoryNeed:
         """A step over so many tokens, whose activations all stay for the way back."""
         layer = (10 * self.width + 4 * self.inner) * self.itemsize + 12 * self.width
         if self.itemsize < 4:
-            layer += 16 * self.width  # attention in float32, see `agent/updating/wide_attention.py`
+            layer += 16 * self.width  # attention in float32, see `agent/updating/number_formats.py`
         return tokens * self.depth * layer + LOSSES
 
 

@@ -23,6 +23,7 @@ from agent.language_model import LanguageModel
 from agent.memory_need import memory_at_hand
 from agent.model_layout import base_of
 from agent.output_layer import OutputLayer
+from agent.updating.number_formats import NarrowProducts, trainee
 from agent.updating.plain_state import PlainState
 from agent.updating.settings import LoraConfig
 from agent.updating.training import (
@@ -34,7 +35,6 @@ from agent.updating.training import (
     token_ids,
     train,
 )
-from agent.updating.wide_attention import trainee
 
 MOST_REPEATS = 3
 NOTHING = -100
@@ -89,7 +89,7 @@ def teach(
     return Adapter.of(trainer.model, language_model.config.name), history
 
 
-class _Teacher(PlainState, SFTTrainer):
+class _Teacher(PlainState, NarrowProducts, SFTTrainer):
     """TRL's trainer with the loss of our output layer, which computes no logits twice and no entropies for the log.
 
     It keeps its state without pickles.

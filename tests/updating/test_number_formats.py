@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from agent.adapter import new_adapter
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.model_layout import base_of
-from agent.updating.wide_attention import NAME, attend, trainee
+from agent.updating import lora, preference
+from agent.updating.number_formats import NAME, NarrowProducts, attend, trainee
 
 TEXTS = [sentence(*range(12)), sentence(*range(5, 40))]
 
@@ -69,3 +73,55 @@ def test_attention_chosen_by_hand_is_kept():
     narrow.model.set_attn_implementation("eager")
     assert trainee(narrow).config._attn_implementation == "eager"
     assert next(trainee(narrow).parameters()).dtype == torch.bfloat16
+
+
+class Trainer:
+    """What there is of a TRL trainer that matters here."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def compute_loss_context_manager(self):
+        return contextlib.nullcontext()
+
+
+class NarrowTrainer(NarrowProducts, Trainer):
+    pass
+
+
+def taught_slopes(trainer_of, language_model):
+    """Slopes of an adapter whose products are not zero, and the formats of what those products are."""
+    torch.manual_seed(0)
+    model = new_adapter(language_model.twin(), 4, 8, "attention", "random")
+    parts = {
+        name: each for name, each in model.named_modules() if "lora_" in name and hasattr(each, "weight")
+    }
+    seen = set()
+    for name, part in parts.items():
+        part.weight.data = 0.1 * torch.randn(
+            part.weight.shape, generator=torch.Generator().manual_seed(len(name))
+        )
+        part.register_forward_hook(lambda _part, _inputs, output: seen.add(output.dtype))
+    (batch,) = language_model.batches(TEXTS)
+    with trainer_of(model).compute_loss_context_manager():
+        states = base_of(model.get_base_model())(
+            input_ids=batch.ids, attention_mask=batch.real.long(), use_cache=False
+        ).last_hidden_state
+        states[batch.real].float().sin().sum().backward()
+    assert {part.weight.grad.dtype for part in parts.values()} == {torch.float32}
+    return torch.cat([part.weight.grad.flatten() for part in parts.values()]), seen
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_an_adapter_multiplies_in_the_models_format_and_learns_as_before(architecture):
+    exact, narrow = make_language_model(architecture), in_bfloat16(architecture)
+    wanted, wide = taught_slopes(NarrowTrainer, exact)
+    (by_peft, _), (ours, formats) = (taught_slopes(each, narrow) for each in (Trainer, NarrowTrainer))
+    assert wide == {torch.float32}
+    assert formats == {torch.bfloat16}
+    error, of_peft = (float((each - wanted).norm() / wanted.norm()) for each in (ours, by_peft))
+    assert error < max(0.05, 1.5 * of_peft)
+
+
+def test_both_trainers_multiply_so():
+    assert all(issubclass(each, NarrowProducts) for each in (lora._Teacher, preference._BarredTrainer))
