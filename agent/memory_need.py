@@ -12,13 +12,12 @@ from typing import Any
 import torch
 
 from agent.memory import total_memory
+from agent.output_layer import OutputLayer
 
 PROCESS = 0.7e9
 """Bytes of Python with the libraries loaded."""
 SHARE = 0.5
 """Of the memory there is, for the work in hand."""
-LOSSES = 400 * 2**20
-"""Logits held at a time where texts are scored, see `agent/output_layer.py`."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class MemoryNeed:
     """Width of keys and values of one layer together."""
     depth: int
     vocabulary: int
+    losses: int
+    """Bytes of the logits held at a time where texts are scored."""
     itemsize: int
 
     @classmethod
@@ -42,7 +43,7 @@ class MemoryNeed:
         width = config.hidden_size
         queries = getattr(config, "num_attention_heads", None) or 1  # a model without attention has no heads
         one = getattr(config, "head_dim", None) or width // queries
-        weight = model.get_output_embeddings().weight
+        head = model.get_output_embeddings()
         inner = next(
             (
                 size
@@ -57,8 +58,9 @@ class MemoryNeed:
             inner=inner,
             heads=2 * one * (getattr(config, "num_key_value_heads", None) or queries),
             depth=config.num_hidden_layers,
-            vocabulary=weight.shape[0],
-            itemsize=weight.dtype.itemsize,
+            vocabulary=head.weight.shape[0],
+            losses=OutputLayer(head, config).bytes_at_a_time,
+            itemsize=head.weight.dtype.itemsize,
         )
 
     def reading(self, tokens: int) -> int:
@@ -75,7 +77,7 @@ class MemoryNeed:
         layer = (10 * self.width + 4 * self.inner) * self.itemsize + 12 * self.width
         if self.itemsize < 4:
             layer += 16 * self.width  # attention in float32, see `agent/updating/number_formats.py`
-        return tokens * self.depth * layer + LOSSES
+        return tokens * self.depth * layer + self.losses
 
 
 def memory_at_hand(device: torch.device) -> int:

@@ -41,8 +41,17 @@ class OutputLayer:
     @property
     def chunk(self) -> int:
         """Positions whose logits are held at a time."""
-        rows = max(1, CHUNK_BYTES // (4 * COPIES * self.vocabulary))
+        rows = max(1, CHUNK_BYTES // self._bytes_of_one)
         return min(rows, CPU_ROWS) if self.head.weight.device.type == "cpu" else rows
+
+    @property
+    def bytes_at_a_time(self) -> int:
+        """Of all their copies."""
+        return self.chunk * self._bytes_of_one
+
+    @property
+    def _bytes_of_one(self) -> int:
+        return 4 * COPIES * self.vocabulary
 
     def packed(self) -> OutputLayer:
         """The same for reading alone, its weight laid out as the processor multiplies it."""
