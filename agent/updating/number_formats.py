@@ -2,8 +2,9 @@
 
 On a CPU, attention in float32: there the way back through scaled dot product attention takes twice as long in bfloat16 (92 ms
 and 43 ms for eight texts of 190 tokens, nine heads of 64), whose small products are converted one by one. Everywhere, the
-adapter's products in bfloat16, while its weights, their gradients and the optimiser stay in float32: PEFT would turn the input
-of every adapted layer into float32 instead, which is a tenth of the time that teaching SmolLM2 takes on a CPU.
+products of an adapter that is taught likelihood in bfloat16, while its weights, their gradients and the optimiser stay in
+float32: PEFT would turn the input of every adapted layer into float32 instead, which is a tenth of the time that teaching
+SmolLM2 takes on a CPU. Preference training gains nothing from it, and compares likelihoods that differ by little.
 """
 
 from __future__ import annotations

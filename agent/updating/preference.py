@@ -23,7 +23,7 @@ from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.model_layout import base_of
 from agent.output_layer import OutputLayer
-from agent.updating.number_formats import NarrowProducts, trainee
+from agent.updating.number_formats import trainee
 from agent.updating.plain_state import PlainState
 from agent.updating.settings import PreferenceConfig
 from agent.updating.training import (
@@ -119,7 +119,7 @@ def rms_divergence(
     return (output.divergences(adapted, base).square().mean() + TINY).sqrt()
 
 
-class _BarredTrainer(PlainState, NarrowProducts, DPOTrainer):
+class _BarredTrainer(PlainState, DPOTrainer):
     """TRL's trainer with the barrier added to its loss."""
 
     barred: PreferenceConfig

@@ -123,5 +123,8 @@ def test_an_adapter_multiplies_in_the_models_format_and_learns_as_before(archite
     assert error < max(0.05, 1.5 * of_peft)
 
 
-def test_both_trainers_multiply_so():
-    assert all(issubclass(each, NarrowProducts) for each in (lora._Teacher, preference._BarredTrainer))
+def test_likelihood_is_taught_so_and_preference_is_not():
+    """A preference is between likelihoods that differ by little."""
+    assert issubclass(lora._Teacher, NarrowProducts) and not issubclass(
+        preference._BarredTrainer, NarrowProducts
+    )
