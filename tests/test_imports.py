@@ -24,8 +24,9 @@ topic_cache topic_fusion topic_map opinion pointing
 steering_vector steering_manner
 gguf_header control_vector
 memory
+packed_linear output_layer
 memory_need
-token_batches model_layout device_map model_twin packed_linear output_layer sampling decoding fused_decoder static_decoding
+token_batches model_layout device_map model_twin sampling decoding fused_decoder static_decoding
 adapter baking gguf_model generation language_model
 activation_cache
 evidence
