@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
 
 from agent.errors import BasinError
 from agent.stitching.affine import Affine
@@ -42,6 +43,8 @@ class LayerMatrix:
         return self.second[int(self.svcca[self.first.index(layer)].argmax())]
 
 
+# Hundreds of small problems: threads would wait for one another longer than they compute, on busy cores twenty times as long.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def layer_matrix(
     x: Float[np.ndarray, "token layer source"],
     y: Float[np.ndarray, "token other target"],
