@@ -263,6 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             bench.profile()
             continue
         rows += getattr(bench, stage)()
+    if options.tool and not rows and options.stage != ["profile"]:
+        raise SystemExit(f"Error: no stage that ran has a tool called {' or '.join(options.tool)}.")
     if rows:
         command = ["python", "-m", "benchmarks.speed", *(sys.argv[1:] if arguments is None else arguments)]
         write_results("speed", merged(rows), command)

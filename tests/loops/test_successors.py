@@ -13,6 +13,7 @@ from test_refine import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, Told, corpus,
 from agent.errors import BasinError
 from agent.language_model import LanguageModel
 from agent.tracking import soft_jaccard
+from benchmarks import successors
 from loops.config import parse_config
 from loops.show import show_run
 from loops.store import RunStore
@@ -166,6 +167,10 @@ def test_a_model_improved_by_more_text_is_its_own_successor(config, tmp_path):
     weights = [dict(each.named_parameters()) for each in (improved.model, old)]
     assert set(weights[0]) == set(weights[1])
     assert any(not weights[0][name].equal(weights[1][name]) for name in weights[0])
+    learnt = successors.learnt(tmp_path / "chain", rows[0], study=8)
+    assert learnt["nats_general_before"] != learnt["nats_general_after"]
+    with pytest.raises(BasinError, match="was taught all there is"):
+        successors.learnt(tmp_path / "chain", rows[0], study=480)
 
 
 @pytest.mark.parametrize(

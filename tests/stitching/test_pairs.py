@@ -43,9 +43,8 @@ def test_what_is_gathered_does_not_depend_on_the_sample_and_covers_every_pair() 
     )
     assert len(whole.x) == whole.tokens > 100
     assert len(small.x) == 25
-    assert [set(each) for each in whole.shuffled] == [
-        {1, 3}
-    ]  # no map is fitted on the shuffled pairs of other parts
+    # No map is fitted on the shuffled pairs of other parts.
+    assert [set(each) for each in whole.shuffled] == [{1, 3}]
     assert all(np.array_equal(a.xy, b.xy) for a, b in zip(whole.moments, small.moments, strict=True))
     assert np.allclose(whole.moments[2].mean_x, whole.x[whole.part == 2].mean(0), atol=1e-5)
     with pytest.raises(BasinError, match="Some part"):
