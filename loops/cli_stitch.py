@@ -51,7 +51,7 @@ def stitch_command(
     from loops.stitch_measuring import labels_of, measure_stitch
     from loops.stitch_store import save_stitch, stitch_folder
     from loops.stitch_table import show_stitch
-    from loops.stitching import Pair, carry, chosen_settings, stitch
+    from loops.stitching import Pair, carry, chosen_settings, refuse_own_model, stitch
 
     if label and len(label) != len(runs):
         raise BasinError(
@@ -62,6 +62,8 @@ def stitch_command(
     config = chosen_settings(
         stores[0].config.stitching, {key: value for key, value in changes.items() if value is not None}
     )
+    for store in stores:  # now, and not when those before it have been stitched
+        refuse_own_model(store, to)
     records = [carry(store, round_number) for store in stores]
     named = label or [None] * len(runs)
     with open_progress(Console(stderr=True)) as progress:

@@ -120,8 +120,7 @@ class Pair:
         Raises:
             BasinError: the other model is the run's own, or not to be had, or text for the maps is wanting.
         """
-        if to == store.config.language_model.name:
-            raise BasinError(f"{store.name} was made in {to} itself; name another model with --to.")
+        refuse_own_model(store, to)
         passages, seed = store.load_passages(), seed_for(store.config.seed, 0, "stitch")
         first = LanguageModel.load(store.config.language_model, say)
         second = LanguageModel.load(LanguageModelConfig(name=to), say)
@@ -133,6 +132,12 @@ class Pair:
         """Whether another run's concept can go the same way: its model and its documents are the same."""
         documents = {each.id for each in store.load_passages().documents}
         return store.config.language_model == self.first.config and documents == self.documents
+
+
+def refuse_own_model(store: RunStore, to: str) -> None:
+    """Raise `BasinError` for a run that was made in the model that its concept is to go to."""
+    if to == store.config.language_model.name:
+        raise BasinError(f"{store.name} was made in {to} itself; name another model with --to.")
 
 
 def chosen_settings(config: StitchingConfig, changes: Mapping[str, object]) -> StitchingConfig:

@@ -246,6 +246,15 @@ def test_a_mistake_is_one_sentence(store, monkeypatch, arguments, sentence):
     assert not (store.path / "stitches").exists()
 
 
+def test_a_run_of_that_model_is_refused_before_others_are_stitched(store, monkeypatch):
+    model = store.config.language_model.model_copy(update={"name": "other"})
+    second = RunStore(store.path, store.config.model_copy(update={"language_model": model}))
+    monkeypatch.setattr("loops.runs.open_run", {"run": store, "second": second}.get)
+    done = CliRunner().invoke(app, ["stitch", "run", "second", "--to", "other"])
+    assert done.exit_code == 1 and "was made in other itself" in done.output.replace("\n", " ")
+    assert not (store.path / "stitches").exists()
+
+
 @pytest.mark.parametrize(
     ("documents", "words", "sentence"),
     [
