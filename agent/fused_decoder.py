@@ -119,7 +119,7 @@ class FusedBlock(nn.Module):
         mixed = self.attended(self._attention(self.before_attention(stream), step, layer))
         stream = stream + (mixed if self.after_attention is None else self.after_attention(mixed))
         both = self.gate_up(self.before_mlp(stream))
-        mixed = self.down(self.activation(both[..., : self.inner]) * both[..., self.inner :])
+        mixed = self.down(self.activation(both[..., : self.inner]).mul_(both[..., self.inner :]))
         return stream + (mixed if self.after_mlp is None else self.after_mlp(mixed))
 
     def _attention(
@@ -178,7 +178,11 @@ class Norm(nn.Module):
         self.epsilon = norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps
 
     def forward(self, inputs: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
-        return nn.functional.rms_norm(inputs, self.weight.shape, self.weight, self.epsilon)
+        if inputs.dtype != torch.float32 or inputs.is_cuda:
+            return nn.functional.rms_norm(inputs, self.weight.shape, self.weight, self.epsilon)
+        # On a CPU torch squares into an array of its own; the length takes a quarter to a third of the time.
+        size = torch.linalg.vector_norm(inputs, dim=-1, keepdim=True)
+        return (inputs * size.square_().div_(inputs.shape[-1]).add_(self.epsilon).rsqrt_()).mul_(self.weight)
 
 
 class FusedDecoder(nn.Module):

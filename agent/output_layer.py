@@ -45,6 +45,11 @@ class OutputLayer:
         return min(rows, CPU_ROWS) if self.head.weight.device.type == "cpu" else rows
 
     @property
+    def rows_scored(self) -> int:
+        """Texts whose scores are held at a time while writing: on a CPU so many that the allocator hands their memory out again."""
+        return CPU_ROWS if self.head.weight.device.type == "cpu" else 1 << 20
+
+    @property
     def bytes_at_a_time(self) -> int:
         """Of all their copies."""
         return self.chunk * self._bytes_of_one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,17 +58,19 @@ class Sampler:
         if self.processors or self.config.repetition_penalty != 1:
             scores = self.processed(self.output.logits(states), ids, real)
             return self.drawn(scores, step)
-        return self.drawn(self.output.raw(states), step, self.output.finished)
+        parts = [
+            likeliest(self.output.raw(part).index_fill_(1, self.barred, -torch.inf), self.top)
+            for part in states.split(self.output.rows_scored)
+        ]
+        top, tokens = (torch.cat(each) for each in zip(*parts, strict=True))
+        return self.chosen(self.output.finished(top.float()), tokens, step)
 
     def drawn(
-        self,
-        scores: Float[Tensor, "text word"],
-        step: int | Int[Tensor, ""],
-        finished: Callable[[Tensor], Tensor] = torch.Tensor.float,
+        self, scores: Float[Tensor, "text word"], step: int | Int[Tensor, ""]
     ) -> Int[Tensor, "text"]:
-        """The draw by scores, of which `finished` makes logits; barred tokens are left out."""
+        """The draw by float32 logits; barred tokens are left out."""
         top, tokens = likeliest(scores.index_fill(1, self.barred, -torch.inf), self.top)
-        return self.chosen(finished(top.float()), tokens, step)
+        return self.chosen(top, tokens, step)
 
     def chosen(
         self,
