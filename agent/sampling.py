@@ -65,9 +65,7 @@ class Sampler:
         top, tokens = (torch.cat(each) for each in zip(*parts, strict=True))
         return self.chosen(self.output.finished(top.float()), tokens, step)
 
-    def drawn(
-        self, scores: Float[Tensor, "text word"], step: int | Int[Tensor, ""]
-    ) -> Int[Tensor, "text"]:
+    def drawn(self, scores: Float[Tensor, "text word"], step: int | Int[Tensor, ""]) -> Int[Tensor, "text"]:
         """The draw by float32 logits; barred tokens are left out."""
         top, tokens = likeliest(scores.index_fill(1, self.barred, -torch.inf), self.top)
         return self.chosen(top, tokens, step)

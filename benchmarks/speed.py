@@ -8,6 +8,7 @@ nnsight and transformer-lens lie (`pip install --no-deps --target FOLDER ...`: t
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -17,15 +18,19 @@ import numpy as np
 import torch
 import transformers
 
+from agent.activation_cache import record_cached
 from agent.generation import GenerationConfig
 from agent.language_model import LanguageModel, LanguageModelConfig
 from agent.sources.models import quiet_transformers
 from agent.steering_vector import SteeringVector
 from benchmarks import speed_llama, speed_rivals
 from benchmarks.results import RESULTS, with_earlier, write_results
+from benchmarks.scratch_cache import without_recordings
 from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
+from loops.progress import SilentProgress
+from loops.recording import record_spread
 
-STAGES = ("record", "write", "overhead", "teach", "threads", "scale")
+STAGES = ("record", "write", "overhead", "teach", "threads", "workers", "scale")
 GROWTH = (1000, 4000, 16_000, 64_000)
 PROFILES = Path(__file__).parent / "profile"
 WORDS = (
@@ -113,6 +118,29 @@ class Bench:
             torch.set_num_threads(most)
         return rows
 
+    def workers(self) -> list[Row]:
+        """Reading into an empty cache with one process and with as many as there are processors, each on one thread.
+
+        In seconds of the clock on the wall; loading the model is among them, once in every process.
+        """
+        texts, rows = passages(self.options.passages), []
+        tokens = speed_rivals.counted(self.model, texts)
+
+        def read(workers: int) -> int:
+            with without_recordings():
+                record_spread(self.model.config, texts, SilentProgress(), workers=workers)
+            return tokens
+
+        most, threads = processors(), torch.get_num_threads()
+        torch.set_num_threads(1)  # as workers do
+        try:
+            for workers in sorted({1, 2, most} if most > 1 else {1}):
+                setting = {"threads": 1, "clock": "wall", "passages": len(texts), "workers": workers}
+                rows += self._compare("workers: record", {"basin": partial(read, workers)}, None, **setting)
+        finally:
+            torch.set_num_threads(threads)
+        return rows
+
     def scale(self) -> list[Row]:
         """On random weights: cost against passages, width, depth and batch; one thing grows at a time."""
         rows: list[Row] = []
@@ -138,12 +166,19 @@ class Bench:
         return [row | {"model": "random", "dtype": "float32"} for row in rows]
 
     def growth(self) -> list[Row]:
-        """On the smallest of the random models, once: from a thousand passages to sixty-four thousand."""
+        """On the smallest of the random models, once, into an empty cache: from a thousand passages to sixty-four thousand."""
         model, rows = random_model(self.model, 128, 4), []
+
+        def record(texts: Sequence[str]) -> int:
+            with without_recordings():
+                record_cached(model, texts)
+            return sum(
+                speed_rivals.counted(model, texts[at : at + 1000]) for at in range(0, len(texts), 1000)
+            )
+
         for count in (count for count in GROWTH if count <= self.options.most):
-            record = partial(recorded, model, passages(count))
             shared = {"stage": "growth: record", **self.shared, "repeats": 1, "passages": count}
-            rows += compare({"basin": record}, "basin", 1, self.clock, shared, None)
+            rows += compare({"basin": partial(record, passages(count))}, "basin", 1, self.clock, shared, None)
         return [row | {"model": "random", "dtype": "float32"} for row in rows]
 
     def profile(self) -> None:
@@ -187,6 +222,11 @@ class Bench:
             return compare(tools, "basin", self.options.repeats, CLOCKS[shared["clock"]], shared, limit)
 
 
+def processors() -> int:
+    """How many this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def recorded(model: LanguageModel, texts: Sequence[str]) -> int:
     """Record the texts; how many tokens they have."""
     model.record(texts)
@@ -224,11 +264,17 @@ def random_model(like: LanguageModel, width: int, depth: int) -> LanguageModel:
 def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row]:
     """The rows, and of an earlier run those that measured something else."""
     kept = with_earlier(
-        rows, lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", "batch")), path
+        rows,
+        lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", "batch", "passages")),
+        path,
     )
-    order = ["record", "write", "overhead", "teach", "threads: record", "threads: write"]
+    order = ["record", "write", "overhead", "teach", "threads: record", "threads: write", "workers: record"]
     order += ["scale: record", "scale: write", "growth: record"]
-    return sorted(kept, key=lambda row: (order.index(row["stage"]), row["dtype"], row.get("batch") or 0))
+    size = ("batch", "passages")
+    return sorted(
+        kept,
+        key=lambda row: (order.index(row["stage"]), row["dtype"], *(row.get(name) or 0 for name in size)),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +36,10 @@ def recorders(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[
         return tokens
 
     @torch.no_grad()
-    def padded() -> int:
+    def padded(reader: Any = core) -> int:
         for part in parts:
             batch = tokenizer(part, return_tensors="pt", padding=True).to(model.device)
-            hidden = core(**batch, output_hidden_states=True).hidden_states
+            hidden = reader(**batch, output_hidden_states=True).hidden_states
             mask = batch["attention_mask"][:, :, None].float()
             [(hidden[layer].float() * mask).sum(1) / mask.sum(1) for layer in model.layers]
         return tokens
@@ -79,9 +81,13 @@ def recorders(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[
                 bridge.run_with_cache(batch["input_ids"], names_filter=names, stop_at_layer=blocks[-1] + 1)
         return tokens
 
+    reference = {"padded output_hidden_states": padded}
+    if core.dtype != torch.float32:
+        # Copied when its turn comes, in half a second, or the others' memory would hold the copy.
+        reference["padded output_hidden_states, float32"] = lambda: padded(copy.deepcopy(core).float())
     return {
         "basin": basin,
-        "padded output_hidden_states": padded,
+        **reference,
         "repeng": repeng,
         "steering-vectors": steering_vectors,
         "nnsight": nnsight,

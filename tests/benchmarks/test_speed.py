@@ -9,9 +9,13 @@ import pytest
 import torch
 from conftest import make_language_model, sentence
 
+from agent.activation_cache import record_cached
 from agent.generation import GenerationConfig
+from agent.language_model import LanguageModel
+from agent.sources.packages import cache_root
 from agent.steering_vector import SteeringVector
 from benchmarks import speed, speed_rivals
+from benchmarks.scratch_cache import without_recordings
 from benchmarks.speed_clock import Limit, compare, measured_limit
 
 SHARED = {"stage": "record", "dtype": "float32", "device": "cpu"}
@@ -58,6 +62,37 @@ def test_a_stage_that_is_run_again_replaces_its_own_rows(tmp_path):
     path.write_text(json.dumps({"rows": old}))
     rows = speed.merged([{**SHARED, "tool": "basin", "tokens": 2}], path)
     assert [(row["stage"], row.get("tokens")) for row in rows] == [("record", 2), ("write", None)]
+
+
+def test_rows_of_other_sizes_stay(tmp_path):
+    path = tmp_path / "speed.json"
+    path.write_text(json.dumps({"rows": [{**SHARED, "tool": "basin", "passages": 2000}]}))
+    rows = speed.merged([{**SHARED, "tool": "basin", "passages": 48}], path)
+    assert [row["passages"] for row in rows] == [48, 2000]
+
+
+def test_an_empty_cache_has_the_weights_and_no_activations(tmp_path, monkeypatch):
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path))
+    for part in ("activations", "packages"):
+        (tmp_path / part / "one").mkdir(parents=True)
+    with without_recordings() as folder:
+        assert cache_root() == folder and [each.name for each in folder.iterdir()] == ["packages"]
+        assert (folder / "packages" / "one").is_dir()
+        record_cached(make_language_model(depth=4), [sentence(1), sentence(2)])
+        assert list(folder.glob("activations/*/*"))
+    assert cache_root() == tmp_path and not folder.exists()
+    assert [each.name for each in (tmp_path / "packages").iterdir()] == ["one"]
+    assert [each.name for each in (tmp_path / "activations").iterdir()] == ["one"]
+
+
+def test_a_reference_in_float32_stands_beside_a_model_that_is_not():
+    model = make_language_model(depth=4)
+    name = "padded output_hidden_states, float32"
+    assert name not in speed_rivals.recorders(model, [sentence(1)])
+    model.model.bfloat16()
+    model = LanguageModel(model.model, model.tokenizer, model.config)
+    assert speed_rivals.recorders(model, [sentence(1, 2)])[name]() == 3
+    assert model.model.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("tool", ["basin", "padded output_hidden_states"])
