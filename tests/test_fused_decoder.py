@@ -7,8 +7,9 @@ import pytest
 import torch
 from conftest import ARCHITECTURES, make_language_model, sentence
 from torch import nn
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from agent.fused_decoder import fused
+from agent.fused_decoder import Norm, fused
 from agent.generation import GenerationConfig
 from agent.packed_linear import PackedLinear
 from agent.steering_vector import SteeringVector
@@ -21,6 +22,17 @@ GREEDY = GenerationConfig(new_tokens=12, temperature=0)
 def test_it_is_taken_for_what_is_built_like_llama(name):
     language_model = make_language_model(name, depth=4)
     assert (language_model.fused is not None) == (name in FUSED)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_norm_is_the_models_own_at_any_length(dtype, size):
+    theirs = LlamaRMSNorm(24, eps=1e-5)
+    theirs.weight.data = torch.rand(24)
+    inputs = size * torch.randn(3, 5, 24, generator=torch.Generator().manual_seed(0))
+    theirs, inputs = theirs.to(dtype), inputs.to(dtype)
+    with torch.no_grad():
+        torch.testing.assert_close(Norm(theirs)(inputs), theirs(inputs))
 
 
 @pytest.mark.parametrize("where", ["down_proj", "input_layernorm"])

@@ -11,7 +11,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from agent.errors import BasinError
 from agent.generation import GenerationConfig
-from agent.output_layer import OutputLayer
+from agent.output_layer import CPU_ROWS, OutputLayer
 from agent.sampling import COLUMNS, Sampler, likeliest
 
 WORDS, ROWS = 40, 20_000
@@ -94,6 +94,15 @@ def test_no_barred_token_is_drawn_and_temperature_zero_is_greedy():
     assert set(drawn.tolist()) == set(range(WORDS)) - {7, 8}
     scores = torch.randn(500, WORDS, generator=torch.Generator().manual_seed(2))
     assert torch.equal(draw(sampler(range(500), temperature=0.0, top_k=5), scores), scores.argmax(-1))
+
+
+def test_texts_beyond_one_part_are_drawn_as_alone_and_their_states_stay():
+    states = torch.randn(2 * CPU_ROWS + 9, WORDS, generator=torch.Generator().manual_seed(2))
+    before = states.clone()
+    drawn = draw(sampler(range(len(states)), barred=[3]), states)
+    assert torch.equal(states, before) and not (drawn == 3).any()
+    for row in (0, CPU_ROWS, len(states) - 1):
+        assert draw(sampler([row], barred=[3]), states[row : row + 1])[0] == drawn[row]
 
 
 def test_repetition_is_penalised_where_it_was_written_and_not_where_it_is_padding():
