@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import sys
 import time
@@ -67,7 +68,8 @@ def compare(
     shared: Row,
     limit: float | None = None,
 ) -> list[Row]:
-    """A row per tool; each returns the tokens it handled. Tools take turns, so that a busy minute meets all of them.
+    """A row per tool; each returns the tokens it handled. Tools take turns, so that a busy minute meets all of them, in an
+    order drawn anew each time, so that none always follows the same other.
 
     A tool that fails says so in its row, and is not tried again.
     """
@@ -76,13 +78,13 @@ def compare(
     peaks: dict[str, float] = {}
     notes: dict[str, str] = {}
     for turn in range(repeats):
-        for name, work in tools.items():
+        for name in random.Random(turn).sample(list(tools), len(tools)):
             if name in notes:
                 continue
             reset_peak()
             begin = clock()
             try:
-                tokens[name] = work()
+                tokens[name] = tools[name]()
             except Exception as error:  # whatever somebody else's library raises
                 notes[name] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:120]}"
                 continue
