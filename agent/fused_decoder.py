@@ -178,7 +178,7 @@ class Norm(nn.Module):
         self.epsilon = norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps
 
     def forward(self, inputs: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
-        if inputs.dtype != torch.float32 or inputs.is_cuda:
+        if inputs.dtype != torch.float32 or inputs.device.type != "cpu":
             return nn.functional.rms_norm(inputs, self.weight.shape, self.weight, self.epsilon)
         # On a CPU torch squares into an array of its own; the length takes a quarter to a third of the time.
         size = torch.linalg.vector_norm(inputs, dim=-1, keepdim=True)

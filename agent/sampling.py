@@ -60,7 +60,7 @@ class Sampler:
             return self.drawn(scores, step)
         parts = [
             likeliest(self.output.raw(part).index_fill_(1, self.barred, -torch.inf), self.top)
-            for part in states.split(self.output.rows_scored)
+            for part in states.split(self.output.chunk)
         ]
         top, tokens = (torch.cat(each) for each in zip(*parts, strict=True))
         return self.chosen(self.output.finished(top.float()), tokens, step)

@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from rich.console import Console
 
@@ -88,18 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @contextmanager
 def _own_cache(folder: Path) -> Iterator[None]:
     """A cache apart for what planted runs record, with the bundle for charts in it."""
-    bundle, before = plotly_bundle.BASIC.path, os.environ.get("BASIN_CACHE")
-    os.environ["BASIN_CACHE"] = str(folder / "cache")
-    try:
+    bundle = plotly_bundle.BASIC.path
+    with patch.dict(os.environ, BASIN_CACHE=str(folder / "cache")):
         copy = plotly_bundle.BASIC.path
         if bundle.exists() and not copy.exists():
             copy.parent.mkdir(parents=True)
             copy.write_bytes(bundle.read_bytes())
         yield
-    finally:
-        os.environ.pop("BASIN_CACHE")
-        if before is not None:
-            os.environ["BASIN_CACHE"] = before
 
 
 def _row(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loops.provenance import PROJECT, git, versions
+from loops.provenance import PROJECT, cores, git, versions
 
 RESULTS = Path(__file__).parent / "results"
 NAMING = ("method", "generator", "tool", "architecture")
@@ -80,8 +80,7 @@ def commit() -> str:
 
 def machine() -> str:
     """Processor, cores this process may use, memory in GiB, accelerator and operating system."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [_processor(), f"{cores} cores"]
+    parts = [_processor(), f"{cores()} cores"]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         parts.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB")
     parts += [*_accelerators(), platform.system()]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from agent.sources.packages import cache_root
 
@@ -14,16 +15,10 @@ from agent.sources.packages import cache_root
 @contextmanager
 def without_recordings() -> Iterator[Path]:
     """`BASIN_CACHE` names a folder that links to all of the real cache but its activations, and goes with the block."""
-    before, real = os.environ.get("BASIN_CACHE"), cache_root()
+    real = cache_root()
     with TemporaryDirectory(prefix="basin-speed-") as folder:
         for part in real.iterdir() if real.is_dir() else ():
             if part.is_dir() and part.name != "activations":
                 Path(folder, part.name).symlink_to(part, target_is_directory=True)
-        os.environ["BASIN_CACHE"] = folder
-        try:
+        with patch.dict(os.environ, BASIN_CACHE=folder):
             yield Path(folder)
-        finally:
-            if before is None:
-                del os.environ["BASIN_CACHE"]
-            else:
-                os.environ["BASIN_CACHE"] = before

@@ -8,9 +8,8 @@ nnsight and transformer-lens lie (`pip install --no-deps --target FOLDER ...`: t
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from benchmarks.results import RESULTS, with_earlier, write_results
 from benchmarks.scratch_cache import without_recordings
 from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
 from loops.progress import SilentProgress
+from loops.provenance import cores
 from loops.recording import record_spread
 
 STAGES = ("record", "write", "overhead", "teach", "threads", "workers", "scale")
@@ -105,7 +105,7 @@ class Bench:
         texts, count = passages(self.options.passages), self.options.batch[0]
         config = GenerationConfig(new_tokens=self.options.tokens, batch_size=count)
         tools = {
-            "threads: record": lambda: recorded(self.model, texts),
+            "threads: record": reading(self.model, texts, self.model.record),
             "threads: write": lambda: self._written(openings(count), config, self._vector()),
         }
         try:
@@ -124,19 +124,18 @@ class Bench:
         In seconds of the clock on the wall; loading the model is among them, once in every process.
         """
         texts, rows = passages(self.options.passages), []
-        tokens = speed_rivals.counted(self.model, texts)
 
-        def read(workers: int) -> int:
+        def read(workers: int, texts: Sequence[str]) -> None:
             with without_recordings():
                 record_spread(self.model.config, texts, SilentProgress(), workers=workers)
-            return tokens
 
-        most, threads = processors(), torch.get_num_threads()
+        most, threads = cores(), torch.get_num_threads()
         torch.set_num_threads(1)  # as workers do
         try:
-            for workers in sorted({1, 2, most} if most > 1 else {1}):
+            for workers in sorted({1, min(2, most), most}):
                 setting = {"threads": 1, "clock": "wall", "passages": len(texts), "workers": workers}
-                rows += self._compare("workers: record", {"basin": partial(read, workers)}, None, **setting)
+                tools = {"basin": reading(self.model, texts, partial(read, workers))}
+                rows += self._compare("workers: record", tools, None, **setting)
         finally:
             torch.set_num_threads(threads)
         return rows
@@ -152,7 +151,7 @@ class Bench:
             texts = passages(setting["passages"])
             config = GenerationConfig(new_tokens=8, batch_size=setting["batch"])
 
-            record = partial(recorded, model, texts)
+            record = reading(model, texts, model.record)
 
             def write(model: LanguageModel = model, config: GenerationConfig = config) -> int:
                 model.generate(openings(config.batch_size), range(config.batch_size), config)
@@ -169,16 +168,14 @@ class Bench:
         """On the smallest of the random models, once, into an empty cache: from a thousand passages to sixty-four thousand."""
         model, rows = random_model(self.model, 128, 4), []
 
-        def record(texts: Sequence[str]) -> int:
+        def read(texts: Sequence[str]) -> None:
             with without_recordings():
                 record_cached(model, texts)
-            return sum(
-                speed_rivals.counted(model, texts[at : at + 1000]) for at in range(0, len(texts), 1000)
-            )
 
         for count in (count for count in GROWTH if count <= self.options.most):
             shared = {"stage": "growth: record", **self.shared, "repeats": 1, "passages": count}
-            rows += compare({"basin": partial(record, passages(count))}, "basin", 1, self.clock, shared, None)
+            tools = {"basin": reading(model, passages(count), read)}
+            rows += compare(tools, "basin", 1, self.clock, shared, None)
         return [row | {"model": "random", "dtype": "float32"} for row in rows]
 
     def profile(self) -> None:
@@ -222,15 +219,17 @@ class Bench:
             return compare(tools, "basin", self.options.repeats, CLOCKS[shared["clock"]], shared, limit)
 
 
-def processors() -> int:
-    """How many this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def reading(
+    model: LanguageModel, texts: Sequence[str], read: Callable[[Sequence[str]], object]
+) -> Callable[[], int]:
+    """Work that reads the texts and says how many tokens they have, which is counted before and not timed."""
+    tokens = speed_rivals.counted(model, texts)
 
+    def work() -> int:
+        read(texts)
+        return tokens
 
-def recorded(model: LanguageModel, texts: Sequence[str]) -> int:
-    """Record the texts; how many tokens they have."""
-    model.record(texts)
-    return speed_rivals.counted(model, texts)
+    return work
 
 
 def passages(count: int) -> list[str]:
@@ -263,14 +262,12 @@ def random_model(like: LanguageModel, width: int, depth: int) -> LanguageModel:
 
 def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row]:
     """The rows, and of an earlier run those that measured something else."""
+    size = ("batch", "passages")
     kept = with_earlier(
-        rows,
-        lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", "batch", "passages")),
-        path,
+        rows, lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", *size)), path
     )
     order = ["record", "write", "overhead", "teach", "threads: record", "threads: write", "workers: record"]
     order += ["scale: record", "scale: write", "growth: record"]
-    size = ("batch", "passages")
     return sorted(
         kept,
         key=lambda row: (order.index(row["stage"]), row["dtype"], *(row.get(name) or 0 for name in size)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from agent.sources.packages import cache_root, verify
 from loops.config import RunConfig, load_config
 from loops.cost import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
 from loops.progress import Progress
-from loops.provenance import commit, versions
+from loops.provenance import commit, cores, versions
 from loops.runs import checkpoints_folder, list_runs
 from loops.show import plain_table
 
@@ -85,7 +84,7 @@ def _show_cache(console: Console) -> None:
 
 def _show_machine(config: RunConfig, console: Console) -> None:
     table = plain_table("machine", "")
-    table.add_row("cores", f"{_cores()} ({torch.get_num_threads()} threads)")
+    table.add_row("cores", f"{cores()} ({torch.get_num_threads()} threads)")
     table.add_row("memory", f"{total_memory() / 2**30:.0f} GB")
     device = choose_devices(config.language_model.device)[0]
     table.add_row("device", torch.cuda.get_device_name(device) if device.type == "cuda" else str(device))
@@ -103,10 +102,6 @@ def _show_machine(config: RunConfig, console: Console) -> None:
 def _print(table: Table, console: Console) -> None:
     console.print()
     console.print(table)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _passages(config: RunConfig, progress: Progress) -> int | None:

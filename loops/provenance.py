@@ -1,8 +1,9 @@
-"""Which code and which libraries made a run."""
+"""Which code and which libraries made a run, and what it may use of the machine."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -28,6 +29,11 @@ def commit() -> str | None:
         return None  # installed as a package: a repository further up is somebody else's
     head = git("rev-parse", "HEAD")
     return head and head + ("-changed" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def cores() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def git(*arguments: str) -> str | None:

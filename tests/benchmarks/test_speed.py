@@ -39,10 +39,8 @@ def test_tools_take_turns_and_one_that_fails_says_so():
     rows = compare(tools, "basin", 9, lambda: float(next(time)), SHARED, limit=40.0)
     first, *turns = [order[:3], *(order[at : at + 2] for at in range(3, len(order), 2))]
     assert sorted(first) == ["basin", "broken", "slow"] and len(turns) == 8
-    assert {*map(tuple, turns)} == {
-        ("basin", "slow"),
-        ("slow", "basin"),
-    }  # none always follows the same other
+    # None always follows the same other.
+    assert {*map(tuple, turns)} == {("basin", "slow"), ("slow", "basin")}
     ours, slow, broken = rows
     assert ours["seconds_median"] == 3 and ours["tokens_per_second"] == 20 and ours["share_of_limit"] == 0.5
     assert slow["ratio_to_ours"] == 3 and ours["ratio_to_ours"] == 1
