@@ -10,8 +10,8 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
-REFERENCE := loops.api loops.api_views loops.classifier loops.attaching loops.config loops.records loops.store \
-	agent.errors agent.types agent.concept agent.steering_vector agent.adapter
+REFERENCE := loops.api.run loops.api.views loops.api.classifier loops.api.attach loops.config loops.records loops.checkpoint.store \
+	agent.errors agent.types agent.concept agent.steering.vector agent.language_model.adapter
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test docs fuzz torture

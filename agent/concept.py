@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.adapter import Adapter
-from agent.evidence import sigmoid
-from agent.steering_manner import PLAIN, Manner
-from agent.steering_vector import SteeringVector
+from agent.language_model.adapter import Adapter
+from agent.membership.ridge import sigmoid
+from agent.steering.gate import PLAIN, Manner
+from agent.steering.vector import SteeringVector
 
 MEMBER = 0.5  # membership from which a passage counts as inside
 

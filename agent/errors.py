@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import unicodedata
 from typing import Any
 
 LONGEST_SENTENCE = 400
@@ -56,3 +57,8 @@ def quoted(value: Any) -> str:
         return shortened(short.repr(value), 80)
     except ValueError:  # an integer of more digits than Python writes out
         return f"a huge {type(value).__name__}"
+
+
+def printable(text: str) -> str:
+    """Text of a corpus or a model without what would steer a terminal: control and direction marks become spaces."""
+    return "".join(" " if unicodedata.category(letter) in ("Cc", "Cf", "Cs") else letter for letter in text)

@@ -17,14 +17,14 @@ from typing import Any
 
 from rich.console import Console
 
+from agent.config import CONFIGS
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
-from agent.named_configs import CONFIGS
 from benchmarks.results import RESULTS, Value, write_results
-from loops.basin_map import TABLE, BasinMap, map_basin
+from loops.basin_map.evaluate import MeasuredMap, draw, measured_by
+from loops.basin_map.map import TABLE, BasinMap, map_basin
 from loops.config import load_config
-from loops.map_measuring import MeasuredMap, draw, measured_by
-from loops.progress import open_progress
-from loops.suite import SUITE_FILE, is_present, load_suite
+from loops.evaluation.membership.suite import SUITE_FILE, is_present, load_suite
+from loops.monitor.progress import open_progress
 
 PLACE = RESULTS.parent / "basin"
 WORKERS = (1, 2)

@@ -14,7 +14,7 @@ from agent.errors import BasinError
 from benchmarks.results import Value, write_results
 from benchmarks.torture.damages import become, damages, read_all
 
-RUN = Path(__file__).resolve().parents[1] / "tests" / "loops" / "stored_runs" / "format_5"
+RUN = Path(__file__).resolve().parents[1] / "tests" / "stored_runs" / "format_5"
 """A small run, with an adapter and steering vectors, as the loop wrote it."""
 
 

@@ -24,10 +24,10 @@ def main(
     import atheris
 
     # Before anything else imports them; libraries below are left as they are.
-    with atheris.instrument_imports(include=["agent.sources", "agent.passages", "agent.errors"]):
-        import agent.passages
-        import agent.sources.corpora
-        import agent.sources.yaml_file  # noqa: F401
+    with atheris.instrument_imports(include=["agent.corpora", "agent.corpora.passages", "agent.errors"]):
+        import agent.corpora.load
+        import agent.corpora.passages
+        import agent.files.yaml_file  # noqa: F401
     from benchmarks.fuzz import FAILURES
     from benchmarks.fuzzing.targets import TARGETS
     from benchmarks.fuzzing.watching import Failed, survive

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
-from agent.judging.frontier import draw_frontier
+from agent.judging.figures.frontier import draw_frontier
 from benchmarks.generation_rounds import all_rounds
 from benchmarks.generation_samples import SHOWN, samples_page
 from benchmarks.results import RESULTS, with_earlier, write_results
-from loops.generation_suite import task_name
-from loops.runs import checkpoints_folder, find_run
-from loops.store import RunStore
+from loops.checkpoint.find import checkpoints_folder, find_run
+from loops.checkpoint.store import RunStore
+from loops.evaluation.generation.suite import task_name
 
 PLACE = RESULTS.parent
 """Pages go to `samples` there, pictures right there."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from agent.judging.average_precision import Row
 from agent.judging.diversity import distinct_n, equal_samples
-from agent.judging.measure import Row
+from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord
-from loops.store import RunStore
 
 TRAINING = ("lesson_loss", "pairs", "preference", "rms_nats", "exponent")
 """Of the adapter that a round trained, which writes in the next one; None in rounds that trained none."""

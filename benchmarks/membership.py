@@ -13,9 +13,9 @@ from pathlib import Path
 
 from agent.errors import BasinError
 from benchmarks.results import write_results
-from loops.evaluating import evaluate_membership
-from loops.runs import checkpoints_folder
-from loops.suite import SUITE_FILE, load_suite
+from loops.checkpoint.find import checkpoints_folder
+from loops.evaluation.membership.evaluate import evaluate_membership
+from loops.evaluation.membership.suite import SUITE_FILE, load_suite
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

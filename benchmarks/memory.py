@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.language_model.model import LanguageModel, LanguageModelConfig
 from benchmarks.resident import resident
 from benchmarks.results import write_results
+from loops.checkpoint.provenance import PROJECT
 from loops.config import RunConfig, parse_config
-from loops.provenance import PROJECT
 
 STAGES = ("record", "generate", "adapt")
 RANDOM: Mapping[str, Mapping[str, int]] = {
@@ -68,8 +68,8 @@ def model_of(name: str, config: RunConfig) -> LanguageModel:
     import torch
     import transformers
 
-    from agent.model_layout import choose_dtype
-    from agent.model_twin import tiny_tokenizer
+    from agent.language_model.architecture import choose_dtype
+    from tests.tiny_models import tiny_tokenizer
 
     described = transformers.LlamaConfig(vocab_size=32000, max_position_embeddings=2048, **RANDOM[name])
     dtype = choose_dtype("auto", torch.device("cpu"))
@@ -81,7 +81,7 @@ def one(name: str, stage: str) -> dict[str, float]:
     """A stage done once, in this process."""
     import numpy as np
 
-    from loops.cost import peaks
+    from loops.round.forecast import peaks
 
     config = config_of(name)
     language_model = model_of(name, config)
@@ -94,7 +94,7 @@ def one(name: str, stage: str) -> dict[str, float]:
         prompts = ["".join(f" w{word}" for word in range(config.generation.prompt_words))] * count
         language_model.generate(prompts, range(count), config.generation)
     else:
-        from agent.updating.lora import teach
+        from agent.adapting.supervised import teach
 
         with tempfile.TemporaryDirectory() as folder:
             lora = config.updating.adapting.lora

@@ -17,10 +17,10 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from agent.errors import first_sentence
-from agent.sources.models import quiet_transformers
+from agent.hub.models import quiet_transformers
 from benchmarks.results import write_results
-from loops.model_trial import Trial, try_out
-from loops.provenance import PROJECT
+from loops.checkpoint.provenance import PROJECT
+from loops.diagnostics.model_trial import Trial, try_out
 
 README = PROJECT / "README.md"
 BEGIN, END = "<!-- models: python -m benchmarks.models -->", "<!-- end of models -->"
@@ -126,7 +126,7 @@ def with_matrix(readme: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def survey() -> list[Trial]:
     """Every causal model that transformers has, by its default configuration."""
-    import agent.updating.lora  # noqa: F401  # slow, and no fault of the first one
+    import agent.adapting.supervised  # noqa: F401  # slow, and no fault of the first one
 
     found = []
     signal.signal(signal.SIGALRM, _too_long)

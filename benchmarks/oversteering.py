@@ -13,25 +13,25 @@ import sys
 import numpy as np
 from rich.console import Console
 
-from agent.anchoring import Texts
-from agent.coherence import Coherence, CoherenceConfig
-from agent.evidence import sigmoid
-from agent.generation import GenerationConfig
+from agent.adapting.config import LoraConfig
+from agent.clustering.anchor import Texts
+from agent.hub.embedders import load_embedder
 from agent.judging.inside import cluster_scores
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
-from agent.language_model import LanguageModel, LanguageModelConfig
-from agent.sources.embedders import load_embedder
+from agent.language_model.coherence import Coherence, CoherenceConfig
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.membership.ridge import sigmoid
 from agent.types import seed_for
 from agent.updating import UpdatingConfig
-from agent.updating.settings import LoraConfig
 from benchmarks.results import write_results
-from loops.desk import Desk, Pen
-from loops.generation_evaluating import JUDGE
-from loops.generation_suite import load_generation_suite, task_name
-from loops.generation_task import Task, make_task, read_corpus
-from loops.generators import STEERED_LAYERS
-from loops.progress import open_progress
-from loops.runs import checkpoints_folder
+from loops.checkpoint.find import checkpoints_folder
+from loops.evaluation.generation.evaluate import JUDGE
+from loops.evaluation.generation.generators import STEERED_LAYERS
+from loops.evaluation.generation.suite import load_generation_suite, task_name
+from loops.evaluation.generation.task import Task, make_task, read_corpus
+from loops.evaluation.generation.workspace import Desk, Pen
+from loops.monitor.progress import open_progress
 
 BUDGETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """KL(steered || base) in nats per token."""

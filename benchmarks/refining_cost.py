@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.anchoring import ClusteringConfig, Texts, anchor
-from agent.refining import settle
+from agent.clustering.anchor import ClusteringConfig, Texts, anchor
+from agent.clustering.redraw import settle
 from benchmarks.results import write_results
-from loops.setting import peak_gigabytes
+from loops.round.context import peak_gigabytes
 
 LAYERS, WIDTH, PER_DOCUMENT, SIZE = 3, 576, 8, 0.1
 

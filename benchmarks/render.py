@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.judging.frontier import can_be_drawn
+from agent.judging.figures.frontier import can_be_drawn
 from benchmarks.results import RESULTS
-from loops.evaluation_summary import (
+from loops.evaluation.generation.suite import task_name
+from loops.evaluation.membership.summary import (
     CEILING,
     OURS,
     TOPIC,
@@ -23,7 +24,6 @@ from loops.evaluation_summary import (
     quality_rows,
     spread_over_seeds,
 )
-from loops.generation_suite import task_name
 
 OUTPUT = RESULTS.parent / "RESULTS.md"
 DIGITS = 3

@@ -39,15 +39,15 @@ from benchmarks.report_browser import (
 )
 from benchmarks.report_planted import Scene, plant
 from benchmarks.results import write_results
-from loops.comparing import compare
-from loops.progress import open_progress
-from loops.report import plotly_bundle
+from loops.checkpoint.find import find_run
+from loops.checkpoint.store import RunStore
+from loops.monitor.progress import open_progress
+from loops.report import page as plotly_bundle
+from loops.report.compare import compare
 from loops.report.compare_page import write_comparison
-from loops.report.making import make_report
+from loops.report.make import make_report
+from loops.report.topic_views import Asked, view_run
 from loops.report.topics_page import write_topics
-from loops.runs import find_run
-from loops.store import RunStore
-from loops.topic_views import Asked, view_run
 
 SCENES = {
     "large": Scene(20, passages=5000, words=180, written=32),

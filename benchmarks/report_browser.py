@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.sources.packages import PackageFile, fetch
+from agent.hub.pinned_packages import PackageFile, fetch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

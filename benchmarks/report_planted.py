@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.activation_cache import record_cached
+from agent.basin.tracking import exchanged, soft_jaccard
 from agent.concept import Concept, Readout
-from agent.evidence import sigmoid
-from agent.language_model import LanguageModel
-from agent.steering_vector import SteeringVector
-from agent.token_batches import TokenBatch
-from agent.topics import Pointer, TopicModel
-from agent.tracking import exchanged, soft_jaccard
+from agent.language_model.activation_cache import record_cached
+from agent.language_model.model import LanguageModel
+from agent.language_model.token_batches import TokenBatch
+from agent.membership.ridge import sigmoid
+from agent.pointer.lda import Pointer, TopicModel
+from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
+from loops.checkpoint.store import RunStore
 from loops.config import parse_config
 from loops.records import Generated, RoundRecord
-from loops.store import RunStore
 
 LAYERS, WIDTH = 2, 16
 TOPIC = (

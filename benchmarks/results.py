@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loops.provenance import PROJECT, cores, git, versions
+from loops.checkpoint.provenance import PROJECT, cores, git, versions
 
 RESULTS = Path(__file__).parent / "results"
 NAMING = ("method", "generator", "tool", "architecture")

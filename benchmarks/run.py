@@ -15,9 +15,9 @@ from pathlib import Path
 
 from agent.errors import BasinError
 from benchmarks.results import write_results
-from loops.measuring import judge, measure, stored_rows
-from loops.runs import find_run, fresh_path
-from loops.store import RunStore
+from loops.checkpoint.find import find_run, fresh_path
+from loops.checkpoint.store import RunStore
+from loops.evaluation.measure import judge, measure, stored_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

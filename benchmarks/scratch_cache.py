@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from agent.sources.packages import cache_root
+from agent.hub.pinned_packages import cache_root
 
 
 @contextmanager

@@ -17,17 +17,17 @@ import numpy as np
 import torch
 import transformers
 
-from agent.activation_cache import record_cached
-from agent.generation import GenerationConfig
-from agent.language_model import LanguageModel, LanguageModelConfig
-from agent.sources.models import quiet_transformers
-from agent.steering_vector import SteeringVector
+from agent.hub.models import quiet_transformers
+from agent.language_model.activation_cache import record_cached
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.steering.vector import SteeringVector
 from benchmarks import speed_llama, speed_rivals
 from benchmarks.results import RESULTS, with_earlier, write_results
 from benchmarks.scratch_cache import without_recordings
 from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
-from loops.progress import SilentProgress
-from loops.provenance import cores
+from loops.checkpoint.provenance import cores
+from loops.monitor.progress import SilentProgress
 from loops.recording import record_spread
 
 STAGES = ("record", "write", "overhead", "teach", "threads", "workers", "scale")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from agent.generation import GenerationConfig
-from agent.language_model import LanguageModel
-from agent.steering_vector import SteeringVector
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel
+from agent.steering.vector import SteeringVector
 
 FILES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
@@ -32,7 +32,7 @@ def writer(
     """
     import llama_cpp
 
-    from agent.gguf_model import write_gguf
+    from loops.export.gguf_model import write_gguf
 
     library: Any = llama_cpp.llama_cpp
     library.llama_log_set(_SILENT, None)

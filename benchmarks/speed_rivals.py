@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from agent.generation import GenerationConfig
-from agent.language_model import LanguageModel
-from agent.steering_vector import SteeringVector
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel
+from agent.steering.vector import SteeringVector
 
 BATCH = 16
 """Texts at a time, for those that read in order."""
@@ -166,11 +166,11 @@ def writers(
 
 def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[], int]]:
     """One pass of LoRA over the texts; TRL with its own defaults but for the adapter's shape and the batch."""
-    from agent.updating.lora import teach
-    from agent.updating.settings import LoraConfig
+    from agent.adapting.config import LoraConfig
+    from agent.adapting.supervised import teach
 
     config = LoraConfig(passages=len(texts))
-    from agent.updating.training import token_ids
+    from agent.adapting.trainer import token_ids
 
     rows = token_ids(model, texts, config.tokens)
     tokens = sum(map(len, rows))

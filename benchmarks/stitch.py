@@ -18,12 +18,12 @@ from typing import Any
 
 from agent.errors import BasinError
 from benchmarks.results import RESULTS, Value, write_results
-from loops.match_store import MATCHES
-from loops.runs import find_run
-from loops.stitch_measuring import MEASURED
-from loops.stitch_picture import PICTURE
-from loops.stitch_store import saved_stitches
-from loops.store import RunStore
+from loops.checkpoint.find import find_run
+from loops.checkpoint.store import RunStore
+from loops.transfer.evaluate import MEASURED
+from loops.transfer.match_store import MATCHES
+from loops.transfer.stitch_output import PICTURE
+from loops.transfer.stitch_store import saved_stitches
 
 PLACE = RESULTS.parent / "stitch"
 JUDGED = re.compile(r"(score|effect|ratio|auc)_.*")

@@ -67,9 +67,9 @@ def _word(number: int) -> str:
 
 def stage(name: str, path: Path) -> dict[str, float]:
     """Run one stage in this process; megabytes before and at the peak."""
-    from agent.lda_stream import fit_stream
-    from agent.sources.corpora import CorpusConfig, iter_documents, load_corpus
-    from agent.topics import TopicsConfig
+    from agent.corpora.load import CorpusConfig, iter_documents, load_corpus
+    from agent.pointer.lda import TopicsConfig
+    from agent.pointer.lda_stream import fit_stream
 
     before, begin = resident("VmRSS") / 2**20, time.perf_counter()
     config = CorpusConfig(source=str(path), sample=None if name == "whole" else SAMPLE)

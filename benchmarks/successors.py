@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from agent.errors import BasinError
-from agent.language_model import LanguageModel
+from agent.language_model.model import LanguageModel
 from agent.types import seed_for
 from benchmarks.results import Value, write_results
-from loops.general_text import general_texts
-from loops.runs import checkpoints_folder
-from loops.store import RunStore
-from loops.succession_config import SuccessionConfig
-from loops.succession_measuring import MEASURED
-from loops.successors import CHAIN, read_rows
+from loops.checkpoint.find import checkpoints_folder
+from loops.checkpoint.store import RunStore
+from loops.config import SuccessionConfig
+from loops.transfer.chain import CHAIN, read_rows
+from loops.transfer.evaluate import MEASURED
+from loops.transfer.general_text import general_texts
 
 LEFT_OUT = ("refusals", "sentence", "certificate")
 WHOLE = 10**6
@@ -112,7 +112,7 @@ def learnt(folder: Path, row: Mapping[str, Any], study: int) -> dict[str, Value]
     def general_of(passages: int, seed: int) -> list[str]:
         return general_texts(config.stitching.model_copy(update={"passages": passages}), own, seed, _say)[0]
 
-    # As `loops/improving.py` chose them.
+    # As `loops/transfer/receive.py` chose them.
     taught = set(general_of(study, seed_for(config.seed, row["number"], "succession")))
     general = [text for text in general_of(WHOLE, config.seed) if text not in taught]
     if not general:

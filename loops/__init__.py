@@ -13,7 +13,7 @@ import agent  # noqa: F401  before any module here imports torch: it says how th
 
 if TYPE_CHECKING:
     from agent.errors import BasinError as BasinError
-    from loops.api import Run as Run
+    from loops.api.run import Run as Run
 
 __all__ = ["BasinError", "Run"]
 
@@ -21,7 +21,7 @@ __all__ = ["BasinError", "Run"]
 def __getattr__(name: str) -> Any:
     """Nothing is imported before it is asked for: `import loops` takes no time."""
     if name == "Run":
-        from loops.api import Run
+        from loops.api.run import Run
 
         return Run
     if name == "BasinError":

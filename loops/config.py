@@ -5,30 +5,84 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from agent.anchoring import ClusteringConfig
-from agent.certificate import CertificateConfig
-from agent.coherence import CoherenceConfig
+from agent.basin.certificate import CertificateConfig
+from agent.basin.starts import StartsConfig
+from agent.basin.tracking import TrackingConfig
+from agent.clustering.anchor import ClusteringConfig
+from agent.config import explain
+from agent.corpora.load import CorpusConfig
+from agent.corpora.passages import PassagesConfig
 from agent.errors import BasinError, quoted, shortened
-from agent.generation import GenerationConfig
-from agent.language_model import LanguageModelConfig
-from agent.passages import PassagesConfig
-from agent.pointing import PointerConfig
-from agent.sources.corpora import CorpusConfig
-from agent.sources.yaml_file import Unreadable, parse_yaml, read_yaml
-from agent.starts import StartsConfig
-from agent.stitching.learning import StitchingConfig
-from agent.topics import TopicsConfig
-from agent.tracking import TrackingConfig
+from agent.files.yaml_file import Unreadable, parse_yaml, read_yaml
+from agent.language_model.coherence import CoherenceConfig
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModelConfig
+from agent.pointer.given import PointerConfig
+from agent.pointer.lda import TopicsConfig
+from agent.transfer.handover import By, HandoverConfig
+from agent.transfer.learn import StitchingConfig
 from agent.types import StageConfig
 from agent.updating import UpdatingConfig
-from agent.wrong_settings import explain
-from loops.logging_config import LoggingConfig
-from loops.report.config import ReportConfig
-from loops.succession_config import SuccessionConfig
+
+
+class LoggingConfig(StageConfig):
+    """Loggers. None of them changes a round, so a run may go on with others than it began with."""
+
+    to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
+    """TensorBoard's files lie in the run's own folder. The others are packages of their own (`pip install trackio`)."""
+    project: str = Field("basin", min_length=1)
+    """The project's name in trackio and wandb."""
+    online: bool = False
+    """Let wandb send to its server, and trackio to `space`; else everything stays on this machine."""
+    space: str | None = None
+    """A Space on the Hugging Face hub that trackio sends to."""
+
+    @model_validator(mode="after")
+    def _asked_for(self) -> LoggingConfig:
+        if self.space and not self.online:
+            raise ValueError("space needs online: true, since it sends what is logged over the network")
+        if self.space and "trackio" not in self.to:
+            raise ValueError("space is trackio's, which is not in `to`")
+        return self
+
+
+class ReportConfig(StageConfig):
+    """The page that a run keeps beside its rounds. It changes nothing in the run."""
+
+    refresh: bool = True
+    """Write report.html anew after every round."""
+    tokens: bool = True
+    """Read some passages word by word when the run ends."""
+
+
+class LinkConfig(StageConfig):
+    """One successor."""
+
+    language_model: LanguageModelConfig | None = None
+    """None: the predecessor's own, improved. Layers are those that it refines the notion in; maps find their own."""
+    improved: Literal["own_adapter", "more_text"] | None = None
+    """How the predecessor's model becomes its own successor: with the adapter of its last round, or by reading more of the
+    general text."""
+    by: By = "both"
+    planted: Literal["shuffled_vector", "shuffled_notion"] | None = None
+    """Spoil the hand-over on purpose, to see that it is refused."""
+    rounds: int | None = Field(None, ge=1)
+    """At most; by default as many as the first run."""
+
+
+class SuccessionConfig(StageConfig):
+    """A chain of successors. No run reads it."""
+
+    links: tuple[LinkConfig, ...] = ()
+    handover: HandoverConfig = HandoverConfig()
+    certificate: bool = True
+    """A successor whose last notion is not certified is refused."""
+    study: int = Field(480, ge=8)
+    """Passages of general text that a model is improved on by `more_text`."""
 
 
 class MapConfig(StageConfig):

@@ -17,9 +17,9 @@ from typing import IO
 import numpy as np
 from jaxtyping import Float
 
-from agent.activation_cache import CHUNK, in_order, keep_recorded, record_cached, texts_a_file
-from agent.language_model import LanguageModel, LanguageModelConfig
-from loops.progress import Progress
+from agent.language_model.activation_cache import CHUNK, in_order, keep_recorded, record_cached, texts_a_file
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from loops.monitor.progress import Progress
 from loops.sweeping import sweep
 
 

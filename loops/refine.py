@@ -13,37 +13,35 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from agent.anchoring import Texts, document_mean
-from agent.clustering import Reclustering
-from agent.coherence import CoherenceReport
+from agent.basin.natural_latent import natural_latent
+from agent.basin.tracking import Exchange, collapse, exchanged, is_still, kept, movement
+from agent.clustering.anchor import Texts, document_mean
+from agent.clustering.redraw import redraw
+from agent.clustering.two_witnesses import Reclustering
 from agent.concept import Concept
+from agent.corpora.load import load_corpus
+from agent.corpora.passages import split
 from agent.errors import BasinError
-from agent.evidence import log_odds, sigmoid, threshold
-from agent.language_model import LanguageModel
-from agent.natural_latent import natural_latent
-from agent.passages import split
-from agent.refining import redraw
-from agent.sources.corpora import load_corpus
-from agent.steering_manner import PLAIN
-from agent.steering_vector import SteeringVector
-from agent.topic_cache import KeptFits
-from agent.tracking import Exchange, collapse, exchanged, is_still, kept, movement
+from agent.language_model.coherence import CoherenceReport
+from agent.language_model.model import LanguageModel
+from agent.membership.ridge import log_odds, sigmoid, threshold
+from agent.pointer.cache import KeptFits
+from agent.steering.gate import PLAIN
+from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from agent.updating import Update, UpdatingConfig, update
-from loops.certifying import certify_run, told
+from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
-from loops.corpus_topics import spoken
-from loops.logs import open_logs, require_loggers
-from loops.openings import openings
-from loops.pointing import calibrated_start, find_pointer, starting_vector
-from loops.progress import Progress
-from loops.records import Generated, Metrics, RoundRecord
-from loops.report.making import refresh
-from loops.same_model import refuse_other_model
-from loops.setting import Costs, Fixed, prepare
-from loops.store import RunStore
-from loops.teaching import train_adapter
-from loops.unfinished import read_in_parts, write_in_parts
+from loops.monitor.loggers import open_logs, require_loggers
+from loops.monitor.progress import Progress
+from loops.records import Generated, Metrics, RoundRecord, refuse_other_model
+from loops.report.make import refresh
+from loops.round.adapter import train_adapter
+from loops.round.certify import certify_run, told
+from loops.round.context import Costs, Fixed, prepare
+from loops.round.partial import read_in_parts, write_in_parts
+from loops.round.pointer import calibrated_start, find_pointer, spoken, starting_vector
+from loops.round.writing import openings
 
 
 def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:

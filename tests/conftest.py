@@ -62,7 +62,7 @@ ARCHITECTURES = {
 
 def make_tokenizer(begins_with_bos: bool = True):
     """Whole words `w0` to `w89`, each with the space before it, and four special tokens."""
-    from agent.model_twin import word_tokenizer
+    from tests.tiny_models import word_tokenizer
 
     return word_tokenizer(WORDS, r"w\d+", begins_with_bos)
 
@@ -83,7 +83,7 @@ def make_causal_lm(architecture: str, depth: int = 2, seed: int = 0):
 def make_language_model(
     architecture: str = "llama", depth: int = 2, seed: int = 0, bos: bool = True, **options
 ):
-    from agent.language_model import LanguageModel, LanguageModelConfig
+    from agent.language_model.model import LanguageModel, LanguageModelConfig
 
     config = LanguageModelConfig(name=f"random {architecture}", **options)
     return LanguageModel(make_causal_lm(architecture, depth, seed), make_tokenizer(bos), config)

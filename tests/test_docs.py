@@ -46,8 +46,8 @@ def place(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BASIN_CACHE", str(ground / "cache"))
     monkeypatch.delenv("BASIN_CHECKPOINTS", raising=False)
-    monkeypatch.setattr("loops.report.plotly_bundle.obtain", lambda progress=None: False)
-    monkeypatch.setattr("loops.report.plotly_bundle.script", lambda: "/* charts */")
+    monkeypatch.setattr("loops.report.page.obtain", lambda progress=None: False)
+    monkeypatch.setattr("loops.report.page.script", lambda: "/* charts */")
     pipe = transformers.pipeline("text-generation", model=str(ground / "model"), device="cpu")
     pipe.model.generation_config.max_new_tokens = 4
     ids = pipe.tokenizer(" crimea crimeb", return_tensors="pt").input_ids
@@ -144,7 +144,7 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").exists()
 
 
-@pytest.mark.parametrize("module", ["loops.api", "loops.api_views", "loops.classifier"])
+@pytest.mark.parametrize("module", ["loops.api.run", "loops.api.views", "loops.api.classifier"])
 def test_what_users_call_has_a_docstring(module: str) -> None:
     classes = [each for each in vars(importlib.import_module(module)).values() if inspect.isclass(each)]
     own = [each for each in classes if each.__module__ == module]

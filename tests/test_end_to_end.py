@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loops.folders import read_folder
-from loops.store import RunStore
+from loops.checkpoint.atomic import read_folder
+from loops.checkpoint.store import RunStore
 
 pytestmark = pytest.mark.weights
 

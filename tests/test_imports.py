@@ -50,7 +50,7 @@ judging
 """.strip().splitlines()]  # fmt: skip
 
 
-DOOR = ("loops", "loops.api")
+DOOR = ("loops", "loops.api.run")
 """`from loops import Run`: a name that the package imports when a user asks for it, and nothing inside does (a test below)."""
 
 
@@ -117,15 +117,21 @@ def test_parts_import_only_from_rows_above() -> None:
 @pytest.mark.parametrize(
     "start",
     [
-        *("loops.refine", "loops.setting", "loops.store", "loops.progress", "loops.config"),
         *(
-            "loops.basin_map",
-            "loops.full_flow",
-            "loops.certifying",
-            "loops.successors",
-            "loops.stitching",
-            "loops.general_text",
-            "loops.matching",
+            "loops.refine",
+            "loops.round.context",
+            "loops.checkpoint.store",
+            "loops.monitor.progress",
+            "loops.config",
+        ),
+        *(
+            "loops.basin_map.map",
+            "loops.basin_map.full_flow",
+            "loops.round.certify",
+            "loops.transfer.chain",
+            "loops.transfer.stitch",
+            "loops.transfer.general_text",
+            "loops.transfer.match",
         ),
     ],
 )
@@ -139,21 +145,21 @@ def test_what_refines_cannot_reach_the_gold_labels(start: str) -> None:
 def _through_the_door(modules: Mapping[str, str]) -> list[str]:
     """Modules inside that import `Run`, from either place."""
     inside = {**modules, "loops.Run": ""}
-    return [name for name in modules if _imports(name, inside[name], inside) & {"loops.api", "loops.Run"}]
+    return [name for name in modules if _imports(name, inside[name], inside) & {"loops.api.run", "loops.Run"}]
 
 
 def test_nothing_inside_goes_through_the_door_for_users() -> None:
     assert _through_the_door(_sources()) == []
-    assert "loops.measuring" in _imports("loops.api", _sources()["loops.api"], _sources())
+    assert "loops.evaluation.measure" in _imports("loops.api.run", _sources()["loops.api.run"], _sources())
 
 
 @pytest.mark.parametrize(
-    "smuggled", ["from loops import Run", "from loops.api import Run", "from .api import Run"]
+    "smuggled", ["from loops import Run", "from loops.api.run import Run", "from .api import Run"]
 )
 def test_who_goes_through_the_door_is_found(smuggled: str) -> None:
     modules = {
-        "loops": "def late():\n    from loops.api import Run",
-        "loops.api": "",
+        "loops": "def late():\n    from loops.api.run import Run",
+        "loops.api.run": "",
         "loops.refine": smuggled,
     }
     assert _through_the_door(modules) == ["loops.refine"]
@@ -174,9 +180,11 @@ def test_smuggled_labels_are_found(smuggled: str) -> None:
         "agent": "",
         "agent.judging": "",
         "agent.judging.gold": "",
-        "agent.tracking": smuggled,
-        "loops.refine": "from agent.tracking import movement",
+        "agent.basin.tracking": smuggled,
+        "loops.refine": "from agent.basin.tracking import movement",
     }
     assert any(JUDGING.fullmatch(name) for name in _reachable("loops.refine", modules))
-    assert [breach for breach in _breaches(modules) if breach.startswith("agent.tracking -> agent.judging")]
-    assert not _breaches({**modules, "agent.tracking": "from agent.errors import BasinError"})
+    assert [
+        breach for breach in _breaches(modules) if breach.startswith("agent.basin.tracking -> agent.judging")
+    ]
+    assert not _breaches({**modules, "agent.basin.tracking": "from agent.errors import BasinError"})

@@ -90,7 +90,7 @@ def test_the_source_archive_builds_it_and_has_no_tests_and_no_data(built: Path) 
 
 
 def test_an_installed_basin_finds_its_own_things(installed: Path, tmp_path: Path) -> None:
-    code = "import agent, loops; from agent.named_configs import CONFIGS; print(loops.__file__, CONFIGS)"
+    code = "import agent, loops; from agent.config import CONFIGS; print(loops.__file__, CONFIGS)"
     done = _outside(installed, tmp_path, "python", "-c", code)
     assert done.returncode == 0, done.stderr
     assert all(str(installed.parent) in path for path in done.stdout.split())

@@ -32,7 +32,7 @@ def test_so_are_those_of_numpy():
         assert told.stdout.strip() == found
 
 
-@pytest.mark.parametrize("package", ["agent", "loops", "benchmarks", "loops.cli"])
+@pytest.mark.parametrize("package", ["agent", "loops", "benchmarks", "loops.cli.main"])
 def test_it_is_said_before_torch_and_numpy_are_loaded(package):
     """A finder that is asked for either looks whether it has been said."""
     code = f"""

@@ -16,12 +16,11 @@ import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
+from agent.config import CONFIGS, explain
+from agent.corpora.load import NAMED, CorpusConfig, iter_records
 from agent.errors import BasinError, escaped, quoted, shortened
-from agent.named_configs import CONFIGS
-from agent.sources.corpora import NAMED, CorpusConfig, iter_records
-from agent.sources.yaml_file import read_yaml
+from agent.files.yaml_file import read_yaml
 from agent.types import Document, StageConfig, document_id
-from agent.wrong_settings import explain
 
 GOLD_FILE = CONFIGS / "gold.yaml"
 SUITE_GOLD_FILE = GOLD_FILE.with_name("suite_gold.yaml")

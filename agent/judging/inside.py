@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import spearmanr
 
-from agent.judging.judgement import Judgement, RealPassages
+from agent.judging.decisions import Judgement, RealPassages
 
 MIDPOINT = 0.5
 

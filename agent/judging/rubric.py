@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 
 from agent.errors import BasinError
-from agent.judging.judgement import Decisions, Judge, RealPassages
-from agent.judging.story import with_article
-from agent.language_model import LanguageModel
+from agent.judging.decisions import Decisions, Judge, RealPassages
+from agent.judging.llm_judges import with_article
+from agent.language_model.model import LanguageModel
 
 GRADES = (1, 2, 3, 4, 5)
 BELONGS = """You grade short passages. Does this passage read like a page of {a_name}?

@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from agent.errors import BasinError
-from agent.judging.judgement import (
+from agent.judging.average_precision import Row, gold_folds
+from agent.judging.decisions import (
     Decisions,
     Judge,
     Judgement,
@@ -30,7 +31,6 @@ from agent.judging.judgement import (
     cut,
     uncalibrated,
 )
-from agent.judging.measure import Row, gold_folds
 from agent.types import StageConfig
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -107,7 +107,7 @@ def judge_passages(
     Args:
         real: of documents that neither the concept nor a generator was made from.
         generated: as for `judge_writing`.
-        judges: by name: `embedding_judge`, `word_judge`, `agent.judging.story.story_judge`.
+        judges: by name: `embedding_judge`, `word_judge`, `agent.judging.llm_judges.story_judge`.
 
     Returns:
         Judgements whose arrays are in the order of what was handed in; a text too short to judge has NaN.

@@ -17,15 +17,15 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
+from agent.adapting.config import AdaptingConfig
 from agent.errors import BasinError
-from agent.language_model import LanguageModel
-from agent.steering_manner import PLAIN, Manner, find_gate
-from agent.steering_vector import SteeringVector
+from agent.language_model.model import LanguageModel
+from agent.steering.gate import PLAIN, Manner, find_gate
+from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
-from agent.updating.calibrate import calibrate
+from agent.updating.calibration import calibrate
 from agent.updating.mean_difference import mean_difference
 from agent.updating.optimised import OptimisedConfig, optimise
-from agent.updating.settings import AdaptingConfig
 
 
 class UpdatingConfig(StageConfig):
@@ -41,7 +41,7 @@ class UpdatingConfig(StageConfig):
     calibration_tokens: int = Field(64, ge=2)
     """Each calibration text is cut to this many tokens."""
     norm_preserving: bool = False
-    """Turn the residual stream and do not stretch it, see `agent.steering_manner`."""
+    """Turn the residual stream and do not stretch it, see `agent.steering.gate`."""
     conditional: bool = False
     """Steer less where the text is inside already, by a gate found on the real passages."""
     optimised: OptimisedConfig = OptimisedConfig()

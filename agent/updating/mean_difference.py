@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 
 from agent.errors import BasinError
-from agent.steering_vector import SteeringVector
+from agent.steering.vector import SteeringVector
 
 
 def mean_difference(

@@ -131,7 +131,7 @@ def arguments(draw: random.Random) -> bytes:
 
 def run_command(content: bytes, folder: Path) -> None:
     """Call the command; raises `BasinError` with the sentence that it ended in, where it did."""
-    from loops.cli import app
+    from loops.cli.main import app
 
     load_commands()
     place = folder / "a" / "b" / "working"
@@ -162,7 +162,7 @@ def run_command(content: bytes, folder: Path) -> None:
 def load_commands() -> list[tuple[tuple[str, ...], object]]:
     """Every command by its words, with all that it imports late: that takes seconds once, which are no input's."""
     import loops
-    from loops.cli import app
+    from loops.cli.main import app
 
     for module in pkgutil.iter_modules(loops.__path__, "loops."):
         importlib.import_module(module.name)  # commands import late, which is not theirs to be timed by
@@ -180,8 +180,8 @@ def _walk(command: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 
 def _prepare(place: Path) -> None:
     """A fresh working folder, unless the last command left the one there as it was."""
+    from loops.checkpoint.store import RunStore
     from loops.config import load_config
-    from loops.store import RunStore
 
     runs = place / "checkpoints"
     if place.exists() and sorted(os.listdir(place)) == PREPARED and os.listdir(runs) == ["saved"]:
@@ -213,7 +213,7 @@ def _refuse(*arguments: object, **options: object) -> None:
 
 @contextmanager
 def _out_of_reach(place: Path) -> Iterator[None]:
-    fit = importlib.import_module("agent.topics").fit
+    fit = importlib.import_module("agent.pointer.lda").fit
     holders = [
         module
         for name, module in sys.modules.items()
@@ -228,13 +228,13 @@ def _out_of_reach(place: Path) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, surroundings))
         for name in (
-            "agent.language_model.LanguageModel.load",
-            "agent.sources.packages._run_client",
+            "agent.language_model.model.LanguageModel.load",
+            "agent.hub.pinned_packages._run_client",
         ):
             stack.enter_context(patch(name, _refuse))
         for module in holders:
             stack.enter_context(patch.object(module, "fit", _refuse))
-        stack.enter_context(patch("loops.doctor.matrix_speed", lambda config: 1.0))
+        stack.enter_context(patch("loops.diagnostics.doctor.matrix_speed", lambda config: 1.0))
         os.chdir(place)
         try:
             yield

@@ -13,13 +13,11 @@ import gguf
 import numpy as np
 import torch
 
-from agent.control_vector import read_control_vector, write_control_vector
-from agent.gguf_header import write_out
-from agent.pointing.topic_files import load_topic_model, save_topic_model
-from agent.pointing.weight_files import read_examples, read_weights
-from agent.steering_manner import Manner
-from agent.steering_vector import SteeringVector
-from agent.topics import TopicModel
+from agent.pointer.imported import load_topic_model, read_examples, read_weights, save_topic_model
+from agent.pointer.lda import TopicModel
+from agent.steering.control_vector import read_control_vector, write_control_vector, write_out
+from agent.steering.gate import Manner
+from agent.steering.vector import SteeringVector
 from agent.types import Document, document_id
 from benchmarks.fuzzing.made import ODD_VALUES
 from benchmarks.fuzzing.readers import require, require_text

@@ -15,15 +15,15 @@ from typing import Any
 import yaml
 import zstandard
 
+from agent.corpora.load import CorpusConfig, load_corpus
+from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.judging.gold import GoldLabels, every_gold_labels
-from agent.passages import PassagesConfig, split
-from agent.sources.corpora import CorpusConfig, load_corpus
 from agent.types import Document, PassageSet, document_id
 from benchmarks.fuzzing.watching import Check, Failed
 from loops.config import RunConfig, load_config, parse_config
-from loops.generation_suite import load_generation_suite
-from loops.suite import load_suite
+from loops.evaluation.generation.suite import load_generation_suite
+from loops.evaluation.membership.suite import load_suite
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": lambda content: gzip.compress(content, 1, mtime=0),

@@ -15,8 +15,8 @@ from pathlib import Path
 from agent.errors import BasinError
 from benchmarks.interop.bench import WRITTEN, Bench, Row
 from benchmarks.results import RESULTS, with_earlier, write_results
-from loops.runs import find_run
-from loops.store import RunStore
+from loops.checkpoint.find import find_run
+from loops.checkpoint.store import RunStore
 
 CONSUMERS = {
     "hugging_face": "PEFT, transformers, datasets, scikit-learn",

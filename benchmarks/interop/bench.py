@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from agent.generation import GenerationConfig
-from agent.language_model import LanguageModel
-from loops.classifier import ConceptClassifier
-from loops.exporting.formats import FORMATS, export_round
-from loops.exporting.subject import Export
-from loops.progress import SilentProgress
-from loops.store import RunStore
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel
+from loops.api.classifier import ConceptClassifier
+from loops.checkpoint.store import RunStore
+from loops.export.formats import FORMATS, export_round
+from loops.export.subject import Export
+from loops.monitor.progress import SilentProgress
 
 Row = dict[str, Any]
 READ = 8

@@ -19,7 +19,7 @@ def rows(bench: Bench) -> list[Row]:
 def _peft(bench: Bench) -> list[Row]:
     from peft import PeftModel
 
-    from agent.steering_manner import PLAIN
+    from agent.steering.gate import PLAIN
 
     model = PeftModel.from_pretrained(bench.own.twin(), bench.export("adapter", bench.adapted))
     concept = bench.store.load(bench.adapted).concept
@@ -78,7 +78,7 @@ def _transformers(bench: Bench) -> list[Row]:
 def _hook(bench: Bench) -> list[Row]:
     from transformers import LogitsProcessorList
 
-    from loops.attaching import ConceptLogits, steered
+    from loops.api.attach import ConceptLogits, steered
 
     model, ours = bench.own.twin(), bench.logits(None)
     change = bench.logits(bench.adapted) - ours
@@ -144,7 +144,7 @@ def _sklearn(bench: Bench) -> list[Row]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    from loops.classifier import ConceptClassifier
+    from loops.api.classifier import ConceptClassifier
 
     concept, passages = bench.store.load(bench.adapted).concept, bench.store.load_passages().texts
     chosen = list(range(0, len(passages), 8))

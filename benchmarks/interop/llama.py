@@ -59,7 +59,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def base_model(bench: Bench) -> Path:
     """The base model, written by the same code as exports are."""
-    from agent.gguf_model import write_gguf
+    from loops.export.gguf_model import write_gguf
 
     path = bench.folder / "base.gguf"
     if not path.exists():

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from agent.corpora.load import load_corpus
+from agent.corpora.passages import split
 from agent.judging.gold import every_gold_labels
-from agent.passages import split
-from agent.pointing import from_bertopic, from_examples, from_keywords, from_sklearn
-from agent.sources.corpora import load_corpus
-from agent.topics import Pointer
+from agent.pointer.given import from_bertopic, from_examples, from_keywords, from_sklearn
+from agent.pointer.lda import Pointer
 from benchmarks.interop.bench import Bench, Row, row
 
 
@@ -107,7 +107,7 @@ def _bertopic(
     from sklearn.decomposition import PCA
     from sklearn.feature_extraction.text import CountVectorizer
 
-    from loops.setting import embedded
+    from loops.round.context import embedded
 
     _, embeddings = embedded(passages, bench.say)
     model = BERTopic(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agent.control_vector import read_control_vector
+from agent.steering.control_vector import read_control_vector
 from benchmarks.interop.bench import TOKENS, Bench, Row, agreement, row
 
 

@@ -17,8 +17,8 @@ from benchmarks.torture import kept, summary
 from benchmarks.torture.ground import METHODS, make_ground
 from benchmarks.torture.kills import Live, Undisturbed, tortured, undisturbed
 from benchmarks.torture.lives import Nursery, fresh
-from loops.progress import Progress, open_progress
-from loops.runs import checkpoints_folder
+from loops.checkpoint.find import checkpoints_folder
+from loops.monitor.progress import Progress, open_progress
 
 PARTS = ("kills", "fresh", "faults", "soak", "overhead")
 

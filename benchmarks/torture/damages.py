@@ -19,8 +19,8 @@ import numpy as np
 
 from agent.errors import BasinError
 from benchmarks.torture import evil, forging
-from loops import encoding
-from loops.store import RunStore
+from loops.checkpoint import encode
+from loops.checkpoint.store import RunStore
 
 Outcome = Literal["refused", "told", "unharmed", "silent"]
 """A sentence and no result; a result and a sentence; all that was there before; something else, and nobody was told."""
@@ -64,10 +64,10 @@ def read_all(run: Path) -> Reading:
     told += store.remarks
     told += [f"round {number} is broken" for number in store.broken()]
     for number in range(max(store.every(), default=-1) + 1):
-        for name, content in encoding.encode_round(store.load_kept(number)).items():
+        for name, content in encode.encode_round(store.load_kept(number)).items():
             contents[f"{number}/{name}"] = content
-    contents |= encoding.encode_passages(store.load_passages())
-    contents |= encoding.encode_pointer(store.load_pointer())
+    contents |= encode.encode_passages(store.load_passages())
+    contents |= encode.encode_pointer(store.load_pointer())
     if (certificate := store.load_certificate(told.append)) is not None:
         contents["certificate"] = json.dumps(certificate).encode()
     return Reading(contents, tuple(told))

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.torture import kept, kills
 from benchmarks.torture.ground import settings, write_config
 from benchmarks.torture.lives import Ended, Moment, Nursery
-from loops.progress import Progress
+from loops.monitor.progress import Progress
 
 SMALL = {
     "generation": {"samples": 6, "new_tokens": 12, "prompt_words": 5, "batch_size": 3},

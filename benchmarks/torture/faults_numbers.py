@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.torture import ground
 from benchmarks.torture.faults import Bench, Failed
-from loops.store import RunStore
+from loops.checkpoint.store import RunStore
 
 HEADROOM = 160 << 20
 """Bytes; the wide model wants more for a batch, and not for half of one."""

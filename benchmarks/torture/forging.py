@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from loops.schema import digest_of
+from loops.checkpoint.schema import digest_of
 
 MANIFEST = "manifest.json"
 

@@ -26,16 +26,16 @@ PLAN = "BASIN_TORTURE"
 LAYOUT = struct.Struct("dddi40s")
 """When the process began, kept its first unit and its last (monotonic seconds), how often the phase was entered, its name."""
 PHASES = {
-    "topics": ("loops.pointing", "fit_topics"),
+    "topics": ("loops.round.pointer", "fit_topics"),
     "preparing": ("loops.refine", "prepare"),
-    "reading the corpus": ("loops.setting", "record_cached"),
+    "reading the corpus": ("loops.round.context", "record_cached"),
     "generation": ("loops.refine", "_write"),
     "coherence": ("loops.refine", "_checked"),
     "recording": ("loops.refine", "_read"),
     "re-clustering": ("loops.refine", "_redraw"),
     "steering": ("loops.refine", "_update"),
     "training": ("loops.refine", "train_adapter"),
-    "saving": ("loops.store", "RunStore.save"),
+    "saving": ("loops.checkpoint.store", "RunStore.save"),
     "certifying": ("loops.refine", "certify_run"),
 }
 
@@ -73,9 +73,9 @@ def arm(plan: dict[str, Any]) -> None:
     _watch_system_calls(marks, place)
     _watch_phases(marks, place)
     if keep_every := plan.get("keep_every"):
-        importlib.import_module("agent.updating.trainer_state").SECONDS_BETWEEN_SAVES = keep_every
+        importlib.import_module("agent.adapting.trainer_state").SECONDS_BETWEEN_SAVES = keep_every
     if plan.get("brief"):
-        importlib.import_module("loops.show").report_run = lambda *_: None
+        importlib.import_module("loops.report.terminal").report_run = lambda *_: None
     if headroom := plan.get("headroom"):
         _limit_memory(headroom)
     if samples := plan.get("samples"):
@@ -172,7 +172,7 @@ def _watch_phases(marks: Marks, place: _Place | None) -> None:
 
 def _limit_memory(headroom: int) -> None:
     """From the first real text on, the operating system gives this process so many bytes more and refuses the rest."""
-    setting = importlib.import_module("loops.setting")
+    setting = importlib.import_module("loops.round.context")
     read = setting.record_cached
 
     def within(*arguments: Any, **options: Any) -> Any:
@@ -186,7 +186,7 @@ def _limit_memory(headroom: int) -> None:
 
 def _sample_rounds(file: Path) -> None:
     """After every round: memory of its own (pages of files come and go), open files, threads, and what lies on disk."""
-    store = importlib.import_module("loops.store").RunStore
+    store = importlib.import_module("loops.checkpoint.store").RunStore
     save = store.save
 
     def within(self: Any, record: Any, *arguments: Any) -> None:

@@ -1,6 +1,6 @@
 """Lives: a process that runs one `basin` command, forked from one that has imported everything or started afresh.
 
-A forked life takes a second or two where a fresh one spends ten on imports; both run `loops.cli.main` from its beginning.
+A forked life takes a second or two where a fresh one spends ten on imports; both run `loops.cli.main.main` from its beginning.
 """
 
 from __future__ import annotations

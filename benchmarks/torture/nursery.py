@@ -22,7 +22,13 @@ from benchmarks.torture.hook import arm
 
 def main() -> None:
     _end_with_parent()
-    for module in ("loops.cli", "loops.refine", "loops.show", "agent.updating.adapting", "matplotlib.pyplot"):
+    for module in (
+        "loops.cli.main",
+        "loops.refine",
+        "loops.report.terminal",
+        "agent.adapting.adapt",
+        "matplotlib.pyplot",
+    ):
         importlib.import_module(module)  # for every child
     gc.collect()
     gc.freeze()  # a child that looks for garbage need not copy what is not its own
@@ -56,7 +62,7 @@ def _live(order: dict[str, Any]) -> None:
         _place(plan)
         arm(plan)
         sys.argv = ["basin", *order["arguments"]]
-        from loops.cli import main as basin
+        from loops.cli.main import main as basin
 
         basin()
         status = 0

@@ -19,21 +19,21 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from agent.adapter import Adapter
+from agent.adapting.trainer_state import SECONDS_BETWEEN_SAVES, KeepsState
+from agent.basin.tracking import exchanged
 from agent.concept import Concept, Readout
-from agent.generation import GenerationConfig
-from agent.steering_vector import SteeringVector
-from agent.tracking import exchanged
-from agent.updating.trainer_state import SECONDS_BETWEEN_SAVES, KeepsState
+from agent.language_model.adapter import Adapter
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.steering.vector import SteeringVector
 from benchmarks.results import RESULTS
 from benchmarks.torture import kept, kills
 from benchmarks.torture.ground import METHODS
 from benchmarks.torture.lives import Nursery
+from loops.checkpoint.store import RunStore
 from loops.config import parse_config
-from loops.progress import Progress
+from loops.monitor.progress import Progress
 from loops.records import Generated, RoundRecord
-from loops.store import RunStore
-from loops.unfinished import read_in_parts, write_in_parts
+from loops.round.partial import read_in_parts, write_in_parts
 
 PASSAGES, LAYERS, WIDTH, DEPTH, WRITTEN, TIMES = 1000, (6, 12, 18), 576, 30, 48, 15
 

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.torture import kept
 from benchmarks.torture.ground import ADAPTING, settings, write_config
 from benchmarks.torture.lives import fresh
-from loops.progress import Progress
+from loops.monitor.progress import Progress
 
 MEASURED = ("memory_mb", "open_files", "threads", "round_kb", "other_kb")
 WARM_UP = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from loops.comparing import CURVES, Comparison, Pair, Side
-from loops.report import plotly_bundle
+from loops.report import page
+from loops.report.compare import CURVES, Comparison, Pair, Side
 from loops.report.page import Page, View, fill, write
 
 GOLD = {
@@ -20,7 +20,7 @@ GOLD = {
 
 def write_comparison(found: Comparison, path: Path) -> int:
     """Write the page; its bytes. Raises `BasinError` where it cannot be written."""
-    plotly_bundle.obtain()
+    page.obtain()
     return write(comparison_page(found), path)
 
 

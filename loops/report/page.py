@@ -7,10 +7,12 @@ SHA-256 in a Content-Security-Policy that forbids everything else, the network f
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,8 +25,59 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from agent.errors import BasinError
-from loops.folders import write_file
-from loops.report import plotly_bundle
+from agent.hub.pinned_packages import (
+    NODE_PACKAGE,
+    NODE_VERSION,
+    PackageFile,
+    Progress,
+    fetch,
+    package_folder,
+    verify,
+)
+from loops.checkpoint.atomic import write_file
+from loops.report import page as plotly_bundle
+
+BASIC = PackageFile(
+    "npm",
+    "plotly.js-basic-dist-min",
+    "4.1.1",
+    "package/plotly-basic.min.js",
+    "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba",
+)
+
+
+def obtain(progress: Progress | None = None) -> bool:
+    """Fetch the basic bundle once, where there is something to fetch it with; whether it is there. Never fails."""
+    if verify(BASIC) == "cached":
+        return True
+    if not (shutil.which("npm") or package_folder(NODE_PACKAGE, NODE_VERSION).is_dir()):
+        return False  # npm itself would be a hundred times the download
+    try:
+        fetch(BASIC, progress)
+    except BasinError:
+        return False
+    return True
+
+
+def script() -> str:
+    """The bundle that is at hand; no network."""
+    if verify(BASIC) == "cached":
+        return BASIC.path.read_text(encoding="utf-8")
+    return _whole()
+
+
+@cache
+def packed(text: str) -> str:
+    """A third of its size, as text; the page unpacks it."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+@cache
+def _whole() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
 
 CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"} | {
     0x7F: "␡",

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from agent.topic_map import (
+from agent.pointer.lda import SURE_WORDS, seeded_counts
+from loops.monitor.progress import Progress
+from loops.report import page as plotly_bundle
+from loops.report.page import Page, View, fill, write
+from loops.report.topic_map import (
     COHERENT_WORDS,
     coherences,
     distances,
@@ -19,11 +23,7 @@ from agent.topic_map import (
     topic_shares,
     word_shares,
 )
-from agent.topics import SURE_WORDS, seeded_counts
-from loops.progress import Progress
-from loops.report import plotly_bundle
-from loops.report.page import Page, View, fill, write
-from loops.topic_views import TopicView, config_text
+from loops.report.topic_views import TopicView, config_text
 
 WEIGHTS = tuple(step / 10 for step in range(11))
 """Lambdas of the relevance slider."""

@@ -10,8 +10,8 @@ import pytest
 from agent.errors import BasinError
 from benchmarks import generation, generation_samples, render, results
 from benchmarks.generation_rounds import rounds_rows
+from loops.checkpoint.store import RunStore
 from loops.records import Generated
-from loops.store import RunStore
 
 GENERATORS = ("base", "topic-lora", "basin-lora", "gold-lora")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import render, results
-from loops.provenance import PROJECT
+from loops.checkpoint.provenance import PROJECT
 
 ROWS = [
     {

@@ -18,7 +18,7 @@ from benchmarks.report_browser import (
     visit,
 )
 from benchmarks.report_planted import Scene, plant
-from loops.report.making import make_report
+from loops.report.make import make_report
 
 pytestmark = [
     pytest.mark.skipif(browser_path() is None, reason="no Chromium is installed"),
@@ -30,7 +30,7 @@ pytestmark = [
 def page_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """The page of a planted scene, with the Plotly that is installed: no network."""
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("loops.report.plotly_bundle.obtain", lambda progress=None: False)
+    monkeypatch.setattr("loops.report.page.obtain", lambda progress=None: False)
     store = plant(tmp_path / "run", request.param)
     return make_report(store, None, False, lambda text: None).path
 

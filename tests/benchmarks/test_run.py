@@ -5,9 +5,9 @@ import json
 import pytest
 
 from benchmarks import results, run
+from loops.checkpoint.store import RunStore
 from loops.config import parse_config
-from loops.measuring_files import SHOWN, SHOWN_LATER
-from loops.store import RunStore
+from loops.evaluation.stored_measures import SHOWN, SHOWN_LATER
 
 MEASURED = dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5)
 ROWS = [

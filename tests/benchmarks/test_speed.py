@@ -9,11 +9,11 @@ import pytest
 import torch
 from conftest import make_language_model, sentence
 
-from agent.activation_cache import record_cached
-from agent.generation import GenerationConfig
-from agent.language_model import LanguageModel
-from agent.sources.packages import cache_root
-from agent.steering_vector import SteeringVector
+from agent.hub.pinned_packages import cache_root
+from agent.language_model.activation_cache import record_cached
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel
+from agent.steering.vector import SteeringVector
 from benchmarks import speed, speed_rivals
 from benchmarks.scratch_cache import without_recordings
 from benchmarks.speed_clock import Limit, compare, measured_limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.sources.corpora import CorpusConfig, load_corpus
+from agent.corpora.load import CorpusConfig, load_corpus
 from benchmarks import streaming
 
 

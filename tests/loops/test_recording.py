@@ -10,11 +10,11 @@ import torch
 from conftest import make_causal_lm, make_tokenizer, sentence
 from rich.console import Console
 
-from agent import activation_cache
-from agent.activation_cache import record_cached
-from agent.language_model import LanguageModel, LanguageModelConfig
+from agent.language_model import activation_cache
+from agent.language_model.activation_cache import record_cached
+from agent.language_model.model import LanguageModel, LanguageModelConfig
 from loops import recording
-from loops.progress import open_progress
+from loops.monitor.progress import open_progress
 from loops.recording import claim, record_spread
 
 

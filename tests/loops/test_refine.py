@@ -13,21 +13,22 @@ import torch
 from conftest import make_causal_lm
 from rich.console import Console
 
-from agent.control_vector import write_control_vector
+from agent.basin.natural_latent import natural_latent
 from agent.errors import BasinError
-from agent.language_model import LanguageModel
-from agent.model_twin import word_tokenizer
-from agent.natural_latent import natural_latent
-from agent.steering_manner import PLAIN as PLAIN_MANNER
-from agent.steering_vector import SteeringVector
-from agent.topics import TopicModel
+from agent.language_model.model import LanguageModel
+from agent.pointer.lda import TopicModel
+from agent.steering.control_vector import write_control_vector
+from agent.steering.gate import PLAIN as PLAIN_MANNER
+from agent.steering.vector import SteeringVector
 from agent.types import seed_for
-from loops import refine, setting
+from loops import refine
+from loops.checkpoint.store import RunStore
 from loops.config import parse_config
-from loops.progress import SilentProgress, open_progress
-from loops.show import show_run
-from loops.store import RunStore
-from loops.watching import Watcher
+from loops.monitor.follow import Watcher
+from loops.monitor.progress import SilentProgress, open_progress
+from loops.report.terminal import show_run
+from loops.round import context
+from tests.tiny_models import word_tokenizer
 
 THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
 PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]
@@ -449,8 +450,8 @@ def test_the_size_is_the_pointers_own_or_the_number_given(begin):
 
 @pytest.mark.parametrize(("bound", "value"), [("SMALLEST_SIZE", 0.6), ("LARGEST_SIZE", 0.05)])
 def test_the_pointers_own_size_is_held_inside_bounds(begin, monkeypatch, bound, value):
-    monkeypatch.setattr(setting, "LARGEST_SIZE", 0.7)
-    monkeypatch.setattr(setting, bound, value)
+    monkeypatch.setattr(context, "LARGEST_SIZE", 0.7)
+    monkeypatch.setattr(context, bound, value)
     store = begin("run", rounds=1, clustering={"size": "presence"})
     assert refine.run(store.config, store, SilentProgress()).size == value
 
@@ -550,7 +551,7 @@ def test_every_round_says_how_natural_its_concept_is(begin, method):
 
 
 def test_too_few_documents_leave_it_unknown_how_natural_a_concept_is(begin, monkeypatch):
-    monkeypatch.setattr("agent.natural_latent.FEWEST_DOCUMENTS", DOCUMENTS + 1)
+    monkeypatch.setattr("agent.basin.natural_latent.FEWEST_DOCUMENTS", DOCUMENTS + 1)
     store = begin("run", rounds=1)
     run(store)
     metrics = numbers(store, 1)

@@ -1,0 +1,88 @@
+"""Where starts arrive: final memberships that overlap are one fixed point, with a basin of starts and a name. Maths only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from agent.basin.tracking import overlap, soft_jaccard
+
+SAME = 0.9
+"""Soft Jaccard from which two memberships are one notion: design's definition of a basin."""
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """One notion that starts flow to."""
+
+    membership: Float[np.ndarray, "document"]
+    """Mean of those that arrived."""
+    starts: Int[np.ndarray, "arrived"]
+    """Which starts arrived: its basin, as far as it was sampled."""
+
+
+def overlaps(
+    memberships: Float[np.ndarray, "start document"], others: Float[np.ndarray, "other document"]
+) -> Float[np.ndarray, "start other"]:
+    """Soft Jaccard of every membership with every other one."""
+    return np.stack([overlap(memberships, each) for each in others], axis=1)
+
+
+def fixed_points(
+    finals: Float[np.ndarray, "start document"], settled: Bool[np.ndarray, "start"]
+) -> tuple[list[FixedPoint], Int[np.ndarray, "start"]]:
+    """The fixed points, those with most starts first, and which one each start reached; -1 where it had not settled.
+
+    Complete linkage at `SAME`: any two that arrived at one point overlap by as much.
+    """
+    rows = np.flatnonzero(settled)
+    reached = np.full(len(finals), -1)
+    if len(rows) == 0:
+        return [], reached
+    groups = np.zeros(len(rows), dtype=np.int64)
+    if len(rows) > 1:
+        distance = 1 - overlaps(finals[rows], finals[rows])
+        np.fill_diagonal(distance, 0.0)
+        tree = linkage(squareform((distance + distance.T) / 2, checks=False), "complete")
+        groups = fcluster(tree, 1 - SAME, "distance") - 1
+    order = sorted(
+        range(groups.max() + 1), key=lambda group: (-(groups == group).sum(), rows[groups == group][0])
+    )
+    found = []
+    for number, group in enumerate(order):
+        arrived = rows[groups == group]
+        reached[arrived] = number
+        found.append(FixedPoint(finals[arrived].mean(axis=0), arrived))
+    return found, reached
+
+
+def most_like(
+    membership: Float[np.ndarray, "document"], topics: Float[np.ndarray, "topic document"]
+) -> list[tuple[int, float]]:
+    """Topics by falling correlation of their documents' scores with the membership."""
+    centred = topics - topics.mean(axis=1, keepdims=True)
+    own = membership - membership.mean()
+    lengths = np.linalg.norm(centred, axis=1) * np.linalg.norm(own)
+    found = centred @ own / np.maximum(lengths, 1e-12)
+    return [(int(topic), float(found[topic])) for topic in np.argsort(-found, kind="stable")]
+
+
+def telling_words(
+    membership: Float[np.ndarray, "document"], holds: Bool[np.ndarray, "document word"], count: int
+) -> list[int]:
+    """The words that most tell members from others: by how many deviations more of the members hold them."""
+    inside, outside = membership / membership.sum(), (1 - membership) / (1 - membership).sum()
+    among, elsewhere = inside @ holds, outside @ holds
+    either = holds.mean(axis=0)
+    deviation = np.sqrt(either * (1 - either) * ((inside**2).sum() + (outside**2).sum())) + 1e-9
+    return np.argsort(-(among - elsewhere) / deviation, kind="stable")[:count].tolist()
+
+
+def agreement(finals: Sequence[Float[np.ndarray, "document"]], own: Float[np.ndarray, "document"]) -> float:
+    """The least soft Jaccard of any of the memberships with one's own; 1 where there is none."""
+    return min((soft_jaccard(own, each) for each in finals), default=1.0)

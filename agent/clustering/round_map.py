@@ -1,0 +1,165 @@
+"""One round as a map of the documents' memberships, without anything generated: what a basin is a basin of. Maths only.
+
+The last membership is taught to a classifier of each view, which scores documents that it did not see; the scores, and the
+pointer as far as it is still trusted, are cut where the concept's size says. Trust falls from one to nothing over a few
+rounds: from then on the map knows nothing of where it started, and its fixed points are its own. Two views, the language
+model's activations and a sentence embedder's, keep each other from following what only one of them sees (co-training,
+Blum and Mitchell 1998): alone, each flows on past the concept towards the corpus's largest contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from agent.basin.tracking import soft_jaccard
+from agent.clustering.anchor import ClusteringConfig, divisions_of
+from agent.membership.ridge import CrossFittedRidge, document_means, in_units_of, numbered, sigmoid, threshold
+
+STEP = 1e-3  # of a finite difference, in units of membership
+POWER_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How trust in the pointer goes from 1 to 0, or does not."""
+
+    rounds: int | None
+    """Over how many rounds; None holds it at 1."""
+
+    def trust(self, round_number: int) -> float:
+        """In [0, 1]; 1 in round 0."""
+        return 1.0 if self.rounds is None else max(0.0, 1 - round_number / self.rounds)
+
+
+@dataclass(frozen=True)
+class RoundMap:
+    """What no round changes."""
+
+    ridges: tuple[CrossFittedRidge, ...]
+    """One for every view, over the same texts."""
+    document_of: Int[np.ndarray, "passage"]
+    """Numbered from 0 without gaps; texts after the passages belong to no document."""
+    size: float
+    """Mean membership."""
+    sharpness: float
+    """Nats per standard deviation of the documents' scores: how sharply the boundary is drawn."""
+
+    @classmethod
+    def over(
+        cls,
+        ridges: Sequence[CrossFittedRidge],
+        document_of: Int[np.ndarray, "passage"],
+        size: float,
+        sharpness: float,
+    ) -> RoundMap:
+        """The map over documents of any numbers."""
+        return cls(tuple(ridges), numbered(document_of), size, sharpness)
+
+    @classmethod
+    def of_views(
+        cls,
+        views: Sequence[Float[np.ndarray, "passage feature"]],
+        document_of: Int[np.ndarray, "passage"],
+        size: float,
+        config: ClusteringConfig,
+        seed: int,
+    ) -> RoundMap:
+        """The map of real passages alone, each view of them read as re-clustering reads; `seed` divides the folds."""
+        document_of = numbered(document_of)
+        divisions = divisions_of(document_of, 0, config, seed)
+        ridges = [CrossFittedRidge(view, np.ones(len(view)), divisions, config.penalty) for view in views]
+        return cls.over(ridges, document_of, size, config.fading.sharpness)
+
+    def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+        """What the views together say of every text, held out, in deviations of the documents' scores."""
+        return sum(self._standardised(ridge.evidence(targets)) for ridge in self.ridges)
+
+    def membership(self, scores: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
+        """Scores cut where the mean membership is the size; only their order and their spread matter."""
+        sharp = self.sharpness * in_units_of(scores, scores)
+        return sigmoid(sharp - threshold(sharp, self.size))
+
+    def heard(self, membership: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
+        """What activations say of every document when they are taught the membership, in deviations."""
+        found = document_means(self.evidence(membership[self.document_of]), self.document_of)
+        return in_units_of(found, found)
+
+    def step(
+        self,
+        membership: Float[np.ndarray, "document"],
+        pointer: Float[np.ndarray, "document"] | None = None,
+        trust: float = 0.0,
+    ) -> Float[np.ndarray, "document"]:
+        """The membership one round on."""
+        scores = self.heard(membership)
+        if pointer is not None and trust > 0:
+            scores = scores + trust * in_units_of(pointer, pointer)
+        return self.membership(scores)
+
+    def flow(
+        self, pointer: Float[np.ndarray, "document"], schedule: Schedule, rounds: int
+    ) -> Float[np.ndarray, "round document"]:
+        """Memberships of round 0, the pointer's own, to round `rounds`."""
+        path = [self.membership(pointer)]
+        for number in range(1, rounds + 1):
+            path.append(self.step(path[-1], pointer, schedule.trust(number)))
+        return np.stack(path)
+
+    def eigenvalue(self, membership: Float[np.ndarray, "document"], seed: int) -> float:
+        """Modulus of the leading eigenvalue of the map, without pointer, at a fixed point; below 1 it contracts.
+
+        By power iteration on central differences, so no derivative is needed; the growth is averaged over the last half of the
+        steps, since a complex pair turns as it grows.
+        """
+        direction = np.random.default_rng(seed).normal(size=len(membership))
+        direction /= np.linalg.norm(direction)
+        growth = []
+        for _ in range(POWER_STEPS):
+            ahead, behind = (self.step(membership + sign * STEP * direction) for sign in (1, -1))
+            image = (ahead - behind) / (2 * STEP)
+            length = float(np.linalg.norm(image))
+            if length < 1e-12:
+                return 0.0
+            growth.append(np.log(length))
+            direction = image / length
+        return float(np.exp(np.mean(growth[POWER_STEPS // 2 :])))
+
+    def kicked(
+        self, membership: Float[np.ndarray, "document"], share: float, rounds: int, seed: int
+    ) -> Float[np.ndarray, "document"]:
+        """Where the map goes, without pointer, after the memberships of a share of the documents were dealt out anew."""
+        return self.settled(shuffled(membership, share, seed), rounds)
+
+    def settled(
+        self, membership: Float[np.ndarray, "document"], rounds: int, still: float = 1e-4
+    ) -> Float[np.ndarray, "document"]:
+        """Where the map goes, without pointer, in at most so many rounds."""
+        for _ in range(rounds):
+            last, membership = membership, self.step(membership)
+            if 1 - soft_jaccard(last, membership) < still:
+                break
+        return membership
+
+    def _standardised(self, found: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+        return in_units_of(document_means(found[: len(self.document_of)], self.document_of), found)
+
+
+def shuffled(values: Float[np.ndarray, "document"], share: float, seed: int) -> Float[np.ndarray, "document"]:
+    """The values, with those of a share of the documents dealt out anew among these."""
+    generator = np.random.default_rng(seed)
+    chosen = generator.permutation(len(values))[: round(share * len(values))]
+    dealt = values.copy()
+    dealt[chosen] = values[generator.permutation(chosen)]
+    return dealt
+
+
+def contraction(drift: Sequence[float] | Float[np.ndarray, "step"], floor: float = 1e-6) -> float | None:
+    """Median of drift_t / drift_{t-1} while drift is above `floor`; None where it never was twice in a row."""
+    ratios = [
+        after / before for before, after in zip(drift, drift[1:], strict=False) if min(before, after) > floor
+    ]
+    return float(np.median(ratios)) if ratios else None

@@ -1,0 +1,140 @@
+"""Records with fields: which of these hold text, title and author, and what has to be true of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.corpora.parquet import read_parquet
+from agent.errors import BasinError, quoted, shortened
+from agent.files.bounded import PACKINGS, lines
+
+Record = dict[str, Any]
+
+
+class _Twice(ValueError):
+    """A key that an object has twice."""
+
+
+def read_jsonl(path: Path, packing: str) -> Iterator[tuple[str, Record]]:
+    """(line number in words, object) of every line that is not blank.
+
+    A number that JSON does not know (NaN, Infinity) reads as nothing. Raises `BasinError` naming the line that is not a
+    JSON object in UTF-8, and as `bounded.lines`.
+    """
+    for number, line in lines(path, packing):
+        if line.strip():
+            yield f"line {number}", _record(line, number, path)
+
+
+def _record(line: bytes, number: int, path: Path) -> Record:
+    where = f"{path}, line {number}"
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        record = json.loads(text, object_pairs_hook=_object, parse_constant=_nothing, parse_int=_integer)
+    except _Twice as error:
+        raise BasinError(f"{where} has {error} twice: leave one of them.") from None
+    except RecursionError:
+        raise BasinError(f"{where} is nested too deeply to be read: mend or remove that line.") from None
+    except ValueError as error:  # of the encoding or of JSON
+        if re.search(rb"[^\r\n]\r[^\r\n]", line):
+            raise BasinError(
+                f"{where} has line ends of a single carriage return: save the file with line feeds."
+            ) from error
+        raise BasinError(f"{where} is not JSON in UTF-8: mend or remove that line.") from error
+    if not isinstance(record, dict):
+        raise BasinError(f"{where} is not a JSON object: mend or remove that line.")
+    return record
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Record:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _Twice(quoted(next(key for key in keys if keys.count(key) > 1)))
+    return record
+
+
+def _nothing(constant: str) -> None:
+    return None
+
+
+def _integer(digits: str) -> int | float:
+    """An integer, or the nearest float for one of more digits than anybody counts with."""
+    return int(digits) if len(digits) < 40 else float(digits)
+
+
+JSONL, PARQUET = (".jsonl", ".ndjson"), ".parquet"
+TABLE_SUFFIXES = (*(f"{kind}{packing}" for kind in JSONL for packing in PACKINGS), PARQUET)
+
+
+class Fields(NamedTuple):
+    """Names of the fields that are shown, in a record."""
+
+    text: str = "text"
+    title: str = "title"
+    author: str = "author"
+
+
+def read_table(path: Path, fields: Fields, others: Collection[str] | None) -> Iterator[tuple[Record, str]]:
+    """(record, its text) of a JSONL or Parquet file; of Parquet's columns only `fields` and `others`, all where that is None.
+
+    Raises `BasinError` for a file of another kind, one without records, an unknown field, a record without text, and as
+    `read_jsonl` and `read_parquet`.
+    """
+    *_, kind, packing = ("", "", *(suffix.lower() for suffix in path.suffixes))
+    if packing not in PACKINGS:
+        kind, packing = packing, ""
+    if kind not in (*JSONL, PARQUET) or (packing and kind == PARQUET):
+        raise BasinError(
+            f"{path} is no corpus that Basin can read: give a folder of .txt, .md, .epub or .html files, one of these, a .jsonl"
+            " file (plain, .gz, .xz, .zst or .bz2) or a .parquet file."
+        )
+    columns = None if others is None else {*fields, *others}
+    rows = read_parquet(path, columns) if kind == PARQUET else read_jsonl(path, packing)
+    yield from checked(rows, fields, str(path))
+
+
+def checked(rows: Iterator[tuple[str, Record]], fields: Fields, source: str) -> Iterator[tuple[Record, str]]:
+    """The same records with their text; raises `BasinError` where there is none, of `source`."""
+    empty = True
+    for where, record in rows:
+        if empty:
+            _require_fields(fields, record, source)
+        empty = False
+        text = record.get(fields.text)
+        if not isinstance(text, str):
+            raise BasinError(f"{source}, {where} has no text in {fields.text!r}: mend or remove that record.")
+        for field in fields:
+            _require_characters(record.get(field), field, f"{source}, {where}")
+        yield record, text
+    if empty:
+        raise BasinError(f"{source} holds no records: name one that does.")
+
+
+def _require_characters(value: Any, field: str, where: str) -> None:
+    """Refuse what is no text although it is a string: NUL, and halves of characters that no file can hold."""
+    if not isinstance(value, str):
+        return
+    if "\0" in value:
+        raise BasinError(f"{where} has a NUL in {field!r}, so it is not text: mend or remove that record.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BasinError(
+            f"{where} has half of a character (a lone surrogate) in {field!r}: mend or remove that record."
+        ) from None
+
+
+def _require_fields(fields: Fields, record: Record, source: str) -> None:
+    """Refuse an unknown text field, and a title or author field that somebody asked for and is not there."""
+    for name, field, default in zip(fields._fields, fields, Fields(), strict=True):
+        if field not in record and (name == "text" or field != default):
+            known = shortened(", ".join(map(str, islice(record, 50))) or "none", 150)
+            raise BasinError(
+                f"{source} has no field {quoted(field)}: set {name}_field to one of its fields ({known})."
+            )

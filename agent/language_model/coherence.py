@@ -1,0 +1,237 @@
+"""Is what was written still English? An independent language model's opinion, and checks of the text itself.
+
+Every limit is a quantile of what real passages measure at the same length, so nothing here is set by hand and
+nothing is about the concept: a passage is coherent if a real one could look like it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from pydantic import Field
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.types import StageConfig
+
+MINIMUM_PASSAGES = 8
+"""Below this a quantile of real passages means nothing."""
+
+
+Read = Callable[[LanguageModel, Sequence[str], Sequence[str]], Float[np.ndarray, "text"]]
+
+
+class CoherenceConfig(StageConfig):
+    """Who reads the generated text, and how unlike a real passage it may be."""
+
+    model: str | None = "gemma3-270m"
+    """A language model other than the one that writes; none: only the text itself is checked."""
+    quantile: float = Field(0.9, gt=0, lt=1)
+    """The loss that this share of real passages does not exceed is the limit."""
+    text_quantile: float = Field(0.995, gt=0.5, lt=1)
+    """The same for each check of the text itself; high, because there are several."""
+    words: int = Field(60, ge=10)
+    """Real and generated passages are both cut to this many words after their opening."""
+    prompt_words: int = Field(9, ge=1)
+    """Words at the head of a real passage that stand in for the prompt."""
+    real_passages: int = Field(64, ge=MINIMUM_PASSAGES)
+    """Real passages that the language model reads, evenly spaced over the corpus."""
+
+
+@dataclass(frozen=True)
+class CoherenceReport:
+    """Verdicts on generated passages, in their order."""
+
+    losses: Float[np.ndarray, "text"]
+    """Nats per token under the independent model; NaN where there is none, or nothing to read."""
+    unlikely: Bool[np.ndarray, "text"]
+    repetitive: Bool[np.ndarray, "text"]
+    broken: Bool[np.ndarray, "text"]
+
+    @property
+    def coherent(self) -> Bool[np.ndarray, "text"]:
+        return ~(self.unlikely | self.repetitive | self.broken)
+
+    @property
+    def share(self) -> float:
+        """Share of coherent passages, in [0, 1]."""
+        return float(self.coherent.mean())
+
+    @property
+    def repetitive_share(self) -> float:
+        return float(self.repetitive.mean())
+
+    @property
+    def broken_share(self) -> float:
+        return float(self.broken.mean())
+
+
+@dataclass(frozen=True)
+class Coherence:
+    """Limits measured on real passages; `check` holds generated ones to them."""
+
+    config: CoherenceConfig
+    language_model: LanguageModel | None
+    loss_limit: float
+    """Nats per token; infinite without a model."""
+    common: frozenset[str]
+    """The corpus's most frequent words, which every sentence is held together by."""
+    limits: dict[str, tuple[float, float]]
+    """Lowest and highest value of each text statistic."""
+
+    @classmethod
+    def load(
+        cls,
+        real_texts: Sequence[str],
+        config: CoherenceConfig,
+        progress: Callable[[str], None] | None = None,
+    ) -> Coherence:
+        """`fit` with the model that the configuration names. Raises as `fit` and `LanguageModel.load`."""
+        if config.model is None:
+            return cls.fit(real_texts, config, None, progress)
+        language_model = LanguageModel.load(LanguageModelConfig(name=config.model), progress)
+        return cls.fit(real_texts, config, language_model, progress)
+
+    @classmethod
+    def fit(
+        cls,
+        real_texts: Sequence[str],
+        config: CoherenceConfig,
+        language_model: LanguageModel | None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Coherence:
+        """Measure the limits. Raises `BasinError` where fewer than 8 passages are long enough to compare."""
+        pairs = [_opening(text, config.prompt_words) for text in real_texts]
+        pairs = [(head, _cut(rest, config.words)) for head, rest in pairs if _long_enough(rest, config.words)]
+        if len(pairs) < MINIMUM_PASSAGES:
+            raise BasinError(
+                f"Only {len(pairs)} real passages have {config.prompt_words + config.words} words to judge "
+                "coherence by: lower coherence.words, or give more text."
+            )
+        common = common_words([rest for _, rest in pairs])
+        measured = [text_statistics(rest, common) for _, rest in pairs]
+        tail = 1 - config.text_quantile
+        limits = {
+            name: tuple(float(np.quantile([row[name] for row in measured], at)) for at in (tail, 1 - tail))
+            for name in measured[0]
+        }
+        loss_limit = np.inf
+        if language_model is not None:
+            if progress:
+                progress(
+                    f"coherence: {language_model.config.name} reads {config.real_passages} real passages"
+                )
+            chosen = np.unique(np.linspace(0, len(pairs) - 1, config.real_passages).astype(int))
+            heads, rests = zip(*(pairs[index] for index in chosen), strict=True)
+            loss_limit = float(np.nanquantile(language_model.losses(rests, heads), config.quantile))
+        return cls(config, language_model, loss_limit, common, limits)
+
+    def check(
+        self, texts: Sequence[str], prompts: Sequence[str], read: Read | None = None
+    ) -> CoherenceReport:
+        """Judge continuations after their prompts; an empty one is broken. `BasinError` for no texts.
+
+        Args:
+            read: how the independent model reads; by default its `losses`.
+        """
+        if not texts:
+            raise BasinError("There are no passages whose coherence could be checked: generate at least one.")
+        cut = [_cut(text, self.config.words) for text in texts]
+        losses, unlikely = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=bool)
+        if self.language_model is not None:
+            losses = (read or LanguageModel.losses)(self.language_model, cut, prompts)
+            unlikely = ~(losses <= self.loss_limit)
+        statistics = [text_statistics(text, self.common) for text in cut]
+        repetitive = np.array([self._outside(row, REPETITION) for row in statistics])
+        broken = np.array([self._outside(row, SENTENCES) for row in statistics])
+        return CoherenceReport(losses, unlikely, repetitive, broken)
+
+    def _outside(self, statistics: dict[str, float], sides: dict[str, str]) -> bool:
+        return any(
+            statistics[name] < self.limits[name][0]
+            if side == "low"
+            else statistics[name] > self.limits[name][1]
+            for name, side in sides.items()
+        )
+
+
+REPETITION = {"distinct_trigrams": "low", "longest_repeat": "high"}
+SENTENCES = {
+    "letters": "low",
+    "punctuation_run": "high",
+    "common_words": "low",
+    "words_per_stop": "low",
+    "uncapitalised": "high",
+}
+"""Which side of each statistic is bad. Few letters: tables and codes; few common words: words, not sentences;
+few words between full stops: fragments; sentences that start without a capital: they are not sentences."""
+
+
+def text_statistics(text: str, common: frozenset[str]) -> dict[str, float]:
+    """What is measured of a text; a text without words gets the worst value of each.
+
+    `distinct_trigrams`: different word trigrams over all of them. `longest_repeat`: words in the longest run
+    that occurs twice. `letters`: share of letters among characters other than white space. `punctuation_run`:
+    the longest row of other characters. `common_words`: share of words that are `common`. `words_per_stop`:
+    words per sentence. `uncapitalised`: share of sentences after the first that start with a small letter.
+    """
+    words = _words(text)
+    if not words:
+        worst = {"low": -np.inf, "high": np.inf}
+        return {name: worst[side] for name, side in (REPETITION | SENTENCES).items()}
+    trigrams = list(zip(words, words[1:], words[2:], strict=False))
+    characters = re.sub(r"\s", "", text)
+    runs = re.findall(r"[^\w\s]+", text)
+    starts = re.findall(r"[.?!]+[\"'”’)]*\s+[\"'“‘(]*(\w)", text)
+    stops = len(re.findall(r"[.?!]+", text))
+    return {
+        "distinct_trigrams": len(set(trigrams)) / len(trigrams) if trigrams else 1.0,
+        "longest_repeat": float(_longest_repeat(words)),
+        "letters": sum(map(str.isalpha, characters)) / len(characters),
+        "punctuation_run": float(max(map(len, runs), default=0)),
+        "common_words": sum(word in common for word in words) / len(words),
+        "words_per_stop": len(words) / max(stops, 1),
+        "uncapitalised": sum(map(str.islower, starts)) / max(len(starts), 1),
+    }
+
+
+def _longest_repeat(words: Sequence[str]) -> int:
+    """Length of the longest word sequence that occurs at two places, which may overlap."""
+    length = 0
+    while True:
+        grams = [tuple(words[start : start + length + 1]) for start in range(len(words) - length)]
+        if len(set(grams)) == len(grams):
+            return length
+        length += 1
+
+
+def common_words(texts: Sequence[str], count: int = 100) -> frozenset[str]:
+    """The `count` most frequent words of the texts, which every sentence is held together by."""
+    frequencies = Counter(word for text in texts for word in _words(text))
+    # Ties broken by the word, so that the order of the texts does not matter.
+    ranked = sorted(frequencies, key=lambda word: (-frequencies[word], word))
+    return frozenset(ranked[:count])
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+(?:['’]\w+)*", text.lower())
+
+
+def _opening(text: str, words: int) -> tuple[str, str]:
+    """The first `words` words and the rest, which keeps its leading space."""
+    head = _cut(text, words)
+    return head, text[len(head) :]
+
+
+def _cut(text: str, words: int) -> str:
+    ends = [match.end() for match in re.finditer(r"\S+", text)]
+    return text[: ends[words - 1]] if len(ends) > words else text
+
+
+def _long_enough(text: str, words: int) -> bool:
+    return len(text.split()) >= words

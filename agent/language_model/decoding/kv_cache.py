@@ -1,0 +1,112 @@
+"""Reading a text token by token: the base model of transformers with a cache that has its room from the start."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+from agent.language_model.memory import is_out_of_memory
+
+
+class RoomyLayer(DynamicLayer):
+    """Keys and values of one layer, written where there is room for them instead of being copied at every token.
+
+    Layers with a sliding window keep everything too: the mask says what they see.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.length = 0
+        self.all_keys: Tensor | None = None
+        self.all_values: Tensor | None = None
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        shape = (*key_states.shape[:2], self.room)
+        self.all_keys = key_states.new_empty(*shape, key_states.shape[-1])
+        self.all_values = value_states.new_empty(*shape, value_states.shape[-1])
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_options: Any) -> Any:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        begin, self.length = self.length, self.length + key_states.shape[2]
+        self.all_keys[:, :, begin : self.length] = key_states
+        self.all_values[:, :, begin : self.length] = value_states
+        self.keys, self.values = self.all_keys[:, :, : self.length], self.all_values[:, :, : self.length]
+        return self.keys, self.values
+
+    def put(self, key_states: Tensor, value_states: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Write one token at `place`, a number on the device, and hand back the whole room."""
+        self.all_keys.index_copy_(2, place, key_states)
+        self.all_values.index_copy_(2, place, value_states)
+        return self.all_keys, self.all_values
+
+    def clear_rest(self) -> None:
+        """What was never written may be anything, and a mask does not hide what is not a number."""
+        self.all_keys[:, :, self.length :] = 0
+        self.all_values[:, :, self.length :] = 0
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+
+def empty_cache(depth: int, room: int) -> Cache:
+    """A cache of `depth` layers with room for so many tokens a text."""
+    return Cache(layers=[RoomyLayer(room) for _ in range(depth)])
+
+
+class Reader:
+    """Hands tokens to a model and gets its last state after the last norm, remembering what went before.
+
+    Args:
+        base: called as transformers calls a base model.
+    """
+
+    def __init__(self, base: Callable[..., Any], depth: int, room: int) -> None:
+        self.base = base
+        self.cache = empty_cache(depth, room)
+        # Renamed between versions of transformers, one architecture after the other.
+        forward = inspect.signature(getattr(base, "forward", base)).parameters
+        self.cache_name = "cache" if "cache" in forward else "past_key_values"
+
+    def read(
+        self,
+        ids: Int[Tensor, "text new"],
+        real: Bool[Tensor, "text seen"],
+    ) -> Float[Tensor, "text width"]:
+        """States at the last of the new tokens; `real` says of all tokens so far which are not padding."""
+        positions = (real.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        states = self.base(
+            input_ids=ids,
+            attention_mask=real.long(),
+            position_ids=positions,
+            use_cache=True,
+            **{self.cache_name: self.cache},
+        ).last_hidden_state
+        # Laid out anew: given a slice of a longer tensor, torch would multiply by a copy of the output layer for every text.
+        return states[:, -1].contiguous()
+
+
+@torch.no_grad()
+def reads_token_by_token(base: Any, depth: int) -> bool:
+    """Whether the model's memory is keys and values, so that a text in two parts is read as it is in one."""
+    ids = torch.tensor([[5, 4, 3, 6, 7, 8]], device=base.device) % base.get_input_embeddings().weight.shape[0]
+    real = torch.ones_like(ids, dtype=torch.bool)
+    try:
+        whole = Reader(base, depth, 6).read(ids, real)
+        reader = Reader(base, depth, 6)
+        reader.read(ids[:, :5], real[:, :5])
+        parted = reader.read(ids[:, 5:], real)
+    except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        return is_out_of_memory(error)  # then the writing itself will say so, or do with less
+    apart = (parted - whole).float().norm() / whole.float().norm()
+    return bool(reader.cache.get_seq_length() == 6 and apart < 0.1)

@@ -1,0 +1,157 @@
+"""Writing on from prompts, several at a time: the loop over tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from agent.errors import BasinError
+from agent.language_model.architecture import longest_sequence
+from agent.language_model.decoding.cuda_graph import StaticReader, can_be_static
+from agent.language_model.decoding.kv_cache import Reader
+from agent.language_model.decoding.sampling import Sampler, barred_tokens
+from agent.language_model.output_layer import OutputLayer
+from agent.types import StageConfig
+
+
+class GenerationConfig(StageConfig):
+    """What is written in a round. Every passage has exactly `new_tokens` tokens: it cannot end early."""
+
+    samples: int = Field(48, ge=1)
+    """Passages per round."""
+    new_tokens: int = Field(90, ge=1)
+    prompt_words: int = Field(9, ge=1)
+    """Words of a real passage that open a generated one; they never name the concept."""
+    batch_size: int = Field(48, ge=1)
+    temperature: float = Field(0.9, ge=0)
+    """0 writes the likeliest token, whatever `top_k` and `top_p`."""
+    top_k: int = Field(64, ge=1)
+    top_p: float = Field(0.95, gt=0, le=1)
+    """Applied inside the `top_k` likeliest tokens."""
+    repetition_penalty: float = Field(1.0, ge=1)
+
+
+class Writer:
+    """Writes continuations with one model; what is the same for all of them is looked up once.
+
+    Args:
+        base: what is called for the states of tokens, as transformers calls a base model; None leaves the loop to
+            transformers.
+    """
+
+    def __init__(self, model: Any, base: Any | None, depth: int, output: OutputLayer, tokenizer: Any) -> None:
+        self.model, self.base, self.depth, self.output, self.tokenizer = model, base, depth, output, tokenizer
+        self.barred = barred_tokens(model, tokenizer)
+
+    def continuations(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        config: GenerationConfig,
+        processors: Sequence[LogitsProcessor] = (),
+    ) -> list[str]:
+        """One batch of continuations, without their prompts; raises as `LanguageModel.generate` does.
+
+        `processors` see the model's scores in turn; the sampler draws from what the last one makes of them.
+        """
+        rows = [_open_ids(self.model, self.tokenizer, prompt, config.new_tokens) for prompt in prompts]
+        length = max(map(len, rows))
+        room = length + config.new_tokens
+        ids = torch.tensor([[0] * (length - len(row)) + row for row in rows])
+        real = torch.arange(room) >= length - torch.tensor([[len(row)] for row in rows])
+        ids = torch.cat([ids, ids.new_zeros(len(rows), config.new_tokens)], dim=1)
+        ids, real = ids.to(self.barred.device), real.to(self.barred.device)
+        sampler = Sampler(self.output, self.barred, seeds, config, processors)
+        self._write(ids, real, length, sampler)
+        return [
+            _text_after(self.tokenizer, row, new)
+            for row, new in zip(rows, ids[:, length:].tolist(), strict=True)
+        ]
+
+    def _write(
+        self, ids: Int[Tensor, "text room"], real: Bool[Tensor, "text room"], begin: int, sampler: Sampler
+    ) -> None:
+        """Fill the columns of `ids` from `begin` on."""
+        if self.base is None:
+            ids[:, begin:] = _by_transformers(self.model, ids, real, begin, sampler)
+            return
+        static = ids.is_cuda and can_be_static(self.base)
+        reader = (StaticReader if static else Reader)(self.base, self.depth, ids.shape[1])
+        states = reader.read(ids[:, :begin], real[:, :begin])
+        for place in range(begin, ids.shape[1]):
+            ids[:, place] = sampler.draw(states, place - begin, ids[:, :place], real[:, :place])
+            if place + 1 < ids.shape[1]:
+                states = reader.read(ids[:, place : place + 1], real[:, : place + 1])
+
+
+class _Drawing(LogitsProcessor):
+    """Turns the greedy search of transformers into our sampler: of every row's scores the one drawn is left."""
+
+    def __init__(self, sampler: Sampler, real: Bool[Tensor, "text room"], begin: int) -> None:
+        self.sampler, self.real, self.begin = sampler, real, begin
+
+    def __call__(
+        self, input_ids: Int[Tensor, "text seen"], scores: Float[Tensor, "text word"]
+    ) -> Float[Tensor, "text word"]:
+        seen = input_ids.shape[1]
+        scores = self.sampler.processed(scores.float(), input_ids, self.real[:, :seen])
+        drawn = self.sampler.drawn(scores, seen - self.begin)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn[:, None], 0.0)
+
+
+def _by_transformers(
+    model: Any, ids: Int[Tensor, "text room"], real: Bool[Tensor, "text room"], begin: int, sampler: Sampler
+) -> Int[Tensor, "text new"]:
+    """For models that remember otherwise than by keys and values."""
+    new_tokens = ids.shape[1] - begin
+    # Named in full: what is left out here, transformers takes from the published model's own defaults.
+    settings = transformers.GenerationConfig(
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
+        do_sample=False,
+        num_beams=1,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        pad_token_id=0,
+        disable_compile=True,
+    )
+    return model.generate(
+        ids[:, :begin],
+        attention_mask=real[:, :begin].long(),
+        generation_config=settings,
+        logits_processor=LogitsProcessorList([_Drawing(sampler, real, begin)]),
+    )[:, begin:]
+
+
+def _open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[int]:
+    encoded = tokenizer(prompt, return_special_tokens_mask=True)
+    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    # Some tokenizers close a sequence; a prompt stays open.
+    while len(ids) > 1 and special[len(ids) - 1]:
+        ids = ids[:-1]
+    if not ids:
+        raise BasinError("An empty prompt has nothing to continue for this model: give at least one word.")
+    if len(ids) + new_tokens > longest_sequence(model):
+        raise BasinError(
+            f"A prompt of {len(ids)} tokens and {new_tokens} new ones exceed the {longest_sequence(model)} "
+            "that the model can read: shorten the prompt or lower generation.new_tokens."
+        )
+    return ids
+
+
+def _text_after(tokenizer: Any, prompt: list[int], written: list[int]) -> str:
+    # Decoded together: many tokenizers drop the space before a sequence's first word.
+    before, both = (
+        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for ids in (prompt, prompt + written)
+    )
+    return both[len(before) :].rstrip("\ufffd")

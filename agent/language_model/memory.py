@@ -1,0 +1,164 @@
+"""Work that does not fit into memory, done in halves: results are the same but for rounding, and only the time is lost."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import torch
+
+from agent.errors import BasinError
+from agent.language_model.output_layer import OutputLayer
+
+ALLOCATOR = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "could not create a primitive",
+    "could not create a memory",
+)
+"""How torch says it where it has no type of its own for it: on the CPU, in some CUDA libraries, and by oneDNN."""
+
+Result = TypeVar("Result")
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A batch that can be halved."""
+
+    def __len__(self) -> int: ...
+    def halves(self) -> tuple[Any, Any]: ...
+
+
+Batch = TypeVar("Batch", bound=Divisible)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is what running out of memory looks like."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(each in str(error).casefold() for each in ALLOCATOR)
+
+
+def within_memory(
+    batch: Batch, work: Callable[[Batch], Result], shrunk: Callable[[int], None]
+) -> list[tuple[Batch, Result]]:
+    """The batch and what `work` makes of it, or its parts in order where the whole does not fit.
+
+    Args:
+        shrunk: told the rows of the half that is tried next.
+
+    Raises:
+        BasinError: not even one row fits.
+    """
+    try:
+        return [(batch, work(batch))]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of the handler, or the error would keep what it holds alive.
+    if len(batch) == 1:
+        raise BasinError(
+            "Memory is too small for the language model to read or write one single text: take shorter texts "
+            "(language_model.max_tokens, generation.new_tokens), a smaller model, or another device."
+        )
+    release_memory()
+    halves = batch.halves()
+    shrunk(len(halves[0]))
+    return [each for half in halves for each in within_memory(half, work, shrunk)]
+
+
+def release_memory() -> None:
+    """Give back what nothing holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def total_memory() -> int:
+    """Bytes of main memory that this machine has; without a way to ask, as good as endless."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**62
+
+
+PROCESS = 0.7e9
+"""Bytes of Python with the libraries loaded."""
+SHARE = 0.5
+"""Of the memory there is, for the work in hand."""
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes beyond the weights, by what is done."""
+
+    weights: int
+    """Bytes of the model, once more where they are packed."""
+    width: int
+    inner: int
+    heads: int
+    """Width of keys and values of one layer together."""
+    depth: int
+    vocabulary: int
+    losses: int
+    """Bytes of the logits held at a time where texts are scored."""
+    itemsize: int
+
+    @classmethod
+    def of(cls, model: Any) -> MemoryNeed:
+        """Of a transformers model."""
+        config = model.config.get_text_config()
+        width = config.hidden_size
+        queries = getattr(config, "num_attention_heads", None) or 1  # a model without attention has no heads
+        one = getattr(config, "head_dim", None) or width // queries
+        head = model.get_output_embeddings()
+        inner = next(
+            (
+                size
+                for name in ("intermediate_size", "ffn_dim", "n_inner")
+                if (size := getattr(config, name, None))
+            ),
+            4 * width,
+        )
+        return cls(
+            weights=sum(each.nbytes for each in model.parameters()),
+            width=width,
+            inner=inner,
+            heads=2 * one * (getattr(config, "num_key_value_heads", None) or queries),
+            depth=config.num_hidden_layers,
+            vocabulary=head.weight.shape[0],
+            losses=OutputLayer(head, config).bytes_at_a_time,
+            itemsize=head.weight.dtype.itemsize,
+        )
+
+    def reading(self, tokens: int) -> int:
+        """A batch of so many tokens: the residual stream, its norms in float32, the perceptron's inside."""
+        return tokens * ((4 * self.width + 4 * self.inner) * self.itemsize + 8 * self.width)
+
+    def writing(self, texts: int, length: int) -> int:
+        """So many texts of that length, prompts with them: keys and values, and one row of scores each."""
+        cache = length * self.depth * self.heads * self.itemsize
+        return texts * (cache + 2 * self.vocabulary * (self.itemsize + 1))
+
+    def teaching(self, tokens: int) -> int:
+        """A step over so many tokens, whose activations all stay for the way back."""
+        layer = (10 * self.width + 4 * self.inner) * self.itemsize + 12 * self.width
+        if self.itemsize < 4:
+            layer += 16 * self.width  # attention in float32, see `agent/adapting/precision.py`
+        return tokens * self.depth * layer + self.losses
+
+
+def memory_at_hand(device: torch.device) -> int:
+    """Bytes that the work in hand may take on this device."""
+    if device.type == "cuda":
+        return int(SHARE * torch.cuda.get_device_properties(device).total_memory)
+    return int(SHARE * total_memory())
+
+
+def most(need_of_one: int, wanted: int, room: int) -> int:
+    """How many of `wanted` fit, each of which needs so much; at least one."""
+    return max(1, min(wanted, room // max(need_of_one, 1)))

@@ -1,0 +1,185 @@
+"""From final hidden states to likelihoods, a few positions at a time.
+
+A vocabulary of 262,000 words makes a megabyte of logits per position, so no function here ever holds more
+than `CHUNK_BYTES` of them, forward or backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+ROWS = 64
+"""Rows that the layout is chosen for; measured from 1 to 4,096 rows it makes no difference."""
+
+
+class PackedLinear(nn.Module):
+    """What several linear layers make of one input, side by side. Takes no gradient.
+
+    On a CPU, oneDNN rearranges a weight before every product; here that is done once (a product of 32 rows in bfloat16
+    then takes 0.6 of the time). Elsewhere the layers are called one by one and their weights shared.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.layers = tuple(layers)  # a tuple, so that their weights do not count as this module's
+        first = layers[0].weight
+        self.bias: Tensor | None = None
+        self.packed: Tensor | None = None
+        if can_pack(first):
+            weight = torch.cat([layer.weight for layer in layers]) if len(layers) > 1 else first
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS)
+            biases = [layer.bias for layer in layers]
+            if any(bias is not None for bias in biases):
+                self.bias = torch.cat(
+                    [
+                        layer.weight.new_zeros(len(layer.weight)) if bias is None else bias.detach()
+                        for layer, bias in zip(layers, biases, strict=True)
+                    ]
+                )
+
+    @property
+    def weight(self) -> Tensor:
+        """The first layer's own weight."""
+        return self.layers[0].weight
+
+    def forward(self, inputs: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows out"]:
+        if self.packed is not None:
+            return torch.ops.mkldnn._linear_pointwise(inputs, self.packed, self.bias, "none", [], "")
+        outputs = [nn.functional.linear(inputs, layer.weight, layer.bias) for layer in self.layers]
+        return torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Whether oneDNN is there and multiplies this format natively. The operators are those that torch.compile uses."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    return weight.dtype in (torch.float32, torch.bfloat16) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+CHUNK_BYTES = 400 * 2**20
+CPU_ROWS = 128
+"""Positions at a time on a CPU, at most: arrays of the size that the allocator hands out again, where larger ones come from the
+system, and are cleared, every time (a third of the time that teaching losses took, a fiftieth of writing 256 texts)."""
+COPIES = 4
+"""Float32 arrays of the logits' size that are alive at once: steered, base, a softmax, its gradient."""
+
+
+class OutputLayer:
+    """A causal language model's unembedding and what its configuration does to the logits afterwards."""
+
+    def __init__(self, head: nn.Module, config: Any) -> None:
+        self.head = head
+        self.vocabulary = head.weight.shape[0]
+        self.softcap = getattr(config, "final_logit_softcapping", None)
+        # Cohere multiplies its logits, Granite divides them.
+        multiplier, divisor = (
+            getattr(config, name, None) or 1.0 for name in ("logit_scale", "logits_scaling")
+        )
+        self.scale = multiplier / divisor
+        self._config = config
+
+    @property
+    def chunk(self) -> int:
+        """Positions whose logits are held at a time."""
+        rows = max(1, CHUNK_BYTES // self._bytes_of_one)
+        return min(rows, CPU_ROWS) if self.head.weight.device.type == "cpu" else rows
+
+    @property
+    def bytes_at_a_time(self) -> int:
+        """Of all their copies."""
+        return self.chunk * self._bytes_of_one
+
+    @property
+    def _bytes_of_one(self) -> int:
+        return 4 * COPIES * self.vocabulary
+
+    def packed(self) -> OutputLayer:
+        """The same for reading alone, its weight laid out as the processor multiplies it."""
+        return OutputLayer(PackedLinear([self.head]), self._config)
+
+    def logits(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
+        """Float32 logits; `states` are the decoder's outputs after its last norm."""
+        return self.finished(self.raw(states).float())
+
+    def raw(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
+        """Logits in the model's own format, before `finished`, which keeps their order."""
+        return self.head(states)
+
+    def finished(self, logits: Float[Tensor, "token choice"]) -> Float[Tensor, "token choice"]:
+        """Float32 logits scaled and capped, whichever of the words they are."""
+        logits = logits * self.scale if self.scale != 1 else logits
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def losses(
+        self, states: Float[Tensor, "token width"], targets: Int[Tensor, "token"]
+    ) -> Float[Tensor, "token"]:
+        """Negative log-likelihood in nats of `targets[i]` given `states[i]`; differentiable in the states."""
+        if torch.is_grad_enabled() and states.requires_grad and not self.head.weight.requires_grad:
+            return _Losses.apply(states, targets, self)
+        return self._in_chunks(
+            lambda part, wanted: nn.functional.cross_entropy(self.logits(part), wanted, reduction="none"),
+            states,
+            targets,
+        )
+
+    def divergences(
+        self, steered: Float[Tensor, "token width"], base: Float[Tensor, "token width"]
+    ) -> Float[Tensor, "token"]:
+        """KL(steered || base) of the next-token distributions in nats; differentiable in the states."""
+
+        def kl(ours: Tensor, theirs: Tensor) -> Tensor:
+            ours, theirs = self.logits(ours).log_softmax(-1), self.logits(theirs).log_softmax(-1)
+            return nn.functional.kl_div(theirs, ours, reduction="none", log_target=True).sum(-1)
+
+        return self._in_chunks(kl, steered, base)
+
+    def _in_chunks(
+        self, function: Callable[[Tensor, Tensor], Tensor], states: Tensor, others: Tensor
+    ) -> Tensor:
+        size = self.chunk
+        parts = [
+            # Recomputed on the way back, or the logits of all chunks would be kept for it.
+            checkpoint(function, *pair, use_reentrant=False) if torch.is_grad_enabled() else function(*pair)
+            for pair in zip(states.split(size), others.split(size), strict=True)
+        ]
+        return torch.cat(parts) if parts else states.new_zeros(0, dtype=torch.float32)
+
+
+class _Losses(torch.autograd.Function):
+    """Losses together with their slopes: the slope of a position's loss in its state is known as soon as its logits are.
+
+    So the logits are neither kept for the way back nor computed again on it; the output layer's weight is frozen.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, states: Float[Tensor, "token width"], targets: Int[Tensor, "token"], layer: OutputLayer
+    ) -> Float[Tensor, "token"]:
+        losses = torch.empty(len(states), device=states.device)
+        slopes = torch.empty_like(states)
+        for begin in range(0, len(states), layer.chunk):
+            part = slice(begin, begin + layer.chunk)
+            logits, wanted = layer.logits(states[part]), targets[part, None]
+            slope = logits.log_softmax(-1)
+            losses[part] = -slope.gather(1, wanted)[:, 0]
+            slope.exp_().scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=slope.dtype))
+            if layer.softcap is not None:
+                slope.mul_(1 - (logits / layer.softcap).square())
+            if layer.scale != 1:
+                slope.mul_(layer.scale)
+            slopes[part] = slope.to(states.dtype) @ layer.head.weight
+        context.save_for_backward(slopes)
+        return losses
+
+    @staticmethod
+    def backward(context: Any, slope: Float[Tensor, "token"]) -> tuple[Tensor, None, None]:
+        (slopes,) = context.saved_tensors
+        return (slopes * slope[:, None]).to(slopes.dtype), None, None

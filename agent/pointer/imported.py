@@ -1,0 +1,274 @@
+"""Topic models that were fitted elsewhere: from scikit-learn's and BERTopic's objects to plain arrays in a file, and back.
+
+Nothing is pickled: words, a number for each word and topic, and a prior are all that a pointer is read by.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.feature_extraction.text import CountVectorizer
+
+from agent.corpora.html import read_text
+from agent.corpora.load import CorpusConfig, load_corpus
+from agent.corpora.parquet import read_parquet
+from agent.corpora.tables import read_jsonl
+from agent.corpora.words import words_of
+from agent.errors import BasinError, quoted
+from agent.files.bounded import read_whole
+from agent.files.checked import DamagedError, parse_json, parse_tensors, tensors_metadata
+from agent.pointer.lda import TopicModel
+from agent.types import Document
+
+PSEUDO_WORDS = 10_000.0
+"""Words' worth of belief in a topic that comes as shares alone (NMF)."""
+FLOOR = 0.01
+HUGE = 1e30
+"""Inference is in float32, which ends at 3e38, and adds counts up."""
+MOST_BYTES = 1 << 30
+REMEDY = "fit it with fewer words"
+
+
+def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
+    """A fitted `LatentDirichletAllocation` or `NMF` with the vectorizer that counted its words.
+
+    Words that Basin never reads (shorter than three letters, stop words, n-grams) are left out. NMF's rows are taken for shares
+    of words: its weights are read by LDA's inference afterwards, not by its own.
+
+    Raises:
+        BasinError: it is not fitted, or its words are not the vectorizer's.
+    """
+    try:
+        topics = np.asarray(model.components_, dtype=np.float64)
+        words = [str(word) for word in vectorizer.get_feature_names_out()]
+    except Exception as error:  # each estimator has its own way to say that it was not fitted
+        raise BasinError(
+            f"{type(model).__name__} has no topics yet ({type(error).__name__}): fit it first."
+        ) from None
+    if topics.ndim != 2 or topics.shape[1] != len(words):
+        raise BasinError(
+            f"{type(model).__name__} has {topics.shape[-1]} words and the vectorizer {len(words)}: "
+            "give the one it was fitted with."
+        )
+    prior = getattr(model, "doc_topic_prior_", None)
+    if prior is None:
+        topics = _as_counts(topics)
+    alpha = np.full(len(topics), float(prior if prior is not None else 1 / len(topics)))
+    return _heard(words, topics, alpha)
+
+
+def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
+    """A fitted `BERTopic` with the documents it was fitted on; topics keep their numbers, and outliers (-1) come last.
+
+    A topic's words are those of its documents, in proportion to the probability that they were assigned with.
+
+    Raises:
+        BasinError: it is not fitted, or on other documents.
+    """
+    assigned = getattr(model, "topics_", None)
+    if assigned is None:
+        raise BasinError("The BERTopic model has no topics yet: fit it first.")
+    if len(assigned) != len(documents):
+        raise BasinError(
+            f"The BERTopic model was fitted on {len(assigned)} documents, and {len(documents)} are given: give those."
+        )
+    count = max(max(assigned) + 1, 1)
+    weights = np.zeros((count + 1, len(documents)))
+    told = getattr(model, "probabilities_", None)
+    sure = np.asarray(1.0 if told is None else told)
+    for number, topic in enumerate(assigned):
+        # One number a document, or a row with one for every topic; outliers have none of either.
+        own = sure if sure.ndim == 0 else sure[number] if sure.ndim == 1 else sure[number][max(topic, 0)]
+        weights[topic, number] = float(own) if topic >= 0 and float(own) > 0 else 1.0
+    vectorizer = CountVectorizer(analyzer=words_of)
+    counts = vectorizer.fit_transform(documents)
+    topics = weights @ counts
+    return _heard(
+        list(map(str, vectorizer.get_feature_names_out())),
+        np.asarray(topics),
+        np.full(count + 1, 1 / (count + 1)),
+    )
+
+
+def save_topic_model(model: TopicModel, path: Path | str) -> Path:
+    """Write a topic model as `pointer.topic_model` reads it: safetensors, or JSON where the name ends so."""
+    import safetensors.torch
+    import torch
+
+    path = Path(path)
+    if path.suffix == ".json":
+        tree = {
+            "vocabulary": model.vocabulary,
+            "topic_word": model.topic_word_counts.tolist(),
+            "alpha": model.alpha.tolist(),
+        }
+        path.write_text(json.dumps(tree), encoding="utf-8")
+    elif path.suffix == ".safetensors":
+        arrays = {
+            "topic_word": torch.from_numpy(np.ascontiguousarray(model.topic_word_counts)),
+            "alpha": torch.from_numpy(np.ascontiguousarray(model.alpha)),
+        }
+        words = {"vocabulary": json.dumps(model.vocabulary)}
+        path.write_bytes(safetensors.torch.save(arrays, metadata=words))
+    else:
+        raise BasinError(f"{path} is no name for a topic model: let it end in .safetensors or .json.")
+    return path
+
+
+def load_topic_model(path: Path) -> TopicModel:
+    """A topic model from a file: `vocabulary`, `topic_word` (a row of counts or shares a topic), perhaps `alpha`.
+
+    Raises:
+        BasinError: there is no such file, or it is not that.
+    """
+    if not path.is_file():
+        raise BasinError(f"There is no topic model at {path}: check the path.")
+    try:
+        vocabulary, topics, alpha = _parsed(path)
+    except (DamagedError, TypeError, ValueError, KeyError, OverflowError) as damage:
+        raise BasinError(
+            f"{path} is no topic model ({str(damage)[:150]}): write one with save_topic_model, or JSON with "
+            "vocabulary and topic_word."
+        ) from None
+    shape = (len(alpha), len(vocabulary))
+    if topics.ndim != 2 or topics.shape != shape or not topics.size:
+        raise BasinError(f"{path} has topics of shape {topics.shape}, and {shape} are its priors and words.")
+    # Comparisons that NaN fails, too.
+    if not ((topics >= 0) & (topics < HUGE)).all() or not ((alpha > 1 / HUGE) & (alpha < HUGE)).all():
+        raise BasinError(
+            f"{path} has numbers that cannot be meant: counts and priors are not negative, and below {HUGE:.0e}."
+        )
+    small = topics.sum(axis=1, keepdims=True) < 100  # shares, not counts
+    return _heard(vocabulary, np.where(small, _as_counts(topics), topics), alpha)
+
+
+def _as_counts(shares: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, "topic word"]:
+    """Shares of words, of whatever sum, as if so many words had been counted."""
+    counts: np.ndarray = shares * (PSEUDO_WORDS / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
+    return counts
+
+
+def _parsed(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    content = read_whole(path, MOST_BYTES, REMEDY)
+    if path.suffix == ".safetensors":
+        arrays = {name: tensor.numpy() for name, tensor in parse_tensors(content, path.name).items()}
+        words = parse_json(tensors_metadata(content, path.name)["vocabulary"].encode(), "vocabulary")
+    else:
+        tree = parse_json(content, path.name)
+        words, arrays = (
+            tree["vocabulary"],
+            {key: np.asarray(tree[key]) for key in ("topic_word", "alpha") if key in tree},
+        )
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise DamagedError("its vocabulary is no list of words")
+    topics = arrays["topic_word"].astype(np.float64)
+    alpha = arrays.get("alpha")
+    alpha = np.full(len(topics), 1 / max(len(topics), 1)) if alpha is None else alpha.astype(np.float64)
+    if alpha.ndim != 1:
+        raise DamagedError("its alpha is no list of a prior for each topic")
+    return words, topics, alpha
+
+
+def _heard(
+    words: Sequence[str], topics: Float[np.ndarray, "topic _words"], alpha: Float[np.ndarray, "topic"]
+) -> TopicModel:
+    """The model of those words that Basin reads in texts, once each."""
+    columns: dict[str, int] = {}
+    for number, word in enumerate(words):
+        if words_of(word) == [word] and word not in columns:
+            columns[word] = number
+    if not columns:
+        raise BasinError(
+            "None of the topic model's words is a single word of three letters or more: give its unigrams."
+        )
+    kept = topics[:, list(columns.values())]
+    return TopicModel(tuple(columns), np.maximum(kept, FLOOR), alpha, 0)
+
+
+MOST_WEIGHT_BYTES = 64 << 20
+WEIGHTS_REMEDY = "give the weights as Parquet"
+
+
+def read_examples(path: Path) -> list[str]:
+    """The texts of a folder or file; those in a `.txt` are apart by empty lines.
+
+    Raises:
+        BasinError: as `load_corpus`, and where there are none.
+    """
+    if path.suffix.lower() == ".txt" and path.is_file():
+        text = read_text(path)
+        found = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+    else:
+        found = [document.text for document in load_corpus(CorpusConfig(source=str(path)))]
+    if not found:
+        raise BasinError(f"{path} has no examples: write some, apart by empty lines.")
+    return found
+
+
+def read_weights(
+    path: Path, field: str, loaded: Sequence[Document], kept: Sequence[Document]
+) -> Float[np.ndarray, "document"]:
+    """A weight for each kept document.
+
+    Raises:
+        BasinError: the file is none of the kinds, a weight is missing or no number, or the rows are not the corpus's.
+    """
+    rows = _rows(path, field)
+    keys = next(
+        (key for key in ("id", "title") if rows and all(row.get(key) not in (None, "") for row in rows)), None
+    )
+    if keys is None:
+        if len(rows) != len(loaded):
+            raise BasinError(
+                f"{path} has {len(rows)} weights and the corpus {len(loaded)} documents: give one for each in order, or "
+                "rows with an id or a title."
+            )
+        by_id = {document.id: _number(row, field, path) for row, document in zip(rows, loaded, strict=True)}
+        return np.array([by_id[document.id] for document in kept])
+    by_key = {str(row[keys]): _number(row, field, path) for row in rows}
+    missing = [document for document in kept if getattr(document, keys) not in by_key]
+    if missing:
+        raise BasinError(
+            f"{path} has no weight for {len(missing)} of {len(kept)} documents, such as {quoted(getattr(missing[0], keys))}: "
+            f"give every document of the corpus a row, by {keys}."
+        )
+    return np.array([by_key[getattr(document, keys)] for document in kept])
+
+
+def _rows(path: Path, field: str) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise BasinError(f"There are no document weights at {path}: check the path.")
+    kind = path.suffix.lower()
+    if kind == ".json":
+        try:
+            tree = parse_json(read_whole(path, MOST_WEIGHT_BYTES, WEIGHTS_REMEDY), path.name)
+        except DamagedError as damage:
+            raise BasinError(f"{path} cannot be read ({damage}): write it again.") from None
+        if not isinstance(tree, list):
+            raise BasinError(f"{path} is no list of weights: write [0.1, 0.9, ...] in the corpus's order.")
+        return [each if isinstance(each, dict) else {field: each} for each in tree]
+    if kind in (".jsonl", ".ndjson"):
+        return _records(read_jsonl(path, ""))
+    if kind == ".parquet":
+        return _records(read_parquet(path, ("id", "title", field)))
+    raise BasinError(f"{path} is no .json, .jsonl or .parquet file: write the weights as one of these.")
+
+
+def _records(rows: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [row for _, row in rows]
+
+
+def _number(row: dict[str, Any], field: str, path: Path) -> float:
+    value = row.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise BasinError(
+            f"{path} has {quoted(value)} for a weight ({field}): give numbers from 0 to 1, and pointer.weight_field where the "
+            "field has another name."
+        )
+    return float(value)

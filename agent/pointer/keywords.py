@@ -1,0 +1,60 @@
+"""Keywords as a topic: all of its words are they, and the other topic is the corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from agent.corpora.words import ENGLISH, language
+from agent.errors import BasinError
+from agent.pointer.lda import TopicModel
+from agent.types import Document
+
+STRENGTH = 1e6
+"""Words' worth of belief in each topic: they are given, not learnt, so inference is not to doubt them."""
+ALPHA = (0.05, 1.0)
+"""Words' worth of each topic in a text that was not read: a text without a keyword is outside by 3 nats and its length."""
+FLOOR = 1e-3
+
+
+def from_keywords(
+    keywords: Sequence[str],
+    documents: Sequence[Document],
+    say: Callable[[str], None] = lambda sentence: None,
+    code: str = ENGLISH,
+) -> TopicModel:
+    """Two topics: the keywords, all alike, and the corpus's words.
+
+    A text's weight in topic 0 is, but for the prior, the share of its words that are keywords. `say` is told of keywords that
+    the corpus has not.
+
+    Raises:
+        BasinError: a keyword is no single word of three letters or more, or none is in the corpus.
+    """
+    words_of = language(code).words_of
+    wanted = list(dict.fromkeys(keyword.strip().lower() for keyword in keywords))
+    for keyword in wanted:
+        if words_of(keyword) != [keyword]:
+            raise BasinError(
+                f"pointer.keywords has {keyword!r}: give single words of three letters and more, none of them a stop word."
+            )
+    counts: Counter[str] = Counter()
+    for document in documents:
+        counts.update(words_of(document.text))
+    missing = [keyword for keyword in wanted if keyword not in counts]
+    if len(missing) == len(wanted):
+        raise BasinError(
+            f"None of pointer.keywords ({', '.join(wanted)}) is in the corpus; choose other words."
+        )
+    if missing:
+        say(f"Not in the corpus, of the keywords: {', '.join(missing)}.")
+    vocabulary = tuple(sorted(counts))
+    chosen = np.isin(vocabulary, wanted)
+    rest = np.array([counts[word] for word in vocabulary], dtype=np.float64)
+    topics = np.stack([chosen.astype(np.float64), np.where(chosen, 0, rest)])
+    if not topics[1].any():
+        raise BasinError("Every word of the corpus is among pointer.keywords; choose fewer.")
+    topics *= STRENGTH / topics.sum(axis=1, keepdims=True)
+    return TopicModel(vocabulary, np.maximum(topics, FLOOR), np.array(ALPHA), 0, code)

@@ -1,0 +1,61 @@
+"""The kinds of map by name, each fitted on what was gathered, and the maps that must not work.
+
+Add a kind: a file with its class here, and a line in `fit`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from agent.transfer.autoencoder import Autoencoder
+from agent.transfer.gather import BACK, FORWARD, UNSEEN, Gathered
+from agent.transfer.linear_maps import Affine, LinearMap, LowRank, Procrustes
+from agent.transfer.translate import Carrier
+
+Method = Literal["affine", "low_rank", "procrustes", "autoencoder"]
+METHODS: tuple[Method, ...] = get_args(Method)
+LINEAR = {"affine": Affine(), "low_rank": LowRank(), "procrustes": Procrustes()}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One map, and how well it does on unseen text."""
+
+    carrier: Carrier
+    unexplained: float
+    """Unexplained variance; see `LinearMap.unexplained`."""
+
+
+def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) -> Fitted:
+    """The map from x to y, or with `back` the one from y to x, on text that the other way has not seen.
+
+    Raises `BasinError` as the method's own `fit`.
+    """
+    parts = gathered.seen(BACK if back else FORWARD)
+    if method == "autoencoder":
+        x, y = (gathered.y, gathered.x) if back else (gathered.x, gathered.y)
+        seen, unseen = np.isin(gathered.part, parts), gathered.part == UNSEEN
+        coded = Autoencoder().fit(x[seen], y[seen], seed)
+        return Fitted(coded, coded.unexplained(x[unseen], y[unseen]))
+    moments = [each.swapped if back else each for each in gathered.moments]
+    found = LINEAR[method].fit([moments[part] for part in parts])
+    return Fitted(found, found.unexplained(moments[UNSEEN]))
+
+
+def fit_shuffled(gathered: Gathered, draw: int = 0) -> Fitted:
+    """An affine map learnt from pairs that do not belong together, dealt out for the `draw`th time; judged on pairs that do."""
+    found = Affine().fit([gathered.shuffled[draw][part] for part in gathered.seen(FORWARD)])
+    return Fitted(found, found.unexplained(gathered.moments[UNSEEN]))
+
+
+def random_map(gathered: Gathered, seed: int) -> Fitted:
+    """Independent normal weights, of the scale that leaves y's variance as it is."""
+    unseen = gathered.moments[UNSEEN]
+    weights = np.random.default_rng(seed).normal(size=unseen.xy.shape)
+    standard = unseen.standardised
+    scale = np.sqrt(np.trace(standard.yy) / np.einsum("st,su,ut->", weights, standard.xx, weights))
+    found = LinearMap.between_standards(weights * scale, unseen)
+    return Fitted(found, found.unexplained(unseen))

@@ -1,0 +1,158 @@
+"""A linear map between two models' residual streams, and how well it does on texts it was not fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import eigh
+
+from agent.errors import BasinError
+from agent.transfer.moments import Moments, total
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """y = x W + b."""
+
+    weights: Float[np.ndarray, "source target"]
+    bias: Float[np.ndarray, "target"]
+
+    @classmethod
+    def between_standards(cls, weights: Float[np.ndarray, "source target"], moments: Moments) -> LinearMap:
+        """The map whose weights are those of standardised coordinates; it sends the mean of x to the mean of y."""
+        here, there = moments.deviations
+        raw = weights / here[:, None] * there
+        return cls(raw, moments.mean_y - moments.mean_x @ raw)
+
+    def apply(self, x: Float[np.ndarray, "token source"]) -> Float[np.ndarray, "token target"]:
+        return x @ self.weights + self.bias
+
+    def direction(self, vector: Float[np.ndarray, "source"]) -> Float[np.ndarray, "target"]:
+        """Where a difference of activations goes: no bias."""
+        return vector @ self.weights
+
+    def unexplained(self, held_out: Moments) -> float:
+        """Unexplained variance: of every coordinate of y squared error over variance, and the mean of these.
+
+        1 for the mean of y alone, above 1 where the map does harm; exact from moments. In the mean every coordinate counts
+        alike: in Gemma 3 one of 640 has half of the stream's variance, and would speak for all.
+        """
+        offset = held_out.mean_x @ self.weights + self.bias - held_out.mean_y
+        explained = np.einsum("st,st->t", self.weights, 2 * held_out.xy - held_out.xx @ self.weights)
+        variance = np.diag(held_out.yy)
+        errors = variance - explained + held_out.count * offset**2
+        return float((errors[variance > 0] / variance[variance > 0]).mean())
+
+
+STRENGTHS = tuple(10.0**power for power in range(-6, 2))
+"""Ridge penalties tried, in units of the variance of a coordinate of x."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Ridge regression (Hoerl and Kennard 1970) between standardised coordinates."""
+
+    strengths: Sequence[float] = STRENGTHS
+
+    def fit(self, parts: Sequence[Moments]) -> LinearMap:
+        """Fitted on all parts, at the strength that does best on each when it is left out; raises as `choose_strength`."""
+        return self.solve(total(parts), self.choose_strength(parts))
+
+    def solve(self, moments: Moments, strength: float) -> LinearMap:
+        """The map at a strength that is known."""
+        return LinearMap.between_standards(_Solved.of(moments).weights(strength), moments)
+
+    def choose_strength(self, parts: Sequence[Moments]) -> float:
+        """The strength of the least squared error over the parts, each held out in its turn.
+
+        Raises `BasinError` for fewer than two parts.
+        """
+        errors = np.zeros(len(self.strengths))
+        for seen, left_out in _divisions(parts):
+            solved = _Solved.of(seen)
+            errors += [
+                LinearMap.between_standards(solved.weights(strength), seen).unexplained(left_out)
+                for strength in self.strengths
+            ]
+        return float(self.strengths[int(errors.argmin())])
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Reduced-rank regression (Izenman 1975): the ridge map followed by the projection on what it predicts most of."""
+
+    ranks: Sequence[int] = (4, 8, 16, 32, 64, 128, 256)
+
+    def fit(self, parts: Sequence[Moments]) -> LinearMap:
+        """Fitted on all parts, at the rank that does best on each when it is left out; raises as `Affine.fit`."""
+        strength = Affine().choose_strength(parts)
+        everything = total(parts)
+        weights, axes = _axes(everything, strength)
+        kept = axes[:, : self.choose_rank(parts, strength)]
+        return LinearMap.between_standards(weights @ kept @ kept.T, everything)
+
+    def choose_rank(self, parts: Sequence[Moments], strength: float) -> int:
+        """The smallest rank within a hundredth of the least error over the parts, each held out in its turn."""
+        full = min(parts[0].xy.shape)
+        ranks = [*(rank for rank in self.ranks if rank < full), full]
+        errors = np.zeros(len(ranks))
+        for seen, left_out in _divisions(parts):
+            weights, axes = _axes(seen, strength)
+            errors += [
+                LinearMap.between_standards(weights @ axes[:, :rank] @ axes[:, :rank].T, seen).unexplained(
+                    left_out
+                )
+                for rank in ranks
+            ]
+        return ranks[int(np.flatnonzero(errors <= 1.01 * errors.min())[0])]
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Normal equations of standardised coordinates in their eigenbasis: a ridge of every strength costs two products."""
+
+    values: Float[np.ndarray, "feature"]
+    axes: Float[np.ndarray, "source feature"]
+    projected: Float[np.ndarray, "feature target"]
+
+    @classmethod
+    def of(cls, moments: Moments) -> _Solved:
+        standard = moments.standardised
+        values, axes = eigh(standard.xx / standard.count)
+        return cls(np.maximum(values, 0), axes, axes.T @ (standard.xy / standard.count))
+
+    def weights(self, strength: float) -> Float[np.ndarray, "source target"]:
+        return self.axes @ (self.projected / (self.values + strength)[:, None])
+
+
+def _axes(
+    seen: Moments, strength: float
+) -> tuple[Float[np.ndarray, "source target"], Float[np.ndarray, "target target"]]:
+    """The ridge's weights, and the principal axes of what it predicts on the texts it was fitted on, the largest first."""
+    weights = _Solved.of(seen).weights(strength)
+    return weights, eigh(weights.T @ seen.standardised.xx @ weights)[1][:, ::-1]
+
+
+def _divisions(parts: Sequence[Moments]) -> list[tuple[Moments, Moments]]:
+    if len(parts) < 2:
+        raise BasinError(
+            "A map's strength needs text of several documents to be chosen on; give more general text."
+        )
+    return [(total([*parts[:at], *parts[at + 1 :]]), parts[at]) for at in range(len(parts))]
+
+
+@dataclass(frozen=True)
+class Procrustes:
+    """Orthogonal Procrustes with one common scale (Schoenemann 1966); a partial isometry where the widths differ."""
+
+    def fit(self, parts: Sequence[Moments]) -> LinearMap:
+        """W = s U V^T with U S V^T = X^T Y and s = tr(S) / tr(U U^T X^T X), the least-squares scale."""
+        everything = total(parts)
+        moments = everything.standardised
+        left, values, right = np.linalg.svd(moments.xy, full_matrices=False)
+        rotation = left @ right
+        scale = values.sum() / max(float(np.einsum("st,su,ut->", rotation, moments.xx, rotation)), 1e-12)
+        return LinearMap.between_standards(scale * rotation, everything)

@@ -1,0 +1,86 @@
+"""Strength from a budget: how far the steered model may stray, in nats per token and not in norms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel
+from agent.steering.gate import PLAIN, Manner
+from agent.steering.vector import SteeringVector
+
+TOLERANCE = 0.02
+"""Relative to the budget."""
+EVALUATIONS = 40
+LARGEST_STEP = 10.0
+"""Factor by which the strength moves while only one side of the budget has been seen."""
+
+
+def calibrate(
+    language_model: LanguageModel,
+    vector: SteeringVector,
+    texts: Sequence[str],
+    budget_nats: float,
+    max_tokens: int = 64,
+    *,
+    manner: Manner = PLAIN,
+) -> tuple[SteeringVector, float]:
+    """Scale `vector` so that KL(steered || base) on `texts` is `budget_nats` per token; also the KL reached.
+
+    The budget is spent in the `manner` that the vector will be applied in. Raises `BasinError` where no strength
+    gets there: the model does not heed the vector, or the budget is more than steering can spend.
+    """
+    batches = list(language_model.batches(texts, max_tokens=max_tokens))
+    with torch.no_grad():
+        prefixes = [language_model.prefix(batch, vector.layers[0]) for batch in batches]
+        base = [language_model.states(batch, prefix) for batch, prefix in zip(batches, prefixes, strict=True)]
+    strength, nats = solve_strength(
+        lambda strength: language_model.divergence_from(base, batches, vector, strength, prefixes, manner),
+        budget_nats,
+    )
+    return strength * vector, nats
+
+
+def solve_strength(divergence: Callable[[float], float], budget: float) -> tuple[float, float]:
+    """The strength at which a rising `divergence` is within 2 % of `budget`, and the divergence there.
+
+    For small strengths divergence grows with the square (the Fisher information's quadratic form), so the
+    search runs on logarithms: extrapolation with slope 2, then interpolation inside the bracket.
+    """
+    below: tuple[float, float] | None = None
+    above: tuple[float, float] | None = None
+    strength = 1.0
+    for evaluation in range(EVALUATIONS):
+        nats = divergence(strength)
+        if abs(nats - budget) <= TOLERANCE * budget:
+            return strength, nats
+        # Not a number counts as too much: the activations overflowed.
+        if nats < budget:
+            below = (strength, nats)
+        else:
+            above = (strength, nats)
+        strength = _next_strength(below, above, budget, halve=evaluation % 4 == 3)
+    reached = below[1] if below else math.nan
+    raise BasinError(
+        f"No strength of steering spends {budget} nats per token (nearest below: {reached:.2g}), so the "
+        "model does not heed the vector: choose other updating.layers or a smaller updating.budget_nats."
+    )
+
+
+def _next_strength(
+    below: tuple[float, float] | None, above: tuple[float, float] | None, budget: float, halve: bool
+) -> float:
+    if below and above:
+        (low, less), (high, more) = below, above
+        # Every fourth time plain bisection, for curves that interpolation creeps along.
+        if halve or not (less > 0 and math.isfinite(more)):
+            return math.sqrt(low * high)
+        share = math.log(budget / less) / math.log(more / less)
+        return low * (high / low) ** min(max(share, 0.02), 0.98)
+    strength, nats = below or above or (1.0, budget)
+    if not (nats > 0 and math.isfinite(nats)):
+        return strength * (LARGEST_STEP if below else 1 / LARGEST_STEP)
+    return strength * min(max(math.sqrt(budget / nats), 1 / LARGEST_STEP), LARGEST_STEP)

@@ -1,0 +1,170 @@
+"""A round's concept in somebody else's transformers model, pipeline or `generate`, for as long as a block of code runs.
+
+with steered(pipe.model, "checkpoints/brown"):
+    pipe("It was late when")
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from agent.concept import Concept
+from agent.errors import BasinError
+
+if TYPE_CHECKING:
+    from agent.language_model.model import LanguageModel
+
+
+@contextmanager
+def steered(model: Any, run: str | Path, round: int | None = None, strength: float = 1.0) -> Iterator[Any]:  # noqa: A002
+    """Let a transformers model, or a pipeline's, write from a concept until the block is left, however it is left.
+
+    The round's vector is applied as the run applies it: with its gate, and keeping lengths, where it has those. An adapter is
+    merged into the weights meanwhile, which are put back bit by bit afterwards.
+
+    Args:
+        model: the model that the run was made with, or a pipeline of it.
+        strength: times the vector; the adapter is as it is.
+
+    Raises:
+        BasinError: no such run or round, a round that cannot write, or another model.
+    """
+    inner, tokenizer = _inner(model)
+    concept = _concept(run, round)
+    with _left_as_it_was(inner):
+        own = _wrapped(inner, tokenizer)
+    with _adapted(inner, concept), own.steer(concept.vector, strength, concept.manner):
+        yield model
+
+
+class ConceptLogits(LogitsProcessor):
+    """The concept as a `LogitsProcessor`: scores move from what the base model says towards what the concept says.
+
+    Steering changes activations, which no processor sees. What a processor can do is to ask the steered model too: at every
+    token a model of its own reads the text so far, and `scores + strength * (concept - base)` comes out, in log-probabilities.
+    At strength 1 that is the concept's own distribution; between, and beyond, it is a product of experts. It costs two more
+    forward passes a token, from a cache of keys and values.
+    """
+
+    def __init__(self, model: Any, run: str | Path, round: int | None = None, strength: float = 1.0) -> None:  # noqa: A002
+        """As `steered`; `model` stays as it is, and its weights are shared but for those that an adapter changes."""
+        inner, tokenizer = _inner(model)
+        self.concept, self.strength = _concept(run, round), strength
+        with _left_as_it_was(inner):
+            self.base = _wrapped(_wrapped(inner, tokenizer).twin(), tokenizer)
+            self.expert = _wrapped(self.base.twin(), tokenizer).adapted(self.concept.adapter)
+        self._read: list[_Read] = []
+
+    @torch.no_grad()
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if not self._read or not self._read[0].goes_on(input_ids):
+            self._read = [_Read(self.base.model), _Read(self.expert.model)]
+        base = self._read[0](input_ids)
+        with self.expert.steer(self.concept.vector, 1.0, self.concept.manner):
+            concept = self._read[1](input_ids)
+        moved = torch.log_softmax(concept, -1) - torch.log_softmax(base, -1)
+        return scores + (self.strength * moved).to(scores.dtype)
+
+
+class _Read:
+    """One model's next-token logits of a text that grows, read with a cache."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        # Renamed between versions of transformers, one architecture after the other.
+        names = inspect.signature(model.forward).parameters
+        self.cache_name = "cache" if "cache" in names else "past_key_values"
+        self.ids: Tensor | None = None
+        self.cache: Any = None
+
+    def goes_on(self, ids: Tensor) -> bool:
+        """Whether `ids` is what was read last and one token more."""
+        return (
+            self.ids is not None
+            and ids.shape == (self.ids.shape[0], self.ids.shape[1] + 1)
+            and torch.equal(ids[:, :-1], self.ids)
+        )
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        fresh = ids[:, -1:] if self.goes_on(ids) else ids
+        # No padding can be told from text here, so texts of one length, or one at a time.
+        found = self.model(
+            input_ids=fresh,
+            attention_mask=torch.ones_like(ids),
+            use_cache=True,
+            **{self.cache_name: self.cache if fresh.shape != ids.shape else None},
+        )
+        self.ids, self.cache = ids.clone(), getattr(found, self.cache_name, None) or found.past_key_values
+        return found.logits[:, -1].float()
+
+
+@contextmanager
+def _adapted(model: Any, concept: Concept) -> Iterator[None]:
+    """The adapter in the model's own weights, and the weights as they were afterwards."""
+    if concept.adapter is None:
+        yield
+        return
+    with _left_as_it_was(model):
+        adapted = _wrapped(model, None).adapted(concept.adapter).model
+    theirs, kept = dict(adapted.named_parameters()), {}
+    try:
+        for name, weight in model.named_parameters():
+            if theirs[name] is not weight:
+                kept[name] = weight.data
+                weight.data = theirs[name].data
+        yield
+    finally:
+        for name, weight in model.named_parameters():
+            if name in kept:
+                weight.data = kept[name]
+
+
+def _inner(model: Any) -> tuple[Any, Any]:
+    """The transformers model itself, and the tokenizer where it came with one."""
+    tokenizer = getattr(model, "tokenizer", None)
+    inner = model.model if tokenizer is not None and hasattr(model, "model") else model
+    if not hasattr(inner, "config") or not hasattr(inner, "generate"):
+        raise BasinError(
+            f"{type(model).__name__} is no causal language model of transformers, nor a pipeline of one."
+        )
+    return inner, tokenizer
+
+
+@contextmanager
+def _left_as_it_was(model: Any) -> Iterator[None]:
+    """Whether it trains, and which weights do, is not ours to change: what is built around a model freezes it."""
+    gradients, training = [weight.requires_grad for weight in model.parameters()], model.training
+    try:
+        yield
+    finally:
+        for weight, wanted in zip(model.parameters(), gradients, strict=True):
+            weight.requires_grad_(wanted)
+        model.train(training)
+
+
+def _wrapped(model: Any, tokenizer: Any) -> LanguageModel:
+    from agent.language_model.model import LanguageModel, LanguageModelConfig
+
+    name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
+    return LanguageModel(model, tokenizer, LanguageModelConfig(name=name))
+
+
+def _concept(run: str | Path, number: int | None) -> Concept:
+    from loops.checkpoint.find import find_run
+    from loops.checkpoint.store import RunStore
+
+    store = RunStore.open(find_run(str(run)))
+    concept = store.load_chosen(number).concept
+    if not concept.can_write:
+        raise BasinError(
+            f"Round {concept.round} of {store.name} has nothing to write with: choose a later round."
+        )
+    return concept

@@ -1,0 +1,144 @@
+"""A refined concept as a scikit-learn classifier: fitted already, and scoring any text.
+
+    concept = ConceptClassifier("checkpoints/brown")
+    concept.predict_proba(["It was the inspector who found the revolver."])[:, 1]
+
+It can be a step of a `Pipeline`, be cloned, calibrated (`CalibratedClassifierCV(FrozenEstimator(concept))`) and measured
+like any classifier. Nothing is loaded before the first text is to be scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from agent.concept import Concept
+from agent.errors import BasinError
+from agent.membership.ridge import log_odds, sigmoid, threshold
+
+if TYPE_CHECKING:
+    from agent.language_model.model import LanguageModel
+    from agent.pointer.lda import Pointer
+
+
+class ConceptClassifier(ClassifierMixin, BaseEstimator):
+    """Whether a text belongs to the concept of a run's round.
+
+    A text is read alone, as the run reads what it writes: by the language model's activations, and by the topic as far as
+    the run still trusts it. Texts much shorter or longer than the run's passages (some 180 words) are scored less well; what
+    is longer than `language_model.max_tokens` is cut.
+    """
+
+    def __init__(self, run_folder: str | Path, round: int | None = None, device: str | None = None) -> None:  # noqa: A002
+        """Keeps its arguments; a wrong one is told when the first text is scored.
+
+        Args:
+            run_folder: the run's folder, or its name in the checkpoints folder.
+            round: which; by default the newest.
+            device: where the language model runs; by default as the run did.
+        """
+        self.run_folder = run_folder
+        self.round = round
+        self.device = device
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """0 is outside, 1 is inside."""
+        return np.array([0, 1])
+
+    def fit(self, texts: object = None, labels: object = None) -> ConceptClassifier:
+        """Nothing is learnt: the run has done that. Labels are not looked at."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "text 2"]:
+        """Probability of being outside and inside, a row for every text.
+
+        Raises:
+            BasinError: no such run or round, texts that are none, or the language model cannot be had.
+        """
+        inside = sigmoid(self.decision_function(texts))
+        return np.stack([1 - inside, inside], axis=1)
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """1 for the texts that are more likely inside than not; raises as `predict_proba`."""
+        return (self.decision_function(texts) >= 0).astype(int)
+
+    def decision_function(self, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
+        """Log-odds of being inside, in nats; raises as `predict_proba`."""
+        rows = _texts(texts)
+        concept, pointer = self._concept
+        if not rows:
+            return np.empty(0)
+        pointed = log_odds(pointer.weights(rows))
+        if concept.readout is None:  # round 0 is the topic itself
+            return pointed - threshold(concept.single, concept.size)
+        return concept.readout.log_odds(self._language_model.record(rows), pointed)
+
+    @property
+    def _concept(self) -> tuple[Concept, Pointer]:
+        found = self._loaded()
+        return found["concept"], found["pointer"]
+
+    @property
+    def _language_model(self) -> LanguageModel:
+        found = self._loaded()
+        if "language_model" not in found:
+            from agent.language_model.model import LanguageModel
+            from loops.records import refuse_other_model
+
+            config = found["store"].config.language_model
+            if self.device is not None:
+                config = config.model_copy(update={"device": self.device})
+            model = LanguageModel.load(config)
+            refuse_other_model(found["store"].name, [found["record"]], model)
+            found["language_model"] = model
+        held: LanguageModel = found["language_model"]
+        return held
+
+    def _loaded(self) -> dict[str, Any]:
+        """What was read of the run; read again where another run or round was set since."""
+        asked = (str(self.run_folder), self.round, self.device)
+        if self.__dict__.get("_asked") != asked:
+            from loops.checkpoint.find import find_run
+            from loops.checkpoint.store import RunStore
+
+            store = RunStore.open(find_run(str(self.run_folder)))
+            record = store.load_chosen(self.round)
+            self._held = {
+                "store": store,
+                "record": record,
+                "concept": record.concept,
+                "pointer": store.load_pointer(),
+            }
+            self._asked = asked
+        return self._held
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The arguments alone: processes that score beside each other read the run themselves."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("_held", "_asked")}
+
+
+def _texts(texts: object) -> list[str]:
+    """The texts as a list: a sequence, an array or a column of them."""
+    if isinstance(texts, str):
+        raise BasinError("One text was given where several are scored: put it into a list.")
+    rows = np.asarray(texts, dtype=object)
+    if rows.ndim == 2 and rows.shape[1] == 1:  # a data frame's single column
+        rows = rows[:, 0]
+    if rows.ndim != 1:
+        raise BasinError(f"A concept scores a list of texts, and was given an array of {rows.ndim} axes.")
+    strange = next(
+        (number for number, each in enumerate(rows) if not isinstance(each, str) or not each.strip()), None
+    )
+    if strange is not None:
+        raise BasinError(f"Text number {strange + 1} of {len(rows)} is empty or no text: leave it out.")
+    return [str(each) for each in rows]

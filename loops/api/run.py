@@ -1,0 +1,324 @@
+"""Basin from Python: a run that is started, opened or gone on with, its rounds, its concept, what it writes, its page.
+
+    from loops import Run
+
+    run = Run.start("brown")                       # or Run.open("brown"), Run.resume("brown")
+    run.concept.predict_proba(texts)[:, 1]
+    run.generate(8)
+    run.rounds
+    run.report()
+
+A `Run` holds nothing but where the run lies: every look reads what is there now, also while another process writes it. A
+mistake raises `BasinError`, one sentence that names the thing and the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import BasinError, quoted
+from loops.api.settings import overrides_of
+from loops.api.views import (
+    Member,
+    Members,
+    Page,
+    Rounds,
+    WrittenPassage,
+    WrittenPassages,
+    run_as_html,
+    run_as_text,
+)
+
+if TYPE_CHECKING:
+    from loops.api.classifier import ConceptClassifier
+    from loops.checkpoint.store import RunStore
+    from loops.config import RunConfig
+    from loops.monitor.progress import Progress
+    from loops.round.context import Fixed
+
+
+class Run:
+    """One run of the loop, by its folder.
+
+    `Run.start`, `Run.open` and `Run.resume` make one.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        """For `Run.start`, `Run.open` and `Run.resume`."""
+        self._store = store
+        self._concepts: dict[int, ConceptClassifier] = {}
+
+    @classmethod
+    def start(
+        cls,
+        config: str | Path | Mapping[str, Any] | RunConfig,
+        *,
+        name: str | None = None,
+        rounds: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        quiet: bool = False,
+    ) -> Run:
+        """Point at the concept and refine it until it is still; returns when the run is over, after minutes or more.
+
+        Args:
+            config: a YAML file, the name of an experiment that comes with Basin (`"brown"`), or the settings themselves,
+                nested as in YAML.
+            name: of the new run; by default the config's, numbered when it is taken.
+            rounds: at most so many.
+            settings: changes to the config, nested or by dotted name: `{"topics.count": 20}`.
+            quiet: print nothing; the run's log has it all the same.
+
+        Raises:
+            BasinError: a wrong setting (with the nearest right one), a corpus or model that cannot be read, a name that is
+                taken.
+        """
+        from loops.checkpoint.find import fresh_path, named_path
+        from loops.checkpoint.store import RunStore
+        from loops.config import RunConfig, load_config, parse_config, with_overrides
+
+        overrides, file = overrides_of(settings, rounds), None
+        if isinstance(config, RunConfig):
+            resolved = with_overrides(config, overrides)
+        elif isinstance(config, Mapping):
+            resolved = with_overrides(parse_config(dict(config), "settings"), overrides)
+        else:
+            from agent.config import find_config
+
+            file = find_config(config)
+            resolved = load_config(file, overrides)
+        path = named_path(name) if name is not None else fresh_path(file.stem if file else "run")
+        store = RunStore.create(path, resolved, file, overrides)
+        _work(
+            store,
+            f"Run {store.name} in {store.path}",
+            lambda refine, progress: refine.run(resolved, store, progress),
+            quiet,
+        )
+        return cls(store)
+
+    @classmethod
+    def open(cls, run: str | Path) -> Run:
+        """A run by its name in the checkpoints folder, or by its path; damage that could be made up for is warned of.
+
+        Raises:
+            BasinError: there is none (the nearest names are told), it is damaged, or a newer Basin wrote it.
+        """
+        from loops.checkpoint.find import open_run
+
+        return cls(open_run(str(run)))
+
+    @classmethod
+    def resume(cls, run: str | Path | Run, rounds: int | None = None, *, quiet: bool = False) -> Run:
+        """Go on from the last whole round, with the settings the run began with.
+
+        Args:
+            run: its name, its path, or a `Run`.
+            rounds: how many in all, run even where the notion is still; by default as configured.
+            quiet: print nothing.
+
+        Raises:
+            BasinError: as `Run.open`, or another process writes to the run.
+        """
+        from loops.checkpoint.store import RunStore
+
+        if rounds is not None:
+            overrides_of(None, rounds)  # refused before anything is loaded
+        path = run.path if isinstance(run, Run) else cls.open(run).path
+        store = RunStore.open(path)
+        _work(
+            store,
+            f"Run {store.name} goes on",
+            lambda refine, progress: refine.resume(store, rounds, progress),
+            quiet,
+        )
+        return cls(store)
+
+    @staticmethod
+    def names() -> list[str]:
+        """Names of the runs in the checkpoints folder: `BASIN_CHECKPOINTS`, else `checkpoints` in the working directory."""
+        from loops.checkpoint.find import list_runs
+
+        return list_runs()
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is its folder's."""
+        return self._store.name
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._store.path
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings that the run began with, frozen."""
+        return self._store.config
+
+    @property
+    def rounds(self) -> Rounds:
+        """All rounds; round 0 is the topic. `run.rounds[-1]` is the newest, `run.rounds.table()` goes into a data frame."""
+        return Rounds(self._store)
+
+    @property
+    def topic_words(self) -> list[str]:
+        """The words of the topic that the run was pointed with, the most probable first."""
+        pointer = self._store.load_pointer()
+        return pointer.model.top_words(pointer.topic)
+
+    @property
+    def certificate(self) -> str | None:
+        """What the run can say of its newest round without a label, in a sentence; None before it has ended."""
+        found = self._store.load_certificate()
+        return None if found is None else str(found["sentence"])
+
+    @property
+    def concept(self) -> ConceptClassifier:
+        """The newest round's concept as a scikit-learn classifier, fitted already, over any texts.
+
+        The language model is loaded with the first text that is scored, and kept.
+        """
+        return self.concept_of(None)
+
+    def concept_of(self, round: int | None) -> ConceptClassifier:
+        """The concept of a round, by its number; None is the newest. Raises `BasinError` where there is no such round."""
+        from loops.api.classifier import ConceptClassifier
+
+        number = self._number(round)
+        if number not in self._concepts:
+            self._concepts[number] = ConceptClassifier(self.path, round=number)
+        return self._concepts[number]
+
+    def members(self, limit: int | None = None, *, round: int | None = None) -> Members:
+        """The run's own passages that belong to a round's concept, the most typical first, at most `limit`."""
+        concept = self._store.load_kept(self._number(round)).concept
+        passages = self._store.load_passages()
+        found = []
+        for index in concept.members()[:limit].tolist():
+            passage = passages.passages[index]
+            document = passages.documents[passage.document]
+            membership = float(concept.membership[index])
+            found.append(Member(membership, passage.text, document.title or document.id, document.author))
+        return Members(found)
+
+    def _number(self, round: int | None) -> int:
+        rounds = self._store.every()
+        if round is None and not rounds:
+            raise BasinError(
+                f"{self.name} has no whole round yet; Run.resume({self.name!r}) goes on with it."
+            )
+        number = rounds[-1] if round is None else round
+        if number not in rounds:
+            raise BasinError(
+                f"{self.name} has no round {quoted(round)}; it has {', '.join(map(str, rounds))}."
+            )
+        return number
+
+    def generate(
+        self,
+        count: int = 3,
+        *,
+        prompt: str | None = None,
+        round: int | None = None,
+        seed: int = 0,
+        strength: float = 1.0,
+        best_of: int = 1,
+        accept: bool = False,
+        tries: int = 400,
+        quiet: bool = False,
+    ) -> WrittenPassages:
+        """Write passages from a round's concept; every one is a string, of its prompt and what was written.
+
+        Args:
+            count: how many.
+            prompt: what they begin with; by default the openings of real passages.
+            round: by default the newest.
+            seed: the same seed writes the same.
+            strength: times the round's steering vector; 0 is the base model.
+            best_of: so many on every prompt, of which the readable one that belongs most is kept.
+            accept: let the base model write, and keep what the concept accepts: exact, and slow.
+            tries: with `accept`, how many to write at most.
+            quiet: say nothing of the progress.
+
+        Raises:
+            BasinError: no such round, one that cannot write, or the language model cannot be had.
+        """
+        from loops.api.generate import write, write_accepted
+
+        for name, value in (("count", count), ("best_of", best_of), ("tries", tries)):
+            _refuse_unless_count(name, value)
+        with _progress(quiet) as progress:
+            if accept:
+                kept = write_accepted(self._store, round, count, prompt, seed, tries, progress)
+                pairs: Sequence[tuple[str, str]] = [(each.prompt, each.text) for each in kept.passages]
+            else:
+                pairs = write(self._store, round, count, prompt, seed, strength, progress, best_of)
+        return WrittenPassages(WrittenPassage(opening, text) for opening, text in pairs)
+
+    def report(
+        self, out: str | Path | None = None, *, tokens: bool | None = None, quiet: bool = False
+    ) -> Page:
+        """Write the run as one HTML file that opens from disk; `.open()` of what is returned shows it in a browser.
+
+        Args:
+            out: where to; by default `report.html` in the run's folder.
+            tokens: read some passages word by word anew (True) or never (False); by default where the language model is at
+                hand.
+            quiet: say nothing of the progress.
+
+        Raises:
+            BasinError: there is no round to show, or the file cannot be written.
+        """
+        from loops.report.make import make_report
+
+        with _progress(quiet) as progress:
+            made = make_report(self._store, Path(out) if out is not None else None, tokens, progress.say)
+        return Page(made.path, made.megabytes, tuple(made.sentences))
+
+    def measure(self, *, quiet: bool = False) -> list[dict[str, Any]]:
+        """Compare the rounds with gold labels, a row for each; empty where the corpus has none. The run never sees them."""
+        from loops.evaluation.measure import measure
+
+        with _progress(quiet) as progress:
+            return [dict(row) for row in measure(self._store, progress.say)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.path.resolve() == other.path.resolve()
+
+    def __hash__(self) -> int:
+        return hash(self.path.resolve())
+
+    def __repr__(self) -> str:
+        return run_as_text(self._store)
+
+    def _repr_html_(self) -> str:
+        return run_as_html(self._store, self.certificate)
+
+
+def _progress(quiet: bool) -> Any:
+    from rich.console import Console
+
+    from loops.monitor.progress import open_progress
+
+    return open_progress(Console(quiet=quiet))
+
+
+def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress], Fixed], quiet: bool) -> None:
+    from rich.console import Console
+
+    from loops.api.session import kept_sentence, work_on
+
+    console = Console(quiet=quiet)
+    try:
+        work_on(store, sentence, work, console)
+    except KeyboardInterrupt:
+        console.print(f"\nStopped. {kept_sentence(store)}; Run.resume({store.name!r}) goes on.", markup=False)
+        raise
+
+
+def _refuse_unless_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BasinError(f"{name} is how many, and was {quoted(value)}: give a whole number from 1 on.")

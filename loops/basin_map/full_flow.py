@@ -1,0 +1,113 @@
+"""Some starts of a basin map in full: the same loop as a run's, generation and steering included, from another pointer.
+
+The map itself is cheap: it follows memberships of real texts alone. Whether what is written changes where a start flows
+is seen by letting a few flow both ways.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from agent.basin.starts import Start
+from agent.basin.tracking import soft_jaccard
+from agent.clustering.anchor import anchor
+from agent.membership.ridge import document_means, in_units_of, numbered, sigmoid, spread
+from agent.pointer.lda import Pointer
+from agent.types import seed_for
+from loops.basin_map.map import BasinMap, require_starts
+from loops.checkpoint.atomic import write_file
+from loops.checkpoint.store import RunStore
+from loops.config import RunConfig
+from loops.monitor.progress import Progress
+from loops.refine import flow
+from loops.round.context import Costs, Fixed, prepare
+
+FULL, RUNS = "full.json", "full"
+
+
+@dataclass(frozen=True)
+class MutePointer(Pointer):
+    """A pointer that says the same of every text that is written: a start knows nothing of texts that it was not made from."""
+
+    level: float = 0.5
+
+    def weights(self, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
+        return np.full(len(texts), self.level)
+
+
+def full_flows(
+    found: BasinMap, names: Sequence[str], folder: Path, progress: Progress
+) -> list[dict[str, object]]:
+    """Let the named starts flow in full, each a run of its own in `folder/full`; what is there already is gone on with.
+
+    Raises:
+        BasinError: there is no start of a name; else as `loops.refine.run`.
+    """
+    by_name = {start.name: number for number, start in enumerate(found.place.starts)}
+    require_starts(found.place, names)
+    config = found.config
+    place, scratch = found.place, folder / RUNS / ".training"
+    ground = prepare(config, place.passages, place.pointer, Costs(), progress, scratch)
+    rows = []
+    for name in names:
+        number = by_name[name]
+        progress.say(f"In full: {name}")
+        rows.append(_one(found, ground, number, folder / RUNS, progress))
+        content = json.dumps(rows, indent=1, ensure_ascii=False)
+        write_file(folder / FULL, content.encode())
+    return rows
+
+
+def aimed(fixed: Fixed, start: Start, scratch: Path) -> Fixed:
+    """The same ground with the start for a pointer; its scores are given the topic's mean and spread in log-odds."""
+    document_of = fixed.passages.document_of
+    numbers: Int[np.ndarray, "passage"] = numbered(document_of)
+    topic = document_means(fixed.real.pointer_log_odds, numbers)
+    scores = in_units_of(start.scores, start.scores) * spread(topic) + float(topic.mean())
+    real = replace(fixed.real, pointer_log_odds=scores[numbers])
+    clustering = fixed.config.clustering.of_pointer(seeded=fixed.config.seeded)
+    own = anchor(
+        real,
+        document_of,
+        fixed.size,
+        clustering.model_copy(update={"size": fixed.size}),
+        seed_for(fixed.config.seed, 0, "folds"),
+        projection=fixed.anchor.projection,
+    )
+    level = float(sigmoid(np.array([topic.mean()]))[0])
+    pointer = MutePointer(fixed.pointer.model, fixed.pointer.topic, level)
+    return replace(fixed, real=real, anchor=own, pointer=pointer, no_concept=None, scratch=scratch)
+
+
+def _one(found: BasinMap, ground: Fixed, number: int, folder: Path, progress: Progress) -> dict[str, object]:
+    start, cheap = found.place.starts[number], found.flows[number].path[-1]
+    store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], ground.config)
+    fixed = aimed(ground, start, store.scratch)
+    with store.exclusive():
+        records = flow(fixed, store, found.config.map.rounds, progress)
+    final = document_means(records[-1].concept.membership, numbered(fixed.passages.document_of))
+    last = records[-1].metrics
+    certificate = store.load_certificate() or {}
+    return {
+        "name": start.name,
+        "run": store.name,
+        "rounds": records[-1].round,
+        "overlap_with_cheap": soft_jaccard(final, cheap),
+        "overlap_with_points": [soft_jaccard(final, point.membership) for point in found.points[:4]],
+        "drift": last["drift"],
+        "agreement": last["agreement"],
+        "coherence": last["coherence"],
+        "certificate": certificate.get("sentence"),
+        "seconds": sum(record.seconds for record in records),
+    }
+
+
+def _store(path: Path, config: RunConfig) -> RunStore:
+    return RunStore.open(path) if (path / "run.json").exists() else RunStore.create(path, config)

@@ -1,0 +1,158 @@
+"""What all starts of a basin map stand on: texts, features, the round map; loaded once, and shipped once to every worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.basin.certificate import CertificateConfig
+from agent.basin.starts import Material, Start, of_poorer, starts
+from agent.clustering.anchor import View
+from agent.clustering.round_map import RoundMap, Schedule
+from agent.corpora.load import load_corpus
+from agent.corpora.passages import split
+from agent.errors import BasinError
+from agent.language_model.activation_cache import record_cached
+from agent.language_model.model import LanguageModel
+from agent.membership.ridge import numbered
+from agent.pointer import lda
+from agent.pointer.cache import fit_cached
+from agent.pointer.lda import Pointer, TopicModel
+from agent.types import Document, PassageSet, seed_for
+from loops.config import MapConfig, RunConfig
+from loops.round.context import claimed_size, embedded
+from loops.round.pointer import fit_topics, refuse_given_pointer
+
+NAMED_BY = 2
+"""Words that name a topic."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a worker needs to let one start flow."""
+
+    round_map: RoundMap
+    schedule: Schedule
+    config: MapConfig
+    certificate: CertificateConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A map's corpus and design, in the driver."""
+
+    ground: Ground
+    passages: PassageSet
+    starts: list[Start]
+    topic_scores: np.ndarray
+    """Every topic's score of every document, shape [topic, document]."""
+    topic_names: list[str]
+    pointer: Pointer
+    """The topic itself, in its model."""
+    holds: np.ndarray
+    """Which document holds which word of the topic model's vocabulary, bool of shape [document, word]."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return self.pointer.model.vocabulary
+
+
+def survey(config: RunConfig, say: Say) -> Place:
+    """Read the corpus, record it where it is not cached, fit the topics and lay out the starts.
+
+    Raises:
+        BasinError: as `loops.refine.run`; or no start can be laid out.
+    """
+    refuse_given_pointer(config, "A map")
+    passages = split(load_corpus(config.corpus, progress=say), config.passages)
+    say(f"Corpus: {passages.description}")
+    model = fit_topics(config.corpus, passages, config.topics, config.seed, say, cached=True)
+    pointer = lda.pick(model, config.topics)
+    say(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
+    expected, document_of = model.expected_words(passages.texts), numbered(passages.document_of)
+    size = claimed_size(config, pointer.reading(expected), document_of, say)
+    say(f"All starts are given the size {size:.1%} (clustering.size sets another).")
+    folds = seed_for(config.seed, 0, "folds")
+    round_map = RoundMap.of_views(_views(config, passages, say), document_of, size, config.clustering, folds)
+    weights = model.weights(expected)
+    names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
+    authors = [document.author for document in passages.documents]
+    words = config.topics.words or config.topics.seed_words
+    material = Material(
+        weights, pointer.topic, document_of, passages.texts, authors, words, names, model.language
+    )
+    laid = starts(material, config.map.starts, config.seed)
+    laid += _poorer(config, passages, material, say)
+    say(
+        f"{len(laid)} starts: "
+        + ", ".join(f"{count} {kind}" for kind, count in Counter(start.kind for start in laid).items())
+    )
+    ground = Ground(
+        round_map,
+        Schedule(config.clustering.fading.rounds),
+        config.map,
+        config.certificate,
+        seed_for(config.seed, 0, "map"),
+    )
+    scores = np.stack([material.scores(weights[:, topic]) for topic in range(model.count)])
+    return Place(ground, passages, laid, scores, names, pointer, _held_words(passages, model))
+
+
+def _views(config: RunConfig, passages: PassageSet, say: Say) -> list[np.ndarray]:
+    """The passages' activations and, where they are heard, their embeddings, each on its principal components."""
+    components = config.clustering.components
+    activations = record_cached(LanguageModel.load(config.language_model, say), passages.texts, say)
+    views = [View.of(activations, components).features]
+    if config.clustering.fading.embeddings:
+        views.append(View.of(embedded(passages, say)[1][:, None], components).features)
+    return views
+
+
+def _poorer(config: RunConfig, passages: PassageSet, material: Material, say: Say) -> list[Start]:
+    """Topics of models that were given fewer topics, passes and documents, each picked as the true one is."""
+    found = []
+    for number in range(config.map.starts.poorer):
+        count = max(2, config.topics.count // (2 if number % 2 else 4))
+        worse = config.topics.model_copy(
+            update={
+                "count": count,
+                "passes": 1 if number < 4 else config.topics.passes,
+                "restarts": 1,
+                "fit_on": "kept",
+            }
+        )
+        generator = np.random.default_rng(seed_for(config.seed, number, "poorer"))
+        try:
+            model = fit_cached(
+                _half(passages, generator), worse, seed_for(config.seed, number, "poorer"), say
+            )
+            pointer = lda.pick(model, worse)
+            found.append(of_poorer(number, pointer.weights(passages.texts), material))
+        except BasinError as error:
+            say(f"Poorer topic {number} is left out: {error}")
+    return found
+
+
+def _half(passages: PassageSet, generator: np.random.Generator) -> Sequence[Document]:
+    """Half of the documents, of each only the passages that are read: less data in both ways."""
+    texts: dict[int, list[str]] = {}
+    for passage in passages.passages:
+        texts.setdefault(passage.document, []).append(passage.text)
+    chosen = sorted(generator.permutation(len(passages.documents))[: max(2, len(passages.documents) // 2)])
+    return [Document(passages.documents[at].id, "\n".join(texts[at])) for at in chosen]
+
+
+def _held_words(passages: PassageSet, model: TopicModel) -> np.ndarray:
+    index = {word: number for number, word in enumerate(model.vocabulary)}
+    holds = np.zeros((len(passages.documents), len(index)), dtype=bool)
+    for passage in passages.passages:
+        holds[passage.document, [index[word] for word in model.words_of(passage.text) if word in index]] = (
+            True
+        )
+    return holds

@@ -1,0 +1,314 @@
+"""Folders that are written whole or not at all, and that can tell when they were damaged afterwards.
+
+A folder is filled under a temporary name beside its place, every file is synced, a manifest with the size and
+SHA-256 of each file is written last, and one rename makes it visible. A reader sees all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.errors import BasinError
+from agent.files.checked import (
+    MEGABYTE,
+    DamagedError,
+    is_safe_name,
+    parse_json,
+    plain_folder,
+    read_inside,
+    size_inside,
+)
+from loops.checkpoint.schema import DIGEST, SCHEMA, check_digest, check_schema, digest_of, read_sealed, sealed
+
+MANIFEST = "manifest.json"
+LOCK_TRIES = 4
+MOST_FILES = 64
+MOST_MANIFEST = MEGABYTE
+MOST_BYTES = {
+    "passages.json": 1024 * MEGABYTE,
+    "samples.json": 512 * MEGABYTE,
+    "topic.json": 256 * MEGABYTE,
+    "exchanged.json": 256 * MEGABYTE,
+}
+"""Of a file by name; of any other JSON, and of tensors:"""
+MOST_JSON, MOST_TENSORS = 64 * MEGABYTE, 4096 * MEGABYTE
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def write_folder(target: Path, files: Mapping[str, bytes], header: Mapping[str, object]) -> None:
+    """Write `files` and their manifest (which also carries `header`) to the new folder `target`, or nothing.
+
+    Raises:
+        OSError: the folder cannot be written, or `target` is there already; nothing is left behind.
+    """
+    draft = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        draft.mkdir()
+        for name, content in files.items():
+            (draft / name).parent.mkdir(exist_ok=True)
+            _write_synced(draft / name, content)
+        for inner in {(draft / name).parent for name in files} - {draft}:
+            _sync_folder(inner)
+        _write_synced(draft / MANIFEST, _manifest(files, header))
+        _sync_folder(draft)
+        os.rename(draft, target)  # fails when there is a non-empty folder of that name
+        _sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """The files of a whole folder, each checked against its hash; a file that the manifest does not name is not read.
+
+    Raises:
+        DamagedError: a file is missing, is a link, has another content than was written, or the manifest is no manifest.
+    """
+    entries = read_manifest(folder)["files"]
+    return {name: read_entry(folder, name, entry) for name, entry in entries.items()}
+
+
+def read_entry(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
+    """One file of a folder, checked against its entry in the manifest; raises as `read_folder`."""
+    content = read_inside(folder, name, entry["bytes"])
+    if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise DamagedError(f"{name} is not what was written")
+    return content
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder, with names that stay inside and sizes that can be meant.
+
+    Raises:
+        NewerError: a newer Basin wrote it.
+        DamagedError: it is missing or unreadable, is not what was written, or names what no folder of ours holds.
+    """
+    if not plain_folder(folder):
+        raise DamagedError("it is a link or no folder")
+    try:
+        manifest = parse_json(read_inside(folder, MANIFEST, MOST_MANIFEST), MANIFEST)
+    except DamagedError as damage:
+        raise DamagedError(f"its {MANIFEST} is missing or unreadable: {damage}") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise DamagedError(f"its {MANIFEST} is missing or unreadable: it names no files")
+    check_schema(manifest.get("schema"), f"its {MANIFEST}")
+    check_digest(manifest, f"its {MANIFEST}", required=manifest.get("schema") == SCHEMA)
+    if len(manifest["files"]) > MOST_FILES:
+        raise DamagedError(f"its {MANIFEST} names {len(manifest['files'])} files")
+    for name, entry in manifest["files"].items():
+        _check_entry(name, entry)
+    return manifest
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    if not is_safe_name(name) or name == MANIFEST:
+        raise DamagedError(f"its {MANIFEST} names {name[:80]!r}, which is no file inside")
+    if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
+        raise DamagedError(f"its {MANIFEST} is unreadable at {name}")
+    size, digest = entry["bytes"], entry["sha256"]
+    if type(size) is not int or not (isinstance(digest, str) and SHA256.fullmatch(digest)):
+        raise DamagedError(f"its {MANIFEST} is unreadable at {name}")
+    most = MOST_TENSORS if name.endswith(".safetensors") else MOST_BYTES.get(name, MOST_JSON)
+    if not 0 <= size <= most:
+        raise DamagedError(f"its {MANIFEST} gives {name} {size} bytes, and at most {most} can be meant")
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of the manifest is there with its size; quick, so it does not read the contents."""
+    try:
+        files = read_manifest(folder)["files"]
+    except DamagedError:
+        return False
+    return all(size_inside(folder, name) == entry["bytes"] for name, entry in files.items())
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that a reader finds the old or the new content.
+
+    Raises:
+        OSError: it cannot be written, and the old content stays; or a device, a pipe or a folder is there, which root could
+            replace.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is a device, a pipe or a folder", str(path))
+    draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        _write_synced(draft, content)
+        os.replace(draft, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def free_name(path: Path) -> Path:
+    """A name beside `path`, numbered, that nothing has yet: for what is set aside."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        number += 1
+    return aside
+
+
+def begin_folder(
+    folder: Path, digest: str, say: Callable[[str], None], instead: str, **about: object
+) -> None:
+    """Make the folder of a long piece of work, or find it begun; one begun with other settings is set aside.
+
+    Args:
+        digest: of all that the work depends on; kept in settings.json, with `about`.
+        instead: what to name where the folder cannot be used, such as "another folder with --out".
+
+    Raises:
+        BasinError: the folder cannot be made, read or written.
+    """
+    file = folder / "settings.json"
+    try:
+        if file.exists() and _begun_with(folder) != digest:
+            aside = free_name(folder)
+            folder.rename(aside)
+            say(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(file, sealed({"digest": digest, **about}))
+    except (OSError, DamagedError) as error:
+        raise BasinError(f"{folder} cannot be used ({error}); move it away, or name {instead}.") from None
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock; False where another process holds it. The system lets go however the process ends.
+
+    A file system without locks refuses nobody.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield _taken(descriptor, fcntl.LOCK_EX, LOCK_TRIES)
+    finally:
+        os.close(descriptor)
+
+
+def is_held(folder: Path) -> bool | None:
+    """Whether a process holds a folder's lock; None where that cannot be told. Changes nothing."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go by closing, microseconds later
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int, kind: int, tries: int) -> bool:
+    for attempt in range(tries):
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if attempt + 1 < tries:  # it may be one who only looks whether the lock is held
+                time.sleep(0.05)
+        except OSError:
+            return True
+    return False
+
+
+def _begun_with(folder: Path) -> Any:
+    """The digest in a folder's settings; what cannot be read is of other settings."""
+    try:
+        return read_sealed(folder, "settings.json").get("digest")
+    except DamagedError:
+        return None
+
+
+def inner_folder(root: Path, *names: str) -> Path:
+    """A folder inside another one, made where it is missing; a link in its place is refused, since it leads elsewhere.
+
+    Raises:
+        BasinError: there is a link or a file of that name.
+        OSError: it cannot be made.
+    """
+    folder = root
+    for name in names:
+        folder = folder / name
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        if not plain_folder(folder):
+            raise BasinError(f"{folder} is a link or a file where a folder belongs; move it away.")
+    return folder
+
+
+def unlinked(path: Path) -> Path:
+    """A path for a library to write to, freed first: it would write through a link that somebody left there.
+
+    Raises:
+        BasinError: there is a folder of that name.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BasinError(f"{path} cannot be written ({error.strerror}); move it away.") from None
+    return path
+
+
+def appendable(path: Path) -> Path:
+    """A path to append to: a plain file, or nothing yet.
+
+    Raises:
+        BasinError: it is a link or a device, so that what is appended would land elsewhere.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise BasinError(f"{path} is a link or no plain file; move it away.")
+    return path
+
+
+def remove_drafts(parent: Path) -> None:
+    """Delete what a killed process left half-written; only for the one process that may write in `parent`."""
+    for draft in parent.glob(".*.tmp-*"):
+        if plain_folder(draft):
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def _manifest(files: Mapping[str, bytes], header: Mapping[str, object]) -> bytes:
+    entries = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in files.items()
+    }
+    tree = {**header, "files": entries}
+    return json.dumps({**tree, DIGEST: digest_of(tree)}, indent=1, sort_keys=True).encode()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    """Write a new file: never through a link that somebody left under its name."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o666), "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

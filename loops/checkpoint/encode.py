@@ -1,0 +1,115 @@
+"""A round as files: JSON for what people read, safetensors for arrays, nothing that can run code.
+
+Everything here is a pure function from records to bytes; `decoding.py` is its inverse, `store.py` owns the disk. Two equal
+records give the same bytes, and reading gives back equal records, floats to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from agent.corpora.words import ENGLISH
+from agent.pointer.lda import Pointer
+from agent.types import PassageSet
+from loops.records import RoundRecord
+
+VECTOR = "vector."
+GATE = "gate."
+EXCHANGED = "exchanged.json"
+ADAPTER = "adapter/"
+"""A folder in PEFT's own layout inside the round's, for `PeftModel.from_pretrained`."""
+
+
+def encode_round(record: RoundRecord) -> dict[str, bytes]:
+    """The files of a round; see checkpoints/README.md for what is in which.
+
+    Raises:
+        ValueError: a metric is not a finite number (JSON has no way to write it).
+    """
+    concept, readout = record.concept, record.concept.readout
+    arrays = {"membership": concept.membership, "single": concept.single, "pooled": concept.pooled}
+    if concept.evidence is not None:
+        arrays["evidence"] = concept.evidence
+    if readout is not None:
+        arrays["readout.weights"] = readout.weights
+    if record.activations is not None:
+        arrays["activations"] = record.activations
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    if concept.vector is not None:
+        tensors |= {f"{VECTOR}{name}": tensor for name, tensor in concept.vector.tensors().items()}
+    if concept.manner.gate is not None:
+        tensors |= {f"{GATE}{name}": tensor for name, tensor in concept.manner.gate.tensors().items()}
+    scalars = {
+        "round": concept.round,
+        "size": concept.size,
+        "size_curve": concept.size_curve,
+        "nats_per_token": concept.nats_per_token,
+        "readout": readout and {name: value for name, value in vars(readout).items() if name != "weights"},
+    }
+    if not concept.manner.is_plain:
+        gate = concept.manner.gate
+        scalars["manner"] = {
+            "norm_preserving": concept.manner.norm_preserving,
+            "gate": gate and gate.numbers(),
+        }
+    files = {
+        "round.json": _to_json(record.metrics),
+        "concept.json": _to_json(scalars),
+        "samples.json": _to_json([asdict(sample) for sample in record.generated]),
+        "cost.json": _to_json(record.cost),
+        "tensors.safetensors": _to_safetensors(tensors),
+    }
+    if record.exchange is not None:
+        files[EXCHANGED] = _to_json(asdict(record.exchange))
+    if concept.adapter is not None:
+        files |= {f"{ADAPTER}{name}": content for name, content in concept.adapter.files().items()}
+    return files
+
+
+def encode_pointer(pointer: Pointer) -> dict[str, bytes]:
+    """The topic model and which of its topics is the pointer."""
+    model = pointer.model
+    arrays = {"topic_word_counts": model.topic_word_counts, "alpha": model.alpha}
+    text = {"topic": pointer.topic, "seed": model.seed, "vocabulary": model.vocabulary}
+    if model.language != ENGLISH:  # nothing else was known before there was a choice
+        text["language"] = model.language
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    return {"topic.json": _to_json(text), "topic.safetensors": _to_safetensors(tensors)}
+
+
+def encode_passages(passages: PassageSet) -> dict[str, bytes]:
+    """Passages with their texts; of documents only what is shown: their texts would be there twice."""
+    tree = {
+        "documents": [
+            {"id": document.id, "title": document.title, "author": document.author}
+            for document in passages.documents
+        ],
+        "passages": [asdict(passage) for passage in passages.passages],
+        "dropped": passages.dropped,
+    }
+    return {"passages.json": _to_json(tree)}
+
+
+def _to_json(tree: Any) -> bytes:
+    """Sorted keys, floats by `repr` (which reads back exactly), no NaN, one final newline."""
+    text = json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
+    return (text + "\n").encode("utf-8", errors="surrogatepass")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be stored as JSON")
+
+
+def _to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    return safetensors.torch.save(
+        {name: tensor.contiguous().clone() for name, tensor in sorted(tensors.items())}
+    )

@@ -1,0 +1,46 @@
+"""Which code and which libraries made a run, and what it may use of the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+LIBRARIES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "gensim", "numpy")
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def versions() -> dict[str, str]:
+    """Version of Basin, Python and the libraries that results depend on; `missing` where not installed."""
+    found = {"python": platform.python_version()}
+    for name in ("basin", *LIBRARIES):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def commit() -> str | None:
+    """The code's git commit, with `-changed` where files differ from it; None outside a checkout of Basin."""
+    if not (PROJECT / ".git").exists():
+        return None  # installed as a package: a repository further up is somebody else's
+    head = git("rev-parse", "HEAD")
+    return head and head + ("-changed" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def cores() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def git(*arguments: str) -> str | None:
+    """What git says of Basin's own folder; None where there is no git, or it fails."""
+    try:
+        command = ["git", "-C", str(PROJECT), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

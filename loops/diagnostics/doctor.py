@@ -1,0 +1,145 @@
+"""What is installed and cached, how fast this machine is, and what a run would cost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.config import CONFIGS, find_config
+from agent.corpora.brown import TARBALL
+from agent.corpora.load import load_corpus
+from agent.corpora.passages import split
+from agent.errors import BasinError
+from agent.hub.embedders import EMBEDDED_EMBEDDER, embedder_status
+from agent.hub.models import EMBEDDED, model_status
+from agent.hub.pinned_packages import cache_root, verify
+from agent.language_model.architecture import choose_dtype
+from agent.language_model.device_map import choose_devices
+from agent.language_model.memory import total_memory
+from agent.language_model.model import LanguageModel
+from loops.checkpoint.find import checkpoints_folder, list_runs
+from loops.checkpoint.provenance import commit, cores, versions
+from loops.config import RunConfig, load_config
+from loops.monitor.progress import Progress
+from loops.report.terminal import plain_table
+from loops.round.forecast import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
+
+DEFAULT = CONFIGS / "brown.yaml"
+SAMPLE = "The house was quiet when she came in, and nobody had put out the light in the hall. " * 10
+
+
+def examine(config_file: Path | None, console: Console, progress: Progress) -> None:
+    """Print everything; raises `BasinError` only for a config file that was named and is wrong."""
+    config, name = _config(config_file)
+    _show_versions(console)
+    _show_cache(console)
+    _show_machine(config, console)
+    passages = _passages(config, progress)
+    gflops = matrix_speed(config)
+    speeds, memory = _tried(config, progress)
+    table = plain_table("speed", "", "")
+    table.add_row("matrix products", f"{gflops:.0f} GFLOP/s", "")
+    measured = "measured" if speeds else "guessed: weights not cached"
+    speeds = speeds or speeds_from(gflops)
+    table.add_row("record", f"{speeds.record:.0f} tokens/s", measured)
+    table.add_row("generate", f"{speeds.generate:.0f} tokens/s", measured)
+    _print(table, console)
+    if memory:
+        table = plain_table("memory at the peak of", "")
+        for stage, gigabytes in memory.items():
+            table.add_row(stage, f"{gigabytes:.1f} GB")
+        _print(table, console)
+    _show_cost(config, name, passages, speeds, console)
+
+
+def _config(file: Path | None) -> tuple[RunConfig, str]:
+    path = find_config(file) if file else DEFAULT
+    return load_config(path), str(file or "configs/brown.yaml")
+
+
+def _show_versions(console: Console) -> None:
+    table = plain_table("installed", "")
+    for name, version in versions().items():
+        table.add_row(name, version)
+    table.add_row("code", (commit() or "not a git checkout")[:12])
+    _print(table, console)
+
+
+def _show_cache(console: Console) -> None:
+    table = plain_table("cached", "", "")
+    for name, model in EMBEDDED.items():
+        status = model_status(name)
+        table.add_row(name, status, f"{model.megabytes} MB" if status != "cached" else "hashes hold")
+    for name, status in ((EMBEDDED_EMBEDDER, embedder_status()), ("brown", verify(TARBALL))):
+        table.add_row(name, status, "hashes hold" if status == "cached" else "")
+    _print(table, console)
+    where = escape(str(cache_root()))
+    console.print(f"in {where}: what is missing or damaged is fetched when needed", soft_wrap=True)
+
+
+def _show_machine(config: RunConfig, console: Console) -> None:
+    table = plain_table("machine", "")
+    table.add_row("cores", f"{cores()} ({torch.get_num_threads()} threads)")
+    table.add_row("memory", f"{total_memory() / 2**30:.0f} GB")
+    device = choose_devices(config.language_model.device)[0]
+    table.add_row("device", torch.cuda.get_device_name(device) if device.type == "cuda" else str(device))
+    table.add_row(
+        "number format", str(choose_dtype(config.language_model.dtype, device)).removeprefix("torch.")
+    )
+    folder = checkpoints_folder().absolute()
+    while not folder.exists():
+        folder = folder.parent
+    table.add_row("room for runs", f"{shutil.disk_usage(folder).free / 2**30:.0f} GB")
+    table.add_row("runs", str(len(list_runs())))
+    _print(table, console)
+
+
+def _print(table: Table, console: Console) -> None:
+    console.print()
+    console.print(table)
+
+
+def _passages(config: RunConfig, progress: Progress) -> int | None:
+    """How many passages the corpus has, where it can be read without the network."""
+    if config.corpus.source.startswith("brown") and verify(TARBALL) != "cached":
+        return None
+    if config.corpus.is_on_web:
+        progress.say(f"{config.corpus.source} is not read: it comes from the network.")
+        return None
+    try:
+        with progress.stage("reading the corpus"):
+            return len(split(load_corpus(config.corpus), config.passages).passages)
+    except BasinError as error:
+        progress.say(str(error))
+        return None
+
+
+def _tried(config: RunConfig, progress: Progress) -> tuple[Speeds | None, dict[str, float]]:
+    """Speeds measured with the configured model, unless that would have to be fetched, and what memory its stages take."""
+    name = config.language_model.name
+    if name in EMBEDDED and model_status(name) != "cached":
+        return None, {}
+    try:
+        with progress.stage(f"trying {name}"):
+            language_model = LanguageModel.load(config.language_model)
+            return measured_speeds(language_model, config, SAMPLE), peaks(language_model, config)
+    except BasinError as error:
+        progress.say(str(error))
+        return None, {}
+
+
+def _show_cost(config: RunConfig, name: str, passages: int | None, speeds: Speeds, console: Console) -> None:
+    guessed = passages is None
+    seconds = estimate(config, passages or 1400, speeds)
+    table = plain_table(f"cost of {name}", "minutes")
+    for stage, spent in seconds.items():
+        table.add_row(stage, f"{spent / 60:.1f}")
+    table.add_row(f"{config.rounds} rounds at most", f"{sum(seconds.values()) / 60:.0f}")
+    _print(table, console)
+    count = f"{passages} passages" if not guessed else "as many passages as brown-fiction has: not cached yet"
+    console.print(f"for {count}; a run that comes to rest earlier costs less")

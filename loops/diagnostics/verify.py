@@ -1,0 +1,168 @@
+"""`basin verify`: every file of a run held against what was written, and against the others. Reads, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.errors import BasinError
+from agent.files.checked import DamagedError, plain_folder
+from loops.checkpoint import atomic
+from loops.checkpoint.round_folders import FOLDER, PRUNED, WHOLE, folder_name, numbered, read_header
+from loops.checkpoint.schema import read_sealed
+from loops.checkpoint.store import CERTIFICATE, RunStore
+from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
+
+FREE = {"run.log", "picture.png", "report.html", "page", "progress.json", ".training", "stitches", "matches"}
+"""What may lie in a run beside its rounds without saying whether it is whole."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One round, or what is kept of it."""
+
+    number: int
+    kind: str
+    """`whole`, `pruned` or `damaged`."""
+    files: int
+    bytes: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found."""
+
+    run: str
+    rounds: list[Seen]
+    problems: list[str]
+    """What is wrong, each a sentence; none: the run is whole."""
+    remarks: list[str] = field(default_factory=list)
+    """What is no part of the run, or was set aside."""
+
+    @property
+    def whole(self) -> bool:
+        return not self.problems
+
+    def tree(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"whole": self.whole, **asdict(self)}
+
+
+def verify(path: Path) -> Verdict:
+    """Read all of a run.
+
+    Raises:
+        BasinError: it is no run, or none that this Basin can read.
+    """
+    store = RunStore.open(path)
+    problems, remarks = list(store.remarks), []
+    seen = [_whole(store, number) for number, _ in numbered(path, WHOLE)]
+    have = {each.number for each in seen}
+    for number, _ in numbered(path, PRUNED):
+        if number in have:
+            remarks.append(f"{folder_name(number, PRUNED)} is left over: round {number} is there whole.")
+        else:
+            seen.append(_pruned(store, number))
+    seen.sort(key=lambda each: each.number)
+    problems += [f"{each.problem}" for each in seen if each.problem]
+    problems += [f"Round {number} is missing." for number in _missing(seen)]
+    problems += list(_beside(store))
+    problems += list(_inside(path))
+    problems += list(_strange(path))
+    remarks += list(_left_over(path))
+    return Verdict(store.name, seen, problems, remarks)
+
+
+def _whole(store: RunStore, number: int) -> Seen:
+    def read() -> None:
+        store.load(number)
+        if number == 0:
+            store.load_passages()
+            store.load_pointer()
+
+    return _seen(store, number, WHOLE, read)
+
+
+def _pruned(store: RunStore, number: int) -> Seen:
+    return _seen(store, number, PRUNED, lambda: store.load_kept(number))
+
+
+def _seen(store: RunStore, number: int, kind: str, read: Callable[[], object]) -> Seen:
+    try:
+        files = read_header(store.path, number, kind).files
+        count, size = len(files), sum(entry["bytes"] for entry in files.values())
+        read()
+    except DamagedError as damage:
+        return Seen(number, "damaged", 0, 0, f"Round {number} is damaged ({damage}).")
+    except BasinError as error:
+        return Seen(number, "damaged", count, size, str(error))
+    return Seen(number, "whole" if kind == WHOLE else "pruned", count, size)
+
+
+def _missing(seen: list[Seen]) -> list[int]:
+    have = {each.number for each in seen}
+    return [number for number in range(max(have, default=-1)) if number not in have][:100]
+
+
+def _beside(store: RunStore) -> Iterator[str]:
+    """Certificate and measurements."""
+    for name in (CERTIFICATE, MEASUREMENTS):
+        if os.path.lexists(store.path / name):
+            try:
+                read_sealed(store.path, name)
+                if name == MEASUREMENTS:
+                    read_rows(store.path)
+            except DamagedError as damage:
+                yield f"{store.name}: {damage}."
+
+
+def _inside(path: Path) -> Iterator[str]:
+    """What `basin stitch` and `basin match` found."""
+    from loops.transfer.stitch_store import STITCHES, TABLE, check_stitch  # loads what stitches
+
+    for name in ("matches/*.json", f"{STITCHES}/*/{TABLE}", f"{STITCHES}/*/measured.json"):
+        for file in sorted(path.glob(name)):
+            relative = file.relative_to(path).as_posix()
+            try:
+                read_sealed(path, relative)
+                if file.name == TABLE:
+                    check_stitch(file.parent)
+            except DamagedError as damage:
+                yield f"{relative} is not whole: {damage}."
+
+
+def _strange(path: Path) -> Iterator[str]:
+    """Links and devices anywhere in the run, and files in a round that its manifest does not name."""
+    for parent, inner, files in os.walk(path, followlinks=False):
+        inner.sort()
+        for name in sorted([*inner, *files]):
+            mode = os.lstat(Path(parent, name)).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                what = "a link" if stat.S_ISLNK(mode) else "no plain file"
+                yield f"{Path(parent, name).relative_to(path)} is {what}: nothing of a run is."
+    for folder in path.iterdir():
+        match = FOLDER.fullmatch(folder.name)
+        if match and plain_folder(folder):
+            try:
+                named = {*read_header(path, int(match[2]), match[1]).files, atomic.MANIFEST}
+            except DamagedError:
+                continue
+            there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
+            for name in sorted(there - named):
+                yield f"{folder.name}/{name} is not in the manifest: it is never read, and does not belong there."
+
+
+def _left_over(path: Path) -> Iterator[str]:
+    known = {"run.json", "config.json", CERTIFICATE, MEASUREMENTS, *FREE}
+    for name in sorted(os.listdir(path)):
+        if name.startswith("damaged_"):
+            yield f"{name} was set aside; delete it when you have seen it."
+        elif name.startswith(".") and ".tmp-" in name:
+            yield f"{name} is the draft of a process that was stopped; `basin resume` removes it."
+        elif name not in known and not FOLDER.fullmatch(name):
+            yield f"{name} is nothing of Basin's."

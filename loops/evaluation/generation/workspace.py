@@ -1,0 +1,254 @@
+"""The workplace of generators: one task, what was written, trained and judged readable there, all kept on disk."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from agent.adapting.config import LoraConfig, PreferenceConfig
+from agent.adapting.training_data import Written, pairs
+from agent.clustering.anchor import Texts
+from agent.concept import MEMBER
+from agent.judging.topic_fusion import TopicFusion
+from agent.language_model.adapter import Adapter
+from agent.language_model.coherence import Coherence
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.membership.ridge import sigmoid
+from agent.steering.gate import PLAIN, Manner
+from agent.steering.vector import SteeringVector
+from agent.types import seed_for
+from agent.updating import UpdatingConfig, update
+from loops.checkpoint.atomic import write_file
+from loops.evaluation.generation.task import Notion, Say, Task
+
+PRACTICE_TOKENS = 100
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One passage."""
+
+    prompt: str
+    """The neutral opening; what a rival is told besides is not part of the passage."""
+    text: str
+    seed: int
+
+    @property
+    def whole(self) -> str:
+        """Prompt and continuation, as a real passage is read."""
+        return self.prompt + self.text
+
+
+@dataclass(frozen=True)
+class Pen:
+    """What it is written with, where that is a change of the model: the distance from the base model is then exact."""
+
+    adapter: Adapter | None = None
+    vector: SteeringVector | None = None
+    manner: Manner = PLAIN
+    preamble: str = ""
+    """Read before the opening."""
+    fusion: TopicFusion | None = None
+    """Changes every token's score."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it writes otherwise than the base model."""
+        return bool(self.adapter or self.vector or self.preamble or self.fusion)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a generator wrote."""
+
+    samples: list[Sample]
+    pen: Pen
+    accepted: float = 1.0
+    """Share of what was written that was kept."""
+
+
+class Desk:
+    """One task's workplace."""
+
+    def __init__(
+        self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig, say: Say
+    ) -> None:
+        self.task, self.config, self.coherence, self.lora, self.say = task, config, coherence, lora, say
+        self.last: str | None = None
+        """What was written last, or found on disk."""
+        self._coherent: dict[Sample, bool] = {}
+        self._read: dict[Sample, tuple[np.ndarray, float]] = {}
+        self._vectors: dict[tuple[str, str], Pen] = {}
+
+    def write(
+        self,
+        name: str,
+        pen: Pen,
+        prompts: Sequence[str] | None = None,
+        *,
+        tries: int = 1,
+        tokens: int | None = None,
+    ) -> list[Sample]:
+        """Passages on every prompt, `tries` times each, all with the same sampling and seeds whoever writes; kept as `name`."""
+        self.last = name
+        prompts = self.task.prompts if prompts is None else prompts
+        file = self.task.folder / "written" / f"{name}.json"
+        if file.exists():
+            return [Sample(**each) for each in json.loads(file.read_bytes())]
+        self.say(f"{self.task.corpus}, {self.task.concept}: writing {name}")
+        openings = [opening for opening in prompts for _ in range(tries)]
+        seeds = [
+            seed_for(self.task.seed, turn, f"{number}")
+            for number in range(len(prompts))
+            for turn in range(tries)
+        ]
+        config = self.config.model_copy(update={"new_tokens": tokens or self.config.new_tokens})
+        writer, begin = self.task.language_model.adapted(pen.adapter), time.perf_counter()
+        texts = writer.generate(
+            [pen.preamble + opening for opening in openings],
+            seeds,
+            config,
+            pen.vector,
+            progress=self.say,
+            manner=pen.manner,
+            processors=[pen.fusion] if pen.fusion else [],
+        )
+        speed = len(texts) * config.new_tokens / (time.perf_counter() - begin)
+        samples = [Sample(*each) for each in zip(openings, texts, seeds, strict=True)]
+        _keep(self._speeds, self.speeds | {name: speed})
+        _keep(file, [asdict(sample) for sample in samples])
+        return samples
+
+    @property
+    def speeds(self) -> dict[str, float]:
+        """Tokens per second at which everything was written whose writing was timed."""
+        return json.loads(self._speeds.read_bytes()) if self._speeds.exists() else {}
+
+    @property
+    def _speeds(self) -> Path:
+        return self.task.folder / "speeds.json"
+
+    def adapter(self, name: str, weights: Float[np.ndarray, "passage"]) -> Adapter:
+        """A LoRA adapter taught by seen passages in proportion to `weights`; kept as `name`."""
+        from agent.adapting.supervised import teach
+
+        return self._adapter(
+            name,
+            lambda folder: teach(
+                self.task.language_model,
+                self.task.texts,
+                weights,
+                None,
+                self.lora,
+                self.task.seed,
+                folder,
+                self.say,
+            )[0],
+        )
+
+    def preferred(self, name: str, notion: Notion, start: Pen) -> Adapter:
+        """`start`'s adapter after preference training on what that pen and the base model wrote on practice openings."""
+        from agent.adapting.preference import prefer
+
+        def train(folder: Path) -> Adapter:
+            written = [
+                self.placed(
+                    self.write(who, pen, self.task.practice_prompts, tries=2, tokens=PRACTICE_TOKENS), notion
+                )
+                for who, pen in (("practice-base", Pen()), (f"practice-{name}", start))
+            ]
+            found = pairs(written[0].joined(written[1]))
+            self.say(f"{self.task.corpus}, {self.task.concept}: {len(found)} pairs for {name}")
+            if not found:
+                return start.adapter
+            config, seed = PreferenceConfig(), self.task.seed
+            return prefer(
+                self.task.language_model,
+                found,
+                start.adapter,
+                config,
+                self.lora.tokens,
+                seed,
+                folder,
+                self.say,
+            )[0]
+
+        return self._adapter(name, train)
+
+    def placed(self, samples: Sequence[Sample], notion: Notion) -> Written:
+        """Samples with their membership by a notion, and whether they are coherent."""
+        return Written(
+            [sample.prompt for sample in samples],
+            [sample.text for sample in samples],
+            sigmoid(notion.place(self.read(samples))),
+            self.coherent(samples),
+        )
+
+    def read(self, samples: Sequence[Sample]) -> Texts:
+        """Samples as a notion reads them; what was read already is not read again, for several choose from one pool."""
+        unknown = [sample for sample in dict.fromkeys(samples) if sample not in self._read]
+        if unknown:
+            read = self.task.read([sample.whole for sample in unknown])
+            self._read |= dict(
+                zip(unknown, zip(read.activations, read.pointer_log_odds, strict=True), strict=True)
+            )
+        activations, odds = zip(*(self._read[sample] for sample in samples), strict=True)
+        return Texts(np.stack(activations), np.array(odds))
+
+    def coherent(self, samples: Sequence[Sample]) -> Bool[np.ndarray, "text"]:
+        """Whether each sample is coherent; what was judged already is not judged again."""
+        unknown = [sample for sample in dict.fromkeys(samples) if sample not in self._coherent]
+        if unknown:
+            texts, prompts = [each.text for each in unknown], [each.prompt for each in unknown]
+            self._coherent |= dict(
+                zip(unknown, self.coherence.check(texts, prompts).coherent.tolist(), strict=True)
+            )
+        return np.array([self._coherent[sample] for sample in samples])
+
+    def vector(self, driver: str, config: UpdatingConfig) -> Pen:
+        """A steering vector from outside a notion to inside it; found once."""
+        key = driver, config.model_dump_json()
+        if key not in self._vectors:
+            self._vectors[key] = self._vector(self.task.notions[driver], config)
+        return self._vectors[key]
+
+    def _vector(self, notion: Notion, config: UpdatingConfig) -> Pen:
+        inside = notion.membership >= MEMBER
+        if not inside.any():
+            inside = notion.membership >= np.sort(notion.membership)[-max(1, len(inside) // 50)]
+        texts = self.task.texts
+        found = update(
+            self.task.language_model,
+            [texts[at] for at in np.flatnonzero(inside)],
+            [texts[at] for at in np.flatnonzero(~inside)],
+            self.task.activations[inside],
+            self.task.activations[~inside],
+            config=config,
+            seed=self.task.seed,
+            member_weights=notion.membership[inside],
+            other_weights=1 - notion.membership[~inside],
+            progress=self.say,
+        )
+        return Pen(vector=found.vector, manner=found.manner)
+
+    def _adapter(self, name: str, train: Callable[[Path], Adapter]) -> Adapter:
+        folder = self.task.folder / "adapters" / name
+        if (folder / "adapter_config.json").exists():
+            return Adapter.from_files({file.name: file.read_bytes() for file in folder.iterdir()})
+        self.say(f"{self.task.corpus}, {self.task.concept}: training {name}")
+        adapter = train(self.task.folder / "training" / name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in reversed(sorted(adapter.files().items())):
+            write_file(folder / file, content)  # the configuration last: with it the adapter counts as there
+        return adapter
+
+
+def _keep(file: Path, content: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, json.dumps(content, indent=0).encode())

@@ -1,0 +1,142 @@
+"""After a run: measure it against gold labels, where there are any, and draw it. The loop never comes here.
+
+Writes `measurements.json` and `picture.png` beside the rounds, for tables and reports.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.errors import BasinError
+from agent.files.checked import DamagedError
+from agent.hub.embedders import load_embedder
+from agent.judging.average_precision import MeasuredRound, MeasuredRun, Row, measure_run
+from agent.judging.gold import GoldLabels, every_gold_labels
+from agent.judging.writing import RealPassages, WritingConfig, judge_writing
+from agent.language_model.activation_cache import record_cached
+from agent.language_model.model import LanguageModel
+from agent.types import PassageSet, seed_for
+from loops.checkpoint import atomic
+from loops.checkpoint.schema import sealed
+from loops.checkpoint.store import RunStore
+from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
+from loops.monitor.drawing import can_draw
+from loops.records import RoundRecord
+
+PICTURE = "picture.png"
+
+Say = Callable[[str], None]
+
+
+def measure(
+    store: RunStore, say: Say, activations: Float[np.ndarray, "passage layer width"] | None = None
+) -> list[Row]:
+    """Rows of every round, the main reading of the gold labels first; none where the corpus has no labels.
+
+    Args:
+        activations: of the real passages, where they are at hand; else they are recorded anew.
+
+    Raises:
+        BasinError: a round is damaged, or the corpus is not the one the run was made from.
+    """
+    passages = store.load_passages()
+    records = [store.load_kept(number) for number in store.every()]
+    run = _measured_run(store, passages, records, activations, say)
+    readings = every_gold_labels(store.config.corpus, passages.documents, say)
+    seed = seed_for(store.config.seed, 0, "judging")
+    rows = [
+        row for labels in readings for row in measure_run(run, labels, store.config.clustering, seed, say)
+    ]
+    content = {"rounds": [record.round for record in records], "rows": rows}
+    try:
+        atomic.write_file(store.path / MEASUREMENTS, sealed(content))
+    except OSError as error:
+        raise BasinError(
+            f"{store.path / MEASUREMENTS} cannot be written ({error.strerror}); make room there."
+        ) from None
+    if can_draw(PICTURE, say):
+        _draw(store.path / PICTURE, run, records, rows, readings)
+    return rows
+
+
+def stored_rows(store: RunStore, say: Say | None = None) -> list[Row] | None:
+    """What `measure` found, or None where it has not seen all rounds that are there now.
+
+    Where the file is damaged, `say` is told.
+    """
+    if not os.path.lexists(store.path / MEASUREMENTS):
+        return None
+    try:
+        rounds, rows = read_rows(store.path)
+    except DamagedError as damage:
+        if say:
+            say(
+                f"Measurements of {store.name} are not shown ({damage}); `basin measure {store.name}` makes them anew."
+            )
+        return None
+    return rows if rounds == store.every() else None
+
+
+def judge(store: RunStore, say: Say) -> list[Row]:
+    """How much of what the last round wrote belongs to the concept; no rows without gold labels or samples.
+
+    Raises:
+        BasinError: as `measure`, or the sentence embedder cannot be had.
+    """
+    passages, newest = store.load_passages(), store.load(max(store.rounds(), default=0))
+    labels = next(iter(every_gold_labels(store.config.corpus, passages.documents, say)), None)
+    if labels is None or not newest.generated:
+        return []
+    names = {"steered": "basin", "base": "base"}
+    written = {
+        name: [sample.text for sample in newest.generated if sample.kind == kind]
+        for kind, name in names.items()
+    }
+    embedder = load_embedder(progress=say)
+    say("judging: embedding real and generated passages")
+    rows = judge_writing(
+        RealPassages(passages.texts, labels.of_passages(passages.document_of), passages.document_of),
+        written,
+        lambda texts: embedder.encode(list(texts), show_progress_bar=False),
+        WritingConfig(skip_words=store.config.generation.prompt_words),
+        seed_for(store.config.seed, 0, "judging"),
+    )
+    about: Row = {"corpus": labels.corpus, "concept": labels.concept, "round": newest.round}
+    return [about | row for row in rows]
+
+
+def _measured_run(
+    store: RunStore,
+    passages: PassageSet,
+    records: list[RoundRecord],
+    activations: Float[np.ndarray, "passage layer width"] | None,
+    say: Say,
+) -> MeasuredRun:
+    if activations is None:
+        language_model = LanguageModel.load(store.config.language_model, say)
+        activations = record_cached(language_model, passages.texts, say)
+    return MeasuredRun(
+        rounds=[MeasuredRound(record.concept, record.metrics, record.cost) for record in records],
+        pointer_weights=store.load_pointer().weights(passages.texts),
+        activations=activations,
+        document_of=passages.document_of,
+    )
+
+
+def _draw(
+    path: Path, run: MeasuredRun, records: list[RoundRecord], rows: list[Row], readings: list[GoldLabels]
+) -> None:
+    """The picture of the run's main reading."""
+    from agent.judging.figures.run import GeneratedPoints, draw
+
+    newest = records[-1]
+    generated = None
+    if newest.activations is not None and newest.generated:
+        generated = GeneratedPoints(newest.activations, [sample.kind for sample in newest.generated])
+    gold = readings[0].of_passages(run.document_of) if readings else None
+    draw(atomic.unlinked(path), run, rows[: len(records)], generated, gold)

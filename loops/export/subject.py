@@ -1,0 +1,132 @@
+"""What is exported: a round of a run, with what it stands on, read when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.concept import Concept
+from agent.errors import BasinError
+from agent.pointer.lda import Pointer
+from agent.steering.vector import SteeringVector
+from agent.types import PassageSet
+from loops.checkpoint.store import RunStore
+from loops.monitor.progress import Progress
+from loops.records import RoundRecord, refuse_other_model
+
+if TYPE_CHECKING:
+    from agent.language_model.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Export:
+    """One round, and how it is wanted."""
+
+    store: RunStore
+    record: RoundRecord
+    progress: Progress
+    strength: float = 1.0
+    """Times the round's vector; 1 is what the round writes with."""
+    form: str = "bfloat16"
+    """Of weights."""
+
+    @classmethod
+    def of(
+        cls,
+        store: RunStore,
+        number: int | None,
+        progress: Progress,
+        strength: float = 1.0,
+        form: str = "bfloat16",
+    ) -> Export:
+        """A round, the newest where no number is given. Raises `BasinError` where there is none."""
+        return cls(store, store.load_chosen(number), progress, strength, form)
+
+    @property
+    def round(self) -> int:
+        return self.record.round
+
+    @property
+    def concept(self) -> Concept:
+        return self.record.concept
+
+    @property
+    def title(self) -> str:
+        return f"round {self.round} of {self.store.name}"
+
+    @cached_property
+    def pointer(self) -> Pointer:
+        return self.store.load_pointer()
+
+    @cached_property
+    def passages(self) -> PassageSet:
+        return self.store.load_passages()
+
+    @property
+    def vector(self) -> SteeringVector:
+        """The round's vector at the strength that is wanted. Raises `BasinError` where it has none."""
+        if self.concept.vector is None:
+            raise BasinError(
+                f"Round {self.round} of {self.store.name} has no steering vector: export its adapter, or another --round."
+            )
+        return self.strength * self.concept.vector
+
+    @property
+    def base_name(self) -> str:
+        """The language model that the run is of."""
+        return self.store.config.language_model.name
+
+    @property
+    def model_name(self) -> str:
+        """The same without the folders of this machine."""
+        return Path(self.base_name).name if os.path.exists(self.base_name) else self.base_name
+
+    @cached_property
+    def model_config(self) -> Any:
+        """The base model's configuration, without its weights. Raises `BasinError` as `resolve_model`."""
+        from transformers import AutoConfig
+
+        from agent.errors import first_sentence
+        from agent.hub.models import local_files_only, quiet_transformers, resolve_model
+
+        path = resolve_model(self.base_name, self.progress.say)
+        try:
+            with quiet_transformers():
+                return AutoConfig.from_pretrained(path, local_files_only=local_files_only(path))
+        except (OSError, ValueError) as error:
+            raise BasinError(
+                f"The language model {self.base_name!r} is not at hand ({first_sentence(error)}): put it where it was."
+            ) from None
+
+    def language_model(self) -> LanguageModel:
+        """The base model in float32, so that merging loses nothing. Raises `BasinError` for another model than the run's."""
+        from agent.language_model.model import LanguageModel
+
+        config = self.store.config.language_model.model_copy(update={"dtype": "float32"})
+        found = LanguageModel.load(config, self.progress.say)
+        refuse_other_model(self.store.name, [self.record], found)
+        return found
+
+    def about(self) -> dict[str, str]:
+        """What files of vectors say of themselves: where from, for which model, how strong, how applied."""
+        manner = self.concept.manner
+        how = "added at every position"
+        if manner.norm_preserving:
+            how += ", then scaled back to the stream's length"
+        if manner.gate is not None:
+            how += f", times a gate at layer {manner.gate.layer}"
+        return {
+            "run": self.store.name,
+            "round": str(self.round),
+            "model": self.model_name,
+            "strength": repr(self.strength),
+            "nats_per_token_at_strength_1": repr(float(self.concept.nats_per_token)),
+            "calibrated_on": "the base model"
+            if self.concept.adapter is None
+            else "the model with the round's adapter",
+            "manner": how,
+            "layers": "layer l is the stream after l blocks; direction l - 1 in a control vector",
+        }

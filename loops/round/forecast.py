@@ -1,0 +1,155 @@
+"""What a run would cost on this machine: two measured speeds, and arithmetic on the configuration.
+
+An estimate, meant to tell minutes from hours: within a factor of two where the speeds were measured with the
+model itself, within four where only matrix products were.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from agent.corpora.passages import enough_per_document
+from agent.language_model.architecture import choose_dtype
+from agent.language_model.device_map import choose_devices
+from agent.language_model.memory import PROCESS, MemoryNeed
+from agent.language_model.model import LanguageModel
+from agent.types import PassageSet
+from loops.config import RunConfig
+
+TOKENS_PER_WORD = 1.35
+BACKWARD = 3  # a step forward and backward costs about three forward passes
+CALIBRATION_PASSES = 8  # evaluations of the divergence until the strength meets the budget
+JUDGE = 2  # the independent model of coherence is about twice as large as the one that writes
+LONGEST_UNIT = 120
+"""Seconds of work that a kill may cost without its being said beforehand."""
+LONG_READING = 600
+"""Seconds of reading a corpus after which a way to read less of it is named."""
+STARTING_SECONDS = 30  # imports, loading both models, the corpus
+TOPIC_SECONDS_PER_WORD = 2e-6  # of one pass, per topic
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """How fast a model is here."""
+
+    record: float
+    """Tokens per second of real text, up to the last recorded layer."""
+    generate: float
+    """Tokens per second, in batches of the configured size."""
+    depth_recorded: float
+    """Share of the model's depth that recording computes."""
+
+
+def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
+    """GFLOP/s of matrix products as large as a small model's, on the configured device and dtype."""
+    device = choose_devices(config.language_model.device)[0]
+    dtype = choose_dtype(config.language_model.dtype, device)
+    left, right = (torch.randn(shape, device=device).to(dtype) for shape in ((2048, 576), (576, 1536)))
+    products, begin = 0, None
+    while begin is None or time.perf_counter() - begin < seconds:
+        result = left @ right
+        float(result[0, 0])  # waits for the device
+        if begin is None:
+            begin = time.perf_counter()  # the first product is a warm-up
+        else:
+            products += 1
+    return products * 2 * left.numel() * right.shape[1] / (time.perf_counter() - begin) / 1e9
+
+
+def speeds_from(gflops: float, parameters: float = 1.06e8, depth_recorded: float = 0.8) -> Speeds:
+    """Speeds to expect of a model that was not tried, with `parameters` outside its embedding."""
+    full = 0.65 * gflops * 1e9 / (2 * parameters)
+    return Speeds(record=full / depth_recorded, generate=full / 2, depth_recorded=depth_recorded)
+
+
+def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageModel) -> str:
+    """In a sentence or two: how long the run may take here, were all its rounds run and nothing cached."""
+    parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
+    depth = language_model.layers[-1] / language_model.depth
+    speeds = speeds_from(matrix_speed(config), parameters, depth)
+    seconds = estimate(config, len(passages.texts), speeds)
+    sentence = (
+        f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
+        f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."
+    )
+    fewer = enough_per_document(passages, config.passages)
+    if fewer is not None and seconds["record"] > LONG_READING:
+        sentence += f" `passages: {{per_document: {fewer}}}` reads so many of each document, evenly spaced."
+    writing = config.generation
+    batch = min(writing.samples, writing.batch_size) * writing.new_tokens / speeds.generate
+    if batch > LONGEST_UNIT:
+        sentence += (
+            f" Passages are kept batch by batch, and one may take {round(batch / 60)} minutes: lower generation.batch_size "
+            "to lose less to a kill."
+        )
+    return sentence
+
+
+def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str) -> Speeds:
+    """Speeds of a loaded model on a text as long as a passage; takes some seconds."""
+    texts = [text] * 8
+    tokens = sum(len(ids) for ids in language_model.tokenizer(texts)["input_ids"])
+    language_model.record(texts[:1])
+    begin = time.perf_counter()
+    language_model.record(texts)
+    record = tokens / (time.perf_counter() - begin)
+    short = config.generation.model_copy(update={"new_tokens": 12})
+    prompts = [" ".join(text.split()[: short.prompt_words])] * short.batch_size
+    begin = time.perf_counter()
+    language_model.generate(prompts, list(range(len(prompts))), short)
+    generate = 12 * len(prompts) / (time.perf_counter() - begin)
+    return Speeds(record, generate, language_model.layers[-1] / language_model.depth)
+
+
+def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
+    """Gigabytes that the stages of a run take at their peak, weights and libraries included; right to a factor of 1.5."""
+    copies = 2 if language_model.fused is not None else 1
+    found = stage_peaks(language_model.need, config, copies, language_model.batch_tokens)
+    if not any(map(config.updating.adapts, range(1, config.rounds + 1))):
+        del found["adapt"]
+    return found
+
+
+def stage_peaks(need: MemoryNeed, config: RunConfig, copies: int, batch_tokens: int) -> dict[str, float]:
+    """The same of any model, whose weights are held so many times."""
+    generation, lora = config.generation, config.updating.adapting.lora
+    length = generation.new_tokens + 2 * generation.prompt_words
+    stages = {
+        "record": need.reading(batch_tokens),
+        "generate": need.writing(min(generation.batch_size, generation.samples), length),
+        "adapt": need.teaching(lora.batch * lora.tokens),
+    }
+    return {stage: (PROCESS + copies * need.weights + bytes_) / 1e9 for stage, bytes_ in stages.items()}
+
+
+def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, float]:
+    """Seconds by stage for a run of all its rounds on that many real passages."""
+    words = passages * config.passages.words
+    written = config.generation.samples * config.generation.new_tokens
+    full = speeds.record * speeds.depth_recorded
+    updating, ascent = config.updating, config.updating.optimised
+    sides = 2 if ascent.loss == "reference_free" else 1  # which steers both ways
+    steps = (ascent.steps * ascent.batch * BACKWARD * sides + 3 * ascent.held_out) * 2 * ascent.tokens
+    calibrating = CALIBRATION_PASSES * updating.calibration_texts * updating.calibration_tokens
+    update = calibrating + (steps if updating.method == "optimised" else 0)
+    topics = config.topics
+    seconds = {
+        "start": STARTING_SECONDS,
+        "topics": TOPIC_SECONDS_PER_WORD * words * topics.count * topics.passes * topics.restarts,
+        "record": words * TOKENS_PER_WORD / speeds.record + config.rounds * written / speeds.record,
+        "generate": (config.rounds + 1) * written / speeds.generate,
+        "update": config.rounds * update / full,
+    }
+    if rounds := sum(map(updating.adapts, range(1, config.rounds + 1))):
+        lora, preference = updating.adapting.lora, updating.adapting.preference
+        preferred = (
+            2 * preference.pairs * config.generation.new_tokens * (BACKWARD + 2)
+        )  # and base, and barrier
+        seconds["adapt"] = rounds * (lora.passages * lora.tokens * BACKWARD + preferred) / full
+    if config.coherence.model:
+        real = config.coherence.real_passages * config.coherence.words * TOKENS_PER_WORD
+        seconds["coherence"] = JUDGE * (real + (config.rounds + 1) * written) / full
+    return seconds

@@ -1,0 +1,162 @@
+"""Which pointer a run starts from, and which generator: what is given by the configuration, or a topic fitted to the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from agent.corpora.load import CorpusConfig, iter_documents
+from agent.corpora.words import ENGLISH, language
+from agent.errors import BasinError
+from agent.hub.pinned_packages import scratch_folder
+from agent.language_model.model import LanguageModel
+from agent.pointer import given, lda
+from agent.pointer.cache import KeptFits, fit_cached
+from agent.pointer.lda import Pointer, TopicModel, TopicsConfig
+from agent.pointer.lda_stream import fit_stream
+from agent.steering.control_vector import read_control_vector
+from agent.steering.vector import SteeringVector
+from agent.types import Document, PassageSet
+from agent.updating import UpdatingConfig, calibration_texts
+from agent.updating.calibration import calibrate
+from loops.config import RunConfig
+
+Say = Callable[[str], None]
+
+
+def fit_topics(
+    corpus: CorpusConfig,
+    passages: PassageSet,
+    config: TopicsConfig,
+    seed: int,
+    say: Say,
+    kept: KeptFits | None = None,
+    cached: bool = False,
+) -> TopicModel:
+    """The fitted topics, of what `config.fit_on` names.
+
+    Args:
+        kept: as in `topics.fit`.
+        cached: give what was fitted before for the same documents, where they are held.
+
+    Raises:
+        BasinError: as `topics.fit` and `iter_documents`.
+    """
+    if config.fit_on == "all":
+
+        def texts() -> Iterator[str]:
+            return (document.text for document in iter_documents(corpus))
+
+        if kept:
+            return fit_stream(texts, config, seed, kept.folder, say, kept)
+        with scratch_folder("topics") as scratch:
+            return fit_stream(texts, config, seed, scratch, say)
+    if cached:
+        return fit_cached(passages.documents, config, seed, say)
+    return lda.fit(passages.documents, config, seed, say, kept)
+
+
+def spoken(config: TopicsConfig, language_model: str, judge: str | None) -> str | None:
+    """The sentence that says what of a run takes texts for English although they are not, or None."""
+    if config.language == ENGLISH:
+        return None
+    known = language(config.language)
+    share = f"{config.maximum_chunk_share:.0%}"
+    listed = f" It has no list of stop words: only words in more than {share} of the chunks are left out."
+    names = " Capitals do not tell names in it, so names stay among the words."
+    readers = f"{language_model}, which reads and writes" + (
+        f", and {judge}, which judges," if judge else ","
+    )
+    return (
+        f"The texts are in {config.language!r}: it is not checked that {readers} can do so in it. Openings and the limits of "
+        "coherence are taken from the corpus's own passages, so they are in it, too."
+        f"{'' if known.is_listed else listed}{'' if known.tells_names else names}"
+    )
+
+
+Say = Callable[[str], None]
+
+
+def find_pointer(
+    config: RunConfig,
+    loaded: Sequence[Document],
+    passages: PassageSet,
+    say: Say,
+    kept: KeptFits | None = None,
+) -> Pointer:
+    """The run's pointer, and what it is said to be.
+
+    Args:
+        loaded: the corpus as it was read.
+        kept: as in `topics.fit`.
+
+    Raises:
+        BasinError: as `topics.fit` and `topics.pick`, or as `agent.pointer.given.point`.
+    """
+    if config.pointer.way is None:
+        model = fit_topics(config.corpus, passages, config.topics, config.seed, say, kept)
+        pointer = lda.pick(model, config.topics)
+    else:
+        pointer = given.point(loaded, passages.documents, config.pointer, config.topics, say)
+    words = ", ".join(pointer.model.top_words(pointer.topic))
+    name = f"topic {pointer.topic}" if config.pointer.way in (None, "topic_model") else config.pointer.way
+    say(f"Pointer: {name} ({words})")
+    if doubt := pointer.doubt(config.topics.words):
+        say(doubt)
+    return pointer
+
+
+def refuse_given_pointer(config: RunConfig, what: str) -> None:
+    """Raise `BasinError` where a pointer is given and `what` stands on topics that are fitted."""
+    if config.pointer.way is not None:
+        raise BasinError(
+            f"{what} stands on topics that are fitted, and pointer.{config.pointer.way} gives one: leave the "
+            "pointer section out."
+        )
+
+
+def starting_vector(config: UpdatingConfig) -> SteeringVector | None:
+    """The generator that the run is given to begin with, as its file has it, or None. Raises as `read_control_vector`."""
+    return None if config.start_vector is None else read_control_vector(Path(config.start_vector)).vector
+
+
+def calibrated_start(
+    language_model: LanguageModel,
+    vector: SteeringVector,
+    config: UpdatingConfig,
+    texts: Sequence[str],
+    say: Say,
+) -> tuple[SteeringVector, float]:
+    """A generator from elsewhere at the strength that is native here, and the nats per token that it spends.
+
+    Its own strength is a matter of whoever made it; ours is a budget. Directions after the last block are left out: nothing is
+    steered there.
+
+    Raises:
+        BasinError: it is of another model's width, or the model does not heed it.
+    """
+    if vector.width != language_model.width:
+        raise BasinError(
+            f"updating.start_vector is {vector.width} wide and {language_model.config.name!r} {language_model.width}: "
+            "it was made for another model."
+        )
+    reached = {layer: row for layer, row in vector.directions.items() if layer < language_model.depth}
+    if len(reached) < len(vector.layers):
+        say(
+            f"Of updating.start_vector, directions after the last block are left out: {len(reached)} of "
+            f"{len(vector.layers)} stay."
+        )
+    if not reached:
+        raise BasinError(
+            f"updating.start_vector steers only after the last block of {language_model.config.name!r}: it was made for "
+            "another model."
+        )
+    usable = SteeringVector(reached)
+    ruler = calibration_texts(texts, config.calibration_texts)
+    scaled, nats = calibrate(language_model, usable, ruler, config.budget_nats, config.calibration_tokens)
+    first = usable.layers[0]
+    factor = float(scaled.directions[first].norm() / usable.directions[first].norm().clamp(min=1e-12))
+    say(
+        f"Starting generator: {config.start_vector}, times {factor:.3g}, which spends {nats:.3g} nats per token."
+    )
+    return scaled, nats

@@ -1,0 +1,130 @@
+"""A model of bfloat16 is taught with attention in float32, and only the twin that is taught."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import torch
+from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from agent.adapting import preference, supervised
+from agent.adapting.precision import NAME, NarrowProducts, attend, trainee
+from agent.language_model.adapter import new_adapter
+from agent.language_model.architecture import base_of
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+
+TEXTS = [sentence(*range(12)), sentence(*range(5, 40))]
+
+
+def in_bfloat16(architecture="llama"):
+    core = make_causal_lm(architecture).to(torch.bfloat16)
+    return LanguageModel(core, make_tokenizer(), LanguageModelConfig(name="random"))
+
+
+def slopes(model, language_model):
+    """Of a sum of the last states, in the embeddings of two texts of which one is padded."""
+    (batch,) = language_model.batches(TEXTS)
+    inputs = model.get_input_embeddings()(batch.ids).detach().requires_grad_()
+    states = base_of(model)(
+        inputs_embeds=inputs, attention_mask=batch.real.long(), use_cache=False
+    ).last_hidden_state
+    states[batch.real].float().sin().sum().backward()
+    return inputs.grad[batch.real].float()
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "gpt2", "mistral"])
+def test_a_taught_model_reads_and_learns_as_before(architecture):
+    exact, narrow = make_language_model(architecture), in_bfloat16(architecture)
+    wanted = slopes(exact.twin(), exact)
+    for model in (narrow.twin(), trainee(narrow)):
+        assert (slopes(model, narrow) - wanted).norm() < 0.1 * wanted.norm()
+
+
+def test_attention_in_float32_is_nearer_to_the_exact_one():
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(2, 3, 40, 8, generator=generator).bfloat16() for _ in range(4)]
+    module = torch.nn.Module()
+    module.is_causal, module.num_key_value_groups = True, 1
+
+    def slope(forward, dtype):
+        inputs = [each.to(dtype).requires_grad_() for each in drawn[:3]]
+        mixed, _ = forward(module, *inputs, None, scaling=0.3)
+        mixed.backward(drawn[3].to(dtype).transpose(1, 2))
+        return torch.stack([each.grad.double() for each in inputs])
+
+    exact = slope(sdpa_attention_forward, torch.float64)
+    wide, narrow = (
+        float((slope(forward, torch.bfloat16) - exact).norm()) for forward in (attend, sdpa_attention_forward)
+    )
+    assert wide < narrow
+
+
+def test_only_the_twin_is_changed_and_only_where_it_is_narrow():
+    narrow, exact = in_bfloat16(), make_language_model()
+    assert trainee(narrow).config._attn_implementation == NAME
+    assert narrow.model.config._attn_implementation == "sdpa"
+    assert trainee(exact).config._attn_implementation == "sdpa"
+
+
+def test_attention_chosen_by_hand_is_kept():
+    narrow = in_bfloat16()
+    narrow.model.set_attn_implementation("eager")
+    assert trainee(narrow).config._attn_implementation == "eager"
+    assert next(trainee(narrow).parameters()).dtype == torch.bfloat16
+
+
+class Trainer:
+    """What there is of a TRL trainer that matters here."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def compute_loss_context_manager(self):
+        return contextlib.nullcontext()
+
+
+class NarrowTrainer(NarrowProducts, Trainer):
+    pass
+
+
+def taught_slopes(trainer_of, language_model):
+    """Slopes of an adapter whose products are not zero, and the formats of what those products are."""
+    torch.manual_seed(0)
+    model = new_adapter(language_model.twin(), 4, 8, "attention", "random")
+    parts = {
+        name: each for name, each in model.named_modules() if "lora_" in name and hasattr(each, "weight")
+    }
+    seen = set()
+    for name, part in parts.items():
+        part.weight.data = 0.1 * torch.randn(
+            part.weight.shape, generator=torch.Generator().manual_seed(len(name))
+        )
+        part.register_forward_hook(lambda _part, _inputs, output: seen.add(output.dtype))
+    (batch,) = language_model.batches(TEXTS)
+    with trainer_of(model).compute_loss_context_manager():
+        states = base_of(model.get_base_model())(
+            input_ids=batch.ids, attention_mask=batch.real.long(), use_cache=False
+        ).last_hidden_state
+        states[batch.real].float().sin().sum().backward()
+    assert {part.weight.grad.dtype for part in parts.values()} == {torch.float32}
+    return torch.cat([part.weight.grad.flatten() for part in parts.values()]), seen
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_an_adapter_multiplies_in_the_models_format_and_learns_as_before(architecture):
+    exact, narrow = make_language_model(architecture), in_bfloat16(architecture)
+    wanted, wide = taught_slopes(NarrowTrainer, exact)
+    (by_peft, _), (ours, formats) = (taught_slopes(each, narrow) for each in (Trainer, NarrowTrainer))
+    assert wide == {torch.float32}
+    assert formats == {torch.bfloat16}
+    error, of_peft = (float((each - wanted).norm() / wanted.norm()) for each in (ours, by_peft))
+    assert error < max(0.05, 1.5 * of_peft)
+
+
+def test_likelihood_is_taught_so_and_preference_is_not():
+    """A preference is between likelihoods that differ by little."""
+    assert issubclass(supervised._Teacher, NarrowProducts) and not issubclass(
+        preference._BarredTrainer, NarrowProducts
+    )

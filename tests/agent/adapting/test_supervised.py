@@ -1,0 +1,115 @@
+"""Teaching by example: what is taught becomes likelier, the model stays as it was, and a kill loses nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_language_model, sentence
+
+from agent.adapting import trainer_state
+from agent.adapting.config import LoraConfig
+from agent.adapting.supervised import resample, teach
+from agent.errors import BasinError
+
+CONFIG = LoraConfig(passages=24, batch=4, learning_rate=0.03, tokens=32)
+LESSON = [sentence(*[number % 3 + 1] * 8) for number in range(24)]
+
+
+def taught(tmp_path, language_model=None, weights=None, start=None, seed=0):
+    language_model = language_model or make_language_model()
+    weights = np.ones(len(LESSON)) if weights is None else weights
+    return teach(language_model, LESSON, weights, start, CONFIG, seed, tmp_path)
+
+
+def test_what_is_taught_becomes_likelier(tmp_path):
+    language_model = make_language_model()
+    adapter, history = taught(tmp_path, language_model)
+    before, after = language_model.losses(LESSON), language_model.adapted(adapter).losses(LESSON)
+    assert after.mean() < before.mean() - 0.5
+    assert len(history) == 6 and history[-1]["num_tokens"] > 0
+
+
+def test_the_model_that_was_taught_stays_as_it_was(tmp_path):
+    language_model = make_language_model()
+    before = {name: weight.clone() for name, weight in language_model.model.state_dict().items()}
+    taught(tmp_path, language_model)
+    assert all(
+        torch.equal(weight, before[name]) for name, weight in language_model.model.state_dict().items()
+    )
+    assert "forward" not in vars(language_model.model) and not language_model.model.training
+    assert not any(weight.requires_grad for weight in language_model.model.parameters())
+
+
+def test_the_same_seed_gives_the_same_adapter_to_the_bit(tmp_path):
+    first, again, other = (taught(tmp_path / str(at), seed=seed)[0] for at, seed in enumerate((0, 0, 1)))
+    assert first.digest == again.digest != other.digest
+
+
+def test_teaching_goes_on_from_an_adapter(tmp_path):
+    language_model = make_language_model()
+    first, _ = taught(tmp_path, language_model)
+    second, history = taught(tmp_path, language_model, start=first)
+    assert second.config["r"] == CONFIG.rank
+    assert history[0]["loss"] < float(language_model.losses(LESSON).mean()) - 0.5
+
+
+def test_a_kill_in_the_middle_goes_on_to_the_same_adapter_to_the_bit(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
+    whole, _ = taught(tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    steps = []
+
+    def progress(sentence: str) -> None:
+        steps.append(sentence)
+        if len(steps) == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        teach(make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut", progress)
+    told: list[str] = []
+    resumed, _ = teach(
+        make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut", told.append
+    )
+    assert told[0].startswith("teach: 4 of 6")  # what was kept after step 3 was not done again
+    assert resumed.digest == whole.digest
+
+
+def test_another_lesson_begins_anew_and_forgets_the_first(tmp_path):
+    taught(tmp_path)
+    taught(tmp_path, seed=1)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_texts_are_drawn_in_proportion_to_their_weights():
+    weights = np.array([0.0, 1.0, 2.0, 3.0])
+    counts = np.bincount(resample(weights, 6, seed=0), minlength=4)
+    assert counts.tolist() == [0, 1, 2, 3]
+
+
+def test_no_text_is_drawn_more_than_three_times():
+    assert np.bincount(resample(np.array([1.0, 0.0, 1.0]), 600, seed=3)).max() == 3
+
+
+def test_a_heavy_text_does_not_shorten_the_lesson():
+    weights = np.array([1000.0, *[1.0] * 20, *[3.0] * 20])
+    counts = np.bincount(resample(weights, 83, seed=0))
+    assert counts.sum() == 83 and counts[0] == 3
+    assert set(counts[1:21]) == {1} and set(counts[21:]) == {3}
+
+
+@pytest.mark.parametrize("weights", [np.zeros(3), np.array([np.nan, 1.0, 1.0])])
+def test_a_lesson_without_weight_is_refused(weights):
+    with pytest.raises(BasinError, match="no members"):
+        resample(weights, 3, seed=0)
+
+
+def test_weights_that_are_no_numbers_are_neither_kept_nor_handed_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
+    explosive = CONFIG.model_copy(update={"learning_rate": 1e30})
+    for _ in range(2):  # going on finds the same
+        with pytest.raises(BasinError, match="loss that is not a number"):
+            teach(make_language_model(), LESSON, np.ones(24), None, explosive, 0, tmp_path)

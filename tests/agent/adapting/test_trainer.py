@@ -1,0 +1,70 @@
+"""Training says in a sentence when its state cannot be kept, and goes on only from its own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import transformers
+from conftest import make_language_model
+
+from agent.adapting.trainer import scratch, settings, train
+from agent.errors import BasinError
+
+
+class Trainer(transformers.Trainer):
+    """Fails as the libraries do, or ends with these losses."""
+
+    def __init__(self, error: Exception | None = None, losses: tuple[float, ...] = ()) -> None:
+        self.error, self.resumed_from = error, "not yet"
+        self.state = SimpleNamespace(log_history=[{"loss": loss} for loss in losses])
+
+    def remove_callback(self, callback: object) -> None: ...
+
+    def add_callback(self, callback: object) -> None: ...
+
+    def train(self, resume_from_checkpoint: object) -> None:
+        self.resumed_from = resume_from_checkpoint
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc] PytorchStreamWriter failed writing file data/0"),
+        RuntimeError("basic_ios::clear: iostream error"),
+    ],
+)
+def test_a_full_disk_is_said_in_a_sentence(tmp_path, error):
+    with pytest.raises(BasinError, match="cannot keep its state in .* make room there and resume"):
+        train(Trainer(error), tmp_path)
+
+
+def test_other_failures_are_not_hidden(tmp_path):
+    with pytest.raises(RuntimeError, match="shape"):
+        train(Trainer(RuntimeError("a shape is wrong")), tmp_path)
+
+
+@pytest.mark.parametrize("losses", [(), (1.0, float("nan")), (float("inf"), 1.0)])
+def test_a_loss_that_is_no_number_is_refused(tmp_path, losses):
+    with pytest.raises(BasinError, match="not a number: lower updating.adapting.lora.learning_rate"):
+        train(Trainer(losses=losses), tmp_path)
+
+
+def test_a_place_belongs_to_one_training_and_others_are_forgotten(tmp_path):
+    first = scratch(tmp_path, "lesson", 1)
+    assert first == scratch(tmp_path, "lesson", 1) and first.is_dir()
+    assert scratch(tmp_path, "lesson", 2) != first and not first.exists()
+
+
+def test_a_place_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BasinError, match="cannot keep its state"):
+        scratch(tmp_path / "file", "lesson")
+
+
+def test_few_steps_have_no_warm_up(tmp_path):
+    model = make_language_model()
+    assert [settings(model, tmp_path, 0, steps)["warmup_steps"] for steps in (1, 8, 100)] == [0, 2, 4]

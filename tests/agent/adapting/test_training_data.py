@@ -1,0 +1,78 @@
+"""What an adapter is taught: weights towards p m / Z, and pairs of one opening."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import make_language_model, sentence
+
+from agent.adapting.training_data import Written, importance_weights, lesson_weights, log_likelihoods, pairs
+
+
+def written(membership, coherent=None, prompts=None) -> Written:
+    count = len(membership)
+    coherent = np.ones(count, dtype=bool) if coherent is None else np.array(coherent)
+    prompts = prompts or [f"o{number}" for number in range(count)]
+    return Written(prompts, [f" t{number}" for number in range(count)], np.array(membership), coherent)
+
+
+def test_what_the_base_model_wrote_counts_as_its_membership():
+    weights, exponent = importance_weights(written([0.2, 0.4, 0.6]), np.zeros(3))
+    assert exponent == 1 and weights == pytest.approx(np.array([0.5, 1.0, 1.5]))
+
+
+def test_mild_ratios_are_used_as_they_are():
+    weights, exponent = importance_weights(written([1.0, 1.0]), np.log([1.0, 2.0]))
+    assert exponent == 1 and weights[1] / weights[0] == pytest.approx(2)
+
+
+def test_wild_ratios_are_tempered_until_half_of_the_passages_count():
+    ratio = np.array([0.0, 30.0, -20.0, 5.0, 12.0, -3.0])
+    weights, exponent = importance_weights(written([0.9] * 6), ratio)
+    assert 0 < exponent < 0.3
+    assert weights.sum() ** 2 / np.square(weights).sum() == pytest.approx(3.0, rel=1e-3)
+    assert (np.argsort(weights) == np.argsort(ratio)).all()
+
+
+def test_what_is_not_coherent_teaches_nothing():
+    weights, _ = importance_weights(written([0.9, 0.9], [True, False]), np.zeros(2))
+    assert weights[1] == 0 < weights[0]
+    assert importance_weights(written([0.9], [False]), np.zeros(1))[0].tolist() == [0.0]
+
+
+def test_a_lesson_is_shared_out_as_asked():
+    weights = lesson_weights(np.array([1.0, 3.0]), np.array([2.0, 0.0, 2.0]), 0.25)
+    assert weights == pytest.approx(np.array([0.1875, 0.5625, 0.125, 0.0, 0.125]))
+
+
+def test_without_anything_written_real_members_are_the_whole_lesson():
+    assert lesson_weights(np.array([1.0, 3.0]), np.zeros(2), 0.25) == pytest.approx(
+        np.array([0.25, 0.75, 0, 0])
+    )
+
+
+def test_a_pair_is_the_best_that_belongs_against_the_worst_that_does_not():
+    found = pairs(written([0.9, 0.7, 0.2, 0.8], prompts=["a", "a", "a", "b"]))
+    assert [(pair.prompt, pair.chosen, pair.rejected) for pair in found] == [("a", " t0", " t2")]
+
+
+def test_nonsense_in_the_right_words_is_rejected_first():
+    found = pairs(written([0.8, 0.99, 0.1], [True, False, True], ["a"] * 3))
+    assert (found[0].chosen, found[0].rejected) == (" t0", " t1")
+
+
+def test_openings_without_a_clear_difference_give_no_pair():
+    assert pairs(written([0.8, 0.75], prompts=["a", "a"])) == []
+    assert pairs(written([0.8, 0.1], [False, False], ["a", "a"])) == []
+
+
+def test_the_pairs_that_belong_most_come_first():
+    found = pairs(written([0.3, 0.1, 0.9, 0.1], prompts=["a", "a", "b", "b"]))
+    assert [pair.prompt for pair in found] == ["b", "a"]
+
+
+def test_likelihoods_are_summed_over_the_text_s_own_tokens():
+    language_model = make_language_model()
+    text, prompt = sentence(5, 6, 7), sentence(1, 2)
+    found = log_likelihoods(language_model, [text], [prompt])
+    assert found[0] == pytest.approx(-3 * language_model.losses([text], [prompt])[0], rel=1e-5)

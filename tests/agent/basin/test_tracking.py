@@ -1,0 +1,178 @@
+"""Drift, contraction, stillness and collapse, by hand."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from agent.basin.tracking import (
+    Exchange,
+    TrackingConfig,
+    collapse,
+    exchanged,
+    is_still,
+    kept,
+    movement,
+    soft_jaccard,
+)
+
+FIRST = np.array([0.0, 0.5, 1.0, 0.2])
+SECOND = np.array([0.5, 0.25, 1.0, 0.0])
+
+
+def test_soft_jaccard_by_hand():
+    # Smaller: 0 + 0.25 + 1 + 0; larger: 0.5 + 0.5 + 1 + 0.2.
+    assert soft_jaccard(FIRST, SECOND) == pytest.approx(1.25 / 2.2)
+    assert soft_jaccard(FIRST, SECOND) == soft_jaccard(SECOND, FIRST)
+
+
+def test_soft_jaccard_of_sharp_sets_is_jaccard():
+    assert soft_jaccard(np.array([1.0, 1, 1, 0]), np.array([0.0, 1, 1, 1])) == 0.5
+    assert soft_jaccard(np.array([1.0, 0]), np.array([0.0, 1])) == 0
+
+
+def test_soft_jaccard_of_a_set_with_itself_and_of_half_of_it():
+    assert soft_jaccard(FIRST, FIRST) == 1
+    assert soft_jaccard(FIRST, FIRST / 2) == pytest.approx(0.5)
+
+
+def test_two_empty_sets_overlap_fully_and_one_not_at_all():
+    assert soft_jaccard(np.zeros(3), np.zeros(3)) == 1
+    assert soft_jaccard(np.zeros(3), np.ones(3)) == 0
+    assert soft_jaccard(np.zeros(0), np.zeros(0)) == 1
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_membership_that_is_not_a_number_is_refused(wrong):
+    for pair in ((FIRST, np.array([wrong, 0, 0, 0])), (np.array([wrong, 0, 0, 0]), FIRST)):
+        with pytest.raises(ValueError, match="finite"):
+            soft_jaccard(*pair)
+
+
+def test_memberships_of_different_corpora_are_refused():
+    as_people_run_it = inspect.unwrap(soft_jaccard)  # without the shape checks that only tests switch on
+    with pytest.raises(ValueError, match="4 and 3"):
+        as_people_run_it(FIRST, SECOND[:3])
+
+
+def test_movement_is_drift_and_its_ratio_to_the_last_drift():
+    moved = movement(FIRST, SECOND, 0.5)
+    assert moved.drift == pytest.approx(1 - 1.25 / 2.2)
+    assert moved.contraction == pytest.approx((1 - 1.25 / 2.2) / 0.5)
+    assert movement(FIRST, FIRST, 0.5).contraction == 0
+
+
+@pytest.mark.parametrize("previous", [None, 0.0])
+def test_contraction_has_no_value_without_an_earlier_drift(previous):
+    assert movement(FIRST, SECOND, previous).contraction is None
+
+
+def test_what_changed_hands_by_hand_and_the_largest_change_first():
+    ids = ["a", "b", "c", "d", "e", "f", "g"]
+    topic = np.array([0.9, 0.6, 0.5, 0.1, 0.4, 0.8, 0.2])
+    before = np.array([0.9, 0.7, 0.2, 0.6, 0.1, 0.3, 0.3])
+    now = np.array([0.8, 0.4, 0.1, 0.5, 0.9, 0.4, 0.49])
+    assert exchanged(ids, topic, before, now) == Exchange(
+        threw_out=("c", "f", "b"),  # by 0.4, 0.4 and 0.2, equal ones in the order of the passages
+        took_in=("e", "d"),  # 0.5 and 0.4
+        entered=("e",),
+        left=("b",),
+    )
+
+
+def test_nothing_changes_hands_where_nothing_moves():
+    assert exchanged(["a", "b", "c", "d"], FIRST, FIRST, FIRST) == Exchange((), (), (), ())
+
+
+def test_the_lists_are_the_differences_of_the_sets():
+    generator = np.random.default_rng(0)
+    ids = [f"p{at}" for at in range(200)]
+    topic, before, now = generator.random((3, 200))
+    found = exchanged(ids, topic, before, now)
+    named = [
+        {name for name, value in zip(ids, each, strict=True) if value >= 0.5} for each in (topic, before, now)
+    ]
+    assert set(found.threw_out) == named[0] - named[2] and set(found.took_in) == named[2] - named[0]
+    assert set(found.entered) == named[2] - named[1] and set(found.left) == named[1] - named[2]
+    for moved, past in (
+        (found.threw_out, topic),
+        (found.took_in, topic),
+        (found.entered, before),
+        (found.left, before),
+    ):
+        assert len(set(moved)) == len(moved) > 10
+        changes = [abs(now - past)[ids.index(name)] for name in moved]
+        assert changes == sorted(changes, reverse=True)
+
+
+def test_an_exchange_between_different_corpora_is_refused():
+    as_people_run_it = inspect.unwrap(exchanged)
+    for ids, now in ((["a", "b", "c", "d"], SECOND[:3]), (["a", "b", "c"], SECOND)):
+        with pytest.raises(ValueError, match=f"the {len(ids)} named"):
+            as_people_run_it(ids, FIRST, FIRST, now)
+
+
+def test_kept_by_hand():
+    # Half of the mass, 1.2 of 2.4, is the two surest: 0.9 alone is less, 0.9 + 0.8 is more; 2.4 / 6 of six is 0.4.
+    pointer = np.array([0.9, 0.1, 0.8, 0.3, 0.2, 0.1])
+    assert kept(pointer, pointer) == 1
+    assert kept(pointer, np.array([0.9, 0.1, 0.2, 0.6, 0.8, 0.1])) == 0.5
+    assert kept(pointer, 1 - pointer) == 0
+
+
+def test_kept_asks_for_the_surest_alone_and_not_for_how_sure():
+    """A concept may leave most of what the pointer claims; what it is surest of is the guard."""
+    pointer = np.r_[np.full(10, 0.9), np.full(40, 0.2), np.full(50, 0.02)]
+    concept = np.r_[np.full(10, 0.6), np.full(40, 0.01), np.full(50, 0.3)]
+    assert kept(pointer, concept) == 1
+    assert kept(pointer, 0.01 * concept) == 1
+    assert kept(pointer, np.r_[np.full(10, 0.01), np.linspace(0.2, 0.9, 90)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("drifts", "still"),
+    [
+        ([], False),
+        ([0.01, 0.01], False),  # before the minimum of rounds
+        ([0.3, 0.01, 0.01], True),
+        ([0.3, 0.01, 0.02], False),  # the bound itself is not below the bound
+        ([0.01, 0.01, 0.3], False),
+        ([0.01, 0.3, 0.01], False),  # only one in a row
+        ([0.0, 0.0, 0.0, 0.0], True),
+    ],
+)
+def test_still_is_under_the_bound_several_rounds_in_a_row(drifts, still):
+    assert is_still(drifts, TrackingConfig(drift_bound=0.02, patience=2, minimum_rounds=3)) is still
+
+
+def test_patience_outlasts_a_smaller_minimum_of_rounds():
+    config = TrackingConfig(drift_bound=0.02, patience=3, minimum_rounds=1)
+    assert not is_still([0.0, 0.0], config)
+    assert is_still([0.0, 0.0, 0.0], config)
+
+
+GUARDS = TrackingConfig(minimum_size=0.05, maximum_size=0.6, minimum_coherence=0.5, maximum_repetitive=0.4)
+
+
+@pytest.mark.parametrize(
+    ("size", "coherence", "repetitive", "named"),
+    [
+        (0.04, 1.0, 0.0, ["4.0%", "minimum_size", "5.0%"]),
+        (0.61, 1.0, 0.0, ["61.0%", "maximum_size", "60.0%"]),
+        (0.2, 0.49, 0.0, ["49%", "readable"]),
+        (0.2, 1.0, 0.41, ["41%", "repeat"]),
+        (float("nan"), 1.0, 0.0, ["not a number"]),
+    ],
+)
+def test_each_kind_of_collapse_has_its_sentence(size, coherence, repetitive, named):
+    sentence = collapse(size, coherence, repetitive, GUARDS)
+    assert sentence and all(word in sentence for word in named)
+
+
+@pytest.mark.parametrize(
+    ("size", "coherence", "repetitive"), [(0.05, 0.5, 0.4), (0.6, 1.0, 0.0), (0.2, None, None)]
+)
+def test_within_the_guards_nothing_has_collapsed(size, coherence, repetitive):
+    assert collapse(size, coherence, repetitive, GUARDS) is None

@@ -1,0 +1,101 @@
+"""Fading re-clustering: it forgets the pointer, hears two views, and teaches that spoiled texts are outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of
+
+from agent.clustering.anchor import Anchor, ClusteringConfig, FadingConfig, Texts, anchor
+from agent.clustering.redraw import redraw, settle
+
+SIZE = 0.25
+
+
+def config(**fading) -> ClusteringConfig:
+    return ClusteringConfig(
+        method="fading",
+        size=SIZE,
+        components=12,
+        folds=4,
+        divisions=2,
+        penalty=0.1,
+        fading=FadingConfig(**fading),
+    )
+
+
+def texts(
+    gold: np.ndarray,
+    document_of: np.ndarray,
+    seed: int,
+    spoiled: np.ndarray | None = None,
+    strength: float = 4.0,
+) -> Texts:
+    embeddings = activations_of(gold, seed + 50, strength).reshape(len(gold), -1)
+    activations = activations_of(gold, seed, strength)
+    return Texts(activations, pointer_of(gold, document_of, seed), spoiled, embeddings)
+
+
+@pytest.fixture(scope="module")
+def real() -> Texts:
+    return texts(GOLD, DOCUMENT_OF, 1)
+
+
+def anchored(real: Texts, chosen: ClusteringConfig) -> Anchor:
+    return anchor(real, DOCUMENT_OF, SIZE, chosen, 3)
+
+
+def test_the_notion_settles_on_the_planted_members_without_the_pointer(real):
+    chosen = config(rounds=3)
+    drawn = settle(real, DOCUMENT_OF, anchored(real, chosen), chosen, 3)
+    assert len(drawn) > 3  # not before trust is gone
+    end = drawn[-1]
+    assert (end.membership[GOLD] > 0.5).mean() > 0.95 and (end.membership[~GOLD] < 0.5).mean() > 0.95
+    assert end.readout.trust == 0
+    read = end.readout.membership(real.activations, real.pointer_log_odds)
+    assert (read[GOLD] > 0.5).mean() > 0.85 and (read[~GOLD] < 0.5).mean() > 0.9
+
+
+def test_trust_depends_on_the_round(real):
+    chosen = config(rounds=4)
+    found = anchored(real, chosen)
+    trusts = [
+        redraw(real, DOCUMENT_OF, None, None, found, config=chosen, seed=3, round_number=number).readout.trust
+        for number in (1, 2, 4)
+    ]
+    assert trusts[0] > trusts[1] > trusts[2] == 0
+
+
+def test_both_views_are_heard(real):
+    chosen = config()
+    blind = Texts(np.random.default_rng(0).normal(size=real.activations.shape), real.pointer_log_odds)
+    seeing = Texts(blind.activations, blind.pointer_log_odds, embeddings=real.embeddings)
+    ends = {}
+    for name, view in (("one", blind), ("both", seeing)):
+        ends[name] = settle(view, DOCUMENT_OF, anchored(view, chosen), chosen, 3)[-1].membership
+    right = {name: float((end[GOLD] > 0.5).mean()) for name, end in ends.items()}
+    assert right["both"] > 0.7 and right["both"] > right["one"] + 0.2, right
+
+
+def test_written_texts_are_placed_and_spoiled_ones_are_outside(real):
+    chosen = config(rounds=2)
+    gold = np.arange(40) % 2 == 0
+    written = texts(gold, np.arange(40), 9)
+    found = anchored(real, chosen)
+    plain = redraw(real, DOCUMENT_OF, None, written, found, config=chosen, seed=3, round_number=3)
+    assert plain.generated[gold].mean() > 0.7 > 0.2 > plain.generated[~gold].mean()
+    spoiled = Texts(written.activations, written.pointer_log_odds, gold, written.embeddings)
+    taught = redraw(real, DOCUMENT_OF, None, spoiled, found, config=chosen, seed=3, round_number=3)
+    assert taught.generated[gold].mean() < plain.generated[gold].mean()
+
+
+def test_a_few_spoiled_texts_that_look_like_members_do_not_push_the_notion_away():
+    """A generator that is pushed too hard writes nonsense about the concept: taught as outside, and no further than that."""
+    chosen, all_of = config(rounds=2), np.ones(12, dtype=bool)
+    faint = texts(GOLD, DOCUMENT_OF, 1, strength=2.5)
+    found = anchored(faint, chosen)
+    ruined = texts(all_of, np.arange(12), 9, all_of, strength=2.5)
+    last = None
+    for number in range(1, 12):
+        last = redraw(faint, DOCUMENT_OF, last, ruined, found, config=chosen, seed=3, round_number=number)
+    assert (last.membership[GOLD] > 0.5).mean() > 0.95 and (last.membership[~GOLD] < 0.5).mean() > 0.95

@@ -1,0 +1,66 @@
+"""A planted notion, told to a reader that sees it in coordinates of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.basin.tracking import soft_jaccard
+from agent.clustering.anchor import ClusteringConfig
+from agent.clustering.probe import cut_like, teach
+from agent.errors import BasinError
+from agent.membership.ridge import document_means
+
+CONFIG = ClusteringConfig(components=10, penalty=0.1)
+DOCUMENT_OF = np.repeat(np.arange(60), 4)
+TRUE = (DOCUMENT_OF % 3 == 0).astype(np.float64)
+
+
+def _activations(signal: float, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    direction = generator.normal(size=(2, 8))
+    noise = generator.normal(size=(len(TRUE), 2, 8))
+    return (noise + signal * TRUE[:, None, None] * direction).astype(np.float32)
+
+
+def test_what_can_be_seen_is_taken_over_at_its_size() -> None:
+    taught = teach(_activations(2.0), TRUE, DOCUMENT_OF, CONFIG, 0)
+    assert soft_jaccard(taught.membership, TRUE) > 0.95
+    assert taught.membership.mean() == pytest.approx(TRUE.mean(), abs=1e-3)
+    assert document_means(taught.evidence, DOCUMENT_OF).std() == pytest.approx(1, abs=0.01)
+
+
+def test_what_cannot_be_seen_is_not_learnt_by_heart() -> None:
+    taught = teach(_activations(0.0), TRUE, DOCUMENT_OF, CONFIG, 0)
+    assert soft_jaccard(taught.membership, TRUE) < 0.35
+    assert abs(np.corrcoef(taught.single, TRUE)[0, 1]) < 0.2
+
+
+def test_wrongly_told_documents_are_put_right() -> None:
+    told = TRUE.copy()
+    wrong = DOCUMENT_OF < 6
+    told[wrong] = 1 - told[wrong]
+    taught = teach(_activations(2.0), told, DOCUMENT_OF, CONFIG, 0)
+    assert np.abs(taught.membership - TRUE)[wrong].mean() < 0.2
+
+
+def test_the_readout_reads_new_texts() -> None:
+    activations = _activations(2.0)
+    taught = teach(activations[:160], TRUE[:160], DOCUMENT_OF[:160], CONFIG, 0)
+    read = taught.readout.log_odds(activations[160:], np.zeros(80))
+    assert ((read > 0) == (TRUE[160:] > 0)).mean() > 0.95
+
+
+def test_one_document_is_refused_in_a_sentence() -> None:
+    with pytest.raises(BasinError, match="One document"):
+        teach(_activations(1.0)[:4], TRUE[:4], DOCUMENT_OF[:4], CONFIG, 0)
+
+
+def test_memberships_are_cut_as_large_and_as_sharp_as_the_told_ones() -> None:
+    scores = np.random.default_rng(1).normal(size=400)
+    for sharpness in (0.3, 2.0, 20.0):
+        told = 1 / (1 + np.exp(-sharpness * (scores - 1)))
+        assert np.allclose(cut_like(3 * scores + 7, told), told, atol=0.01)
+    step = (scores > 0.5).astype(float)
+    assert soft_jaccard(cut_like(scores, step), step) > 0.9
+    assert np.ptp(cut_like(np.zeros(400), step)) < 1e-6

@@ -1,0 +1,101 @@
+"""The first refiner on activations with a planted cluster, and its place in the loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of, shuffled
+from sklearn.metrics import average_precision_score
+
+from agent.basin.tracking import soft_jaccard
+from agent.clustering.anchor import (
+    Anchor,
+    ClusteringConfig,
+    SelfTrainingConfig,
+    Texts,
+    anchor,
+    document_mean,
+)
+from agent.clustering.self_training import self_train
+from agent.clustering.two_witnesses import Reclustering
+
+SIZE = 0.25
+CONFIG = ClusteringConfig(method="self_training", components=16, folds=5, divisions=2, shuffles=9, size=SIZE)
+
+
+@pytest.fixture
+def real() -> Texts:
+    return Texts(activations_of(GOLD, seed=2), pointer_of(GOLD, DOCUMENT_OF, seed=1, strength=1.2))
+
+
+def anchored(real: Texts) -> Anchor:
+    return anchor(real, DOCUMENT_OF, SIZE, CONFIG, 3)
+
+
+def trained(
+    real: Texts, rounds: int = 3, generated: Texts | None = None, config: ClusteringConfig = CONFIG
+) -> Reclustering:
+    fixed = anchored(real)
+    membership = fixed.membership
+    for _ in range(rounds):
+        drawn = self_train(real, DOCUMENT_OF, membership, generated, fixed, config=config, seed=3)
+        membership = drawn.membership
+    return drawn
+
+
+def precision(scores: np.ndarray) -> float:
+    return average_precision_score(GOLD, scores)
+
+
+def test_the_concept_beats_its_pointer_alone_and_on_documents(real):
+    drawn = trained(real)
+    assert precision(drawn.single) > precision(real.pointer_log_odds) + 0.1
+    assert precision(drawn.pooled) > precision(document_mean(real.pointer_log_odds, DOCUMENT_OF)) + 0.02
+
+
+def test_it_claims_the_size_it_was_given(real):
+    assert trained(real).membership.mean() == pytest.approx(SIZE, abs=0.02)
+
+
+def test_rounds_come_to_rest(real):
+    memberships = [trained(real, rounds).membership for rounds in (4, 5)]
+    assert 1 - soft_jaccard(*memberships) < 0.02
+
+
+def test_the_same_seed_draws_the_same_boundary(real):
+    assert np.array_equal(trained(real).membership, trained(real).membership)
+
+
+def test_a_shuffled_pointer_finds_little_of_the_concept(real):
+    lost = Texts(real.activations, shuffled(real.pointer_log_odds, seed=4))
+    found = soft_jaccard(trained(real).membership, GOLD.astype(float))
+    assert soft_jaccard(trained(lost).membership, GOLD.astype(float)) < 0.5 * found
+
+
+def test_the_readout_orders_real_texts_as_the_held_out_reading_does(real):
+    drawn = trained(real)
+    read = drawn.readout.log_odds(real.activations, real.pointer_log_odds)
+    assert np.corrcoef(read, drawn.single)[0, 1] > 0.9
+
+
+def test_without_trust_the_pointer_is_not_read(real):
+    config = CONFIG.model_copy(update={"self_training": SelfTrainingConfig(trust=0)})
+    assert trained(real, config=config).readout.trust == 0
+
+
+def test_spoiled_texts_are_taught_as_outside(real):
+    written = activations_of(np.ones(40, dtype=bool), seed=9)
+    read = {
+        told: trained(real, generated=Texts(written, np.full(40, 2.0), np.full(40, told))).readout
+        for told in (True, False)
+    }
+    alike = activations_of(np.ones(40, dtype=bool), seed=10)
+    members = {told: each.membership(alike, np.full(40, 2.0)).mean() for told, each in read.items()}
+    assert members[True] < members[False]
+
+
+def test_generated_texts_move_the_real_ones_little(real):
+    written = Texts(activations_of(np.ones(60, dtype=bool), seed=7), np.zeros(60))
+    drawn = trained(real, generated=written)
+    assert len(drawn.generated) == 60
+    assert 1 - soft_jaccard(drawn.membership, trained(real).membership) < 0.1

@@ -1,0 +1,185 @@
+"""Trust on planted data of one factor: what the correlations say is what was planted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.clustering.anchor import ClusteringConfig
+from agent.clustering.trust import LARGEST_LOADING, Trust, estimate_trust
+from agent.clustering.two_witnesses import standardised
+from agent.corpora.passages import document_folds
+from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge, document_means
+
+DOCUMENTS, PASSAGES, FEATURES = 400, 2, 40
+DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)
+BOUND = ClusteringConfig().surprise
+
+
+def planted(
+    seed: int, of_texts: float = 0.0, strength: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A latent of documents, features that hold it along one axis, and that axis read off.
+
+    `of_texts` is the noise of a text along the axis, which no classifier can be rid of; without it a classifier errs
+    only in what it learnt, so that two of them err independently.
+    """
+    generator = np.random.default_rng(seed)
+    latent = generator.normal(size=DOCUMENTS)
+    latent = (latent - latent.mean()) / latent.std()
+    features = generator.normal(size=(len(DOCUMENT_OF), FEATURES))
+    features[:, 0] = strength * (latent[DOCUMENT_OF] + of_texts * features[:, 0])
+    return latent, features, document_means(features[:, 0], DOCUMENT_OF)
+
+
+def pointing(latent: np.ndarray, loading: float, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed + 1000).normal(size=DOCUMENTS)
+    return loading * latent + np.sqrt(1 - loading**2) * noise
+
+
+def estimated(pointer: np.ndarray, features: np.ndarray, seed: int = 0) -> tuple[Trust, np.ndarray]:
+    """The trust, and the evidence of documents that it speaks of."""
+    folds = [document_folds(DOCUMENT_OF, 5, 10 * seed + number) for number in range(2)]
+    halves = [document_folds(DOCUMENT_OF, 2, 10 * seed + 5 + number) for number in range(2)]
+    ridge = CrossFittedRidge(features, np.ones(len(features)), folds, 0.1)
+    pairs = CrossFittedHalves(features, folds, halves, 0.1)
+    trust = estimate_trust(pointer, pointer, DOCUMENT_OF, ridge, pairs, 49, seed)
+    return trust, document_means(ridge.evidence(pointer[DOCUMENT_OF]), DOCUMENT_OF)
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+@pytest.mark.parametrize("loading", [0.5, 0.7, 0.85])
+def test_planted_loadings_are_recovered(loading):
+    errors = []
+    for seed in range(5):
+        latent, features, _ = planted(seed)
+        pointer = pointing(latent, loading, seed)
+        trust, evidence = estimated(pointer, features, seed)
+        errors.append(
+            [
+                trust.pointer_loading - correlation(pointer, latent),
+                trust.evidence_loading - min(correlation(evidence, latent), LARGEST_LOADING),
+            ]
+        )
+    assert np.abs(errors).max() < 0.1, errors
+
+
+@pytest.mark.parametrize("of_texts", [0.6, 1.2])
+def test_the_noise_of_a_text_is_not_taken_for_agreement(of_texts):
+    """Both classifiers read the same texts; if that counted, a noise of 1.2 would put the pointer 0.2 too low."""
+    errors = []
+    for seed in range(5):
+        latent, features, _ = planted(seed, of_texts)
+        pointer = pointing(latent, 0.8, seed)
+        trust, evidence = estimated(pointer, features, seed)
+        errors.append(
+            [
+                trust.pointer_loading - correlation(pointer, latent),
+                trust.evidence_loading - correlation(evidence, latent),
+            ]
+        )
+    assert np.abs(np.mean(errors, axis=0)).max() < 0.1, errors
+
+
+def test_loadings_by_hand(monkeypatch):
+    """Halves that correlate 0.36 and evidence that correlates 0.5 with the pointer, corrected for attenuation."""
+    generator = np.random.default_rng(8)
+    pointer, noise = (standardised(each) for each in generator.normal(size=(2, DOCUMENTS)))
+    noise = standardised(noise - pointer * (noise @ pointer) / DOCUMENTS)
+    agreeing = 0.5 * pointer + np.sqrt(0.75) * noise
+    monkeypatch.setattr(CrossFittedRidge, "evidence", lambda self, targets: agreeing[DOCUMENT_OF])
+    monkeypatch.setattr(CrossFittedHalves, "correlation", lambda self, targets, document_of: 0.36)
+    trust, _ = estimated(pointer, planted(0)[1])
+    whole = 2 * 0.36 / 1.36
+    assert trust.correlation == pytest.approx(0.5)
+    shared = 0.5 - trust.null_mean
+    assert trust.half_loading == pytest.approx(0.6)
+    assert trust.evidence_loading == pytest.approx(np.sqrt(whole))
+    assert trust.pointer_loading == pytest.approx(shared / np.sqrt(whole))
+
+
+def test_a_true_pointer_surprises_and_a_shuffled_one_does_not():
+    for seed in range(3):
+        latent, features, _ = planted(seed)
+        assert estimated(pointing(latent, 0.5, seed), features, seed)[0].surprise > BOUND
+    latent, features, _ = planted(0)
+    pointer = pointing(latent, 0.7, 0)
+    shuffles = [np.random.default_rng(50 + seed).permutation(pointer) for seed in range(20)]
+    told = [estimated(each, features, seed)[0].surprise < BOUND for seed, each in enumerate(shuffles)]
+    assert sum(told) >= 19
+
+
+def test_a_pointer_at_what_the_activations_do_not_know_is_no_surprise():
+    """A null of its own kind: the pointer is not shuffled, but points elsewhere."""
+    told = []
+    for seed in range(20):
+        _, features, _ = planted(seed)
+        elsewhere = np.random.default_rng(seed + 70).normal(size=DOCUMENTS)
+        told.append(estimated(elsewhere, features, seed)[0].surprise < BOUND)
+    assert sum(told) >= 19
+
+
+def test_a_better_pointer_earns_a_higher_loading():
+    latent, features, _ = planted(2)
+    loadings = [
+        estimated(pointing(latent, each, 2), features)[0].pointer_loading for each in (0.3, 0.5, 0.7, 0.9)
+    ]
+    assert loadings == sorted(loadings) and loadings[-1] > loadings[0] + 0.3
+
+
+TRUST = Trust(
+    correlation=0.4,
+    null_mean=-0.1,
+    surprise=10.0,
+    half_loading=0.6,
+    evidence_loading=0.7,
+    pointer_loading=0.5,
+)
+
+
+def test_the_weights_by_hand():
+    # Precisions: 0.7 / 0.51 of the evidence, 0.5 / 0.75 of the pointer.
+    assert TRUST.read_weight == pytest.approx((0.7 / 0.51) / (0.5 / 0.75))
+    assert replace(TRUST, evidence_loading=0.9).read_weight == 4
+    assert replace(TRUST, evidence_loading=0.2).read_weight == 1
+    # The half's loading is 0.6 and the correlation is 0.5 above the null's, so the pointer's beside it is 0.5 / 0.6.
+    assert TRUST.taught_weight == pytest.approx((0.6 / 0.64) / ((5 / 6) / (1 - 25 / 36)))
+
+
+def test_better_evidence_is_read_louder_and_a_better_pointer_makes_it_softer():
+    louder = [replace(TRUST, evidence_loading=each).read_weight for each in (0.1, 0.5, 0.7, 0.95)]
+    assert louder == sorted(louder) and louder[0] < louder[-1]
+    softer = [replace(TRUST, pointer_loading=each).read_weight for each in (0.1, 0.4, 0.7, 0.95)]
+    assert softer == sorted(softer, reverse=True) and softer[0] > softer[-1]
+    assert TRUST.taught_weight < TRUST.read_weight
+
+
+def test_the_best_linear_reading_has_the_weights_of_two_independent_witnesses():
+    """Thurstone's weights are those of least squares on the latent, which nobody knows."""
+    generator = np.random.default_rng(4)
+    latent, noise = generator.normal(size=200_000), generator.normal(size=(2, 200_000))
+    evidence, pointer = (
+        loading * latent + np.sqrt(1 - loading**2) * each
+        for loading, each in zip((TRUST.evidence_loading, TRUST.pointer_loading), noise, strict=True)
+    )
+    fitted = np.linalg.lstsq(np.stack([evidence, pointer], axis=1), latent, rcond=None)[0]
+    assert fitted[0] / fitted[1] == pytest.approx(TRUST.read_weight, rel=0.03)
+
+
+def test_a_constant_pointer_points_at_nothing():
+    _, features, _ = planted(0)
+    trust, _ = estimated(np.full(DOCUMENTS, -3.0), features)
+    assert trust.surprise <= BOUND
+    assert all(np.isfinite(value) for value in vars(trust).values())
+    assert np.isfinite(trust.read_weight) and np.isfinite(trust.taught_weight)
+
+
+def test_features_that_are_all_alike_know_nothing():
+    latent, features, _ = planted(0)
+    trust, _ = estimated(latent, np.zeros_like(features))
+    assert trust.surprise <= BOUND and np.isfinite(trust.read_weight) and np.isfinite(trust.taught_weight)

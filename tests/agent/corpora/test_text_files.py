@@ -1,0 +1,104 @@
+"""Folders of texts: nothing outside them is read, and what is no text is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.corpora import folder as folders
+from agent.corpora import html
+from agent.corpora.html import decoded
+from agent.corpora.load import CorpusConfig, iter_records
+from agent.errors import BasinError
+
+
+def read_folder(path: Path) -> list[tuple[dict, str]]:
+    return list(iter_records(CorpusConfig(source=str(path))))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus"
+    path.mkdir()
+    (path / "good.txt").write_text("A text.")
+    (tmp_path / "secret.txt").write_text("A secret.")
+    return path
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BasinError) as told:
+        read_folder(folder)
+    return str(told.value)
+
+
+def test_a_link_may_not_lead_out(folder: Path) -> None:
+    (folder / "inside.txt").symlink_to("good.txt")
+    assert [text for _, text in read_folder(folder)] == ["A text.", "A text."]
+    (folder / "out.txt").symlink_to("../secret.txt")
+    assert "out.txt is a link that leads out of the corpus folder" in refusal(folder)
+
+
+@pytest.mark.parametrize("target", [".", "..", "/etc"])
+def test_a_link_to_a_folder_is_told_and_not_followed(folder: Path, target: str) -> None:
+    (folder / "around").symlink_to(target)
+    assert "around is a link to a folder" in refusal(folder)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "loop.txt"])
+def test_a_link_that_leads_nowhere_is_told(folder: Path, target: str) -> None:
+    (folder / "loop.txt").symlink_to(target)
+    assert "loop.txt is a link that leads nowhere" in refusal(folder)
+
+
+def test_pipes_and_devices_are_named(folder: Path) -> None:
+    (folder / "zero.txt").symlink_to("/dev/zero")
+    assert "zero.txt is a device" in refusal(folder)
+    (folder / "zero.txt").unlink()
+    os.mkfifo(folder / "pipe.md")
+    assert "pipe.md is a pipe" in refusal(folder)
+
+
+def test_what_is_hidden_or_no_text_is_left_alone(folder: Path) -> None:
+    os.mkfifo(folder / ".pipe.txt")
+    (folder / ".git").symlink_to("/")
+    (folder / "picture.png").write_bytes(b"\0")
+    assert [record["title"] for record, _ in read_folder(folder)] == ["good"]
+
+
+def test_a_folder_too_deep_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "DEEPEST", 3)
+    (folder / "a/b/c").mkdir(parents=True)
+    (folder / "a/b/c/deep.txt").write_text("Deep.")
+    assert len(read_folder(folder)) == 2
+    (folder / "a/b/c/d").mkdir()
+    assert "more than 3 folders deep" in refusal(folder)
+
+
+def test_too_many_or_too_large_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "LONGEST_TEXT", 6)
+    assert "good.txt is larger than" in refusal(folder)
+    monkeypatch.setattr(folders, "MOST_DOCUMENTS", 0)
+    assert "holds more than 0 files" in refusal(folder)
+
+
+def test_a_name_that_is_not_utf8_can_be_shown(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("Another.")
+    titles = [record["title"] for record, _ in read_folder(folder)]
+    assert len(titles) == 2 and all(title.isprintable() for title in titles)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("text".encode("utf-16"), "UTF-16"),
+        ("text".encode("utf-32"), "UTF-32"),
+        (b"caf\xe9", "byte 3"),
+        (b"\xed\xa0\x80", "not UTF-8"),
+        (b"a\0b", "binary"),
+    ],
+)
+def test_other_encodings_are_named(content: bytes, said: str) -> None:
+    with pytest.raises(BasinError, match=said):
+        decoded(content, Path("a.txt"))

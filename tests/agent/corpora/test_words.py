@@ -1,0 +1,137 @@
+"""Words in languages other than English: umlauts, elisions, other scripts, and names where capitals tell them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+
+from agent.corpora.passages import PassagesConfig, cut, split
+from agent.corpora.words import language, name_like_words, words_of
+from agent.errors import BasinError
+from agent.pointer.cache import fit_cached
+from agent.pointer.lda import TopicsConfig, fit, pick
+from agent.types import Document
+from loops.report.run_page.passages import carried
+
+GERMAN = {
+    "hafen": (
+        "Am Morgen lag dichter Nebel über dem Hafen, und die Kutter warteten auf die Flut. Der Fischer flickte seine Netze, "
+        "während die Möwen über den Masten schrien. „Heute fahren wir nicht hinaus“, sagte der Kapitän. Die Segel hingen nass "
+        "am Mast, und das Ruder knarrte in der Strömung. Erst am Abend kam Wind auf, und die Boote liefen aus dem Hafen aus. "
+    ),
+    "küche": (
+        "In der Küche roch es nach Zimt und frischem Teig. Die Großmutter rührte die Suppe um und schnitt dabei Zwiebeln. "
+        "„Der Ofen ist heiß genug“, sagte sie, „schieb das Brot hinein.“ Auf dem Herd dampfte ein Topf mit Äpfeln, und "
+        "der Junge durfte den Löffel ablecken. Das Mehl lag wie Schnee auf dem Tisch, und der Teig ging langsam auf. "
+    ),
+}
+FRENCH = {
+    "port": (
+        "L'homme regardait l'eau grise du port, où les bateaux attendaient la marée. Le pêcheur réparait ses filets, et "
+        "l'ancre rouillait sur le quai. « On ne sort pas aujourd'hui », dit le capitaine. Les voiles pendaient au mât, l'écume "
+        "battait la coque, et le phare s'allumait déjà. Vers le soir, le vent se leva et les bateaux quittèrent le port. "
+    ),
+    "cuisine": (
+        "Dans la cuisine, l'odeur du pain chaud montait du four. La grand-mère coupait l'oignon et remuait la soupe. « Le four "
+        "est prêt », dit-elle, « mets la pâte dedans. » Sur la table, la farine ressemblait à la neige, et l'enfant léchait la "
+        "cuillère. Le beurre fondait dans la poêle, et la pâte levait doucement sous le linge. "
+    ),
+}
+RUSSIAN = {
+    "порт": (
+        "Утром над гаванью стоял туман, и лодки ждали прилива. Рыбак чинил сети, а чайки кричали над мачтами. — Сегодня мы не "
+        "выйдем, — сказал капитан. Паруса висели мокрые, волна била в борт, и якорь лежал на причале. К вечеру поднялся ветер, "
+        "и лодки ушли в море. "
+    ),
+    "кухня": (
+        "На кухне пахло хлебом и корицей. Бабушка резала лук и мешала суп. — Печь уже горячая, — сказала она, — ставь тесто. "
+        "На столе лежала мука, как снег, и мальчик облизывал ложку. Масло таяло на сковороде, а тесто медленно поднималось. "
+    ),
+}
+CORPORA = {"de": GERMAN, "fr": FRENCH, "ru": RUSSIAN}
+CHOSEN = {
+    "de": ("netze", "kutter", "möwen"),
+    "fr": ("filets", "ancre", "phare"),
+    "ru": ("сети", "якорь", "лодки"),
+}
+
+
+def documents(code: str) -> list[Document]:
+    """Twelve documents that take turns in the two themes, their sentences in another order each."""
+    found = []
+    for at in range(12):
+        text = list(CORPORA[code].values())[at % 2]
+        sentences = text.split(". ")
+        order = np.random.default_rng(at).permutation(len(sentences) - 1)
+        found.append(Document(f"{code}{at}", ". ".join(sentences[place] for place in order) * 2 + "."))
+    return found
+
+
+@pytest.mark.parametrize("code", CORPORA)
+def test_topics_of_a_corpus_that_is_not_english(code: str) -> None:
+    config = TopicsConfig(
+        count=2, chunk_words=50, passes=20, minimum_chunks=2, words=CHOSEN[code], language=code
+    )
+    config = config.model_copy(update={"maximum_chunk_share": 0.8})
+    model = fit(documents(code), config, 1)
+    assert model.language == code
+    pointer = pick(model, config)
+    assert set(pointer.holds(CHOSEN[code])) == set(CHOSEN[code])
+    weights = pointer.weights([document.text for document in documents(code)])
+    assert weights[::2].min() > 0.7 and weights[1::2].max() < 0.3
+    assert not set(model.vocabulary) & {"und", "der", "les", "dans", "она", "над", "auf"}
+
+
+@pytest.mark.parametrize("code", CORPORA)
+def test_passages_end_where_sentences_do_in_every_script(code: str) -> None:
+    text = documents(code)[0].text
+    passages = cut(text, 25)
+    assert len(passages) > 2 and " ".join(passages).split() == text.split()
+    assert all(passage.rstrip()[-1] in ".”“»" for passage in passages)
+    assert len(split(documents(code), PassagesConfig(words=25, minimum_words=10)).documents) >= 10
+
+
+def test_an_elided_article_does_not_hide_the_word_behind_it() -> None:
+    assert words_of("L'homme et l’écume d'aujourd'hui", "fr") == ["homme", "écume", "aujourd", "hui"]
+    assert words_of("l'homme", "en") == []
+    assert words_of("п'ятниця м’ячів", "uk") == ["п'ятниця", "м'ячів"]
+
+
+def test_marks_belong_to_their_letters_however_they_are_written() -> None:
+    apart = unicodedata.normalize("NFD", "möwen über Zürich")
+    assert words_of(apart, "de") == words_of("möwen über Zürich", "de") == ["möwen", "zürich"]
+    assert words_of("हिन्दी भाषा", "und") == ["हिन्दी", "भाषा"]
+    assert words_of("IŞIK ışık İSTANBUL istanbul", "tr") == ["ışık", "ışık", "istanbul", "istanbul"]
+
+
+def test_names_are_told_by_capitals_where_these_tell_them() -> None:
+    russian = ["Потом Иван ушёл. Лампа и Иван стояли там. Вот лампа, и там Иван."]
+    assert name_like_words(russian, 0.5, "ru") == {"иван"}
+    german = ["Dann ging der Fischer. Das Netz und der Fischer blieben. Im Netz lag ein Fisch."]
+    assert name_like_words(german, 0.5, "de") == set()
+    assert name_like_words(german, 0.5, "en") >= {"fischer", "netz"}
+    assert name_like_words(["« Paris », dit-elle. — Marie aime Paris, Marie vit à Paris."], 0.5, "fr") == {
+        "paris",
+        "marie",
+    }
+
+
+def test_what_is_not_known_is_said() -> None:
+    assert not language("la").is_listed and language("la").words_of("Gallia est omnis divisa") != []
+    with pytest.raises(BasinError, match="written without spaces"):
+        language("ja")
+    with pytest.raises(ValueError, match="language"):
+        TopicsConfig(language="german")
+
+
+def test_a_model_remembers_its_language_in_the_cache_and_on_the_page(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path))
+    config = TopicsConfig(
+        count=2, chunk_words=50, passes=5, minimum_chunks=2, words=CHOSEN["fr"], language="fr"
+    )
+    first, again = (fit_cached(documents("fr"), config, 1) for _ in range(2))
+    assert first.language == again.language == "fr"
+    (spans,) = carried(pick(again, config), ["Sur le quai, l'ancre."], least=0.0)
+    assert "ancre" in ["Sur le quai, l'ancre."[begin:end] for begin, end, _ in spans]

@@ -1,0 +1,172 @@
+"""Average precision, the gap recovered and what changed hands, on runs whose answer is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.clustering.anchor import ClusteringConfig
+from agent.concept import Concept
+from agent.judging import average_precision
+from agent.judging.average_precision import MeasuredRound, MeasuredRun, measure_run
+from agent.judging.gold import GoldLabels
+
+DOCUMENTS, PASSAGES = 30, 6
+DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)
+LABELS = np.arange(DOCUMENTS) % 3 == 0
+GOLD = LABELS[DOCUMENT_OF]
+
+
+def labels(counted=None):
+    counted = np.ones(DOCUMENTS, dtype=bool) if counted is None else counted
+    return GoldLabels(LABELS, counted, "detective", "brown-fiction")
+
+
+def concept(number, log_odds):
+    membership = 1 / (1 + np.exp(-log_odds))
+    return Concept(number, membership, single=log_odds, pooled=log_odds, size=float(membership.mean()))
+
+
+@pytest.fixture
+def planted():
+    """Topic weights better than chance, and activations that hold the concept along one direction."""
+    rng = np.random.default_rng(0)
+    weights = 1 / (1 + np.exp(2 - 0.6 * GOLD - rng.normal(size=len(GOLD))))
+    activations = rng.normal(size=(len(GOLD), 2, 4))
+    activations[:, 1, 2] += 3 * GOLD
+    pointer = MeasuredRound(concept(0, np.log(weights / (1 - weights))), {}, {"topics": 2.0, "peak_gb": 0.5})
+    return MeasuredRun([pointer], weights, activations, DOCUMENT_OF)
+
+
+def with_round(run, scores, **metrics):
+    cost = {"record": 1.5, "generate": 2.0, "peak_gb": 3.0}
+    return replace(run, rounds=[*run.rounds, MeasuredRound(concept(1, scores), metrics, cost)])
+
+
+def measured(run, gold=None):
+    return measure_run(run, gold or labels(), ClusteringConfig(), seed=0)
+
+
+def test_average_precision_by_hand():
+    gold = np.array([True, False, True, False])
+    # Positives at rank 1 and 3: (1/1 + 2/3) / 2.
+    assert average_precision.average_precision(gold, np.array([4.0, 3.0, 2.0, 1.0])) == pytest.approx(5 / 6)
+    # At rank 3 and 4: (1/3 + 2/4) / 2.
+    assert average_precision.average_precision(gold, np.array([1.0, 2.0, 0.0, 3.0])) == pytest.approx(5 / 12)
+
+
+def test_a_perfect_concept_has_precision_one_and_recovers_the_gap_to_a_perfect_ceiling(planted, monkeypatch):
+    monkeypatch.setattr(
+        average_precision, "cross_fitted_log_odds", lambda features, targets, folds, config: targets
+    )
+    row = measured(with_round(planted, np.where(GOLD, 4.0, -4.0)))[-1]
+    assert row["ap_concept"] == row["ap_concept_pooled"] == row["ap_ceiling"] == 1
+    assert row["pgr_single"] == pytest.approx(1)
+    assert row["gain_single"] == pytest.approx(1 - row["ap_topic"])
+
+
+def test_the_pointer_itself_recovers_nothing(planted):
+    row = measured(planted)[0]
+    assert row["ap_concept"] == pytest.approx(row["ap_topic"])
+    assert (row["pgr_single"], row["gain_single"]) == (pytest.approx(0), pytest.approx(0))
+    assert (row["threw_out"], row["took_in"]) == (0, 0)
+
+
+def test_a_shuffled_concept_is_no_better_than_the_base_rate(planted):
+    precisions = []
+    for seed in range(8):
+        scores = np.random.default_rng(seed).permutation(np.where(GOLD, 4.0, -4.0))
+        row = measured(with_round(planted, scores))[-1]
+        precisions.append(row["ap_concept"])
+    assert row["base_rate"] == pytest.approx(1 / 3)
+    assert np.mean(precisions) == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_the_ceiling_finds_a_planted_direction_on_documents_it_did_not_see(planted):
+    row = measured(planted)[0]
+    assert row["ap_topic"] < 0.7
+    assert row["ap_ceiling"] > 0.9
+    assert row["ap_ceiling_pooled"] > 0.99
+
+
+def test_the_ceiling_does_not_learn_documents_by_heart(planted):
+    """Activations that tell which document a passage is from, and nothing of the concept."""
+    rng = np.random.default_rng(1)
+    fingerprint = np.repeat(rng.normal(size=(DOCUMENTS, 2, 4)), PASSAGES, axis=0)
+    row = measured(replace(planted, activations=fingerprint))[0]
+    assert row["ap_ceiling_pooled"] < 0.6
+
+
+def test_pooling_gives_every_passage_its_documents_mean():
+    pooled = average_precision.document_mean(np.array([1.0, 5.0, 3.0, 9.0]), np.array([7, 2, 7, 2]))
+    assert pooled.tolist() == [2, 7, 2, 7]
+    single, pooled = average_precision.topic_scores(np.array([0.1, 0.4]), np.array([0, 0]))
+    assert single.tolist() == [0.1, 0.4]
+    assert pooled == pytest.approx(np.log(0.2))  # the geometric mean of 0.1 and 0.4
+
+
+@pytest.mark.parametrize(
+    ("topic", "ceiling", "recovered"),
+    [(0.3, 0.5, 0.5), (0.3, 0.35, 2.0), (0.3, 0.34, None), (0.3, None, None)],
+)
+def test_the_gap_recovered_means_something_only_where_there_is_a_gap(topic, ceiling, recovered):
+    found = average_precision.gap_recovered(0.4, topic, ceiling)
+    assert found == (recovered and pytest.approx(recovered))
+
+
+def test_what_changed_hands_is_counted_by_hand():
+    gold = np.array([True, True, True, False, False, False])
+    before = concept(0, np.array([9.0, -9, -9, 9, 9, -9]))  # one of three claims is right
+    after = concept(1, np.array([9.0, 9, -9, -9, 9, 9]))
+    assert average_precision.exchanged(before, after, gold) == {
+        "precision_topic": pytest.approx(1 / 3),
+        "precision_concept": pytest.approx(2 / 4),
+        "threw_out": 1,
+        "threw_out_right": 1,
+        "took_in": 2,
+        "took_in_right": 1,
+    }
+    nothing = concept(1, np.full(6, -9.0))
+    assert average_precision.exchanged(before, nothing, gold)["precision_concept"] is None
+
+
+def test_rows_are_flat_with_the_rounds_own_numbers(planted):
+    run = with_round(planted, np.where(GOLD, 4.0, -4.0), drift=0.25, agreement=0.5, coherence=0.75)
+    first, last = measured(run)
+    assert (first["round"], first["drift"], first["seconds"], first["peak_gb"]) == (0, None, 2.0, 0.5)
+    assert (last["round"], last["drift"], last["seconds"], last["peak_gb"]) == (1, 0.25, 3.5, 3.0)
+    assert (last["method"], last["corpus"], last["concept"]) == ("basin", "brown-fiction", "detective")
+    assert all(isinstance(value, float | int | str | None) for value in last.values())
+
+
+def test_documents_that_do_not_count_are_left_out(planted):
+    """Scores that are wrong for the first six documents, and right for the others."""
+    counted = np.arange(DOCUMENTS) >= 6
+    run = with_round(planted, np.where(counted[DOCUMENT_OF] == GOLD, 4.0, -4.0))
+    assert measured(run)[-1]["ap_concept"] < 0.9
+    row = measured(run, labels(counted))[-1]
+    assert row["ap_concept"] == 1
+    assert row["threw_out"] + row["took_in"] <= counted[DOCUMENT_OF].sum()
+
+
+def test_folds_keep_documents_whole_and_have_both_kinds():
+    folds = average_precision.gold_folds(GOLD, DOCUMENT_OF, 5, seed=3)
+    for fold in range(5):
+        held_out = folds == fold
+        assert set(DOCUMENT_OF[held_out]).isdisjoint(DOCUMENT_OF[~held_out])
+        assert set(GOLD[held_out]) == set(GOLD[~held_out]) == {True, False}
+    only_one = DOCUMENT_OF == 0
+    assert average_precision.gold_folds(only_one, DOCUMENT_OF, 5, seed=3) is None
+
+
+def test_without_a_ceiling_the_rest_is_still_measured(planted):
+    one = GoldLabels(np.arange(DOCUMENTS) == 0, np.ones(DOCUMENTS, dtype=bool), "detective", "brown-fiction")
+    row = measured(planted, one)[0]
+    assert row["ap_ceiling"] is None and row["pgr_single"] is None
+    assert 0 < row["ap_topic"] < 1
+
+
+def test_a_run_without_its_pointer_cannot_be_measured(planted):
+    run = with_round(planted, np.zeros(len(GOLD)))
+    with pytest.raises(ValueError, match="round 0"):
+        measured(replace(run, rounds=run.rounds[1:]))

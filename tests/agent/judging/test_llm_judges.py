@@ -1,0 +1,106 @@
+"""The judge that is told what a passage is from, with random models that know nothing and stubs that do."""
+
+import numpy as np
+import pytest
+from conftest import make_language_model, sentence
+
+from agent.errors import BasinError
+from agent.judging.decisions import RealPassages
+from agent.judging.llm_judges import FRAMINGS, framed, log_ratios, story_judge
+from agent.judging.writing import WritingConfig, judge_passages
+from agent.language_model.model import LanguageModel
+
+CONFIG = WritingConfig(words=10, skip_words=2, folds=4)
+
+
+class Reader(LanguageModel):
+    """Says that a text with clues is likelier after a prefix that names detective stories; counts calls."""
+
+    def __init__(self, sharpness):
+        self.sharpness, self.calls = sharpness, 0
+
+    def losses(self, texts, prefixes=None, max_tokens=None):
+        self.calls += 1
+        expected = ["detective" in prefix for prefix in prefixes]
+        clues = [text.split().count("clue") / len(text.split()) for text in texts]
+        return np.array(
+            [3.0 - self.sharpness * share * named for share, named in zip(clues, expected, strict=True)]
+        )
+
+
+def text(rng, share):
+    return " ".join("clue" if rng.random() < share else "word" for _ in range(12))
+
+
+@pytest.fixture
+def real():
+    rng = np.random.default_rng(0)
+    gold = np.repeat(np.arange(16) % 2 == 0, 6)
+    return RealPassages(
+        [text(rng, 0.5 if inside else 0.1) for inside in gold], gold, np.repeat(np.arange(16), 6)
+    )
+
+
+def judged(real, reader, generated):
+    judges = {"C": story_judge(reader, "detective story", "novel")}
+    return judge_passages(real, generated, judges, CONFIG, seed=0)["C"]
+
+
+def test_a_reader_who_knows_tells_stories_apart(real):
+    rng = np.random.default_rng(1)
+    generated = {"basin": [text(rng, 0.5) for _ in range(20)], "base": [*[text(rng, 0.1)] * 3, "short"]}
+    judgement = judged(real, Reader(1.0), generated)
+    assert judgement.auc > 0.9
+    assert judgement.generated["basin"].mean() > 0.8 > 0.3 > np.nanmean(judgement.generated["base"])
+    assert np.isnan(judgement.generated["base"][3])
+
+
+def test_a_reader_who_has_it_backwards_is_found_out(real):
+    judgement = judged(real, Reader(-1.0), {"basin": [text(np.random.default_rng(1), 0.5)]})
+    assert judgement.auc < 0.1
+    assert judgement.members == pytest.approx(judgement.non_members)
+
+
+def test_a_reader_who_does_not_care_is_a_coin(real):
+    judgement = judged(real, Reader(0.0), {"basin": [text(np.random.default_rng(1), 0.5)]})
+    assert judgement.auc == 0.5
+    assert judgement.generated["basin"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_every_text_is_read_twice_per_framing(real):
+    reader = Reader(1.0)
+    log_ratios(["clue word"], reader, "detective story", "novel")
+    assert reader.calls == 2 * len(FRAMINGS)
+
+
+def test_ratios_by_hand_and_antisymmetric():
+    language_model = make_language_model("gemma3")
+    texts = [sentence(1, 2, 3), sentence(4, 5, 6, 7, 8)]
+    framings = [" w9 {name}", "{name} w8 w7"]
+    ratios = log_ratios(texts, language_model, "w10", "w11", framings)
+    by_hand = [
+        language_model.losses(texts, [framing.format(name="w11")] * 2)
+        - language_model.losses(texts, [framing.format(name="w10")] * 2)
+        for framing in framings
+    ]
+    assert ratios == pytest.approx(np.mean(by_hand, axis=0), abs=1e-6)
+    assert np.abs(ratios).max() > 1e-3
+    assert log_ratios(texts, language_model, "w11", "w10", framings) == pytest.approx(-ratios, abs=1e-6)
+
+
+def test_names_get_their_article():
+    pair = framed("adventure story", "novel", ["It is {a_name} ({name})."])
+    assert pair == [("It is an adventure story (adventure story).", "It is a novel (novel).")]
+
+
+def test_what_says_nothing_is_refused():
+    model = Reader(1.0)
+    for names in (("novel", "novel "), ("", "novel")):
+        with pytest.raises(BasinError, match="two kinds"):
+            story_judge(model, *names)
+    with pytest.raises(BasinError, match="no place"):
+        story_judge(model, "detective story", "novel", ["From a book."])
+    with pytest.raises(BasinError, match="at least one"):
+        story_judge(model, "detective story", "novel", [])
+    with pytest.raises(BasinError, match="number 2"):
+        log_ratios([sentence(1, 2), ""], make_language_model(), "w1", "w2")

@@ -1,0 +1,142 @@
+"""Every rival finds a planted direction on documents that it never saw, and the same one twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planted_activations import activations_of
+from sklearn.linear_model import Ridge
+
+from agent.clustering.anchor import document_mean, document_membership
+from agent.errors import BasinError
+from agent.judging.average_precision import average_precision, calibration_error
+from agent.judging.rivals import PENALTY, RIVALS, SeenTexts, by_overlap, linear_reader
+from agent.membership.ridge import Projection, sigmoid, threshold
+
+DOCUMENT_OF = np.repeat(np.arange(150), 4)
+GOLD = (np.arange(150) % 4 == 0)[DOCUMENT_OF]
+SEEN = DOCUMENT_OF < 100
+ACTIVATIONS = activations_of(GOLD, seed=1, strength=6.0)
+POINTER = np.random.default_rng(2).normal(size=len(GOLD)) + 1.5 * GOLD - 2.0
+BASE_RATE = GOLD[~SEEN].mean()
+CLUSTERINGS = ("topic-gaussian-mixture", "topic-bayesian-mixture", "topic-hdbscan")
+
+
+def seen_texts(size: float = 0.25) -> SeenTexts:
+    documents = DOCUMENT_OF[SEEN]
+    claims = document_membership(document_mean(POINTER[SEEN], documents), documents, size)
+    return SeenTexts(ACTIVATIONS[SEEN], POINTER[SEEN], documents, claims)
+
+
+def unseen_scores(name: str, seed: int = 0) -> np.ndarray:
+    # An uninformative pointer: what is found, is found in the activations.
+    return RIVALS[name](seen_texts(), seed)(ACTIVATIONS[~SEEN], np.zeros((~SEEN).sum()))
+
+
+@pytest.mark.parametrize("name", [name for name in RIVALS if name != "topic"])
+def test_a_rival_finds_a_planted_direction_in_unseen_documents(name):
+    scores = unseen_scores(name)
+    assert scores.shape == ((~SEEN).sum(),) and np.isfinite(scores).all()
+    assert average_precision(GOLD[~SEEN], scores) > BASE_RATE + 0.25
+    assert np.array_equal(scores, unseen_scores(name))
+
+
+@pytest.mark.parametrize("name", CLUSTERINGS)
+def test_a_clustering_finds_its_way_among_dimensions_of_noise(name):
+    generator = np.random.default_rng(0)
+    cluster_of = (np.arange(150) % 6)[DOCUMENT_OF]
+    centres = generator.normal(size=(6, 60))
+    centres *= 4 / np.linalg.norm(centres, axis=1, keepdims=True)
+    activations = (generator.normal(size=(len(cluster_of), 60)) + centres[cluster_of])[:, None]
+    gold = cluster_of == 0
+    pointer = generator.normal(size=len(gold)) + 1.5 * gold - 2.0
+    documents = DOCUMENT_OF[SEEN]
+    claims = document_membership(document_mean(pointer[SEEN], documents), documents, 1 / 6)
+    seen = SeenTexts(activations[SEEN], pointer[SEEN], documents, claims)
+    scores = RIVALS[name](seen, 0)(activations[~SEEN], pointer[~SEEN])
+    assert average_precision(gold[~SEEN], scores) > gold[~SEEN].mean() + 0.5
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", CLUSTERINGS)
+def test_a_clustering_makes_do_quietly_with_few_passages_that_are_alike(name):
+    few = np.flatnonzero(DOCUMENT_OF < 6)
+    seen = SeenTexts(ACTIVATIONS[few % 2], POINTER[few], DOCUMENT_OF[few], sigmoid(POINTER[few]))
+    scores = RIVALS[name](seen, 0)(ACTIVATIONS[~SEEN], POINTER[~SEEN])
+    assert scores.shape == ((~SEEN).sum(),) and np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("claimed", [0, 1])
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+def test_of_several_clusterings_the_one_whose_clusters_are_claimed_is_kept(claimed, first):
+    documents, positions = DOCUMENT_OF[SEEN], np.arange(SEEN.sum(), dtype=float)
+    halves = (documents % 2, documents // 2 % 2)
+    claims = np.where(documents % 7 == 0, 1 - halves[claimed], halves[claimed]).astype(float)
+    # One cluster tells nothing apart; one for each document repeats every claim, but foresees none.
+    shares = [
+        np.eye(2)[halves[0]],
+        np.eye(2)[halves[1]],
+        np.ones((len(positions), 1)),
+        np.eye(100)[documents],
+    ]
+    grid = [(1, lambda features, found=found: lambda features: found) for found in shares]
+    seen = SeenTexts(positions[:, None, None], positions, documents, claims)
+    scores = by_overlap(seen, 0, grid[first:] + grid[:first])(seen.activations, positions)
+    assert np.array_equal(scores > 0, halves[claimed] == 1)
+
+
+def test_two_documents_are_too_few_to_choose_a_clustering():
+    two = DOCUMENT_OF < 2
+    seen = SeenTexts(ACTIVATIONS[two], POINTER[two], DOCUMENT_OF[two], sigmoid(POINTER[two]))
+    with pytest.raises(BasinError):
+        by_overlap(seen, 0, [])
+
+
+def test_the_topic_is_the_pointer_itself():
+    read = RIVALS["topic"](seen_texts(), 0)
+    assert np.array_equal(read(ACTIVATIONS[~SEEN], POINTER[~SEEN]), POINTER[~SEEN])
+
+
+def test_the_size_is_what_the_pointer_claims():
+    assert seen_texts(0.3).size == pytest.approx(0.3, abs=1e-6)
+
+
+def test_given_the_labels_the_linear_reader_beats_every_rival():
+    read = linear_reader(Projection.fit(ACTIVATIONS[SEEN], 150), ACTIVATIONS[SEEN], GOLD[SEEN].astype(float))
+    ceiling = average_precision(GOLD[~SEEN], read(ACTIVATIONS[~SEEN], POINTER[~SEEN]))
+    assert ceiling > 0.95
+    assert ceiling > average_precision(GOLD[~SEEN], unseen_scores("topic-classifier")) - 0.02
+
+
+def test_the_linear_reader_speaks_in_log_odds():
+    projection, labels = Projection.fit(ACTIVATIONS[SEEN], 150), GOLD[SEEN].astype(float)
+    seen, unseen = (
+        linear_reader(projection, ACTIVATIONS[SEEN], labels)(ACTIVATIONS[part], POINTER[part])
+        for part in (SEEN, ~SEEN)
+    )
+    ridge = Ridge(alpha=PENALTY * SEEN.sum()).fit(projection.apply(ACTIVATIONS[SEEN]), labels)
+    raw_seen, raw = (ridge.predict(projection.apply(ACTIVATIONS[part])) for part in (SEEN, ~SEEN))
+    error, raw_error = (
+        calibration_error(GOLD[~SEEN], sigmoid(scores - threshold(known, labels.mean())))
+        for scores, known in ((unseen, seen), (raw, raw_seen))
+    )
+    assert error < raw_error / 2
+    assert np.corrcoef(raw, unseen)[0, 1] == pytest.approx(1)
+    assert average_precision(GOLD[~SEEN], unseen) == average_precision(GOLD[~SEEN], raw)
+
+
+def test_constant_labels_give_a_constant_reading():
+    read = linear_reader(Projection.fit(ACTIVATIONS[SEEN], 150), ACTIVATIONS[SEEN], np.ones(SEEN.sum()))
+    assert np.ptp(read(ACTIVATIONS[~SEEN], POINTER[~SEEN])) == 0
+
+
+def test_labels_that_mean_nothing_teach_nothing_on_the_whole():
+    generator, found = np.random.default_rng(8), []
+    for _ in range(40):
+        read = linear_reader(
+            Projection.fit(ACTIVATIONS[SEEN], 150),
+            ACTIVATIONS[SEEN],
+            generator.permutation(GOLD[SEEN]).astype(float),
+        )
+        found.append(np.corrcoef(read(ACTIVATIONS[~SEEN], POINTER[~SEEN]), GOLD[~SEEN])[0, 1])
+    assert abs(np.mean(found)) < 0.25

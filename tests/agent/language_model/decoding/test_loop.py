@@ -1,0 +1,84 @@
+"""The loop over tokens against transformers' own, token for token."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+from conftest import COMMON, make_language_model, make_tokenizer, sentence
+
+from agent.errors import BasinError
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.steering.vector import SteeringVector
+
+GREEDY = GenerationConfig(new_tokens=12, temperature=0)
+
+
+def by_transformers(language_model, prompts, bias, **options):
+    """Greedy search by `generate`, one prompt at a time, as token ids; `bias` is what bars tokens."""
+    settings = transformers.GenerationConfig(
+        max_new_tokens=12,
+        min_new_tokens=12,
+        do_sample=False,
+        pad_token_id=0,
+        suppress_tokens=bias,
+        disable_compile=True,
+        **options,
+    )
+    written = []
+    for prompt in prompts:
+        encoded = language_model.tokenizer(prompt, return_tensors="pt")
+        ids = language_model.model.generate(**encoded, generation_config=settings)
+        written.append(language_model.tokenizer.decode(ids[0, encoded["input_ids"].shape[1] :]))
+    return written
+
+
+def some_vector() -> SteeringVector:
+    generator = torch.Generator().manual_seed(3)
+    return SteeringVector({layer: 2 * torch.randn(16, generator=generator) for layer in (1, 3)})
+
+
+def test_without_chance_it_writes_what_transformers_writes(architecture):
+    language_model = make_language_model(architecture, depth=4)
+    prompts = [sentence(*range(length)) for length in (9, 2, 5, 14, 3)]
+    barred = language_model._writer.barred.nonzero()[:, 0].tolist()
+    with language_model.steer(some_vector(), 1.0):
+        expected = by_transformers(language_model, prompts, barred)
+    assert language_model.generate(prompts, range(5), GREEDY, some_vector()) == expected
+    assert language_model.generate(prompts, range(5), GREEDY) != expected
+
+
+def test_a_penalty_is_that_of_transformers():
+    language_model = make_language_model("gemma2", depth=4)
+    prompts = [sentence(1, 2, 3), sentence(4, 5, 6, 7, 8, 9)]
+    barred = language_model._writer.barred.nonzero()[:, 0].tolist()
+    expected = by_transformers(language_model, prompts, barred, repetition_penalty=1.5)
+    penalised = GREEDY.model_copy(update={"repetition_penalty": 1.5})
+    assert language_model.generate(prompts, [1, 2], penalised) == expected
+    assert language_model.generate(prompts, [1, 2], GREEDY) != expected
+
+
+def test_a_model_without_keys_and_values_writes_by_transformers_own_loop_and_says_so_once():
+    config = transformers.MambaConfig(
+        **COMMON, hidden_size=16, state_size=4, num_hidden_layers=4, intermediate_size=32
+    )
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    language_model, said = (
+        LanguageModel(model, make_tokenizer(), LanguageModelConfig(name="random mamba")),
+        [],
+    )
+    language_model.say = said.append
+    prompts, config = [sentence(1, 2, 3), sentence(4, 5, 6)], GenerationConfig(new_tokens=6, top_k=96)
+    written = language_model.generate(prompts, [1, 2], config, some_vector())
+    assert [len(text.split()) for text in written] == [6, 6]
+    assert language_model.generate(prompts, [1, 2], config, some_vector()) == written
+    assert language_model.generate(prompts, [3, 4], config, some_vector()) != written
+    assert len(said) == 1 and "slower" in said[0]
+
+
+def test_vectors_that_do_not_pair_up_with_the_prompts_are_refused():
+    language_model = make_language_model(depth=4)
+    with pytest.raises(BasinError, match="each of the 3"):
+        language_model.generate([sentence(1)] * 3, [1, 2, 3], GREEDY, some_vector(), [1.0, 2.0])

@@ -1,0 +1,251 @@
+"""What methods of re-clustering are made of: linear, blind to a document's own targets, and equal to known ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, LAYERS, PASSAGES, WIDTH, activations_of
+from scipy.linalg import subspace_angles
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+
+from agent.corpora.passages import document_folds
+from agent.errors import BasinError
+from agent.membership import ridge as evidence_module
+from agent.membership.ridge import (
+    CrossFittedHalves,
+    CrossFittedRidge,
+    OverlapMixture,
+    Projection,
+    calibration_slope,
+    document_means,
+    log_odds,
+    sigmoid,
+    threshold,
+)
+
+
+@pytest.fixture
+def activations() -> np.ndarray:
+    return activations_of(GOLD, seed=2)
+
+
+@pytest.fixture
+def ridge(activations):
+    """Features of real and of five generated texts, their folds and weights, and a ridge on them."""
+    generated = activations_of(np.ones(5), seed=9)
+    features = Projection.fit(activations, 10).apply(np.concatenate([activations, generated]))
+    folds = [np.r_[document_folds(DOCUMENT_OF, 5, seed), np.full(5, -1)] for seed in (0, 1)]
+    weights = np.r_[np.ones(len(GOLD)), np.full(5, 0.3)]
+    return CrossFittedRidge(features, weights, folds, penalty=0.5), features, weights, folds
+
+
+@pytest.fixture
+def targets():
+    return np.random.default_rng(11).random(len(GOLD) + 5)
+
+
+def test_evidence_is_linear_in_the_targets(ridge, targets):
+    model = ridge[0]
+    others = np.random.default_rng(12).random(len(targets))
+    both = model.evidence(2.0 * targets - 0.5 * others)
+    assert both == pytest.approx(2.0 * model.evidence(targets) - 0.5 * model.evidence(others))
+    assert model.evidence(np.full(len(targets), 0.3)) == pytest.approx(0.3)
+
+
+def test_a_fold_model_is_scikit_learns_ridge_on_the_other_documents(ridge, targets):
+    model, features, weights, folds = ridge
+    expected, everywhere = np.zeros(len(targets)), np.zeros(len(targets))
+    for division in folds:
+        for fold in range(5):
+            outside = division != fold
+            fitted = Ridge(alpha=0.5 * weights[outside].sum()).fit(
+                features[outside], targets[outside], sample_weight=weights[outside]
+            )
+            scores = fitted.predict(features)
+            expected[~outside] += scores[~outside] / len(folds)
+            everywhere += scores / (5 * len(folds))
+    evidence = model.evidence(targets)
+    assert evidence[: len(GOLD)] == pytest.approx(expected[: len(GOLD)])
+    assert evidence[len(GOLD) :] == pytest.approx(everywhere[len(GOLD) :])
+    average, bias = model.average(targets)
+    assert features @ average + bias == pytest.approx(everywhere)
+
+
+@pytest.mark.parametrize("method", ["ridge", "mixture"])
+def test_a_documents_score_does_not_change_with_its_own_targets(ridge, targets, method):
+    model, features, weights, folds = ridge
+    if method == "mixture":
+        model = OverlapMixture(features, weights, folds, components=4, seed=0)
+    before = model.evidence(targets)
+    for document in (0, 17, 59):
+        own = np.r_[document == DOCUMENT_OF, np.zeros(5, dtype=bool)]
+        changed = np.where(own, 1 - targets, targets)
+        after = model.evidence(changed)
+        assert np.array_equal(after[own], before[own])
+        assert not np.array_equal(after[~own], before[~own])
+
+
+def test_a_label_that_is_unique_noise_is_not_recovered_on_its_own_document():
+    """More features than documents: a model that saw the document would know it by heart."""
+    generator = np.random.default_rng(6)
+    document_of = np.repeat(np.arange(60), 2)
+    features = generator.normal(size=(60, 150))[document_of] + 0.01 * generator.normal(size=(120, 150))
+    noise = generator.normal(size=60)[document_of]
+    folds = [document_folds(document_of, 5, seed) for seed in range(2)]
+    model = CrossFittedRidge(features, np.ones(120), folds, penalty=0.01)
+    weights, bias = model.average(noise)
+    assert np.corrcoef(features @ weights + bias, noise)[0, 1] > 0.9
+    assert np.corrcoef(model.evidence(noise), noise)[0, 1] < 0.3
+    # Passages that are split between folds leak: what keeps them out is that documents are folded whole.
+    leaking = [np.arange(120) % 2, np.arange(120) // 2 % 2 ^ np.arange(120) % 2]
+    assert (
+        np.corrcoef(CrossFittedRidge(features, np.ones(120), leaking, 0.01).evidence(noise), noise)[0, 1]
+        > 0.8
+    )
+
+
+def test_quick_evidence_is_that_of_the_first_division(ridge, targets):
+    model, features, weights, folds = ridge
+    first = CrossFittedRidge(features, weights, folds[:1], penalty=0.5)
+    assert np.array_equal(model.quick_evidence(targets), first.evidence(targets))
+    second = CrossFittedRidge(features, weights, folds[1:], penalty=0.5)
+    mean = (first.evidence(targets) + second.evidence(targets)) / 2
+    assert model.evidence(targets) == pytest.approx(mean)
+    assert not np.allclose(model.quick_evidence(targets), mean)
+
+
+def test_halves_agree_on_what_is_planted_and_not_on_shuffled_targets(activations):
+    features = Projection.fit(activations, 16).apply(activations)
+    folds = [document_folds(DOCUMENT_OF, 5, seed) for seed in (0, 1)]
+    halves = [document_folds(DOCUMENT_OF, 2, seed) for seed in (5, 6)]
+    pairs = CrossFittedHalves(features, folds, halves, penalty=0.5)
+    assert pairs.correlation(GOLD.astype(float), DOCUMENT_OF) > 0.5
+    by_chance = [
+        pairs.correlation(
+            GOLD[::PASSAGES][np.random.default_rng(seed).permutation(DOCUMENTS)][DOCUMENT_OF].astype(float),
+            DOCUMENT_OF,
+        )
+        for seed in range(20)
+    ]
+    assert abs(np.mean(by_chance)) < 0.25
+    assert pairs.correlation(np.full(len(GOLD), 0.4), DOCUMENT_OF) == 0
+
+
+def test_a_half_learns_from_its_documents_alone_and_never_from_the_fold(activations):
+    """Parity with two ridges of scikit-learn, for one fold and one way of halving."""
+    features = Projection.fit(activations, 8).apply(activations)
+    targets = np.random.default_rng(3).random(DOCUMENTS)[DOCUMENT_OF] + GOLD
+    folds, half = document_folds(DOCUMENT_OF, 2, 1), document_folds(DOCUMENT_OF, 2, 2)
+    scores = np.empty((2, len(targets)))
+    for side in (0, 1):
+        for fold in (0, 1):
+            seen = (folds != fold) & (half == side)
+            fitted = Ridge(alpha=0.5 * seen.sum()).fit(features[seen], targets[seen])
+            scores[side, folds == fold] = fitted.predict(features[folds == fold])
+    pairs = CrossFittedHalves(features, [folds], [half], 0.5)
+    # Of texts that each are a document, both classifiers read the same.
+    of_texts = pairs.correlation(targets, np.arange(len(targets)))
+    assert of_texts == pytest.approx(np.corrcoef(scores)[0, 1])
+    assert pairs.correlation(targets, DOCUMENT_OF) == pytest.approx(by_halving(scores, DOCUMENT_OF), abs=0.02)
+
+
+def by_halving(scores: np.ndarray, document_of: np.ndarray, times: int = 400) -> float:
+    """Correlation of the first score's means over a random half of each document's texts and the second's over the rest.
+
+    Of an odd number of texts the larger half goes to either at random.
+    """
+    generator, found = np.random.default_rng(0), []
+    for _ in range(times):
+        order = np.lexsort((generator.random(len(document_of)), document_of))
+        place = np.arange(len(order)) - np.searchsorted(document_of[order], document_of[order])
+        odd = generator.integers(2, size=document_of.max() + 1)[document_of[order]]
+        part = np.empty(len(order), dtype=bool)
+        part[order] = (place + odd) % 2 == 0
+        first = document_means(scores[0][part], document_of[part])
+        second = document_means(scores[1][~part], document_of[~part])
+        found.append(np.corrcoef(first, second)[0, 1])
+    return float(np.mean(found))
+
+
+def test_the_components_are_those_of_principal_component_analysis(activations):
+    flat = activations.reshape(len(activations), -1).astype(np.float64)
+    standard = (flat - flat.mean(axis=0)) / flat.std(axis=0)
+    projection = Projection.fit(activations, 5)
+    known = PCA(5, svd_solver="full").fit(standard)
+    # The noise is isotropic, so neighbouring components are told apart by chance; those here are far enough.
+    assert np.rad2deg(subspace_angles(projection.axes.T, known.components_.T)).max() < 0.1
+    assert projection.axes @ projection.axes.T == pytest.approx(np.eye(5), abs=1e-9)
+    features = projection.apply(activations)
+    explained = features.var(axis=0) * projection.scale**2
+    assert explained == pytest.approx(known.explained_variance_ * (1 - 1 / len(flat)), rel=1e-4)
+    assert np.abs(np.corrcoef(features.T) - np.eye(5)).max() < 1e-6
+
+
+def test_blocks_and_files_do_not_change_the_projection(activations, tmp_path, monkeypatch):
+    whole = Projection.fit(activations, 6)
+    np.save(tmp_path / "activations.npy", activations)
+    mapped = np.load(tmp_path / "activations.npy", mmap_mode="r")
+    assert np.array_equal(Projection.fit(mapped, 6).apply(mapped), whole.apply(activations))
+    monkeypatch.setattr(evidence_module, "BLOCK", 37)
+    blocked = Projection.fit(mapped, 6)
+    assert blocked.axes == pytest.approx(whole.axes, abs=1e-7)
+    assert blocked.apply(mapped) == pytest.approx(whole.apply(activations), abs=1e-7)
+
+
+def test_no_more_components_than_texts_or_columns_can_carry(activations):
+    assert Projection.fit(activations, 500).axes.shape == (LAYERS * WIDTH, LAYERS * WIDTH)
+    assert Projection.fit(activations[:4], 500).axes.shape == (3, LAYERS * WIDTH)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_activations_that_are_not_finite_are_refused(activations, wrong):
+    activations[3, 0, 1] = wrong
+    with pytest.raises(BasinError, match="not finite; .*float32"):
+        Projection.fit(activations, 4)
+
+
+def test_document_means_by_hand():
+    assert document_means(np.array([1.0, 5, 3, 9, 1]), np.array([0, 1, 0, 1, 2])).tolist() == [2, 7, 1]
+
+
+def test_a_linear_map_on_features_is_one_on_activations(activations):
+    projection = Projection.fit(activations, 10)
+    weights = np.random.default_rng(4).normal(size=10)
+    across, bias = projection.pull_back(weights, (LAYERS, WIDTH))
+    fresh = activations_of(GOLD, seed=22)
+    assert np.einsum("tlw,lw->t", fresh, across) + bias == pytest.approx(projection.apply(fresh) @ weights)
+    features = projection.apply(activations)
+    assert features.mean(axis=0) == pytest.approx(0, abs=1e-9)
+    assert features.std() == pytest.approx(1, rel=1e-4)
+
+
+def test_one_passage_cannot_be_clustered():
+    with pytest.raises(BasinError, match="One passage"):
+        Projection.fit(np.zeros((1, LAYERS, WIDTH)), 4)
+
+
+def test_the_threshold_solves_for_the_size():
+    values = np.array([-3.0, -1.0, 0.5, 4.0])
+    for size in (0.02, 0.5, 0.98):
+        assert sigmoid(values - threshold(values, size)).mean() == pytest.approx(size)
+    assert threshold(np.zeros(3), 0.25) == pytest.approx(np.log(3))
+    for size in (0.0, 1.0, -0.1):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            threshold(values, size)
+
+
+def test_log_odds_are_finite_at_the_ends():
+    values = log_odds(np.array([0.0, 0.5, 0.8, 1.0]))
+    assert np.isfinite(values).all()
+    assert values[1:3] == pytest.approx([0, np.log(4)])
+    assert values[0] == pytest.approx(-values[3]) and values[0] < -10
+
+
+def test_the_calibration_slope_recovers_log_odds_and_is_never_negative():
+    scores = np.random.default_rng(0).normal(size=4000)
+    membership = sigmoid(3 * scores)
+    assert calibration_slope(scores, membership) == pytest.approx(3, rel=0.05)
+    assert calibration_slope(10 * scores, membership) == pytest.approx(0.3, rel=0.05)
+    assert calibration_slope(-scores, membership) == 0
+    assert calibration_slope(np.zeros(4), np.array([0.0, 1, 0, 1])) == 0

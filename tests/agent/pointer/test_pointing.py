@@ -1,0 +1,207 @@
+"""Given pointers: whatever way they came, they rank the planted documents, and what cannot be meant is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from planted_texts import SEA, is_sea, planted_documents
+from sklearn.decomposition import NMF, LatentDirichletAllocation
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+from agent.errors import BasinError
+from agent.pointer.given import (
+    PointerConfig,
+    from_bertopic,
+    from_document_weights,
+    from_examples,
+    from_keywords,
+    from_sklearn,
+    load_topic_model,
+    point,
+    save_topic_model,
+)
+from agent.pointer.lda import Pointer, TopicModel, TopicsConfig
+
+DOCUMENTS = planted_documents()
+TEXTS = [document.text for document in DOCUMENTS]
+NEW = [document.text for document in planted_documents(seed=9)]
+
+
+def _separates(pointer: Pointer, texts: list[str] = NEW) -> bool:
+    weights = pointer.weights(texts)
+    return bool(
+        weights[is_sea()].min() > weights[~is_sea()].max() and weights.min() >= 0 and weights.max() <= 1
+    )
+
+
+def test_keywords_weigh_a_text_by_the_share_of_its_words() -> None:
+    said: list[str] = []
+    pointer = Pointer(from_keywords(["Ship", "storm", "kraken"], DOCUMENTS, said.append), 0)
+    assert _separates(pointer) and "kraken" in said[0]
+    half, none = pointer.weights(["ship table " * 40, "table " * 80])
+    assert half == pytest.approx(0.5, abs=0.02) and none < 0.01
+    assert set(pointer.model.top_words(0, 2)) == {"ship", "storm"}
+
+
+def test_examples_point_at_their_like() -> None:
+    examples = [planted_documents(3, seed)[0].text for seed in (4, 5)]
+    pointer = Pointer(from_examples(examples, DOCUMENTS), 0)
+    assert _separates(pointer)
+    assert set(pointer.model.top_words(0, 6)) == set(SEA)
+
+
+def test_document_weights_are_read_off_words_of_new_texts() -> None:
+    weights = np.where(is_sea(), 0.9, 0.1)
+    model, told = from_document_weights(weights, DOCUMENTS)
+    assert _separates(Pointer(model, 0))
+    assert "10 of 30" in told and float(told.rpartition(" ")[2].rstrip(".")) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("estimator", "vectorizer"),
+    [
+        (LatentDirichletAllocation(2, random_state=0, max_iter=30), CountVectorizer()),
+        (NMF(2, random_state=0, init="nndsvda", max_iter=500), TfidfVectorizer()),
+    ],
+)
+def test_topics_of_scikit_learn(estimator: Any, vectorizer: Any) -> None:
+    theirs = estimator.fit_transform(vectorizer.fit_transform(TEXTS))
+    model = from_sklearn(estimator, vectorizer)
+    topic = int(np.argmax(model.mass_on(SEA)))
+    assert _separates(Pointer(model, topic))
+    ours = model.infer(TEXTS)[:, topic]
+    assert np.corrcoef(ours, theirs[:, topic])[0, 1] > 0.95
+    if isinstance(estimator, LatentDirichletAllocation):
+        assert np.allclose(ours, theirs[:, topic], atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["none", "one each", "all topics"])
+def test_topics_of_bertopic(kind: str) -> None:
+    assigned = [0 if sea else 1 for sea in is_sea()]
+    assigned[5] = -1
+    sure = {"none": None, "one each": np.full(30, 0.8), "all topics": np.full((30, 2), 0.5)}[kind]
+    model = from_bertopic(SimpleNamespace(topics_=assigned, probabilities_=sure), TEXTS)
+    assert model.count == 3 and _separates(Pointer(model, 0))
+    with pytest.raises(BasinError, match="fitted on 30"):
+        from_bertopic(SimpleNamespace(topics_=assigned, probabilities_=None), TEXTS[:4])
+    with pytest.raises(BasinError, match="fit it first"):
+        from_bertopic(SimpleNamespace(), TEXTS)
+
+
+@pytest.mark.parametrize("ending", ["json", "safetensors"])
+def test_a_topic_model_keeps_in_a_file(ending: str, tmp_path: Path) -> None:
+    model = TopicModel(
+        ("harbor", "onion", "ship"), np.array([[900.0, 1, 300], [2, 800, 1]]), np.array([0.3, 0.7]), 0
+    )
+    found = load_topic_model(save_topic_model(model, tmp_path / f"t.{ending}"))
+    assert found.vocabulary == model.vocabulary and np.allclose(found.topic_word, model.topic_word, atol=1e-4)
+    assert found.alpha.tolist() == [0.3, 0.7]
+    with pytest.raises(BasinError, match=r"\.safetensors or \.json"):
+        save_topic_model(model, tmp_path / "t.pkl")
+
+
+def test_shares_do_as_well_as_counts_and_words_nobody_reads_are_left_out(tmp_path: Path) -> None:
+    tree = {
+        "vocabulary": ["ship", "of", "red ship", "onion"],
+        "topic_word": [[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0, 0.8]],
+    }
+    (tmp_path / "t.json").write_text(json.dumps(tree))
+    found = load_topic_model(tmp_path / "t.json")
+    assert found.vocabulary == ("ship", "onion") and found.topic_word_counts.sum() > 1000
+
+
+def _write(folder: Path, kind: str, rows: list[dict]) -> Path:
+    file = folder / f"weights.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    elif kind == "jsonl":
+        file.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        file.write_text(json.dumps([row["weight"] for row in rows]))
+    return file
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
+@pytest.mark.parametrize("key", [None, "id", "title"])
+def test_weights_find_their_documents(kind: str, key: str | None, tmp_path: Path) -> None:
+    if kind == "json" and key:
+        return
+    kept = DOCUMENTS[3:]  # three of the corpus were too short, say
+    rows = [
+        {"weight": float(sea)} | ({key: getattr(each, key)} if key else {})
+        for sea, each in zip(is_sea(), DOCUMENTS, strict=True)
+    ]
+    file = _write(tmp_path, kind, rows[::-1] if key else rows)
+    said: list[str] = []
+    config = PointerConfig(document_weights=str(file))
+    assert _separates(point(DOCUMENTS, kept, config, TopicsConfig(), said.append))
+    assert "9 of 27" in said[0]
+
+
+def test_a_given_topic_model_is_picked_from_by_number_or_words(tmp_path: Path) -> None:
+    vectorizer = CountVectorizer()
+    lda = LatentDirichletAllocation(2, random_state=0).fit(vectorizer.fit_transform(TEXTS))
+    file = save_topic_model(from_sklearn(lda, vectorizer), tmp_path / "t.safetensors")
+    config = PointerConfig(topic_model=str(file))
+    by_words = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(words=("ship", "storm")), print)
+    assert _separates(by_words)
+    by_number = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(topic=by_words.topic), print)
+    assert by_number.topic == by_words.topic
+    with pytest.raises(BasinError, match="No topic is chosen"):
+        point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(), print)
+
+
+def test_examples_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("ship storm harbor\n\nsail captain anchor ship\n")
+    config = PointerConfig(examples_file=str(tmp_path / "mine.txt"))
+    assert _separates(point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(), print))
+
+
+def test_what_cannot_be_meant_is_told(tmp_path: Path) -> None:
+    def told(**pointer: object) -> str:
+        with pytest.raises(BasinError) as refusal:
+            point(DOCUMENTS, DOCUMENTS, PointerConfig(**pointer), TopicsConfig(topic=0), print)
+        return str(refusal.value)
+
+    assert "'the'" in told(keywords=("the",)) and "'private eye'" in told(keywords=("private eye",))
+    assert "kraken" in told(keywords=("kraken",))
+    assert "no word" in told(examples=("zwölf boxkämpfer",))
+    assert "check the path" in told(document_weights=str(tmp_path / "none.parquet"))
+    assert "check the path" in told(topic_model=str(tmp_path / "none.json"))
+    file = tmp_path / "w.json"
+    for content, hint in (
+        ("[0.5, 0.1]", "2 weights"),
+        ("[" + ", ".join(["2"] * 30) + "]", "from 0 to 1"),
+        ("[" + ", ".join(["0.5"] * 30) + "]", "all alike"),
+        ('{"a": 1}', "no list"),
+        ("[0.5", "cannot be read"),
+    ):
+        file.write_text(content)
+        assert hint in told(document_weights=str(file))
+    file.with_suffix(".csv").write_text("0.5")
+    assert ".parquet" in told(document_weights=str(file.with_suffix(".csv")))
+    (tmp_path / "binary.txt").write_bytes(b"\0\1\2")
+    assert "binary file" in told(examples_file=str(tmp_path / "binary.txt"))
+    (tmp_path / "w.jsonl").write_text('{"id": "nobody", "weight": 0.5}')
+    assert "no weight for 30 of 30" in told(document_weights=str(tmp_path / "w.jsonl"))
+    for content, hint in (
+        ("{}", "no topic model"),
+        ('{"vocabulary": ["ship"], "topic_word": [[-1]]}', "cannot be meant"),
+        ('{"vocabulary": ["ship"], "topic_word": [[NaN]]}', "no number"),
+        ('{"vocabulary": ["ship"], "topic_word": [[1e40]]}', "cannot be meant"),
+        ('{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": [[]]}', "prior for each topic"),
+        ('{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": 2}', "prior for each topic"),
+    ):
+        file.write_text(content)
+        assert hint in told(topic_model=str(file))
+    file.write_text('{"vocabulary": ["kraken"], "topic_word": [[1]]}')
+    assert "None of the topic model's words" in told(topic_model=str(file))
+    with pytest.raises(BasinError, match="fit it first"):
+        from_sklearn(NMF(2), CountVectorizer())

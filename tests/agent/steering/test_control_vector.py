@@ -1,0 +1,77 @@
+"""Control vectors: layers are counted as llama.cpp and repeng count them, and what they cannot say is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+from agent.errors import BasinError
+from agent.steering.control_vector import read_control_vector, write_control_vector
+from agent.steering.gate import PLAIN, Gate, Manner
+from agent.steering.vector import SteeringVector
+
+VECTOR = SteeringVector({2: torch.arange(4.0), 7: -torch.ones(4)})
+
+
+def test_a_layer_is_named_after_the_block_whose_output_it_is_added_to(tmp_path: Path) -> None:
+    file = tmp_path / "v.gguf"
+    write_control_vector(file, VECTOR, "llama", PLAIN, {"run": "brown", "round": 3, "nats": 0.1})
+    reader = gguf.GGUFReader(file)
+    assert {tensor.name: tensor.data.tolist() for tensor in reader.tensors} == {
+        "direction.1": [0, 1, 2, 3],
+        "direction.6": [-1, -1, -1, -1],
+    }
+    assert reader.get_field("general.architecture").contents() == "controlvector"
+    assert reader.get_field("controlvector.model_hint").contents() == "llama"
+    assert reader.get_field("controlvector.layer_count").contents() == 2
+    assert reader.get_field("basin.run").contents() == "brown"
+    assert reader.get_field("basin.nats").contents() == pytest.approx(0.1)
+
+
+def test_reading_is_the_inverse_of_writing(tmp_path: Path) -> None:
+    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", PLAIN)
+    found = read_control_vector(tmp_path / "v.gguf")
+    assert found.model_hint == "llama" and found.vector.layers == (2, 7)
+    assert all(torch.equal(found.vector.directions[layer], VECTOR.directions[layer]) for layer in (2, 7))
+
+
+def test_what_a_control_vector_cannot_say_is_refused(tmp_path: Path) -> None:
+    gate = Gate(2, torch.ones(4) / 2, 0.0, 1.0, 1.0)
+    for manner in (Manner(norm_preserving=True), Manner(gate=gate)):
+        with pytest.raises(BasinError, match="safetensors"):
+            write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", manner)
+    with pytest.raises(BasinError, match="first block"):
+        write_control_vector(tmp_path / "v.gguf", SteeringVector({1: torch.ones(4)}), "llama", PLAIN)
+    assert not (tmp_path / "v.gguf").exists()
+
+
+def test_files_that_are_no_control_vectors_are_told(tmp_path: Path) -> None:
+    def told(content: bytes) -> str:
+        (tmp_path / "x.gguf").write_bytes(content)
+        with pytest.raises(BasinError) as refusal:
+            read_control_vector(tmp_path / "x.gguf")
+        return str(refusal.value)
+
+    with pytest.raises(BasinError, match="no control vector at"):
+        read_control_vector(tmp_path / "none.gguf")
+    assert "no GGUF file" in told(b"PK\x03\x04")
+    assert "cannot be read" in told(b"GGUF" + b"\xff" * 60)
+    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", PLAIN)
+    whole = (tmp_path / "v.gguf").read_bytes()
+    assert "cannot be read" in told(whole[: len(whole) // 2])
+
+
+def test_directions_that_cannot_be_meant_are_told(tmp_path: Path) -> None:
+    for row in (np.full(4, np.nan, np.float32), np.ones((2, 4), np.float32)):
+        writer = gguf.GGUFWriter(tmp_path / "bad.gguf", "controlvector")
+        writer.add_tensor("direction.3", row)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        with pytest.raises(BasinError, match=r"direction\.3"):
+            read_control_vector(tmp_path / "bad.gguf")

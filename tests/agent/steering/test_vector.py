@@ -1,0 +1,67 @@
+"""Vectors are plain data: their arithmetic, their union of layers, their way through safetensors."""
+
+from __future__ import annotations
+
+import pytest
+import safetensors.torch
+import torch
+
+from agent.errors import BasinError
+from agent.steering.vector import SteeringVector
+
+
+def vector(**values: list[float]) -> SteeringVector:
+    return SteeringVector({int(name[1:]): torch.tensor(value) for name, value in values.items()})
+
+
+def test_arithmetic_runs_over_the_union_of_layers():
+    result = 2 * vector(l1=[1.0, 0.0], l2=[0.0, 1.0]) - vector(l2=[0.0, 1.0], l3=[3.0, 3.0])
+    assert result.layers == (1, 2, 3)
+    assert {layer: each.tolist() for layer, each in result.directions.items()} == {
+        1: [2.0, 0.0],
+        2: [0.0, 1.0],
+        3: [-3.0, -3.0],
+    }
+
+
+def test_layers_are_kept_in_rising_order_in_float32():
+    unordered = SteeringVector(
+        {9: torch.ones(2, dtype=torch.float64), 3: torch.zeros(2, dtype=torch.bfloat16)}
+    )
+    assert unordered.layers == (3, 9)
+    assert {each.dtype for each in unordered.directions.values()} == {torch.float32}
+
+
+def test_norms_and_cosine():
+    first, second = vector(l1=[3.0, 4.0], l2=[0.0, 0.0]), vector(l1=[3.0, 4.0], l2=[5.0, 0.0])
+    assert first.norms() == {1: 5.0, 2: 0.0}
+    assert first.cosine(second) == pytest.approx(0.5**0.5)
+    assert first.cosine(first * 0.0) == 0.0
+
+
+def test_safetensors_round_trip(tmp_path):
+    saved = vector(l12=[1.5, -2.0], l3=[0.25, 8.0])
+    safetensors.torch.save_file(saved.tensors(), tmp_path / "vector.safetensors")
+    loaded = SteeringVector.from_tensors(safetensors.torch.load_file(tmp_path / "vector.safetensors"))
+    assert loaded.layers == (3, 12)
+    assert all(torch.equal(loaded.directions[layer], saved.directions[layer]) for layer in (3, 12))
+
+
+def test_gradients_pass_through():
+    leaf = torch.ones(2, requires_grad=True)
+    (3 * SteeringVector({1: leaf}) + vector(l1=[1.0, 1.0])).directions[1].sum().backward()
+    assert leaf.grad.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: vector(l0=[1.0]), "Layer 0"),
+        (lambda: vector(l1=[1.0], l2=[1.0, 2.0]), "differ in width"),
+        (lambda: vector(l1=[1.0]) + vector(l1=[1.0, 2.0]), "widths 1 and 2"),
+        (lambda: SteeringVector.from_tensors({"weights": torch.ones(1)}), "'weights'"),
+    ],
+)
+def test_bad_vectors_are_named(make, said):
+    with pytest.raises(BasinError, match=said):
+        make()

@@ -1,0 +1,93 @@
+"""A planted concept handed to a reader that sees the same texts in coordinates of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from agent.basin.tracking import soft_jaccard
+from agent.clustering.anchor import ClusteringConfig
+from agent.concept import Concept, Readout
+from agent.errors import BasinError
+from agent.steering.vector import SteeringVector
+from agent.transfer.handover import HandoverConfig, Stitched, hand_over
+
+DOCUMENT_OF = np.repeat(np.arange(60), 4)
+TRUE = (DOCUMENT_OF % 3 == 0).astype(np.float64)
+LAYERS = (4, 7)
+GENERATOR = np.random.default_rng(0)
+DIRECTION = GENERATOR.normal(size=(2, 8))
+THEIRS = GENERATOR.normal(size=(len(TRUE), 2, 8)) + 2 * TRUE[:, None, None] * DIRECTION
+VECTOR = SteeringVector(
+    {layer: torch.from_numpy(row.astype(np.float32)) for layer, row in zip(LAYERS, DIRECTION, strict=True)}
+)
+CONCEPT = Concept(3, TRUE, TRUE, TRUE, 1 / 3, vector=VECTOR)
+STITCHED = Stitched(
+    Readout(DIRECTION, -float((DIRECTION**2).sum()), 0.0, 0.0, 0.0, 1.0),
+    VECTOR,
+    {layer: np.ones(8) for layer in LAYERS},
+)
+
+
+def handed(by: str, concept: Concept = CONCEPT, stitched: Stitched | None = STITCHED):
+    return hand_over(
+        concept,
+        THEIRS,
+        LAYERS,
+        DOCUMENT_OF,
+        by,
+        stitched,
+        clustering=ClusteringConfig(components=10, penalty=0.1),
+        config=HandoverConfig(),
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize("by", ["intersection", "stitching", "both"])
+def test_a_true_concept_arrives(by: str) -> None:
+    found = handed(by)
+    assert found.refusals == []
+    assert soft_jaccard(found.membership, TRUE) > 0.9
+    assert (found.vector is None) == (by == "intersection")
+    assert (
+        set(found.checks)
+        == {
+            "intersection": {"overlap by intersection"},
+            "stitching": {"overlap by stitching", "cosine"},
+            "both": {"overlap by intersection", "overlap by stitching", "two ways agree", "cosine"},
+        }[by]
+    )
+
+
+@pytest.mark.parametrize("by", ["stitching", "both"])
+def test_a_shuffled_vector_is_refused(by: str) -> None:
+    generator = np.random.default_rng(3)
+    shuffled = SteeringVector(
+        {layer: each[generator.permutation(8)] for layer, each in VECTOR.directions.items()}
+    )
+    found = handed(by, stitched=replace(STITCHED, vector=shuffled))
+    assert [each for each in found.refusals if "vector does not point" in each]
+    assert len(found.refusals) == 1
+
+
+@pytest.mark.parametrize("by", ["intersection", "stitching", "both"])
+def test_a_shuffled_notion_is_refused(by: str) -> None:
+    documents = np.random.default_rng(1).permutation(60)
+    found = handed(by, replace(CONCEPT, membership=TRUE[::4][documents][DOCUMENT_OF]))
+    assert [each for each in found.refusals if "not what was handed over" in each]
+
+
+def test_a_readout_that_reads_something_else_is_refused() -> None:
+    other = np.random.default_rng(2).normal(size=(2, 8))
+    other -= DIRECTION * (other * DIRECTION).sum() / (DIRECTION**2).sum()
+    found = handed("both", stitched=replace(STITCHED, readout=replace(STITCHED.readout, weights=other)))
+    assert [each for each in found.refusals if "by stitching is not" in each]
+    assert [each for each in found.refusals if "two ways" in each]
+
+
+def test_stitching_without_maps_is_refused_in_a_sentence() -> None:
+    with pytest.raises(BasinError, match="needs maps"):
+        handed("both", stitched=None)

@@ -1,0 +1,190 @@
+"""Planted texts: members use one half of the vocabulary, others the other half."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_language_model, sentence
+
+from agent.errors import BasinError
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.steering.vector import SteeringVector
+from agent.updating import UpdatingConfig, update
+from agent.updating.optimised import OptimisedConfig, _draw, _likelihoods, optimise
+
+FAST = OptimisedConfig(steps=30, passages=24, batch=8, tokens=24, learning_rate=0.2)
+
+
+def planted_texts(count: int, seed: int) -> tuple[list[str], list[str]]:
+    generator = np.random.default_rng(seed)
+    return tuple([sentence(*generator.integers(low, low + 45, 14)) for _ in range(count)] for low in (0, 45))
+
+
+def margin(language_model, vector, members, others) -> float:
+    """Nats per token that members gain over others by steering."""
+    gains = []
+    for texts in (members, others):
+        base = language_model.losses(texts)
+        with language_model.steer(vector):
+            gains.append((base - language_model.losses(texts)).mean())
+    return gains[0] - gains[1]
+
+
+def run(method: str, seed: int = 0, start=None):
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    members, others = planted_texts(24, seed=1)
+    return language_model, update(
+        language_model,
+        members,
+        others,
+        language_model.record(members),
+        language_model.record(others),
+        config=UpdatingConfig(method=method, budget_nats=0.1, optimised=FAST),
+        seed=seed,
+        start=start,
+    )
+
+
+def test_the_preference_holds_on_unseen_texts_and_beats_the_baseline():
+    unseen = planted_texts(40, seed=2)
+    language_model, baseline = run("mean_difference")
+    _, optimised = run("optimised")
+    assert baseline.nats_per_token == pytest.approx(0.1, rel=0.05)
+    assert optimised.nats_per_token == pytest.approx(0.1, rel=0.05)
+    gained = margin(language_model, optimised.vector, *unseen)
+    assert gained > 0.05
+    assert gained > 1.4 * margin(language_model, baseline.vector, *unseen)
+    assert baseline.history == [] and len(optimised.history) == 30
+    assert optimised.history[-1]["loss"] < optimised.history[0]["loss"]
+
+
+def test_the_same_seed_gives_the_same_vector():
+    first, again, other = (run("optimised", seed=seed)[1].vector for seed in (0, 0, 1))
+    assert first.cosine(again) == pytest.approx(1.0) and (first - again).norms() == {2: 0.0, 3: 0.0}
+    assert max((first - other).norms().values()) > 0
+
+
+def test_a_start_is_where_it_sets_out_from():
+    language_model, first = run("optimised")
+    _, second = run("optimised", start=first.vector)
+    assert second.history[0]["margin"] > first.history[0]["margin"]
+
+
+def test_the_model_is_left_as_it_was(texts):
+    language_model, _ = run("optimised")
+    fresh = make_language_model(depth=5, layers=(2, 3))
+    np.testing.assert_array_equal(language_model.record(texts), fresh.record(texts))
+    assert all(
+        not weight.requires_grad and weight.grad is None for weight in language_model.model.parameters()
+    )
+
+
+def test_the_penalty_holds_the_distance():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    members, others = planted_texts(24, seed=1)
+    start = run("mean_difference")[1].vector
+    for penalty, low, high in ((0.0, 0.2, 99.0), (100.0, 0.0, 0.15)):
+        config = FAST.model_copy(update={"penalty": penalty, "learning_rate": 0.4, "decay": 0.0})
+        _, history = optimise(language_model, members, others, start, config, 0.05, seed=0)
+        assert low < history[-1]["nats_per_token"] < high
+
+
+def test_an_empty_group_is_named():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    with pytest.raises(BasinError, match="one of the two has none"):
+        optimise(language_model, [], [sentence(1)], run("mean_difference")[1].vector, FAST, 0.1, seed=0)
+
+
+def planted_by_steering(language_model, count: int) -> tuple[SteeringVector, list[str], list[str]]:
+    """A vector, texts sampled under it, and texts sampled under its reverse."""
+    planted = SteeringVector({4: 0.5 * torch.randn(16, generator=torch.Generator().manual_seed(4))})
+    config = GenerationConfig(new_tokens=40, top_k=96, top_p=1.0, temperature=1.0, batch_size=256)
+    prompts = [sentence(index % 90, (7 * index) % 90) for index in range(count)]
+    members, others = (
+        language_model.generate(prompts, range(begin, begin + count), config, vector)
+        for begin, vector in ((0, planted), (10_000, -planted))
+    )
+    return planted, members, others
+
+
+@torch.no_grad()
+def effect(language_model, vector, texts):
+    """What a vector does to the log-probabilities of the next token, in the metric of the Fisher information.
+
+    Directions that the last norm or the softmax cancels are in a vector but not in what it does.
+    """
+    batches = list(language_model.batches(texts))
+
+    def predictions():
+        found = [language_model.output.logits(language_model.states(each)[each.pooled]) for each in batches]
+        return torch.cat(found).log_softmax(-1)
+
+    before = predictions()
+    with language_model.steer(vector):
+        change, weight = predictions() - before, before.exp()
+    return ((change - (change * weight).sum(-1, keepdim=True)) * weight.sqrt()).flatten()
+
+
+@pytest.mark.parametrize("loss", ["reference", "reference_free"])
+def test_a_planted_direction_is_found_from_a_poor_start(loss):
+    language_model = make_language_model(depth=5, layers=(4,))
+    planted, members, others = planted_by_steering(language_model, 240)
+    start = SteeringVector({4: 0.3 * torch.randn(16, generator=torch.Generator().manual_seed(5))})
+    config = OptimisedConfig(
+        loss=loss, steps=40, passages=192, batch=24, tokens=44, opening=2, learning_rate=0.3, decay=0.0
+    )
+    nats = language_model.divergence(members[:40], planted)
+    found, history = optimise(language_model, members, others, start, config, nats, seed=0)
+    wanted, began, ended = (
+        effect(language_model, vector, members[:40]) for vector in (planted, start, found)
+    )
+    assert torch.nn.functional.cosine_similarity(began, wanted, dim=0) < 0.3
+    assert torch.nn.functional.cosine_similarity(ended, wanted, dim=0) > 0.9
+    assert history[-1]["held_out_preference"] > 0.9 > history[-1]["held_out_preference_of_start"]
+    assert history[-1]["held_out_margin"] > history[-1]["held_out_margin_of_start"]
+
+
+def test_what_decays_stays_near_the_start():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    members, others = planted_texts(24, seed=1)
+    start = run("mean_difference")[1].vector
+    cosines = [
+        optimise(
+            language_model, members, others, start, FAST.model_copy(update={"decay": decay}), 0.1, seed=0
+        )[0].cosine(start)
+        for decay in (0.0, 0.2, 1.0)
+    ]
+    assert cosines[0] < cosines[1] < cosines[2] == pytest.approx(1.0)
+
+
+def test_it_is_the_anchor_that_a_decaying_vector_is_drawn_to():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    members, others = planted_texts(24, seed=1)
+    anchor = run("mean_difference")[1].vector
+    start = SteeringVector({layer: torch.full((16,), 0.1) for layer in (2, 3)})
+    config = FAST.model_copy(update={"decay": 1.0, "steps": 2})
+    found, _ = optimise(language_model, members, others, start, config, 0.1, seed=0, anchor=anchor)
+    assert max((found - anchor).norms().values()) < 1e-5
+
+
+def test_held_out_passages_are_spared_only_where_there_are_enough():
+    members, others = planted_texts(24, seed=1)
+    steps, spared = _draw(members, others, FAST, 0)
+    used = {text for step in steps for group in step for text in group}
+    assert [len(group) for group in spared] == [4, 4]
+    assert not used & {text for group in spared for text in group}
+    assert _draw(members[:4], others, FAST, 0)[1] is None
+
+
+def test_the_opening_is_not_scored():
+    language_model = make_language_model(depth=5, layers=(2, 3))
+    texts = [sentence(*range(number, number + 9)) for number in (1, 20, 40)] + [sentence(3, 4)]
+    (batch,) = language_model.batches(texts)
+    with torch.no_grad():
+        states = language_model.states(batch)
+        found = _likelihoods(language_model, batch, states, 5)
+    prefixes = [" ".join(["", *text.split()[:5]]) for text in texts[:3]] + [""]
+    rests = [text[len(prefix) :] for text, prefix in zip(texts, prefixes, strict=True)]
+    expected = -language_model.losses(rests, prefixes)
+    np.testing.assert_allclose(found.numpy(), expected[list(batch.rows)], atol=1e-5)

@@ -1,0 +1,250 @@
+"""A run from Python: on a tiny random model from the start to the page, and on planted runs what it shows of them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted_run import CONFIG, planted_record, save_rounds
+
+from agent.errors import BasinError
+from benchmarks.torture.ground import make_ground, settings
+from loops import Run
+from loops.api.settings import overrides_of
+from loops.api.views import Page, WrittenPassage
+from loops.checkpoint.prune import plan, prune
+from loops.checkpoint.store import RunStore
+from loops.config import parse_config, with_overrides
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with tiny models, a corpus and configurations; runs and caches land there, pages need no network."""
+    folder = tmp_path_factory.mktemp("ground")
+    make_ground(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BASIN_CACHE", str(folder / "cache"))
+        patch.setenv("BASIN_CHECKPOINTS", str(folder / "runs"))
+        patch.setattr("loops.report.page.obtain", lambda progress=None: False)
+        patch.setattr("loops.report.page.script", lambda: "/* charts */")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def started(ground: Path) -> Run:
+    return Run.start(ground / "vector.yaml", rounds=1, settings={"generation": {"samples": 4}}, quiet=True)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Run:
+    """A run of a topic and two rounds."""
+    store = RunStore.create(tmp_path / "planted", CONFIG)
+    save_rounds(store, 3)
+    return Run(store)
+
+
+def test_a_run_is_started_as_the_command_starts_one(started: Run, ground: Path) -> None:
+    assert started.path == ground / "runs" / "vector" and started.name in Run.names()
+    assert (started.config.rounds, started.config.generation.samples) == (1, 4)
+    about = json.loads((started.path / "run.json").read_bytes())
+    assert about["overrides"] == ["generation.samples=4", "rounds=1"]
+    assert about["config_file"] == str(ground / "vector.yaml")
+    assert (started.path / "run.log").read_text() and (started.path / "picture.png").exists()
+    assert set(started.topic_words[:3]) <= {f"crime{letter}" for letter in "abcdefghij"}
+    assert started.certificate and "ertified" in started.certificate
+
+
+def test_it_is_opened_by_name_and_path_and_gone_on_with(started: Run, ground: Path) -> None:
+    assert Run.open("vector") == Run.open(started.path) == started and len({started, Run.open("vector")}) == 1
+    before = len(started.rounds)
+    assert Run.resume(started, rounds=before, quiet=True) == started
+    assert len(started.rounds) == before + 1, "an open run sees what another one added"
+
+
+def test_the_concept_scores_texts_and_what_was_written(started: Run) -> None:
+    inside, outside = "crimea crimeb crimec crimed crimee plainaa", "oceana oceanb oceanc plainab fieldd"
+    scores = started.concept.predict_proba([inside, outside])
+    assert scores.shape == (2, 2) and np.allclose(scores.sum(axis=1), 1) and scores[0, 1] > scores[1, 1]
+    assert started.concept is started.concept, "the model is loaded once"
+    written = started.generate(3, quiet=True)
+    assert started.concept.predict_proba(written).shape == (3, 2)
+    assert written == started.generate(3, quiet=True) != started.generate(3, seed=1, quiet=True)
+    assert all(each == each.prompt + each.continuation and each.continuation for each in written)
+    assert [each.prompt for each in started.generate(2, prompt=" crimea", quiet=True)] == [" crimea"] * 2
+    assert "<ol><li>" in written._repr_html_()
+
+
+def test_the_page_is_written_and_linked(started: Run, tmp_path: Path) -> None:
+    page = started.report(tokens=False, quiet=True)
+    assert page.path == started.path / "report.html" and page.path.stat().st_size / 1e6 == pytest.approx(
+        page.megabytes
+    )
+    elsewhere = started.report(tmp_path / "a & b.html", tokens=False, quiet=True)
+    assert elsewhere.path.exists() and "a &amp; b.html" in elsewhere._repr_html_()
+
+
+def test_settings_are_given_as_they_are(ground: Path) -> None:
+    tree = settings(ground, "vector", rounds=1)
+    with pytest.raises(BasinError, match="somewhere"):
+        Run.start({**tree, "corpus": {"source": "somewhere"}}, quiet=True)
+    config = parse_config({**tree, "corpus": {"source": "somewhere else"}}, "test")
+    with pytest.raises(BasinError, match="somewhere else"):
+        Run.start(config, name="given", rounds=2, quiet=True)
+    assert Run.open("given").config.rounds == 2 and len(Run.open("given").rounds) == 0
+    with pytest.raises(BasinError, match="no whole round yet"):
+        Run.open("given").concept  # noqa: B018
+    assert "no whole round yet" in repr(Run.open("given"))
+
+
+def test_an_interrupt_keeps_rounds_and_is_passed_on(
+    ground: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("loops.refine.run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Run.start(ground / "vector.yaml", name="stopped")
+    assert "Run.resume('stopped') goes on" in " ".join(capsys.readouterr().out.split())
+
+
+def test_rounds_are_read_by_number(planted: Run) -> None:
+    rounds = planted.rounds
+    assert len(rounds) == 3 and [each.round for each in rounds] == [0, 1, 2]
+    assert rounds[-1].round == 2 and rounds[1].metrics == planted_record(1).metrics
+    assert [each.round for each in rounds[1:]] == [1, 2]
+    for wrong in (3, -4):
+        with pytest.raises(IndexError, match=f"no round {wrong}; it has 0, 1, 2"):
+            rounds[wrong]
+    with pytest.raises(TypeError, match="by number"):
+        rounds["newest"]  # type: ignore[index]
+
+
+def test_rounds_make_a_table(planted: Run) -> None:
+    import pandas
+
+    frame = pandas.DataFrame(planted.rounds.table())
+    assert list(frame["round"]) == [0, 1, 2] and frame["drift"].iloc[1] == pytest.approx(0.3)
+    assert repr(planted.rounds).splitlines()[0].split()[:3] == ["round", "size", "members"]
+    assert planted.rounds._repr_html_().count("<tr>") == 4
+
+
+def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted: Run) -> None:
+    save_rounds(planted._store, 2)
+    prune(planted._store, plan(planted._store, ["last:2"]), lambda sentence: None)
+    assert (
+        planted.rounds[1].pruned and planted.rounds.table()[1]["drift"] == planted_record(1).metrics["drift"]
+    )
+    with pytest.raises(BasinError, match="pruned"):
+        planted.concept_of(1).predict_proba(["a text"])
+    (planted.path / "round_004" / "manifest.json").unlink()
+    assert planted.rounds.table()[-1] == {"round": 4}
+    assert "4" in repr(planted.rounds).splitlines()[-1] and len(planted.rounds) == 4
+    assert planted._repr_html_().count("<tr>") == 6
+
+
+def test_members_are_the_run_s_passages(planted: Run) -> None:
+    members = planted.members(2)
+    concept = planted_record(2).concept
+    expected = concept.members()[:2]
+    assert [each.membership for each in members] == [float(concept.membership[at]) for at in expected]
+    assert all(each.text.startswith("Passage") for each in members)
+    assert {each.title for each in planted.members()} & {"A [Title]", "T", "b2"}
+    assert members._repr_html_().count("<tr>") == 3
+
+
+def test_nothing_of_a_corpus_acts_in_a_notebook(tmp_path: Path) -> None:
+    config = with_overrides(CONFIG, ['corpus.source="<script>alert(1)</script>"'])
+    store = RunStore.create(tmp_path / "<b>run", config)
+    written = WrittenPassage("<img src=x>", "\n<script>\x1b[2J")
+    from loops.api.views import WrittenPassages
+
+    shown = (
+        Run(store)._repr_html_()
+        + WrittenPassages([written])._repr_html_()
+        + Page(store.path, 1.0, ("<i>",))._repr_html_()
+    )
+    assert not any(tag in shown for tag in ("<script", "<img", "<b>run", "<i>", "\x1b"))
+
+
+def test_a_written_passage_is_a_string_that_can_be_sent() -> None:
+    passage = WrittenPassage("Up ", "the hill")
+    again = pickle.loads(pickle.dumps(passage))
+    assert passage == "Up the hill" and (again.prompt, again.continuation) == ("Up ", "the hill")
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides"),
+    [
+        (None, []),
+        ({"seed": 3}, ["seed=3"]),
+        ({"topics": {"count": 20, "words": ["a", "b"]}}, ["topics.count=20", 'topics.words=["a", "b"]']),
+        (
+            {"topics.count": np.int64(20), "clustering.size": np.float64(0.25)},
+            ["topics.count=20", "clustering.size=0.25"],
+        ),
+        (
+            {"coherence.model": None, "report.refresh": False},
+            ["coherence.model=null", "report.refresh=false"],
+        ),
+        ({"corpus.source": Path("a: b")}, ['corpus.source="a: b"']),
+        ({"topics": {"words": ("é",)}}, ['topics.words=["é"]']),
+    ],
+)
+def test_settings_become_overrides(given: dict[str, object] | None, overrides: list[str]) -> None:
+    assert overrides_of(given) == overrides
+
+
+@pytest.mark.parametrize(
+    ("given", "rounds", "told"),
+    [
+        ({3: 4}, None, "3 is no name of a setting"),
+        ({"seed=3": 4}, None, "no name of a setting"),
+        ({"clustering": {"size": float("nan")}}, None, "size was nan"),
+        ({"corpus": {"source": object()}}, None, "which a configuration cannot hold"),
+        (["seed=3"], None, "names and values"),
+        (None, 0, "rounds is how many"),
+        (None, 2.5, "rounds is how many"),
+        (None, True, "rounds is how many"),
+    ],
+)
+def test_settings_that_are_none_are_told(given: object, rounds: object, told: str) -> None:
+    with pytest.raises(BasinError, match=told):
+        overrides_of(given, rounds)  # type: ignore[arg-type]
+
+
+def test_mistakes_are_told_in_a_sentence(
+    planted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    for mistake, told in (
+        (lambda: Run.open("plantde"), "did you mean planted"),
+        (lambda: Run.start("brwon"), "basin run brown"),
+        (
+            lambda: Run.start({"corpus": {"source": "x"}, "topics": {"cuont": 3}}),
+            "nearest known one is topics.count",
+        ),
+        (lambda: Run.resume(planted, rounds=-1), "rounds is how many"),
+        (lambda: planted.generate(0), "count is how many"),
+        (lambda: planted.generate(best_of=1.5), "best_of is how many"),  # type: ignore[arg-type]
+        (lambda: planted.concept_of(7), "no round 7"),
+        (lambda: planted.members(round=-1), "no round -1"),
+        (lambda: planted.concept.predict_proba("one text"), "put it into a list"),
+    ):
+        with pytest.raises(BasinError, match=told):
+            mistake()
+
+
+def test_importing_run_is_quick() -> None:
+    heavy = "torch transformers numpy scipy sklearn gensim pydantic pyarrow matplotlib datasets"
+    code = "import sys, agent, loops; from loops import Run, BasinError; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(heavy.split()) & set(done.stdout.split())
+    with pytest.raises(ImportError):
+        from loops import Rnu  # noqa: F401

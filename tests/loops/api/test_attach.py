@@ -1,0 +1,116 @@
+"""Somebody's own transformers model under the concept: the run's writer inside the block, itself to the bit outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from planted_export import TEXTS, exported_run, tiny_model
+from transformers import LogitsProcessorList
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel
+from agent.steering.gate import Manner
+from loops.api.attach import ConceptLogits, steered
+from loops.checkpoint.store import RunStore
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module", params=["plain", "norm preserving"])
+def store(request: Any, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
+    manner = Manner(norm_preserving=request.param != "plain")
+    return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder, manner=manner)
+
+
+@pytest.fixture
+def model(folder: Path) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(folder).train()
+
+
+@pytest.fixture
+def ids(folder: Path) -> torch.Tensor:
+    return transformers.AutoTokenizer.from_pretrained(folder)(TEXTS[0], return_tensors="pt")["input_ids"]
+
+
+def _writer(store: RunStore, number: int, ids: torch.Tensor) -> torch.Tensor:
+    concept = store.load(number).concept
+    own = LanguageModel.load(store.config.language_model.model_copy(update={"dtype": "float32"}))
+    own = own.adapted(concept.adapter)
+    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.manner):
+        return own.model(ids).logits
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_inside_the_block_it_is_the_rounds_writer(
+    store: RunStore, model: Any, ids: torch.Tensor, number: int
+) -> None:
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    with torch.no_grad():
+        plain = model(ids).logits
+        with steered(model, store.path, number) as same:
+            assert same is model
+            assert torch.allclose(model(ids).logits, _writer(store, number, ids), atol=1e-4)
+        assert torch.equal(model(ids).logits, plain)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+    assert model.training and all(weight.requires_grad for weight in model.parameters())
+    assert not torch.allclose(_writer(store, number, ids), plain, atol=1e-2)
+
+
+def test_nothing_outlives_an_error(store: RunStore, model: Any, ids: torch.Tensor) -> None:
+    with torch.no_grad():
+        plain = model(ids).logits
+        with pytest.raises(KeyError), steered(model, store.path, 2):
+            raise KeyError
+        assert torch.equal(model(ids).logits, plain)
+
+
+def test_a_pipeline_is_taken_too(store: RunStore, folder: Path) -> None:
+    write = transformers.pipeline("text-generation", model=str(folder))
+    how = {"max_new_tokens": 12, "do_sample": False}
+    plain = write(TEXTS[0], **how)
+    with steered(write, store.path, 1, strength=5.0):
+        assert write(TEXTS[0], **how) != plain
+    assert write(TEXTS[0], **how) == plain
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_processor_writes_what_the_round_writes(
+    store: RunStore, model: Any, ids: torch.Tensor, number: int
+) -> None:
+    model.eval()
+    how = {"max_new_tokens": 10, "do_sample": False}
+    processor = ConceptLogits(model, store.path, number)
+    found = model.generate(ids, logits_processor=LogitsProcessorList([processor]), **how)
+    with steered(model, store.path, number):
+        expected = model.generate(ids, **how)
+    assert found.tolist() == expected.tolist()
+    assert found.tolist() != model.generate(ids, **how).tolist()
+    # A second text after the first begins afresh.
+    assert (
+        model.generate(ids, logits_processor=LogitsProcessorList([processor]), **how).tolist()
+        == found.tolist()
+    )
+
+
+def test_at_strength_0_the_processor_changes_nothing(store: RunStore, model: Any, ids: torch.Tensor) -> None:
+    model.eval()
+    with torch.no_grad():
+        scores = model(ids).logits[:, -1]
+    assert torch.equal(ConceptLogits(model, store.path, 1, strength=0.0)(ids, scores), scores)
+
+
+def test_what_does_not_fit_is_told(store: RunStore, tmp_path: Path, ids: torch.Tensor) -> None:
+    other = transformers.AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path / "wide", hidden_size=32))
+    with pytest.raises(BasinError, match="does not fit"), steered(other, store.path, 1):
+        pass
+    with pytest.raises(BasinError, match="nothing to write with"), steered(other, store.path, 0):
+        pass
+    with pytest.raises(BasinError, match="no causal language model"), steered(object(), store.path, 1):
+        pass

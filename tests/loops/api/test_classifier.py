@@ -1,0 +1,95 @@
+"""The concept as a scikit-learn classifier: the run's own memberships, and everything that scikit-learn does with one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted_export import TEXTS, exported_run, tiny_model
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import get_scorer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel
+from agent.membership.ridge import log_odds
+from loops.api.classifier import ConceptClassifier
+from loops.checkpoint.store import RunStore
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
+
+
+def test_probabilities_are_the_rounds_memberships(store: RunStore) -> None:
+    concept = ConceptClassifier(store.path, round=1)
+    found = concept.predict_proba(TEXTS)
+    model = LanguageModel.load(store.config.language_model)
+    readout = store.load(1).concept.readout
+    expected = readout.membership(model.record(TEXTS), log_odds(store.load_pointer().weights(TEXTS)))
+    assert np.allclose(found[:, 1], expected, atol=1e-6) and np.allclose(found.sum(1), 1)
+    assert found.shape == (4, 2) and concept.classes_.tolist() == [0, 1]
+    assert concept.predict(TEXTS).tolist() == (expected >= 0.5).astype(int).tolist()
+
+
+def test_round_0_is_the_topic_and_loads_no_model(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LanguageModel, "load", None)
+    found = ConceptClassifier(store.path, round=0).predict_proba(["police police", "nothing known"])
+    assert found[0, 1] != found[1, 1]
+
+
+def test_scikit_learn_takes_it_for_a_fitted_classifier(store: RunStore) -> None:
+    concept = ConceptClassifier(store.path, round=1)
+    check_is_fitted(concept)
+    copied = clone(concept)
+    assert copied.get_params() == concept.get_params() and copied is not concept
+    assert "_held" not in vars(copied)
+    step = make_pipeline(FunctionTransformer(lambda texts: [text.strip() for text in texts]), concept)
+    step.fit(TEXTS, [0, 1, 0, 1])
+    assert np.allclose(step.predict_proba(TEXTS), concept.predict_proba(TEXTS))
+    assert 0 <= get_scorer("roc_auc")(concept, TEXTS, [0, 1, 0, 1]) <= 1
+    calibrated = CalibratedClassifierCV(FrozenEstimator(concept), cv=2).fit(TEXTS * 2, [0, 1, 0, 1] * 2)
+    assert calibrated.predict_proba(TEXTS).shape == (4, 2)
+
+
+def test_another_round_is_read_when_it_is_set(store: RunStore) -> None:
+    concept = ConceptClassifier(str(store.path), round=0)
+    first = concept.predict_proba(TEXTS)
+    assert not np.allclose(concept.set_params(round=1).predict_proba(TEXTS), first)
+    assert np.allclose(concept.set_params(round=0).predict_proba(TEXTS), first)
+
+
+def test_what_it_has_read_does_not_travel(store: RunStore) -> None:
+    concept = ConceptClassifier(store.path, round=1)
+    expected = concept.predict_proba(TEXTS)
+    sent = copy.deepcopy(concept)  # what joblib sends to other processes is the same state
+    assert "_held" not in vars(sent)
+    assert np.allclose(sent.predict_proba(TEXTS), expected)
+
+
+def test_arrays_and_columns_of_texts_are_taken_and_others_told(store: RunStore) -> None:
+    concept = ConceptClassifier(store.path, round=0)
+    expected = concept.predict_proba(TEXTS)
+    assert np.allclose(concept.predict_proba(np.array(TEXTS)), expected)
+    assert np.allclose(concept.predict_proba(np.array(TEXTS)[:, None]), expected)
+    assert concept.predict_proba([]).shape == (0, 2)
+    for wrong, hint in (
+        ("one text", "list"),
+        (["a", ""], "number 2"),
+        (["a", None], "number 2"),
+        ([["a", "b"]], "axes"),
+    ):
+        with pytest.raises(BasinError, match=hint):
+            concept.predict_proba(wrong)
+    with pytest.raises(BasinError, match="no round 7"):
+        ConceptClassifier(store.path, round=7).predict(TEXTS)
+    with pytest.raises(BasinError, match="no run"):
+        ConceptClassifier(Path("nowhere")).predict(TEXTS)

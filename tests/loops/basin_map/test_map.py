@@ -1,0 +1,174 @@
+"""A basin map: what it finds, that it goes on where it was, and that no kill loses a start that has arrived."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from planted_map import CONFIG, MEMBERS, planted_place
+
+from agent.basin.starts import StartsConfig
+from agent.basin.tracking import soft_jaccard
+from agent.errors import BasinError
+from agent.judging.gold import GoldLabels
+from loops.basin_map import evaluate
+from loops.basin_map import map as basin_map
+from loops.basin_map.map import FLOWS, SUMMARY, TABLE, map_basin
+from loops.basin_map.table import show_map
+
+HERE = Path(__file__).resolve().parents[2] / "planted"
+
+
+@pytest.fixture(autouse=True)
+def planted(monkeypatch):
+    monkeypatch.setattr(basin_map, "survey", lambda config, say: planted_place())
+
+
+def counted(monkeypatch) -> list[str]:
+    """Names of the starts that are followed from now on."""
+    follow, followed = basin_map.follow, []
+
+    def watched(ground, start):
+        followed.append(start.name)
+        return follow(ground, start)
+
+    monkeypatch.setattr(basin_map, "follow", watched)
+    return followed
+
+
+def silent(sentence: str) -> None:
+    pass
+
+
+def test_the_better_starts_share_a_fixed_point_and_it_is_the_planted_one(tmp_path):
+    found = map_basin(CONFIG, tmp_path / "map", silent)
+    assert len(found.flows) == 12 and found.path.shape[1] == CONFIG.map.rounds + 1
+    assert (found.reached[:7] == 0).all()
+    assert soft_jaccard(found.points[0].membership, MEMBERS.astype(float)) > 0.9
+    assert found.certified[0]
+    assert found.point_names[0].split()[0] == "clue"
+    assert found.topics_like(found.points[0])[0][0] == "police clue"
+
+
+def test_what_is_written_says_the_same(tmp_path):
+    found = map_basin(CONFIG, tmp_path / "map", silent)
+    told = json.loads((tmp_path / "map" / SUMMARY).read_bytes())
+    assert told["starts"] == 12 and sum(point["starts"] for point in told["fixed_points"]) == told["settled"]
+    first = told["fixed_points"][0]
+    assert first["eigenvalue"] < 1 and first["back_after_kicks"] > 0.9 and len(first["typical"]) == 3
+    table = parquet.read_table(tmp_path / "map" / TABLE).to_pylist()
+    assert [row["name"] for row in table] == [start.name for start in found.place.starts]
+    assert [row["fixed_point"] for row in table] == found.reached.tolist()
+    assert np.allclose(table[3]["final"], found.flows[3].path[-1], atol=1e-6)
+
+
+def test_a_start_that_has_arrived_is_not_followed_again(tmp_path, monkeypatch):
+    followed = counted(monkeypatch)
+    first = map_basin(CONFIG, tmp_path / "map", silent)
+    assert len(followed) == 12
+    followed.clear()
+    files = sorted((tmp_path / "map" / FLOWS).iterdir())
+    files[0].unlink()
+    files[1].write_bytes(files[1].read_bytes()[:50])  # a torn file is no arrival
+    again = map_basin(CONFIG, tmp_path / "map", silent)
+    assert len(followed) == 2
+    assert np.allclose(first.path, again.path, atol=1e-6) and (first.reached == again.reached).all()
+
+
+def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch):
+    followed = counted(monkeypatch)
+    map_basin(CONFIG, tmp_path / "map", silent)
+    followed.clear()
+    more = CONFIG.map.model_copy(update={"starts": StartsConfig(draws=9)})
+    map_basin(CONFIG.model_copy(update={"map": more}), tmp_path / "map", silent)
+    assert followed == []
+    longer = CONFIG.map.model_copy(update={"rounds": 8})
+    said: list[str] = []
+    map_basin(CONFIG.model_copy(update={"map": longer}), tmp_path / "map", said.append)
+    assert len(followed) == 12 and (tmp_path / "map-1").is_dir()
+    assert any("kept as map-1" in sentence for sentence in said)
+
+
+def test_a_start_that_is_wanted_and_not_there_is_refused_before_any_flows(tmp_path, monkeypatch):
+    followed = counted(monkeypatch)
+    with pytest.raises(BasinError, match="no start 'nowhere'.*topic"):
+        map_basin(CONFIG, tmp_path / "map", silent, wanted=["topic", "nowhere"])
+    assert followed == [] and not (tmp_path / "map").exists()
+
+
+def test_two_processes_find_what_one_finds(tmp_path):
+    one = map_basin(CONFIG, tmp_path / "one", silent)
+    two = map_basin(CONFIG, tmp_path / "two", silent, workers=2)
+    assert np.allclose(one.path, two.path, atol=1e-6)
+    assert one.certified.tolist() == two.certified.tolist()
+
+
+def children(driver: int) -> list[int]:
+    listed = subprocess.run(["pgrep", "-P", str(driver)], capture_output=True, text=True).stdout.split()
+    return [int(each) for each in listed]
+
+
+@pytest.mark.parametrize("victim", ["driver", "worker"])
+def test_a_kill_loses_no_start_that_has_arrived(tmp_path, monkeypatch, victim):
+    folder = tmp_path / "map"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE.parent), str(HERE)]),
+    }
+    driver = subprocess.Popen(
+        [sys.executable, str(HERE / "planted_map.py"), str(folder), "2"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob(f"{FLOWS}/*.safetensors"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if victim == "worker":
+        os.kill(max(children(driver.pid)), signal.SIGKILL)
+        output, _ = driver.communicate(timeout=120)
+        assert driver.returncode == 0, output
+        assert "12 of 12 have arrived" in output
+        return
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate(timeout=60)
+    arrived = len(list(folder.glob(f"{FLOWS}/*.safetensors")))
+    assert 3 <= arrived < 12
+    followed = counted(monkeypatch)
+    found = map_basin(CONFIG, folder, silent)
+    assert len(followed) == 12 - arrived and len(found.flows) == 12
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "map").write_text("a file")
+    with pytest.raises(BasinError, match="--name"):
+        map_basin(CONFIG, tmp_path / "map", silent)
+
+
+def test_a_map_is_measured_drawn_and_shown(tmp_path, capsys):
+    from rich.console import Console
+
+    found = map_basin(CONFIG, tmp_path / "map", silent)
+    labels = GoldLabels(MEMBERS, np.ones(len(MEMBERS), dtype=bool), "planted", "test")
+    measured = evaluate.measured_by(found, labels)
+    numbers = measured.numbers
+    assert numbers["same_fixed_point"]["reached"]["share"] == 1
+    assert numbers["fixed_point_ap"] > 0.95 and numbers["ceiling_ap"] > 0.95
+    assert numbers["certificate"]["all"]["precision"]["count"] >= 1
+    assert numbers["held"]["median_final_ap"] <= numbers["fixed_point_ap"] + 1e-6
+    assert [row["kind"] for row in measured.by_kind][:2] == ["topic", "noise"]
+    evaluate.draw(found, labels, tmp_path / "map")
+    for name in (evaluate.PICTURE, evaluate.ONE_START):
+        assert (tmp_path / "map" / name).read_bytes().startswith(b"\x89PNG")
+    show_map(found, measured, tmp_path / "map", Console(width=100))
+    told = capsys.readouterr().out
+    assert "12 starts" in told and "against gold (planted)" in told and "same fixed point: 1.000" in told

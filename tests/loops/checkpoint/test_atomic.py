@@ -1,0 +1,32 @@
+"""What a file replaces, and what it must not."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from agent.errors import BasinError
+from loops.checkpoint.atomic import write_file
+from loops.evaluation.rows import RowFile
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path):
+    path = tmp_path / "page.html"
+    write_file(path, b"old")
+    write_file(path, b"new")
+    assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_pipe_or_a_folder_is_left_where_it_is(tmp_path):
+    """As /dev/null is, which root would replace by a file, and every program after that would fill."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match="a device, a pipe or a folder"):
+            write_file(tmp_path / name, b"page")
+        with pytest.raises(BasinError, match="is no file that rows could be added to"):
+            RowFile.open(tmp_path / name, "digest", print)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]

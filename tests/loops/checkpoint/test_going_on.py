@@ -1,0 +1,102 @@
+"""A run that was pruned, forked or damaged goes on to the bytes that it would have come to; one of another model does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from conftest import ARCHITECTURES, make_causal_lm
+from test_refine import begin, contents, corpus, machine, resume, run, tiny_parts  # noqa: F401 (fixtures)
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel
+from benchmarks.torture.forging import forge_json
+from loops import refine
+from loops.api.generate import write
+from loops.checkpoint.fork import fork
+from loops.checkpoint.prune import plan, prune
+from loops.checkpoint.store import RunStore
+from loops.monitor.progress import SilentProgress
+
+NEVER_STILL = {"tracking": {"drift_bound": 0.0}}
+
+
+def stopped_after(store: RunStore, rounds: int) -> RunStore:
+    refine.run(store.config.model_copy(update={"rounds": rounds}), store, SilentProgress())
+    return RunStore.open(store.path)
+
+
+def test_a_pruned_run_goes_on_to_the_same_bytes_and_certificate(begin):  # noqa: F811
+    whole, cut = begin("whole", **NEVER_STILL), begin("cut", **NEVER_STILL)
+    run(whole)
+    cut = stopped_after(cut, 3)
+    prune(cut, plan(cut, ["last:1"]), lambda sentence: None)
+    assert cut.pruned() == [1]
+    resume(cut)
+    assert RunStore.open(cut.path).rounds() == [0, 2, 3, 4]
+    kept = {name: each for name, each in contents(whole).items() if not name.startswith("round_001")}
+    assert contents(cut) == kept
+    first, second = (json.loads((store.path / "certificate.json").read_bytes()) for store in (whole, cut))
+    assert first == second
+
+
+def test_a_fork_goes_on_as_the_old_run_until_it_is_told_otherwise(begin):  # noqa: F811
+    whole = begin("whole", **NEVER_STILL)
+    run(whole)
+    same, _ = fork(RunStore.open(whole.path), 2, [], whole.path.with_name("same"))
+    other, _ = fork(RunStore.open(whole.path), 2, ["updating.budget_nats=0.2"], whole.path.with_name("other"))
+    for store in (same, other):
+        resume(store)
+        assert RunStore.open(store.path).rounds() == [0, 1, 2, 3, 4]
+    assert contents(same, "config.json") == contents(whole, "config.json")
+    mine, theirs = (contents(store)["round_004/tensors.safetensors"] for store in (whole, other))
+    assert mine != theirs
+
+
+def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):  # noqa: F811
+    store = begin("run", **NEVER_STILL)
+    run(store)
+    before = contents(store)
+    file = store.path / "round_004" / "tensors.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    (store.path / "config.json").write_bytes(b"{")
+    told = resume(store)
+    assert any("Round 4 of run is damaged" in sentence for sentence in told.sentences)
+    assert any("round 0's copy takes its place" in sentence for sentence in told.sentences)
+    assert contents(store) == before and RunStore.open(store.path).remarks == ()
+
+
+def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monkeypatch):  # noqa: F811
+    store = stopped_after(begin("run", **NEVER_STILL), 1)
+
+    def wider(config, progress=None) -> LanguageModel:
+        monkeypatch.setitem(
+            ARCHITECTURES,
+            "wider",
+            lambda: type(ARCHITECTURES["llama"]())(
+                **{**ARCHITECTURES["llama"]().to_dict(), "hidden_size": 24}
+            ),
+        )
+        return LanguageModel(make_causal_lm("wider", depth=3), tiny_parts()[1], config)
+
+    monkeypatch.setattr(LanguageModel, "load", wider)
+    before = contents(store)
+    for does in (
+        lambda: resume(store),
+        lambda: write(store, None, 1, None, 0, 1.0, SilentProgress()),
+    ):
+        with pytest.raises(
+            BasinError, match=r"was made with another model \(width 16\) than 'tiny' \(width 24\)"
+        ):
+            does()
+    assert contents(store) == before
+
+
+def test_a_round_that_says_nothing_of_its_drift_is_not_gone_on_from(begin):  # noqa: F811
+    store = stopped_after(begin("run", **NEVER_STILL), 2)
+    forge_json(store.path, 2, "round.json", lambda tree: {k: v for k, v in tree.items() if k != "drift"})
+    with pytest.raises(BasinError, match="Round 2 of run does not say its drift"):
+        resume(store)
+    shutil.rmtree(store.path / "round_002")
+    resume(store)

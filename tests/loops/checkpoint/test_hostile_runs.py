@@ -1,0 +1,360 @@
+"""Runs made to do harm, opened with every command that reads one: a sentence, and nothing outside is touched or run."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer.testing
+from planted_run import CONFIG, save_rounds
+
+from benchmarks.torture import forging
+from loops.checkpoint.store import RunStore
+from loops.cli.main import app
+
+SECONDS = 120
+"""A command that takes longer hangs."""
+NOWHERE = "/nonexistent/model"
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "inspect": ("inspect", "evil"),
+    "inspect a round": ("inspect", "evil", "--round", "2"),
+    "verify": ("verify", "evil", "--json"),
+    "generate": ("generate", "evil"),
+    "measure": ("measure", "evil"),
+    "match": ("match", "evil", "--in", "embedder"),
+    "stitch": ("stitch", "evil", "--to", NOWHERE),
+    "prune": ("prune", "evil", "--keep", "last:1", "--dry-run"),
+    "fork": ("fork", "evil", "--name", "fork-of-evil"),
+    "watch": ("watch", "evil", "--once"),
+    "report": ("report", "evil", "--no-tokens"),
+    "compare": ("compare", "evil", "evil:1"),
+    "topics": ("topics", "evil", "--topic", "0"),
+    "resume": ("resume", "evil", "--as-begun"),
+}
+
+
+class Trap:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return (Path.touch, (self.file,))
+
+
+def _trapped(place: Path) -> bytes:
+    return pickle.dumps(Trap(place / "outside" / "trapped"))
+
+
+def _link(name: str, to: str = "outside/precious.txt") -> Callable[[Path], None]:
+    """A link out of the run in the place of a file or folder."""
+
+    def make(run: Path) -> None:
+        path = run / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.symlink_to(run.parents[1] / to)
+
+    return make
+
+
+def _pipe(name: str) -> Callable[[Path], None]:
+    def make(run: Path) -> None:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).unlink(missing_ok=True)
+        os.mkfifo(run / name)
+
+    return make
+
+
+def _sparse(name: str) -> Callable[[Path], None]:
+    """A terabyte that takes up no room."""
+
+    def make(run: Path) -> None:
+        with (run / name).open("r+b") as file:
+            file.truncate(1 << 40)
+
+    return make
+
+
+def _settings(**changes: object) -> Callable[[Path], None]:
+    """Settings changed in both places."""
+
+    def make(run: Path) -> None:
+        tree = json.loads((run / "config.json").read_bytes())
+        for key, value in changes.items():
+            tree[key] = {**tree[key], **value} if isinstance(value, dict) else value
+        content = json.dumps(tree).encode()
+        (run / "config.json").write_bytes(content)
+        forging.forge(run, 0, "config.json", content)
+
+    return make
+
+
+def _named(name: str) -> Callable[[Path], None]:
+    """The manifest of the newest round names a file outside, with its true hash."""
+
+    def make(run: Path) -> None:
+        import hashlib
+
+        content = (run.parents[1] / "outside" / "precious.txt").read_bytes()
+        entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        named = name.replace("OUTSIDE", str(run.parents[1] / "outside"))
+        forging.forge_manifest(run, 2, lambda tree: {**tree, "files": {**tree["files"], named: entry}})
+
+    return make
+
+
+def _pickles(run: Path) -> None:
+    """Wherever a trainer or a library of models would look for one."""
+    place = run / ".training" / "teach" / "0123456789ab" / "checkpoint-3"
+    place.mkdir(parents=True)
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "adapter_model.bin"):
+        (place / name).write_bytes(_trapped(run.parents[1]))
+    for name in ("run.pkl", "config.pkl", "certificate.pkl"):
+        (run / name).write_bytes(_trapped(run.parents[1]))
+    (run / "round_002" / "adapter" / "adapter_model.bin").write_bytes(_trapped(run.parents[1]))
+    (run / "round_002" / "tensors.safetensors").write_bytes(_trapped(run.parents[1]))
+
+
+def _own_model(run: Path) -> None:
+    """A model folder inside the run, with code and a pickle for weights."""
+    model = run / "model"
+    model.mkdir()
+    about = {
+        "model_type": "evil",
+        "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"},
+    }
+    (model / "config.json").write_text(json.dumps(about))
+    (model / "evil.py").write_text(
+        f"open({str(run.parents[1] / 'outside' / 'trapped')!r}, 'w')\nclass Evil: pass\n"
+    )
+    torch.save({"a": Trap(run.parents[1] / "outside" / "trapped")}, model / "pytorch_model.bin")
+    _settings(language_model={"name": str(model)})(run)
+
+
+def _trusting_model(run: Path) -> None:
+    _own_model(run)
+    _settings(language_model={"name": str(run / "model"), "trust_remote_code": True})(run)
+
+
+def _importing_adapter(run: Path) -> None:
+    (run / "evil.py").write_text(f"open({str(run.parents[1] / 'outside' / 'trapped')!r}, 'w')\n")
+    evil = {"megatron_config": {"a": 1}, "megatron_core": "evil"}
+    forging.forge_json(run, 2, "adapter/adapter_config.json", lambda tree: {**tree, **evil})
+
+
+def _escapes(run: Path) -> None:
+    """Texts that would steer a terminal or a page."""
+    evil = "\x1b]0;owned\x07\x1b[2J<script>alert(1)</script>[red]\u202e"
+    forging.forge_json(run, 2, "samples.json", lambda rows: [{**row, "text": evil} for row in rows])
+    forging.forge_json(
+        run,
+        0,
+        "passages.json",
+        lambda tree: {**tree, "documents": [{**each, "title": evil} for each in tree["documents"]]},
+    )
+
+
+def _deep(run: Path) -> None:
+    (run / "run.json").write_bytes(b'{"schema":5,"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+
+
+def _other_types(run: Path) -> None:
+    forging.seal_again(run / "run.json", lambda tree: {**tree, "created": ["now"], "versions": 7})
+
+
+def _strange_passages(run: Path) -> None:
+    forging.forge_json(run, 2, "exchanged.json", lambda tree: {**tree, "entered": ["nobody", "../../x"]})
+
+
+HARM: dict[str, Callable[[Path], None]] = {
+    "run.json is a link out": _link("run.json"),
+    "config.json is a link out": _link("config.json"),
+    "certificate.json is a link out": _link("certificate.json"),
+    "measurements.json is a link out": _link("measurements.json"),
+    "a round is a link out": _link("round_002", "outside"),
+    "a file of a round is a link out": _link("round_002/samples.json"),
+    "an adapter's folder is a link out": _link("round_002/adapter", "outside"),
+    "the log is a link out": _link("run.log"),
+    "the picture is a link out": _link("picture.png"),
+    "the page is a link out": _link("report.html"),
+    "matches is a link out": _link("matches", "outside"),
+    "stitches is a link out": _link("stitches", "outside"),
+    "events is a link out": _link("events", "outside"),
+    "page is a link out": _link("page", "outside"),
+    "training is a link out": _link(".training", "outside"),
+    "a folder of training is a link out": _link(".training/teach", "outside"),
+    "what is written is a link out": _link(".training/written", "outside"),
+    "a draft is a link out": _link(f".run.log.tmp-{os.getpid()}"),
+    "the draft of a page is a link out": _link(f".progress.json.tmp-{os.getpid()}"),
+    "progress is a link out": _link("progress.json"),
+    "run.json is a pipe": _pipe("run.json"),
+    "config.json is a pipe": _pipe("config.json"),
+    "the log is a pipe": _pipe("run.log"),
+    "a manifest is a pipe": _pipe("round_002/manifest.json"),
+    "arrays are a pipe": _pipe("round_002/tensors.safetensors"),
+    "progress is a pipe": _pipe("progress.json"),
+    "certificate is a pipe": _pipe("certificate.json"),
+    "run.json is the zeros of the machine": _link("run.json", "/dev/zero"),
+    "run.json is a terabyte": _sparse("run.json"),
+    "a manifest is a terabyte": _sparse("round_002/manifest.json"),
+    "arrays are a terabyte": _sparse("round_002/tensors.safetensors"),
+    "the log is a terabyte": lambda run: ((run / "run.log").write_bytes(b""), _sparse("run.log")(run)),
+    "a manifest names a file outside": _named("OUTSIDE/precious.txt"),
+    "a manifest climbs out": _named("../../../outside/precious.txt"),
+    "pickles everywhere": _pickles,
+    "a model of its own": _own_model,
+    "a model of its own that is trusted": _trusting_model,
+    "an adapter that imports": _importing_adapter,
+    "texts that steer terminals": _escapes,
+    "run.json nested": _deep,
+    "run.json of other types": _other_types,
+    "passages that are not there": _strange_passages,
+    "numbers that are texts": lambda run: forging.forge_json(
+        run, 2, "round.json", lambda tree: {**tree, "drift": "0"}
+    ),
+    "memberships that are no numbers": lambda run: forging.forge_arrays(
+        run, 2, lambda arrays: {**arrays, "membership": arrays["membership"] * np.nan}, "tensors.safetensors"
+    ),
+}
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    def hangs(*_: object) -> None:
+        raise TimeoutError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of runs, and one beside it that nobody may touch; nothing is fetched."""
+    runs, outside = tmp_path / "runs", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.txt").write_text("mine\n")
+    (outside / "inner").mkdir()
+    (outside / "inner" / "more.txt").write_text("mine too\n")
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(runs))
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("agent.hub.pinned_packages._run_client", _no_client)
+    monkeypatch.chdir(tmp_path)
+    config = CONFIG.model_copy(
+        update={
+            "language_model": CONFIG.language_model.model_copy(update={"name": NOWHERE}),
+            "coherence": CONFIG.coherence.model_copy(update={"model": None}),
+        }
+    )
+    store = RunStore.create(runs / "evil", config)
+    save_rounds(store, 3)
+    store.save_certificate({"round": 2, "sentence": "Certified.", "certified": True})
+    return tmp_path
+
+
+def _no_client(*_: object) -> Path:
+    from agent.errors import BasinError
+
+    raise BasinError("Nothing is fetched in tests.")
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_no_command_does_what_a_hostile_run_wants(harm: str, place: Path) -> None:
+    run = place / "runs" / "evil"
+    HARM[harm](run)
+    before, pristine = contents(place / "outside"), place / "pristine"
+    shutil.move(run, pristine)
+    for name, arguments in COMMANDS.items():
+        _put(pristine, run)
+        with in_time():
+            done = typer.testing.CliRunner().invoke(app, list(arguments))
+        told = f"{harm}, {name}: {done.output}{done.stderr}"
+        assert done.exit_code in (0, 1), told
+        assert done.exception is None or isinstance(done.exception, SystemExit), (told, done.exception)
+        assert "Traceback" not in done.output + done.stderr, told
+        errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+        # These two also exit with 1 where what they read is not well.
+        assert len(errors) == done.exit_code or (name in ("verify", "watch") and not errors), told
+        assert "\x1b]" not in done.output, told
+        assert contents(place / "outside") == before, told
+        for made in (place / "runs").iterdir():
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _put(pristine: Path, run: Path) -> None:
+    """A copy with links and pipes as they are, and files that are large for nothing kept so."""
+    run.mkdir(parents=True)
+    for parent, folders, files in os.walk(pristine):
+        here = run / Path(parent).relative_to(pristine)
+        for name in [*folders, *files]:
+            source, target = Path(parent, name), here / name
+            if source.is_symlink():
+                target.symlink_to(os.readlink(source))
+            elif source.is_dir():
+                target.mkdir()
+            elif source.is_fifo():
+                os.mkfifo(target)
+            elif source.stat().st_size > 1 << 30:
+                target.touch()
+                os.truncate(target, source.stat().st_size)
+            else:
+                shutil.copyfile(source, target)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(
+            "a round is a link out",
+            "a file of a round is a link out",
+            "a manifest is a pipe",
+            "arrays are a pipe",
+        ),
+        *("arrays are a terabyte", "a manifest names a file outside", "a manifest climbs out"),
+        *("an adapter that imports", "memberships that are no numbers", "pickles everywhere"),
+    ],
+)
+def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(harm: str, place: Path) -> None:
+    run, said = place / "runs" / "evil", []
+    HARM[harm](run)
+    done = typer.testing.CliRunner().invoke(app, ["generate", "evil", "--round", "2"])
+    assert done.exit_code == 1 and done.stderr.splitlines()[-1].startswith(
+        "Error: Round 2 of evil is damaged"
+    )
+    assert typer.testing.CliRunner().invoke(app, ["verify", "evil"]).exit_code == 1
+    assert RunStore.open(run).load_newest(said.append).round == 1
+    assert "set aside as damaged_round_002_1" in said[-1]
+
+
+def test_code_of_a_stored_run_s_model_is_trusted_by_who_opens_it_alone(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = place / "runs" / "evil"
+    _trusting_model(run)
+    done = typer.testing.CliRunner().invoke(app, ["generate", "evil"])
+    assert done.exit_code == 1 and "BASIN_TRUST_REMOTE_CODE=1" in done.stderr
+    monkeypatch.setenv("BASIN_TRUST_REMOTE_CODE", "1")
+    assert RunStore.open(run).config.language_model.trust_remote_code

@@ -1,0 +1,332 @@
+"""Rounds on disk: whole or absent, equal when read back, and damage that does not go unnoticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from planted_run import CONFIG, planted_passages, planted_pointer, planted_record, save_rounds
+
+from agent.errors import BasinError
+from loops.checkpoint import atomic
+from loops.checkpoint.find import find_run, fresh_path
+from loops.checkpoint.schema import OLDEST, SCHEMA
+from loops.checkpoint.store import RunStore
+from loops.records import RoundRecord
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore.create(tmp_path / "run", CONFIG)
+
+
+@pytest.fixture
+def stored(store: RunStore) -> RunStore:
+    """A run of three rounds, 0 to 2."""
+    save_rounds(store, 3)
+    return store
+
+
+def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
+    for name in ("membership", "single", "pooled", "evidence"):
+        one, other = getattr(first.concept, name), getattr(second.concept, name)
+        assert one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    assert first.concept.readout.weights.tobytes() == second.concept.readout.weights.tobytes()
+    assert vars(first.concept.readout).keys() == vars(second.concept.readout).keys()
+    for name in ("bias", "trust", "pointer_centre", "threshold", "scale"):
+        assert getattr(first.concept.readout, name) == getattr(second.concept.readout, name)
+    for name in ("round", "size", "size_curve", "nats_per_token"):
+        assert getattr(first.concept, name) == getattr(second.concept, name)
+    one, other = first.concept.vector.tensors(), second.concept.vector.tensors()
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    ours, theirs = first.concept.manner, second.concept.manner
+    assert ours.norm_preserving == theirs.norm_preserving and ours.gate.numbers() == theirs.gate.numbers()
+    assert torch.equal(ours.gate.direction, theirs.gate.direction)
+    assert first.activations.dtype == second.activations.dtype
+    assert first.activations.tobytes() == second.activations.tobytes()
+    for name in ("round", "metrics", "generated", "cost", "exchange"):
+        assert getattr(first, name) == getattr(second, name)
+
+
+def test_a_round_is_read_back_to_the_bit(stored: RunStore) -> None:
+    record = planted_record(3)
+    odd = replace(record.generated[0], text="half a \ud83d\n\x00\u2028 letter", loss=5e-324)
+    record = replace(record, generated=(odd, record.generated[1]))
+    stored.save(record)
+    again = RunStore.open(stored.path)
+    _assert_equal(record, again.load(3))
+    assert again.config == CONFIG and again.rounds() == [0, 1, 2, 3]
+
+
+def test_round_0_needs_no_readout_no_vector_and_no_samples(stored: RunStore) -> None:
+    loaded, wrote = stored.load(0), planted_record(0)
+    assert loaded.concept.membership.tobytes() == wrote.concept.membership.tobytes()
+    assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
+    assert loaded.concept.evidence is None and loaded.concept.manner.is_plain
+    assert loaded.exchange is None and not (stored.path / "round_000" / "exchanged.json").exists()
+    assert loaded.generated == () and loaded.concept.size_curve == () and loaded.metrics == wrote.metrics
+
+
+def test_pointer_and_passages_are_read_back_equal(stored: RunStore) -> None:
+    pointer, wrote = RunStore.open(stored.path).load_pointer(), planted_pointer()
+    assert pointer.topic == wrote.topic and pointer.model.vocabulary == wrote.model.vocabulary
+    assert pointer.model.topic_word_counts.tobytes() == wrote.model.topic_word_counts.tobytes()
+    assert (
+        pointer.model.alpha.tobytes() == wrote.model.alpha.tobytes()
+        and pointer.model.seed == wrote.model.seed
+    )
+    assert RunStore.open(stored.path).load_passages() == planted_passages()
+
+
+def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None:
+    other = RunStore.create(tmp_path / "other", CONFIG)
+    other.save(stored.load(0), planted_passages(), planted_pointer())
+    names = sorted(path.name for path in (other.path / "round_000").iterdir())
+    assert names == sorted(path.name for path in (stored.path / "round_000").iterdir())
+    for name in names:
+        assert (other.path / "round_000" / name).read_bytes() == (
+            stored.path / "round_000" / name
+        ).read_bytes()
+    metrics = json.loads((stored.path / "round_000" / "round.json").read_text())
+    assert metrics == {"count": 7, "drift": 0.1 + 0.2, "size": 1 / 3, "still": False, "stop": None}
+
+
+def test_what_changed_hands_is_kept_as_lists_of_passage_ids(stored: RunStore) -> None:
+    lists = json.loads((stored.path / "round_002" / "exchanged.json").read_text())
+    inside = [
+        {f"p{at}" for at in range(7) if planted_record(number).concept.inside[at]} for number in range(3)
+    ]
+    assert lists.keys() == {"threw_out", "took_in", "entered", "left"}
+    assert set(lists["threw_out"]) == inside[0] - inside[2] and set(lists["took_in"]) == inside[2] - inside[0]
+    assert set(lists["entered"]) == inside[2] - inside[1] and set(lists["left"]) == inside[1] - inside[2]
+    assert all(lists.values())
+
+
+def test_a_round_that_was_stored_without_its_exchange_is_read(stored: RunStore) -> None:
+    stored.save(replace(planted_record(3), exchange=None))
+    assert not (stored.path / "round_003" / "exchanged.json").exists()
+    assert stored.load(3).exchange is None and stored.load(2).exchange is not None
+    _assert_equal(replace(planted_record(3), exchange=None), stored.load(3))
+
+
+def test_a_metric_that_is_no_number_is_refused_before_anything_is_written(store: RunStore) -> None:
+    with pytest.raises(ValueError):
+        store.save(
+            replace(planted_record(0), metrics={"drift": float("nan")}), planted_passages(), planted_pointer()
+        )
+    assert store.rounds() == [] and not list(store.path.glob("*round*"))
+
+
+def test_a_process_killed_before_the_rename_leaves_no_round(stored: RunStore) -> None:
+    # Every file and the manifest are on the disk by then: the last moment before the round exists.
+    script = (
+        "import os, sys; from pathlib import Path; from loops import folders\n"
+        "os.rename = lambda *names: os._exit(9)\n"
+        "folders.write_folder(Path(sys.argv[1]), {'round.json': b'{}'}, {'round': 3})\n"
+    )
+    root = Path(__file__).resolve().parents[3]
+    target = stored.path / "round_003"
+    killed = subprocess.run([sys.executable, "-c", script, str(target)], cwd=root)
+    assert killed.returncode == 9
+    drafts = list(stored.path.glob(".round_003.tmp-*"))
+    assert len(drafts) == 1 and (drafts[0] / "manifest.json").exists()
+    assert not target.exists() and stored.rounds() == [0, 1, 2]
+    with pytest.raises(BasinError):
+        stored.load(3)
+
+    assert stored.load_newest(lambda sentence: pytest.fail(sentence)).round == 2
+    assert not list(stored.path.glob(".round_003.tmp-*"))
+    stored.save(planted_record(3))
+    assert stored.rounds() == [0, 1, 2, 3]
+
+
+def test_the_manifest_is_written_last(stored: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    write, rename = atomic._write_synced, os.rename
+    monkeypatch.setattr(
+        atomic, "_write_synced", lambda path, data: (order.append(path.name), write(path, data))
+    )
+    monkeypatch.setattr(atomic.os, "rename", lambda *names: (order.append("rename"), rename(*names)))
+    stored.save(planted_record(3))
+    assert order[-2:] == ["manifest.json", "rename"] and "tensors.safetensors" in order
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_rounds(
+    stored: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = atomic._write_synced
+
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".safetensors":
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "_write_synced", full)
+        with pytest.raises(BasinError, match="No space left on device"):
+            stored.save(planted_record(3))
+    assert stored.rounds() == [0, 1, 2] and not list(stored.path.glob(".round*"))
+    _assert_equal(stored.load(2), stored.load_newest(pytest.fail))
+    stored.save(planted_record(3))
+    assert stored.rounds() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "round.json", "concept.json", "exchanged.json"])
+def test_one_changed_byte_is_noticed_and_the_round_set_aside(stored: RunStore, name: str) -> None:
+    file = stored.path / "round_002" / name
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BasinError, match=name):
+        stored.load(2)
+    said: list[str] = []
+    assert stored.load_newest(said.append).round == 1
+    assert len(said) == 1 and (stored.path / "damaged_round_002_1" / name).exists()
+    assert stored.rounds() == [0, 1]
+    stored.save(planted_record(2))
+    (stored.path / "round_002" / name).unlink()
+    assert stored.rounds() == [0, 1]
+    assert stored.load_newest(said.append).round == 1 and (stored.path / "damaged_round_002_2").exists()
+
+
+def test_a_round_without_its_manifest_does_not_count(stored: RunStore) -> None:
+    (stored.path / "round_002" / "manifest.json").unlink()
+    assert stored.rounds() == [0, 1]
+    assert stored.load_newest(lambda sentence: None).round == 1
+    assert (stored.path / "damaged_round_002_1").is_dir()
+
+
+def test_a_run_that_lost_every_round_has_none_to_go_on_from(store: RunStore) -> None:
+    assert store.load_newest(pytest.fail) is None
+    store.save(planted_record(0), planted_passages(), planted_pointer())
+    (store.path / "round_000" / "passages.json").write_bytes(b"[]")
+    assert store.load_newest(lambda sentence: None) is None and store.rounds() == []
+
+
+@pytest.mark.parametrize("where", ["run.json", "round_001/manifest.json"])
+def test_a_newer_format_is_refused(stored: RunStore, where: str) -> None:
+    file = stored.path / where
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": SCHEMA + 1}))
+    with pytest.raises(BasinError, match="newer"):
+        RunStore.open(stored.path).load(1)
+
+
+def test_an_older_format_is_refused_with_what_to_do(stored: RunStore) -> None:
+    file = stored.path / "run.json"
+    about = json.loads(file.read_text())
+    assert about["schema"] == SCHEMA > OLDEST == 3
+    file.write_text(json.dumps({**about, "schema": OLDEST - 1}))
+    with pytest.raises(
+        BasinError, match="run was written by an older Basin .format 2, .* 3.*; start it anew"
+    ):
+        RunStore.open(stored.path)
+    assert (stored.path / "round_002" / "manifest.json").exists()
+
+
+def test_a_format_that_only_lacks_what_came_later_is_read(stored: RunStore) -> None:
+    file = stored.path / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": OLDEST}))
+    assert RunStore.open(stored.path).load(2).round == 2
+
+
+def test_training_state_goes_when_the_round_is_whole(stored: RunStore) -> None:
+    stored.scratch.mkdir()
+    (stored.scratch / "optimiser.pt").write_bytes(b"half-way")
+    stored.save(planted_record(len(stored.rounds())))
+    assert not stored.scratch.exists()
+
+
+def test_an_adapter_lies_in_peft_s_own_layout(stored: RunStore) -> None:
+    folder = stored.path / "round_002" / "adapter"
+    assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert stored.load(1).concept.adapter is None
+    loaded = stored.load(2).concept.adapter
+    assert loaded.files() == planted_record(2).concept.adapter.files()
+
+
+def test_a_damaged_adapter_is_no_adapter_at_all(stored: RunStore) -> None:
+    file = stored.path / "round_002" / "adapter" / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(BasinError, match="adapter_model.safetensors is not what was written"):
+        stored.load(2)
+
+
+def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BasinError, match="nowhere"):
+        RunStore.open(tmp_path / "nowhere")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "run.json").write_text('{"scripts": {}}')
+    with pytest.raises(BasinError, match="photos"):
+        RunStore.open(tmp_path / "photos")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(BasinError, match="notes"):
+        RunStore.open(tmp_path / "notes")
+    with pytest.raises(BasinError, match="notes"):
+        RunStore.create(tmp_path / "notes", CONFIG)
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["a.txt"]
+
+
+def test_a_run_with_rounds_is_not_begun_anew_but_an_empty_one_is(stored: RunStore, tmp_path: Path) -> None:
+    with pytest.raises(BasinError, match="basin resume run"):
+        RunStore.create(stored.path, CONFIG)
+    assert stored.rounds() == [0, 1, 2]
+    RunStore.create(tmp_path / "empty", CONFIG)
+    other = CONFIG.model_copy(update={"seed": 5})
+    assert RunStore.open(RunStore.create(tmp_path / "empty", other).path).config == other
+
+
+def test_a_changed_config_is_refused_by_the_name_of_its_key(stored: RunStore) -> None:
+    stored.check_config(CONFIG.model_copy(update={"rounds": 9}))
+    topics = CONFIG.topics.model_copy(update={"count": 31})
+    with pytest.raises(BasinError, match=r"\(seed, topics\.count\)"):
+        stored.check_config(CONFIG.model_copy(update={"topics": topics, "seed": 1}))
+    file = stored.path / "config.json"
+    file.write_text(file.read_text().replace('"count": 10', '"count": 31'))
+    with pytest.raises(BasinError, match=r"\(topics\.count\)"):
+        RunStore.open(stored.path).load_newest(pytest.fail)
+
+
+def test_two_writers_cannot_share_a_run(stored: RunStore) -> None:
+    with stored.exclusive(), pytest.raises(BasinError), RunStore.open(stored.path).exclusive():
+        pytest.fail("both got in")
+    with stored.exclusive():
+        stored.save(planted_record(3))
+    with pytest.raises(BasinError, match="Round 3"):
+        stored.save(planted_record(3))
+
+
+def test_runs_are_found_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    store = RunStore.create(tmp_path / "brown", CONFIG)
+    assert fresh_path("brown") == store.path  # nothing in it yet
+    store.save(planted_record(0), planted_passages(), planted_pointer())
+    assert find_run("brown") == store.path == find_run(str(store.path))
+    assert fresh_path("brown") == tmp_path / "brown-2" and fresh_path("grey") == tmp_path / "grey"
+    with pytest.raises(BasinError, match="brown"):
+        find_run("bron")
+
+
+@pytest.mark.parametrize(
+    "left", [[], [".config.json.tmp-7"], ["config.json"], ["config.json", ".run.json.tmp-7"]]
+)
+def test_a_run_killed_before_it_was_one_is_begun_anew(tmp_path, left):
+    (tmp_path / "run").mkdir()
+    for name in left:
+        (tmp_path / "run" / name).write_text(CONFIG.model_dump_json() if name == "config.json" else "{")
+    store = RunStore.create(tmp_path / "run", CONFIG)
+    assert RunStore.open(tmp_path / "run").config == CONFIG and store.rounds() == []
+    assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["config.json", "run.json"]
+
+
+def test_somebody_elses_config_is_not_written_over(tmp_path):
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    with pytest.raises(BasinError, match="is not a run"):
+        RunStore.create(tmp_path, CONFIG)
+    assert (tmp_path / "config.json").read_text() == '{"mine": 1}'

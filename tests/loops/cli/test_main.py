@@ -1,0 +1,270 @@
+"""The command line: mistakes end in one sentence and status 1, interrupts say how to go on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.testing
+import yaml
+from planted_run import CONFIG, planted_record, save_rounds
+
+from agent.basin.tracking import Exchange
+from loops.checkpoint.store import RunStore
+from loops.cli.main import app
+
+ACTIVATIONS = np.zeros((7, 2, 4))
+
+
+@pytest.fixture(autouse=True)
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return tmp_path / "checkpoints"
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    file = tmp_path / "planted.yaml"
+    file.write_text("corpus: {source: somewhere}\nrounds: 4\n")
+    return file
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A stand-in for the refinement loop: two planted rounds a run, one more a resume, and no report."""
+
+    def refined(store: RunStore, rounds: int) -> types.SimpleNamespace:
+        save_rounds(store, rounds)
+        return types.SimpleNamespace(real=types.SimpleNamespace(activations=ACTIVATIONS))
+
+    module = types.ModuleType("loops.refine")
+    module.run = lambda config, store, progress: refined(store, 2)
+    module.resume = lambda store, rounds, progress: refined(store, 1)
+    monkeypatch.setitem(sys.modules, "loops.refine", module)
+    monkeypatch.setattr("loops.refine", module, raising=False)
+    module.reported = []
+    monkeypatch.setattr(
+        "loops.report.terminal.report_run",
+        lambda store, console, say, activations: module.reported.append(activations),
+    )
+    return module
+
+
+def _basin(*arguments: object) -> typer.testing.Result:
+    return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def _mistake(*arguments: object) -> str:
+    """What is said of a mistake: one line, on the error stream, nothing like a traceback."""
+    result = _basin(*arguments)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    said = [line for line in result.stderr.splitlines() if line]
+    assert said[-1].startswith("Error: ") and "Traceback" not in result.output
+    return said[-1]
+
+
+def test_every_command_is_listed() -> None:
+    result = _basin("--help")
+    assert result.exit_code == 0
+    assert all(
+        name in result.output
+        for name in ("topics", "run", "resume", "inspect", "measure", "generate", "evaluate", "doctor")
+    )
+
+
+def test_an_unknown_setting_is_told_with_the_nearest(config_file: Path, checkpoints: Path) -> None:
+    assert "topics.count" in _mistake("run", config_file, "--set", "topics.cuont=3")
+    config_file.write_text("corpus: {source: somewhere}\nround: 4\n")
+    assert "rounds" in _mistake("run", config_file)
+    assert "seed" in _mistake("run", config_file, "--set", "seed")
+    assert not checkpoints.exists()
+
+
+def test_missing_files_and_runs_are_told(tmp_path: Path, checkpoints: Path) -> None:
+    assert "none.yaml" in _mistake("run", tmp_path / "none.yaml")
+    for command in ("resume", "inspect", "measure", "generate"):
+        assert "'brwn'" in _mistake(command, "brwn")
+    RunStore.create(checkpoints / "brown", CONFIG)
+    assert "did you mean brown" in _mistake("inspect", "brwn")
+
+
+def test_a_folder_of_something_else_is_no_run(tmp_path: Path, config_file: Path, checkpoints: Path) -> None:
+    (checkpoints / "notes").mkdir(parents=True)
+    (checkpoints / "notes" / "mine.txt").write_text("mine")
+    for command in ("resume", "inspect", "measure", "generate"):
+        assert "notes" in _mistake(command, "notes")
+    assert "notes" in _mistake("run", config_file, "--name", "notes")
+    assert [file.name for file in (checkpoints / "notes").iterdir()] == ["mine.txt"]
+    assert "round 9" in _mistake("inspect", _saved(checkpoints), "--round", 9)
+
+
+def _saved(checkpoints: Path, rounds: int = 3) -> Path:
+    store = RunStore.create(checkpoints / "saved", CONFIG)
+    save_rounds(store, rounds)
+    return store.path
+
+
+def test_a_second_run_gets_a_name_of_its_own_and_a_given_name_is_kept(
+    loop: types.ModuleType, config_file: Path, checkpoints: Path
+) -> None:
+    assert [_basin("run", config_file).exit_code for _ in range(2)] == [0, 0]
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["planted", "planted-2"]
+    assert "basin resume planted" in _mistake("run", config_file, "--name", "planted")
+    result = _basin("run", config_file, "--name", "other", "--rounds", 7, "--set", "seed=5")
+    assert result.exit_code == 0
+    other = RunStore.open(checkpoints / "other")
+    assert (other.config.rounds, other.config.seed, other.rounds()) == (7, 5, [0, 1])
+    assert (other.path / "run.log").read_text()
+    # What the run has recorded is what it is measured with: its model is not loaded again.
+    assert all(activations is ACTIVATIONS for activations in loop.reported) and len(loop.reported) == 3
+
+
+def test_an_interrupt_keeps_whole_rounds_and_resume_goes_on(
+    loop: types.ModuleType, config_file: Path, checkpoints: Path
+) -> None:
+    def interrupted(config: object, store: RunStore, progress: object) -> None:
+        save_rounds(store, 2)
+        raise KeyboardInterrupt
+
+    loop.run = interrupted
+    result = _basin("run", config_file)
+    assert result.exit_code == 130 and "basin resume planted" in result.stderr
+    assert _basin("resume", "planted").exit_code == 0
+    assert RunStore.open(checkpoints / "planted").rounds() == [0, 1, 2]
+
+
+def test_resume_refuses_a_changed_config_by_its_key(
+    loop: types.ModuleType, config_file: Path, checkpoints: Path
+) -> None:
+    assert _basin("run", config_file, "--set", "seed=3").exit_code == 0
+    config_file.write_text("corpus: {source: somewhere}\nrounds: 6\n")
+    assert _basin("resume", "planted").exit_code == 0  # more rounds are no other configuration
+    config_file.write_text("corpus: {source: somewhere}\nrounds: 4\ntopics: {count: 12}\n")
+    assert "topics.count" in _mistake("resume", "planted")
+    assert RunStore.open(checkpoints / "planted").rounds() == [0, 1, 2]
+    assert _basin("resume", "planted", "--as-begun").exit_code == 0
+    config_file.unlink()
+    assert _basin("resume", "planted").exit_code == 0
+    assert RunStore.open(checkpoints / "planted").rounds() == [0, 1, 2, 3, 4]
+
+
+def test_a_run_that_another_process_writes_to_is_left_alone(
+    loop: types.ModuleType, checkpoints: Path
+) -> None:
+    store = RunStore.open(_saved(checkpoints))
+    with store.exclusive():
+        assert "saved" in _mistake("resume", "saved")
+    assert store.rounds() == [0, 1, 2]
+
+
+def test_a_run_of_an_older_format_is_one_sentence(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    about = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**about, "schema": 1}))
+    for command in ("resume", "inspect", "measure", "generate"):
+        assert "older Basin" in _mistake(command, "saved")
+
+
+def test_inspect_shows_every_round_and_one_in_full(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    table = _basin("inspect", path)
+    assert table.exit_code == 0
+    assert [line.split()[0] for line in table.output.splitlines() if line[:1].isdigit()] == ["0", "1", "2"]
+    whole = _basin("inspect", path, "--round", 2)
+    assert whole.exit_code == 0
+    store = RunStore.open(path)
+    now, before = store.load(2).concept.membership, store.load(1).concept.membership
+    entered = int(((now >= 0.5) & (before < 0.5)).sum())
+    assert f"{len(store.load(2).concept.members())} of 7" in whole.output
+    assert f"since round 1: {entered}" in whole.output and "[b]went" in whole.output
+    assert _basin("inspect", path, "--round", 0).exit_code == 0
+
+
+def test_inspect_lists_what_changed_hands_for_an_older_round_too(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    store = RunStore.open(path)
+    store.save(replace(planted_record(3), exchange=None))
+    for number in (2, 3):
+        topic, before, now = (store.load(each).concept.inside for each in (0, number - 1, number))
+        shown = _basin("inspect", path, "--round", number).output
+        for title, moved in (
+            ("The topic's that the concept threw out", topic & ~now),
+            ("What the topic missed and the concept took in", now & ~topic),
+            (f"Entered since round {number - 1}", now & ~before),
+            (f"Left since round {number - 1}", before & ~now),
+        ):
+            # The title, an empty line, the passages under their header.
+            block = shown[shown.index(f"{title}: {moved.sum()}") :].split("\n\n")[0]
+            named = {at for at in range(7) if f"Passage {at} —" in block}
+            assert named == set(np.flatnonzero(moved))
+
+
+def test_the_lists_that_are_kept_are_the_ones_shown(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    store = RunStore.open(path)
+    kept = Exchange(threw_out=("p6", "p2"), took_in=(), entered=("p1",), left=("p0", "p3", "p4"))
+    store.save(replace(planted_record(3), exchange=kept))
+    shown = _basin("inspect", path, "--round", 3, "-n", 2).output
+    assert "threw out: 2" in shown and "took in: 0" in shown
+    assert "Entered since round 2: 1" in shown and "Left since round 2: 3" in shown
+    left = shown[shown.index("Left since") : shown.index("Written, ")]
+    assert left.index("Passage 0 —") < left.index("Passage 3 —") and "Passage 4 —" not in left
+
+
+def test_inspect_lives_with_a_damaged_round(checkpoints: Path) -> None:
+    path = _saved(checkpoints)
+    file = path / "round_001" / "tensors.safetensors"
+    file.write_bytes(b"\0" * file.stat().st_size)
+    result = _basin("inspect", path)
+    assert result.exit_code == 0 and "damaged" in result.output and path.joinpath("round_001").exists()
+    assert "tensors.safetensors" in _mistake("inspect", path, "--round", 1)
+
+
+def test_the_topic_itself_cannot_write(checkpoints: Path) -> None:
+    path = _saved(checkpoints, 1)
+    assert "round" in _mistake("generate", path).lower()
+    assert "round 5" in _mistake("generate", path, "--round", 5)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """24 documents, each about the sea, cooking, gardens or music."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    kinds = (
+        ["ship", "harbor", "sail", "storm", "captain"],
+        ["onion", "kettle", "butter", "oven", "garlic"],
+        ["roses", "hedge", "shovel", "seeds", "lawn"],
+        ["violin", "flute", "rhythm", "melody", "choir"],
+    )
+    for number in range(24):
+        words = kinds[number % 4]
+        pairs = ((words[at % 5], words[at * at % 5]) for at in range(40))
+        text = " ".join(f"The {one} and the {other} were {number} again." for one, other in pairs)
+        (folder / f"{number:02d}.txt").write_text(text)
+    return folder
+
+
+def test_topics_ranks_by_words_and_prints_a_config_that_is_valid(corpus: Path, tmp_path: Path) -> None:
+    result = _basin("topics", corpus, "--topics", 2, "--words", "storm,captain")
+    assert result.exit_code == 0
+    assert result.output.index("captain") < result.output.index("garlic")
+    lines = result.output[result.output.index("corpus:") :]
+    assert yaml.safe_load(lines)["topics"] == {"count": 2, "words": ["storm", "captain"]}
+    (tmp_path / "mine.yaml").write_text(lines)
+    from loops.config import load_config
+
+    assert load_config(tmp_path / "mine.yaml").corpus.source == str(corpus)
+
+
+def test_mistakes_about_topics_are_told(corpus: Path, tmp_path: Path) -> None:
+    assert "topic 99" in _mistake("topics", corpus, "--topics", 2, "--topic", 99)
+    assert "zebra" in _mistake("topics", corpus, "--topics", 2, "--words", "zebra")
+    assert "nowhere" in _mistake("topics", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "empty" in _mistake("topics", tmp_path / "empty")

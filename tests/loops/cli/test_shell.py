@@ -1,0 +1,145 @@
+"""What the shell sees of `basin`: it starts quickly, completes names, and ends with the statuses that are documented."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer.testing
+from planted_run import CONFIG, save_rounds
+
+from loops.checkpoint.store import RunStore
+from loops.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = {"torch", "transformers", "numpy", "scipy", "sklearn", "gensim", "pyarrow", "matplotlib"}
+"""pydantic is not among them: typer imports it when it parses arguments."""
+BASIN = [sys.executable, "-m", "loops.cli"]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoints folder with the runs `first` and `second`."""
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    for name in ("first", "second"):
+        save_rounds(RunStore.create(tmp_path / name, CONFIG), 1)
+    return tmp_path
+
+
+def _basin(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "COLUMNS": "120", **environment}
+    return subprocess.run(
+        [*BASIN, *arguments],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize(
+    "asked", [["--help"], ["run", "--help"], ["report", "--help"], ["--show-completion"]]
+)
+def test_help_loads_nothing_heavy(asked: list[str], runs: Path) -> None:
+    code = (
+        "import sys\nfrom loops.cli.main import app\n"
+        f"try: app({asked!r}, prog_name='basin')\n"
+        "finally: print('LOADED', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    loaded = set(done.stdout.split("LOADED")[-1].split())
+    assert "loops.cli.main" in loaded and not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("basin resume f", ["first"]),
+        ("basin report ", ["first", "second"]),
+        ("basin run brown", ["brown", "brown_lora", "brown_steered"]),
+        ("basin run configs/boo", ["configs/books.yaml"]),
+        ("basin verif", ["verify"]),
+    ],
+)
+def test_names_are_completed(typed: str, offered: list[str], runs: Path) -> None:
+    word = str(len(typed.split(" ")) - 1)
+    done = _basin(_BASIN_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=word)
+    assert done.stdout.split() == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_written_for_a_shell(shell: str) -> None:
+    code = (
+        "from typer.completion import get_completion_script\n"
+        f"print(get_completion_script(prog_name='basin', complete_var='_BASIN_COMPLETE', shell={shell!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "_BASIN_COMPLETE" in done.stdout and "basin" in done.stdout
+
+
+def documented() -> dict[int, str]:
+    """Exit statuses as docs/commands.md lists them."""
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    table = text.split("## Exit statuses")[1].split("\n## ")[0]
+    return {
+        int(number): meaning for number, meaning in re.findall(r"^\| (\d+) \| (.+?) \|$", table, re.MULTILINE)
+    }
+
+
+def test_documented_statuses_are_all_tried_here() -> None:
+    assert set(documented()) == {0, 1, 2, 129, 130, 143}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["verify", "first"], 0),
+        (["inspect", "frist"], 1),
+        (["run", "nowhere.yaml"], 1),
+        (["run"], 2),
+        (["run", "brown", "--no-such-option"], 2),
+        (["nonsense"], 2),
+        (["generate", "first", "-n", "many"], 2),
+    ],
+)
+def test_a_command_ends_with_its_status(arguments: list[str], status: int, runs: Path) -> None:
+    done = typer.testing.CliRunner().invoke(app, arguments, prog_name="basin")
+    assert done.exit_code == status and "Traceback" not in done.output, done.output
+
+
+def test_verify_of_a_damaged_run_ends_with_1(runs: Path) -> None:
+    (runs / "first" / "round_000" / "round.json").write_text("{}")
+    assert typer.testing.CliRunner().invoke(app, ["verify", "first"]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_a_command_with_its_status(sent: signal.Signals, status: int, tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time, types\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # and under nohup this one
+        "from pathlib import Path\n"
+        "slow = types.ModuleType('loops.diagnostics.doctor')\n"
+        f"slow.examine = lambda *_: (Path({str(tmp_path / 'begun')!r}).touch(), time.sleep(60))\n"
+        "sys.modules['loops.diagnostics.doctor'] = slow\n"
+        "sys.argv = ['basin', 'doctor']\n"
+        "from loops.cli.main import main\nmain()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == status and "Stopped." in told and "Traceback" not in told

@@ -1,0 +1,185 @@
+"""Every way to write, on a tiny random model: who is driven by what, who is told what, and what is not made twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planted_task import CALLED, PROMPTS, odd, planted_desk, planted_task
+
+from agent.judging.topic_fusion import TopicFusion
+from agent.language_model.decoding.rejection import Proposal
+from agent.language_model.model import LanguageModel
+from agent.membership.ridge import sigmoid
+from loops.evaluation.generation import generators
+from loops.evaluation.generation import workspace as desks
+from loops.evaluation.generation.generators import GENERATORS, TRIES, Pen, lesson
+from loops.evaluation.generation.task import Notion
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    monkeypatch.setattr(generators, "STEERED_LAYERS", (1,))
+    monkeypatch.setattr(desks, "PRACTICE_TOKENS", 6)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return planted_desk(planted_task(tmp_path))
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """Whatever the model was given to go on from."""
+    prompts, generate = [], LanguageModel.generate
+
+    def listening(self, given, *arguments, **options):
+        prompts.extend(given)
+        return generate(self, given, *arguments, **options)
+
+    monkeypatch.setattr(LanguageModel, "generate", listening)
+    return prompts
+
+
+def place(desk, driver, samples):
+    task = desk.task
+    return task.notions[driver].place(task.read([each.prompt + each.text for each in samples]))
+
+
+def test_a_passage_is_read_once_and_a_vector_found_once(desk, monkeypatch):
+    read, update = [], []
+    record, found = LanguageModel.record, desks.update
+    monkeypatch.setattr(
+        LanguageModel, "record", lambda self, texts: read.extend(texts) or record(self, texts)
+    )
+    monkeypatch.setattr(desks, "update", lambda *given, **more: update.append(1) or found(*given, **more))
+    for name in (
+        "basin-filter",
+        "basin-best-of-4",
+        "topic-best-of-4",
+        "basin-steered-0.1",
+        "basin-steered-0.1",
+    ):
+        GENERATORS[name](desk)
+    assert len(read) == len(set(read)) == len(PROMPTS) * TRIES
+    assert len(update) == 1
+
+
+def test_every_name_says_whose_it_is():
+    assert {name.partition("-")[0] for name in GENERATORS} == {
+        "base",
+        "topic",
+        "prompt",
+        "random",
+        "basin",
+        "gold",
+    }
+    # A ceiling is worth something only beside the same way of writing without labels.
+    ceilings = [name.removeprefix("gold-") for name in GENERATORS if name.startswith("gold-")]
+    assert [name for name in ceilings if f"basin-{name}" not in GENERATORS] == []
+
+
+def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(desk, heard):
+    outputs, told = {}, {}
+    for name, generator in GENERATORS.items():
+        heard.clear()
+        outputs[name] = generator(desk)
+        told[name] = list(heard)
+    asked = {name for name in told if name.startswith("prompt-")}
+    assert [
+        name for name in told if name not in asked and any(CALLED in prompt for prompt in told[name])
+    ] == []
+    assert [name for name in outputs if name not in asked and outputs[name].pen.preamble] == []
+    assert all(prompt.startswith(f"Write a {CALLED}.\n\n") for prompt in told["prompt-name"])
+    assert all("w0" in prompt and CALLED not in prompt for prompt in told["prompt-topic-words"])
+    neutral = {*PROMPTS, *desk.task.practice_prompts}
+    assert {prompt for name in told if name not in asked for prompt in told[name]} <= neutral
+    for name, output in outputs.items():
+        assert {sample.prompt for sample in output.samples} <= set(PROMPTS), name
+        chooses = name.endswith(("rejection", "filter"))
+        assert chooses or [sample.prompt for sample in output.samples] == PROMPTS, name
+    # Each is driven by a notion of its own.
+    learned = [
+        "random-lora",
+        *(f"{driver}-lora" for driver in ("topic", "basin", "gold")),
+        "basin-preferred",
+        "gold-preferred",
+    ]
+    assert len({outputs[name].pen.adapter.digest for name in learned}) == len(learned)
+    steered = [name for name in GENERATORS if "-steered-0." in name]
+    assert len({tuple(each.text for each in outputs[name].samples) for name in steered}) == len(steered) == 5
+    both = outputs["basin-preferred-steered"].pen
+    assert both.adapter.digest == outputs["basin-preferred"].pen.adapter.digest and both.vector is not None
+
+    heard.clear()
+    again = planted_desk(desk.task)
+    for name, generator in GENERATORS.items():
+        assert generator(again).samples == outputs[name].samples, name
+    assert heard == [] and again.speeds.keys() >= {"pool-base", "topic-fusion"}
+
+
+def test_best_of_takes_the_coherent_one_that_the_notion_likes_best(desk):
+    output = GENERATORS["basin-best-of-4"](desk)
+    pool = desk.write("pool-base", Pen(), tries=TRIES)
+    liked = place(desk, "basin", pool)
+    for number, chosen in enumerate(output.samples):
+        rows = range(number * TRIES, (number + 1) * TRIES)
+        good = [row for row in rows if odd(pool[row].text)] or list(rows)
+        assert chosen == pool[max(good, key=lambda row: liked[row])]
+        assert pool[rows[0]].prompt == chosen.prompt == PROMPTS[number]
+    assert output.accepted == 1 / TRIES
+    assert output.samples != GENERATORS["topic-best-of-4"](desk).samples
+    # Readability comes first: somewhere the notion would have liked an unreadable one better.
+    best = [max(range(at, at + TRIES), key=lambda row: liked[row]) for at in range(0, len(pool), TRIES)]
+    assert any(not odd(pool[row].text) for row in best)
+
+
+def test_rejection_keeps_what_the_notion_accepts(desk):
+    output = GENERATORS["basin-filter"](desk)
+    pool = desk.write("pool-base", Pen(), tries=TRIES)
+    membership = sigmoid(place(desk, "basin", pool))
+    wanted = [
+        sample
+        for sample, value in zip(pool, membership, strict=True)
+        if Proposal(sample.prompt, sample.text, sample.seed, float(value)).accepted
+    ]
+    assert 0 < len(wanted) < len(pool) and output.samples == wanted
+    assert output.accepted == len(wanted) / len(pool) and not output.pen.changes
+
+
+@pytest.mark.parametrize(("odds", "share"), [(50.0, 1.0), (-50.0, 0.0)])
+def test_a_notion_that_takes_all_or_none(tmp_path, odds, share):
+    task = planted_task(tmp_path)
+    sure = Notion(task.notions["basin"].membership, lambda texts: np.full(len(texts.activations), odds))
+    output = GENERATORS["basin-filter"](planted_desk(replace(task, notions={**task.notions, "basin": sure})))
+    assert output.accepted == share and len(output.samples) == share * len(PROMPTS) * TRIES
+
+
+def test_the_base_model_and_whoever_chooses_from_it_share_one_pool(desk, heard):
+    base = GENERATORS["base"](desk)
+    for name in ("topic-rejection", "topic-best-of-4", "basin-filter", "basin-best-of-4", "gold-best-of-4"):
+        GENERATORS[name](desk)
+    assert len(heard) == len(PROMPTS) * TRIES
+    assert base.samples == desk.write("pool-base", Pen(), tries=TRIES)[::TRIES]
+
+
+def test_coherence_is_asked_once_of_each_passage(desk):
+    for name in ("topic-best-of-4", "basin-best-of-4", "gold-best-of-4"):
+        GENERATORS[name](desk)
+    assert len(desk.coherence.read) == len(PROMPTS) * TRIES
+
+
+def test_fusion_is_a_change_of_the_model_like_any_other(desk):
+    output = GENERATORS["topic-fusion"](desk)
+    assert isinstance(output.pen.fusion, TopicFusion) and output.pen.changes
+    base = GENERATORS["base"](desk)
+    assert [each.seed for each in base.samples] == [each.seed for each in output.samples]
+    assert [each.text for each in base.samples] != [each.text for each in output.samples]
+
+
+def test_a_lesson_is_the_members_or_the_most_typical_where_there_are_none():
+    many = Notion(np.array([0.9, 0.5, 0.4, 0.1]), lambda texts: np.zeros(0))
+    assert lesson(many).tolist() == [0.9, 0.5, 0.0, 0.0]
+    none = Notion(np.arange(100) / 400, lambda texts: np.zeros(0))
+    assert np.flatnonzero(lesson(none)).tolist() == [98, 99]

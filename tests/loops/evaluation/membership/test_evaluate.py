@@ -1,0 +1,239 @@
+"""An evaluation finds what was planted, keeps what is done, and never reads an unseen label to decide anything."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import numpy as np
+import pytest
+from planted_suite import GOLD_ENTRY, KITCHEN, SEA, planted_corpus
+
+from agent.errors import BasinError
+from agent.judging.gold import every_gold_labels
+from agent.membership.ridge import log_odds
+from agent.pointer.lda import PointerReading
+from loops.evaluation.membership import evaluate, suite
+from loops.evaluation.membership import methods as contenders
+from loops.evaluation.membership.evaluate import Corpus, evaluate_membership
+from loops.evaluation.membership.methods import METHODS, OWN, Turn
+from loops.evaluation.membership.suite import Pointed
+from loops.evaluation.membership.summary import CEILING, FUNCTION_WORDS, SHUFFLED, TOPIC
+
+COLUMNS = [
+    "corpus",
+    "concept",
+    "seed",
+    "method",
+    "ap_single",
+    "ap_pooled",
+    "pgr_single",
+    "pgr_pooled",
+    "precision_single",
+    "precision_pooled",
+    "calibration_error",
+    "size_ratio",
+    "no_concept_flag",
+    "moved",
+    "best_gap",
+    "seconds",
+    "pointer_words",
+]
+COUNTS = ["threw_out", "threw_out_right", "took_in", "took_in_right"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def reads(tmp_path, monkeypatch):
+    """Names of the corpora that were read; activations are planted, nothing is downloaded."""
+    names: list[str] = []
+    gold_file = tmp_path / "labels.yaml"
+    gold_file.write_text(json.dumps({"stories.jsonl": GOLD_ENTRY}), encoding="utf-8")
+
+    def read(config, methods, say):
+        names.append(config.name)
+        passages = suite.load_passages(config)
+        labels = every_gold_labels(config.corpus, passages.documents, say, gold_file)
+        gold = labels[0].of_passages(passages.document_of)
+        generator = np.random.default_rng(3)
+        views = {}
+        for name, layers in (("activations", 2), ("embeddings", 1)):
+            noise = generator.normal(size=(len(gold), layers, 10))
+            views[name] = (noise + 0.9 * gold[:, None, None]).astype(np.float32)
+        function_words = suite.function_words(passages.texts)
+        return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
+
+    monkeypatch.setattr(evaluate, "read_corpus", read)
+    monkeypatch.setattr(evaluate, "commit", lambda: "abc")
+    return names
+
+
+def evaluated(corpus, tmp_path, methods=("basin",), seeds=(1,), say=lambda text: None, **more):
+    return evaluate_membership([corpus], methods, seeds, tmp_path / "done.jsonl", say, **more)
+
+
+def test_every_method_gives_a_row_with_every_column(reads, tmp_path):
+    said = []
+    rows = evaluated(planted_corpus(tmp_path), tmp_path, methods=(), say=said.append)
+    assert [row["method"] for row in rows] == list(METHODS)
+    found = {row["method"]: row for row in rows}
+    assert all(set(COLUMNS) <= set(row) for row in rows)
+    assert all(set(COUNTS) <= set(found[name]) for name in OWN)
+    assert found[TOPIC]["pgr_single"] == 0 and found[CEILING]["pgr_single"] == 1
+    assert found["basin"]["ap_single"] > found[TOPIC]["ap_single"] + 0.05
+    assert found["basin"]["pgr_single"] > 0.5
+    assert found[CEILING]["ap_pooled"] > 0.9
+    assert found["basin"]["no_concept_flag"] is False and found[TOPIC]["no_concept_flag"] is None
+    assert found[SHUFFLED]["no_concept_flag"] is True and found[FUNCTION_WORDS]["no_concept_flag"] is True
+    assert found[SHUFFLED]["size_ratio"] is None and found[SHUFFLED]["moved"] is None
+    assert 0 <= found["basin"]["moved"] <= 0.1 and found["basin"]["best_gap"] >= 0
+    assert found[TOPIC]["best_gap"] is None
+    assert len(found["basin"]["pointer_words"].split()) == 8 and "ship" in found["basin"]["pointer_words"]
+    assert "evaluate: 1 of 1 concepts" in said
+
+
+def test_what_is_done_is_not_done_again_and_new_methods_are_added(reads, tmp_path, monkeypatch):
+    corpus = planted_corpus(tmp_path)
+    first = evaluated(corpus, tmp_path, methods=["basin"])
+    assert evaluated(corpus, tmp_path, methods=["basin"]) == first and reads == ["stories"]
+    computed, outcome = [], evaluate.outcome
+    monkeypatch.setattr(
+        evaluate, "outcome", lambda name, *rest: computed.append(name) or outcome(name, *rest)
+    )
+    more = evaluated(corpus, tmp_path, methods=["topic-classifier", "basin"])
+    assert computed == ["topic-classifier"] and {row["method"] for row in more} == {
+        TOPIC,
+        "topic-classifier",
+        "basin",
+        CEILING,
+    }
+    assert next(row for row in more if row["method"] == "topic-classifier")["pgr_single"] is not None
+    assert {row["seed"] for row in evaluated(corpus, tmp_path, methods=[TOPIC], seeds=[0, 1])} == {0, 1}
+
+
+def test_a_torn_last_line_is_dropped_and_made_again(reads, tmp_path):
+    corpus, done = planted_corpus(tmp_path), tmp_path / "done.jsonl"
+    whole = evaluated(corpus, tmp_path, methods=[TOPIC])
+    done.write_text(done.read_text()[:-30])
+    said = []
+    again = evaluated(corpus, tmp_path, methods=[TOPIC], say=said.append)
+    assert any("cut short" in text for text in said)
+    timeless = [{key: row[key] for key in row if key != "seconds"} for row in again]
+    assert timeless == [{key: row[key] for key in row if key != "seconds"} for row in whole]
+    assert [json.loads(line) for line in done.read_text().splitlines()[1:]] == again
+
+
+def test_rows_of_another_suite_or_other_code_are_set_aside(reads, tmp_path, monkeypatch):
+    corpus = planted_corpus(tmp_path)
+    evaluated(corpus, tmp_path, methods=[TOPIC])
+    before, said = (tmp_path / "done.jsonl").read_text(), []
+    other = corpus.model_copy(update={"concepts": {"sea": tuple(SEA[2:5])}})
+    evaluated(other, tmp_path, methods=[TOPIC], say=said.append)
+    assert any("kept as done-1.jsonl" in text for text in said)
+    assert (tmp_path / "done-1.jsonl").read_text() == before
+    monkeypatch.setattr(evaluate, "commit", lambda: "def")
+    evaluated(other, tmp_path, methods=[TOPIC])
+    assert (tmp_path / "done-2.jsonl").exists() and reads == ["stories"] * 3
+
+
+def test_every_third_is_unseen_in_turn_and_passages_are_measured_once(reads, tmp_path, monkeypatch):
+    measured, measure = [], evaluate.measure_membership
+    monkeypatch.setattr(
+        evaluate,
+        "measure_membership",
+        lambda readings, golds, size: measured.append(golds) or measure(readings, golds, size),
+    )
+    corpus = planted_corpus(tmp_path, rotate=True, pointer="seed_words")
+    evaluated(corpus, tmp_path, methods=[TOPIC])
+    passages = suite.load_passages(corpus)
+    assert [len(golds) for golds in measured] == [3, 3]
+    assert sum(len(gold) for gold in measured[0]) == len(passages.texts)
+
+
+def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(reads, tmp_path, monkeypatch):
+    said = []
+    corpus = planted_corpus(tmp_path, concepts={"kitchen": KITCHEN[:3], "sea": SEA[:3]})
+    rows = evaluated(corpus, tmp_path, methods=[TOPIC], say=said.append)
+    assert {row["concept"] for row in rows} == {"sea"}
+    assert any("kitchen" in text and "no gold labels" in text for text in said)
+    first = np.arange(48) < 8
+    monkeypatch.setattr(
+        suite, "parts", lambda passages, seed: np.where(first, 2, np.where(np.arange(48) % 8 < 2, 1, 0))
+    )
+    said.clear()
+    assert evaluated(corpus, tmp_path, methods=[TOPIC], seeds=[7], say=said.append) == []
+    assert any("sea, seed 7: 0 of" in text for text in said)
+    assert said[-1] == "evaluate: 2 of 2 concepts"
+
+
+def test_unknown_names_are_told_with_the_nearest(reads, tmp_path):
+    corpus = planted_corpus(tmp_path)
+    with pytest.raises(BasinError, match="no method 'basim'.* did you mean basin"):
+        evaluated(corpus, tmp_path, methods=["basim"])
+    with pytest.raises(BasinError, match="no corpus 'storys'.* did you mean stories"):
+        evaluated(corpus, tmp_path, only=["storys"])
+    assert not (tmp_path / "done.jsonl").exists()
+
+
+def test_a_corpus_that_is_not_here_is_left_out(reads, tmp_path):
+    corpus, said = planted_corpus(tmp_path), []
+    (tmp_path / "stories.jsonl").unlink()
+    assert evaluated(corpus, tmp_path, say=said.append) == []
+    assert any("left out" in text for text in said) and not reads
+
+
+def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeypatch):
+    zeros = lambda *given: np.zeros((len(given[-2]), 1, 2), dtype=np.float32)  # noqa: E731
+    monkeypatch.setattr(evaluate, "LanguageModel", types.SimpleNamespace(load=lambda config, say: "a model"))
+    monkeypatch.setattr(evaluate, "load_embedder", lambda name, progress: "an embedder")
+    monkeypatch.setattr(evaluate, "record_cached", zeros)
+    monkeypatch.setattr(evaluate, "embed_cached", zeros)
+    corpus = planted_corpus(tmp_path)
+    read = evaluate.read_corpus(corpus, ["basin"], lambda text: None)
+    assert list(read.views) == ["activations"] and len(read.views["activations"]) == len(read.passages.texts)
+    assert list(evaluate.read_corpus(corpus, METHODS, lambda text: None).views) == [
+        "activations",
+        "embeddings",
+    ]
+
+
+def planted_turn(document_of, weights, seen):
+    reading = PointerReading(weights, 10 * weights, np.full(len(weights), 10.0))
+    return Turn(
+        Pointed("sea", 0, None, reading, weights), reading, {}, document_of, seen, ~seen, seen, 0.2, False
+    )
+
+
+@pytest.mark.parametrize("passages", [[2] * 8, [1, 2, 3, 2, 1, 2, 3, 2]])
+def test_a_shuffled_pointer_is_the_same_pointer_on_other_documents(passages):
+    document_of = np.repeat(np.arange(8), passages)
+    seen = document_of < 4
+    turn = planted_turn(document_of, np.linspace(0.1, 0.9, len(document_of)), seen)
+    shuffled = contenders.shuffled_pointer(turn, seed=1)
+    for part in (seen, ~seen):
+        means = [
+            [values[part & (document_of == number)].mean() for number in np.unique(document_of[part])]
+            for values in (turn.pointer, shuffled)
+        ]
+        assert np.sort(means[0]) == pytest.approx(np.sort(means[1]))
+    assert not np.allclose(shuffled, turn.pointer)
+    assert np.array_equal(shuffled, contenders.shuffled_pointer(turn, seed=1))
+    if len(set(passages)) == 1:
+        assert np.sort(shuffled) == pytest.approx(np.sort(log_odds(turn.pointed.reading.weights)))
+
+
+def test_the_claimed_size_is_presence_of_seeded_topics_and_else_mass():
+    document_of = np.repeat(np.arange(10), 2)
+    weights = np.where(document_of < 3, 0.06, 0.04)
+    seen = document_of < 8
+    pointed = Pointed("sea", 0, None, PointerReading(weights, weights * 10, np.full(20, 10.0)), weights)
+    assert contenders.claimed_size(pointed, seen, document_of, seeded=True) == pytest.approx(3 / 8)
+    assert contenders.claimed_size(pointed, seen, document_of, seeded=False) == pytest.approx(
+        weights[seen].mean()
+    )
+    full = Pointed("sea", 0, None, PointerReading(np.ones(20), np.ones(20), np.ones(20)), np.ones(20))
+    assert contenders.claimed_size(full, seen, document_of, seeded=False) == 0.5

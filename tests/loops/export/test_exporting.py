@@ -1,0 +1,196 @@
+"""Exports are opened by their real readers, do there what they do here, and say what they leave out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import datasets
+import gguf
+import peft
+import pytest
+import safetensors
+import torch
+import transformers
+import typer.testing
+import yaml
+from planted_export import TEXTS, exported_run, tiny_model, tiny_vector
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.steering.gate import Manner
+from loops.checkpoint.store import RunStore
+from loops.cli.main import app
+from loops.export.formats import FORMATS, Made, export_round
+from loops.export.subject import Export
+from loops.monitor.progress import SilentProgress
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
+    return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
+
+
+def _made(store: RunStore, name: str, out: Path, number: int | None = None, **how: object) -> Made:
+    return export_round(Export.of(store, number, SilentProgress(), **how), name, out)
+
+
+def _expected(store: RunStore, number: int) -> torch.Tensor:
+    """What the round's own writer says of a text: adapted and steered."""
+    concept = store.load(number).concept
+    own = LanguageModel.load(LanguageModelConfig(name=store.config.language_model.name, dtype="float32"))
+    own = own.adapted(concept.adapter)
+    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.manner):
+        return own.model(_ids(own.tokenizer)).logits
+
+
+def _ids(tokenizer: transformers.PreTrainedTokenizerBase) -> torch.Tensor:
+    return tokenizer(TEXTS[0], return_tensors="pt")["input_ids"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_model_folder_is_the_rounds_writer_to_transformers(
+    store: RunStore, tmp_path: Path, number: int
+) -> None:
+    made = _made(store, "model", tmp_path / "m", number, form="float32")
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(made.path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(made.path)
+    with torch.no_grad():
+        assert torch.allclose(loaded(_ids(tokenizer)).logits, _expected(store, number), atol=1e-4)
+    write = transformers.pipeline("text-generation", model=str(made.path))
+    assert write("The clue", max_new_tokens=3, do_sample=False)[0]["generated_text"].startswith("The clue")
+
+
+def test_a_gguf_holds_adapter_and_vector(store: RunStore, folder: Path, tmp_path: Path) -> None:
+    made = _made(store, "gguf", tmp_path / "m.gguf", 2, form="float32")
+    found = {tensor.name: torch.tensor(tensor.data) for tensor in gguf.GGUFReader(made.path).tensors}
+    directions = tiny_vector(2, 3).directions
+    for block in range(4):  # what is added after l blocks is what block l - 1 adds
+        expected = directions.get(block + 1, torch.zeros(16))
+        assert torch.allclose(found[f"blk.{block}.ffn_down.bias"], expected)
+    own = LanguageModel.load(LanguageModelConfig(name=str(folder), dtype="float32"))
+    merged = own.adapted(store.load(2).concept.adapter).model.model.layers[0].self_attn.v_proj.weight
+    assert torch.allclose(found["blk.0.attn_v.weight"], merged)
+    assert not torch.allclose(merged, own.model.model.layers[0].self_attn.v_proj.weight)
+
+
+def test_peft_loads_the_adapter(store: RunStore, folder: Path, tmp_path: Path) -> None:
+    made = _made(store, "adapter", tmp_path / "a", 2)
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    loaded = peft.PeftModel.from_pretrained(base, made.path)
+    concept = store.load(2).concept
+    own = LanguageModel.load(LanguageModelConfig(name=str(folder), dtype="float32")).adapted(concept.adapter)
+    ids = _ids(own.tokenizer)
+    with torch.no_grad():
+        assert torch.allclose(loaded(ids).logits, own.model(ids).logits, atol=1e-4)
+    assert any("steering.safetensors" in sentence for sentence in made.sentences)
+    assert (made.path / "steering.safetensors").is_file()
+
+
+def test_datasets_opens_the_labels(store: RunStore, tmp_path: Path) -> None:
+    made = _made(store, "dataset", tmp_path / "d", 1)
+    rows = datasets.load_dataset(str(made.path), split="train", cache_dir=str(tmp_path / "cache"))
+    passages, concept = store.load_passages(), store.load(1).concept
+    assert rows["text"][:] == passages.texts
+    assert rows["membership"][:] == pytest.approx(concept.membership.tolist(), abs=1e-6)
+    assert rows["topic_weight"][:] == pytest.approx(
+        store.load_pointer().weights(passages.texts).tolist(), abs=1e-6
+    )
+    assert rows["inside"][:] == concept.inside.tolist()
+    assert rows["title"][:] == ["A [Title]"] * 3 + [""] * 3 + ["T"]
+
+
+def test_safetensors_keep_how_the_vector_is_applied(folder: Path, tmp_path: Path) -> None:
+    store = exported_run(tmp_path / "run", folder, manner=Manner(norm_preserving=True))
+    made = _made(store, "safetensors", tmp_path / "v.safetensors", 1, strength=2.0)
+    with safetensors.safe_open(made.path, framework="pt") as file:
+        assert torch.allclose(file.get_tensor("layer_2"), 2 * tiny_vector(2, 3).directions[2])
+        assert file.metadata()["norm_preserving"] == "true" and file.metadata()["strength"] == "2.0"
+    for name in ("control-vector", "model", "gguf"):
+        with pytest.raises(BasinError, match="safetensors"):
+            _made(store, name, tmp_path / name, 1)
+        assert not (tmp_path / name).exists()
+    # With an adapter there is something that weights can hold, and what they cannot is said.
+    made = _made(store, "model", tmp_path / "m", 2)
+    assert any("not in the weights" in sentence for sentence in made.sentences)
+    assert (made.path / "steering.safetensors").is_file()
+    assert "not in the weights" in (made.path / "README.md").read_text()
+
+
+def test_the_card_says_what_the_run_says(store: RunStore, tmp_path: Path) -> None:
+    card = (_made(store, "model", tmp_path / "m", 1).path / "README.md").read_text()
+    _, front, body = card.split("---\n", 2)
+    assert yaml.safe_load(front)["library_name"] == "transformers"
+    for part in (
+        "police",
+        "0.25",
+        "Nothing was measured against labels",
+        "There is none of this round",
+        "Limits",
+    ):
+        assert part in body
+
+
+def test_an_export_that_fails_leaves_nothing(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", full)
+    with pytest.raises(BasinError, match="No space left"):
+        _made(store, "dataset", tmp_path / "d", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_mistake_is_one_sentence(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
+    monkeypatch.chdir(tmp_path)
+
+    def mistake(*arguments: str) -> str:
+        result = typer.testing.CliRunner().invoke(app, ["export", *arguments])
+        assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
+        return [line for line in result.stderr.splitlines() if line][-1]
+
+    assert "did you mean control-vector" in mistake("planted", "--to", "control_vector")
+    assert "no round 9" in mistake("planted", "--to", "dataset", "--round", "9")
+    assert "round 2 has" in mistake("planted", "--to", "adapter", "--round", "1")
+    assert "later --round" in mistake("planted", "--to", "model", "--round", "0")
+    assert "no steering vector" in mistake("planted", "--to", "control-vector", "--round", "0")
+    assert "--dtype" in mistake("planted", "--to", "model", "--dtype", "int3")
+    assert "q8_0" in mistake("planted", "--to", "model", "--dtype", "q8_0")
+    assert "no run 'plnted'" in mistake("plnted", "--to", "dataset")
+    assert "no name of a repository" in mistake("planted", "--to", "dataset", "--push", "a/b/c")
+    assert "--push" in mistake("planted", "--to", "dataset", "--public")
+    (tmp_path / "mine").mkdir()
+    assert "exists already" in mistake("planted", "--to", "dataset", "--out", "mine")
+    assert [each.name for each in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_export_is_named_after_run_round_and_format(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
+    monkeypatch.chdir(tmp_path)
+    result = typer.testing.CliRunner().invoke(
+        app, ["export", "planted", "--to", "control-vector", "--round", "1"]
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "planted-round1-control-vector.gguf").is_file()
+    assert "planted-round1-control-vector.gguf" in result.stdout and "--control-vector" in result.stdout
+    help_text = typer.testing.CliRunner().invoke(app, ["export", "--help"]).output
+    assert all(name in " ".join(help_text.split()) for name in FORMATS)
+
+
+def test_layer_one_has_no_direction(folder: Path, tmp_path: Path) -> None:
+    store = exported_run(tmp_path / "run", folder, layers=(1, 2))
+    with pytest.raises(BasinError, match="first block"):
+        _made(store, "control-vector", tmp_path / "v.gguf", 1)
+    shutil.rmtree(store.path)

@@ -1,0 +1,25 @@
+"""Without matplotlib a run is measured as ever, and says that its picture was not drawn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from loops.monitor import drawing
+
+
+def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    assert drawing.can_draw("picture.png", told.append) and told == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not drawing.can_draw("picture.png", told.append)
+    assert len(told) == 1 and "picture.png was not drawn" in told[0] and "basin[plots]" in told[0]
+
+
+def test_nothing_but_pictures_needs_matplotlib() -> None:
+    modules = "loops.evaluation.measure, loops.basin_map.evaluate, loops.transfer.evaluate, loops.cli.main, loops.refine, loops.report.make"
+    code = f"import sys\nsys.modules['matplotlib'] = None\nimport {modules}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,33 @@
+"""The words that carry a topic's opinion are those that it holds and the others do not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.pointer.lda import Pointer, TopicModel
+from loops.report.run_page.passages import carried
+
+
+def planted_pointer() -> Pointer:
+    """Two topics: one of police and clue, the other of horse and hay; door is shared."""
+    counts = np.array([[50.0, 50.0, 0.1, 0.1, 20.0], [0.1, 0.1, 50.0, 50.0, 20.0]])
+    return Pointer(TopicModel(("police", "clue", "horse", "hay", "door"), counts, np.array([0.5, 0.5]), 7), 0)
+
+
+def words(text: str, **options: float) -> dict[str, float]:
+    (spans,) = carried(planted_pointer(), [text], **options)
+    return {text[begin:end]: share for begin, end, share in spans}
+
+
+def test_the_topics_words_carry_it_and_those_of_others_do_not() -> None:
+    found = words("The Police's clue, a horse and hay.", least=0.5)
+    assert set(found) == {"Police's", "clue"} and min(found.values()) > 0.9
+
+
+def test_a_shared_word_leans_to_the_topic_that_the_text_is_of() -> None:
+    assert words("police police clue door")["door"] > 0.8
+    assert "door" not in words("horse hay horse hay door")
+
+
+def test_unknown_words_and_empty_texts_carry_nothing() -> None:
+    assert carried(planted_pointer(), ["nobody knows these", ""]) == [[], []]

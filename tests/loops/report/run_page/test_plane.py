@@ -1,0 +1,87 @@
+"""A plane to look in: a planted direction is its first axis, and sets have their ellipses and boundaries there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.concept import Readout
+from loops.report.run_page.plane import boundary, fit_plane, normal_ellipse
+
+
+def planted(texts: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Activations in which one coordinate tells members, one is far larger, and one varies most once standardised alike."""
+    generator = np.random.default_rng(0)
+    inside = (generator.random(texts) < 0.3).astype(float)
+    activations = generator.normal(size=(texts, 2, 6))
+    shared = generator.normal(size=texts)
+    activations[:, 0, 1:5] += 2 * shared[:, None]
+    activations[:, 1, 0] += 4 * inside
+    activations[:, 1, 5] *= 1000
+    return activations.astype(np.float32), inside
+
+
+def planted_readout() -> Readout:
+    weights = np.zeros((2, 6))
+    weights[1, 0] = 3.0
+    return Readout(weights, 0.5, 0.0, 0.0, 2.0, 1.0)
+
+
+def test_the_first_axis_is_the_readout_above_its_threshold() -> None:
+    activations, _ = planted()
+    readout = planted_readout()
+    points = fit_plane(activations, readout).place(activations)
+    assert np.allclose(points[:, 0], readout.evidence(activations) - readout.threshold, atol=1e-4)
+
+
+def test_the_second_axis_is_what_varies_most_besides_and_not_the_longest_coordinate() -> None:
+    activations, _ = planted()
+    plane = fit_plane(activations, planted_readout())
+    up = plane.place(activations)[:, 1]
+    assert abs(np.corrcoef(up, activations[:, 0, 1:5].mean(axis=1))[0, 1]) > 0.95
+    assert abs(np.corrcoef(up, activations[:, 1, 5])[0, 1]) < 0.2
+    assert np.isclose(up.std(), 1, atol=1e-3) and np.isclose(up.mean(), 0, atol=1e-3)
+
+
+def test_without_a_readout_both_axes_are_principal_and_one_fit_is_as_another() -> None:
+    activations, _ = planted()
+    first, second = fit_plane(activations, None), fit_plane(activations, None)
+    assert np.array_equal(first.axes, second.axes)
+    points = first.place(activations)
+    assert abs(np.corrcoef(points.T)[0, 1]) < 0.1
+
+
+def test_a_coordinate_that_never_changes_does_no_harm() -> None:
+    activations, _ = planted()
+    activations[:, 0, 0] = 7.0
+    assert np.isfinite(fit_plane(activations, planted_readout()).place(activations)).all()
+
+
+def test_the_ellipse_is_that_of_the_weighted_texts() -> None:
+    generator = np.random.default_rng(1)
+    points = np.concatenate(
+        [generator.normal([3, 1], [2, 0.5], (4000, 2)), generator.normal(-9, 1, (4000, 2))]
+    )
+    found = normal_ellipse(points, np.repeat([1.0, 0.0], 4000))
+    assert found is not None
+    mean, factor = found
+    assert np.allclose(mean, [3, 1], atol=0.1)
+    assert np.allclose(factor @ factor.T, np.diag([4, 0.25]), atol=0.2)
+
+
+@pytest.mark.parametrize("weights", [np.zeros(9), np.eye(9)[0]])
+def test_too_few_texts_have_no_ellipse(weights: np.ndarray) -> None:
+    assert normal_ellipse(np.random.default_rng(0).normal(size=(9, 2)), weights) is None
+
+
+def test_the_boundary_parts_what_is_inside_from_what_is_not() -> None:
+    generator = np.random.default_rng(2)
+    points = generator.normal(size=(2000, 2)) * [5, 0.1]
+    inside = (points[:, 0] + 20 * points[:, 1] > 1).astype(float)
+    a, b, c = boundary(points, inside)
+    assert b / a == pytest.approx(20, rel=0.1) and c / a == pytest.approx(-1, abs=0.2)
+
+
+def test_there_is_no_boundary_where_all_belong_alike() -> None:
+    assert boundary(np.random.default_rng(0).normal(size=(9, 2)), np.full(9, 0.4)) is None
+    assert boundary(np.ones((9, 2)), np.linspace(0, 1, 9)) is None

@@ -1,0 +1,278 @@
+"""The page of a run: what it says of planted runs, of damaged and of hostile ones, and that a run never fails of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.testing
+from test_report_page import Reader
+
+from agent.errors import BasinError
+from benchmarks.report_planted import FALSE_FRIENDS, HOSTILE, TOPIC, UNSAID, Scene, plant
+from loops.checkpoint.store import RunStore
+from loops.cli.main import app
+from loops.evaluation.stored_measures import SHOWN, SHOWN_LATER
+from loops.report import make
+from loops.report.make import finish, make_report, refresh
+from loops.report.page import plain
+from loops.report.run_page.kept import ReadPassage, Tokens, keep_tokens, readout_digest
+from loops.report.run_page.material import gather
+from loops.report.run_page.passages import thousandths
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, no network, and the small stand-in for Plotly: these tests open no browser."""
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    monkeypatch.setattr("loops.report.page.obtain", lambda progress=None: False)
+    monkeypatch.setattr("loops.report.page.script", lambda: "/* charts */")
+
+
+def made(store: RunStore, tokens: bool | None = False) -> tuple[Reader, dict[str, Any]]:
+    """The page as it is read, and the data in it."""
+    read = Reader(make_report(store, None, tokens, lambda text: None).path.read_bytes())
+    return read, json.loads(next(text for given, text in read.scripts if given.get("id") == "basin-data"))
+
+
+def test_the_head_says_what_it_is_and_how_it_differs(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(3))
+    read, data = made(store)
+    told = " ".join(read.text.split())
+    claimed, inside = (store.load(number).concept.inside for number in (0, 3))
+    assert "All 3 rounds are over" in told
+    threw_out = f"the concept throws out {(claimed & ~inside).sum()}."
+    assert f"Of the {claimed.sum()} passages that the topic claims, {threw_out}" in told
+    out = told.split("What tells those from the ones that it keeps:")[1].split("Mostly from")[0].split()
+    assert len(set(out) & set(FALSE_FRIENDS)) >= 4 and not set(out) & set(TOPIC)
+    taken = (
+        told.split("What tells those from the others that the topic misses:")[1]
+        .split("Mostly from")[0]
+        .split()
+    )
+    assert set(taken) & set(UNSAID)
+    assert data["rounds"] == [0, 1, 2, 3]
+
+
+def test_a_run_that_came_to_rest_is_said_to_have_converged(tmp_path: Path) -> None:
+    read, data = made(plant(tmp_path / "run", Scene(12)))
+    assert "Converged" in read.text and "Drift stayed under 0.02 for 2 rounds" in read.text
+    assert data["course"]["limits"]["drift"] == 0.02 and data["course"]["series"]["drift"][0] is None
+
+
+def test_both_planes_are_there_and_one_where_the_cache_is_gone(tmp_path: Path) -> None:
+    _, data = made(plant(tmp_path / "run", Scene(3)))
+    assert [each["id"] for each in data["pictures"]] == ["activations", "opinions"]
+    for picture in data["pictures"]:
+        assert len(picture["real"]) == 240 and len(picture["rounds"]) == 4
+        assert [len(each["written"]) for each in picture["rounds"]] == [
+            len(each) for each in data["written"]["rounds"]
+        ]
+        assert picture["topic"] and all(each["ellipse"] for each in picture["rounds"])
+    read, data = made(plant(tmp_path / "other", Scene(3, cached=False, seed=1)))
+    assert [each["id"] for each in data["pictures"]] == ["opinions"]
+    assert "not at hand" in read.text
+
+
+def test_the_plane_outlives_the_cache(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(3))
+    _, before = made(store)
+    shutil.rmtree(tmp_path / "cache")
+    _, after = made(store)
+    assert np.allclose(before["pictures"][0]["real"], after["pictures"][0]["real"])
+    store.save(
+        gather(plant(tmp_path / "longer", Scene(4))).newest
+    )  # another readout would do; this one is the same
+    assert [each["id"] for each in made(store)[1]["pictures"]] == ["activations", "opinions"]
+
+
+def test_what_is_kept_stays_inside_the_run(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(1))
+    (tmp_path / "elsewhere").mkdir()
+    (store.path / "page").symlink_to(tmp_path / "elsewhere")
+    made(store)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_members_stay_on_their_side_of_one_half() -> None:
+    shares = np.array([0.0, 0.4996, 0.49999999, 0.5, 0.5004, 1.0])
+    assert thousandths(shares).tolist() == [0, 499, 499, 500, 500, 1000]
+
+
+def test_what_the_page_says_of_passages_is_what_is_stored(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(3))
+    _, data = made(store)
+    record, passages = store.load(3), store.load_passages()
+    assert data["passages"]["texts"] == passages.texts
+    assert np.allclose(
+        np.array(data["passages"]["membership"][3]) / 1000, record.concept.membership, atol=0.001
+    )
+    place = {passage.id: at for at, passage in enumerate(passages.passages)}
+    assert data["exchange"][3]["entered"] == [place[id] for id in record.exchange.entered]
+    for at in data["disagreements"]["refused"]:
+        assert data["passages"]["membership"][0][at] >= 500 > data["passages"]["membership"][3][at]
+    for at, spans in data["opinions"].items():
+        letters = data["passages"]["texts"][int(at)]
+        assert all(
+            letters[begin:end].lower() in {*TOPIC, *FALSE_FRIENDS, *UNSAID} or share < 0.9
+            for begin, end, share in spans
+        )
+
+
+def test_what_the_base_model_wrote_is_there_once(tmp_path: Path) -> None:
+    _, data = made(plant(tmp_path / "run", Scene(5)))
+    kinds = [each[0] for each in data["written"]["texts"]]
+    assert kinds.count("base") == 12 and kinds.count("steered") == 60
+    assert [len(each) for each in data["written"]["rounds"]] == [24, 24, 24, 24, 24, 24]
+
+
+def test_hostile_texts_do_nothing(tmp_path: Path) -> None:
+    read, data = made(plant(tmp_path / "run", Scene(2, hostile=True)))
+    assert {tag for tag, _ in read.tags if tag in ("img", "b", "base", "iframe", "object")} == set()
+    assert not [name for _, given in read.tags for name in given if name.startswith("on")]
+    links = [value for _, given in read.tags for name, value in given.items() if name in ("href", "src")]
+    assert all(link.startswith(("#", "data:,")) for link in links)
+    assert plain(HOSTILE).strip() in data["passages"]["texts"][0], "it is all shown"
+    assert plain(HOSTILE.replace("\x00", "")) in read.text, "also in the settings and titles"
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_short_runs_have_a_page(tmp_path: Path, rounds: int) -> None:
+    read, data = made(plant(tmp_path / "run", Scene(rounds)))
+    assert len(data["rounds"]) == rounds + 1
+    assert ("round 0 only" in read.text) == (rounds == 0)
+
+
+def test_a_damaged_round_is_left_out_and_named(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(4))
+    samples = store.path / "round_002" / "samples.json"
+    samples.write_bytes(samples.read_bytes().replace(b"w", b"W", 1))
+    shutil.rmtree(store.path / "round_003")
+    read, data = made(store)
+    assert data["rounds"] == [0, 1, 4]
+    assert (
+        "Round 2 of run is damaged" in read.text and "Not there any more, or damaged: round 3." in read.text
+    )
+    assert data["exchange"][2]["entered"] is not None
+
+
+def test_without_round_0_there_is_a_sentence(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(1))
+    shutil.rmtree(store.path / "round_000")
+    with pytest.raises(BasinError, match="round 0, which holds the texts"):
+        gather(store)
+    shutil.rmtree(store.path / "round_001")
+    with pytest.raises(BasinError, match="no whole round yet"):
+        gather(store)
+
+
+def test_a_run_without_anything_written_has_a_page(tmp_path: Path) -> None:
+    read, data = made(plant(tmp_path / "run", Scene(2, written=0)))
+    assert data["written"]["texts"] == [] and "Nothing was written" in read.text
+
+
+def test_gold_is_shown_apart_and_only_where_it_was_measured(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(2))
+    read, data = made(store)
+    assert data["gold"] is None and not [given for _, given in read.tags if given.get("id") == "gold"]
+    row = {"method": "basin", "corpus": "planted", "concept": "</script>", "round": 1}
+    row |= dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5)
+    (store.path / "measurements.json").write_text(json.dumps({"rounds": [0, 1, 2], "rows": [row]}))
+    read, data = made(store)
+    assert data["gold"]["rows"] == [row] and "Not known to the loop" in read.text
+    (store.path / "measurements.json").write_text("[1")
+    assert made(store)[1]["gold"] is None
+
+
+def test_what_was_read_word_by_word_is_shown_and_told_when_it_is_old(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(2))
+    read = ReadPassage("member", "A title", "police came", [6, 11], [1.5, -0.5])
+    keep_tokens(store.path, Tokens(2, readout_digest(store.load(2).concept.readout), [read]))
+    page, data = made(store)
+    assert data["tokens"][0]["nats"] == [1.5, -0.5] and "reads anew" not in page.text
+    keep_tokens(store.path, Tokens(1, "another", [read]))
+    assert "reads anew" in made(store)[0].text
+
+
+def test_a_large_corpus_is_cut_but_for_what_is_talked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loops.report.run_page.passages.WHOLE_TEXTS", 1000)
+    monkeypatch.setattr("loops.report.run_page.passages.FIRST_WORDS", 5)
+    store = plant(tmp_path / "run", Scene(2))
+    _, data = made(store)
+    cut, texts = set(data["passages"]["cut"]), store.load_passages().texts
+    assert cut and not cut & {*data["disagreements"]["refused"], *data["disagreements"]["taken"]}
+    assert all(data["passages"]["texts"][at] == " ".join(texts[at].split()[:5]) for at in cut)
+
+
+def _fixed(store: RunStore) -> SimpleNamespace:
+    material = gather(store)
+    real = SimpleNamespace(activations=material.activations)
+    return SimpleNamespace(
+        passages=material.passages, pointer=material.pointer, real=real, language_model=None
+    )
+
+
+def test_a_run_refreshes_its_page_and_knows_no_gold(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(2))
+    (store.path / "measurements.json").write_text(json.dumps({"rounds": [0], "rows": [{"method": "basin"}]}))
+    refresh(store, [store.load(0), store.load(1)], _fixed(store), pytest.fail)
+    content = (store.path / "report.html").read_bytes()
+    assert b'"rounds":[0,1]' in content and b'"gold":null' in content
+
+
+def test_a_page_that_fails_is_said_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, said = plant(tmp_path / "run", Scene(1)), []
+
+    def breaks(*given: object) -> None:
+        raise ZeroDivisionError("no page today")
+
+    monkeypatch.setattr(make, "run_page", breaks)
+    refresh(store, [store.load(0)], _fixed(store), said.append)
+    assert finish(store, _fixed(store), said.append) is None
+    assert ["no page today" in each for each in said] == [True, False, True], (
+        "words fail too: there is no model"
+    )
+    assert all("basin report" in each for each in said)
+
+
+def test_the_page_can_be_switched_off(tmp_path: Path) -> None:
+    store = plant(tmp_path / "run", Scene(1))
+    off = RunStore(
+        store.path,
+        store.config.model_copy(update={"report": store.config.report.model_copy(update={"refresh": False})}),
+    )
+    refresh(off, [store.load(0)], _fixed(store), pytest.fail)
+    assert finish(off, _fixed(store), pytest.fail) is None and not (store.path / "report.html").exists()
+    store.check_config(off.config)
+
+
+def _basin(*arguments: object) -> typer.testing.Result:
+    return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_says_where_the_page_is(tmp_path: Path) -> None:
+    plant(tmp_path / "run", Scene(1))
+    result = _basin("report", "run", "--no-tokens", "--out", tmp_path / "sub" / "page.html")
+    assert result.exit_code == 0 and f"Page: {tmp_path / 'sub' / 'page.html'}" in result.output
+    assert (tmp_path / "sub" / "page.html").exists() and not (tmp_path / "run" / "report.html").exists()
+
+
+def test_mistakes_end_in_one_sentence(tmp_path: Path) -> None:
+    plant(tmp_path / "run", Scene(1))
+    for arguments, said in (
+        (("report", "runn"), "did you mean run"),
+        (("report", "run", "--out", tmp_path / "run"), "cannot be written"),
+        (("report", "run", "--tokens"), "not in the cache"),
+    ):
+        result = _basin(*arguments)
+        assert result.exit_code == 1 and said in result.stderr and "Traceback" not in result.output

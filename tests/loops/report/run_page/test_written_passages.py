@@ -1,0 +1,144 @@
+"""Writing from a stored round, with a random model in the language model's place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_language_model, sentence
+from planted_run import CONFIG, planted_passages, planted_pointer, planted_record
+
+from agent.concept import Readout
+from agent.errors import BasinError
+from agent.language_model.coherence import Coherence, CoherenceReport
+from agent.language_model.decoding.rejection import Kept
+from agent.language_model.model import LanguageModel
+from agent.steering.gate import PLAIN
+from agent.steering.vector import SteeringVector
+from agent.types import Passage
+from loops.api.generate import write, write_accepted
+from loops.checkpoint.store import RunStore
+from loops.monitor.progress import SilentProgress
+from loops.round.writing import openings
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    """A run whose round 1 writes with a large vector of the random model's width."""
+    model = make_language_model()
+    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda cls, config, progress=None: model))
+    generation = CONFIG.generation.model_copy(update={"new_tokens": 6, "prompt_words": 2})
+    store = RunStore.create(tmp_path / "run", CONFIG.model_copy(update={"generation": generation}))
+    passages = tuple(
+        Passage(f"p{at}", at // 3, at % 3, sentence(at, at + 10, at + 20).strip()) for at in range(7)
+    )
+    store.save(planted_record(0), replace(planted_passages(), passages=passages), planted_pointer())
+    record = planted_record(1)
+    vector = SteeringVector({1: 5 * torch.randn(16, generator=torch.Generator().manual_seed(3))})
+    readout = replace(record.concept.readout, weights=np.zeros((len(model.layers), 16)))
+    concept = replace(record.concept, vector=vector, manner=PLAIN, readout=readout)
+    store.save(replace(record, concept=concept, **UNWRITTEN))
+    return store
+
+
+UNWRITTEN = {"generated": (), "activations": None}
+"""Planted rounds are of a narrower model than the one that writes here."""
+
+
+def _write(store: RunStore, **changes: object) -> list[tuple[str, str]]:
+    settings = {"number": None, "count": 4, "prompt": None, "seed": 0, "strength": 1.0} | changes
+    return write(store, **settings, progress=SilentProgress())
+
+
+def test_the_seed_decides_and_the_vector_is_used(store: RunStore) -> None:
+    assert _write(store) == _write(store, number=1)
+    assert _write(store) != _write(store, seed=1)
+    base = LanguageModel.load(None)
+    prompts = [prompt for prompt, _ in _write(store)]
+    texts = [text for _, text in _write(store, strength=0.0)]
+    assert texts != [text for _, text in _write(store)]
+    from agent.types import seed_for
+
+    seeds = [seed_for(0, number, "generate") for number in range(4)]
+    assert texts == base.generate(prompts, seeds, store.config.generation)
+
+
+def test_prompts_are_openings_of_real_passages_unless_given(store: RunStore) -> None:
+    real = {" ".join(text.split()[:2]) for text in store.load_passages().texts}
+    assert {prompt for prompt, _ in _write(store, count=7)} == real
+    assert [prompt for prompt, _ in _write(store, prompt="w5 w6", count=3)] == ["w5 w6"] * 3
+    assert len({text for _, text in _write(store, prompt="w5 w6", count=3)}) > 1
+
+
+def test_the_topic_cannot_write(store: RunStore) -> None:
+    with pytest.raises(BasinError, match="--round"):
+        _write(store, number=0)
+
+
+def test_openings_use_every_passage_before_one_comes_twice() -> None:
+    texts = [f"a{number} b c d" for number in range(5)]
+    drawn = openings(texts, 12, 2, seed=4)
+    assert len(drawn) == 12 and set(drawn[:5]) == set(drawn[5:10]) == {f"a{number} b" for number in range(5)}
+    assert drawn == openings(texts, 12, 2, seed=4) != openings(texts, 12, 2, seed=5)
+
+
+def readable(store: RunStore, threshold: float) -> RunStore:
+    """The run with a second round, whose readout sees nothing and accepts by a threshold alone."""
+    record = planted_record(2)
+    layers = LanguageModel.load(None).layers
+    readout = Readout(np.zeros((len(layers), 16)), 0.0, 0.0, 0.0, threshold, 1.0)
+    concept = replace(store.load(1).concept, round=2, readout=readout)
+    store.save(replace(record, concept=concept, **UNWRITTEN))
+    return store
+
+
+def accepted(store: RunStore, **changes: object) -> Kept:
+    settings = {"number": 2, "count": 3, "prompt": None, "seed": 0, "tries": 9} | changes
+    return write_accepted(store, **settings, progress=SilentProgress())
+
+
+def test_what_is_accepted_is_what_the_base_model_writes(store: RunStore) -> None:
+    kept = accepted(readable(store, threshold=-100.0))
+    assert kept.proposed == 3 and kept.share == 1
+    written = [(each.prompt, each.text) for each in kept.passages]
+    assert written == _write(store, number=1, count=9, strength=0.0)[:3]
+    assert accepted(store, seed=1) != kept == accepted(store)
+
+
+def test_half_of_the_proposals_are_accepted_at_even_odds(store: RunStore) -> None:
+    kept = accepted(readable(store, threshold=0.0), count=100, tries=100)
+    assert kept.proposed == 100 and 30 <= len(kept.passages) <= 70
+
+
+def test_nothing_accepted_is_said_in_a_sentence_and_the_topic_accepts_nothing(store: RunStore) -> None:
+    with pytest.raises(BasinError, match="accepted none of 9 passages .* raise --tries"):
+        accepted(readable(store, threshold=100.0))
+    with pytest.raises(BasinError, match="--round"):
+        accepted(store, number=0)
+
+
+def test_the_best_of_several_is_coherent_and_belongs_most(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = LanguageModel.load(None).layers
+    weights = np.random.default_rng(0).normal(size=(len(layers), 16))
+    record = planted_record(2)
+    concept = replace(store.load(1).concept, round=2, readout=Readout(weights, 0.0, 0.0, 0.0, 0.0, 1.0))
+    store.save(replace(record, concept=concept, **UNWRITTEN))
+    every = _write(store, count=12, prompt="w5 w6")
+    spoiled = every[3]  # whatever it scores, it must not be chosen
+
+    class Judge:
+        def check(self, texts, prompts):
+            coherent = np.array([text != spoiled[1] for text in texts])
+            return CoherenceReport(np.zeros(len(texts)), ~coherent, ~coherent, ~coherent)
+
+    monkeypatch.setattr(Coherence, "load", classmethod(lambda *_: Judge()))
+    chosen = _write(store, count=3, prompt="w5 w6", best_of=4)
+    activations = LanguageModel.load(None).record([prompt + text for prompt, text in every])
+    scores = np.einsum("tlw,lw->t", activations, weights)
+    scores[3] = -np.inf
+    assert chosen == [every[start + int(scores[start : start + 4].argmax())] for start in (0, 4, 8)]

@@ -1,0 +1,179 @@
+"""Runs side by side: what differs is found, what is the same is not, and what cannot be compared is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.testing
+from planted_run import planted_passages, planted_pointer, planted_record
+
+from agent.errors import BasinError
+from agent.types import Document, Passage, PassageSet
+from loops.checkpoint.store import RunStore
+from loops.cli.main import app
+from loops.config import parse_config
+from loops.evaluation.stored_measures import SHOWN, SHOWN_LATER
+from loops.report.compare import compare
+from loops.report.compare_page import comparison_data, comparison_page
+from loops.report.page import render
+
+HOSTILE = "</script><script>alert(1)</script> \x1b[31m [red]"
+
+
+@pytest.fixture(autouse=True)
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    return tmp_path
+
+
+def _run(
+    folder: Path,
+    name: str,
+    memberships: list[list[float]],
+    passages: PassageSet | None = None,
+    **settings: object,
+) -> RunStore:
+    """A run whose rounds hold the given memberships."""
+    store = RunStore.create(
+        folder / name, parse_config({"corpus": {"source": "somewhere"}, **settings}, "test")
+    )
+    for number, row in enumerate(memberships):
+        record = planted_record(number)
+        held = np.array(row, dtype=float)
+        concept = replace(record.concept, membership=held, single=held, pooled=held, evidence=held)
+        metrics = {
+            "drift": None if number == 0 else 0.1 * number,
+            "size": float(np.mean(row)),
+            "base_coherence": 0.75,
+        }
+        record = replace(
+            record, concept=concept, metrics=metrics, cost={"record": 1.5, "peak_gb": 1.0 + number}
+        )
+        if number:
+            store.save(record)
+        else:
+            store.save(record, passages or planted_passages(), planted_pointer())
+    return store
+
+
+def _passages(prefix: str, count: int = 7) -> PassageSet:
+    documents = (Document(f"{prefix}1", "", HOSTILE), Document(f"{prefix}2", ""))
+    found = (Passage(f"{prefix}{at}", at % 2, at // 2, f"{prefix} passage {at}") for at in range(count))
+    return PassageSet(documents, tuple(found), {})
+
+
+FIRST = [[0.5] * 7, [1, 1, 0.9, 0, 0, 0, 0]]
+SECOND = [[0.5] * 7, [1, 0, 0, 0, 0.8, 0, 0]]
+
+
+def test_overlap_and_what_one_holds_are_those_that_were_planted(checkpoints: Path) -> None:
+    _run(checkpoints, "a", FIRST)
+    _run(checkpoints, "b", SECOND, rounds=5)
+    found = compare(["a", "b"])
+    (pair,) = found.pairs
+    assert (pair.unit, pair.shared) == ("passages", 7) and pair.overlap == pytest.approx(1 / 3.7)
+    assert [at for at, _, _ in pair.only_first] == [1, 2] and pair.only_second == ((4, 0.0, 0.8),)
+    assert pair.counts == (2, 1) and found.notes == []
+    assert found.differences == {"rounds": ["8", "5"]}
+
+
+def test_rounds_of_one_run_can_be_compared(checkpoints: Path) -> None:
+    _run(checkpoints, "a", [[0.5] * 7, [1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0]])
+    found = compare(["a:0", "a:1", "a"])
+    assert [side.record.round for side in found.sides] == [0, 1, 2] and found.differences == {}
+    assert [pair.overlap for pair in found.pairs] == [pytest.approx(0.5 / 4), pytest.approx(0.5 / 4), 0.0]
+    assert found.sides[1].curve("drift") == [None, pytest.approx(0.1)]
+    assert found.sides[2].curve("coherence") == [0.75, None, None]
+    assert found.sides[2].cost == {"record": 4.5, "peak_gb": 3.0}
+
+
+def test_other_cuts_are_compared_by_what_is_shared(checkpoints: Path) -> None:
+    """The same texts in another order, one missing: matched by text, not by place."""
+    _run(checkpoints, "a", FIRST)
+    whole = planted_passages()
+    turned = PassageSet(whole.documents, tuple(reversed(whole.passages[1:])), {})
+    _run(checkpoints, "b", [[0.5] * 6, [0, 0, 0, 0, 0.9, 1]], turned)
+    found = compare(["a", "b"])
+    (pair,) = found.pairs
+    assert (pair.shared, pair.overlap) == (6, pytest.approx(1.0)) and pair.counts == (0, 0)
+    assert "6 passages" in found.notes[0]
+
+
+def test_where_no_passage_is_shared_documents_are(checkpoints: Path) -> None:
+    whole = planted_passages()
+    _run(checkpoints, "a", [[0.5] * 7, [1, 1, 1, 0, 0, 0, 0]])
+    one_each = tuple(Passage(f"q{at}", at, 0, f"all of document {at}") for at in range(3))
+    _run(checkpoints, "b", [[0.5] * 3, [1, 0, 0]], PassageSet(whole.documents, one_each, {}))
+    found = compare(["a", "b"])
+    assert (found.pairs[0].unit, found.pairs[0].shared, found.pairs[0].overlap) == ("documents", 3, 1.0)
+    assert "cut their texts differently" in found.notes[0]
+
+
+def test_other_corpora_are_said_politely(checkpoints: Path) -> None:
+    _run(checkpoints, "a", FIRST)
+    _run(checkpoints, "b", SECOND, _passages("other"))
+    found = compare(["a", "b"])
+    assert found.pairs[0].overlap is None and "share no text" in found.notes[0]
+    result = typer.testing.CliRunner().invoke(app, ["compare", "a", "b"])
+    assert result.exit_code == 0 and "share no text" in result.output
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a"], "at least two"),
+        (["a", "a:1"], "same round"),
+        (["a", "a:9"], "no round 9"),
+        (["a", "empty"], "no whole round"),
+        (["a", "aa"], "no run 'aa'"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(checkpoints: Path, names: list[str], told: str) -> None:
+    _run(checkpoints, "a", FIRST)
+    _run(checkpoints, "empty", [])
+    with pytest.raises(BasinError, match=told):
+        compare(names)
+
+
+def test_gold_is_shown_only_where_it_is_stored(checkpoints: Path) -> None:
+    store = _run(checkpoints, "a", FIRST)
+    _run(checkpoints, "b", SECOND)
+    assert comparison_data(compare(["a", "b"]))["gold"] == []
+    assert b"Not known to any run" not in render(comparison_page(compare(["a", "b"])))
+    rows = [
+        {"concept": "crime", "round": each, "ap_topic": 0.25, "ap_concept": 0.5, "ap_ceiling": 0.75}
+        for each in (0, 1)
+    ]
+    rows = [dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5) | row for row in rows]
+    (store.path / "measurements.json").write_text(json.dumps({"rounds": [0, 1], "rows": rows}))
+    found = compare(["a", "b"])
+    (gold,) = comparison_data(found)["gold"]
+    assert (gold["run"], gold["AP alone"]) == ("a", 0.5)
+    assert b"Not known to any run" in render(comparison_page(found))
+    result = typer.testing.CliRunner().invoke(app, ["compare", "a", "b"])
+    assert "which no run knew" in result.output and "0.500" in result.output
+
+
+def test_hostile_titles_stay_text(checkpoints: Path) -> None:
+    _run(checkpoints, "a", FIRST, _passages("x"))
+    _run(checkpoints, "b", SECOND, _passages("x"))
+    found = compare(["a", "b"])
+    page = render(comparison_page(found)).decode()
+    assert "<script>alert(1)" not in page and "\x1b" not in page
+    result = typer.testing.CliRunner().invoke(app, ["compare", "a", "b"])
+    assert result.exit_code == 0 and "\x1b[31m" not in result.output and "[red]" in result.output
+
+
+def test_the_page_is_one_file_and_its_errors_are_sentences(checkpoints: Path, tmp_path: Path) -> None:
+    _run(checkpoints, "a", FIRST)
+    _run(checkpoints, "b", SECOND)
+    runner = typer.testing.CliRunner()
+    result = runner.invoke(app, ["compare", "a", "b", "--html", str(tmp_path / "out" / "page.html")])
+    assert result.exit_code == 0 and (tmp_path / "out" / "page.html").stat().st_size > 10_000
+    (tmp_path / "file").write_text("")
+    result = runner.invoke(app, ["compare", "a", "b", "--html", str(tmp_path / "file" / "page.html")])
+    assert result.exit_code == 1 and "cannot be written" in result.stderr

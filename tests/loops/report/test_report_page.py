@@ -1,0 +1,115 @@
+"""The shell of pages: one file, no network, and no text in it does anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from markupsafe import Markup
+
+from agent.errors import BasinError
+from loops.report import page
+from loops.report.page import Page, View, as_json, fill, plain, render, write
+
+HOSTILE = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> \u2028\u2029 \"'` &lt; \x1b[31m \u202egnp \ud800"
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the text inside scripts."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self.feed(content.decode())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag == "script":
+            self.scripts.append((dict(attributes), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script" and self.scripts[-1][1] == "":
+            self.scripts[-1] = (self.scripts[-1][0], data)
+        else:
+            self.text += data
+
+
+def planted_page(charts: bool = False, text: str = HOSTILE) -> Page:
+    views = [View("first", text, Markup("<p>one</p>")), View("second", "Two", Markup(), apart=True)]
+    return Page(text, views, {"text": text, text: [np.float64(0.5), float("nan")]}, charts=charts, foot=text)
+
+
+def test_hostile_text_stays_text() -> None:
+    read = Reader(render(planted_page()))
+    assert not {"img"} & {tag for tag, _ in read.tags}
+    assert not [name for _, given in read.tags for name in given if name.startswith("on")]
+    assert len(read.scripts) == 4, "the data, and the shell's three"
+    assert "alert(1)" in read.text, "it is shown"
+    content = render(planted_page()).decode()
+    assert not {"\x1b", "\u202e", "\u2028"} & set(content)
+
+
+def test_the_data_come_back_from_the_page() -> None:
+    read = Reader(render(planted_page()))
+    (data,) = [text for given, text in read.scripts if given.get("id") == "basin-data"]
+    assert json.loads(data) == {"text": plain(HOSTILE), plain(HOSTILE): [0.5, None]}
+
+
+def test_the_policy_names_every_script_that_runs_and_forbids_the_network() -> None:
+    read = Reader(render(planted_page(charts=True, text="calm")))
+    (policy,) = [given["content"] for tag, given in read.tags if given.get("http-equiv")]
+    assert "default-src 'none'" in policy and "connect-src 'none'" in policy and "unsafe-eval" not in policy
+    running = [text for given, text in read.scripts if "type" not in given] + [page.script()]
+    for text in running:
+        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in policy
+    assert policy.count("sha256-") == len(running)
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    read = Reader(render(planted_page(charts=True)))
+    addresses = [value for _, given in read.tags for name, value in given.items() if name in ("src", "href")]
+    assert all(value.startswith(("#", "data:,")) for value in addresses)
+
+
+def test_the_page_has_landmarks_a_skip_link_and_a_link_to_every_view() -> None:
+    read = Reader(render(planted_page()))
+    tags = [tag for tag, _ in read.tags]
+    assert {"header", "nav", "main", "footer"} <= set(tags)
+    links = [given["href"] for tag, given in read.tags if tag == "a"]
+    assert links == ["#main", "#first", "#second"]
+    assert ("html", {"lang": "en"}) in read.tags
+
+
+def test_the_same_page_gives_the_same_bytes() -> None:
+    assert render(planted_page(charts=True)) == render(planted_page(charts=True))
+
+
+def test_templates_escape_and_refuse_what_they_were_not_given() -> None:
+    assert "<b>" not in fill(
+        "page.html", page=planted_page(text="<b>"), policy="", styles=[], scripts=[], data="", plotly=None
+    )
+    with pytest.raises(Exception, match="policy"):
+        fill("page.html", page=planted_page(), styles=[], scripts=[], data="", plotly=None)
+
+
+def test_plain_text_keeps_letters_and_lines_and_shows_the_rest() -> None:
+    assert plain("né\n\tשלום 🔎") == "né\n\tשלום 🔎"
+    assert plain("a\x1b[0m\x00b\u202ec") == "a␛[0m␀b\ufffdc"
+
+
+def test_numbers_that_are_not_finite_become_null() -> None:
+    tree = {"a": [np.float32("inf"), 1.5, np.int64(2)], "b": np.array([0.5, np.nan])}
+    assert as_json(tree) == '{"a":[null,1.5,2],"b":[0.5,null]}'
+
+
+def test_a_page_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BasinError, match="--out"):
+        write(planted_page(), tmp_path / "file" / "page.html")

@@ -1,0 +1,97 @@
+"""Planted topics: where they lie, which words tell them, how coherent they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist, squareform
+
+from agent.pointer.lda import TopicModel
+from loops.report.topic_map import (
+    coherences,
+    distances,
+    distinctiveness,
+    exclusivity,
+    most_relevant,
+    places,
+    relevance,
+    topic_shares,
+    word_shares,
+)
+
+VOCABULARY = ("murder", "police", "clue", "sea", "ship", "sail", "said", "time")
+COUNTS = np.array([[40, 20, 10, 0, 0, 0, 20, 10], [0, 0, 0, 60, 30, 30, 60, 20]], dtype=float)
+MODEL = TopicModel(VOCABULARY, COUNTS, np.array([0.5, 0.5]), 0)
+
+
+def test_topics_without_a_common_word_are_one_apart_and_equal_ones_nothing() -> None:
+    apart = distances(np.array([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5], [0.5, 0.5, 0, 0]]))
+    assert apart == pytest.approx(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]), abs=1e-7)
+    # half of the words shared: the divergence is half a bit
+    assert distances(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5]]))[0, 1] == pytest.approx(np.sqrt(0.5))
+
+
+def test_a_plane_of_three_topics_keeps_every_distance() -> None:
+    apart = distances(np.random.default_rng(0).dirichlet(np.ones(30), 3))
+    found, shown = places(apart)
+    assert squareform(pdist(found)) == pytest.approx(apart) and shown == pytest.approx(1)
+    assert found.var(axis=0)[0] >= found.var(axis=0)[1] and (found.max(axis=0) >= -found.min(axis=0)).all()
+
+
+def test_a_plane_of_many_topics_says_how_much_it_shows() -> None:
+    apart = distances(np.eye(8))  # a simplex: seven equal axes, of which a plane shows two
+    found, shown = places(apart)
+    assert found.shape == (8, 2) and shown == pytest.approx(2 / 7)
+
+
+def test_two_topics_lie_on_a_line_and_equal_ones_on_a_point() -> None:
+    line = places(np.array([[0.0, 0.6], [0.6, 0.0]]))[0]
+    assert np.abs(line) == pytest.approx(np.array([[0.3, 0], [0.3, 0]])) and line[
+        :, 0
+    ].sum() == pytest.approx(0)
+    found, shown = places(np.zeros((3, 3)))
+    assert found == pytest.approx(np.zeros((3, 2)), abs=1e-7) and shown == 1.0
+
+
+def test_shares_are_of_the_words() -> None:
+    assert topic_shares(MODEL) == pytest.approx([1 / 3, 2 / 3])
+    assert word_shares(MODEL)[6] == pytest.approx(80 / 300) and word_shares(MODEL).sum() == pytest.approx(1)
+
+
+def test_relevance_goes_from_probable_to_peculiar() -> None:
+    names = [[VOCABULARY[index] for index in row] for row in most_relevant(MODEL, 1.0, 4)]
+    assert names == [["murder", "police", "said", "clue"], ["sea", "said", "ship", "sail"]]
+    names = [[VOCABULARY[index] for index in row] for row in most_relevant(MODEL, 0.0, 3)]
+    assert names == [
+        ["murder", "police", "clue"],
+        ["sea", "ship", "sail"],
+    ]  # all equal: in the vocabulary's order
+    p, corpus = 0.4, 40 / 300
+    assert relevance(MODEL, 0.6)[0, 0] == pytest.approx(0.6 * np.log(p) + 0.4 * np.log(p / corpus))
+    assert relevance(MODEL, 0.6)[0, 3] == -np.inf
+
+
+def test_what_one_topic_has_alone_is_as_distinct_as_can_be() -> None:
+    found = distinctiveness(MODEL)
+    assert found[:3] == pytest.approx(np.log(3)) and found[3:6] == pytest.approx(np.log(1.5))
+    assert found[7] == pytest.approx(0, abs=1e-12)  # as usual here as there: 10 of 100, 20 of 200
+    assert 0 < found[6] < 0.05
+    assert exclusivity(MODEL, 3) == pytest.approx([(1 + 1 + 20 / 80) / 3, (1 + 60 / 80 + 1) / 3])
+
+
+def test_words_that_keep_company_are_coherent_and_shuffled_ones_are_not() -> None:
+    generator = np.random.default_rng(0)
+    crime, sea = [f"crime{letter}" for letter in "abcdefghij"], [f"water{letter}" for letter in "abcdefghij"]
+    texts = [" ".join(generator.choice(words, 30)) for words in (crime, sea) for _ in range(40)]
+    counts = np.zeros((3, 20))
+    counts[0, :10], counts[1, 10:], counts[2, ::2] = 5, 5, 5
+    model = TopicModel((*crime, *sea), counts + 0.01, np.ones(3), 0)
+    found = coherences(model, texts)
+    assert found["c_npmi"][:2].min() > 0.2 > -0.2 > found["c_npmi"][2]
+    assert found["u_mass"][:2].min() > -0.5 > -5 > found["u_mass"][2]
+
+
+def test_words_that_no_text_has_are_no_error() -> None:
+    model = TopicModel(("absent", "missing", "clue", "police"), np.ones((2, 4)), np.ones(2), 0)
+    found = coherences(model, ["clue police clue", "police clue police"])
+    assert set(found) == {"c_npmi", "u_mass"} and all(len(each) == 2 for each in found.values())

@@ -1,0 +1,328 @@
+"""The topic browser on a corpus with planted topics: its numbers are those that were planted, its lines start from them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.testing
+import yaml
+from planted_run import CONFIG, save_rounds
+
+from agent.errors import BasinError
+from agent.pointer.lda import pick
+from loops.checkpoint.store import RunStore
+from loops.cli.main import app
+from loops.config import load_config, parse_config
+from loops.monitor.progress import SilentProgress
+from loops.report import page as plotly_bundle
+from loops.report import topic_views, topics_page
+from loops.report.page import render
+from loops.report.topic_views import Asked, TopicView, view_subject
+from loops.report.topics_page import browser_data
+
+LETTERS = "abcdefghijklmn"
+THEMES = {theme: [theme + letter for letter in LETTERS] for theme in ("murder", "harbour", "meadow")}
+SHARES = {"murder": 6, "harbour": 12, "meadow": 18}
+"""Documents of each theme: a sixth, a third, a half."""
+COMMON = [f"plain{letter}" for letter in LETTERS]
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents of one theme each, a fifth of their words common to all; one has a hostile sentence."""
+    folder, generator = tmp_path_factory.mktemp("planted") / "books", np.random.default_rng(0)
+    folder.mkdir()
+    for theme, count in SHARES.items():
+        for number in range(count):
+            words = np.where(
+                generator.random(240) < 0.2,
+                generator.choice(COMMON, 240),
+                generator.choice(THEMES[theme], 240),
+            )
+            text = " ".join(words) + (f". {HOSTILE}" if number == 0 else "")
+            (folder / f"{theme}-{number}.txt").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config_file(corpus: Path) -> Path:
+    file = corpus.parent / "mine.yaml"
+    topics = {
+        "count": 3,
+        "chunk_words": 120,
+        "minimum_chunks": 2,
+        "maximum_chunk_share": 0.9,
+        "words": ["murdera", "murderb"],
+    }
+    tree = {
+        "corpus": {"source": str(corpus)},
+        "passages": {"words": 80, "minimum_words": 40},
+        "topics": topics,
+        "seed": 4,
+    }
+    file.write_text(yaml.safe_dump(tree))
+    return file
+
+
+@pytest.fixture(scope="module")
+def view(config_file: Path) -> TopicView:
+    return view_subject(str(config_file), Asked(), SilentProgress())
+
+
+@pytest.fixture(scope="module")
+def data(view: TopicView) -> dict[str, Any]:
+    return browser_data(view)
+
+
+@pytest.fixture(scope="module")
+def number_of(view: TopicView) -> dict[str, int]:
+    """The topic of each theme."""
+    return {theme: int(np.argmax(view.model.mass_on(words))) for theme, words in THEMES.items()}
+
+
+def _floats(packed: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed), dtype="<f4")
+
+
+def test_shares_words_and_places_are_those_that_were_planted(
+    data: dict[str, Any], number_of: dict[str, int]
+) -> None:
+    assert sorted(number_of.values()) == [0, 1, 2]
+    for theme, topic in number_of.items():
+        found = data["topics"][topic]
+        assert found["share"] == pytest.approx(SHARES[theme] / 36, abs=0.05)
+        assert found["largest"] == SHARES[theme] * 3  # passages of 80 words, documents of 240
+        assert set(found["words"]) <= set(THEMES[theme])
+        assert all(data["vocabulary"][word] in THEMES[theme] for word in found["orders"][0][:10])
+        assert found["npmi"] > 0 > found["umass"] and found["exclusivity"] > 0.9
+        assert 0.5 < found["apart"] < 1 and found["nearest"] != topic
+    assert data["plane_shows"] == pytest.approx(1)  # three topics fit in a plane
+    places = np.array([[topic["x"], topic["y"]] for topic in data["topics"]])
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.eye(3) * 9
+    assert apart.min(axis=1) == pytest.approx([topic["apart"] for topic in data["topics"]])
+
+
+def test_typical_passages_and_documents_are_the_themes_own(
+    view: TopicView, data: dict[str, Any], number_of: dict[str, int]
+) -> None:
+    for theme, topic in number_of.items():
+        found = data["topics"][topic]
+        passages = [data["passages"][row] for row, _ in found["passages"]]
+        assert len(passages) == 8 and all(theme in passage["text"] for passage in passages)
+        assert max(sum(each["title"] == passage["title"] for each in passages) for passage in passages) <= 2
+        weights = [weight for _, weight in found["passages"]]
+        assert weights == sorted(weights, reverse=True) and weights[0] == view.weights[:, topic].max()
+        assert all(each["passages"] == 3 for each in found["documents"])
+
+
+def test_probabilities_reach_the_page(view: TopicView, data: dict[str, Any]) -> None:
+    given = _floats(data["given_topic"]).reshape(3, -1)
+    assert given == pytest.approx(view.model.topic_word, rel=1e-5)
+    assert _floats(data["word_shares"]).sum() == pytest.approx(1, rel=1e-4)
+    common = [
+        at for at, word in enumerate(data["vocabulary"]) if word in COMMON
+    ]  # others are in too many chunks
+    own = [data["vocabulary"].index(word) for words in THEMES.values() for word in words]
+    distinct = _floats(data["distinctiveness"])
+    assert len(common) >= 3 and distinct[own].min() > 5 * distinct[common].mean()
+
+
+def test_every_line_is_a_configuration_that_starts_from_its_topic(
+    view: TopicView, data: dict[str, Any], config_file: Path
+) -> None:
+    whole = yaml.safe_load(config_file.read_text())
+    for topic in data["topics"]:
+        tree = yaml.safe_load(topic["line"])
+        config = parse_config({**whole, **tree}, "test")
+        assert pick(view.model, config.topics).topic == topic["number"]
+        assert config.topics.model_copy(update={"topic": None, "words": view.config.words}) == view.config
+    before, after = data["line_before"]
+    tree = yaml.safe_load(f'{before}"harbourc", "it\'s: [odd"{after}')
+    assert tree["topics"]["words"] == ["harbourc", "it's: [odd"]
+    assert data["picked"] == int(np.argmax(view.model.mass_on(THEMES["murder"]))) and not data["by_number"]
+
+
+def test_a_bare_corpus_gives_whole_configurations(corpus: Path, tmp_path: Path) -> None:
+    view = view_subject(str(corpus), Asked(count=3, seed=2), SilentProgress())
+    (tmp_path / "mine.yaml").write_text(browser_data(view)["topics"][1]["line"])
+    config = load_config(tmp_path / "mine.yaml")
+    assert (config.corpus.source, config.topics.topic, config.seed) == (str(corpus), 1, 2)
+
+
+def test_of_long_documents_a_configuration_reads_a_part(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = view_subject(str(corpus), Asked(count=3), SilentProgress())
+    assert "passages" not in view.tree(1)
+    monkeypatch.setattr(
+        topic_views, "enough_per_document", lambda found, cut: None if cut.per_document else 5
+    )
+    assert view.tree(1)["passages"] == {"per_document": 5}
+    given = replace(view, cut=view.cut.model_copy(update={"per_document": 7}))
+    assert given.tree(1)["passages"] == {"per_document": 7}
+
+
+def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "run", CONFIG)
+    save_rounds(store, 1)
+    view = view_subject(str(store.path), Asked(), SilentProgress())
+    pointer = store.load_pointer()
+    assert (
+        view.model.topic_word_counts == pointer.model.topic_word_counts
+    ).all() and view.picked == pointer.topic
+    found = browser_data(view)
+    assert [topic["words"] for topic in found["topics"]] == [
+        pointer.model.top_words(topic) for topic in (0, 1)
+    ]
+    assert len(render(topics_page.topics_page(view))) > 1000
+    with pytest.raises(BasinError, match="not fitted again"):
+        view_subject(str(store.path), Asked(count=5), SilentProgress())
+
+
+def test_a_corpus_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is often called as its corpus; the corpus is what the name has always meant."""
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    for name in ("brown", "mine"):
+        save_rounds(RunStore.create(tmp_path / name, CONFIG), 1)
+    said, sentences = SilentProgress(), []
+    monkeypatch.setattr(said, "say", sentences.append)
+    assert topic_views._run("brown", said) is None and str(tmp_path / "brown") in sentences[0]
+    assert topic_views._run("mine", said).name == "mine"
+    assert topic_views._run(str(tmp_path / "brown"), said).name == "brown"
+
+
+def test_large_models_leave_their_rarest_words_out(view: TopicView, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics_page, "LARGEST_MATRIX", 3 * 20)
+    monkeypatch.setattr(topics_page, "SHOWN_WORDS", 5)
+    monkeypatch.setattr(topics_page, "SURE_WORDS", 5)
+    found = browser_data(view)
+    kept = len(found["vocabulary"])
+    assert 20 <= kept < len(view.model.vocabulary) and found["left_out"] == len(view.model.vocabulary) - kept
+    assert min(min(row) for topic in found["topics"] for row in topic["orders"]) >= 0
+
+
+def test_the_command_writes_the_page_where_it_is_told(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plotly_bundle, "obtain", lambda progress=None: True)
+    monkeypatch.setattr(plotly_bundle, "script", lambda: "window.Plotly = {};")
+    monkeypatch.chdir(tmp_path)
+    runner = typer.testing.CliRunner()
+    for arguments, file in ((["--html"], "topics-mine.html"), (["--html", "other.html"], "other.html")):
+        result = runner.invoke(app, ["topics", str(config_file), *arguments])
+        assert result.exit_code == 0 and file in result.output
+        page = (tmp_path / file).read_text()
+        assert "alert(1)" in page and "<script>alert(1)" not in page and "<img src=x" not in page
+        assert "http://" not in page and "https://" not in page
+    result = runner.invoke(app, ["topics", str(config_file), "other.html"])
+    assert result.exit_code == 1 and "--html" in result.stderr
+
+
+def test_the_terminal_gives_the_section_of_a_config_file(config_file: Path) -> None:
+    result = typer.testing.CliRunner().invoke(app, ["topics", str(config_file), "--topic", "2"])
+    assert result.exit_code == 0 and "in the place of `topics`" in result.output
+    section = yaml.safe_load(result.output[result.output.rindex("topics:") :])
+    assert section["topics"]["topic"] == 2 and section["topics"]["chunk_words"] == 120
+
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    None,
+)
+
+
+@pytest.fixture(scope="module")
+def opened(view: TopicView, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list[str]]]:
+    """The page in a browser, and what went wrong in it."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    from playwright.sync_api import sync_playwright
+
+    file = tmp_path_factory.mktemp("page") / "topics.html"
+    file.write_bytes(render(topics_page.topics_page(view)))
+    wrong: list[str] = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "data:", "blob:")) else wrong.append(request.url)
+            ),
+        )
+        page.goto(file.as_uri())
+        page.wait_for_selector("#topics-map .js-plotly-plot, #topics-map .main-svg", timeout=60_000)
+        yield page, wrong
+        browser.close()
+
+
+def test_a_search_ranks_topics_as_a_run_would_pick_them(
+    opened: tuple[Any, list[str]], view: TopicView, number_of: dict[str, int]
+) -> None:
+    page, wrong = opened
+    for theme, words in THEMES.items():
+        page.fill("#topics-search", f"{words[0]}, {words[1]} nowhere")
+        ranked = page.eval_on_selector_all(
+            "#topics-list button", "all => all.map((each) => Number(each.dataset.topic))"
+        )
+        mass = view.model.mass_on(words[:2])
+        assert ranked == np.argsort(-mass, kind="stable").tolist() and ranked[0] == number_of[theme]
+        said = page.text_content("#topics-said")
+        assert f"{100 * mass.max():.2f} %" in said and "nowhere" in said
+        assert page.text_content("#topic-title") == f"Topic {number_of[theme]}"
+    page.check("#topic-ways input >> nth=1")
+    tree = yaml.safe_load(page.text_content("#topic-line"))
+    assert tree["topics"]["words"] == THEMES["meadow"][:2]
+    assert wrong == []
+
+
+def test_a_topic_is_chosen_by_keyboard_and_its_line_copied(
+    opened: tuple[Any, list[str]], number_of: dict[str, int]
+) -> None:
+    page, wrong = opened
+    page.fill("#topics-search", "")
+    topic = number_of["harbour"]
+    page.focus(f"#topics-list button[data-topic='{topic}']")
+    page.keyboard.press("Enter")
+    assert page.text_content("#topic-title") == f"Topic {topic}"
+    assert page.evaluate("document.activeElement.dataset.topic") == str(topic)
+    assert yaml.safe_load(page.text_content("#topic-line"))["topics"]["topic"] == topic
+    page.click("#topic-copies button >> nth=0")
+    page.wait_for_selector("#topic-copies button:text-is('Copied')")
+    assert wrong == []
+
+
+def test_the_slider_and_the_table_alternative_show_the_models_words(
+    opened: tuple[Any, list[str]], data: dict[str, Any], number_of: dict[str, int]
+) -> None:
+    page, wrong = opened
+    page.click(f"#topics-list button[data-topic='{number_of['murder']}']")
+    page.click("#topic-bars summary")
+    for step in (0, 10):
+        page.evaluate(
+            "value => { const slider = document.getElementById('topic-lambda'); slider.value = value; "
+            "slider.dispatchEvent(new Event('input')); }",
+            step / 10,
+        )
+        page.wait_for_timeout(300)
+        shown = page.eval_on_selector_all(
+            "#topic-bars tbody th", "all => all.map((each) => each.textContent)"
+        )
+        order = data["topics"][number_of["murder"]]["orders"][step]
+        assert shown == [data["vocabulary"][word] for word in order]
+    assert page.locator("#topic-passages mark.strong").count() > 10
+    assert wrong == []

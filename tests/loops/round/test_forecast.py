@@ -1,0 +1,34 @@
+"""What is said beforehand of how long a run takes, and of how much a kill may cost."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import make_language_model
+
+from agent.types import Document, Passage, PassageSet
+from loops.config import parse_config
+from loops.round import forecast
+
+
+def _forecast(documents: int, each: int, **settings) -> str:
+    config = parse_config({"corpus": {"source": "x"}, **settings}, "")
+    kept = tuple(Document(str(number), "Text.") for number in range(documents))
+    passages = tuple(Passage(f"{d}-{at}", d, at, "Text.") for d in range(documents) for at in range(each))
+    return forecast.forecast(config, PassageSet(kept, passages), make_language_model(depth=4))
+
+
+@pytest.mark.parametrize(("gflops", "warned"), [(1e-4, True), (100.0, False)])
+def test_a_batch_that_takes_minutes_to_write_is_said(monkeypatch, gflops, warned):
+    monkeypatch.setattr(forecast, "matrix_speed", lambda config: gflops)
+    sentence = _forecast(10, 1)
+    assert sentence.startswith("This may take about")
+    assert ("generation.batch_size" in sentence) == warned
+
+
+def test_a_library_that_takes_long_to_read_is_said_with_a_way_to_read_less(monkeypatch):
+    monkeypatch.setattr(forecast, "matrix_speed", lambda config: 1e-5)
+    assert "per_document: 20}" in _forecast(50, 100)
+    assert "per_document" not in _forecast(50, 100, passages={"per_document": 90})
+    assert "per_document" not in _forecast(3000, 1)
+    monkeypatch.setattr(forecast, "matrix_speed", lambda config: 1e5)
+    assert "per_document" not in _forecast(50, 100)

@@ -1,0 +1,83 @@
+"""Pointers and generators that a configuration gives: taken, or refused in a sentence, before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_language_model, sentence
+
+from agent.errors import BasinError
+from agent.steering.control_vector import write_control_vector
+from agent.steering.gate import PLAIN
+from agent.steering.vector import SteeringVector
+from agent.updating import UpdatingConfig
+from loops.config import load_config, parse_config
+from loops.round.pointer import calibrated_start, refuse_given_pointer, starting_vector
+
+
+def _config(**sections: object):
+    return parse_config({"corpus": {"source": "somewhere"}, **sections}, "test")
+
+
+def test_two_pointers_are_one_too_many() -> None:
+    with pytest.raises(BasinError, match="keywords and examples both point"):
+        _config(pointer={"keywords": ["ship"], "examples": ["a ship"]})
+    with pytest.raises(BasinError, match=r"topics\.words both point"):
+        _config(pointer={"keywords": ["ship"]}, topics={"words": ["ship"]})
+    with pytest.raises(BasinError, match="seed_words"):
+        _config(pointer={"topic_model": "t.json"}, topics={"seed_words": ["ship"]})
+    assert _config(pointer={"topic_model": "t.json"}, topics={"words": ["ship"]}).pointer.way == "topic_model"
+    with pytest.raises(BasinError, match=r"nearest known one is pointer\.keywords"):
+        _config(pointer={"keyword": ["ship"]})
+
+
+def test_a_few_words_tell_their_size_by_documents() -> None:
+    assert _config(pointer={"keywords": ["ship"]}).seeded and not _config().seeded
+    assert _config(topics={"seed_words": ["ship"]}).seeded
+
+
+def test_files_are_found_beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w.json").write_text("[]")
+    (tmp_path / "v.gguf").write_text("")
+    (tmp_path / "c.yaml").write_text(
+        "corpus: {source: brown-fiction}\npointer: {document_weights: w.json}\nupdating: {start_vector: v.gguf}\n"
+    )
+    monkeypatch.chdir("/")
+    config = load_config(tmp_path / "c.yaml")
+    assert config.pointer.document_weights == str((tmp_path / "w.json").resolve())
+    assert config.updating.start_vector == str((tmp_path / "v.gguf").resolve())
+
+
+def test_what_stands_on_fitted_topics_says_so() -> None:
+    with pytest.raises(BasinError, match=r"A map .* pointer\.keywords"):
+        refuse_given_pointer(_config(pointer={"keywords": ["ship"]}), "A map")
+    refuse_given_pointer(_config(), "A map")
+
+
+def test_a_control_vector_begins_at_the_strength_that_is_native(tmp_path: Path) -> None:
+    model = make_language_model(depth=4)
+    generator = torch.Generator().manual_seed(2)
+    rows = {layer: torch.randn(16, generator=generator) for layer in (2, 3, 4)}
+    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN)
+    config = UpdatingConfig(start_vector=str(tmp_path / "v.gguf"), budget_nats=0.05)
+    said: list[str] = []
+    texts = [sentence(1, 2, 3, number) for number in range(20)]
+    vector, nats = calibrated_start(model, starting_vector(config), config, texts, said.append)
+    assert nats == pytest.approx(0.05, rel=0.03)
+    assert vector.layers == (2, 3) and "2 of 3 stay" in said[0]
+    assert torch.cosine_similarity(vector.directions[2], rows[2], dim=0) > 0.9999
+    assert model.divergence(texts, vector) == pytest.approx(0.05, rel=0.5)
+
+
+def test_another_models_vector_is_refused(tmp_path: Path) -> None:
+    model = make_language_model(depth=4)
+    config = UpdatingConfig(start_vector="v.gguf")
+    with pytest.raises(BasinError, match="8 wide"):
+        calibrated_start(model, SteeringVector({2: torch.ones(8)}), config, [], print)
+    with pytest.raises(BasinError, match="only after the last block"):
+        calibrated_start(model, SteeringVector({9: torch.ones(16)}), config, [], print)
+    with pytest.raises(BasinError, match="check the path"):
+        starting_vector(UpdatingConfig(start_vector=str(tmp_path / "none.gguf")))
+    assert starting_vector(UpdatingConfig()) is None

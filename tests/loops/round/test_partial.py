@@ -1,0 +1,132 @@
+"""What a round has written survives a kill, and is taken only by the round that would write the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_refine import Told, begin, contents, corpus, machine, run  # noqa: F401 (fixtures)
+
+from agent.concept import Concept
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel
+from agent.steering.gate import Manner
+from agent.steering.vector import SteeringVector
+from loops import refine
+from loops.checkpoint.store import RunStore
+from loops.round.partial import FOLDER, READ, read_in_parts, write_in_parts
+
+CONFIG = GenerationConfig(batch_size=3)
+PROMPTS, SEEDS = [f"prompt {at}" for at in range(8)], list(range(8))
+NOTHING = Concept(1, *np.zeros((3, 2)), 0.5)
+STEERED = replace(NOTHING, vector=SteeringVector({2: torch.ones(4)}))
+
+
+class Writer:
+    def __init__(self, dies_at: int = 99) -> None:
+        self.calls, self.dies_at = 0, dies_at
+
+    def __call__(self, prompts, seeds, concept) -> list[str]:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise KeyboardInterrupt
+        return [f"{prompt} {seed} “so”" for prompt, seed in zip(prompts, seeds, strict=True)]
+
+
+def write(writer, folder, concept=STEERED, config=CONFIG, model="m", prompts=PROMPTS):
+    return write_in_parts(writer, prompts, SEEDS[: len(prompts)], concept, config, model, folder)
+
+
+def test_a_kill_loses_the_batch_in_hand_alone(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        write(Writer(dies_at=3), tmp_path)
+    again = Writer()
+    assert write(again, tmp_path) == write(Writer(), tmp_path / "straight")
+    assert again.calls == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"concept": NOTHING},
+        {"concept": replace(STEERED, vector=2 * STEERED.vector)},
+        {"concept": replace(STEERED, manner=Manner(norm_preserving=True))},
+        {"config": GenerationConfig(batch_size=3, temperature=0.5)},
+        {"model": "another"},
+        {"prompts": PROMPTS[1:]},
+    ],
+)
+def test_what_another_would_have_written_is_not_taken(tmp_path, changed):
+    write(Writer(), tmp_path)
+    writer = Writer()
+    write(writer, tmp_path, **changed)
+    assert writer.calls == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2, 3]", b'["a", "b"]', b'{"a": 1}', b"\xff\xfe"])
+def test_a_damaged_batch_is_written_again(tmp_path, content):
+    whole = write(Writer(), tmp_path)
+    file = max((tmp_path / FOLDER).iterdir(), key=lambda each: each.stat().st_size)  # one of three texts
+    file.write_bytes(content)
+    writer = Writer()
+    assert write(writer, tmp_path) == whole and writer.calls == 1
+
+
+def test_a_scratch_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path):
+    (tmp_path / FOLDER).write_text("in the way")
+    assert len(write(Writer(), tmp_path)) == len(PROMPTS)
+
+
+def test_a_run_killed_while_it_writes_resumes_to_the_same_bits(begin, monkeypatch):  # noqa: F811
+    changes = {"generation": {"batch_size": 2}}
+    straight, killed = begin("straight", **changes), begin("killed", **changes)
+    run(straight)
+    whole, calls = LanguageModel.generate, []
+
+    def dying(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 8:  # the last batch of what round 1 writes: round 0 wrote 3 and 2
+            raise KeyboardInterrupt
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(LanguageModel, "generate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(killed)
+    assert len(list((killed.scratch / FOLDER).iterdir())) == 2
+    refine.resume(RunStore.open(killed.path), None, Told())
+    assert contents(killed) == contents(straight)
+    assert not killed.scratch.exists()
+    assert len(calls) == 8 + 1 + 3 * 3, "one batch of round 1, and all of rounds 2 to 4"
+
+
+def rows(part):
+    return np.stack([np.full((2, 3), len(text), dtype=np.float32) for text in part])
+
+
+def test_what_was_read_is_not_read_again_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr("loops.round.partial.TEXTS", 3)
+    calls = []
+
+    def read(part, dies_at=99):
+        calls.append(len(part))
+        if len(calls) == dies_at:
+            raise KeyboardInterrupt
+        return rows(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        read_in_parts(lambda part: read(part, 3), PROMPTS, "model", tmp_path)
+    calls.clear()
+    assert np.array_equal(read_in_parts(read, PROMPTS, "model", tmp_path), rows(PROMPTS)) and calls == [2]
+    calls.clear()
+    read_in_parts(read, PROMPTS, "another model", tmp_path)
+    assert calls == [3, 3, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40])
+def test_numbers_that_are_damaged_are_read_again(tmp_path, content):
+    read_in_parts(rows, PROMPTS, "model", tmp_path)
+    (file,) = (tmp_path / READ).iterdir()
+    file.write_bytes(content)
+    assert np.array_equal(read_in_parts(rows, PROMPTS, "model", tmp_path), rows(PROMPTS))

@@ -1,0 +1,39 @@
+"""A stored pointer remembers the language of its words; a forged one is refused, and old ones are English."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from planted_run import planted_pointer
+
+from agent.files.checked import DamagedError
+from agent.pointer.lda import Pointer, TopicsConfig
+from loops.checkpoint.decode import decode_pointer
+from loops.checkpoint.encode import encode_pointer
+from loops.round.pointer import spoken
+
+
+def test_the_language_is_kept_where_it_is_not_english() -> None:
+    english = planted_pointer()
+    assert "language" not in json.loads(encode_pointer(english)["topic.json"])
+    french = Pointer(replace(english.model, language="fr"), english.topic)
+    assert decode_pointer(encode_pointer(french)).model.language == "fr"
+    assert decode_pointer(encode_pointer(english)).model.language == "en"
+
+
+@pytest.mark.parametrize("forged", ["", "english", "../x", 7, None, "FR"])
+def test_a_language_that_is_none_is_refused(forged: object) -> None:
+    files = encode_pointer(planted_pointer())
+    files["topic.json"] = json.dumps({**json.loads(files["topic.json"]), "language": forged}).encode()
+    with pytest.raises(DamagedError, match="has a language that cannot be meant"):
+        decode_pointer(files)
+
+
+def test_what_is_english_about_a_run_is_said() -> None:
+    assert spoken(TopicsConfig(), "smollm2-135m", None) is None
+    said = spoken(TopicsConfig(language="de"), "smollm2-135m", "gemma3-270m")
+    assert "smollm2-135m, which reads and writes, and gemma3-270m, which judges" in said
+    assert "Capitals do not tell names" in said and "no list" not in said
+    assert "has no list of stop words" in spoken(TopicsConfig(language="la"), "a", None)

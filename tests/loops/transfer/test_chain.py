@@ -1,0 +1,193 @@
+"""A chain of tiny models: the concept is handed on, refined, handed on again; bad hand-overs are refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import transformers
+from conftest import make_causal_lm
+from test_refine import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, Told, corpus, tiny_parts  # noqa: F401 (fixtures)
+
+from agent.basin.tracking import soft_jaccard
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel
+from benchmarks import successors
+from loops.checkpoint.store import RunStore
+from loops.config import parse_config
+from loops.report.terminal import show_run
+from loops.transfer.chain import CHAIN, succeed
+from loops.transfer.chain_table import show_chain
+from loops.transfer.evaluate import measure_chain
+
+
+def model_of(config, progress=None) -> LanguageModel:
+    """`tiny` and `other` by name; a folder is loaded as it was saved."""
+    if "/" in config.name:
+        model = transformers.AutoModelForCausalLM.from_pretrained(config.name)
+        return LanguageModel(model, transformers.AutoTokenizer.from_pretrained(config.name), config)
+    if config.name == "other":
+        return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
+    return LanguageModel(*tiny_parts(), config)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(LanguageModel, "load", model_of)
+
+
+@pytest.fixture
+def general(tmp_path):
+    """Other documents of the same words."""
+    generator = np.random.default_rng(7)
+    folder = tmp_path / "general"
+    folder.mkdir()
+    words = [word for theme in THEMES.values() for word in theme] + PLAIN
+    for number in range(20):
+        text = " ".join(generator.choice(words, 200))
+        (folder / f"{number:02d}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def config(corpus, general):  # noqa: F811
+    def make(*links, **succession):
+        changes = {
+            "corpus": {"source": str(corpus)},
+            "clustering": {
+                **SETTINGS["clustering"],
+                "method": "fading",
+                "size": 0.33,
+                "penalty": 0.1,
+                "fading": {"rounds": 2, "embeddings": False},
+                "generated_share": 0.0,
+            },
+            "rounds": 3,
+            "stitching": {
+                "corpus": {"source": str(general)},
+                "passages": 20,
+                "compared": 16,
+                "methods": ["affine", "procrustes"],
+            },
+            "succession": {"links": links, "certificate": False, "study": 8, **LENIENT, **succession},
+        }
+        return parse_config({**SETTINGS, **changes}, "test")
+
+    return make
+
+
+OTHER, SAME = ({"language_model": {"name": name}} for name in ("other", "tiny"))
+LENIENT = {"handover": {"cosine": 0.5, "overlap": 0.35, "agreement": 0.35}}
+"""Random models see little of what they read."""
+
+
+def chain(config, folder) -> tuple[list[dict], Told]:
+    told = Told()
+    return succeed(config, folder, told), told
+
+
+def test_the_concept_is_handed_from_model_to_model(config, tmp_path, capsys):
+    links = ({**OTHER, "by": "intersection"}, {"language_model": {"name": "tiny"}, "by": "intersection"})
+    rows, told = chain(config(*links), tmp_path / "chain")
+    assert [row["accepted"] for row in rows] == [True, True]
+    assert [row["from_run"] for row in rows] == ["00_tiny", "01_other"]
+    final = RunStore.open(tmp_path / "chain" / "02_tiny")
+    membership = final.load(final.rounds()[-1]).concept.membership
+    assert soft_jaccard(membership, CRIME.astype(float)) > 0.6
+    assert final.about["origin"]["lineage"] == ["00_tiny", "01_other"]
+    assert final.config.clustering.fading.rounds == 1
+    assert final.config.clustering.size == pytest.approx(0.33, abs=0.01)
+    measured = measure_chain(tmp_path / "chain", rows, told.say)
+    from rich.console import Console
+
+    show_chain(rows, measured, tmp_path / "chain", Console())
+    show_run(final, Console())
+    printed = capsys.readouterr().out
+    assert "Accepted: 00_tiny to 01_other" in printed
+    assert "Received from 01_other (round 3, other) by intersection." in printed
+
+
+def test_what_is_done_is_not_done_again(config, tmp_path):
+    settings = config({**SAME, "by": "both"})
+    rows, _ = chain(settings, tmp_path / "chain")
+    assert rows[0]["accepted"] and rows[0]["tokens"] > 100
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "chain").glob("0*/round_*/*")}
+    again, _ = chain(settings, tmp_path / "chain")
+    assert again == rows
+    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "chain").glob("0*/round_*/*")}
+
+
+def test_a_chain_that_was_killed_goes_on_within_a_link(config, tmp_path, monkeypatch):
+    settings = config({**OTHER, "by": "intersection"})
+    straight, _ = chain(settings, tmp_path / "straight")
+    saved = RunStore.save
+
+    def dying(store, record, *arguments):
+        if store.name.startswith("01") and record.round == 2:
+            raise KeyboardInterrupt
+        saved(store, record, *arguments)
+
+    monkeypatch.setattr(RunStore, "save", dying)
+    with pytest.raises(KeyboardInterrupt):
+        chain(settings, tmp_path / "killed")
+    monkeypatch.setattr(RunStore, "save", saved)
+    rows, _ = chain(settings, tmp_path / "killed")
+    assert {**rows[0], "seconds": 0} == {**straight[0], "seconds": 0}
+    both = [RunStore.open(tmp_path / name / "01_other").load(3).concept for name in ("straight", "killed")]
+    assert np.array_equal(both[0].membership, both[1].membership)
+
+
+@pytest.mark.parametrize("planted", ["shuffled_vector", "shuffled_notion"])
+def test_a_planted_bad_hand_over_is_refused_and_the_chain_goes_on(config, tmp_path, planted):
+    links = ({**SAME, "by": "both", "planted": planted}, {**SAME, "by": "both"})
+    rows, told = chain(config(*links), tmp_path / "chain")
+    assert [row["accepted"] for row in rows] == [False, True]
+    assert rows[1]["from_run"] == "00_tiny"
+    assert rows[0]["sentence"].startswith("Refused: 00_tiny to 01_tiny")
+    assert rows[0]["sentence"] in told.sentences
+    assert not (tmp_path / "chain" / "01_tiny" / "round_000").exists()
+    assert json.loads((tmp_path / "chain" / CHAIN).read_bytes())["rows"] == rows
+
+
+def test_a_notion_that_is_not_certified_is_refused(config, tmp_path):
+    rows, _ = chain(config({**OTHER, "by": "intersection"}, certificate=True), tmp_path / "chain")
+    certificate = RunStore.open(tmp_path / "chain" / "01_other").load_certificate()
+    assert rows[0]["accepted"] == certificate["certified"]
+    assert not certificate["certified"], "drift_bound 0 in three rounds: nothing can be still"
+    assert rows[0]["refusals"] == [certificate["sentence"]]
+
+
+def test_a_model_improved_by_more_text_is_its_own_successor(config, tmp_path):
+    rows, _ = chain(config({"improved": "more_text", "by": "intersection"}), tmp_path / "chain")
+    store = RunStore.open(tmp_path / "chain" / rows[0]["to_run"])
+    assert rows[0]["accepted"] and store.config.language_model.name.endswith("01_model")
+    improved, old = model_of(store.config.language_model), tiny_parts()[0]
+    weights = [dict(each.named_parameters()) for each in (improved.model, old)]
+    assert set(weights[0]) == set(weights[1])
+    assert any(not weights[0][name].equal(weights[1][name]) for name in weights[0])
+    learnt = successors.learnt(tmp_path / "chain", rows[0], study=8)
+    assert learnt["nats_general_before"] != learnt["nats_general_after"]
+    with pytest.raises(BasinError, match="was taught all there is"):
+        successors.learnt(tmp_path / "chain", rows[0], study=480)
+
+
+@pytest.mark.parametrize(
+    ("links", "sentence"),
+    [
+        ((), "names no successors"),
+        (({"by": "intersection"},), "how the last one's is improved"),
+        (({"improved": "own_adapter", "by": "intersection"},), "no adapter to go on with"),
+    ],
+)
+def test_a_chain_that_cannot_be_is_one_sentence(config, tmp_path, links, sentence):
+    with pytest.raises(BasinError, match=sentence):
+        chain(config(*links), tmp_path / "chain")
+
+
+def test_too_little_general_text_is_one_sentence(config, tmp_path, general):
+    for file in sorted(general.iterdir())[3:]:
+        file.unlink()
+    with pytest.raises(BasinError, match="3 documents that are not the run's own"):
+        chain(config({**OTHER, "by": "both"}), tmp_path / "chain")

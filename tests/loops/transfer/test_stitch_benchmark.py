@@ -1,0 +1,87 @@
+"""What stitchings and chains left in their folders becomes flat rows and a page."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from planted_run import CONFIG, save_rounds
+
+from benchmarks import stitch, successors
+from benchmarks.render import render_file
+from loops.checkpoint.store import RunStore
+
+ROW = {"run": "run", "from": "a", "to": "b", "nats": 0.1, "samples": 8, "coherence": 1.0} | {
+    "soft_jaccard_intersection": 0.8,
+    "effect_error": 0.1,
+    "ratio_error": 0.1,
+}
+
+
+def row(model: str, vector: str, kind: str, effect: float) -> dict:
+    return {**ROW, "model": model, "vector": vector, "kind": kind, "effect": effect}
+
+
+ROWS = [
+    row("a", "base", "base", 0.0),
+    row("a", "native", "native", 1.0),
+    row("b", "native", "native", 1.0),
+    row("b", "affine", "translated", 0.9) | {"behavioural_ratio": 0.9, "unexplained_variance": 0.5},
+]
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = RunStore.create(tmp_path / "run", CONFIG)
+    save_rounds(made, 1)
+    folder = made.path / "stitches" / "b_round_001"
+    folder.mkdir(parents=True)
+    (folder / "stitch.json").write_text(json.dumps({"to": "b", "rows": ROWS}))
+    (folder / "stitch.png").write_bytes(b"picture")
+    gold = {"model": "b", "vector": "affine", "kind": "translated", "ratio_mean": 0.7, "score_a": 1.0}
+    (folder / "measured.json").write_text(
+        json.dumps({"concept": "detective", "corpus": "shelf", "rows": [gold]})
+    )
+    return made
+
+
+def test_rows_join_what_judges_and_matches_say(store, tmp_path):
+    (store.path / "matches").mkdir()
+    match = {"compared": {"match": 0.85, "told": 0.8}}
+    (store.path / "matches" / "concept_to_b_round_001.json").write_text(json.dumps(match))
+    rows = stitch.rows_of(store, tmp_path / "place")
+    assert [each["method"] for each in rows] == ["base", "native", "native", "affine"]
+    assert rows[-1]["ratio_mean"] == 0.7 and rows[-1]["soft_jaccard_with_native"] == 0.85
+    assert rows[0].get("ratio_mean") is None and rows[0]["concept"] == "detective"
+    assert (tmp_path / "place" / "run_b_round_001.png").read_bytes() == b"picture"
+    header = {"command": "c", "commit": "x", "machine": "m", "versions": {}}
+    page = render_file("stitch", {"header": header, "rows": rows})
+    assert "### run (detective): a to b" in page and "| affine |" in page and "0.850" in page
+
+
+def test_a_run_without_stitches_is_one_sentence(tmp_path, monkeypatch):
+    save_rounds(RunStore.create(tmp_path / "bare", CONFIG), 1)
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    with pytest.raises(SystemExit, match="None of these runs was stitched"):
+        stitch.main(["bare"])
+    with pytest.raises(SystemExit, match="There is no chain 'bare'"):
+        successors.main(["bare"])
+
+
+def test_a_chain_is_a_row_for_every_link(tmp_path):
+    folder = tmp_path / "chain-shelf"
+    folder.mkdir()
+    good = {"from_run": "00_a", "to_run": "01_b", "accepted": True, "refusals": [], "sentence": "s"}
+    bad = {**good, "to_run": "02_c", "accepted": False, "refusals": ["no", "never"]}
+    (folder / "succession.json").write_text(json.dumps([good, bad]))
+    numbers = {
+        f"{name}{suffix}": 0.5
+        for name in ("ap_received", "ap", "ap_ceiling", "ap_topic")
+        for suffix in ("", "_pooled")
+    }
+    measured = [{"run": run, "model": run[3:], **numbers} for run in ("00_a", "01_b")]
+    (folder / "measured.json").write_text(json.dumps(measured))
+    rows = successors.rows_of(folder)
+    assert [each["method"] for each in rows] == ["00_a", "01_b", "02_c"]
+    assert rows[1]["ap_before"] == rows[1]["ap"] == 0.5 and rows[2]["ap"] is None
+    assert rows[2]["refused_because"] == "no; never"

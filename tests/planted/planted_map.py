@@ -1,0 +1,78 @@
+"""A basin map's ground made up for tests: planted activations, a pointer that is half right, and forty starts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, pointer_of
+
+from agent.basin.starts import Start
+from agent.clustering.anchor import ClusteringConfig, divisions_of
+from agent.clustering.round_map import RoundMap, Schedule, shuffled
+from agent.membership.ridge import CrossFittedRidge, Projection, document_means
+from agent.pointer.lda import Pointer, TopicModel
+from agent.types import Document, Passage, PassageSet
+from loops.basin_map import map as basin_map
+from loops.basin_map.setup import Ground, Place
+from loops.config import MapConfig, RunConfig, parse_config
+
+MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
+CONFIG = parse_config(
+    {
+        "corpus": {"source": "somewhere"},
+        "clustering": {"method": "fading", "size": 0.25},
+        "certificate": {"kicks": 1, "restarts": 1},
+    },
+    "test",
+)
+
+
+def planted_place(count: int = 12, config: RunConfig = CONFIG) -> Place:
+    """The topic, then starts with ever more noise."""
+    clustering = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
+    divisions = divisions_of(DOCUMENT_OF, 0, clustering, 0)
+    ridges = []
+    for seed in range(2):
+        activations = activations_of(GOLD, seed, 4.0)
+        features = Projection.fit(activations, 12).apply(activations)
+        ridges.append(CrossFittedRidge(features, np.ones(len(features)), divisions, clustering.penalty))
+    topic = document_means(pointer_of(GOLD, DOCUMENT_OF, 1), DOCUMENT_OF)
+    starts = [Start("topic", 0.0, "topic", topic)] + [
+        Start("noise", number / count, f"noise {number}", shuffled(topic, number / count, number))
+        for number in range(1, count)
+    ]
+    documents = tuple(Document(f"d{at}", "", f"Book {at}") for at in range(DOCUMENTS))
+    passages = tuple(Passage(f"p{at}", int(of), at % 3, f"passage {at}") for at, of in enumerate(DOCUMENT_OF))
+    holds = np.stack([MEMBERS, ~MEMBERS], axis=1)
+    ground = Ground(
+        RoundMap.over(ridges, DOCUMENT_OF, 0.25, 8.0), Schedule(5), MapConfig(), config.certificate, 3
+    )
+    names = ["police clue", "sea ship"]
+    scores = np.stack([topic, -topic])
+    pointer = Pointer(TopicModel(("clue", "ship"), np.ones((2, 2)), np.ones(2), 0), 0)
+    return Place(ground, PassageSet(documents, passages), starts, scores, names, pointer, holds)
+
+
+def slowly(ground: Ground, start: Start) -> basin_map.Flow:
+    """As `follow`, and long enough to be killed."""
+    time.sleep(0.5)
+    return basin_map.follow(ground, start)
+
+
+def main(folder: str, workers: str) -> None:
+    """What a driver does that a test kills: a map whose starts take half a second each."""
+    basin_map.survey = lambda config, say: planted_place()
+    whole = basin_map.sweep
+
+    def sweep(function, *arguments, **options):
+        return whole(slowly, *arguments, **options)
+
+    basin_map.sweep = sweep
+    basin_map.map_basin(CONFIG, Path(folder), print, workers=int(workers))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

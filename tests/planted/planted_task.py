@@ -1,0 +1,100 @@
+"""A writing task made up for tests: a random model that knows `w0` to `w89`, of which the concept prefers the first thirty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from conftest import make_language_model, sentence
+
+from agent.adapting.config import LoraConfig
+from agent.clustering.anchor import ClusteringConfig, Texts, anchor
+from agent.clustering.redraw import settle
+from agent.judging.decisions import RealPassages
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.membership.ridge import Projection, log_odds
+from agent.pointer.lda import Pointer, TopicModel
+from agent.types import Document
+from loops.evaluation.generation.task import Notion, Refined, Task
+from loops.evaluation.generation.workspace import Desk
+
+CALLED = "whodunit"
+"""What nobody but `prompt-name` may be told."""
+PROMPTS = [sentence(at, at + 30, at + 60) for at in range(6)]
+LORA = LoraConfig(passages=8, rank=2, batch=4, tokens=32, learning_rate=0.1)
+
+
+def passage(generator: np.random.Generator, inside: bool, words: int) -> str:
+    """Words of the concept or of the rest, and of both."""
+    own = generator.integers(0, 30, words) + (0 if inside else 30)
+    both = generator.integers(60, 90, words)
+    return sentence(*np.where(generator.random(words) < 0.5, own, both).tolist())
+
+
+def planted_task(folder: Path, model=None) -> Task:
+    """Half of 24 seen and of 40 unseen passages are members; notions read one coordinate of the activations."""
+    generator = np.random.default_rng(0)
+    model = model or make_language_model(layers=(1,), dtype="float32")
+    seen_gold, unseen_gold = np.arange(24) % 2 == 0, np.arange(40) // 4 % 2 == 0
+    seen = [passage(generator, inside, 24) for inside in seen_gold]
+    unseen = [passage(generator, inside, 130) for inside in unseen_gold]
+    counts = np.ones((2, 90))
+    counts[0, :30] = 50
+    vocabulary = tuple(f"w{number}" for number in range(90))
+    notions = {
+        name: Notion(membership, lambda texts, sign=sign: sign * 4 * texts.activations[:, 0, 0])
+        for name, membership, sign in (
+            ("topic", np.where(np.arange(24) % 5 < 2, 0.6, 0.3), -1),
+            ("basin", np.where(np.arange(24) % 4 == 0, 0.9, 0.1), 1),
+            ("gold", seen_gold.astype(np.float64), 1),
+        )
+    }
+    activations = model.record(seen)
+    pointer = Pointer(TopicModel(vocabulary, counts, np.array([0.5, 0.5]), 1), 0)
+    return Task(
+        corpus="stories",
+        concept="sea",
+        called=CALLED,
+        contrast="story",
+        words=("w0",),
+        seed=3,
+        texts=seen,
+        activations=activations,
+        pointer=pointer,
+        notions=notions,
+        refined=planted_refinement(Texts(activations, log_odds(pointer.weights(seen)))),
+        warning=None,
+        language_model=model,
+        prompts=PROMPTS,
+        practice_prompts=[sentence(at, at + 1) for at in range(16)],
+        unseen=RealPassages(unseen, unseen_gold, np.arange(40) // 4),
+        documents=[Document(f"{at}", text) for at, text in enumerate([*seen, *unseen])],
+        folder=folder,
+    )
+
+
+def planted_refinement(real: Texts) -> Refined:
+    """As a task makes it, of the passages two by two."""
+    document_of, config = np.arange(len(real.activations)) // 2, ClusteringConfig(folds=4, divisions=2)
+    anchored = anchor(real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8))
+    return Refined(real, document_of, anchored, settle(real, document_of, anchored, config, 3)[-1], config, 3)
+
+
+class OddIsCoherent:
+    """Coherence as a test can foretell it: whether the last word's number is odd."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def check(self, texts, prompts):
+        self.read += texts
+        return SimpleNamespace(coherent=np.array([odd(text) for text in texts]))
+
+
+def odd(text: str) -> bool:
+    return int(text.rpartition("w")[2]) % 2 == 1
+
+
+def planted_desk(task: Task, tokens: int = 8, say=lambda text: None) -> Desk:
+    return Desk(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), LORA, say)
