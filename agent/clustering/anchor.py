@@ -1,6 +1,6 @@
 """What the pointer says of the real texts and how far it is believed: found once, before any round. Maths only.
 
-Trust comes from `agent/clustering/trust.py`, size from `agent/clustering/anchor.py`; every redrawing of the boundary is held to what is found here.
+Trust comes from `agent/clustering/trust.py`. Every re-clustering uses what is found here.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ClusteringConfig(StageConfig):
     self_training: SelfTrainingConfig = SelfTrainingConfig()
     fading: FadingConfig = FadingConfig()
     evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
-    """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see agent/clustering/trust.py."""
+    """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see trust.py."""
     echo: float = Field(0.6, ge=0)
     """Share of its earned weight with which evidence is heard in what the next classifier is taught. At 0 the pointer
     alone teaches; near 1 evidence confirms its own mistakes and the notion drifts. 0 is taken where most documents are of

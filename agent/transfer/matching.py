@@ -1,7 +1,7 @@
 """Cluster intersection: the cluster of another reader that shares most with a concept, with no map between the two. Maths only.
 
-Membership is a function of text, so a topic, a mixture component and what a classifier says are all comparable; see
-`agent/transfer/matching.py`. Soft memberships overlap by chance, too, often by more than a third, so every overlap comes with what the
+Membership is a function of text, so a topic, a mixture component and what a classifier says are all comparable.
+Soft memberships overlap by chance, too, often by more than a third, so every overlap comes with what the
 same search finds for memberships that were dealt out anew.
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 from agent.files.checked import MEGABYTE, DamagedError, parse_json, read_inside
 
 SCHEMA = 5
-"""Raise when the format changes so that older code would misread it; say in `loops/checkpoint/migrations.py` how to read the last one."""
+"""Raise when the format changes so that older code would misread it; `migrations.py` reads the last one."""
 OLDEST = 3
 """Formats 1 and 2 were never in a run that anybody has: they are refused."""
 DIGEST = "sha256"

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from loops.transfer.match import Matched
 
 
-
-
 from agent.errors import BasinError
 from loops.cli.arguments import ConfigName
 from loops.cli.signals import exit_status

@@ -48,7 +48,7 @@ class Step:
     masks: dict[int | None, Tensor | None]
     """By window: what is added to the attention's scores, made when first asked for."""
     place: Int[Tensor, "1"] | None
-    """Where the one new token stands in a cache that is attended to whole, see `agent/language_model/decoding/cuda_graph.py`."""
+    """Where the one new token stands in a cache that is attended to whole, see `cuda_graph.py`."""
     whole: bool
     """Texts are read from their beginning, with padding behind them alone: then order says who attends to whom."""
 

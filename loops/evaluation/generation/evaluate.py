@@ -1,6 +1,6 @@
 """`basin evaluate generation`: what generators write from one concept, judged by those who had no part in it.
 
-A side branch like `loops/evaluation/membership/evaluate.py`. Passages are written first, generator by generator, and kept; then all are judged
+A side branch like the membership evaluation. Passages are written first, generator by generator, and kept; then all are judged
 together, at one length. Stopped, it goes on with the generator that it was at.
 """
 

@@ -1,6 +1,6 @@
 """One concept to be written from, and the notions of it that drive the generators: the topic's, the refined one, gold's.
 
-A side branch like `loops/evaluation/membership/evaluate.py`: gold labels are read here, to make the ceilings and for the judges.
+A side branch like the membership evaluation: gold labels are read here, to make the ceilings and for the judges.
 """
 
 from __future__ import annotations

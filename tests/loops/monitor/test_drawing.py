@@ -19,7 +19,8 @@ def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(monkeypatch: pyte
 
 
 def test_nothing_but_pictures_needs_matplotlib() -> None:
-    modules = "loops.evaluation.measure, loops.basin_map.evaluate, loops.transfer.evaluate, loops.cli.main, loops.refine, loops.report.make"
+    modules = "loops.evaluation.measure, loops.basin_map.evaluate, loops.transfer.evaluate, loops.cli.main"
+    modules += ", loops.refine, loops.report.make"
     code = f"import sys\nsys.modules['matplotlib'] = None\nimport {modules}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from test_chain import config, general, machine  # noqa: F401 (fixtures)
 from test_refine import CRIME, PASSAGES, corpus  # noqa: F401 (fixtures)
 from test_stitch import kept, readers, store  # noqa: F401 (fixtures)
-from test_chain import config, general, machine  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from agent.errors import BasinError

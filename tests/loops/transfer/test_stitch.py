@@ -11,8 +11,8 @@ import pytest
 import safetensors.torch
 from conftest import make_causal_lm
 from rich.console import Console
-from test_refine import PLAIN, corpus, tiny_parts  # noqa: F401 (fixtures)
 from test_chain import config, general, machine  # noqa: F401 (fixtures)
+from test_refine import PLAIN, corpus, tiny_parts  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from agent.corpora.load import CorpusConfig
