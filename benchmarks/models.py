@@ -1,6 +1,6 @@
 """`python -m benchmarks.models`: what Basin can do with each architecture, tried on a tiny random model of it.
 
-Writes results/models.json, a row per architecture, and the matrix in README.md. `--all` tries every causal model of
+Writes results/models.json, a row per architecture, and the matrix in docs/models.md. `--all` tries every causal model of
 transformers and prints what does not work; it writes nothing.
 """
 
@@ -22,7 +22,7 @@ from benchmarks.results import write_results
 from loops.checkpoint.provenance import PROJECT
 from loops.diagnostics.model_trial import Trial, try_out
 
-README = PROJECT / "README.md"
+PAGE = PROJECT / "docs" / "models.md"
 BEGIN, END = "<!-- models: python -m benchmarks.models -->", "<!-- end of models -->"
 STARCODER = {"multi_query": True}
 FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -110,7 +110,7 @@ def family(name: str) -> dict[str, Any]:
 
 
 def matrix(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table that README shows."""
+    """The table of docs/models.md."""
     lines = [f"| architecture | {' | '.join(COLUMNS)} | |", f"| --- |{' --- |' * (len(COLUMNS) + 1)}"]
     for row in rows:
         marks = " | ".join("yes" if row[column] else "–" for column in COLUMNS)
@@ -118,9 +118,9 @@ def matrix(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def with_matrix(readme: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """README with the matrix between its marks."""
-    before, rest = readme.split(BEGIN)
+def with_matrix(page: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The page with the matrix between its marks."""
+    before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}\n{matrix(rows)}\n{END}{rest.split(END)[1]}"
 
 
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append(family(name))
         print(name, {key: rows[-1][key] for key in COLUMNS}, rows[-1]["note"], flush=True)
     path = write_results("models", rows, ["python", "-m", "benchmarks.models", *given])
-    README.write_text(with_matrix(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    PAGE.write_text(with_matrix(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
     print(f"{len(rows)} rows in {Path(path).name}; `python -m benchmarks.render` makes the page of them")
 
 

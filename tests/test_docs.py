@@ -1,7 +1,7 @@
-"""What the documentation shows is run: every Python block of the guides, README's five lines, and the notebook's cells.
+"""The documentation is tested: examples and the notebook run, and links, settings, commands and addresses exist.
 
-The blocks run in a folder of their own, in which `brown` is a tiny random model on a made-up corpus: what is tried is that the
-code works, not what comes of it.
+Examples run in a temporary folder, in which `brown` is a tiny random model on a made-up corpus. They show that
+the code works, not how good its results are.
 """
 
 from __future__ import annotations
@@ -17,14 +17,28 @@ from typing import Any
 
 import pytest
 import transformers
+import typer
+from pydantic import BaseModel
 from sybil import Document, Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 from benchmarks.torture.ground import make_ground, settings, write_config
+from loops.cli.main import app
+from loops.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+SETTING = re.compile(rf"[` ]((?:{'|'.join(RunConfig.model_fields)})(?:\.[a-z_]+)+)\b(?!\.)")
+COMMAND = re.compile(r"(?:^|`)basin ([a-z]+)", re.MULTILINE)
+ADDRESS = re.compile(r"`((?:agent|loops|tests|benchmarks|configs)/[\w/.]*\w/?)(?::(\w+))?`")
+PENDING = {
+    *("docs/images/ellipse.png", "docs/log.md", "docs/performance.md", "docs/transfer.md"),
+    *("configs/runs/", "configs/suites/", "configs/labels/", "configs/suites/membership_second.yaml"),
+    *("clustering.feedback_weight", "clustering.min_z_score", "clustering.max_document_spread"),
+    *("updating.degenerate", "updating.degenerate_nats"),
+}
+"""Documented already, and on their way."""
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +99,10 @@ def test_links_lead_somewhere(path: Path) -> None:
     broken = []
     for target in LINK.findall(text):
         name, _, anchor = target.partition("#")
-        file = (ROOT / path).parent / name if name else ROOT / path
+        file = ((ROOT / path).parent / name).resolve() if name else ROOT / path
         if "://" in target or name.startswith("reference/"):
+            continue
+        if str(file.relative_to(ROOT)) in PENDING and not file.exists():
             continue
         if not file.exists() or (anchor and anchor not in _anchors(file)):
             broken.append(target)
@@ -97,6 +113,53 @@ def _anchors(file: Path) -> set[str]:
     """Names that headings can be linked by, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def _quoted(pattern: re.Pattern[str]) -> list[Any]:
+    found = {each for path in GUIDES for each in pattern.findall((ROOT / path).read_text(encoding="utf-8"))}
+    return sorted(found)
+
+
+def test_quoted_settings_exist() -> None:
+    quoted = {name for name in _quoted(SETTING) if not name.endswith((".json", ".html", ".safetensors"))}
+    assert len(quoted) > 20
+    assert {name for name in quoted if not _is_setting(name)} - PENDING == set()
+    assert not _is_setting("clustering.sise")
+
+
+def _is_setting(name: str) -> bool:
+    kind: Any = RunConfig
+    for part in name.split("."):
+        if not (inspect.isclass(kind) and issubclass(kind, BaseModel)) or part not in kind.model_fields:
+            return False
+        kind = kind.model_fields[part].annotation
+    return True
+
+
+def test_quoted_commands_exist() -> None:
+    command: Any = typer.main.get_command(app)
+    assert set(_quoted(COMMAND)) <= set(command.list_commands(command.context_class(command)))
+
+
+def test_quoted_addresses_exist() -> None:
+    """`file.py:function` in a page is a function or class of that file."""
+    addresses = _quoted(ADDRESS)
+    assert any(name for _, name in addresses)
+    missing = [path for path, _ in addresses if not (ROOT / path).exists()]
+    assert set(missing) - PENDING == set()
+    for path, name in addresses:
+        if name:
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert re.search(rf"^\s*(def|class) {name}\b", source, re.MULTILINE), f"{path}:{name}"
+
+
+@pytest.mark.parametrize("path", [path for path in GUIDES if path.name != "log.md"], ids=str)
+def test_pages_are_short(path: Path) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert text.count("\n") <= (200 if path.name == "README.md" else 140)
+    assert len(text.split()) <= 1600
+    long = [line for line in text.split("\n") if len(line) > 100 and line[:1] not in ("|", "!")]
+    assert [line for line in long if "://" not in line] == []
 
 
 @pytest.mark.weights
@@ -140,7 +203,7 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "warn" not in (done.stderr + done.stdout).lower(), done.stderr
-    assert "predict_proba" in (tmp_path / "loops" / "classifier.html").read_text(encoding="utf-8")
+    assert "predict_proba" in (tmp_path / "loops" / "api" / "classifier.html").read_text(encoding="utf-8")
     assert (tmp_path / "index.html").exists()
 
 

@@ -1,4 +1,4 @@
-"""The matrix of models: every architecture is tried, and what README and the results file say is what was found."""
+"""The matrix of models: every architecture is tried, and what docs/models.md and the results file say is what was found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from benchmarks import models
-from benchmarks.models import COLUMNS, FAMILIES, README, matrix, with_matrix
+from benchmarks.models import COLUMNS, FAMILIES, PAGE, matrix, with_matrix
 from benchmarks.results import RESULTS
 
 KEPT = {row["architecture"]: row for row in json.loads((RESULTS / "models.json").read_text())["rows"]}
@@ -20,10 +20,10 @@ def test_an_architecture_does_what_its_row_says(name):
     assert models.family(name) == KEPT[name]
 
 
-def test_the_matrix_in_readme_is_what_the_file_says():
-    readme = README.read_text(encoding="utf-8")
+def test_the_matrix_in_the_documentation_is_what_the_file_says():
+    page = PAGE.read_text(encoding="utf-8")
     assert list(KEPT) == list(FAMILIES)
-    assert with_matrix(readme, list(KEPT.values())) == readme
+    assert with_matrix(page, list(KEPT.values())) == page
 
 
 def test_most_do_everything_and_no_row_that_fails_keeps_silent():
