@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,8 +20,10 @@ from jaxtyping import Float
 
 from agent.language_model.activation_cache import CHUNK, in_order, keep_recorded, record_cached, texts_a_file
 from agent.language_model.model import LanguageModel, LanguageModelConfig
-from loops.monitor.progress import Progress
+from agent.progress import advance
 from loops.sweeping import sweep
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,6 @@ class Recorded:
 def record_spread(
     config: LanguageModelConfig,
     texts: Sequence[str],
-    progress: Progress,
     *,
     workers: int | None = None,
     ray_address: str | None = None,
@@ -76,20 +78,11 @@ def record_spread(
         nonlocal done
         keep_recorded(pieces[name], made.activations, made.fingerprint, made.size)
         done += len(pieces[name])
-        progress.say(f"record: {done} of {len(texts)} texts")
+        advance("record", done, len(texts), "texts")
 
     with TemporaryDirectory(prefix="basin-devices-") as claims:
         reading = Reading(config, devices, claims)
-        sweep(
-            _read,
-            reading,
-            pieces,
-            finished,
-            workers=workers,
-            ray_address=ray_address,
-            say=progress.say,
-            gpus_each=1,
-        )
+        sweep(_read, reading, pieces, finished, workers=workers, ray_address=ray_address, gpus_each=1)
         _model.cache_clear()
         _held.clear()
     return done

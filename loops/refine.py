@@ -6,9 +6,9 @@ rounds and save each. Nothing here, nor anything this file imports, can read a g
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ from agent.language_model.coherence import CoherenceReport
 from agent.language_model.model import LanguageModel
 from agent.membership.ridge import log_odds, sigmoid, threshold
 from agent.pointer.cache import KeptFits
+from agent.progress import begin_stage
 from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
@@ -33,7 +34,6 @@ from agent.updating import Update, UpdatingConfig, update
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.monitor.loggers import open_logs, require_loggers
-from loops.monitor.progress import Progress
 from loops.records import Generated, Metrics, RoundRecord, refuse_other_model
 from loops.report.make import refresh
 from loops.round.adapter import train_adapter
@@ -43,50 +43,46 @@ from loops.round.partial import read_in_parts, write_in_parts
 from loops.round.pointer import calibrated_start, find_pointer, spoken, starting_vector
 from loops.round.writing import openings
 
+logger = logging.getLogger(__name__)
 
-def run(config: RunConfig, store: RunStore, progress: Progress) -> Fixed:
+
+def run(config: RunConfig, store: RunStore) -> Fixed:
     """Point at the concept, then refine it until it is still, has collapsed, or `config.rounds` are over."""
     require_loggers(config.logging)
-    costs = Costs(partial(progress.part, 0))
+    costs = Costs(0)
     with costs.stage("topics"):
         start = starting_vector(config.updating)
-        loaded = load_corpus(config.corpus, progress=progress.say)
+        loaded = load_corpus(config.corpus)
         passages = split(loaded, config.passages)
-        progress.say(f"Corpus: {passages.description}")
+        logger.info(f"Corpus: {passages.description}")
         if said := spoken(config.topics, config.language_model.name, config.coherence.model):
-            progress.say(said)
-        pointer = find_pointer(config, loaded, passages, progress.say, KeptFits(store.scratch / "topics"))
-    fixed = prepare(config, passages, pointer, costs, progress, store.scratch)
-    first = first_record(fixed, costs, progress, given=start)
+            logger.info(said)
+        pointer = find_pointer(config, loaded, passages, KeptFits(store.scratch / "topics"))
+    fixed = prepare(config, passages, pointer, costs, store.scratch)
+    first = first_record(fixed, costs, given=start)
     store.save(first, passages, pointer)
-    _refine([first], fixed, store, config.rounds, progress)
+    _refine([first], fixed, store, config.rounds)
     return fixed
 
 
-def resume(store: RunStore, rounds: int | None, progress: Progress) -> Fixed:
+def resume(store: RunStore, rounds: int | None) -> Fixed:
     """Go on from the last whole round; the texts and the pointer come from round 0, not from the corpus.
 
     Rounds that are asked for by number are run even where the notion is still: that is how a fixed point is tried.
     """
     require_loggers(store.config.logging)
-    records = _whole_rounds(store, progress)
+    records = _whole_rounds(store)
     if not records:
-        return run(store.config, store, progress)
-    costs = Costs(partial(progress.part, records[-1].round + 1))
-    fixed = prepare(store.config, store.load_passages(), store.load_pointer(), costs, progress, store.scratch)
+        return run(store.config, store)
+    costs = Costs(records[-1].round + 1)
+    fixed = prepare(store.config, store.load_passages(), store.load_pointer(), costs, store.scratch)
     refuse_other_model(store.name, records, fixed.language_model)
-    _refine(records, fixed, store, rounds or store.config.rounds, progress, when_still=rounds is not None)
+    _refine(records, fixed, store, rounds or store.config.rounds, when_still=rounds is not None)
     return fixed
 
 
 def flow(
-    fixed: Fixed,
-    store: RunStore,
-    rounds: int,
-    progress: Progress,
-    received: Concept | None = None,
-    *,
-    when_still: bool = True,
+    fixed: Fixed, store: RunStore, rounds: int, received: Concept | None = None, *, when_still: bool = True
 ) -> list[RoundRecord]:
     """Rounds of a run whose ground is at hand already, from its last whole one on.
 
@@ -94,18 +90,18 @@ def flow(
         received: what a run without rounds begins with instead of what the pointer claims.
         when_still: run all rounds, also where the notion is still.
     """
-    records = _whole_rounds(store, progress)
+    records = _whole_rounds(store)
     if not records:
-        records = [first_record(fixed, Costs(partial(progress.part, 0)), progress, received)]
+        records = [first_record(fixed, Costs(0), received)]
         store.save(records[0], fixed.passages, fixed.pointer)
     refuse_other_model(store.name, records, fixed.language_model)
-    _refine(records, fixed, store, rounds, progress, when_still)
+    _refine(records, fixed, store, rounds, when_still)
     return records
 
 
-def _whole_rounds(store: RunStore, progress: Progress) -> list[RoundRecord]:
+def _whole_rounds(store: RunStore) -> list[RoundRecord]:
     """All rounds up to the newest whole one, the first and the last in full; a damaged one is set aside."""
-    newest = store.load_newest(progress.say)
+    newest = store.load_newest()
     if newest is None or newest.round == 0:
         records = [] if newest is None else [newest]
     else:
@@ -130,34 +126,29 @@ def _refuse_without(store: RunStore, record: RoundRecord) -> None:
 
 
 def _refine(
-    records: list[RoundRecord],
-    fixed: Fixed,
-    store: RunStore,
-    rounds: int,
-    progress: Progress,
-    when_still: bool = False,
+    records: list[RoundRecord], fixed: Fixed, store: RunStore, rounds: int, when_still: bool = False
 ) -> None:
-    with open_logs(store, progress.say) as logs:
+    with open_logs(store) as logs:
         logs.keep(records)
         while (ended := ending(records, rounds, fixed.config, when_still)) is None:
             # So that there is something to look at while the round runs.
-            refresh(store, records, fixed, progress.say)
-            record = run_round(records, fixed, progress)
+            refresh(store, records, fixed)
+            record = run_round(records, fixed)
             _require_numbers(record)
             store.save(record)
             if len(records) > 1:
                 records[-1] = records[-1].remembered()
             records.append(record)
             logs.keep(records)
-            progress.say(_summary(record))
+            logger.info(_summary(record))
     store.forget_unfinished()
-    progress.part(records[-1].round, "certify")
+    begin_stage(records[-1].round, "certify")
     if (found := certify_run(fixed, records)) is not None:
         certificate = told(found, fixed, records)
         store.save_certificate(certificate)
-        progress.say(str(certificate["sentence"]))
-    progress.say(ended)
-    refresh(store, records, fixed, progress.say)
+        logger.info(str(certificate["sentence"]))
+    logger.info(ended)
+    refresh(store, records, fixed)
 
 
 def _require_numbers(record: RoundRecord) -> None:
@@ -191,11 +182,7 @@ def ending(
 
 
 def first_record(
-    fixed: Fixed,
-    costs: Costs,
-    progress: Progress,
-    received: Concept | None = None,
-    given: SteeringVector | None = None,
+    fixed: Fixed, costs: Costs, received: Concept | None = None, given: SteeringVector | None = None
 ) -> RoundRecord:
     """Round 0: the pointer, or what was received, taken for the concept; a first vector, and what the base model writes.
 
@@ -205,20 +192,20 @@ def first_record(
     concept = received or _pointed_at(fixed)
     with costs.stage("update"):
         start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
-        step = _update(fixed, concept, start, None, progress)
+        step = _update(fixed, concept, start, None)
     with costs.stage("generate"):
-        base = _write(fixed, concept, "base", progress)
+        base = _write(fixed, concept, "base")
     if received is None or received.vector is None:  # a vector that was handed over is tried as it came
         concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
         if given is not None:
             vector, nats = calibrated_start(
-                fixed.language_model, given, fixed.config.updating, fixed.passages.texts, progress.say
+                fixed.language_model, given, fixed.config.updating, fixed.passages.texts
             )
             concept = replace(concept, vector=vector, nats_per_token=nats, manner=PLAIN)
     with costs.stage("coherence"):
         report = _checked(fixed, base)
         base = list(_judged(base, report))
-    ruined = _ruined(fixed, concept, start, costs, progress)
+    ruined = _ruined(fixed, concept, start, costs)
     with costs.stage("record"):
         written = _read(fixed, [*base, *ruined])
     at = threshold(fixed.real.pointer_log_odds, fixed.size)
@@ -251,16 +238,16 @@ def _pointed_at(fixed: Fixed) -> Concept:
     )
 
 
-def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) -> RoundRecord:
+def run_round(records: Sequence[RoundRecord], fixed: Fixed) -> RoundRecord:
     """One round: from the last concept and the real texts to the next concept.
 
     Touches no disk, but for what writing and training keep in `fixed.scratch` while they run.
     """
     config, last = fixed.config, records[-1].concept
     number = last.round + 1
-    costs = Costs(partial(progress.part, number))
+    costs = Costs(number)
     with costs.stage("generate"):
-        steered = _write(fixed, last, "steered", progress)
+        steered = _write(fixed, last, "steered")
     with costs.stage("coherence"):
         report = _checked(fixed, steered)
     with costs.stage("record"):
@@ -284,13 +271,13 @@ def run_round(records: Sequence[RoundRecord], fixed: Fixed, progress: Progress) 
     if steering := config.updating.steers(number):
         with costs.stage("update"):
             begin = last.vector if last.round or config.updating.start_vector else None
-            step = _update(fixed, concept, steering, begin, progress)
+            step = _update(fixed, concept, steering, begin)
             concept = replace(
                 concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner
             )
     if config.updating.adapts(number):
         with costs.stage("adapt"):
-            adapted = train_adapter(fixed, concept, last, generated, progress)
+            adapted = train_adapter(fixed, concept, last, generated)
             concept, training = replace(concept, adapter=adapted.adapter), adapted.metrics
     of_base = records[0].number("base_coherence")
     relative = report.share / of_base if of_base else report.share
@@ -363,7 +350,7 @@ def _redraw(fixed: Fixed, last: Concept, generated: Texts) -> Reclustering:
     )
 
 
-def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> list[Generated]:
+def _write(fixed: Fixed, concept: Concept, kind: str) -> list[Generated]:
     """Continuations of openings of real passages of every kind.
 
     Openings and sampling seeds are the same in every round: a round is then a deterministic map of the concept, which
@@ -382,9 +369,7 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
     def passages(prompts: Sequence[str], seeds: Sequence[int], concept: Concept) -> list[str]:
         if not writer:
             writer.append(fixed.language_model.adapted(concept.adapter))
-        written: list[str] = writer[0].generate(
-            prompts, seeds, config, concept.vector, progress=progress.say, manner=concept.manner
-        )
+        written: list[str] = writer[0].generate(prompts, seeds, config, concept.vector, manner=concept.manner)
         return written
 
     model = fixed.language_model.fingerprint
@@ -395,23 +380,19 @@ def _write(fixed: Fixed, concept: Concept, kind: str, progress: Progress) -> lis
     ]
 
 
-def _ruined(
-    fixed: Fixed, concept: Concept, config: UpdatingConfig, costs: Costs, progress: Progress
-) -> list[Generated]:
+def _ruined(fixed: Fixed, concept: Concept, config: UpdatingConfig, costs: Costs) -> list[Generated]:
     """Passages steered until they are ruined: once for all rounds, so that the boundary learns what that looks like."""
     if not config.oversteered:
         return []
     try:
         with costs.stage("update"):
             hard = config.model_copy(update={"budget_nats": config.oversteered_nats})
-            step = _update(fixed, concept, hard, None, progress)
+            step = _update(fixed, concept, hard, None)
     except BasinError as error:
-        progress.say(f"No over-steered passages are taught as outside: {error}")
+        logger.info(f"No over-steered passages are taught as outside: {error}")
         return []
     with costs.stage("generate"):
-        ruined = _write(
-            fixed, replace(concept, vector=step.vector, manner=step.manner), "oversteered", progress
-        )
+        ruined = _write(fixed, replace(concept, vector=step.vector, manner=step.manner), "oversteered")
     with costs.stage("coherence"):
         return list(_judged(ruined, _checked(fixed, ruined)))
 
@@ -435,13 +416,7 @@ def _read(
     return Texts(activations, log_odds(fixed.pointer.weights(texts)), spoiled, embeddings)
 
 
-def _update(
-    fixed: Fixed,
-    concept: Concept,
-    config: UpdatingConfig,
-    start: SteeringVector | None,
-    progress: Progress,
-) -> Update:
+def _update(fixed: Fixed, concept: Concept, config: UpdatingConfig, start: SteeringVector | None) -> Update:
     """Towards the members, away from the passages that are clearly outside."""
     texts, inside = fixed.passages.texts, concept.members()
     if len(inside) == 0:
@@ -458,7 +433,6 @@ def _update(
         member_weights=concept.membership[inside],
         other_weights=1 - concept.membership[outside],
         start=start,
-        progress=progress.say,
     )
 
 

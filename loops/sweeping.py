@@ -5,6 +5,7 @@ A worker that is killed loses only what was under way: that is tried again, and 
 
 from __future__ import annotations
 
+import logging
 import mmap
 import multiprocessing
 import os
@@ -29,6 +30,8 @@ from threadpoolctl import threadpool_limits
 
 from agent.errors import BasinError, first_sentence
 
+logger = logging.getLogger(__name__)
+
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,7 +54,6 @@ def sweep(
     ray_address: str | None = None,
     retries: int = 2,
     gpus_each: int = 0,
-    say: Callable[[str], None],
 ) -> None:
     """Call `function(shared, item)` for every item, and `finished(name, result)` here as soon as each is done.
 
@@ -81,7 +83,7 @@ def sweep(
             gpus=gpus_each,
         )
     elif workers > 1:
-        _over_processes(function, shared, items, finished, workers=workers, retries=retries, say=say)
+        _over_processes(function, shared, items, finished, workers=workers, retries=retries)
     else:
         for name, item in items.items():
             finished(name, function(shared, item))
@@ -95,7 +97,6 @@ def _over_processes(
     *,
     workers: int,
     retries: int,
-    say: Callable[[str], None],
 ) -> None:
     """One pool after the other, until all is done."""
     waiting = deque(items)
@@ -111,7 +112,7 @@ def _over_processes(
                     " want of memory: give fewer workers or a smaller piece."
                 )
             if lost:
-                say(f"A worker was killed while it ran {_either(lost)}: tried again.")
+                logger.info(f"A worker was killed while it ran {_either(lost)}: tried again.")
                 waiting.extendleft(reversed(lost))
 
 

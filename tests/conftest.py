@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import beartype
 import jaxtyping
 
@@ -12,6 +14,7 @@ jaxtyping.install_import_hook("agent", "conftest.typechecker")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
+from planted_log import listening  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -104,3 +107,10 @@ def texts() -> list[str]:
     generator = torch.Generator().manual_seed(1)
     lengths = (12, 3, 21, 7, 12, 5, 16)
     return [sentence(*torch.randint(0, 90, (length,), generator=generator).tolist()) for length in lengths]
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """What the project logs during the test, without counts and stages."""
+    with listening() as heard:
+        yield heard.messages

@@ -60,7 +60,7 @@ def place(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BASIN_CACHE", str(ground / "cache"))
     monkeypatch.delenv("BASIN_CHECKPOINTS", raising=False)
-    monkeypatch.setattr("loops.report.page.obtain", lambda progress=None: False)
+    monkeypatch.setattr("loops.report.page.obtain", lambda: False)
     monkeypatch.setattr("loops.report.page.script", lambda: "/* charts */")
     pipe = transformers.pipeline("text-generation", model=str(ground / "model"), device="cpu")
     pipe.model.generation_config.max_new_tokens = 4

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from agent.adapting.config import AdaptingConfig
 from agent.adapting.preference import prefer
 from agent.adapting.supervised import teach
-from agent.adapting.trainer import Progress
 from agent.adapting.training_data import Written, importance_weights, lesson_weights, log_likelihoods, pairs
 from agent.concept import MEMBER, Concept
 from agent.language_model.adapter import Adapter
@@ -40,7 +39,6 @@ def adapt(
     *,
     seed: int,
     folder: Path,
-    progress: Progress | None = None,
 ) -> Adapted:
     """Train an adapter on a concept.
 
@@ -71,7 +69,6 @@ def adapt(
         config.lora,
         seed,
         folder / "teach",
-        progress,
     )
     metrics: dict[str, float | int] = {
         "lesson_loss": float(np.mean([row["loss"] for row in history[-8:]])),
@@ -81,14 +78,7 @@ def adapt(
     metrics["pairs"] = len(found)
     if found:
         adapter, preferred = prefer(
-            language_model,
-            found,
-            adapter,
-            config.preference,
-            config.lora.tokens,
-            seed,
-            folder / "prefer",
-            progress,
+            language_model, found, adapter, config.preference, config.lora.tokens, seed, folder / "prefer"
         )
         history += preferred
         metrics["preference"] = float(np.mean([row["rewards/accuracies"] for row in preferred[-8:]]))

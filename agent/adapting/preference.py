@@ -21,7 +21,6 @@ from trl import DPOConfig, DPOTrainer
 from agent.adapting.config import PreferenceConfig
 from agent.adapting.precision import trainee
 from agent.adapting.trainer import (
-    Progress,
     Told,
     quiet,
     scratch,
@@ -56,7 +55,6 @@ def prefer(
     tokens: int,
     seed: int,
     folder: Path,
-    progress: Progress | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
     """The adapter after one pass over the first `config.pairs` pairs, begun from `start`.
 
@@ -90,7 +88,7 @@ def prefer(
             args=DPOConfig(**arguments, beta=config.beta, max_length=None),
             train_dataset=Dataset.from_dict(columns),
             processing_class=language_model.tokenizer,
-            callbacks=[Told("prefer", progress)],
+            callbacks=[Told("prefer")],
         )
     trainer.barred = config
     history = train(trainer, place)

@@ -20,7 +20,6 @@ from trl import SFTConfig, SFTTrainer
 from agent.adapting.config import LoraConfig
 from agent.adapting.precision import NarrowProducts, trainee
 from agent.adapting.trainer import (
-    Progress,
     Told,
     quiet,
     scratch,
@@ -49,7 +48,6 @@ def teach(
     config: LoraConfig,
     seed: int,
     folder: Path,
-    progress: Progress | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
     """The adapter after one pass over a lesson drawn from `texts`, begun from `start` or from the model itself.
 
@@ -83,7 +81,7 @@ def teach(
             args=SFTConfig(**arguments, max_length=None, packing=False),
             train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
             processing_class=language_model.tokenizer,
-            callbacks=[Told("teach", progress)],
+            callbacks=[Told("teach")],
         )
     history = train(trainer, place)
     return Adapter.of(trainer.model, language_model.config.name), history

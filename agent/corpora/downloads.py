@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,9 @@ from requests.exceptions import RequestException
 from agent.corpora import manners as manners_of
 from agent.corpora.manners import Manners, require_welcome, turn, user_agent
 from agent.errors import BasinError, first_sentence
-from agent.hub.pinned_packages import Progress, cache_root, sha256_of
+from agent.hub.pinned_packages import cache_root, sha256_of
+
+logger = logging.getLogger(__name__)
 
 TRIES = 5
 """Without a byte more than before; then the server is given up."""
@@ -54,11 +57,7 @@ class _Refused(Exception):
 
 
 def fetch_first(
-    key: str,
-    addresses: Sequence[str],
-    manners: Manners,
-    check: Callable[[Path], None],
-    progress: Progress | None = None,
+    key: str, addresses: Sequence[str], manners: Manners, check: Callable[[Path], None]
 ) -> tuple[Path, str]:
     """(file in the cache, address that it came from) of the first address that the server has.
 
@@ -78,7 +77,7 @@ def fetch_first(
         index.parent.mkdir(parents=True, exist_ok=True)
         for address in addresses:
             try:
-                part = _download(address, manners, progress)
+                part = _download(address, manners)
             except Missing:
                 continue
             try:
@@ -138,19 +137,19 @@ def _forget(part: Path) -> None:
             path.unlink()
 
 
-def _download(address: str, manners: Manners, progress: Progress | None) -> Path:
+def _download(address: str, manners: Manners) -> Path:
     """A whole file, however often the connection breaks; what came before a break, or a kill, is not asked for again."""
     part = _part(address)
     part.parent.mkdir(parents=True, exist_ok=True)
     require_welcome(address, manners, partial(_robots, manners=manners))
     try:
-        _ask_until_whole(address, part, manners, progress)
+        _ask_until_whole(address, part, manners)
     except _Refused as error:
         raise BasinError(f"{manners.name} refuses {address} ({error}): {manners.remedy}.") from None
     return part
 
 
-def _ask_until_whole(address: str, part: Path, manners: Manners, progress: Progress | None) -> None:
+def _ask_until_whole(address: str, part: Path, manners: Manners) -> None:
     tries, had = 0, _size(part)
     while True:
         try:
@@ -170,8 +169,7 @@ def _ask_until_whole(address: str, part: Path, manners: Manners, progress: Progr
                     f"{address} cannot be fetched ({first_sentence(error)}): check the network, try again (it goes on "
                     f"where it was), or {manners.remedy}."
                 ) from None
-            if progress:
-                progress(f"{manners.name}: {first_sentence(error)}; going on at byte {had:,} in {wait:.0f} s")
+            logger.info(f"{manners.name}: {first_sentence(error)}; going on at byte {had:,} in {wait:.0f} s")
             manners_of.sleep(wait)
 
 
@@ -289,7 +287,7 @@ def _robots(address: str, manners: Manners) -> str | None:
     """What a server tells programs, None where it has nothing to tell."""
     path = _part(address)
     try:
-        _ask_until_whole(address, path, manners, None)
+        _ask_until_whole(address, path, manners)
         return path.read_text(encoding="utf-8", errors="replace")
     except (Missing, _Refused):
         return None

@@ -15,7 +15,6 @@ from typing import Any
 
 from agent.corpora.tables import Fields, Record, checked
 from agent.errors import BasinError, first_sentence, quoted, shortened
-from agent.hub.pinned_packages import Progress
 
 SCHEME = "hf:"
 NAMED = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?|[~./].{0,4000}")
@@ -43,20 +42,14 @@ def dataset_name(source: str) -> str | None:
 
 
 def read_dataset(
-    name: str,
-    subset: str | None,
-    split: str,
-    fields: Fields,
-    others: Collection[str] | None,
-    progress: Progress | None = None,
+    name: str, subset: str | None, split: str, fields: Fields, others: Collection[str] | None
 ) -> Iterator[tuple[Record, str]]:
     """(row, its text) of a split, in its order; only the columns `fields` and `others`, all where that is None.
 
     Raises `BasinError` where there is no such data set, subset, split or field, where the hub does not answer or wants a
     login, and for a row that is not text.
     """
-    if progress:
-        progress(f"Streaming {name} ({split}), nothing of it is kept")
+    logger.info(f"Streaming {name} ({split}), nothing of it is kept")
     source = f"{SCHEME}{name}"
     with _told(source, subset, split):
         import datasets

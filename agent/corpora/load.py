@@ -7,6 +7,7 @@ in `iter_records`, which is there for measuring.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import random
 import re
@@ -27,8 +28,9 @@ from agent.corpora.newsgroups import newsgroup_posts
 from agent.corpora.tables import TABLE_SUFFIXES, Fields, Record, read_table
 from agent.errors import BasinError, shortened
 from agent.files.bounded import MOST_DOCUMENTS, MOST_TEXT
-from agent.hub.pinned_packages import Progress
 from agent.types import Document, StageConfig, document_id
+
+logger = logging.getLogger(__name__)
 
 
 class Sample(NamedTuple):
@@ -68,13 +70,13 @@ ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def _brown(categories: str, progress: Progress | None) -> Iterator[tuple[Record, str]]:
-    for file, text, title, author in brown_files(categories, progress):
+def _brown(categories: str) -> Iterator[tuple[Record, str]]:
+    for file, text, title, author in brown_files(categories):
         yield {"category": file[1], "title": title, "author": author}, text
 
 
-def _newsgroups(progress: Progress | None) -> Iterator[tuple[Record, str]]:
-    for group, text in newsgroup_posts(progress):
+def _newsgroups() -> Iterator[tuple[Record, str]]:
+    for group, text in newsgroup_posts():
         yield {"group": group, "title": " ".join(text.split()[:8])}, text
 
 
@@ -153,27 +155,22 @@ def named_corpus(source: str) -> CorpusConfig:
         ) from None
 
 
-def load_corpus(
-    config: CorpusConfig, base: Path | None = None, progress: Progress | None = None
-) -> list[Document]:
+def load_corpus(config: CorpusConfig, base: Path | None = None) -> list[Document]:
     """The corpus's documents in order, or the sample of them that the configuration asks for.
 
     A relative path is taken from `base`. Raises `BasinError` as `iter_records`.
     """
-    documents = iter_documents(config, base, progress)
+    documents = iter_documents(config, base)
     if config.sample is None:
         return list(documents)
     kept = drawn(documents, config.sample, config.sample_seed, config.source)
-    if progress:
-        progress(f"A sample of {len(kept.documents):,} of the {kept.passed:,} documents of {config.source}")
+    logger.info(f"A sample of {len(kept.documents):,} of the {kept.passed:,} documents of {config.source}")
     return kept.documents
 
 
-def iter_documents(
-    config: CorpusConfig, base: Path | None = None, progress: Progress | None = None
-) -> Iterator[Document]:
+def iter_documents(config: CorpusConfig, base: Path | None = None) -> Iterator[Document]:
     """All documents in order, one at a time; raises as `iter_records`."""
-    for record, text in iter_records(config, base, progress, fields=()):
+    for record, text in iter_records(config, base, fields=()):
         title, author = _shown(record.get(config.title_field)), _shown(record.get(config.author_field))
         yield Document(document_id(text), text, title, author)
 
@@ -187,10 +184,7 @@ def _shown(value: Any) -> str:
 
 
 def iter_records(
-    config: CorpusConfig,
-    base: Path | None = None,
-    progress: Progress | None = None,
-    fields: Collection[str] | None = None,
+    config: CorpusConfig, base: Path | None = None, fields: Collection[str] | None = None
 ) -> Iterator[tuple[Record, str]]:
     """(everything known about a document, its text) in corpus order; `document_id(text)` is its id.
 
@@ -200,25 +194,25 @@ def iter_records(
     (unless only a sample is), for an unknown field or a setting that the source would ignore, and for what a folder has in it
     that is not its own.
     """
-    records = islice(_records(config, base, progress, fields), config.limit)
+    records = islice(_records(config, base, fields), config.limit)
     yield from records if config.sample else _within_limits(records, config)
 
 
 def _records(
-    config: CorpusConfig, base: Path | None, progress: Progress | None, fields: Collection[str] | None
+    config: CorpusConfig, base: Path | None, fields: Collection[str] | None
 ) -> Iterator[tuple[Record, str]]:
     path = (base or Path()) / config.path
     if config.source in NAMED:
         _refuse(config, *FIELDS, "mirror", "subset", "split")
-        yield from NAMED[config.source](progress)
+        yield from NAMED[config.source]()
     elif os.path.exists(path):
         yield from _local(path, config, fields)
     elif (books := book_names(config.source)) is not None:
         _refuse(config, *FIELDS, "subset", "split")
-        yield from read_books(*books, config.mirror, progress)
+        yield from read_books(*books, config.mirror)
     elif (name := dataset_name(config.source)) is not None:
         _refuse(config, "mirror")
-        yield from read_dataset(name, config.subset, config.split, config.fields, fields, progress)
+        yield from read_dataset(name, config.subset, config.split, config.fields, fields)
     else:
         raise BasinError(f"There is no corpus {shortened(config.source, 200)!r}: {_meant(config.source)}")
 

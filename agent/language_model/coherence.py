@@ -6,6 +6,7 @@ nothing is about the concept: a passage is coherent if a real one could look lik
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from pydantic import Field
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.types import StageConfig
+
+logger = logging.getLogger(__name__)
 
 MINIMUM_PASSAGES = 8
 """Below this a quantile of real passages means nothing."""
@@ -85,25 +88,16 @@ class Coherence:
     """Lowest and highest value of each text statistic."""
 
     @classmethod
-    def load(
-        cls,
-        real_texts: Sequence[str],
-        config: CoherenceConfig,
-        progress: Callable[[str], None] | None = None,
-    ) -> Coherence:
+    def load(cls, real_texts: Sequence[str], config: CoherenceConfig) -> Coherence:
         """`fit` with the model that the configuration names. Raises as `fit` and `LanguageModel.load`."""
         if config.model is None:
-            return cls.fit(real_texts, config, None, progress)
-        language_model = LanguageModel.load(LanguageModelConfig(name=config.model), progress)
-        return cls.fit(real_texts, config, language_model, progress)
+            return cls.fit(real_texts, config, None)
+        language_model = LanguageModel.load(LanguageModelConfig(name=config.model))
+        return cls.fit(real_texts, config, language_model)
 
     @classmethod
     def fit(
-        cls,
-        real_texts: Sequence[str],
-        config: CoherenceConfig,
-        language_model: LanguageModel | None,
-        progress: Callable[[str], None] | None = None,
+        cls, real_texts: Sequence[str], config: CoherenceConfig, language_model: LanguageModel | None
     ) -> Coherence:
         """Measure the limits. Raises `BasinError` where fewer than 8 passages are long enough to compare."""
         pairs = [_opening(text, config.prompt_words) for text in real_texts]
@@ -122,10 +116,7 @@ class Coherence:
         }
         loss_limit = np.inf
         if language_model is not None:
-            if progress:
-                progress(
-                    f"coherence: {language_model.config.name} reads {config.real_passages} real passages"
-                )
+            logger.info(f"coherence: {language_model.config.name} reads {config.real_passages} real passages")
             chosen = np.unique(np.linspace(0, len(pairs) - 1, config.real_passages).astype(int))
             heads, rests = zip(*(pairs[index] for index in chosen), strict=True)
             loss_limit = float(np.nanquantile(language_model.losses(rests, heads), config.quantile))

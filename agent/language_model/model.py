@@ -10,6 +10,7 @@ import contextlib
 import copy
 import hashlib
 import itertools
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,11 +48,12 @@ from agent.language_model.device_map import check_places, choose_devices, spread
 from agent.language_model.memory import MemoryNeed, memory_at_hand, most, within_memory
 from agent.language_model.output_layer import OutputLayer
 from agent.language_model.token_batches import TokenBatch, token_batches
+from agent.progress import advance
 from agent.steering.gate import PLAIN, Manner, TextSoFar, shifted
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 
-Progress = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 class LanguageModelConfig(StageConfig):
@@ -125,22 +127,20 @@ class LanguageModel:
         """Tokens of a batch, with its padding; fewer than configured where memory is too small for that."""
         self.batch_rows: int | None = None
         """Passages written at a time, where memory is too small for as many as configured."""
-        self.say: Progress | None = None
 
     @classmethod
-    def load(cls, config: LanguageModelConfig, progress: Progress | None = None) -> LanguageModel:
+    def load(cls, config: LanguageModelConfig) -> LanguageModel:
         """Load by name. Raises `BasinError` where no such model is in reach, or its layout is unknown."""
-        path = resolve_model(config.name, progress)
+        path = resolve_model(config.name)
         device, *others = choose_devices(config.device)
         dtype = choose_dtype(config.dtype, device)
-        if config.trust_remote_code and progress:
-            progress(
+        if config.trust_remote_code:
+            logger.info(
                 f"WARNING: {config.name} may run code of its own on this machine (language_model.trust_remote_code)."
             )
-        if progress:
-            progress(
-                f"language model: loading {config.name} in {str(dtype).removeprefix('torch.')} on {device}"
-            )
+        logger.info(
+            f"language model: loading {config.name} in {str(dtype).removeprefix('torch.')} on {device}"
+        )
         try:
             with quiet_transformers():
                 how = {
@@ -172,7 +172,6 @@ class LanguageModel:
         loaded = cls(model if "device_map" in how else model.to(device), tokenizer, config)
         if not reads_forward(loaded.model):
             raise both_ways(config.name)
-        loaded.say = progress
         return loaded
 
     @property
@@ -257,10 +256,7 @@ class LanguageModel:
 
     @torch.inference_mode()
     def record(
-        self,
-        texts: Sequence[str],
-        progress: Progress | None = None,
-        batches: Iterable[TokenBatch] | None = None,
+        self, texts: Sequence[str], batches: Iterable[TokenBatch] | None = None
     ) -> Float[np.ndarray, "text layer width"]:
         """Mean residual stream of every text at `self.layers`, float32.
 
@@ -272,7 +268,6 @@ class LanguageModel:
             batches: `self.batches(texts)`, where they were made before.
         """
         result = np.zeros((len(texts), len(self.layers), self.width), dtype=np.float32)
-        done = 0
         for batch in self.batches(texts) if batches is None else batches:
             if not batch.pooled.any(1).all():
                 empty = batch.rows[int((~batch.pooled.any(1)).nonzero()[0])]
@@ -281,9 +276,6 @@ class LanguageModel:
                 )
             for part, means in within_memory(batch, self._pooled, self._reads_less):
                 result[list(part.rows)] = means
-            done += len(batch.rows)
-            if progress:
-                progress(f"record: {done} of {len(texts)} texts")
         if not np.isfinite(result).all():
             layer = self.layers[int(np.argwhere(~np.isfinite(result))[0][1])]
             raise BasinError(
@@ -319,15 +311,15 @@ class LanguageModel:
 
     def _reads_less(self, rows: int) -> None:
         """Memory was too small for a batch of tokens: the next ones are half as large."""
-        if self.batch_tokens == self._most_tokens and self.say:
-            self.say(
+        if self.batch_tokens == self._most_tokens:
+            logger.info(
                 f"Memory is too small for batches of {self.batch_tokens} tokens: halved, and on (language_model.batch_tokens)."
             )
         self.batch_tokens = max(1, self.batch_tokens // 2)
 
     def _writes_less(self, rows: int) -> None:
-        if self.batch_rows is None and self.say:
-            self.say(
+        if self.batch_rows is None:
+            logger.info(
                 f"Memory is too small to write as many passages at a time: {rows}, and on (generation.batch_size)."
             )
         self.batch_rows = rows
@@ -588,10 +580,9 @@ class LanguageModel:
             base, output = self.fused, self.output.packed()
         elif not reads_token_by_token(base, self.depth):
             base = None
-            if self.say:
-                self.say(
-                    f"{self.config.name} keeps no keys and values: it writes by transformers' own loop, which is slower."
-                )
+            logger.info(
+                f"{self.config.name} keeps no keys and values: it writes by transformers' own loop, which is slower."
+            )
         return Writer(self.model, base, self.depth, output, self.tokenizer)
 
     @cached_property
@@ -607,7 +598,6 @@ class LanguageModel:
         config: GenerationConfig,
         vector: SteeringVector | None | Sequence[SteeringVector | None] = None,
         strength: float | Sequence[float] = 1.0,
-        progress: Progress | None = None,
         *,
         manner: Manner = PLAIN,
         processors: Sequence[LogitsProcessor] = (),
@@ -644,8 +634,7 @@ class LanguageModel:
                 rows = Rows(range(len(texts), min(len(texts) + size, len(prompts))))
                 for _, written in within_memory(rows, write, self._writes_less):
                     texts += written
-                if progress:
-                    progress(f"generate: {len(texts)} of {len(prompts)} passages")
+                advance("generate", len(texts), len(prompts), "passages")
         return texts
 
 

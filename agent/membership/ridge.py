@@ -83,10 +83,7 @@ class _Normal:
     """Normal equations of one ridge regression, factored once: a fit to new targets costs O(passages x features)."""
 
     def __init__(
-        self,
-        features: Float[np.ndarray, "text feature"],
-        weights: Float[np.ndarray, "text"],
-        penalty: float,
+        self, features: Float[np.ndarray, "text feature"], weights: Float[np.ndarray, "text"], penalty: float
     ) -> None:
         self.features, self.weights = features, weights
         self.centre = np.average(features, axis=0, weights=weights)

@@ -20,12 +20,7 @@ from agent.pointer.lda import TopicModel, TopicsConfig
 from agent.types import Document
 
 
-def fit_cached(
-    documents: Sequence[Document],
-    config: TopicsConfig,
-    run_seed: int,
-    progress: Callable[[str], None] | None = None,
-) -> TopicModel:
+def fit_cached(documents: Sequence[Document], config: TopicsConfig, run_seed: int) -> TopicModel:
     """`topics.fit`, or what it gave for the same documents, settings, seed, code and gensim; raises as that.
 
     Raises:
@@ -38,7 +33,7 @@ def fit_cached(
     path = cache_root() / "topics" / f"{_digest(documents, config, run_seed)}.safetensors"
     found = _read(path)
     if found is None:
-        found = lda.fit(documents, config, run_seed, progress)
+        found = lda.fit(documents, config, run_seed)
         _write(path, found)
     return found
 

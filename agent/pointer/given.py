@@ -7,7 +7,8 @@ Add a way to point: a field here, and a file beside `from_words.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import model_validator
@@ -27,6 +28,8 @@ from agent.pointer.keywords import from_keywords
 from agent.pointer.lda import Pointer, TopicModel, TopicsConfig, pick
 from agent.types import Document, StageConfig
 
+logger = logging.getLogger(__name__)
+
 __all__ = [
     "PointerConfig",
     "from_bertopic",
@@ -38,8 +41,6 @@ __all__ = [
     "point",
     "save_topic_model",
 ]
-
-Say = Callable[[str], None]
 WAYS = ("keywords", "examples", "examples_file", "document_weights", "topic_model")
 
 
@@ -78,11 +79,7 @@ class PointerConfig(StageConfig):
 
 
 def point(
-    loaded: Sequence[Document],
-    kept: Sequence[Document],
-    config: PointerConfig,
-    topics: TopicsConfig,
-    say: Say,
+    loaded: Sequence[Document], kept: Sequence[Document], config: PointerConfig, topics: TopicsConfig
 ) -> Pointer:
     """The pointer that the configuration gives.
 
@@ -94,14 +91,14 @@ def point(
         BasinError: a file is not there or not what it should be, or nothing of it is in the corpus.
     """
     if config.keywords:
-        return Pointer(from_keywords(config.keywords, kept, say, topics.language), 0)
+        return Pointer(from_keywords(config.keywords, kept, topics.language), 0)
     if config.examples or config.examples_file:
         examples = config.examples or read_examples(Path(str(config.examples_file)))
         return Pointer(from_examples(examples, kept, topics.language), 0)
     if config.document_weights:
         weights = read_weights(Path(config.document_weights), config.weight_field, loaded, kept)
         model, told = from_document_weights(weights, kept, topics.language)
-        say(told)
+        logger.info(told)
         return Pointer(model, 0)
     if config.topic_model:
         if topics.language != ENGLISH:

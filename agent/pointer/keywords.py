@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from agent.errors import BasinError
 from agent.pointer.lda import TopicModel
 from agent.types import Document
 
+logger = logging.getLogger(__name__)
+
 STRENGTH = 1e6
 """Words' worth of belief in each topic: they are given, not learnt, so inference is not to doubt them."""
 ALPHA = (0.05, 1.0)
@@ -19,12 +22,7 @@ ALPHA = (0.05, 1.0)
 FLOOR = 1e-3
 
 
-def from_keywords(
-    keywords: Sequence[str],
-    documents: Sequence[Document],
-    say: Callable[[str], None] = lambda sentence: None,
-    code: str = ENGLISH,
-) -> TopicModel:
+def from_keywords(keywords: Sequence[str], documents: Sequence[Document], code: str = ENGLISH) -> TopicModel:
     """Two topics: the keywords, all alike, and the corpus's words.
 
     A text's weight in topic 0 is, but for the prior, the share of its words that are keywords. `say` is told of keywords that
@@ -49,7 +47,7 @@ def from_keywords(
             f"None of pointer.keywords ({', '.join(wanted)}) is in the corpus; choose other words."
         )
     if missing:
-        say(f"Not in the corpus, of the keywords: {', '.join(missing)}.")
+        logger.info(f"Not in the corpus, of the keywords: {', '.join(missing)}.")
     vocabulary = tuple(sorted(counts))
     chosen = np.isin(vocabulary, wanted)
     rest = np.array([counts[word] for word in vocabulary], dtype=np.float64)

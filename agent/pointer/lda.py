@@ -7,6 +7,7 @@ filter what is written. Latent Dirichlet Allocation is gensim's (Hoffman, Blei a
 from __future__ import annotations
 
 import hashlib
+import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from agent.corpora.words import CODE, ENGLISH, language, name_like_words
 from agent.errors import BasinError
 from agent.pointer.lda_in_steps import LdaInSteps
 from agent.types import Document, StageConfig, seed_for
+
+logger = logging.getLogger(__name__)
 
 BATCH_CHUNKS = 2000  # up to here batch variational Bayes, above it online
 ONLINE_CHUNKS = 256  # chunks between online updates: Hoffman et al. (2010), section 4, find few hundred best
@@ -237,7 +240,6 @@ def fit(
     documents: Sequence[Document],
     config: TopicsConfig,
     run_seed: int,
-    progress: Callable[[str], None] | None = None,
     kept: Callable[[str, Callable[[Path], TopicModel]], TopicModel] | None = None,
 ) -> TopicModel:
     """Fit LDA on chunks of `config.chunk_words` words.
@@ -259,9 +261,7 @@ def fit(
     dictionary = Dictionary(chunks)
     keep_topic_words(dictionary, config)
     bags = [dictionary.doc2bow(chunk) for chunk in chunks]
-    return fit_bags(
-        bags, dictionary, sum(count for bag in bags for _, count in bag), config, run_seed, progress, kept
-    )
+    return fit_bags(bags, dictionary, sum(count for bag in bags for _, count in bag), config, run_seed, kept)
 
 
 def keep_topic_words(dictionary: Dictionary, config: TopicsConfig) -> None:
@@ -281,7 +281,6 @@ def fit_bags(
     words: int,
     config: TopicsConfig,
     run_seed: int,
-    progress: Callable[[str], None] | None = None,
     kept: Callable[[str, Callable[[Path], TopicModel]], TopicModel] | None = None,
 ) -> TopicModel:
     """As `fit`, of chunks that are counted already, wherever they lie; `words` running words in all."""
@@ -289,10 +288,9 @@ def fit_bags(
     eta = _prior(vocabulary, config, words)
     best: tuple[float, TopicModel] | None = None
     for restart in range(config.restarts):
-        if progress:
-            progress(
-                f"topics: fit {restart + 1} of {config.restarts}, {len(bags)} chunks, {len(vocabulary)} words"
-            )
+        logger.info(
+            f"topics: fit {restart + 1} of {config.restarts}, {len(bags)} chunks, {len(vocabulary)} words"
+        )
         seed = seed_for(run_seed, 0, f"topics/{restart}")
         fit_once = partial(_fit_once, bags, dictionary, vocabulary, eta, config, seed)
         model = kept(_digest(bags, vocabulary, eta, config, seed), fit_once) if kept else fit_once()

@@ -7,6 +7,7 @@ Blei and Bach 2010) then takes a few hundred chunks at a time from there. Fitted
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from gensim.corpora import Dictionary
 from agent.corpora.words import Capitals, language
 from agent.errors import BasinError
 from agent.pointer.lda import Bag, TopicModel, TopicsConfig, fit_bags, keep_topic_words
+
+logger = logging.getLogger(__name__)
 
 MOST_WORDS = 2_000_000
 """Different words that are counted at a time; beyond, the rarest are forgotten, none of which could be a topic's word."""
@@ -55,7 +58,6 @@ def fit_stream(
     config: TopicsConfig,
     run_seed: int,
     folder: Path,
-    progress: Callable[[str], None] | None = None,
     kept: Callable[[str, Callable[[Path], TopicModel]], TopicModel] | None = None,
 ) -> TopicModel:
     """As `topics.fit`, of the texts that `read` gives each time it is called; not one more of them is in memory than one.
@@ -66,16 +68,15 @@ def fit_stream(
     Raises:
         BasinError: as `topics.fit`, and where the disk does not take the chunks.
     """
-    say = progress or (lambda sentence: None)
-    dictionary, names = _counted(read, config, say)
+    dictionary, names = _counted(read, config)
     dictionary.filter_tokens(
         bad_ids=[dictionary.token2id[name] for name in names if name in dictionary.token2id]
     )
     keep_topic_words(dictionary, config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        words = _written(read, config, dictionary, folder, say)
-        return fit_bags(Bags(folder), dictionary, words, config, run_seed, progress, kept)
+        words = _written(read, config, dictionary, folder)
+        return fit_bags(Bags(folder), dictionary, words, config, run_seed, kept)
     except OSError as error:
         raise BasinError(
             f"The chunks of the corpus cannot be kept in {folder} ({error.strerror or error}): make room there."
@@ -85,12 +86,10 @@ def fit_stream(
             file.unlink(missing_ok=True)
 
 
-def _counted(
-    read: Callable[[], Iterable[str]], config: TopicsConfig, say: Callable[[str], None]
-) -> tuple[Dictionary, set[str]]:
+def _counted(read: Callable[[], Iterable[str]], config: TopicsConfig) -> tuple[Dictionary, set[str]]:
     """Every word with the number of chunks that hold it, and which words are names."""
     known, capitals, dictionary = language(config.language), Capitals(config.language), Dictionary()
-    for text in _told(read(), "counting words", say):
+    for text in _told(read(), "counting words"):
         capitals.count(text)
         for chunk in known.chunks(text, config.chunk_words):
             dictionary.doc2bow(chunk, allow_update=True)
@@ -101,16 +100,12 @@ def _counted(
 
 
 def _written(
-    read: Callable[[], Iterable[str]],
-    config: TopicsConfig,
-    dictionary: Dictionary,
-    folder: Path,
-    say: Callable[[str], None],
+    read: Callable[[], Iterable[str]], config: TopicsConfig, dictionary: Dictionary, folder: Path
 ) -> int:
     """Write the chunks; gives the number of running words in them."""
     known, starts, words = language(config.language), [0], 0
     with (folder / f"{PREFIX}.pairs").open("wb") as file:
-        for text in _told(read(), "writing chunks", say):
+        for text in _told(read(), "writing chunks"):
             for chunk in known.chunks(text, config.chunk_words):
                 bag = np.array(dictionary.doc2bow(chunk), dtype="<i4").reshape(-1, 2)
                 file.write(bag.tobytes())
@@ -122,10 +117,10 @@ def _written(
     return words
 
 
-def _told(texts: Iterable[str], what: str, say: Callable[[str], None]) -> Iterator[str]:
+def _told(texts: Iterable[str], what: str) -> Iterator[str]:
     last = time.monotonic()
     for number, text in enumerate(texts, 1):
         yield text
         if time.monotonic() - last > SECONDS_BETWEEN_WORDS:
-            say(f"topics: {what}, {number:,} documents so far")
+            logger.info(f"topics: {what}, {number:,} documents so far")
             last = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,6 @@ def gather(
     part_of: Int[np.ndarray, "text"],
     sample: int,
     seed: int,
-    progress: Callable[[int], None] | None = None,
     shuffles: int = 1,
 ) -> list[Gathered]:
     """Add up the pairs of every pair of layers.
@@ -63,7 +62,6 @@ def gather(
         columns: for every pair of layers, where they are among the recorded layers of both models.
         part_of: the part of every text; whole documents have to be in one part.
         sample: pairs that are kept themselves, those of the first texts.
-        progress: told the number of pairs read so far.
         shuffles: how many times the pairs are dealt out anew.
 
     Raises:
@@ -92,8 +90,6 @@ def gather(
             if room:
                 kept[at].append((x[:room].copy(), y[:room].copy(), part[:room]))
         read += len(part)
-        if progress:
-            progress(read)
     if any(each is None for moments in true for each in moments) or not true:
         raise BasinError("Some part of the general text has no aligned tokens; give more general text.")
     return [

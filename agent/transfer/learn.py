@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import Field
 from agent.corpora.load import CorpusConfig
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
+from agent.progress import advance
 from agent.transfer.fit import METHODS, Fitted, Method, fit
 from agent.transfer.gather import UNSEEN, Gathered, gather
 from agent.transfer.layers import LayerMatrix, layer_matrix
@@ -19,7 +21,7 @@ from agent.transfer.pairs import Pairs, paired
 from agent.transfer.translate import Way
 from agent.types import StageConfig
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 class StitchingConfig(StageConfig):
@@ -80,7 +82,6 @@ def learn(
     layers: Sequence[int],
     config: StitchingConfig,
     seed: int,
-    say: Say,
 ) -> Stitches:
     """Compare all layers, then learn maps from each of `layers` of the first model to its partner in the second, and back.
 
@@ -92,9 +93,9 @@ def learn(
     """
     if len(texts) < config.parts:
         raise BasinError(f"{len(texts)} passages of general text are too few to learn maps from; give more.")
-    matrix = _compared(first, second, texts, part_of, config, say)
+    matrix = _compared(first, second, texts, part_of, config)
     partner = {layer: matrix.partner(layer) for layer in layers}
-    say(
+    logger.info(
         "stitch: layers "
         + ", ".join(f"{layer} and {there}" for layer, there in partner.items())
         + " go together"
@@ -102,13 +103,13 @@ def learn(
     first, second = first.reading(sorted(partner)), second.reading(sorted(set(partner.values())))
     columns = [(first.layers.index(layer), second.layers.index(there)) for layer, there in partner.items()]
     total = len(texts)
-    read = _counted(paired(first, second, texts), total, say)
+    read = _counted(paired(first, second, texts), total)
     found = gather(read, columns, part_of, config.sample, seed, shuffles=config.draws)
     gathered = dict(zip(partner, found, strict=True))
     there: dict[Method, dict[int, Fitted]] = {}
     back: dict[Method, dict[int, Fitted]] = {}
     for method in config.methods:
-        say(f"stitch: fitting {method} maps")
+        logger.info(f"stitch: fitting {method} maps")
         there[method] = {layer: fit(method, each, seed) for layer, each in gathered.items()}
         back[method] = {layer: fit(method, each, seed, back=True) for layer, each in gathered.items()}
     return Stitches(matrix, partner, gathered, there, back)
@@ -120,7 +121,6 @@ def _compared(
     texts: Sequence[str],
     part_of: Int[np.ndarray, "text"],
     config: StitchingConfig,
-    say: Say,
 ) -> LayerMatrix:
     """On as many texts as are to be compared, a quarter of them unseen."""
     unseen, seen = np.flatnonzero(part_of == UNSEEN), np.flatnonzero(part_of != UNSEEN)
@@ -128,7 +128,7 @@ def _compared(
     chosen = [*unseen[:quarter], *seen[: config.compared - quarter]]
     layers = [tuple(range(1, model.depth)) for model in (first, second)]
     readers = [model.reading(each) for model, each in zip((first, second), layers, strict=True)]
-    say(f"stitch: comparing {len(layers[0])} layers with {len(layers[1])}")
+    logger.info(f"stitch: comparing {len(layers[0])} layers with {len(layers[1])}")
     read = list(paired(*readers, [texts[at] for at in chosen]))
     if not read:
         raise BasinError(
@@ -138,7 +138,7 @@ def _compared(
     return layer_matrix(x, y, text < min(quarter, len(unseen)), *layers)
 
 
-def _counted(stream: Iterable[Pairs], total: int, say: Say) -> Iterator[Pairs]:
+def _counted(stream: Iterable[Pairs], total: int) -> Iterator[Pairs]:
     for pairs in stream:
         yield pairs
-        say(f"stitch: {int(pairs.text.max()) + 1} of {total} passages read by both models")
+        advance("stitch", int(pairs.text.max()) + 1, total, "passages")

@@ -23,9 +23,7 @@ def aligned(
     return last_first[at_first], last_second[at_second]
 
 
-def _last_at(
-    ends: Int[np.ndarray, "token"],
-) -> tuple[Int[np.ndarray, "end"], Int[np.ndarray, "end"]]:
+def _last_at(ends: Int[np.ndarray, "token"]) -> tuple[Int[np.ndarray, "end"], Int[np.ndarray, "end"]]:
     """Every end once, and the last position that has it."""
     found, from_behind = np.unique(ends[::-1], return_index=True)
     return found, len(ends) - 1 - from_behind

@@ -59,10 +59,7 @@ def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
 
 
 def translate_readout(
-    readout: Readout,
-    recorded: Sequence[int],
-    into: Sequence[int],
-    back: Mapping[int, tuple[int, LinearMap]],
+    readout: Readout, recorded: Sequence[int], into: Sequence[int], back: Mapping[int, tuple[int, LinearMap]]
 ) -> Readout:
     """The readout for the other model's activations: w (x M + b) = (M w) x + w b, with M from the other model to this one.
 

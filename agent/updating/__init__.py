@@ -9,7 +9,8 @@ here, because the libraries that train are slow to load.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,6 +27,8 @@ from agent.types import StageConfig
 from agent.updating.calibration import calibrate
 from agent.updating.mean_difference import mean_difference
 from agent.updating.optimised import OptimisedConfig, optimise
+
+logger = logging.getLogger(__name__)
 
 
 class UpdatingConfig(StageConfig):
@@ -105,7 +108,6 @@ def update(
     member_weights: Float[np.ndarray, "member"] | None = None,
     other_weights: Float[np.ndarray, "other"] | None = None,
     start: SteeringVector | None = None,
-    progress: Callable[[str], None] | None = None,
 ) -> Update:
     """Find the steering vector from `others` towards `members`, calibrated to `config.budget_nats`.
 
@@ -136,8 +138,7 @@ def update(
 
     if config.method == "mean_difference":
         return Update(*calibrated(direction), manner)
-    if progress:
-        progress("update: calibrating the mean difference that the vector is kept near")
+    logger.info("update: calibrating the mean difference that the vector is kept near")
     anchor, _ = calibrated(direction)
     if start is None or start.layers != direction.layers:
         start = anchor
@@ -149,7 +150,6 @@ def update(
         config.optimised,
         config.budget_nats,
         seed,
-        progress,
         manner=manner,
         anchor=anchor,
     )

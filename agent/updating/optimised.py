@@ -8,7 +8,8 @@ vector is drawn back to the mean difference and averaged over steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,9 +23,12 @@ from torch.nn.functional import logsigmoid
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel, Prefix
 from agent.language_model.token_batches import TokenBatch
+from agent.progress import advance
 from agent.steering.gate import PLAIN, Manner
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
+
+logger = logging.getLogger(__name__)
 
 
 def with_reference(
@@ -131,7 +135,6 @@ def optimise(
     config: OptimisedConfig,
     budget_nats: float,
     seed: int,
-    progress: Callable[[str], None] | None = None,
     *,
     manner: Manner = PLAIN,
     anchor: SteeringVector | None = None,
@@ -177,11 +180,7 @@ def optimise(
         if number >= config.steps - last:
             sum_of_last += SteeringVector({layer: leaf.detach().clone() for layer, leaf in leaves.items()})
         history.append(row)
-        if progress:
-            progress(
-                f"update: step {number + 1} of {config.steps}, margin {row['margin']:.3f} and KL "
-                f"{row['nats_per_token']:.3f} nats per token"
-            )
+        advance("update", number + 1, config.steps, "steps")
     found = (1 / last) * sum_of_last
     if spared:
         step = _prepare(language_model, *spared, config, start.layers[0])
@@ -210,11 +209,7 @@ def _draw(
 
 @torch.no_grad()
 def _prepare(
-    language_model: LanguageModel,
-    members: list[str],
-    others: list[str],
-    config: OptimisedConfig,
-    layer: int,
+    language_model: LanguageModel, members: list[str], others: list[str], config: OptimisedConfig, layer: int
 ) -> _Step:
     batches = list(language_model.batches([*members, *others], max_tokens=config.tokens))
     prefixes = [language_model.prefix(batch, layer) for batch in batches]
@@ -228,10 +223,7 @@ def _prepare(
 
 
 def _likelihoods(
-    language_model: LanguageModel,
-    batch: TokenBatch,
-    states: Float[Tensor, "text token width"],
-    opening: int,
+    language_model: LanguageModel, batch: TokenBatch, states: Float[Tensor, "text token width"], opening: int
 ) -> Float[Tensor, "text"]:
     """Mean log-likelihood of every text's tokens after its opening, in nats."""
     where = batch.scored[:, 1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,15 @@ from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model.decoding.rejection import Kept, Proposal, keep
 from agent.membership.ridge import log_odds
+from agent.progress import advance
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore
-from loops.monitor.progress import Progress
 from loops.records import RoundRecord, refuse_other_model
 from loops.round.writing import openings
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
+logger = logging.getLogger(__name__)
 
 
 def write(
@@ -26,7 +28,6 @@ def write(
     prompt: str | None,
     seed: int,
     strength: float,
-    progress: Progress,
     best_of: int = 1,
 ) -> list[tuple[str, str]]:
     """`count` pairs of prompt and continuation, from a round's concept (the newest when `number` is None).
@@ -41,13 +42,13 @@ def write(
         raise _cannot_write(store, concept)
     config = store.config.generation
     prompts = [opening for opening in _prompts(store, count, prompt, seed) for _ in range(best_of)]
-    language_model = _model(store, concept, progress)
+    language_model = _model(store, concept)
     seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
     texts = language_model.adapted(concept.adapter).generate(
-        prompts, seeds, config, concept.vector, strength, progress.say, manner=concept.manner
+        prompts, seeds, config, concept.vector, strength, manner=concept.manner
     )
     written = list(zip(prompts, texts, strict=True))
-    return written if best_of == 1 else _best(store, concept, language_model, written, best_of, progress)
+    return written if best_of == 1 else _best(store, concept, language_model, written, best_of)
 
 
 def _best(
@@ -56,7 +57,6 @@ def _best(
     language_model: LanguageModel,
     written: Sequence[tuple[str, str]],
     best_of: int,
-    progress: Progress,
 ) -> list[tuple[str, str]]:
     from agent.language_model.coherence import Coherence
 
@@ -66,20 +66,14 @@ def _best(
     place = concept.readout.log_odds(
         language_model.record(whole), log_odds(store.load_pointer().weights(whole))
     )
-    judge = Coherence.load(store.load_passages().texts, store.config.coherence, progress.say)
+    judge = Coherence.load(store.load_passages().texts, store.config.coherence)
     coherent = judge.check([text for _, text in written], [prompt for prompt, _ in written]).coherent
     groups = (range(start, start + best_of) for start in range(0, len(written), best_of))
     return [written[max(group, key=lambda row: (coherent[row], place[row]))] for group in groups]
 
 
 def write_accepted(
-    store: RunStore,
-    number: int | None,
-    count: int,
-    prompt: str | None,
-    seed: int,
-    tries: int,
-    progress: Progress,
+    store: RunStore, number: int | None, count: int, prompt: str | None, seed: int, tries: int
 ) -> Kept:
     """At most `count` passages of the base model that a round's concept accepts, of at most `tries` that it writes.
 
@@ -89,7 +83,7 @@ def write_accepted(
     concept = _concept(store, number)
     if concept.readout is None:
         raise _cannot_write(store, concept)
-    kept = keep(_proposals(store, concept, tries, prompt, seed, progress), count)
+    kept = keep(_proposals(store, concept, tries, prompt, seed), count)
     if not kept.passages:
         raise BasinError(
             f"The concept accepted none of {kept.proposed} passages that the base model wrote; raise --tries, or leave "
@@ -99,12 +93,12 @@ def write_accepted(
 
 
 def _proposals(
-    store: RunStore, concept: Concept, tries: int, prompt: str | None, seed: int, progress: Progress
+    store: RunStore, concept: Concept, tries: int, prompt: str | None, seed: int
 ) -> Iterator[Proposal]:
     """What the base model writes, a batch at a time, read unsteered and placed by the concept."""
     assert concept.readout is not None
     config, prompts = store.config.generation, _prompts(store, tries, prompt, seed)
-    pointer, language_model = store.load_pointer(), _model(store, concept, progress)
+    pointer, language_model = store.load_pointer(), _model(store, concept)
     for start in range(0, tries, config.batch_size):
         openings_here = prompts[start : start + config.batch_size]
         seeds = [seed_for(seed, start + at, "generate") for at in range(len(openings_here))]
@@ -113,16 +107,16 @@ def _proposals(
         membership = concept.readout.membership(
             language_model.record(whole), log_odds(pointer.weights(whole))
         )
-        progress.say(f"generate: {start + len(texts)} of {tries} passages")
+        advance("generate", start + len(texts), tries, "passages")
         for each in zip(openings_here, texts, seeds, membership.tolist(), strict=True):
             yield Proposal(*each)
 
 
-def _model(store: RunStore, concept: Concept, progress: Progress) -> LanguageModel:
+def _model(store: RunStore, concept: Concept) -> LanguageModel:
     """The run's model. Raises `BasinError` where the round was made with another one."""
     from agent.language_model.model import LanguageModel
 
-    language_model = LanguageModel.load(store.config.language_model, progress.say)
+    language_model = LanguageModel.load(store.config.language_model)
     refuse_other_model(store.name, [RoundRecord(concept.round, concept, {})], language_model)
     return language_model
 

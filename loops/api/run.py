@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from loops.api.classifier import ConceptClassifier
     from loops.checkpoint.store import RunStore
     from loops.config import RunConfig
-    from loops.monitor.progress import Progress
     from loops.round.context import Fixed
 
 
@@ -94,7 +93,7 @@ class Run:
         _work(
             store,
             f"Run {store.name} in {store.path}",
-            lambda refine, progress: refine.run(resolved, store, progress),
+            lambda refine: refine.run(resolved, store),
             quiet,
         )
         return cls(store)
@@ -131,7 +130,7 @@ class Run:
         _work(
             store,
             f"Run {store.name} goes on",
-            lambda refine, progress: refine.resume(store, rounds, progress),
+            lambda refine: refine.resume(store, rounds),
             quiet,
         )
         return cls(store)
@@ -250,12 +249,12 @@ class Run:
 
         for name, value in (("count", count), ("best_of", best_of), ("tries", tries)):
             _refuse_unless_count(name, value)
-        with _progress(quiet) as progress:
+        with _progress(quiet):
             if accept:
-                kept = write_accepted(self._store, round, count, prompt, seed, tries, progress)
+                kept = write_accepted(self._store, round, count, prompt, seed, tries)
                 pairs: Sequence[tuple[str, str]] = [(each.prompt, each.text) for each in kept.passages]
             else:
-                pairs = write(self._store, round, count, prompt, seed, strength, progress, best_of)
+                pairs = write(self._store, round, count, prompt, seed, strength, best_of)
         return WrittenPassages(WrittenPassage(opening, text) for opening, text in pairs)
 
     def report(
@@ -274,16 +273,16 @@ class Run:
         """
         from loops.report.make import make_report
 
-        with _progress(quiet) as progress:
-            made = make_report(self._store, Path(out) if out is not None else None, tokens, progress.say)
+        with _progress(quiet):
+            made = make_report(self._store, Path(out) if out is not None else None, tokens)
         return Page(made.path, made.megabytes, tuple(made.sentences))
 
     def measure(self, *, quiet: bool = False) -> list[dict[str, Any]]:
         """Compare the rounds with gold labels, a row for each; empty where the corpus has none. The run never sees them."""
         from loops.evaluation.measure import measure
 
-        with _progress(quiet) as progress:
-            return [dict(row) for row in measure(self._store, progress.say)]
+        with _progress(quiet):
+            return [dict(row) for row in measure(self._store)]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Run) and self.path.resolve() == other.path.resolve()
@@ -301,12 +300,12 @@ class Run:
 def _progress(quiet: bool) -> Any:
     from rich.console import Console
 
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
 
-    return open_progress(Console(quiet=quiet))
+    return show_progress(Console(quiet=quiet))
 
 
-def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress], Fixed], quiet: bool) -> None:
+def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], Fixed], quiet: bool) -> None:
     from rich.console import Console
 
     from loops.api.session import kept_sentence, work_on

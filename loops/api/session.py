@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -9,31 +10,31 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from agent.progress import begin_stage
+
 if TYPE_CHECKING:
     from loops.checkpoint.store import RunStore
-    from loops.monitor.progress import Progress
     from loops.round.context import Fixed
+logger = logging.getLogger(__name__)
 
 
-def work_on(
-    store: RunStore, sentence: str, work: Callable[[ModuleType, Progress], Fixed], console: Console
-) -> None:
+def work_on(store: RunStore, sentence: str, work: Callable[[ModuleType], Fixed], console: Console) -> None:
     """Run rounds with the store locked and a log, then measure, draw and report.
 
     `work` is handed `loops.refine`, whose import waits until the run has said that it begins.
     """
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.report.make import finish
     from loops.report.terminal import report_run
 
-    with store.exclusive(), open_progress(console, store.path / "run.log") as progress:
-        progress.say(sentence)
+    with store.exclusive(), show_progress(console, store.path / "run.log"):
+        logger.info(sentence)
         from loops import refine
 
-        fixed = work(refine, progress)
-        progress.part(max(store.rounds(), default=0), "measure")
-        report_run(store, console, progress.say, fixed.real.activations)
-        if page := finish(store, fixed, progress.say):
+        fixed = work(refine)
+        begin_stage(max(store.rounds(), default=0), "measure")
+        report_run(store, console, fixed.real.activations)
+        if page := finish(store, fixed):
             console.print(f"Page: {escape(str(page))}", soft_wrap=True, highlight=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,11 +28,11 @@ from loops.checkpoint.atomic import write_file
 from loops.checkpoint.schema import sealed
 from loops.monitor.drawing import can_draw
 
+logger = logging.getLogger(__name__)
+
 MEASURED, PICTURE, ONE_START = "measured.json", "basin.png", "start.png"
 CHANCE = 0.01
 """A start points at the concept where fewer random pointers than this are as precise."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,22 @@ class MeasuredMap:
     by_kind: list[dict[str, object]]
 
 
-def measure_map(found: BasinMap, folder: Path, say: Say) -> MeasuredMap | None:
+def measure_map(found: BasinMap, folder: Path) -> MeasuredMap | None:
     """Write measured.json and the pictures; None where the corpus has no labels.
 
     Raises:
         BasinError: the corpus is not the one that was mapped, or the labels cannot be read.
     """
-    labels = gold_labels(found.config.corpus, found.place.passages.documents, say)
+    labels = gold_labels(found.config.corpus, found.place.passages.documents)
     if labels is None:
-        say("The corpus has no gold labels: the map says which basins there are, and not how good they are.")
+        logger.info(
+            "The corpus has no gold labels: the map says which basins there are, and not how good they are."
+        )
         return None
     measured = measured_by(found, labels)
     content = {"concept": measured.concept, **measured.numbers, "by_kind": measured.by_kind}
     write_file(folder / MEASURED, sealed(content))
-    if can_draw(PICTURE, say):
+    if can_draw(PICTURE):
         draw(found, labels, folder)
     return measured
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +26,10 @@ from loops.basin_map.map import BasinMap, require_starts
 from loops.checkpoint.atomic import write_file
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
-from loops.monitor.progress import Progress
 from loops.refine import flow
 from loops.round.context import Costs, Fixed, prepare
+
+logger = logging.getLogger(__name__)
 
 FULL, RUNS = "full.json", "full"
 
@@ -42,9 +44,7 @@ class MutePointer(Pointer):
         return np.full(len(texts), self.level)
 
 
-def full_flows(
-    found: BasinMap, names: Sequence[str], folder: Path, progress: Progress
-) -> list[dict[str, object]]:
+def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict[str, object]]:
     """Let the named starts flow in full, each a run of its own in `folder/full`; what is there already is gone on with.
 
     Raises:
@@ -54,12 +54,12 @@ def full_flows(
     require_starts(found.place, names)
     config = found.config
     place, scratch = found.place, folder / RUNS / ".training"
-    ground = prepare(config, place.passages, place.pointer, Costs(), progress, scratch)
+    ground = prepare(config, place.passages, place.pointer, Costs(), scratch)
     rows = []
     for name in names:
         number = by_name[name]
-        progress.say(f"In full: {name}")
-        rows.append(_one(found, ground, number, folder / RUNS, progress))
+        logger.info(f"In full: {name}")
+        rows.append(_one(found, ground, number, folder / RUNS))
         content = json.dumps(rows, indent=1, ensure_ascii=False)
         write_file(folder / FULL, content.encode())
     return rows
@@ -86,12 +86,12 @@ def aimed(fixed: Fixed, start: Start, scratch: Path) -> Fixed:
     return replace(fixed, real=real, anchor=own, pointer=pointer, no_concept=None, scratch=scratch)
 
 
-def _one(found: BasinMap, ground: Fixed, number: int, folder: Path, progress: Progress) -> dict[str, object]:
+def _one(found: BasinMap, ground: Fixed, number: int, folder: Path) -> dict[str, object]:
     start, cheap = found.place.starts[number], found.flows[number].path[-1]
     store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], ground.config)
     fixed = aimed(ground, start, store.scratch)
     with store.exclusive():
-        records = flow(fixed, store, found.config.map.rounds, progress)
+        records = flow(fixed, store, found.config.map.rounds)
     final = document_means(records[-1].concept.membership, numbered(fixed.passages.document_of))
     last = records[-1].metrics
     certificate = store.load_certificate() or {}

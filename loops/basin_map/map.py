@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from agent.basin.tracking import drifts
 from agent.clustering.round_map import Schedule, contraction
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, parse_tensors, read_inside, tensors_metadata
+from agent.progress import advance
 from agent.types import seed_for
 from loops.basin_map.setup import Ground, Place, survey
 from loops.checkpoint.atomic import MOST_TENSORS, begin_folder, write_file
@@ -36,12 +38,12 @@ from loops.checkpoint.schema import sealed
 from loops.config import RunConfig
 from loops.sweeping import sweep
 
+logger = logging.getLogger(__name__)
+
 FLOWS, TABLE, SUMMARY = "flows", "starts.parquet", "map.json"
 KICKS_OF_FIXED_POINT = 5
 TYPICAL, WORDS, NAMED_BY = 3, 12, 2
 """Documents and words that say what a fixed point is; words that name it."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,6 @@ class BasinMap:
 def map_basin(
     config: RunConfig,
     folder: Path,
-    say: Say,
     *,
     workers: int = 1,
     ray_address: str | None = None,
@@ -123,27 +124,27 @@ def map_basin(
             worker again and again.
     """
     if config.clustering.method != "fading":
-        say(
+        logger.info(
             f"The map fades trust in the pointer (clustering.fading); a run of this configuration would use "
             f"{config.clustering.method}."
         )
-    place = survey(config, say)
+    place = survey(config)
     require_starts(place, wanted)
     begin_folder(
-        folder, _digest(config, place), say, "another map with --name", config=config.model_dump(mode="json")
+        folder, _digest(config, place), "another map with --name", config=config.model_dump(mode="json")
     )
     store = folder / FLOWS
     done = {start.name: flow for start in place.starts if (flow := _read(_file(store, start))) is not None}
     waiting = {start.name: start for start in place.starts if start.name not in done}
-    say(f"starts: {len(done)} of {len(place.starts)} have arrived")
+    advance("starts", len(done), len(place.starts), "starts")
 
     def arrived(name: str, flow: Flow) -> None:
         _write(_file(store, waiting[name]), flow)
         done[name] = flow
-        say(f"starts: {len(done)} of {len(place.starts)} have arrived")
+        advance("starts", len(done), len(place.starts), "starts")
 
     begin = time.perf_counter()
-    sweep(follow, place.ground, waiting, arrived, workers=workers, ray_address=ray_address, say=say)
+    sweep(follow, place.ground, waiting, arrived, workers=workers, ray_address=ray_address)
     minutes = (time.perf_counter() - begin) / 60
     flows = [done[start.name] for start in place.starts]
     still = np.array([flow.certificate.drift < config.certificate.still for flow in flows])

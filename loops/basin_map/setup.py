@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +27,10 @@ from loops.config import MapConfig, RunConfig
 from loops.round.context import claimed_size, embedded
 from loops.round.pointer import fit_topics, refuse_given_pointer
 
+logger = logging.getLogger(__name__)
+
 NAMED_BY = 2
 """Words that name a topic."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,23 @@ class Place:
         return self.pointer.model.vocabulary
 
 
-def survey(config: RunConfig, say: Say) -> Place:
+def survey(config: RunConfig) -> Place:
     """Read the corpus, record it where it is not cached, fit the topics and lay out the starts.
 
     Raises:
         BasinError: as `loops.refine.run`; or no start can be laid out.
     """
     refuse_given_pointer(config, "A map")
-    passages = split(load_corpus(config.corpus, progress=say), config.passages)
-    say(f"Corpus: {passages.description}")
-    model = fit_topics(config.corpus, passages, config.topics, config.seed, say, cached=True)
+    passages = split(load_corpus(config.corpus), config.passages)
+    logger.info(f"Corpus: {passages.description}")
+    model = fit_topics(config.corpus, passages, config.topics, config.seed, cached=True)
     pointer = lda.pick(model, config.topics)
-    say(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
+    logger.info(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
     expected, document_of = model.expected_words(passages.texts), numbered(passages.document_of)
-    size = claimed_size(config, pointer.reading(expected), document_of, say)
-    say(f"All starts are given the size {size:.1%} (clustering.size sets another).")
+    size = claimed_size(config, pointer.reading(expected), document_of)
+    logger.info(f"All starts are given the size {size:.1%} (clustering.size sets another).")
     folds = seed_for(config.seed, 0, "folds")
-    round_map = RoundMap.of_views(_views(config, passages, say), document_of, size, config.clustering, folds)
+    round_map = RoundMap.of_views(_views(config, passages), document_of, size, config.clustering, folds)
     weights = model.weights(expected)
     names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
     authors = [document.author for document in passages.documents]
@@ -88,8 +89,8 @@ def survey(config: RunConfig, say: Say) -> Place:
         weights, pointer.topic, document_of, passages.texts, authors, words, names, model.language
     )
     laid = starts(material, config.map.starts, config.seed)
-    laid += _poorer(config, passages, material, say)
-    say(
+    laid += _poorer(config, passages, material)
+    logger.info(
         f"{len(laid)} starts: "
         + ", ".join(f"{count} {kind}" for kind, count in Counter(start.kind for start in laid).items())
     )
@@ -104,17 +105,17 @@ def survey(config: RunConfig, say: Say) -> Place:
     return Place(ground, passages, laid, scores, names, pointer, _held_words(passages, model))
 
 
-def _views(config: RunConfig, passages: PassageSet, say: Say) -> list[np.ndarray]:
+def _views(config: RunConfig, passages: PassageSet) -> list[np.ndarray]:
     """The passages' activations and, where they are heard, their embeddings, each on its principal components."""
     components = config.clustering.components
-    activations = record_cached(LanguageModel.load(config.language_model, say), passages.texts, say)
+    activations = record_cached(LanguageModel.load(config.language_model), passages.texts)
     views = [View.of(activations, components).features]
     if config.clustering.fading.embeddings:
-        views.append(View.of(embedded(passages, say)[1][:, None], components).features)
+        views.append(View.of(embedded(passages)[1][:, None], components).features)
     return views
 
 
-def _poorer(config: RunConfig, passages: PassageSet, material: Material, say: Say) -> list[Start]:
+def _poorer(config: RunConfig, passages: PassageSet, material: Material) -> list[Start]:
     """Topics of models that were given fewer topics, passes and documents, each picked as the true one is."""
     found = []
     for number in range(config.map.starts.poorer):
@@ -129,13 +130,11 @@ def _poorer(config: RunConfig, passages: PassageSet, material: Material, say: Sa
         )
         generator = np.random.default_rng(seed_for(config.seed, number, "poorer"))
         try:
-            model = fit_cached(
-                _half(passages, generator), worse, seed_for(config.seed, number, "poorer"), say
-            )
+            model = fit_cached(_half(passages, generator), worse, seed_for(config.seed, number, "poorer"))
             pointer = lda.pick(model, worse)
             found.append(of_poorer(number, pointer.weights(passages.texts), material))
         except BasinError as error:
-            say(f"Poorer topic {number} is left out: {error}")
+            logger.info(f"Poorer topic {number} is left out: {error}")
     return found
 
 

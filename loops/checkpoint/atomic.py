@@ -11,12 +11,13 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from agent.files.checked import (
     size_inside,
 )
 from loops.checkpoint.schema import DIGEST, SCHEMA, check_digest, check_schema, digest_of, read_sealed, sealed
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 LOCK_TRIES = 4
@@ -162,9 +165,7 @@ def free_name(path: Path) -> Path:
     return aside
 
 
-def begin_folder(
-    folder: Path, digest: str, say: Callable[[str], None], instead: str, **about: object
-) -> None:
+def begin_folder(folder: Path, digest: str, instead: str, **about: object) -> None:
     """Make the folder of a long piece of work, or find it begun; one begun with other settings is set aside.
 
     Args:
@@ -179,7 +180,7 @@ def begin_folder(
         if file.exists() and _begun_with(folder) != digest:
             aside = free_name(folder)
             folder.rename(aside)
-            say(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
+            logger.info(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
         folder.mkdir(parents=True, exist_ok=True)
         write_file(file, sealed({"digest": digest, **about}))
     except (OSError, DamagedError) as error:

@@ -7,10 +7,11 @@ precision against gold labels and for the certificate. So a pruned run is measur
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +25,11 @@ from loops.checkpoint.schema import SCHEMA
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord
 
+logger = logging.getLogger(__name__)
+
 BEST = {"agreement": 1, "coherence": 1, "redundancy_share": 1, "drift": -1}
 """Numbers of a round that `best` goes by, and whether more of them is better. None of them knows a gold label."""
 RULE = re.compile(r"(?:(last|every)(?::|=)(\d{1,6})|best(?::([a-z_]+))?|(\d{1,6}))")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def plan(store: RunStore, rules: Sequence[str]) -> Plan:
     return Plan(dict(sorted(kept.items())), cuts)
 
 
-def prune(store: RunStore, found: Plan, say: Say) -> None:
+def prune(store: RunStore, found: Plan) -> None:
     """Carry out a plan; only for the process that holds `exclusive`. A prune that is stopped is finished by the next one.
 
     Raises:
@@ -107,7 +108,9 @@ def prune(store: RunStore, found: Plan, say: Say) -> None:
             raise BasinError(
                 f"Round {cut.number} of {store.name} could not be pruned ({error.strerror}); what is left is whole."
             ) from None
-        say(f"Round {cut.number}: {size_told(cut.bytes - cut.left)} given back, {size_told(cut.left)} kept.")
+        logger.info(
+            f"Round {cut.number}: {size_told(cut.bytes - cut.left)} given back, {size_told(cut.left)} kept."
+        )
 
 
 def slim(record: RoundRecord) -> RoundRecord:

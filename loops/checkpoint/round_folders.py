@@ -8,11 +8,12 @@ its numbers and memberships, and keeps its place in that chain.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from agent.files.checked import DamagedError, plain_folder, read_inside
 from loops.checkpoint import atomic
 from loops.checkpoint.migrations import migrated
 from loops.checkpoint.schema import OLDEST
+
+logger = logging.getLogger(__name__)
 
 WHOLE, PRUNED = "round", "pruned"
 FOLDER = re.compile(r"(round|pruned)_(\d{3,9})")
@@ -172,7 +175,7 @@ def refuse_links(run: Path) -> None:
             raise BasinError(f"{run / entry.name} is {what}, and nothing of a run is; move it away.")
 
 
-def clear_scratch(scratch: Path, say: Callable[[str], None]) -> None:
+def clear_scratch(scratch: Path) -> None:
     """Remove a run's scratch folder if it has links or devices in it, or is one; what is only in it is done again.
 
     Training deletes there what it does not know.
@@ -189,7 +192,7 @@ def clear_scratch(scratch: Path, say: Callable[[str], None]) -> None:
             scratch.unlink()
     except OSError as error:
         raise BasinError(f"{scratch} cannot be removed ({error.strerror}); move it away.") from None
-    say(f"{scratch.name} had links or devices in it, which no round puts there: it was removed.")
+    logger.info(f"{scratch.name} had links or devices in it, which no round puts there: it was removed.")
 
 
 def _is_plain(folder: Path) -> bool:

@@ -6,10 +6,11 @@ adds rounds holds `RunStore.exclusive`, so that two processes cannot write to on
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -42,8 +43,9 @@ from loops.checkpoint.schema import SCHEMA, NewerError, read_sealed, sealed
 from loops.config import RunConfig, changed_keys, is_aside
 from loops.records import RoundRecord
 
+logger = logging.getLogger(__name__)
+
 CERTIFICATE = "certificate.json"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ class RunStore:
         except DamagedError as damage:
             raise self._damaged(0, damage) from None
 
-    def load_newest(self, say: Say) -> RoundRecord | None:
+    def load_newest(self) -> RoundRecord | None:
         """The newest round that is whole, to go on from; None when there is none.
 
         A damaged newest round is set aside under `damaged_round_003_<n>`, of which `say` is told in a
@@ -212,7 +214,7 @@ class RunStore:
             BasinError: config.json was changed since the run began, or round 0 is damaged.
         """
         atomic.remove_drafts(self.path)
-        clear_scratch(self.scratch, say)
+        clear_scratch(self.scratch)
         while found := numbered(self.path):
             number, folder = found[-1]
             try:
@@ -224,10 +226,12 @@ class RunStore:
                 ) from None
             except DamagedError as damage:
                 aside = set_aside(folder)
-                say(f"Round {number} of {self.name} is damaged ({damage}): set aside as {aside.name}.")
+                logger.info(
+                    f"Round {number} of {self.name} is damaged ({damage}): set aside as {aside.name}."
+                )
                 continue
-            self._forget_later(number, say)
-            self._mend(say)
+            self._forget_later(number)
+            self._mend()
             return record
         return None
 
@@ -275,7 +279,7 @@ class RunStore:
                 f"{self.path / CERTIFICATE} cannot be written ({error.strerror}); make room there and resume."
             ) from None
 
-    def load_certificate(self, say: Say | None = None) -> dict[str, Any] | None:
+    def load_certificate(self) -> dict[str, Any] | None:
         """The certificate, or None where there is none of the newest round; `say` is told where it is damaged."""
         if not os.path.lexists(self.path / CERTIFICATE):
             return None
@@ -284,10 +288,9 @@ class RunStore:
             if type(found.get("round")) is not int or not isinstance(found.get("sentence"), str):
                 raise DamagedError(f"{CERTIFICATE} has no round or no sentence")
         except DamagedError as damage:
-            if say:
-                say(
-                    f"The certificate of {self.name} is not shown ({damage}); `basin resume {self.name}` writes it anew."
-                )
+            logger.info(
+                f"The certificate of {self.name} is not shown ({damage}); `basin resume {self.name}` writes it anew."
+            )
             return None
         return found if found["round"] == max(self.rounds(), default=None) else None
 
@@ -361,20 +364,20 @@ class RunStore:
             f"and memberships are kept; choose one of {_listed(self.rounds())}."
         )
 
-    def _forget_later(self, newest: int, say: Say) -> None:
+    def _forget_later(self, newest: int) -> None:
         """Pruned rounds after the newest whole one are written anew: what was kept of them goes."""
         for number, folder in numbered(self.path, PRUNED):
             if number > newest or os.path.lexists(self._folder(number)):
                 if number > newest:
-                    say(f"Round {number} of {self.name} had been pruned: it is written anew.")
+                    logger.info(f"Round {number} of {self.name} had been pruned: it is written anew.")
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _mend(self, say: Say) -> None:
+    def _mend(self) -> None:
         """Write again what was damaged beside the rounds and could be taken from them."""
         if not self.remarks:
             return
         for sentence in self.remarks:
-            say(sentence)
+            logger.info(sentence)
         try:
             atomic.write_file(self.path / CONFIG_FILE, config_bytes(self.config))
             write_run_file(self.path, read_run_file(self.path)[0])

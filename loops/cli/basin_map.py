@@ -42,22 +42,17 @@ def map_command(
     from loops.basin_map.table import show_full, show_map
     from loops.checkpoint.find import named_path
     from loops.config import load_config
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
 
     config = find_config(config)
     resolved = load_config(config, settings or ())
     folder = named_path(name or f"map-{config.stem}")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open_progress(Console(stderr=True)) as progress:
+    with show_progress(Console(stderr=True)):
         found = map_basin(
-            resolved,
-            folder,
-            progress.say,
-            workers=workers or os.cpu_count() or 1,
-            ray_address=ray,
-            wanted=full or (),
+            resolved, folder, workers=workers or os.cpu_count() or 1, ray_address=ray, wanted=full or ()
         )
-        measured = measure_map(found, folder, progress.say)
-        rows = full_flows(found, full, folder, progress) if full else []
+        measured = measure_map(found, folder)
+        rows = full_flows(found, full, folder) if full else []
     show_map(found, measured, folder, Console())
     show_full(rows, Console())

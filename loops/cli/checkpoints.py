@@ -83,7 +83,7 @@ def prune_command(
             told = f"{size_told(found.freed)} would be given back" if found.cuts else "Nothing to prune"
             _say(console, f"{told}; nothing was changed.")
             return
-        prune(store, found, lambda sentence: _say(console, escape(sentence)))
+        prune(store, found)
     _say(console, f"{size_told(found.freed)} given back.")
 
 

@@ -36,11 +36,11 @@ def membership(
     from loops.evaluation.membership.evaluate import evaluate_membership
     from loops.evaluation.membership.suite import SUITE_FILE, load_suite
     from loops.evaluation.membership.table import show_evaluation
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
 
     whole, done = load_suite(suite or SUITE_FILE), out or checkpoints_folder() / "membership.jsonl"
-    with open_progress(Console(stderr=True)) as progress:
-        rows = evaluate_membership(whole, methods or (), range(seeds), done, progress.say, only=corpora or ())
+    with show_progress(Console(stderr=True)):
+        rows = evaluate_membership(whole, methods or (), range(seeds), done, only=corpora or ())
     show_evaluation(rows, Console())
 
 
@@ -82,14 +82,13 @@ def generation(
     from loops.evaluation.generation.evaluate import evaluate_generation
     from loops.evaluation.generation.suite import SUITE_FILE, load_generation_suite
     from loops.evaluation.generation.table import show_generation
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
 
     whole, folder = load_generation_suite(suite or SUITE_FILE), out or checkpoints_folder() / "generation"
-    with open_progress(Console(stderr=True)) as progress:
+    with show_progress(Console(stderr=True)):
         rows = evaluate_generation(
             whole,
             folder,
-            progress.say,
             only=corpora or (),
             concepts=concepts or (),
             generators=generators or (),

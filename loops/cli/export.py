@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from rich.markup import escape
 
 from agent.errors import printable
 from loops.cli.arguments import RunName
+
+logger = logging.getLogger(__name__)
 
 
 def export_command(
@@ -50,22 +53,22 @@ def export_command(
     from loops.export.formats import card_of, export_round
     from loops.export.pushing import push, refuse_name
     from loops.export.subject import Export
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
 
     if public and repository is None:
         raise BasinError("--public is about what --push uploads, and there is no --push.")
     if repository is not None:
         refuse_name(repository)
     store = open_run(run)
-    with open_progress(Console(stderr=True)) as progress:
-        export = Export.of(store, round_number, progress, strength, dtype)
+    with show_progress(Console(stderr=True)):
+        export = Export.of(store, round_number, strength, dtype)
         made = export_round(export, to, out)
         _say(f"Written: {made.path}")
         for sentence in made.sentences:
             _say(sentence)
         if repository is not None:
             card = card_of(export, made.sentences) if made.path.is_file() else None
-            progress.say(f"hub: uploading to {repository}")
+            logger.info(f"hub: uploading to {repository}")
             _say(f"Pushed: {push(made.path, repository, card, private=not public, dataset=to == 'dataset')}")
 
 

@@ -28,7 +28,6 @@ from loops.cli.watch import watch_command
 
 if TYPE_CHECKING:
     from loops.checkpoint.store import RunStore
-    from loops.monitor.progress import Progress
     from loops.round.context import Fixed
 
 
@@ -130,7 +129,7 @@ def run(
     _work(
         store,
         f"Run {store.name} in {store.path}",
-        lambda refine, progress: refine.run(resolved, store, progress),
+        lambda refine: refine.run(resolved, store),
     )
 
 
@@ -149,7 +148,7 @@ def resume(
     store = RunStore.open(find_run(run))  # what was damaged is told when it is mended
     if not as_begun:
         store = heed_file(store)
-    _work(store, f"Run {store.name} goes on", lambda refine, progress: refine.resume(store, rounds, progress))
+    _work(store, f"Run {store.name} goes on", lambda refine: refine.resume(store, rounds))
 
 
 @app.command()
@@ -178,13 +177,13 @@ def measure(
     """Compare a run with gold labels, where its corpus has any; the run itself never sees them."""
     from loops.checkpoint.find import open_run
     from loops.evaluation import measure
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.report.terminal import show_judgement, show_run
 
     store = open_run(run)
-    with open_progress(Console(stderr=True)) as progress:
-        measure.measure(store, progress.say)
-        judged = measure.judge(store, progress.say) if writing else None
+    with show_progress(Console(stderr=True)):
+        measure.measure(store)
+        judged = measure.judge(store) if writing else None
     show_run(store, Console())
     if judged is not None:
         show_judgement(judged, Console())
@@ -222,15 +221,15 @@ def generate(
     """Write from the concept of a round."""
     from loops.api.generate import write, write_accepted
     from loops.checkpoint.find import open_run
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.report.terminal import show_passage
 
     store = open_run(run)
-    with open_progress(Console(stderr=True)) as progress:
+    with show_progress(Console(stderr=True)):
         if not accept:
-            written = write(store, round_number, count, prompt, seed, strength, progress, best_of)
+            written = write(store, round_number, count, prompt, seed, strength, best_of)
         else:
-            kept = write_accepted(store, round_number, count, prompt, seed, tries, progress)
+            kept = write_accepted(store, round_number, count, prompt, seed, tries)
             written = [(each.prompt, each.text) for each in kept.passages]
     for opening, text in written:
         show_passage(opening, text, Console())
@@ -252,10 +251,10 @@ def doctor(
 ) -> None:
     """Say what is installed and cached, how fast this machine is, and what a run would cost."""
     from loops.diagnostics.doctor import examine
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
 
-    with open_progress(Console(stderr=True)) as progress:
-        examine(config, Console(), progress)
+    with show_progress(Console(stderr=True)):
+        examine(config, Console())
 
 
 def main() -> None:
@@ -265,7 +264,7 @@ def main() -> None:
         app(prog_name="basin")
 
 
-def _work(store: RunStore, sentence: str, work: Callable[[ModuleType, Progress], Fixed]) -> None:
+def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], Fixed]) -> None:
     """Work on a run; an interrupt says what is kept."""
     from loops.api.session import kept_sentence, work_on
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.errors import printable
+from agent.progress import timed
 
 if TYPE_CHECKING:
     from loops.diagnostics.probing import Probe
@@ -27,9 +28,9 @@ def probe_command(
     ] = False,
 ) -> None:
     """Say in seconds whether a model can be recorded, steered, written with and adapted; its weights are not loaded."""
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
 
-    with open_progress(Console(stderr=True)) as progress, progress.stage(f"trying {model}"):
+    with show_progress(Console(stderr=True)), timed(f"trying {model}"):
         from loops.diagnostics.probing import probe
 
         found = probe(model, trust_remote_code)

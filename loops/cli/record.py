@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from loops.cli.arguments import ConfigName
+
+logger = logging.getLogger(__name__)
 
 
 def record_command(
@@ -28,14 +31,12 @@ def record_command(
     from agent.corpora.load import load_corpus
     from agent.corpora.passages import split
     from loops.config import load_config
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.recording import record_spread
 
     resolved = load_config(find_config(config), settings or ())
-    with open_progress(Console(stderr=True)) as progress:
-        passages = split(load_corpus(resolved.corpus, progress=progress.say), resolved.passages)
-        progress.say(f"Corpus: {passages.description}")
-        count = record_spread(
-            resolved.language_model, passages.texts, progress, workers=workers, ray_address=ray
-        )
+    with show_progress(Console(stderr=True)):
+        passages = split(load_corpus(resolved.corpus), resolved.passages)
+        logger.info(f"Corpus: {passages.description}")
+        count = record_spread(resolved.language_model, passages.texts, workers=workers, ray_address=ray)
     Console().print(f"{count:,} passages are in the cache, as {resolved.language_model.name} reads them.")

@@ -29,12 +29,12 @@ def report_command(
 ) -> None:
     """Write a run as one HTML file to look at: map, convergence, who changed, what it wrote, word by word."""
     from loops.checkpoint.find import open_run
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.report.make import make_report
 
     store = open_run(run)
-    with open_progress(Console(stderr=True)) as progress:
-        made = make_report(store, out, tokens, progress.say)
+    with show_progress(Console(stderr=True)):
+        made = make_report(store, out, tokens)
     for sentence in made.sentences:
         Console(stderr=True).print(escape(sentence), highlight=False, soft_wrap=True)
     Console().print(

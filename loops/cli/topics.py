@@ -105,17 +105,17 @@ def topics_command(
     """Fit a topic model, or take a run's, and show every topic, with the configuration lines that start from one."""
     if file is not None and not html:
         raise BasinError(f"{file} is a second argument, which only --html takes: the file that it writes to.")
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.report.topic_views import Asked, view_subject
 
     asked = Asked(count, _listed(words), _listed(seed_words), topic, seed)
     console = Console()
-    with open_progress(Console(stderr=True)) as progress:
-        view = view_subject(subject, asked, progress)
+    with show_progress(Console(stderr=True)):
+        view = view_subject(subject, asked)
         if html:
             from loops.report.topics_page import write_topics
 
-            path, size = write_topics(view, file, progress)
+            path, size = write_topics(view, file)
             console.print(f"Page: {escape(str(path))} ({size / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
             return
     show_topics(view, console)

@@ -52,14 +52,14 @@ def match_command(
 ) -> None:
     """Find a run's concept in another model without any map: the cluster that shares most of the same texts with it."""
     from loops.checkpoint.find import open_run
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.transfer.match import match
     from loops.transfer.match_store import save_match
 
     store = open_run(run)
     other = open_run(compare) if compare else None
-    with open_progress(Console(stderr=True)) as progress:
-        found = match(store, round_number, into, origin, progress.say, other)
+    with show_progress(Console(stderr=True)):
+        found = match(store, round_number, into, origin, other)
         file = save_match(found, store)
     _show(found, Console())
     Console().print(f"\nMatch: {escape(str(file))}", highlight=False, soft_wrap=True)
@@ -148,7 +148,7 @@ def stitch_command(
     """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
     from loops.checkpoint.find import open_run
     from loops.monitor.drawing import can_draw
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.transfer.evaluate import labels_of, measure_stitch
     from loops.transfer.stitch import Pair, carry, chosen_settings, refuse_own_model, stitch
     from loops.transfer.stitch_output import show_stitch
@@ -167,19 +167,19 @@ def stitch_command(
         refuse_own_model(store, to)
     records = [carry(store, round_number) for store in stores]
     named = label or [None] * len(runs)
-    with open_progress(Console(stderr=True)) as progress:
+    with show_progress(Console(stderr=True)):
         # A label that is not there is refused now, and not when everything has been written.
-        known = [labels_of(store, name, progress.say) for store, name in zip(stores, named, strict=True)]
+        known = [labels_of(store, name) for store, name in zip(stores, named, strict=True)]
     pair: Pair | None = None
     for store, record, labels in zip(stores, records, known, strict=True):
-        with open_progress(Console(stderr=True)) as progress:
+        with show_progress(Console(stderr=True)):
             if pair is None or not pair.serves(store):
-                pair = Pair.of(store, to, config, progress.say)
-            found = stitch(store, record, pair, config, progress.say, samples=samples, nats=nats)
+                pair = Pair.of(store, to, config)
+            found = stitch(store, record, pair, config, samples=samples, nats=nats)
             folder = stitch_folder(store, to, found.round)
             save_stitch(found, folder)
-            measured = measure_stitch(found, store, labels, folder, progress.say) if labels else []
-            if can_draw("The picture", progress.say):
+            measured = measure_stitch(found, store, labels, folder) if labels else []
+            if can_draw("The picture"):
                 from loops.transfer.stitch_output import draw_stitch
 
                 draw_stitch(found, measured, folder)
@@ -200,7 +200,7 @@ def succeed_command(
     from agent.config import find_config
     from loops.checkpoint.find import named_path
     from loops.config import load_config
-    from loops.monitor.progress import open_progress
+    from loops.monitor.progress import show_progress
     from loops.transfer.chain import succeed
     from loops.transfer.chain_table import show_chain
     from loops.transfer.evaluate import measure_chain
@@ -211,9 +211,9 @@ def succeed_command(
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
     try:
-        with open_progress(Console(stderr=True), folder / "chain.log") as progress:
-            rows = succeed(resolved, folder, progress, config)
-            measured = measure_chain(folder, rows, progress.say)
+        with show_progress(Console(stderr=True), folder / "chain.log"):
+            rows = succeed(resolved, folder, config)
+            measured = measure_chain(folder, rows)
     except KeyboardInterrupt as stop:
         Console(stderr=True).print("\nStopped. The same command goes on from the last whole round.")
         raise typer.Exit(exit_status(stop)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import sys
@@ -18,6 +19,7 @@ from loops.cli.arguments import RunName
 
 if TYPE_CHECKING:
     from loops.monitor.follow import Seen, Watcher
+logger = logging.getLogger(__name__)
 
 LEAVES = "q leaves, the run goes on"
 SECONDS_BETWEEN_COUNTS = 20
@@ -70,22 +72,22 @@ def _lines(watcher: Watcher, console: Console, every: float) -> Seen:
     from loops.monitor.watch_view import count_sentence, round_sentence, state
 
     seen = watcher.look()
-    say(console, f"{seen.name}: {state(seen)}")
+    logger.info(console, f"{seen.name}: {state(seen)}")
     rounds, logged, counted = 0, len(seen.log), 0.0
     while True:
         for each in seen.rounds[rounds:]:
-            say(console, round_sentence(each))
+            logger.info(console, round_sentence(each))
         rounds = len(seen.rounds)
         for clock, text in seen.log[logged:] if logged <= len(seen.log) else ():
-            say(console, f"{clock} {text}")
+            logger.info(console, f"{clock} {text}")
         logged = len(seen.log)
         if not seen.alive:
-            say(console, str(state(seen)))
+            logger.info(console, str(state(seen)))
             return seen
         sentence = count_sentence(seen)
         if sentence and time.monotonic() - counted > SECONDS_BETWEEN_COUNTS:
             counted = time.monotonic()
-            say(console, sentence)
+            logger.info(console, sentence)
         if getattr(sys.stdout, "gone", False):
             return seen  # as `basin watch brown | head`
         time.sleep(every)

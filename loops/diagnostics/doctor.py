@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -22,26 +23,28 @@ from agent.language_model.architecture import choose_dtype
 from agent.language_model.device_map import choose_devices
 from agent.language_model.memory import total_memory
 from agent.language_model.model import LanguageModel
+from agent.progress import timed
 from loops.checkpoint.find import checkpoints_folder, list_runs
 from loops.checkpoint.provenance import commit, cores, versions
 from loops.config import RunConfig, load_config
-from loops.monitor.progress import Progress
 from loops.report.terminal import plain_table
 from loops.round.forecast import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
+
+logger = logging.getLogger(__name__)
 
 DEFAULT = CONFIGS / "brown.yaml"
 SAMPLE = "The house was quiet when she came in, and nobody had put out the light in the hall. " * 10
 
 
-def examine(config_file: Path | None, console: Console, progress: Progress) -> None:
+def examine(config_file: Path | None, console: Console) -> None:
     """Print everything; raises `BasinError` only for a config file that was named and is wrong."""
     config, name = _config(config_file)
     _show_versions(console)
     _show_cache(console)
     _show_machine(config, console)
-    passages = _passages(config, progress)
+    passages = _passages(config)
     gflops = matrix_speed(config)
-    speeds, memory = _tried(config, progress)
+    speeds, memory = _tried(config)
     table = plain_table("speed", "", "")
     table.add_row("matrix products", f"{gflops:.0f} GFLOP/s", "")
     measured = "measured" if speeds else "guessed: weights not cached"
@@ -104,32 +107,32 @@ def _print(table: Table, console: Console) -> None:
     console.print(table)
 
 
-def _passages(config: RunConfig, progress: Progress) -> int | None:
+def _passages(config: RunConfig) -> int | None:
     """How many passages the corpus has, where it can be read without the network."""
     if config.corpus.source.startswith("brown") and verify(TARBALL) != "cached":
         return None
     if config.corpus.is_on_web:
-        progress.say(f"{config.corpus.source} is not read: it comes from the network.")
+        logger.info(f"{config.corpus.source} is not read: it comes from the network.")
         return None
     try:
-        with progress.stage("reading the corpus"):
+        with timed("reading the corpus"):
             return len(split(load_corpus(config.corpus), config.passages).passages)
     except BasinError as error:
-        progress.say(str(error))
+        logger.info(str(error))
         return None
 
 
-def _tried(config: RunConfig, progress: Progress) -> tuple[Speeds | None, dict[str, float]]:
+def _tried(config: RunConfig) -> tuple[Speeds | None, dict[str, float]]:
     """Speeds measured with the configured model, unless that would have to be fetched, and what memory its stages take."""
     name = config.language_model.name
     if name in EMBEDDED and model_status(name) != "cached":
         return None, {}
     try:
-        with progress.stage(f"trying {name}"):
+        with timed(f"trying {name}"):
             language_model = LanguageModel.load(config.language_model)
             return measured_speeds(language_model, config, SAMPLE), peaks(language_model, config)
     except BasinError as error:
-        progress.say(str(error))
+        logger.info(str(error))
         return None, {}
 
 

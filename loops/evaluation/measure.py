@@ -5,8 +5,8 @@ Writes `measurements.json` and `picture.png` beside the rounds, for tables and r
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,13 @@ from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
 from loops.monitor.drawing import can_draw
 from loops.records import RoundRecord
 
-PICTURE = "picture.png"
+logger = logging.getLogger(__name__)
 
-Say = Callable[[str], None]
+PICTURE = "picture.png"
 
 
 def measure(
-    store: RunStore, say: Say, activations: Float[np.ndarray, "passage layer width"] | None = None
+    store: RunStore, activations: Float[np.ndarray, "passage layer width"] | None = None
 ) -> list[Row]:
     """Rows of every round, the main reading of the gold labels first; none where the corpus has no labels.
 
@@ -46,12 +46,10 @@ def measure(
     """
     passages = store.load_passages()
     records = [store.load_kept(number) for number in store.every()]
-    run = _measured_run(store, passages, records, activations, say)
-    readings = every_gold_labels(store.config.corpus, passages.documents, say)
+    run = _measured_run(store, passages, records, activations)
+    readings = every_gold_labels(store.config.corpus, passages.documents)
     seed = seed_for(store.config.seed, 0, "judging")
-    rows = [
-        row for labels in readings for row in measure_run(run, labels, store.config.clustering, seed, say)
-    ]
+    rows = [row for labels in readings for row in measure_run(run, labels, store.config.clustering, seed)]
     content = {"rounds": [record.round for record in records], "rows": rows}
     try:
         atomic.write_file(store.path / MEASUREMENTS, sealed(content))
@@ -59,12 +57,12 @@ def measure(
         raise BasinError(
             f"{store.path / MEASUREMENTS} cannot be written ({error.strerror}); make room there."
         ) from None
-    if can_draw(PICTURE, say):
+    if can_draw(PICTURE):
         _draw(store.path / PICTURE, run, records, rows, readings)
     return rows
 
 
-def stored_rows(store: RunStore, say: Say | None = None) -> list[Row] | None:
+def stored_rows(store: RunStore) -> list[Row] | None:
     """What `measure` found, or None where it has not seen all rounds that are there now.
 
     Where the file is damaged, `say` is told.
@@ -74,22 +72,21 @@ def stored_rows(store: RunStore, say: Say | None = None) -> list[Row] | None:
     try:
         rounds, rows = read_rows(store.path)
     except DamagedError as damage:
-        if say:
-            say(
-                f"Measurements of {store.name} are not shown ({damage}); `basin measure {store.name}` makes them anew."
-            )
+        logger.info(
+            f"Measurements of {store.name} are not shown ({damage}); `basin measure {store.name}` makes them anew."
+        )
         return None
     return rows if rounds == store.every() else None
 
 
-def judge(store: RunStore, say: Say) -> list[Row]:
+def judge(store: RunStore) -> list[Row]:
     """How much of what the last round wrote belongs to the concept; no rows without gold labels or samples.
 
     Raises:
         BasinError: as `measure`, or the sentence embedder cannot be had.
     """
     passages, newest = store.load_passages(), store.load(max(store.rounds(), default=0))
-    labels = next(iter(every_gold_labels(store.config.corpus, passages.documents, say)), None)
+    labels = next(iter(every_gold_labels(store.config.corpus, passages.documents)), None)
     if labels is None or not newest.generated:
         return []
     names = {"steered": "basin", "base": "base"}
@@ -97,8 +94,8 @@ def judge(store: RunStore, say: Say) -> list[Row]:
         name: [sample.text for sample in newest.generated if sample.kind == kind]
         for kind, name in names.items()
     }
-    embedder = load_embedder(progress=say)
-    say("judging: embedding real and generated passages")
+    embedder = load_embedder()
+    logger.info("judging: embedding real and generated passages")
     rows = judge_writing(
         RealPassages(passages.texts, labels.of_passages(passages.document_of), passages.document_of),
         written,
@@ -115,11 +112,10 @@ def _measured_run(
     passages: PassageSet,
     records: list[RoundRecord],
     activations: Float[np.ndarray, "passage layer width"] | None,
-    say: Say,
 ) -> MeasuredRun:
     if activations is None:
-        language_model = LanguageModel.load(store.config.language_model, say)
-        activations = record_cached(language_model, passages.texts, say)
+        language_model = LanguageModel.load(store.config.language_model)
+        activations = record_cached(language_model, passages.texts)
     return MeasuredRun(
         rounds=[MeasuredRound(record.concept, record.metrics, record.cost) for record in records],
         pointer_weights=store.load_pointer().weights(passages.texts),

@@ -6,13 +6,16 @@ The first line says what the rows were measured with; rows of something else are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
 from loops.checkpoint.atomic import free_name, write_file
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, float | int | str | bool | None]
 
@@ -25,7 +28,7 @@ class RowFile:
     rows: list[Row] = field(default_factory=list)
 
     @classmethod
-    def open(cls, path: Path, digest: str, say: Callable[[str], None]) -> RowFile:
+    def open(cls, path: Path, digest: str) -> RowFile:
         """The file's rows where it was begun with the same digest, else a fresh file; a torn end is cut off.
 
         Raises:
@@ -40,13 +43,15 @@ class RowFile:
             objects = _whole_lines(text)
             if objects[:1] == [header]:
                 if _written(objects) != text:
-                    say(f"The last row of {path} was cut short: its concept is evaluated again.")
+                    logger.info(f"The last row of {path} was cut short: its concept is evaluated again.")
                     write_file(path, _written(objects).encode("utf-8"))
                 return cls(path, objects[1:])
             if text:
                 aside = free_name(path)
                 path.rename(aside)
-                say(f"{path.name} was measured with another suite or other code: it is kept as {aside.name}.")
+                logger.info(
+                    f"{path.name} was measured with another suite or other code: it is kept as {aside.name}."
+                )
             write_file(path, _written([header]).encode("utf-8"))
             return cls(path)
         except OSError as error:

@@ -14,7 +14,6 @@ from agent.pointer.lda import Pointer
 from agent.steering.vector import SteeringVector
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
-from loops.monitor.progress import Progress
 from loops.records import RoundRecord, refuse_other_model
 
 if TYPE_CHECKING:
@@ -27,23 +26,15 @@ class Export:
 
     store: RunStore
     record: RoundRecord
-    progress: Progress
     strength: float = 1.0
     """Times the round's vector; 1 is what the round writes with."""
     form: str = "bfloat16"
     """Of weights."""
 
     @classmethod
-    def of(
-        cls,
-        store: RunStore,
-        number: int | None,
-        progress: Progress,
-        strength: float = 1.0,
-        form: str = "bfloat16",
-    ) -> Export:
+    def of(cls, store: RunStore, number: int | None, strength: float = 1.0, form: str = "bfloat16") -> Export:
         """A round, the newest where no number is given. Raises `BasinError` where there is none."""
-        return cls(store, store.load_chosen(number), progress, strength, form)
+        return cls(store, store.load_chosen(number), strength, form)
 
     @property
     def round(self) -> int:
@@ -92,7 +83,7 @@ class Export:
         from agent.errors import first_sentence
         from agent.hub.models import local_files_only, quiet_transformers, resolve_model
 
-        path = resolve_model(self.base_name, self.progress.say)
+        path = resolve_model(self.base_name)
         try:
             with quiet_transformers():
                 return AutoConfig.from_pretrained(path, local_files_only=local_files_only(path))
@@ -106,7 +97,7 @@ class Export:
         from agent.language_model.model import LanguageModel
 
         config = self.store.config.language_model.model_copy(update={"dtype": "float32"})
-        found = LanguageModel.load(config, self.progress.say)
+        found = LanguageModel.load(config)
         refuse_other_model(self.store.name, [self.record], found)
         return found
 

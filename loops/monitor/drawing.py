@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import logging
+
+logger = logging.getLogger(__name__)
 
 
-def can_draw(what: str, say: Callable[[str], None]) -> bool:
+def can_draw(what: str) -> bool:
     """Whether pictures can be drawn here; `say` is told which one was not, and how it would be."""
     if importlib.util.find_spec("matplotlib") is not None:
         return True
-    say(f"{what} was not drawn, since matplotlib is not installed: pip install 'basin[plots]' adds it.")
+    logger.info(
+        f"{what} was not drawn, since matplotlib is not installed: pip install 'basin[plots]' adds it."
+    )
     return False

@@ -10,8 +10,9 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from loops.checkpoint.store import RunStore
 from loops.config import LoggingConfig
 from loops.monitor.events import FOLDER, keep_events, scalars
 from loops.records import RoundRecord
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = {"tensorboard": "tensorboardX", "trackio": "trackio", "wandb": "wandb"}
 SENDING = (
@@ -111,8 +114,8 @@ class EventFiles:
 class Logs:
     """All loggers of a run; one that fails is said once and left out from then on."""
 
-    def __init__(self, loggers: Mapping[str, EventFiles | Tracker], say: Callable[[str], None]) -> None:
-        self.loggers, self.say = dict(loggers), say
+    def __init__(self, loggers: Mapping[str, EventFiles | Tracker]) -> None:
+        self.loggers = dict(loggers)
 
     def keep(self, records: Sequence[RoundRecord]) -> None:
         """Bring every logger up to date with all whole rounds of the run."""
@@ -121,23 +124,23 @@ class Logs:
                 self.loggers[name].keep(records)
             except Exception as error:  # whatever a logger's library raises
                 del self.loggers[name]
-                self.say(
+                logger.info(
                     f"Nothing more is logged to {name} ({first_sentence(error)}); the run itself goes on."
                 )
 
     def close(self) -> None:
-        for name, logger in self.loggers.items():
+        for name, each in self.loggers.items():
             try:
-                logger.close()
+                each.close()
             except Exception as error:
-                self.say(f"{name} did not take the end of the run ({first_sentence(error)}).")
+                logger.info(f"{name} did not take the end of the run ({first_sentence(error)}).")
 
 
 @contextmanager
-def open_logs(store: RunStore, say: Callable[[str], None]) -> Iterator[Logs]:
+def open_logs(store: RunStore) -> Iterator[Logs]:
     """The loggers that a run's configuration names, closed in the end."""
     logs = Logs({name: EventFiles(store) if name == "tensorboard" else Tracker(name, store)
-                 for name in dict.fromkeys(store.config.logging.to)}, say)  # fmt: skip
+                 for name in dict.fromkeys(store.config.logging.to)})  # fmt: skip
     try:
         yield logs
     finally:

@@ -1,235 +1,200 @@
-"""What a long command says while it works: bars with an estimate at a terminal, else plain lines, and a log.
-
-The parts report through a callable that takes a sentence. One that counts, `record: 120 of 976 texts`, moves
-a bar instead of making a line; so `progress.say` is all that any part needs.
-"""
+"""Log records at a terminal and in a run's folder: bars with an estimate or plain lines, run.log, progress.json."""
 
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.progress import Progress as Bars
 
 from agent.errors import first_sentence, printable
+from agent.progress import Count
 from loops.checkpoint.atomic import appendable
 from loops.monitor.follow import STATUS, StatusFile, now
 
-COUNT = re.compile(r"([^:]+): (?:\w+ )?(\d+) of (\d+)\b(.*)")
 SECONDS_BETWEEN_LINES = 20
-LOG = logging.getLogger("basin")
-
-
-class Stage(Protocol):
-    """One counted piece of work."""
-
-    def advance(self, count: int = 1) -> None: ...
-
-
-class Progress(Protocol):
-    """Where work is reported to."""
-
-    def stage(self, name: str, total: int | None = None) -> AbstractContextManager[Stage]:
-        """A counted piece of work; without a total only its time is told."""
-        ...
-
-    def say(self, text: str) -> None:
-        """A sentence, or a count such as `NAME: 3 of 10 UNIT`."""
-        ...
-
-    def part(self, round_number: int, name: str) -> None:
-        """Which part of which round begins: for those who watch, `loops.monitor.follow`."""
-        ...
+PACKAGES = ("agent", "loops")
+"""Loggers whose records are shown."""
 
 
 @dataclass
-class _Count:
-    name: str
-    total: int | None
-    moved: Callable[[_Count], None]
-    done: int = 0
+class _Work:
+    """One counted piece of work, and since when."""
+
+    count: Count
     since: float = field(default_factory=time.monotonic)
     shown: float = field(default_factory=time.monotonic)
-
-    def advance(self, count: int = 1) -> None:
-        self.done += count
-        self.moved(self)
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.since
 
     def numbers(self) -> dict[str, object]:
-        return {"name": self.name, "done": self.done, "total": self.total, "seconds": round(self.seconds, 3)}
+        count = self.count
+        return {
+            "name": count.name,
+            "done": count.done,
+            "total": count.total,
+            "seconds": round(self.seconds, 3),
+        }
 
     def sentence(self) -> str:
-        counted = f": {self.done} of {self.total}" if self.total else ""
-        if self.total and 0 < self.done < self.total:
-            left = self.seconds / self.done * (self.total - self.done)
-            return f"{self.name}{counted}, about {duration(left)} left"
-        return f"{self.name}{counted}, {duration(self.seconds)}"
+        count = self.count
+        counted = f": {count.done} of {count.total}" if count.total else ""
+        if count.total and 0 < count.done < count.total:
+            left = self.seconds / count.done * (count.total - count.done)
+            return f"{count.name}{counted}, about {duration(left)} left"
+        return f"{count.name}{counted}, {duration(self.seconds)}"
 
 
-class _Reporter:
-    """Keeps the counts and writes the log; the subclasses show."""
+class LineHandler(logging.Handler):
+    """Shows messages as lines, and a count as a line every 20 seconds: for logs and pipes.
 
-    def __init__(self, console: Console, status: StatusFile | None = None) -> None:
+    What is shown is also kept: messages and finished counts in `log`, the current state in `status`.
+    """
+
+    def __init__(
+        self, console: Console, log: logging.Handler | None = None, status: StatusFile | None = None
+    ) -> None:
+        super().__init__(logging.INFO)
         self.console = console
+        self.log = log or logging.NullHandler()
         self.status = status or StatusFile(None)
-        self.counts: dict[str, _Count] = {}
+        self.works: dict[str, _Work] = {}
 
-    @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator[Stage]:
-        count = self._begin(name, total)
-        try:
-            yield count
-        finally:
-            self._end(count)
-
-    def say(self, text: str) -> None:
-        if match := COUNT.fullmatch(text):
-            name, done, total = match[1], int(match[2]), int(match[3])
-            count = self.counts.get(name) or self._begin(name, total)
-            if "," in match[4]:
-                LOG.info(text)  # a count that has something else to tell
-            count.advance(done - count.done)
-            if done >= total:
-                self._end(count)
+    def emit(self, record: logging.LogRecord) -> None:
+        if (count := getattr(record, "count", None)) is not None:
+            self._count(count)
+        elif (stage := getattr(record, "stage", None)) is not None:
+            self.status.tell(at_once=True, round=stage[0], part=stage[1], part_since=now())
         else:
-            LOG.info(text)
-            self.status.tell(said=text)
-            self.line(text)
+            self.log.handle(record)
+            self.status.tell(said=record.getMessage())
+            self.line(record.getMessage())
 
-    def part(self, round_number: int, name: str) -> None:
-        self.status.tell(at_once=True, round=round_number, part=name, part_since=now())
-
-    def _begin(self, name: str, total: int | None) -> _Count:
-        count = self.counts[name] = _Count(name, total, self._moved)
-        self._moved(count)
-        return count
-
-    def _moved(self, count: _Count) -> None:
-        self.show(count)
-        self.status.tell(counts=[each.numbers() for each in self.counts.values()])
-
-    def _end(self, count: _Count) -> None:
-        if self.counts.pop(count.name, None) is None:
-            return  # ended already, by its last count
-        LOG.info(count.sentence())
-        self.status.tell(counts=[each.numbers() for each in self.counts.values()])
-        self.hide(count)
+    def _count(self, count: Count) -> None:
+        work = self.works.setdefault(count.name, _Work(count))
+        work.count = count
+        if count.finished:
+            del self.works[count.name]
+            self.log.handle(_record(work.sentence()))
+            self.hide(work)
+        else:
+            self.show(work)
+        self.status.tell(counts=[each.numbers() for each in self.works.values()])
 
     def line(self, text: str) -> None:
         self.console.print(escape(printable(text)), highlight=False)
 
-    def show(self, count: _Count) -> None: ...
+    def show(self, work: _Work) -> None:
+        if time.monotonic() - work.shown > SECONDS_BETWEEN_LINES:
+            work.shown = time.monotonic()
+            self.line(work.sentence())
 
-    def hide(self, count: _Count) -> None: ...
-
-
-class PlainProgress(_Reporter):
-    """Lines, at most one in 20 seconds for a count: for logs and pipes."""
-
-    def show(self, count: _Count) -> None:
-        if time.monotonic() - count.shown > SECONDS_BETWEEN_LINES:
-            count.shown = time.monotonic()
-            self.line(count.sentence())
-
-    def hide(self, count: _Count) -> None:
-        if count.seconds > 1:
-            self.line(count.sentence())
+    def hide(self, work: _Work) -> None:
+        if work.seconds > 1:
+            self.line(work.sentence())
 
 
-class TerminalProgress(_Reporter):
-    """Bars that vanish when their work is done, leaving a line where it took a while."""
+class BarHandler(LineHandler):
+    """Shows counts as bars that vanish when their work is done; a line stays where it took a while."""
 
-    def __init__(self, console: Console, bars: Bars, status: StatusFile | None = None) -> None:
-        super().__init__(console, status)
+    def __init__(
+        self, bars: Progress, log: logging.Handler | None = None, status: StatusFile | None = None
+    ) -> None:
+        super().__init__(bars.console, log, status)
         self.bars = bars
         self.tasks: dict[str, TaskID] = {}
 
-    def show(self, count: _Count) -> None:
-        if count.name not in self.tasks:
-            self.tasks[count.name] = self.bars.add_task(escape(count.name), total=count.total)
-        self.bars.update(self.tasks[count.name], completed=count.done)
+    def show(self, work: _Work) -> None:
+        name = work.count.name
+        if name not in self.tasks:
+            self.tasks[name] = self.bars.add_task(escape(name), total=work.count.total)
+        self.bars.update(self.tasks[name], completed=work.count.done)
 
-    def hide(self, count: _Count) -> None:
-        self.bars.remove_task(self.tasks.pop(count.name))
-        if count.seconds > 5:
-            self.line(count.sentence())
-
-
-class SilentProgress(_Reporter):
-    """Says nothing; for tests and for callers that only want the result."""
-
-    def __init__(self) -> None:
-        super().__init__(Console(quiet=True))
+    def hide(self, work: _Work) -> None:
+        if (task := self.tasks.pop(work.count.name, None)) is not None:
+            self.bars.remove_task(task)
+        if work.seconds > 5:
+            self.line(work.sentence())
 
 
 @contextmanager
-def open_progress(console: Console, log: Path | None = None) -> Iterator[Progress]:
-    """Bars at a terminal, lines elsewhere; with `log`, all that is said is appended there with its time.
+def show_progress(console: Console, log: Path | None = None) -> Iterator[None]:
+    """Show the project's log records on `console` while the context is open.
 
-    Beside the log, progress.json says where the work is, and in the end how it ended.
+    Args:
+        log: a file that messages are appended to with their time; progress.json beside it holds the current state, and
+            in the end how the work ended.
     """
-    handler = _log_file(log)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
-    LOG.propagate = False
-    status = StatusFile(log and log.with_name(STATUS))
+    file, status = _log_file(log), StatusFile(log and log.with_name(STATUS))
     status.tell(ended=None)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+    handler = BarHandler(bars, file, status) if console.is_terminal else LineHandler(console, file, status)
     ended = "stopped"
     try:
-        if not console.is_terminal:
-            yield PlainProgress(console, status)
-            ended = "whole"
-            return
-        counts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TimeRemainingColumn())
-        with Bars(*counts, *times, console=console, transient=True) as bars:
-            yield TerminalProgress(console, bars, status)
-            ended = "whole"
+        with bars if console.is_terminal else nullcontext(), _attached(handler):
+            yield
+        ended = "whole"
     except Exception as error:
         ended = f"failed: {first_sentence(error)}"
         raise
     finally:
         status.tell(at_once=True, ended=ended)
-        LOG.removeHandler(handler)
         with suppress(OSError):  # the disk may be full
-            handler.close()
+            file.close()
+
+
+@contextmanager
+def _attached(handler: logging.Handler) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in PACKAGES]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.addHandler(handler)
+        each.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.removeHandler(handler)
+            each.setLevel(level)
+
+
+def _record(message: str) -> logging.LogRecord:
+    return logging.LogRecord(__name__, logging.INFO, __file__, 0, message, None, None)
 
 
 def _log_file(log: Path | None) -> logging.Handler:
-    """A log that cannot be written is no reason to stop, nor one that cannot be added to any more, as on a full disk."""
+    """The log's handler; a log that cannot be written, as on a full disk, is no reason to stop."""
     if log is None:
         return logging.NullHandler()
     try:
         handler = logging.FileHandler(appendable(log), encoding="utf-8")
     except OSError:
         return logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     return handler
 
 
 def duration(seconds: float) -> str:
+    """Seconds in words, such as `45 s`, `12 min` or `1.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
     from loops.records import RoundRecord
     from loops.round.context import Fixed
+logger = logging.getLogger(__name__)
 
 FILE = "report.html"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Made:
     """What is not in it, and why."""
 
 
-def make_report(store: RunStore, out: Path | None, tokens: bool | None, say: Say) -> Made:
+def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
     """Write the page of a run, by default beside its rounds.
 
     Args:
@@ -47,12 +48,12 @@ def make_report(store: RunStore, out: Path | None, tokens: bool | None, say: Say
     Raises:
         BasinError: there is nothing to show, the file cannot be written, or as `load_reader` where words are asked for.
     """
-    page.obtain(say)
+    page.obtain()
     material, sentences = gather(store), []
     has_readout = material.newest.concept.readout is not None
     if has_readout and (tokens or (tokens is None and not _is_read(material))):
         try:
-            material = _read(material, store.path, load_reader(material, say))
+            material = _read(material, store.path, load_reader(material))
         except BasinError as error:
             if tokens:
                 raise
@@ -65,10 +66,10 @@ def make_report(store: RunStore, out: Path | None, tokens: bool | None, say: Say
     return replace(made, sentences=[*material.notes, *sentences])
 
 
-def refresh(store: RunStore, records: Sequence[RoundRecord], fixed: Fixed, say: Say) -> None:
+def refresh(store: RunStore, records: Sequence[RoundRecord], fixed: Fixed) -> None:
     """Write the page of a run that is going on. Whatever goes wrong with it is said, and the run goes on."""
     if store.config.report.refresh:
-        with _softly(say):
+        with _softly():
             material = Material(
                 store.name,
                 store.about,
@@ -83,16 +84,16 @@ def refresh(store: RunStore, records: Sequence[RoundRecord], fixed: Fixed, say: 
             _write(material, store.path, None)
 
 
-def finish(store: RunStore, fixed: Fixed, say: Say) -> Path | None:
+def finish(store: RunStore, fixed: Fixed) -> Path | None:
     """The last page of a run, also word by word; None where it is not wanted, or something went wrong, which is said."""
     config = store.config.report
     if not config.refresh:
         return None
-    with _softly(say):
-        page.obtain(say)
+    with _softly():
+        page.obtain()
         material = replace(gather(store), activations=fixed.real.activations)
         if config.tokens and not _is_read(material):
-            with _softly(say):
+            with _softly():
                 material = _read(material, store.path, fixed.language_model)
         return _write(material, store.path, None).path
     return None
@@ -123,9 +124,9 @@ def _is_read(material: Material) -> bool:
 
 
 @contextmanager
-def _softly(say: Say) -> Iterator[None]:
+def _softly() -> Iterator[None]:
     """A page is no reason for a run to fail."""
     try:
         yield
     except Exception as error:  # whatever it is: rounds are worth more than their picture
-        say(f"The page could not be written ({first_sentence(error)}); `basin report` tries again.")
+        logger.info(f"The page could not be written ({first_sentence(error)}); `basin report` tries again.")

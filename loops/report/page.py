@@ -29,7 +29,6 @@ from agent.hub.pinned_packages import (
     NODE_PACKAGE,
     NODE_VERSION,
     PackageFile,
-    Progress,
     fetch,
     package_folder,
     verify,
@@ -46,14 +45,14 @@ BASIC = PackageFile(
 )
 
 
-def obtain(progress: Progress | None = None) -> bool:
+def obtain() -> bool:
     """Fetch the basic bundle once, where there is something to fetch it with; whether it is there. Never fails."""
     if verify(BASIC) == "cached":
         return True
     if not (shutil.which("npm") or package_folder(NODE_PACKAGE, NODE_VERSION).is_dir()):
         return False  # npm itself would be a hundred times the download
     try:
-        fetch(BASIC, progress)
+        fetch(BASIC)
     except BasinError:
         return False
     return True

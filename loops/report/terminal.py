@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from agent.errors import BasinError, printable
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
 from loops.records import Generated, RoundRecord, typical_samples
+
+logger = logging.getLogger(__name__)
 
 FIRST_WORDS = 25
 FRAME = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
@@ -57,12 +60,11 @@ def show_run(store: RunStore, console: Console) -> None:
             table.add_row(str(number), "damaged")
     console.print(table)
     _show_pruned(store, console)
-    say = lambda sentence: console.print(escape(printable(sentence)), highlight=False, soft_wrap=True)  # noqa: E731
-    if certificate := store.load_certificate(say):
+    if certificate := store.load_certificate():
         console.print(escape(printable(certificate["sentence"])), highlight=False, soft_wrap=True)
     from loops.evaluation.measure import stored_rows
 
-    if rows := stored_rows(store, say):
+    if rows := stored_rows(store):
         show_measurements(rows, console)
 
 
@@ -138,10 +140,7 @@ def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 
 def report_run(
-    store: RunStore,
-    console: Console,
-    say: Callable[[str], None],
-    activations: Float[np.ndarray, "passage layer width"],
+    store: RunStore, console: Console, activations: Float[np.ndarray, "passage layer width"]
 ) -> None:
     """The end of a run: measured where there are gold labels, drawn, and three readable passages it wrote.
 
@@ -152,9 +151,9 @@ def report_run(
     from loops.evaluation.measure import PICTURE, measure  # the loop is over; nothing it does can read this
 
     try:
-        measure(store, say, activations)
+        measure(store, activations)
     except BasinError as error:
-        say(f"The run is whole but could not be measured: {error}")
+        logger.info(f"The run is whole but could not be measured: {error}")
     show_run(store, console)
     picture = store.path / PICTURE
     if picture.exists():

@@ -31,9 +31,7 @@ def distances(topic_word: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, 
     return squareform(np.minimum(divergent / np.sqrt(np.log(2)), 1.0))
 
 
-def places(
-    apart: Float[np.ndarray, "topic topic"],
-) -> tuple[Float[np.ndarray, "topic axis"], float]:
+def places(apart: Float[np.ndarray, "topic topic"]) -> tuple[Float[np.ndarray, "topic axis"], float]:
     """Topics in a plane by classical multidimensional scaling, and the share of all squared distances that it shows.
 
     The larger extent is across; of each axis the topic furthest out lies on the positive side. Two topics lie on a line.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from agent.corpora.load import CorpusConfig, load_corpus, named_corpus
 from agent.corpora.passages import PassagesConfig, enough_per_document, evenly_spaced, split
 from agent.errors import BasinError
 from agent.pointer.lda import TopicModel, TopicsConfig, pick
+from agent.progress import timed
 from agent.types import Passage, PassageSet
 from loops.checkpoint.find import checkpoints_folder
 from loops.checkpoint.store import RunStore
 from loops.config import load_config
-from loops.monitor.progress import Progress
 from loops.round.pointer import fit_topics, refuse_given_pointer
+
+logger = logging.getLogger(__name__)
 
 INFERRED_PASSAGES = 3000
 """Shares and typical passages are read off at most this many, evenly spaced: inference takes its time."""
@@ -94,28 +97,25 @@ class TopicView:
         return {key: value for key, value in tree.items() if value}
 
 
-def view_subject(subject: str, asked: Asked, progress: Progress) -> TopicView:
+def view_subject(subject: str, asked: Asked) -> TopicView:
     """The topics of a corpus, a config file or a run; raises `BasinError` as what reads them."""
-    if (run := _run(subject, progress)) is not None:
-        return view_run(run, asked, progress)
+    if (run := _run(subject)) is not None:
+        return view_run(run, asked)
     file = Path(subject).expanduser()
     if file.suffix in (".yaml", ".yml"):
         config = load_config(file)
         refuse_given_pointer(config, "The list of topics")
         topics = _asked_for(config.topics, asked)
         seed = config.seed if asked.seed is None else asked.seed
-        return view_topics(
-            config.corpus, topics, seed, progress, cut=config.passages, file=str(file), only=asked.topic
-        )
+        return view_topics(config.corpus, topics, seed, cut=config.passages, file=str(file), only=asked.topic)
     topics = _asked_for(TopicsConfig(), asked)
-    return view_topics(named_corpus(subject), topics, asked.seed or 0, progress, only=asked.topic)
+    return view_topics(named_corpus(subject), topics, asked.seed or 0, only=asked.topic)
 
 
 def view_topics(
     corpus: CorpusConfig,
     config: TopicsConfig,
     seed: int,
-    progress: Progress,
     *,
     cut: PassagesConfig | None = None,
     file: str | None = None,
@@ -123,17 +123,17 @@ def view_topics(
 ) -> TopicView:
     """Fit the topics of a corpus as a run would; raises as `load_corpus`, `split`, `fit` and `pick`."""
     cut = cut or PassagesConfig()
-    passages = split(load_corpus(corpus, progress=progress.say), cut)
-    with progress.stage("topics: fitting"):
-        model = fit_topics(corpus, passages, config, seed, progress.say)
+    passages = split(load_corpus(corpus), cut)
+    with timed("topics: fitting"):
+        model = fit_topics(corpus, passages, config, seed)
     named = config.topic is not None or config.words or config.seed_words
     picked = pick(model, config).topic if named else None
     name = Path(file or corpus.source).name.removesuffix(".yaml").removesuffix(".yml")
-    chosen, weights = _read(model, passages, progress)
+    chosen, weights = _read(model, passages)
     return TopicView(name, corpus, cut, config, seed, model, passages, chosen, weights, only, picked, file)
 
 
-def view_run(store: RunStore, asked: Asked, progress: Progress) -> TopicView:
+def view_run(store: RunStore, asked: Asked) -> TopicView:
     """The topics that a run was pointed with, over its passages.
 
     Raises:
@@ -152,7 +152,7 @@ def view_run(store: RunStore, asked: Asked, progress: Progress) -> TopicView:
         pick(pointer.model, TopicsConfig(topic=asked.topic))
     begun_with = store.about.get("config_file")
     file = begun_with if begun_with and Path(begun_with).is_file() else None
-    chosen, weights = _read(pointer.model, passages, progress)
+    chosen, weights = _read(pointer.model, passages)
     return TopicView(
         store.name,
         config.corpus,
@@ -175,13 +175,13 @@ def config_text(tree: dict[str, Any]) -> str:
     return yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True, width=1000)
 
 
-def _run(subject: str, progress: Progress) -> RunStore | None:
+def _run(subject: str) -> RunStore | None:
     """The run that is meant: a path of one, or a name that is nothing else."""
     named = checkpoints_folder() / subject
     is_run = (named / "run.json").is_file()
     if subject in CORPORA:
         if is_run:
-            progress.say(f"{subject} is taken for the corpus; the run of that name is {named}.")
+            logger.info(f"{subject} is taken for the corpus; the run of that name is {named}.")
         return None
     for folder in (Path(subject).expanduser(), named):
         if (folder / "run.json").is_file():
@@ -203,7 +203,7 @@ def _asked_for(config: TopicsConfig, asked: Asked) -> TopicsConfig:
     )
 
 
-def _read(model: TopicModel, passages: PassageSet, progress: Progress) -> tuple[list[Passage], np.ndarray]:
+def _read(model: TopicModel, passages: PassageSet) -> tuple[list[Passage], np.ndarray]:
     chosen = [passages.passages[at] for at in evenly_spaced(len(passages.passages), INFERRED_PASSAGES)]
-    with progress.stage("topics: reading passages"):
+    with timed("topics: reading passages"):
         return chosen, model.infer([passage.text for passage in chosen])

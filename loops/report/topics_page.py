@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent.pointer.lda import SURE_WORDS, seeded_counts
-from loops.monitor.progress import Progress
+from agent.progress import timed
 from loops.report import page as plotly_bundle
 from loops.report.page import Page, View, fill, write
 from loops.report.topic_map import (
@@ -33,15 +33,15 @@ LARGEST_MATRIX = 1_500_000
 """Probabilities that a page carries; of a larger model the rarest words are left out, and the page says so."""
 
 
-def write_topics(view: TopicView, file: Path | None, progress: Progress) -> tuple[Path, int]:
+def write_topics(view: TopicView, file: Path | None) -> tuple[Path, int]:
     """Write the browser, by default beside a run or here; where it is, and its bytes.
 
     Raises:
         BasinError: the file cannot be written.
     """
-    plotly_bundle.obtain(progress.say)
+    plotly_bundle.obtain()
     path = file or (view.folder / "topics.html" if view.folder else Path(f"topics-{view.name}.html"))
-    with progress.stage("topics: coherence"):
+    with timed("topics: coherence"):
         page = topics_page(view)
     return path, write(page, path)
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from agent.concept import Concept
 from agent.types import seed_for
-from loops.monitor.progress import Progress
 from loops.records import Generated
 from loops.round.context import Fixed
 
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     from agent.adapting.training_data import Written
 
 
-def train_adapter(
-    fixed: Fixed, concept: Concept, last: Concept, generated: Sequence[Generated], progress: Progress
-) -> Adapted:
+def train_adapter(fixed: Fixed, concept: Concept, last: Concept, generated: Sequence[Generated]) -> Adapted:
     """Train on the concept's members and on what was written, as the concept places it and readability judges it.
 
     Args:
@@ -43,7 +40,6 @@ def train_adapter(
             fixed.config.seed, 0, "adapter"
         ),  # of every round: a round is a deterministic map of the concept
         folder=fixed.scratch,
-        progress=progress.say,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 import time
@@ -20,10 +21,12 @@ from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
 from agent.membership.ridge import log_odds
 from agent.pointer.lda import Pointer, PointerReading
+from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for
 from loops.config import RunConfig
-from loops.monitor.progress import Progress
 from loops.round.forecast import forecast
+
+logger = logging.getLogger(__name__)
 
 SMALLEST_SIZE, LARGEST_SIZE = 0.02, 0.5
 """A pointer that claims less or more of the corpus is still given this much to start from."""
@@ -56,14 +59,13 @@ class Fixed:
 class Costs:
     """Seconds by stage, measured while a round runs."""
 
-    begun: Callable[[str], None] = lambda stage: None  # noqa: E731
-    """Told of every stage as it begins."""
+    round: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         begin = time.perf_counter()
-        self.begun(name)
+        begin_stage(self.round, name)
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
@@ -76,7 +78,6 @@ def prepare(
     passages: PassageSet,
     pointer: Pointer,
     costs: Costs,
-    progress: Progress,
     scratch: Path,
     language_model: LanguageModel | None = None,
 ) -> Fixed:
@@ -87,21 +88,21 @@ def prepare(
         language_model: the configured one, where it is loaded already.
     """
     with costs.stage("load"):
-        language_model = language_model or LanguageModel.load(config.language_model, progress.say)
+        language_model = language_model or LanguageModel.load(config.language_model)
         config.updating.steered(language_model.layers)  # refused before anything is read
-        progress.say(forecast(config, passages, language_model))
-        coherence = Coherence.load(passages.texts, config.coherence, progress.say)
+        logger.info(forecast(config, passages, language_model))
+        coherence = Coherence.load(passages.texts, config.coherence)
     with costs.stage("record"):
-        activations = record_cached(language_model, passages.texts, progress.say)
+        activations = record_cached(language_model, passages.texts)
         hears = config.clustering.hears_embeddings
-        embed, embeddings = embedded(passages, progress.say) if hears else (None, None)
+        embed, embeddings = embedded(passages) if hears else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
     real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
-    claimed = claimed_size(config, reading, document_of, progress.say)
+    claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):
         found = anchor(real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds"))
     trust, breadth = found.trust, reading.breadth(document_of)
-    progress.say(
+    logger.info(
         f"The concept starts with {found.size:.1%} of the corpus. Loadings on what pointer and activations share: "
         f"pointer {trust.pointer_loading:.2f}, activations {trust.evidence_loading:.2f}; the activations know the "
         f"pointer {trust.surprise:.1f} deviations better than a shuffled one, and it is spread over "
@@ -112,11 +113,11 @@ def prepare(
 
 
 def embedded(
-    passages: PassageSet, say: Callable[[str], None]
+    passages: PassageSet,
 ) -> tuple[Callable[[Sequence[str]], Float[np.ndarray, "text column"]], Float[np.ndarray, "passage column"]]:
     """The sentence embedder, and what it makes of the real passages, cached."""
-    embedder = load_embedder(EMBEDDED_EMBEDDER, progress=say)
-    real = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, say)[:, 0]
+    embedder = load_embedder(EMBEDDED_EMBEDDER)
+    real = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts)[:, 0]
     return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
 
 
@@ -125,10 +126,7 @@ def _clustering(config: RunConfig) -> ClusteringConfig:
 
 
 def claimed_size(
-    config: RunConfig,
-    reading: PointerReading,
-    document_of: Int[np.ndarray, "passage"],
-    say: Callable[[str], None],
+    config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"]
 ) -> float:
     """The share of the corpus that the pointer claims by itself, or the one that is configured."""
     size = _clustering(config).size
@@ -138,7 +136,7 @@ def claimed_size(
     claimed = reading.claim(kind == "presence", document_of)
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
     if size != claimed:
-        say(
+        logger.info(
             f"The pointer's {kind} is {claimed:.1%} of the corpus; {size:.0%} is taken instead. "
             "Look at the topic (`basin topics`), or set clustering.size."
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.corpora.load import CorpusConfig, iter_documents
@@ -21,7 +22,7 @@ from agent.updating import UpdatingConfig, calibration_texts
 from agent.updating.calibration import calibrate
 from loops.config import RunConfig
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def fit_topics(
@@ -29,7 +30,6 @@ def fit_topics(
     passages: PassageSet,
     config: TopicsConfig,
     seed: int,
-    say: Say,
     kept: KeptFits | None = None,
     cached: bool = False,
 ) -> TopicModel:
@@ -48,12 +48,12 @@ def fit_topics(
             return (document.text for document in iter_documents(corpus))
 
         if kept:
-            return fit_stream(texts, config, seed, kept.folder, say, kept)
+            return fit_stream(texts, config, seed, kept.folder, kept)
         with scratch_folder("topics") as scratch:
-            return fit_stream(texts, config, seed, scratch, say)
+            return fit_stream(texts, config, seed, scratch)
     if cached:
-        return fit_cached(passages.documents, config, seed, say)
-    return lda.fit(passages.documents, config, seed, say, kept)
+        return fit_cached(passages.documents, config, seed)
+    return lda.fit(passages.documents, config, seed, kept)
 
 
 def spoken(config: TopicsConfig, language_model: str, judge: str | None) -> str | None:
@@ -74,15 +74,8 @@ def spoken(config: TopicsConfig, language_model: str, judge: str | None) -> str 
     )
 
 
-Say = Callable[[str], None]
-
-
 def find_pointer(
-    config: RunConfig,
-    loaded: Sequence[Document],
-    passages: PassageSet,
-    say: Say,
-    kept: KeptFits | None = None,
+    config: RunConfig, loaded: Sequence[Document], passages: PassageSet, kept: KeptFits | None = None
 ) -> Pointer:
     """The run's pointer, and what it is said to be.
 
@@ -94,15 +87,15 @@ def find_pointer(
         BasinError: as `topics.fit` and `topics.pick`, or as `agent.pointer.given.point`.
     """
     if config.pointer.way is None:
-        model = fit_topics(config.corpus, passages, config.topics, config.seed, say, kept)
+        model = fit_topics(config.corpus, passages, config.topics, config.seed, kept)
         pointer = lda.pick(model, config.topics)
     else:
-        pointer = given.point(loaded, passages.documents, config.pointer, config.topics, say)
+        pointer = given.point(loaded, passages.documents, config.pointer, config.topics)
     words = ", ".join(pointer.model.top_words(pointer.topic))
     name = f"topic {pointer.topic}" if config.pointer.way in (None, "topic_model") else config.pointer.way
-    say(f"Pointer: {name} ({words})")
+    logger.info(f"Pointer: {name} ({words})")
     if doubt := pointer.doubt(config.topics.words):
-        say(doubt)
+        logger.info(doubt)
     return pointer
 
 
@@ -121,11 +114,7 @@ def starting_vector(config: UpdatingConfig) -> SteeringVector | None:
 
 
 def calibrated_start(
-    language_model: LanguageModel,
-    vector: SteeringVector,
-    config: UpdatingConfig,
-    texts: Sequence[str],
-    say: Say,
+    language_model: LanguageModel, vector: SteeringVector, config: UpdatingConfig, texts: Sequence[str]
 ) -> tuple[SteeringVector, float]:
     """A generator from elsewhere at the strength that is native here, and the nats per token that it spends.
 
@@ -142,7 +131,7 @@ def calibrated_start(
         )
     reached = {layer: row for layer, row in vector.directions.items() if layer < language_model.depth}
     if len(reached) < len(vector.layers):
-        say(
+        logger.info(
             f"Of updating.start_vector, directions after the last block are left out: {len(reached)} of "
             f"{len(vector.layers)} stay."
         )
@@ -156,7 +145,7 @@ def calibrated_start(
     scaled, nats = calibrate(language_model, usable, ruler, config.budget_nats, config.calibration_tokens)
     first = usable.layers[0]
     factor = float(scaled.directions[first].norm() / usable.directions[first].norm().clamp(min=1e-12))
-    say(
+    logger.info(
         f"Starting generator: {config.start_vector}, times {factor:.3g}, which spends {nats:.3g} nats per token."
     )
     return scaled, nats

@@ -8,6 +8,7 @@ read a gold label; `loops/transfer/evaluate.py` compares a finished chain with t
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import time
@@ -23,9 +24,10 @@ from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.schema import MOST, sealed, unsealed
 from loops.checkpoint.store import RunStore
 from loops.config import LinkConfig, RunConfig
-from loops.monitor.progress import Progress
 from loops.round.context import Costs, prepare
 from loops.transfer.receive import Heir, receive, received
+
+logger = logging.getLogger(__name__)
 
 CHAIN = "succession.json"
 ROW = {
@@ -38,9 +40,7 @@ ROW = {
 Row = dict[str, Any]
 
 
-def succeed(
-    config: RunConfig, folder: Path, progress: Progress, config_file: Path | None = None
-) -> list[Row]:
+def succeed(config: RunConfig, folder: Path, config_file: Path | None = None) -> list[Row]:
     """Run the first model, then every link; a row for each hand-over. What is in the folder is not done again.
 
     Raises:
@@ -51,33 +51,31 @@ def succeed(
             "succession.links names no successors; see configs/succession_library.yaml for an example."
         )
     digest = hashlib.sha256(config.model_dump_json(exclude={"logging"}).encode()).hexdigest()[:16]
-    begin_folder(folder, digest, progress.say, "another chain with --name")
+    begin_folder(folder, digest, "another chain with --name")
     rows = read_rows(folder, CHAIN)
     own = config.model_copy(update={"succession": type(config.succession)()})
     good = _store(folder / f"00_{_plain(config.language_model.name)}", own, config_file)
     with good.exclusive():
-        progress.say(f"First: {config.language_model.name} follows its pointer")
-        refine.resume(good, None, progress)
+        logger.info(f"First: {config.language_model.name} follows its pointer")
+        refine.resume(good, None)
     if good.load(0).metrics["no_concept"]:
         raise BasinError(str(good.load(0).metrics["no_concept"]))
     for number, link in enumerate(config.succession.links, 1):
         if number > len(rows):
-            row = _hand_on(number, link, config, good, folder, progress)
+            row = _hand_on(number, link, config, good, folder)
             rows.append(row)
             write_file(folder / CHAIN, sealed({"rows": rows}))
-        progress.say(str(rows[number - 1]["sentence"]))
+        logger.info(str(rows[number - 1]["sentence"]))
         if rows[number - 1]["accepted"]:
             good = RunStore.open(folder / rows[number - 1]["to_run"])
     return rows
 
 
-def _hand_on(
-    number: int, link: LinkConfig, config: RunConfig, good: RunStore, folder: Path, progress: Progress
-) -> Row:
+def _hand_on(number: int, link: LinkConfig, config: RunConfig, good: RunStore, folder: Path) -> Row:
     """One hand-over, from the last good run to a new one."""
     begin = time.perf_counter()
     record = good.load(good.rounds()[-1])
-    heir = receive(number, link, config, good, record, folder, progress)
+    heir = receive(number, link, config, good, record, folder)
     name = f"{number:02d}_{_plain(heir.config.language_model.name)}"
     row: Row = {
         "number": number,
@@ -94,19 +92,13 @@ def _hand_on(
     }
     refusals = list(heir.handover.refusals)
     if not refusals:
-        row, refusals = _refined(row, link, heir, good, folder / name, config, progress)
+        row, refusals = _refined(row, link, heir, good, folder / name, config)
     row |= {"refusals": refusals, "accepted": not refusals, "seconds": time.perf_counter() - begin}
     return row | {"sentence": sentence(row)}
 
 
 def _refined(
-    row: Row,
-    link: LinkConfig,
-    heir: Heir,
-    good: RunStore,
-    path: Path,
-    config: RunConfig,
-    progress: Progress,
+    row: Row, link: LinkConfig, heir: Heir, good: RunStore, path: Path, config: RunConfig
 ) -> tuple[Row, list[str]]:
     """Let the successor refine what it received, and say what speaks against it."""
     passages, handover = good.load_passages(), heir.handover
@@ -120,9 +112,9 @@ def _refined(
     store = _store(path, heir.config, None, origin)
     with store.exclusive():
         fixed = prepare(
-            heir.config, passages, good.load_pointer(), Costs(), progress, store.scratch, heir.language_model
+            heir.config, passages, good.load_pointer(), Costs(), store.scratch, heir.language_model
         )
-        records = refine.flow(fixed, store, heir.config.rounds, progress, begins, when_still=False)
+        records = refine.flow(fixed, store, heir.config.rounds, begins, when_still=False)
     last, certificate = records[-1], store.load_certificate() or {}
     refusals = [str(each) for each in (fixed.no_concept, last.metrics["collapsed"]) if each]
     if config.succession.certificate and not certificate.get("certified"):

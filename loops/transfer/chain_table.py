@@ -13,10 +13,7 @@ from loops.report.terminal import plain_table
 
 
 def show_chain(
-    rows: Sequence[Mapping[str, Any]],
-    measured: Sequence[Mapping[str, Any]],
-    folder: Path,
-    console: Console,
+    rows: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]], folder: Path, console: Console
 ) -> None:
     """Every hand-over with its checks; with gold labels also how good each link's notion is."""
     table = plain_table("hand-over to", "by", "overlap", "agree", "cosine", "rounds", "kept", "")

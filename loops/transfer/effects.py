@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,13 +23,13 @@ from agent.updating.calibration import calibrate
 from loops.checkpoint.store import RunStore
 from loops.round.writing import openings
 
+logger = logging.getLogger(__name__)
+
 NATIVE, BASE = "native", "base"
 PLAINLY = {"norm_preserving": False, "conditional": False}
 """Every vector is calibrated and applied in one manner: a gate or a turn found in one model means nothing in the other."""
 READ_TOKENS, READ_EACH = 64, 20
 """Real passages of each kind, cut to so many tokens, on which a steered model's likelihoods are compared."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,6 @@ class Bench:
     """By the name of the model that writes: the other one reads."""
     updating: UpdatingConfig
     seed: int
-    say: Say
     unsteered: dict[str, list[Float[np.ndarray, "text"]]] = field(default_factory=dict)
     """Losses of real passages by model, as they are read."""
 
@@ -91,7 +91,6 @@ class Bench:
         nats: float | None,
         samples: int,
         seed: int,
-        say: Say,
     ) -> Bench:
         """Read the run's passages with both models, tell the second one of the memberships, and set limits of coherence.
 
@@ -100,12 +99,12 @@ class Bench:
         """
         config, passages = store.config, store.load_passages()
         second = second.reading(sorted(set(stitches.partner.values())))
-        activations = record_cached(first, passages.texts, say)
-        theirs = record_cached(second, passages.texts, say)
+        activations = record_cached(first, passages.texts)
+        theirs = record_cached(second, passages.texts)
         taught = teach(theirs, concept.membership, passages.document_of, config.clustering, seed)
         judges = {
             # Fitted, not loaded: the models are in memory already.
-            writer.config.name: Coherence.fit(passages.texts, config.coherence, reader, say)
+            writer.config.name: Coherence.fit(passages.texts, config.coherence, reader)
             for writer, reader in ((first, second), (second, first))
         }
         prompts = openings(passages.texts, samples, config.generation.prompt_words, seed)
@@ -128,7 +127,6 @@ class Bench:
             judges,
             updating,
             seed,
-            say,
         )
 
     def calibrated(self, model: LanguageModel, vector: SteeringVector) -> SteeringVector:
@@ -145,7 +143,7 @@ class Bench:
         numbers: Mapping[str, float | None],
     ) -> Pushed:
         """Write with a vector, or the prompts dealt out to several in turn, and have the other model read it."""
-        self.say(f"stitch: {model.config.name} writes with {name}")
+        logger.info(f"stitch: {model.config.name} writes with {name}")
         texts = self._written(model, vectors)
         whole = [prompt + text for prompt, text in zip(self.prompts, texts, strict=True)]
         report = self.judges[model.config.name].check(texts, list(self.prompts))
@@ -170,7 +168,7 @@ class Bench:
             turn = range(first, len(self.prompts), max(1, len(vectors)))
             seeds = [seed_for(self.seed, at, "passage") for at in turn]
             prompts = [self.prompts[at] for at in turn]
-            written = model.generate(prompts, seeds, config, vector, progress=self.say)
+            written = model.generate(prompts, seeds, config, vector)
             for at, text in zip(turn, written, strict=True):
                 texts[at] = text
         return texts

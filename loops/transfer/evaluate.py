@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ from loops.evaluation.membership.suite import require_known
 from loops.transfer.effects import BASE, NATIVE, Pushed
 from loops.transfer.stitch import COMPARED, Stitched
 
+logger = logging.getLogger(__name__)
+
 MEASURED = "measured.json"
 
-Say = Callable[[str], None]
 
-
-def labels_of(store: RunStore, label: str | None, say: Say) -> GoldLabels | None:
+def labels_of(store: RunStore, label: str | None) -> GoldLabels | None:
     """The labels that a run's stitching is to be judged by: asked for before anything is written, used after.
 
     Args:
@@ -44,7 +45,7 @@ def labels_of(store: RunStore, label: str | None, say: Say) -> GoldLabels | None
     """
     documents = store.load_passages().documents
     if label is not None:
-        named = every_gold_labels(store.config.corpus, documents, say, SUITE_GOLD_FILE)
+        named = every_gold_labels(store.config.corpus, documents, SUITE_GOLD_FILE)
         if not named:
             raise BasinError(
                 f"{store.config.corpus.source} has no gold labels to judge by; leave --label out."
@@ -52,14 +53,14 @@ def labels_of(store: RunStore, label: str | None, say: Say) -> GoldLabels | None
         require_known("label", [label], [each.concept for each in named])
         return next(each for each in named if each.concept == label)
     try:
-        return gold_labels(store.config.corpus, documents, say)
+        return gold_labels(store.config.corpus, documents)
     except BasinError as error:
-        say(f"Not judged against gold labels: {error}")
+        logger.info(f"Not judged against gold labels: {error}")
         return None
 
 
 def measure_stitch(
-    found: Stitched, store: RunStore, labels: GoldLabels, folder: Path, say: Say
+    found: Stitched, store: RunStore, labels: GoldLabels, folder: Path
 ) -> list[dict[str, Any]]:
     """A row for every vector: effect and ratio by judge A, judge B and their mean; kept in `folder`.
 
@@ -70,8 +71,8 @@ def measure_stitch(
         BasinError: nothing is long enough to judge, or the disk refuses.
     """
     passages = store.load_passages()
-    embedder = load_embedder(progress=say)
-    say("judging: real passages, and what was written with every vector")
+    embedder = load_embedder()
+    logger.info("judging: real passages, and what was written with every vector")
     real = RealPassages(passages.texts, labels.of_passages(passages.document_of), passages.document_of)
     real = real.only(labels.counted[passages.document_of])
     judgements = judge_passages(
@@ -135,10 +136,8 @@ def _plain(value: float) -> float | None:
 
 CHAIN_MEASURED = "measured.json"
 
-Say = Callable[[str], None]
 
-
-def measure_chain(folder: Path, rows: Sequence[dict[str, Any]], say: Say) -> list[dict[str, Any]]:
+def measure_chain(folder: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for every run of the chain, the first with it: average precision of what it received and of what it made of it.
 
     Precision is of held-out readings: no passage is scored by a classifier that was fitted on its document. Empty where the
@@ -152,7 +151,7 @@ def measure_chain(folder: Path, rows: Sequence[dict[str, Any]], say: Say) -> lis
         if not store.rounds():
             continue
         found = stored_rows(store)
-        found = measure(store, say) if found is None else found
+        found = measure(store) if found is None else found
         if not found:
             return []
         # The main reading of the labels has as many rows as the run has rounds, and comes first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 
 import numpy as np
 
@@ -12,19 +12,17 @@ from agent.errors import BasinError
 from agent.transfer.learn import StitchingConfig
 from agent.types import PassageSet, seed_for
 
+logger = logging.getLogger(__name__)
+
 WORDS, PER_DOCUMENT = 180, 8
 
 
-def general_texts(
-    config: StitchingConfig, own: PassageSet, seed: int, say: Callable[[str], None]
-) -> tuple[list[str], np.ndarray]:
+def general_texts(config: StitchingConfig, own: PassageSet, seed: int) -> tuple[list[str], np.ndarray]:
     """`config.passages` texts in random order, and the part of each; whole documents are in one part.
 
     Raises `BasinError` where the corpus has too few documents besides the run's own, or these texts are of too few.
     """
-    passages = split(
-        load_corpus(config.corpus, progress=say), PassagesConfig(words=WORDS, per_document=PER_DOCUMENT)
-    )
+    passages = split(load_corpus(config.corpus), PassagesConfig(words=WORDS, per_document=PER_DOCUMENT))
     known = {document.id for document in own.documents}
     strange = np.array([document.id not in known for document in passages.documents])
     rows = np.flatnonzero(strange[passages.document_of])
@@ -41,7 +39,7 @@ def general_texts(
         )
     parts = document_folds(passages.document_of[rows], config.parts, seed_for(seed, 0, "general parts"))
     left_out = len(passages.documents) - int(strange.sum())
-    say(
+    logger.info(
         f"General text: {len(rows)} passages of {config.corpus.source}"
         + (f", without {left_out} documents of the run" if left_out else "")
     )

@@ -6,6 +6,7 @@ real passages, and what it wrote. Nothing here can read a gold label.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +27,12 @@ from loops.checkpoint.store import RunStore
 from loops.records import Generated, RoundRecord
 from loops.round.context import embedded
 
+logger = logging.getLogger(__name__)
+
 CONCEPT, TOPIC, EMBEDDER = "concept", "topic", "embedder"
 LDA = re.compile(r"lda:(\d+)(?::(\d+))?")
 WORDS = 6
 """Of a topic, to tell which it is."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Matched:
 
 
 def match(
-    store: RunStore, number: int | None, into: str, origin: str, say: Say, compare: RunStore | None = None
+    store: RunStore, number: int | None, into: str, origin: str, compare: RunStore | None = None
 ) -> Matched:
     """Find a round's concept (the newest when `number` is None) in the reader `into`.
 
@@ -105,12 +106,12 @@ def match(
         BasinError: there is no such round or reader, or the other run has other passages.
     """
     record = store.load(_newest(store) if number is None else number)
-    texts = _texts(store, record, say)
+    texts = _texts(store, record)
     seed = seed_for(store.config.seed, 0, "match")
     told = _pointed(store, texts) if origin == TOPIC else _notion(store, record, texts)
 
     def found_in(space: str, memberships: Float[np.ndarray, "text"]) -> tuple[list[Candidate], Seen]:
-        seen = read(space, store, texts, say)
+        seen = read(space, store, texts)
         candidates = best_match(
             memberships,
             seen.activations,
@@ -126,7 +127,7 @@ def match(
     if origin not in (CONCEPT, TOPIC):
         candidates, _ = found_in(origin, told)
         if sentence := _by_chance(candidates[0], origin, least):
-            say(f"{sentence} What is looked for in {into} is that cluster all the same.")
+            logger.info(f"{sentence} What is looked for in {into} is that cluster all the same.")
         told = candidates[0].membership
     candidates, seen = found_in(into, told)
     compared = None if compare is None else _compared(candidates[0], told, texts, compare)
@@ -150,7 +151,7 @@ def _by_chance(best: Candidate, space: str, least: float) -> str | None:
     )
 
 
-def read(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
+def read(space: str, store: RunStore, texts: Texts) -> Seen:
     """The texts in a space by name: `embedder`, `lda:COUNT` or `lda:COUNT:SEED`, else a language model.
 
     Raises `BasinError` for a topic model without a number of topics, for what is no reader, and as `LanguageModel.load`.
@@ -160,17 +161,17 @@ def read(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
             f"{space!r} is no reader to look in; name a language model, {EMBEDDER}, or lda:COUNT such as lda:30."
         )
     if space == EMBEDDER:
-        embed, real = embedded(texts.passages, say)
+        embed, real = embedded(texts.passages)
         return Seen(_joined(real[:, None], texts.written, lambda written: embed(written)[:, None]))
     if space.split(":")[0] == "lda":
-        return _topics(space, store, texts, say)
+        return _topics(space, store, texts)
     own = store.config.language_model
-    language_model = LanguageModel.load(own if space == own.name else LanguageModelConfig(name=space), say)
-    real = record_cached(language_model, texts.passages.texts, say)
+    language_model = LanguageModel.load(own if space == own.name else LanguageModelConfig(name=space))
+    real = record_cached(language_model, texts.passages.texts)
     return Seen(_joined(real, texts.written, language_model.record))
 
 
-def _topics(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
+def _topics(space: str, store: RunStore, texts: Texts) -> Seen:
     """Another topic model, fitted on the run's passages put together by document; its topics are clusters already."""
     named = LDA.fullmatch(space)
     if named is None or int(named[1]) < 2:
@@ -183,18 +184,18 @@ def _topics(space: str, store: RunStore, texts: Texts, say: Say) -> Seen:
         for each, body in zip(texts.passages.documents, bodies, strict=True)
     ]
     plain = store.config.topics.model_dump(include={"chunk_words", "passes", "minimum_chunks", "language"})
-    model = fit_cached(documents, TopicsConfig(count=int(named[1]), **plain), int(named[2] or 0), say)
+    model = fit_cached(documents, TopicsConfig(count=int(named[1]), **plain), int(named[2] or 0))
     weights = model.weights(model.expected_words([*texts.passages.texts, *texts.written]))
     features = log_odds(weights.ravel()).reshape(weights.shape)
     words = tuple(" ".join(model.top_words(topic, WORDS)) for topic in range(model.count))
     return Seen(features[:, None].astype(np.float32), weights, words)
 
 
-def _texts(store: RunStore, record: RoundRecord, say: Say) -> Texts:
+def _texts(store: RunStore, record: RoundRecord) -> Texts:
     """What was written up to a round, each text once; what round 0 ruined on purpose is left out, and what was pruned."""
     kept: dict[str, tuple[Generated, np.ndarray]] = {}
     if gone := [number for number in store.pruned() if number < record.round]:
-        say(
+        logger.info(
             f"What rounds {', '.join(map(str, gone))} wrote was pruned: the match is of what the others wrote."
         )
     for number in store.rounds():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,10 @@ from agent.updating import calibration_texts
 from agent.updating.calibration import calibrate
 from loops.checkpoint.store import RunStore
 from loops.config import LinkConfig, RunConfig
-from loops.monitor.progress import Progress
 from loops.records import RoundRecord, refuse_other_model
 from loops.transfer.general_text import general_texts
+
+logger = logging.getLogger(__name__)
 
 
 def improved_model(
@@ -35,7 +37,6 @@ def improved_model(
     own: PassageSet,
     folder: Path,
     seed: int,
-    progress: Progress,
 ) -> LanguageModel:
     """The model with an adapter merged into its weights, saved as a model folder of its own, which any tool can load.
 
@@ -54,18 +55,16 @@ def improved_model(
             from agent.adapting.supervised import teach  # slow to import, and most chains do without
 
             general = config.stitching.model_copy(update={"passages": config.succession.study})
-            texts, _ = general_texts(general, own, seed, progress.say)
+            texts, _ = general_texts(general, own, seed)
             lora = config.updating.adapting.lora.model_copy(update={"passages": len(texts)})
             weights = np.ones(len(texts))
-            adapter, _ = teach(
-                language_model, texts, weights, None, lora, seed, folder / ".training", progress.say
-            )
+            adapter, _ = teach(language_model, texts, weights, None, lora, seed, folder / ".training")
         else:
             raise BasinError(
                 "A link without a language_model has to say how the last one's is improved: own_adapter or more_text."
             )
         language_model.adapted(adapter).save(folder)
-    return LanguageModel.load(language_model.config.model_copy(update={"name": str(folder)}), progress.say)
+    return LanguageModel.load(language_model.config.model_copy(update={"name": str(folder)}))
 
 
 @dataclass(frozen=True)
@@ -81,42 +80,36 @@ class Heir:
 
 
 def receive(
-    number: int,
-    link: LinkConfig,
-    config: RunConfig,
-    good: RunStore,
-    record: RoundRecord,
-    folder: Path,
-    progress: Progress,
+    number: int, link: LinkConfig, config: RunConfig, good: RunStore, record: RoundRecord, folder: Path
 ) -> Heir:
     """Load the successor, carry the concept over, and check that it arrived.
 
     Raises:
         BasinError: the successor's model cannot be had, or maps cannot be learnt.
     """
-    passages, say = good.load_passages(), progress.say
+    passages = good.load_passages()
     seed = seed_for(config.seed, number, "succession")
-    own = LanguageModel.load(good.config.language_model, say)
+    own = LanguageModel.load(good.config.language_model)
     refuse_other_model(good.name, [record], own)
     if link.language_model is None:
         successor = improved_model(
-            own, record.concept, link, config, passages, folder / f"{number:02d}_model", seed, progress
+            own, record.concept, link, config, passages, folder / f"{number:02d}_model", seed
         )
     else:
-        successor = LanguageModel.load(link.language_model, say)
+        successor = LanguageModel.load(link.language_model)
     stitches: Stitches | None = None
     if link.by != "intersection":
-        texts, parts = general_texts(config.stitching, passages, config.seed, say)
+        texts, parts = general_texts(config.stitching, passages, config.seed)
         maps = config.stitching.model_copy(update={"methods": ("affine",)})
-        stitches = learn(own, successor, texts, parts, own.layers, maps, seed, say)
+        stitches = learn(own, successor, texts, parts, own.layers, maps, seed)
     partners = () if stitches is None else stitches.partner.values()
     receiver = successor.reading(sorted({*successor.layers, *partners}))
     if record.concept.adapter is not None and link.improved != "own_adapter":
-        say(
+        logger.info(
             f"The adapter of round {record.round} of {good.name} stays behind: no map takes it to another model."
         )
     handed = _spoiled(record.concept, link, seed)
-    theirs = record_cached(receiver, passages.texts, say, also_for=successor)
+    theirs = record_cached(receiver, passages.texts, also_for=successor)
     stitched = None if stitches is None else _carried(handed, own, receiver, stitches)
     handover = hand_over(
         handed,

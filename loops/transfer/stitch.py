@@ -24,7 +24,7 @@ from agent.transfer.learn import Stitches, StitchingConfig, learn
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord, refuse_other_model
-from loops.transfer.effects import BASE, NATIVE, Bench, Pushed, Say
+from loops.transfer.effects import BASE, NATIVE, Bench, Pushed
 from loops.transfer.general_text import general_texts
 from loops.transfer.vectors import in_first, in_second
 
@@ -113,7 +113,7 @@ class Pair:
     """Of the runs, which the maps have not seen."""
 
     @classmethod
-    def of(cls, store: RunStore, to: str, config: StitchingConfig, say: Say) -> Pair:
+    def of(cls, store: RunStore, to: str, config: StitchingConfig) -> Pair:
         """Load the run's model and the other one, and learn the maps on general text.
 
         Raises:
@@ -121,10 +121,10 @@ class Pair:
         """
         refuse_own_model(store, to)
         passages, seed = store.load_passages(), seed_for(store.config.seed, 0, "stitch")
-        first = LanguageModel.load(store.config.language_model, say)
-        second = LanguageModel.load(LanguageModelConfig(name=to), say)
-        texts, parts = general_texts(config, passages, store.config.seed, say)
-        stitches = learn(first, second, texts, parts, first.layers, config, seed, say)
+        first = LanguageModel.load(store.config.language_model)
+        second = LanguageModel.load(LanguageModelConfig(name=to))
+        texts, parts = general_texts(config, passages, store.config.seed)
+        stitches = learn(first, second, texts, parts, first.layers, config, seed)
         return cls(first, second, stitches, frozenset(each.id for each in passages.documents))
 
     def serves(self, store: RunStore) -> bool:
@@ -171,7 +171,6 @@ def stitch(
     record: RoundRecord,
     pair: Pair,
     config: StitchingConfig,
-    say: Say,
     *,
     samples: int = 48,
     nats: float | None = None,
@@ -184,11 +183,7 @@ def stitch(
     refuse_other_model(store.name, [record], pair.first)
     concept, seed = record.concept, seed_for(store.config.seed, 0, "stitch")
     bench = Bench.set_up(
-        *(store, concept, pair.first, pair.second, pair.stitches),
-        nats=nats,
-        samples=samples,
-        seed=seed,
-        say=say,
+        *(store, concept, pair.first, pair.second, pair.stitches), nats=nats, samples=samples, seed=seed
     )
     pushed = [*in_first(bench), *in_second(bench, config)]
     return Stitched(

@@ -117,7 +117,6 @@ def _native(bench: Bench) -> SteeringVector:
         seed=bench.seed,
         member_weights=bench.concept.membership[inside],
         other_weights=1 - bench.concept.membership[~inside],
-        progress=bench.say,
     ).vector
 
 

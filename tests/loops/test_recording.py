@@ -14,7 +14,7 @@ from agent.language_model import activation_cache
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel, LanguageModelConfig
 from loops import recording
-from loops.monitor.progress import open_progress
+from loops.monitor.progress import show_progress
 from loops.recording import claim, record_spread
 
 
@@ -43,8 +43,8 @@ def test_a_run_finds_what_workers_have_read(config, texts, workers, tmp_path, mo
         monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "alone"))
         alone = record_cached(LanguageModel.load(config), texts)
         monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "spread"))
-        with open_progress(Console(quiet=True)) as progress:
-            assert record_spread(config, texts, progress, workers=workers) == len(texts)
+        with show_progress(Console(quiet=True)):
+            assert record_spread(config, texts, workers=workers) == len(texts)
     finally:
         torch.set_num_threads(before)
     files = {
@@ -73,11 +73,11 @@ def test_there_is_a_worker_for_every_gpu(config, texts, monkeypatch):
     monkeypatch.setattr(
         recording, "sweep", lambda *parts, **ways: asked.update(reading=parts[1], pieces=parts[2], **ways)
     )
-    with open_progress(Console(quiet=True)) as progress:
-        record_spread(config, texts, progress)
+    with show_progress(Console(quiet=True)):
+        record_spread(config, texts)
         assert asked["workers"] == 3 and asked["reading"].devices == ("cuda:0", "cuda:1", "cuda:2")
-        record_spread(config, texts, progress, workers=8)
+        record_spread(config, texts, workers=8)
         assert asked["workers"] == 3 and asked["gpus_each"] == 1
-        record_spread(config.model_copy(update={"device": "cpu"}), texts, progress, workers=2)
+        record_spread(config.model_copy(update={"device": "cpu"}), texts, workers=2)
         assert asked["workers"] == 2 and asked["reading"].devices == ()
     assert sum(map(len, asked["pieces"].values())) == len(texts)

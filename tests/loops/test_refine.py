@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from dataclasses import replace
 from string import ascii_lowercase
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_causal_lm
+from planted_log import listening
 from rich.console import Console
 
 from agent.basin.natural_latent import natural_latent
@@ -25,7 +27,7 @@ from loops import refine
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
 from loops.monitor.follow import Watcher
-from loops.monitor.progress import SilentProgress, open_progress
+from loops.monitor.progress import show_progress
 from loops.report.terminal import show_run
 from loops.round import context
 from tests.tiny_models import word_tokenizer
@@ -50,25 +52,13 @@ SETTINGS = {
 }
 
 
-class Told(SilentProgress):
-    """Remembers every sentence."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sentences: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.sentences.append(text)
-        super().say(text)
-
-
 @functools.cache
 def tiny_parts():
     """A random model with two steerable layers, and a tokenizer of the made-up words."""
     return make_causal_lm("llama", depth=3), word_tokenizer(WORDS, "[a-z]+")
 
 
-def tiny_model(config, progress=None) -> LanguageModel:
+def tiny_model(config) -> LanguageModel:
     return LanguageModel(*tiny_parts(), config)
 
 
@@ -107,16 +97,17 @@ def begin(tmp_path, corpus):
     return make
 
 
-def run(store: RunStore) -> Told:
-    told = Told()
-    refine.run(store.config, store, told)
-    return told
+def run(store: RunStore) -> list[str]:
+    """Run the store's configuration; gives what was logged."""
+    with listening() as heard:
+        refine.run(store.config, store)
+    return heard.messages
 
 
-def resume(store: RunStore, rounds: int | None = None) -> Told:
-    told = Told()
-    refine.resume(RunStore.open(store.path), rounds, told)
-    return told
+def resume(store: RunStore, rounds: int | None = None) -> list[str]:
+    with listening() as heard:
+        refine.resume(RunStore.open(store.path), rounds)
+    return heard.messages
 
 
 def contents(store: RunStore, *but: str) -> dict[str, bytes]:
@@ -177,7 +168,7 @@ def test_a_run_is_a_function_of_its_seed(begin, tmp_path, monkeypatch):
 
 def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     store = begin("run", rounds=2)
-    fixed = refine.run(store.config, store, SilentProgress())
+    fixed = refine.run(store.config, store)
     surest = np.argsort(-fixed.anchor.membership, kind="stable")[: CRIME.sum()]
     assert CRIME[surest].all()
     first, last = store.load(0), store.load(2)
@@ -212,7 +203,7 @@ def test_only_the_concept_differs_between_what_rounds_write(begin):
 def test_steering_moves_what_is_written(begin):
     """With the seeds of the base texts, so that only the vector differs."""
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store, SilentProgress())
+    fixed = refine.run(store.config, store)
     concept, base = store.load(1).concept, store.load(0).generated[:6]
     prompts, seeds = [each.prompt for each in base], [each.seed for each in base]
     write = fixed.language_model.generate
@@ -246,7 +237,7 @@ def test_what_round_0_ruined_is_taught_as_outside_in_every_round_and_what_a_roun
 
 def test_a_strength_that_cannot_be_reached_is_said_and_nothing_is_lost(begin):
     store = begin("run", rounds=1, updating={"oversteered_nats": 1e6})
-    assert any("No over-steered passages" in sentence for sentence in run(store).sentences)
+    assert any("No over-steered passages" in sentence for sentence in run(store))
     assert store.rounds() == [0, 1] and numbers(store, 1)["ruined_agreement"] is None
 
 
@@ -255,12 +246,12 @@ def test_a_run_stops_when_the_notion_is_still(begin):
     store = begin("run", tracking=still, rounds=6)
     told = run(store)
     assert store.rounds() == [0, 1, 2, 3]
-    assert told.sentences[-1].startswith("Converged")
+    assert told[-1].startswith("Converged")
     # Going on finds that there is nothing to do, and says so again.
-    assert resume(store).sentences[-1].startswith("Converged")
+    assert resume(store)[-1].startswith("Converged")
     assert store.rounds() == [0, 1, 2, 3]
     # Rounds that are asked for are run: that is how a fixed point is tried.
-    assert resume(store, rounds=5).sentences[-1].startswith("Converged")
+    assert resume(store, rounds=5)[-1].startswith("Converged")
     assert store.rounds() == [0, 1, 2, 3, 4, 5]
 
 
@@ -269,7 +260,7 @@ def test_a_run_ends_with_a_certificate_of_its_last_round(begin, capsys):
     told = run(store)
     certificate = store.load_certificate()
     assert certificate["round"] == 2 and certificate["certified"] is (certificate["failures"] == [])
-    assert told.sentences[-2] == certificate["sentence"]
+    assert told[-2] == certificate["sentence"]
     # Two witnesses keep their pointer, so what they find cannot be certified.
     assert any("leans on its pointer" in failure for failure in certificate["failures"])
     show_run(store, Console(width=400))
@@ -306,9 +297,9 @@ def test_a_collapsed_run_says_so_and_stops(begin, guard, named):
     store = begin("run", tracking=guard)
     told = run(store)
     assert store.rounds() == [0, 1]
-    assert "collapsed in round 1" in told.sentences[-1] and named in told.sentences[-1]
+    assert "collapsed in round 1" in told[-1] and named in told[-1]
     assert named in numbers(store, 1)["collapsed"]
-    assert "collapsed in round 1" in resume(store, rounds=9).sentences[-1]
+    assert "collapsed in round 1" in resume(store, rounds=9)[-1]
     assert store.rounds() == [0, 1]
 
 
@@ -325,9 +316,9 @@ def test_unreadable_writing_collapses_a_run(begin, monkeypatch):
     told = run(store)
     assert store.rounds() == [0, 1]
     assert numbers(store, 1)["coherence"] == 0
-    assert "readable" in told.sentences[-1]
+    assert "readable" in told[-1]
     repeats = begin("repeats", tracking={"maximum_repetitive": 0.5})
-    assert "repeat" in run(repeats).sentences[-1]
+    assert "repeat" in run(repeats)[-1]
 
 
 def test_resuming_after_the_newest_round_was_damaged_writes_it_again(begin):
@@ -337,7 +328,7 @@ def test_resuming_after_the_newest_round_was_damaged_writes_it_again(begin):
     file = store.path / "round_003" / "tensors.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     told = resume(store)
-    assert any("Round 3" in sentence and "damaged" in sentence for sentence in told.sentences)
+    assert any("Round 3" in sentence and "damaged" in sentence for sentence in told)
     assert contents(store) == before
     assert (store.path / "damaged_round_003_1").is_dir()
 
@@ -380,14 +371,14 @@ def test_resuming_reads_the_run_and_not_the_corpus(begin, corpus):
 
 def test_a_round_touches_no_disk_but_its_scratch(begin, tmp_path):
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store, SilentProgress())
+    fixed = refine.run(store.config, store)
 
     def files() -> dict:
         others = (file for file in tmp_path.rglob("*") if store.scratch not in (file, *file.parents))
         return {file: file.stat().st_mtime_ns for file in others if file != store.path}
 
     before = files()
-    record = refine.run_round([store.load(0)], fixed, SilentProgress())
+    record = refine.run_round([store.load(0)], fixed)
     assert files() == before and len(before) > 10
     assert record.metrics == store.load(1).metrics
 
@@ -401,15 +392,15 @@ def test_duplicates_and_short_documents_are_counted(begin, corpus):
     told = run(store)
     assert store.load_passages().dropped == {"duplicate documents": 2, "short documents": 1}
     assert len(store.load_passages().documents) == DOCUMENTS
-    assert any("2 duplicate documents" in sentence for sentence in told.sentences)
+    assert any("2 duplicate documents" in sentence for sentence in told)
 
 
 def test_real_texts_are_recorded_once(begin, monkeypatch):
     record, counts = LanguageModel.record, []
 
-    def counted(self, texts, progress=None, batches=None):
+    def counted(self, texts, batches=None):
         counts.append(len(texts))
-        return record(self, texts, progress, batches)
+        return record(self, texts, batches)
 
     monkeypatch.setattr(LanguageModel, "record", counted)
     store = begin("run", rounds=2)
@@ -438,7 +429,7 @@ def test_the_size_is_the_pointers_own_or_the_number_given(begin):
     sizes = {}
     for size in ("mass", "presence", 0.15):
         store = begin(f"run-{size}", rounds=1, clustering={"size": size})
-        fixed = refine.run(store.config, store, SilentProgress())
+        fixed = refine.run(store.config, store)
         assert fixed.size == pytest.approx(numbers(store, 0)["size"], abs=1e-6)
         sizes[size] = numbers(store, 0)["size"]
         assert numbers(store, 1)["size"] == pytest.approx(sizes[size], abs=0.02)
@@ -453,12 +444,12 @@ def test_the_pointers_own_size_is_held_inside_bounds(begin, monkeypatch, bound, 
     monkeypatch.setattr(context, "LARGEST_SIZE", 0.7)
     monkeypatch.setattr(context, bound, value)
     store = begin("run", rounds=1, clustering={"size": "presence"})
-    assert refine.run(store.config, store, SilentProgress()).size == value
+    assert refine.run(store.config, store).size == value
 
 
 def test_the_size_between_bounds_is_that_of_the_curve_that_is_kept(begin):
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store, SilentProgress())
+    fixed = refine.run(store.config, store)
     curve = store.load(1).concept.size_curve
     assert curve == store.load(0).concept.size_curve == fixed.anchor.size_curve
     assert fixed.size <= min(bound for _, bound in curve)
@@ -468,7 +459,7 @@ def test_the_size_between_bounds_is_that_of_the_curve_that_is_kept(begin):
 
 def test_round_0_says_how_far_pointer_and_activations_are_believed(begin):
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store, SilentProgress())
+    fixed = refine.run(store.config, store)
     metrics, trust = numbers(store, 0), fixed.anchor.trust
     assert metrics["surprise"] == trust.surprise > store.config.clustering.surprise
     assert metrics["pointer_loading"] == trust.pointer_loading > 0.3
@@ -479,7 +470,7 @@ def test_round_0_says_how_far_pointer_and_activations_are_believed(begin):
 def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, monkeypatch):
     """Activations that know nothing of the texts."""
 
-    def noise(self, texts, progress=None, batches=None):
+    def noise(self, texts, batches=None):
         seeds = [sum(map(ord, text)) for text in texts]
         draws = [np.random.default_rng(seed).normal(size=(2, 16)) for seed in seeds]
         return np.stack(draws).astype(np.float32)
@@ -488,16 +479,16 @@ def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, 
     store = begin("run")
     told = run(store)
     assert store.rounds() == [0]
-    assert told.sentences[-1] == numbers(store, 0)["no_concept"]
-    assert told.sentences[-1].startswith("No concept here") and "clustering.surprise" in told.sentences[-1]
+    assert told[-1] == numbers(store, 0)["no_concept"]
+    assert told[-1].startswith("No concept here") and "clustering.surprise" in told[-1]
     assert numbers(store, 0)["surprise"] < store.config.clustering.surprise
-    assert resume(store, rounds=9).sentences[-1] == told.sentences[-1]
+    assert resume(store, rounds=9)[-1] == told[-1]
     assert store.rounds() == [0]
 
 
 def test_how_much_surprise_is_asked_is_a_setting(begin):
     asked = begin("asked", clustering={"surprise": 1000.0}, rounds=1)
-    assert "1000.0 asked" in run(asked).sentences[-1]
+    assert "1000.0 asked" in run(asked)[-1]
     assert asked.rounds() == [0]
 
 
@@ -570,7 +561,7 @@ def test_a_pointer_that_hardly_holds_its_words_is_said_to(begin):
     words = ["crimea", *[f"nowhere{letter}" for letter in "abcde"]]
     store = begin("run", rounds=1, topics={"words": words})
     told = run(store)
-    assert any("Only 1 of the 6 words" in sentence for sentence in told.sentences)
+    assert any("Only 1 of the 6 words" in sentence for sentence in told)
     assert numbers(store, 0)["words_held"] == 1
 
 
@@ -604,7 +595,7 @@ def test_steering_first_and_an_adapter_later(begin):
 def test_an_adapted_run_goes_on_to_the_same_bytes(begin):
     whole, cut = begin("whole", rounds=3, updating=ADAPTING), begin("cut", rounds=3, updating=ADAPTING)
     run(whole)
-    refine.run(cut.config.model_copy(update={"rounds": 2}), cut, Told())
+    refine.run(cut.config.model_copy(update={"rounds": 2}), cut)
     resume(cut)
     for file in ("round.json", "adapter/adapter_model.safetensors"):
         assert (whole.path / "round_003" / file).read_bytes() == (cut.path / "round_003" / file).read_bytes()
@@ -617,33 +608,29 @@ def test_an_adapter_may_be_steered_besides(begin):
     assert concept.adapter is not None and concept.nats_per_token == pytest.approx(0.02, rel=0.05)
 
 
-def test_a_run_can_be_watched_while_it_works(begin, monkeypatch):
-    store, parts = begin("watched", rounds=1), []
-    with open_progress(Console(quiet=True), store.path / "run.log") as progress:
-        monkeypatch.setattr(
-            progress, "part", lambda *part: (parts.append(part), type(progress).part(progress, *part))
-        )
-        with store.exclusive():
-            progress.say(f"Run {store.name} in {store.path}")
-            refine.run(store.config, store, progress)
-            seen = Watcher(store.path).look()
-            assert seen.alive and [each.number for each in seen.rounds] == [0, 1]
-            assert (seen.working["round"], seen.working["part"]) == (1, "certify")
-    assert [name for number, name in parts if number == 1][:4] == [
+def test_a_run_can_be_watched_while_it_works(begin):
+    store = begin("watched", rounds=1)
+    with show_progress(Console(quiet=True), store.path / "run.log"), listening() as heard, store.exclusive():
+        logging.getLogger("loops").info(f"Run {store.name} in {store.path}")
+        refine.run(store.config, store)
+        seen = Watcher(store.path).look()
+        assert seen.alive and [each.number for each in seen.rounds] == [0, 1]
+        assert (seen.working["round"], seen.working["part"]) == (1, "certify")
+    assert [name for number, name in heard.stages if number == 1][:4] == [
         "generate",
         "coherence",
         "record",
         "recluster",
     ]
-    assert parts[0] == (0, "topics")
+    assert heard.stages[0] == (0, "topics")
     seen = Watcher(store.path).look()
     assert seen.over and seen.ended.startswith("Stopped after 1 rounds")
 
 
 def test_long_runs_do_not_hold_on_to_the_adapters_of_middle_rounds(begin):
     store = begin("long", rounds=3, updating={**ADAPTING, "adapter_from": 1})
-    fixed = refine.run(store.config.model_copy(update={"rounds": 1}), store, Told())
-    records = refine.flow(fixed, store, 3, Told())
+    fixed = refine.run(store.config.model_copy(update={"rounds": 1}), store)
+    records = refine.flow(fixed, store, 3)
     first, *between, last = records
     assert first.generated and first.activations is not None and last.concept.adapter is not None
     for record in between:
@@ -673,7 +660,7 @@ def test_a_run_begins_from_keywords_and_a_given_generator(begin, tmp_path):
     updating = {"start_vector": str(tmp_path / "v.gguf")}
     store = begin("given", topics={"words": []}, pointer={"keywords": keywords}, updating=updating, rounds=1)
     told = run(store)
-    assert any(sentence.startswith("Starting generator") for sentence in told.sentences)
+    assert any(sentence.startswith("Starting generator") for sentence in told)
     first, pointer = store.load(0).concept, store.load_pointer()
     assert set(pointer.model.top_words(0, 5)) == set(keywords)
     assert first.vector.layers == (2,) and first.nats_per_token == pytest.approx(0.05, rel=0.05)

@@ -106,7 +106,7 @@ def _swept(
         assert name not in results
         results[name] = result
 
-    sweep(function, shared, items, finished, say=[].append if said is None else said.append, **ways)
+    sweep(function, shared, items, finished, **ways)
     return results
 
 
@@ -151,7 +151,7 @@ def test_a_killed_worker_is_replaced_and_nothing_finished_is_run_again(tmp_path:
     def finished(name: str, result: int) -> None:
         results[name] = len(_runs(tmp_path, result))
 
-    sweep(die_the_first_time, tmp_path, ITEMS, finished, workers=2, say=said.append)
+    sweep(die_the_first_time, tmp_path, ITEMS, finished, workers=2)
     assert results.keys() == ITEMS.keys()
     assert len(_runs(tmp_path, 2)) == 2
     assert {name: len(_runs(tmp_path, item)) for name, item in ITEMS.items()} == results
@@ -192,7 +192,7 @@ def test_no_worker_outlives_its_driver(how: signal.Signals, tmp_path: Path) -> N
         "from loops.sweeping import sweep; from test_sweeping import work_until_killed\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "if __name__ == '__main__':\n"
-        f"    sweep(work_until_killed, Path({str(tmp_path)!r}), {ITEMS}, print, workers=2, say=print)"
+        f"    sweep(work_until_killed, Path({str(tmp_path)!r}), {ITEMS}, print, workers=2)"
     )
     script = tmp_path / "driver.py"
     script.write_text(code)

@@ -64,14 +64,14 @@ def slowly(ground: Ground, start: Start) -> basin_map.Flow:
 
 def main(folder: str, workers: str) -> None:
     """What a driver does that a test kills: a map whose starts take half a second each."""
-    basin_map.survey = lambda config, say: planted_place()
+    basin_map.survey = lambda config: planted_place()
     whole = basin_map.sweep
 
     def sweep(function, *arguments, **options):
         return whole(slowly, *arguments, **options)
 
     basin_map.sweep = sweep
-    basin_map.map_basin(CONFIG, Path(folder), print, workers=int(workers))
+    basin_map.map_basin(CONFIG, Path(folder), workers=int(workers))
 
 
 if __name__ == "__main__":

@@ -96,5 +96,5 @@ def odd(text: str) -> bool:
     return int(text.rpartition("w")[2]) % 2 == 1
 
 
-def planted_desk(task: Task, tokens: int = 8, say=lambda text: None) -> Desk:
-    return Desk(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), LORA, say)
+def planted_desk(task: Task, tokens: int = 8) -> Desk:
+    return Desk(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), LORA)

@@ -79,9 +79,7 @@ class Reader:
         self.cache_name = "cache" if "cache" in forward else "past_key_values"
 
     def read(
-        self,
-        ids: Int[Tensor, "text new"],
-        real: Bool[Tensor, "text seen"],
+        self, ids: Int[Tensor, "text new"], real: Bool[Tensor, "text seen"]
     ) -> Float[Tensor, "text width"]:
         """States at the last of the new tokens; `real` says of all tokens so far which are not padding."""
         positions = (real.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]

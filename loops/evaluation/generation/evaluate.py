@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +23,12 @@ from loops.checkpoint.provenance import commit
 from loops.evaluation.generation.generators import GENERATORS
 from loops.evaluation.generation.judge import NEW_TOKENS, grade_outputs, judge_outputs
 from loops.evaluation.generation.suite import WrittenCorpus, task_name
-from loops.evaluation.generation.task import LANGUAGE_MODEL, Say, Task, make_task, read_corpus
+from loops.evaluation.generation.task import LANGUAGE_MODEL, Task, make_task, read_corpus
 from loops.evaluation.generation.workspace import Desk, Output
 from loops.evaluation.membership import suite
 from loops.evaluation.rows import Row
+
+logger = logging.getLogger(__name__)
 
 JUDGE = "gemma3-270m"
 """Reads for coherence and for the story judge; it neither writes nor is steered."""
@@ -34,7 +37,6 @@ JUDGE = "gemma3-270m"
 def evaluate_generation(
     corpora: Sequence[WrittenCorpus],
     folder: Path,
-    say: Say,
     *,
     only: Sequence[str] = (),
     concepts: Sequence[str] = (),
@@ -63,10 +65,10 @@ def evaluate_generation(
     rows: list[Row] = []
     for corpus, concept in chosen:
         if not suite.is_present(corpus.pointed_at):
-            say(f"{corpus.corpus.source} is not here: {corpus.name}, {concept} is left out.")
+            logger.info(f"{corpus.corpus.source} is not here: {corpus.name}, {concept} is left out.")
             continue
         if corpus.pointed_at.topics.language != ENGLISH:
-            say(
+            logger.info(
                 f"{corpus.name} is not in English, but what writers and judges are told is, and so are the judges."
             )
         settings = (
@@ -77,23 +79,23 @@ def evaluate_generation(
             passages,
             LANGUAGE_MODEL.model_dump_json(),
         )
-        place = _place(folder / task_name(corpus.name, concept), settings, say)
-        task = make_task(corpus, concept, read_corpus(corpus, say), samples, seed, place, say)
+        place = _place(folder / task_name(corpus.name, concept), settings)
+        task = make_task(corpus, concept, read_corpus(corpus), samples, seed, place)
         made = _made(place)
         names = [each for each in GENERATORS if not generators or each in generators or each in made]
-        rows += _evaluate(task, names, passages, rubric, quick, say)
+        rows += _evaluate(task, names, passages, rubric, quick)
     return rows
 
 
 def _evaluate(
-    task: Task, generators: Sequence[str], passages: int, rubric: str | None, quick: bool, say: Say
+    task: Task, generators: Sequence[str], passages: int, rubric: str | None, quick: bool
 ) -> list[Row]:
     if task.warning:
-        say(f"{task.corpus}, {task.concept}: {task.warning}")
-    reader = LanguageModel.load(LanguageModelConfig(name=JUDGE), say)
-    coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE, words=100), reader, say)
+        logger.info(f"{task.corpus}, {task.concept}: {task.warning}")
+    reader = LanguageModel.load(LanguageModelConfig(name=JUDGE))
+    coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE, words=100), reader)
     config = GenerationConfig(samples=len(task.prompts), new_tokens=NEW_TOKENS, batch_size=32)
-    desk = Desk(task, config, coherence, LoraConfig(passages=passages), say)
+    desk = Desk(task, config, coherence, LoraConfig(passages=passages))
     outputs: dict[str, Output] = {}
     seconds: dict[str, float] = {}
     speed: dict[str, float | None] = {}
@@ -104,9 +106,9 @@ def _evaluate(
         # Of tokens that are kept: choosing one passage of four writes four.
         written = desk.speeds.get(desk.last)
         speed[name] = written and written * outputs[name].accepted
-    rows = judge_outputs(task, outputs, desk, reader, say, quick)
+    rows = judge_outputs(task, outputs, desk, reader, quick)
     if rubric is not None:
-        grade_outputs(task, outputs, rows, LanguageModel.load(LanguageModelConfig(name=rubric), say), say)
+        grade_outputs(task, outputs, rows, LanguageModel.load(LanguageModelConfig(name=rubric)))
     for row in rows:
         row["seconds"] = seconds[str(row["generator"])]
         row["tokens_per_second"] = speed[str(row["generator"])]
@@ -131,10 +133,10 @@ def _seconds(task: Task, name: str, seconds: float) -> float:
     return known[name]
 
 
-def _place(folder: Path, settings: tuple, say: Say) -> Path:
+def _place(folder: Path, settings: tuple) -> Path:
     """The task's folder; one that was begun with other settings is set aside."""
     digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
-    begin_folder(folder, digest, say, "another folder with --out")
+    begin_folder(folder, digest, "another folder with --out")
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,9 +32,11 @@ from agent.language_model.model import LanguageModel
 from agent.membership.ridge import sigmoid
 from agent.types import seed_for
 from loops.checkpoint.atomic import write_file
-from loops.evaluation.generation.task import Say, Task
+from loops.evaluation.generation.task import Task
 from loops.evaluation.generation.workspace import Desk, Output, Sample
 from loops.evaluation.rows import Row
+
+logger = logging.getLogger(__name__)
 
 NEW_TOKENS = 200
 STORY_WORDS, STORY_REAL = 80, 160
@@ -43,24 +46,19 @@ REFERENCE = "basin-filter"
 
 
 def judge_outputs(
-    task: Task,
-    outputs: Mapping[str, Output],
-    desk: Desk,
-    reader: LanguageModel,
-    say: Say,
-    quick: bool = False,
+    task: Task, outputs: Mapping[str, Output], desk: Desk, reader: LanguageModel, quick: bool = False
 ) -> list[Row]:
     """Everything that is said of every generator, at equal lengths; `quick` leaves out the judges that read all of it again."""
     seed = seed_for(task.seed, 0, "judging")
     texts = {
         name: [sample.text for sample in output.samples] for name, output in outputs.items() if output.samples
     }
-    embedder = load_embedder(progress=say)
+    embedder = load_embedder()
 
     def embed(chosen: Sequence[str]) -> np.ndarray:
         return embedder.encode(list(chosen), show_progress_bar=False)
 
-    say(f"{task.corpus}, {task.concept}: judging {sum(map(len, texts.values()))} passages")
+    logger.info(f"{task.corpus}, {task.concept}: judging {sum(map(len, texts.values()))} passages")
     found = judge_passages(
         task.unseen, texts, {"a": embedding_judge(embed), "b": word_judge()}, WritingConfig(), seed
     )
@@ -96,7 +94,7 @@ def judge_outputs(
         report = measure_inside([found["a"], found["b"]], name, task.unseen, coherent[name])
         scores = {which: cluster_scores([found[which]], name)[0] for which in found}
         agreed = agreement((found["a"], found["b"]), [name])
-        say(f"{task.corpus}, {task.concept}: measuring {name}")
+        logger.info(f"{task.corpus}, {task.concept}: measuring {name}")
         row: Row = {"corpus": task.corpus, "concept": task.concept, "generator": name, "samples": len(each)}
         row |= {f"cluster_score_{which}": _mean(score) for which, score in scores.items()}
         row |= {f"spread_{which}": _spread(score) for which, score in scores.items()}
@@ -129,12 +127,12 @@ def judge_outputs(
 
 
 def grade_outputs(
-    task: Task, outputs: Mapping[str, Output], rows: Sequence[Row], grader: LanguageModel, say: Say
+    task: Task, outputs: Mapping[str, Output], rows: Sequence[Row], grader: LanguageModel
 ) -> None:
     """Adds the mean grades of belonging and of readability, in [1, 5], to every generator's row."""
     for row in rows:
         texts = [sample.text for sample in outputs[str(row["generator"])].samples]
-        say(f"{task.corpus}, {task.concept}: grading {row['generator']}")
+        logger.info(f"{task.corpus}, {task.concept}: grading {row['generator']}")
         row["grade_belongs"] = float(grades(grader, BELONGS, texts, a_name=a_named(task.called)).mean())
         row["grade_readable"] = float(grades(grader, READABLE, texts).mean())
 

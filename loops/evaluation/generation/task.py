@@ -5,6 +5,7 @@ A side branch like the membership evaluation: gold labels are read here, to make
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ from loops.evaluation.membership.methods import claimed_size
 from loops.evaluation.membership.suite import Pointed
 from loops.round.writing import openings
 
+logger = logging.getLogger(__name__)
+
 LANGUAGE_MODEL = LanguageModelConfig(name="smollm2-135m", layers=(6, 12, 18))
 PLAIN = "Write a short story."
 """The one prompt that is no passage's opening."""
@@ -49,8 +52,6 @@ PLAIN_EVERY = 8
 COMPONENTS = 150
 FEWEST = 2
 """Documents inside and outside the concept that a judge needs, whose folds have to hold both."""
-
-Say = Callable[[str], None]
 Place = Callable[[Texts], Float[np.ndarray, "text"]]
 
 
@@ -122,12 +123,12 @@ class Task:
         return Texts(self.language_model.record(texts), log_odds(self.pointer.weights(texts)))
 
 
-def read_corpus(corpus: WrittenCorpus, say: Say) -> tuple[PassageSet, LanguageModel, np.ndarray]:
+def read_corpus(corpus: WrittenCorpus) -> tuple[PassageSet, LanguageModel, np.ndarray]:
     """Passages, the language model, and its activations over them (cached)."""
-    passages = suite.load_passages(corpus.pointed_at, say)
-    say(f"{corpus.name}: {passages.description}")
-    language_model = LanguageModel.load(LANGUAGE_MODEL, say)
-    return passages, language_model, record_cached(language_model, passages.texts, say)
+    passages = suite.load_passages(corpus.pointed_at)
+    logger.info(f"{corpus.name}: {passages.description}")
+    language_model = LanguageModel.load(LANGUAGE_MODEL)
+    return passages, language_model, record_cached(language_model, passages.texts)
 
 
 def make_task(
@@ -137,7 +138,6 @@ def make_task(
     samples: int,
     seed: int,
     folder: Path,
-    say: Say,
 ) -> Task:
     """Fit the topic on seen documents, refine it there, and give gold the same classifier.
 
@@ -150,8 +150,7 @@ def make_task(
     document_of = passages.document_of
     seen = ~hidden[document_of]
     labels = {
-        each.concept: each
-        for each in every_gold_labels(corpus.corpus, passages.documents, say, SUITE_GOLD_FILE)
+        each.concept: each for each in every_gold_labels(corpus.corpus, passages.documents, SUITE_GOLD_FILE)
     }
     if concept not in labels:
         raise BasinError(
@@ -165,7 +164,7 @@ def make_task(
             f"{corpus.name}, {concept}: of the seen or of the unseen documents, fewer than {FEWEST} are of a kind, and a "
             "judge needs them; take another seed or a larger corpus."
         )
-    pointed = next(iter(suite.pointers(corpus.pointed_at, passages, hidden, seed, say, [concept])))
+    pointed = next(iter(suite.pointers(corpus.pointed_at, passages, hidden, seed, [concept])))
     settings = corpus.concepts[concept]
     notions, refined, warning = _notions(
         pointed, activations, seen, document_of, gold, corpus.pointer == "seed_words", seed

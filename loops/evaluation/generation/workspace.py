@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +26,9 @@ from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from agent.updating import UpdatingConfig, update
 from loops.checkpoint.atomic import write_file
-from loops.evaluation.generation.task import Notion, Say, Task
+from loops.evaluation.generation.task import Notion, Task
+
+logger = logging.getLogger(__name__)
 
 PRACTICE_TOKENS = 100
 
@@ -76,10 +79,8 @@ class Output:
 class Desk:
     """One task's workplace."""
 
-    def __init__(
-        self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig, say: Say
-    ) -> None:
-        self.task, self.config, self.coherence, self.lora, self.say = task, config, coherence, lora, say
+    def __init__(self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig) -> None:
+        self.task, self.config, self.coherence, self.lora = task, config, coherence, lora
         self.last: str | None = None
         """What was written last, or found on disk."""
         self._coherent: dict[Sample, bool] = {}
@@ -101,7 +102,7 @@ class Desk:
         file = self.task.folder / "written" / f"{name}.json"
         if file.exists():
             return [Sample(**each) for each in json.loads(file.read_bytes())]
-        self.say(f"{self.task.corpus}, {self.task.concept}: writing {name}")
+        logger.info(f"{self.task.corpus}, {self.task.concept}: writing {name}")
         openings = [opening for opening in prompts for _ in range(tries)]
         seeds = [
             seed_for(self.task.seed, turn, f"{number}")
@@ -115,7 +116,6 @@ class Desk:
             seeds,
             config,
             pen.vector,
-            progress=self.say,
             manner=pen.manner,
             processors=[pen.fusion] if pen.fusion else [],
         )
@@ -141,14 +141,7 @@ class Desk:
         return self._adapter(
             name,
             lambda folder: teach(
-                self.task.language_model,
-                self.task.texts,
-                weights,
-                None,
-                self.lora,
-                self.task.seed,
-                folder,
-                self.say,
+                self.task.language_model, self.task.texts, weights, None, self.lora, self.task.seed, folder
             )[0],
         )
 
@@ -164,19 +157,12 @@ class Desk:
                 for who, pen in (("practice-base", Pen()), (f"practice-{name}", start))
             ]
             found = pairs(written[0].joined(written[1]))
-            self.say(f"{self.task.corpus}, {self.task.concept}: {len(found)} pairs for {name}")
+            logger.info(f"{self.task.corpus}, {self.task.concept}: {len(found)} pairs for {name}")
             if not found:
                 return start.adapter
             config, seed = PreferenceConfig(), self.task.seed
             return prefer(
-                self.task.language_model,
-                found,
-                start.adapter,
-                config,
-                self.lora.tokens,
-                seed,
-                folder,
-                self.say,
+                self.task.language_model, found, start.adapter, config, self.lora.tokens, seed, folder
             )[0]
 
         return self._adapter(name, train)
@@ -233,7 +219,6 @@ class Desk:
             seed=self.task.seed,
             member_weights=notion.membership[inside],
             other_weights=1 - notion.membership[~inside],
-            progress=self.say,
         )
         return Pen(vector=found.vector, manner=found.manner)
 
@@ -241,7 +226,7 @@ class Desk:
         folder = self.task.folder / "adapters" / name
         if (folder / "adapter_config.json").exists():
             return Adapter.from_files({file.name: file.read_bytes() for file in folder.iterdir()})
-        self.say(f"{self.task.corpus}, {self.task.concept}: training {name}")
+        logger.info(f"{self.task.corpus}, {self.task.concept}: training {name}")
         adapter = train(self.task.folder / "training" / name)
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in reversed(sorted(adapter.files().items())):

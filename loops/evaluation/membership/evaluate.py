@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.pointer.lda import PointerReading
+from agent.progress import advance
 from agent.types import PassageSet
 from loops.checkpoint.provenance import commit
 from loops.evaluation.membership import suite
@@ -30,10 +32,10 @@ from loops.evaluation.membership.suite import SuiteCorpus
 from loops.evaluation.membership.summary import CEILING, TOPIC
 from loops.evaluation.rows import Row, RowFile
 
+logger = logging.getLogger(__name__)
+
 LANGUAGE_MODEL = LanguageModelConfig(name="smollm2-135m", layers=(6, 12, 18))
 POINTER_WORDS = 8
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,6 @@ def evaluate_membership(
     methods: Sequence[str],
     seeds: Sequence[int],
     done: Path,
-    say: Say,
     *,
     only: Sequence[str] = (),
 ) -> list[Row]:
@@ -72,11 +73,11 @@ def evaluate_membership(
     suite.require_known("corpus", only, [each.name for each in corpora])
     wanted = [each for each in METHODS if not methods or each in methods or each in (TOPIC, CEILING)]
     chosen = [each for each in corpora if not only or each.name in only]
-    file = RowFile.open(done, _digest(corpora), say)
+    file = RowFile.open(done, _digest(corpora))
     present = [each for each in chosen if suite.is_present(each)]
     for each in chosen:
         if each not in present:
-            say(f"{each.corpus.source} is not here: the corpus {each.name} is left out.")
+            logger.info(f"{each.corpus.source} is not here: the corpus {each.name} is left out.")
     missing = {
         (each.name, concept, seed): left
         for each in present
@@ -88,19 +89,19 @@ def evaluate_membership(
     for config in present:
         if not any(name == config.name for name, _, _ in missing):
             continue
-        corpus = read_corpus(config, wanted, say)
-        say(f"evaluate: {finished} of {len(missing)} concepts")
+        corpus = read_corpus(config, wanted)
+        advance("evaluate", finished, len(missing), "concepts")
         for seed in seeds:
             concepts = [each for each in config.concepts if (config.name, each, seed) in missing]
-            measurable = [each for each in concepts if _is_measurable(corpus, each, seed, say)]
+            measurable = [each for each in concepts if _is_measurable(corpus, each, seed)]
             if len(measurable) < len(concepts):
                 finished += len(concepts) - len(measurable)
-                say(f"evaluate: {finished} of {len(missing)} concepts")
-            for concept, turns in _turns(corpus, seed, measurable, say):
+                advance("evaluate", finished, len(missing), "concepts")
+            for concept, turns in _turns(corpus, seed, measurable):
                 where = (config.name, concept, seed)
                 file.append(_rows(corpus, where, turns, missing[where], file.rows))
                 finished += 1
-                say(f"evaluate: {finished} of {len(missing)} concepts")
+                advance("evaluate", finished, len(missing), "concepts")
     return [
         row
         for row in file.rows
@@ -110,15 +111,15 @@ def evaluate_membership(
     ]
 
 
-def read_corpus(config: SuiteCorpus, methods: Sequence[str], say: Say) -> Corpus:
+def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
     """Passages, their activations (and embeddings, where a method needs them) and the gold labels."""
-    passages = suite.load_passages(config, say)
-    say(f"{config.name}: {passages.description}")
-    labels = every_gold_labels(config.corpus, passages.documents, say, SUITE_GOLD_FILE)
-    views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL, say), passages.texts, say)}
+    passages = suite.load_passages(config)
+    logger.info(f"{config.name}: {passages.description}")
+    labels = every_gold_labels(config.corpus, passages.documents, SUITE_GOLD_FILE)
+    views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL), passages.texts)}
     if any(method in OWN and OWN[method][0] == "embeddings" for method in methods):
-        embedder = load_embedder(EMBEDDED_EMBEDDER, progress=say)
-        views["embeddings"] = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts, say)
+        embedder = load_embedder(EMBEDDED_EMBEDDER)
+        views["embeddings"] = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts)
     function_words = suite.function_words(passages.texts, config.topics.language)
     return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
 
@@ -146,25 +147,25 @@ def _hidden(corpus: Corpus, seed: int) -> list[Int[np.ndarray, "document"]]:
     return [parts == part for part in (range(suite.PARTS) if corpus.config.rotate else [0])]
 
 
-def _is_measurable(corpus: Corpus, concept: str, seed: int, say: Say) -> bool:
+def _is_measurable(corpus: Corpus, concept: str, seed: int) -> bool:
     """Whether both kinds of document are among the unseen ones together, and among the seen ones of every turn."""
     labels = corpus.gold.get(concept)
     if labels is None:
-        say(f"{corpus.config.name}, {concept}: there are no gold labels, so it is left out.")
+        logger.info(f"{corpus.config.name}, {concept}: there are no gold labels, so it is left out.")
         return False
     turns = _hidden(corpus, seed)
     unseen = np.concatenate([labels.labels[hidden & labels.counted] for hidden in turns])
     seen = [labels.labels[~hidden & labels.counted] for hidden in turns]
     if all(len(np.unique(part)) == 2 for part in [unseen, *seen]):
         return True
-    say(
+    logger.info(
         f"{corpus.config.name}, {concept}, seed {seed}: {int(unseen.sum())} of {len(unseen)} unseen documents belong, "
         "which leaves nothing to tell apart, so it is left out."
     )
     return False
 
 
-def _turns(corpus: Corpus, seed: int, concepts: Sequence[str], say: Say) -> Iterator[tuple[str, list[Turn]]]:
+def _turns(corpus: Corpus, seed: int, concepts: Sequence[str]) -> Iterator[tuple[str, list[Turn]]]:
     """The turns of every concept, as soon as its topics are fitted.
 
     Concepts that share a topic model come together, others one by one, so that little is lost to a kill.
@@ -174,7 +175,7 @@ def _turns(corpus: Corpus, seed: int, concepts: Sequence[str], say: Say) -> Iter
     for group in groups:
         turns: dict[str, list[Turn]] = {concept: [] for concept in group}
         for hidden in _hidden(corpus, seed) if group else []:
-            for pointed in suite.pointers(config, corpus.passages, hidden, seed, say, group):
+            for pointed in suite.pointers(config, corpus.passages, hidden, seed, group):
                 seen, counted = ~hidden[document_of], corpus.gold[pointed.concept].counted[document_of]
                 seeded = config.pointer == "seed_words"
                 claimed = claimed_size(pointed, seen, document_of, seeded)

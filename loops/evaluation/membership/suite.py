@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -108,8 +108,8 @@ def is_present(corpus: SuiteCorpus) -> bool:
     return corpus.corpus.is_named or os.path.exists(corpus.corpus.path)
 
 
-def load_passages(corpus: SuiteCorpus, say: Callable[[str], None] | None = None) -> PassageSet:
-    return split(load_corpus(corpus.corpus, progress=say), corpus.passages)
+def load_passages(corpus: SuiteCorpus) -> PassageSet:
+    return split(load_corpus(corpus.corpus), corpus.passages)
 
 
 def function_words(texts: Sequence[str], code: str = ENGLISH) -> PointerReading:
@@ -133,7 +133,6 @@ def pointers(
     passages: PassageSet,
     unseen: Bool[np.ndarray, "document"],
     seed: int,
-    say: Callable[[str], None] | None = None,
     concepts: Sequence[str] | None = None,
 ) -> Iterator[Pointed]:
     """Fit topics on the seen documents and read every passage, concept by concept."""
@@ -142,12 +141,12 @@ def pointers(
     if corpus.pointer == "seed_words":
         for concept, words in wanted.items():
             config = corpus.topics.model_copy(update={"seed_words": words})
-            pointer = topics.pick(fit_cached(seen, config, seed, say), config)
+            pointer = topics.pick(fit_cached(seen, config, seed), config)
             yield _pointed(concept, seed, pointer, _read(pointer.model, passages))
         return
     single = corpus.topics.model_copy(update={"restarts": 1})
     models = [
-        fit_cached(seen, single, seed_for(seed, 0, f"suite/restart {number}"), say)
+        fit_cached(seen, single, seed_for(seed, 0, f"suite/restart {number}"))
         for number in range(corpus.topics.restarts)
     ]
     readings: dict[int, dict[str, np.ndarray]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OF_A_KIND = 5
 
 
-def load_reader(material: Material, say: Callable[[str], None]) -> LanguageModel:
+def load_reader(material: Material) -> LanguageModel:
     """The run's language model, where it is at hand without a network.
 
     Raises:
@@ -34,7 +34,7 @@ def load_reader(material: Material, say: Callable[[str], None]) -> LanguageModel
         raise BasinError(
             f"The language model {name} is not in the cache; `basin doctor` says how to fetch it."
         )
-    return LanguageModel.load(material.config.language_model, say)
+    return LanguageModel.load(material.config.language_model)
 
 
 def read_tokens(material: Material, language_model: LanguageModel) -> Tokens | None:

@@ -54,7 +54,7 @@ def test_teaching_goes_on_from_an_adapter(tmp_path):
     assert history[0]["loss"] < float(language_model.losses(LESSON).mean()) - 0.5
 
 
-def test_a_kill_in_the_middle_goes_on_to_the_same_adapter_to_the_bit(tmp_path, monkeypatch):
+def test_a_kill_in_the_middle_goes_on_to_the_same_adapter_to_the_bit(tmp_path, monkeypatch, messages):
     monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
     whole, _ = taught(tmp_path / "whole")
 
@@ -69,11 +69,9 @@ def test_a_kill_in_the_middle_goes_on_to_the_same_adapter_to_the_bit(tmp_path, m
             raise Killed
 
     with pytest.raises(Killed):
-        teach(make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut", progress)
-    told: list[str] = []
-    resumed, _ = teach(
-        make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut", told.append
-    )
+        teach(make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut")
+    told: list[str] = messages
+    resumed, _ = teach(make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut")
     assert told[0].startswith("teach: 4 of 6")  # what was kept after step 3 was not done again
     assert resumed.digest == whole.digest
 

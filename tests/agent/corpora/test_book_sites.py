@@ -119,7 +119,7 @@ def library(tmp_path, monkeypatch):
 
 def load(library: Library, source: str = "gutenberg:7", said: list[str] | None = None):
     config = CorpusConfig(source=source, mirror=library.address)
-    return load_corpus(config, progress=(said if said is not None else []).append)
+    return load_corpus(config)
 
 
 def refusal(library: Library, source: str = "gutenberg:7") -> str:

@@ -81,7 +81,7 @@ def test_titles_and_authors():
 def test_categories_choose_samples_and_do_not_show(monkeypatch):
     samples = [("ck01", "kkk", "K", ""), ("cl01", "lll", "L", "A")]
     monkeypatch.setattr(
-        brown, "brown_files", lambda categories, progress: (x for x in samples if x[0][1] in categories)
+        brown, "brown_files", lambda categories: (x for x in samples if x[0][1] in categories)
     )
     (document,) = read_brown("l")
     assert (document.text, document.title, document.author) == ("lll", "L", "A")

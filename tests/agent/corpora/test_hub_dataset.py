@@ -44,7 +44,7 @@ def refusal(source: str, **settings) -> str:
 
 def test_a_data_set_is_streamed_in_order(folder: Path) -> None:
     said: list[str] = []
-    documents = load_corpus(CorpusConfig(source=f"hf:{folder}"), progress=said.append)
+    documents = load_corpus(CorpusConfig(source=f"hf:{folder}"))
     assert [document.title for document in documents] == [f"T{n}" for n in range(30)]
     assert "nothing of it is kept" in said[0]
     assert len(load_corpus(CorpusConfig(source=f"hf:{folder}", limit=3))) == 3

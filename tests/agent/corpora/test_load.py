@@ -154,7 +154,7 @@ def test_missing_corpus_and_misspelt_name():
 def test_brown_records_have_the_category_and_documents_do_not(source, categories, monkeypatch):
     asked = []
 
-    def files(wanted, progress):
+    def files(wanted):
         asked.append(wanted)
         yield "cl01", "The inspector came.", "A title", "An author"
 

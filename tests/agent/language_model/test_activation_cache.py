@@ -29,9 +29,9 @@ def recorded(monkeypatch) -> list[list[str]]:
     calls: list[list[str]] = []
     record = LanguageModel.record
 
-    def counted(self, texts, progress=None, batches=None):
+    def counted(self, texts, batches=None):
         calls.append(list(texts))
-        return record(self, texts, progress, batches)
+        return record(self, texts, batches)
 
     monkeypatch.setattr(LanguageModel, "record", counted)
     return calls
@@ -48,11 +48,11 @@ def test_the_cache_gives_what_recording_gives(texts):
     assert record_cached(language_model, texts) == pytest.approx(direct, rel=1e-4, abs=1e-5)
 
 
-def test_the_second_call_records_nothing_and_gives_the_same_bits(texts, recorded, cache):
+def test_the_second_call_records_nothing_and_gives_the_same_bits(texts, recorded, cache, messages):
     first = record_cached(make_language_model(), texts)
     assert len(recorded) == len(chunk_files(cache)) == 3
-    said = []
-    second = record_cached(make_language_model(), texts, said.append)
+    said = messages
+    second = record_cached(make_language_model(), texts)
     assert len(recorded) == 3
     assert np.array_equal(first, second) and second.dtype == np.float32
     assert said[-1] == "record: 7 of 7 texts"
@@ -114,10 +114,10 @@ def test_large_models_keep_what_they_read_more_often(texts, recorded, monkeypatc
 def test_an_interrupt_keeps_the_chunks_that_were_finished(texts, recorded, cache, monkeypatch):
     counted = LanguageModel.record
 
-    def interrupted(self, texts, progress=None, batches=None):
+    def interrupted(self, texts, batches=None):
         if len(recorded) == 2:
             raise KeyboardInterrupt
-        return counted(self, texts, progress)
+        return counted(self, texts)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(LanguageModel, "record", interrupted)
@@ -159,9 +159,9 @@ class Embedder:
         return np.array(rows, dtype=np.float32)
 
 
-def test_embeddings_are_activations_of_one_layer_and_are_kept(texts, cache):
+def test_embeddings_are_activations_of_one_layer_and_are_kept(texts, cache, messages):
     embedder, said = Embedder(), []
-    first = embed_cached(embedder, "some-embedder", texts, said.append)
+    first = embed_cached(embedder, "some-embedder", texts)
     assert first.shape == (7, 1, 5) and first.dtype == np.float32
     assert first[:, 0, 0].tolist() == [len(text) for text in texts]
     assert sorted(embedder.texts) == sorted(texts) and said[-1] == "embed: 7 of 7 texts"
@@ -230,11 +230,11 @@ def test_the_next_texts_are_tokenized_while_these_are_read(texts, monkeypatch):
         seen.append("tokenize")
         return batches(chunk, *rest)
 
-    def slow(self, chunk, progress=None, batches=None):
+    def slow(self, chunk, batches=None):
         while seen.count("tokenize") < min(seen.count("read") + 2, 3):
             threading.Event().wait(0.01)
         seen.append("read")
-        return record(self, chunk, progress, batches)
+        return record(self, chunk, batches)
 
     monkeypatch.setattr(language_model, "batches", noted)
     monkeypatch.setattr(LanguageModel, "record", slow)

@@ -27,7 +27,6 @@ CONFIG = GenerationConfig(batch_size=8, new_tokens=5)
 def cramped(monkeypatch, rows: int, error: BaseException = ERRORS[0]):
     """A model that runs out of memory with more than so many rows; what it says; how many rows it was given."""
     model, said, seen = make_language_model(), [], []
-    model.say = said.append
     assert model.fused is not None  # its trial reads two texts
 
     def cramp(reader: type) -> None:
@@ -97,7 +96,7 @@ def test_other_errors_are_not_taken_for_it(monkeypatch):
     assert len(seen) == 1
 
 
-def test_parts_come_in_order():
+def test_parts_come_in_order(messages):
     class Numbers:
         def __init__(self, numbers):
             self.numbers = numbers
@@ -114,7 +113,7 @@ def test_parts_come_in_order():
             raise MemoryError
         return sum(batch.numbers)
 
-    told = []
-    found = within_memory(Numbers(list(range(7))), work, told.append)
+    told = messages
+    found = within_memory(Numbers(list(range(7))), work)
     assert [each for part, _ in found for each in part.numbers] == list(range(7))
     assert sum(result for _, result in found) == 21 and told == [3, 1, 2]

@@ -323,7 +323,9 @@ def test_a_question_is_asked_in_the_model_s_own_chat_format():
     assert language_model.chat("w1") == "[user] w1[answer]"
 
 
-def test_code_that_comes_with_a_model_runs_only_where_that_was_said_and_is_announced(monkeypatch, tmp_path):
+def test_code_that_comes_with_a_model_runs_only_where_that_was_said_and_is_announced(
+    monkeypatch, tmp_path, messages
+):
     asked, said = [], []
 
     def from_pretrained(name, **how):
@@ -335,7 +337,7 @@ def test_code_that_comes_with_a_model_runs_only_where_that_was_said_and_is_annou
     for trusted in (False, True):
         config = LanguageModelConfig(name=str(tmp_path), device="cpu", trust_remote_code=trusted)
         with pytest.raises(BasinError):
-            LanguageModel.load(config, said.append)
+            LanguageModel.load(config)
     assert [how["trust_remote_code"] for how in asked] == [False, True]
     assert [sentence.startswith("WARNING") for sentence in said] == [False, True, False]
     trusting = make_language_model(trust_remote_code=True)

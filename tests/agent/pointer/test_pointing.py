@@ -41,9 +41,9 @@ def _separates(pointer: Pointer, texts: list[str] = NEW) -> bool:
     )
 
 
-def test_keywords_weigh_a_text_by_the_share_of_its_words() -> None:
-    said: list[str] = []
-    pointer = Pointer(from_keywords(["Ship", "storm", "kraken"], DOCUMENTS, said.append), 0)
+def test_keywords_weigh_a_text_by_the_share_of_its_words(messages) -> None:
+    said: list[str] = messages
+    pointer = Pointer(from_keywords(["Ship", "storm", "kraken"], DOCUMENTS), 0)
     assert _separates(pointer) and "kraken" in said[0]
     half, none = pointer.weights(["ship table " * 40, "table " * 80])
     assert half == pytest.approx(0.5, abs=0.02) and none < 0.01
@@ -130,7 +130,7 @@ def _write(folder: Path, kind: str, rows: list[dict]) -> Path:
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
 @pytest.mark.parametrize("key", [None, "id", "title"])
-def test_weights_find_their_documents(kind: str, key: str | None, tmp_path: Path) -> None:
+def test_weights_find_their_documents(kind: str, key: str | None, tmp_path: Path, messages) -> None:
     if kind == "json" and key:
         return
     kept = DOCUMENTS[3:]  # three of the corpus were too short, say
@@ -139,9 +139,9 @@ def test_weights_find_their_documents(kind: str, key: str | None, tmp_path: Path
         for sea, each in zip(is_sea(), DOCUMENTS, strict=True)
     ]
     file = _write(tmp_path, kind, rows[::-1] if key else rows)
-    said: list[str] = []
+    said: list[str] = messages
     config = PointerConfig(document_weights=str(file))
-    assert _separates(point(DOCUMENTS, kept, config, TopicsConfig(), said.append))
+    assert _separates(point(DOCUMENTS, kept, config, TopicsConfig()))
     assert "9 of 27" in said[0]
 
 

@@ -31,7 +31,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BASIN_CACHE", str(folder / "cache"))
         patch.setenv("BASIN_CHECKPOINTS", str(folder / "runs"))
-        patch.setattr("loops.report.page.obtain", lambda progress=None: False)
+        patch.setattr("loops.report.page.obtain", lambda: False)
         patch.setattr("loops.report.page.script", lambda: "/* charts */")
         yield folder
 
@@ -137,7 +137,7 @@ def test_rounds_make_a_table(planted: Run) -> None:
 
 def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted: Run) -> None:
     save_rounds(planted._store, 2)
-    prune(planted._store, plan(planted._store, ["last:2"]), lambda sentence: None)
+    prune(planted._store, plan(planted._store, ["last:2"]))
     assert (
         planted.rounds[1].pruned and planted.rounds.table()[1]["drift"] == planted_record(1).metrics["drift"]
     )

@@ -15,7 +15,6 @@ from loops.basin_map.map import map_basin
 from loops.basin_map.setup import survey
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
-from loops.monitor.progress import SilentProgress
 
 OF_CRIME = CRIME[::PASSAGES]
 
@@ -47,12 +46,8 @@ def config(corpus):  # noqa: F811
     return parse_config({**SETTINGS, **changes}, "test")
 
 
-def silent(sentence: str) -> None:
-    pass
-
-
 def test_a_survey_lays_out_the_starts_of_the_design(config):
-    place = survey(config, silent)
+    place = survey(config)
     kinds = [start.kind for start in place.starts]
     assert {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)} == {
         "topic": 1,
@@ -67,33 +62,33 @@ def test_a_survey_lays_out_the_starts_of_the_design(config):
     assert set(place.vocabulary) >= set(THEMES["crime"]) and place.holds.shape[0] == DOCUMENTS
 
 
-def test_a_model_that_cannot_be_fitted_leaves_its_start_out(config, monkeypatch):
+def test_a_model_that_cannot_be_fitted_leaves_its_start_out(config, monkeypatch, messages):
     def failing(*arguments):  # the pointer's own model is fitted elsewhere
         raise BasinError("Too few words.")
 
     monkeypatch.setattr(setup, "fit_cached", failing)
-    said: list[str] = []
-    assert "poorer topic" not in [start.kind for start in survey(config, said.append).starts]
+    said: list[str] = messages
+    assert "poorer topic" not in [start.kind for start in survey(config).starts]
     assert "Poorer topic 0 is left out: Too few words." in said
 
 
 def test_a_start_flows_in_full_to_where_the_map_says(config, tmp_path):
-    found = map_basin(config, tmp_path / "map", silent)
+    found = map_basin(config, tmp_path / "map")
     final = found.flows[0].path[-1]
     assert final[OF_CRIME].mean() > 0.6 > 0.3 > final[~OF_CRIME].mean()
-    rows = full_flows(found, ["topic"], tmp_path / "map", SilentProgress())
+    rows = full_flows(found, ["topic"], tmp_path / "map")
     assert rows[0]["rounds"] == 4 and rows[0]["overlap_with_cheap"] > 0.97
     assert json.loads((tmp_path / "map" / FULL).read_bytes()) == rows
     (run,) = (each for each in (tmp_path / "map" / "full").iterdir() if not each.name.startswith("."))
     store = RunStore.open(run)
     assert store.rounds() == [0, 1, 2, 3, 4] and store.load_certificate()["round"] == 4
     before = {file: file.stat().st_mtime_ns for file in run.glob("round_*/*")}
-    assert full_flows(found, ["topic"], tmp_path / "map", SilentProgress())[0]["rounds"] == 4
+    assert full_flows(found, ["topic"], tmp_path / "map")[0]["rounds"] == 4
     assert before == {file: file.stat().st_mtime_ns for file in run.glob("round_*/*")}
 
 
 def test_a_spoiled_start_says_nothing_of_what_is_written(config, tmp_path, monkeypatch):
-    found = map_basin(config, tmp_path / "map", silent)
+    found = map_basin(config, tmp_path / "map")
     seen = []
 
     def watched(fixed, start, scratch):
@@ -101,7 +96,7 @@ def test_a_spoiled_start_says_nothing_of_what_is_written(config, tmp_path, monke
         return seen[-1]
 
     monkeypatch.setattr("loops.basin_map.full_flow.aimed", watched)
-    full_flows(found, ["noise 30% 0"], tmp_path / "map", SilentProgress())
+    full_flows(found, ["noise 30% 0"], tmp_path / "map")
     (fixed,) = seen
     weights = fixed.pointer.weights(["crimea crimeb", "oceana", ""])
     assert len(set(weights)) == 1 and 0 < weights[0] < 1
@@ -110,6 +105,6 @@ def test_a_spoiled_start_says_nothing_of_what_is_written(config, tmp_path, monke
 
 
 def test_an_unknown_start_is_one_sentence(config, tmp_path):
-    found = map_basin(config, tmp_path / "map", silent)
+    found = map_basin(config, tmp_path / "map")
     with pytest.raises(BasinError, match="no start 'nowhere'"):
-        full_flows(found, ["nowhere"], tmp_path / "map", SilentProgress())
+        full_flows(found, ["nowhere"], tmp_path / "map")

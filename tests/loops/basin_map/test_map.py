@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parents[2] / "planted"
 
 @pytest.fixture(autouse=True)
 def planted(monkeypatch):
-    monkeypatch.setattr(basin_map, "survey", lambda config, say: planted_place())
+    monkeypatch.setattr(basin_map, "survey", lambda config: planted_place())
 
 
 def counted(monkeypatch) -> list[str]:
@@ -44,12 +44,8 @@ def counted(monkeypatch) -> list[str]:
     return followed
 
 
-def silent(sentence: str) -> None:
-    pass
-
-
 def test_the_better_starts_share_a_fixed_point_and_it_is_the_planted_one(tmp_path):
-    found = map_basin(CONFIG, tmp_path / "map", silent)
+    found = map_basin(CONFIG, tmp_path / "map")
     assert len(found.flows) == 12 and found.path.shape[1] == CONFIG.map.rounds + 1
     assert (found.reached[:7] == 0).all()
     assert soft_jaccard(found.points[0].membership, MEMBERS.astype(float)) > 0.9
@@ -59,7 +55,7 @@ def test_the_better_starts_share_a_fixed_point_and_it_is_the_planted_one(tmp_pat
 
 
 def test_what_is_written_says_the_same(tmp_path):
-    found = map_basin(CONFIG, tmp_path / "map", silent)
+    found = map_basin(CONFIG, tmp_path / "map")
     told = json.loads((tmp_path / "map" / SUMMARY).read_bytes())
     assert told["starts"] == 12 and sum(point["starts"] for point in told["fixed_points"]) == told["settled"]
     first = told["fixed_points"][0]
@@ -72,27 +68,27 @@ def test_what_is_written_says_the_same(tmp_path):
 
 def test_a_start_that_has_arrived_is_not_followed_again(tmp_path, monkeypatch):
     followed = counted(monkeypatch)
-    first = map_basin(CONFIG, tmp_path / "map", silent)
+    first = map_basin(CONFIG, tmp_path / "map")
     assert len(followed) == 12
     followed.clear()
     files = sorted((tmp_path / "map" / FLOWS).iterdir())
     files[0].unlink()
     files[1].write_bytes(files[1].read_bytes()[:50])  # a torn file is no arrival
-    again = map_basin(CONFIG, tmp_path / "map", silent)
+    again = map_basin(CONFIG, tmp_path / "map")
     assert len(followed) == 2
     assert np.allclose(first.path, again.path, atol=1e-6) and (first.reached == again.reached).all()
 
 
-def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch):
+def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch, messages):
     followed = counted(monkeypatch)
-    map_basin(CONFIG, tmp_path / "map", silent)
+    map_basin(CONFIG, tmp_path / "map")
     followed.clear()
     more = CONFIG.map.model_copy(update={"starts": StartsConfig(draws=9)})
-    map_basin(CONFIG.model_copy(update={"map": more}), tmp_path / "map", silent)
+    map_basin(CONFIG.model_copy(update={"map": more}), tmp_path / "map")
     assert followed == []
     longer = CONFIG.map.model_copy(update={"rounds": 8})
-    said: list[str] = []
-    map_basin(CONFIG.model_copy(update={"map": longer}), tmp_path / "map", said.append)
+    said: list[str] = messages
+    map_basin(CONFIG.model_copy(update={"map": longer}), tmp_path / "map")
     assert len(followed) == 12 and (tmp_path / "map-1").is_dir()
     assert any("kept as map-1" in sentence for sentence in said)
 
@@ -100,13 +96,13 @@ def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch)
 def test_a_start_that_is_wanted_and_not_there_is_refused_before_any_flows(tmp_path, monkeypatch):
     followed = counted(monkeypatch)
     with pytest.raises(BasinError, match="no start 'nowhere'.*topic"):
-        map_basin(CONFIG, tmp_path / "map", silent, wanted=["topic", "nowhere"])
+        map_basin(CONFIG, tmp_path / "map", wanted=["topic", "nowhere"])
     assert followed == [] and not (tmp_path / "map").exists()
 
 
 def test_two_processes_find_what_one_finds(tmp_path):
-    one = map_basin(CONFIG, tmp_path / "one", silent)
-    two = map_basin(CONFIG, tmp_path / "two", silent, workers=2)
+    one = map_basin(CONFIG, tmp_path / "one")
+    two = map_basin(CONFIG, tmp_path / "two", workers=2)
     assert np.allclose(one.path, two.path, atol=1e-6)
     assert one.certified.tolist() == two.certified.tolist()
 
@@ -144,20 +140,20 @@ def test_a_kill_loses_no_start_that_has_arrived(tmp_path, monkeypatch, victim):
     arrived = len(list(folder.glob(f"{FLOWS}/*.safetensors")))
     assert 3 <= arrived < 12
     followed = counted(monkeypatch)
-    found = map_basin(CONFIG, folder, silent)
+    found = map_basin(CONFIG, folder)
     assert len(followed) == 12 - arrived and len(found.flows) == 12
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "map").write_text("a file")
     with pytest.raises(BasinError, match="--name"):
-        map_basin(CONFIG, tmp_path / "map", silent)
+        map_basin(CONFIG, tmp_path / "map")
 
 
 def test_a_map_is_measured_drawn_and_shown(tmp_path, capsys):
     from rich.console import Console
 
-    found = map_basin(CONFIG, tmp_path / "map", silent)
+    found = map_basin(CONFIG, tmp_path / "map")
     labels = GoldLabels(MEMBERS, np.ones(len(MEMBERS), dtype=bool), "planted", "test")
     measured = evaluate.measured_by(found, labels)
     numbers = measured.numbers

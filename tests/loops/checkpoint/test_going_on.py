@@ -17,13 +17,12 @@ from loops.api.generate import write
 from loops.checkpoint.fork import fork
 from loops.checkpoint.prune import plan, prune
 from loops.checkpoint.store import RunStore
-from loops.monitor.progress import SilentProgress
 
 NEVER_STILL = {"tracking": {"drift_bound": 0.0}}
 
 
 def stopped_after(store: RunStore, rounds: int) -> RunStore:
-    refine.run(store.config.model_copy(update={"rounds": rounds}), store, SilentProgress())
+    refine.run(store.config.model_copy(update={"rounds": rounds}), store)
     return RunStore.open(store.path)
 
 
@@ -31,7 +30,7 @@ def test_a_pruned_run_goes_on_to_the_same_bytes_and_certificate(begin):  # noqa:
     whole, cut = begin("whole", **NEVER_STILL), begin("cut", **NEVER_STILL)
     run(whole)
     cut = stopped_after(cut, 3)
-    prune(cut, plan(cut, ["last:1"]), lambda sentence: None)
+    prune(cut, plan(cut, ["last:1"]))
     assert cut.pruned() == [1]
     resume(cut)
     assert RunStore.open(cut.path).rounds() == [0, 2, 3, 4]
@@ -70,7 +69,7 @@ def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):  # no
 def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monkeypatch):  # noqa: F811
     store = stopped_after(begin("run", **NEVER_STILL), 1)
 
-    def wider(config, progress=None) -> LanguageModel:
+    def wider(config) -> LanguageModel:
         monkeypatch.setitem(
             ARCHITECTURES,
             "wider",
@@ -84,7 +83,7 @@ def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monke
     before = contents(store)
     for does in (
         lambda: resume(store),
-        lambda: write(store, None, 1, None, 0, 1.0, SilentProgress()),
+        lambda: write(store, None, 1, None, 0, 1.0),
     ):
         with pytest.raises(
             BasinError, match=r"was made with another model \(width 16\) than 'tiny' \(width 24\)"

@@ -337,7 +337,9 @@ def _put(pristine: Path, run: Path) -> None:
         *("an adapter that imports", "memberships that are no numbers", "pickles everywhere"),
     ],
 )
-def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(harm: str, place: Path) -> None:
+def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(
+    harm: str, place: Path, messages
+) -> None:
     run, said = place / "runs" / "evil", []
     HARM[harm](run)
     done = typer.testing.CliRunner().invoke(app, ["generate", "evil", "--round", "2"])
@@ -345,7 +347,7 @@ def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(harm: str,
         "Error: Round 2 of evil is damaged"
     )
     assert typer.testing.CliRunner().invoke(app, ["verify", "evil"]).exit_code == 1
-    assert RunStore.open(run).load_newest(said.append).round == 1
+    assert RunStore.open(run).load_newest().round == 1
     assert "set aside as damaged_round_002_1" in said[-1]
 
 

@@ -34,7 +34,7 @@ def basin(*arguments: object) -> typer.testing.Result:
 
 
 def pruned(store: RunStore, *rules: str) -> RunStore:
-    prune(store, plan(store, rules), lambda sentence: None)
+    prune(store, plan(store, rules))
     return RunStore.open(store.path)
 
 
@@ -153,12 +153,12 @@ def test_nothing_is_pruned_from_a_run_with_a_damaged_round(store: RunStore) -> N
         plan(store, ["last:1"])
 
 
-def test_a_damaged_newest_round_is_gone_on_from_the_last_whole_one(store: RunStore) -> None:
+def test_a_damaged_newest_round_is_gone_on_from_the_last_whole_one(store: RunStore, messages) -> None:
     after = pruned(store, "last:1")
     shutil.rmtree(store.path / "round_004")
     (store.path / "round_005" / "concept.json").write_bytes(b"{}")
-    said: list[str] = []
-    assert after.load_newest(said.append).round == 0
+    said: list[str] = messages
+    assert after.load_newest().round == 0
     assert "Round 5 of run is damaged" in said[0] and all("is written anew" in each for each in said[1:])
     assert after.every() == [0] and len(said) == 4
 

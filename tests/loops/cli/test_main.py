@@ -43,14 +43,14 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         return types.SimpleNamespace(real=types.SimpleNamespace(activations=ACTIVATIONS))
 
     module = types.ModuleType("loops.refine")
-    module.run = lambda config, store, progress: refined(store, 2)
-    module.resume = lambda store, rounds, progress: refined(store, 1)
+    module.run = lambda config, store: refined(store, 2)
+    module.resume = lambda store, rounds: refined(store, 1)
     monkeypatch.setitem(sys.modules, "loops.refine", module)
     monkeypatch.setattr("loops.refine", module, raising=False)
     module.reported = []
     monkeypatch.setattr(
         "loops.report.terminal.report_run",
-        lambda store, console, say, activations: module.reported.append(activations),
+        lambda store, console, activations: module.reported.append(activations),
     )
     return module
 
@@ -127,7 +127,7 @@ def test_a_second_run_gets_a_name_of_its_own_and_a_given_name_is_kept(
 def test_an_interrupt_keeps_whole_rounds_and_resume_goes_on(
     loop: types.ModuleType, config_file: Path, checkpoints: Path
 ) -> None:
-    def interrupted(config: object, store: RunStore, progress: object) -> None:
+    def interrupted(config: object, store: RunStore) -> None:
         save_rounds(store, 2)
         raise KeyboardInterrupt
 

@@ -61,7 +61,7 @@ def activations() -> np.ndarray:
 def test_a_run_is_measured_and_drawn_and_not_measured_twice(tmp_path, activations):
     store = planted_run(tmp_path, labelled=True)
     assert measure.stored_rows(store) is None
-    rows = measure.measure(store, print, activations)
+    rows = measure.measure(store, activations)
     assert [row["round"] for row in rows] == [0, 1]
     # Every other passage of every document names the police: as good as chance.
     assert rows[0]["precision_concept"] == pytest.approx(1 / 3)
@@ -74,15 +74,15 @@ def test_a_run_is_measured_and_drawn_and_not_measured_twice(tmp_path, activation
 
 def test_measurements_of_fewer_rounds_do_not_count(tmp_path, activations):
     store = planted_run(tmp_path, labelled=True)
-    measure.measure(store, print, activations)
+    measure.measure(store, activations)
     (store.path / "round_001").rename(tmp_path / "gone")
     assert measure.stored_rows(store) is None
 
 
-def test_a_corpus_without_labels_is_drawn_and_says_why_it_is_not_measured(tmp_path, activations):
-    said = []
+def test_a_corpus_without_labels_is_drawn_and_says_why_it_is_not_measured(tmp_path, activations, messages):
+    said = messages
     store = planted_run(tmp_path, labelled=False)
-    assert measure.measure(store, said.append, activations) == []
+    assert measure.measure(store, activations) == []
     assert any("no gold labels" in sentence for sentence in said)
     assert (store.path / "picture.png").exists()
 
@@ -92,11 +92,11 @@ def test_another_corpus_than_the_runs_is_refused(tmp_path, activations):
     corpus = tmp_path / "books.jsonl"
     corpus.write_text(corpus.read_text().replace("Book 3:", "Tome 3:"))
     with pytest.raises(BasinError, match="1 of 12 documents .*Book 3"):
-        measure.measure(store, print, activations)
+        measure.measure(store, activations)
 
 
 def test_measuring_leaves_rounds_as_they_were(tmp_path, activations):
     store = planted_run(tmp_path, labelled=True)
     before = {path: path.read_bytes() for path in store.path.rglob("round_*/*")}
-    measure.measure(store, print, activations)
+    measure.measure(store, activations)
     assert before == {path: path.read_bytes() for path in store.path.rglob("round_*/*")}

@@ -23,7 +23,6 @@ from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.export.formats import FORMATS, Made, export_round
 from loops.export.subject import Export
-from loops.monitor.progress import SilentProgress
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
 
 
 def _made(store: RunStore, name: str, out: Path, number: int | None = None, **how: object) -> Made:
-    return export_round(Export.of(store, number, SilentProgress(), **how), name, out)
+    return export_round(Export.of(store, number, **how), name, out)
 
 
 def _expected(store: RunStore, number: int) -> torch.Tensor:

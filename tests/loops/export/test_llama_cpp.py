@@ -20,7 +20,7 @@ from benchmarks.interop.bench import Bench  # noqa: E402
 
 def test_llama_cpp_does_what_basin_does(tmp_path: Path) -> None:
     store = exported_run(tmp_path / "run", tiny_model(tmp_path / "tiny"))
-    bench = Bench(store, tmp_path, print, 1, 2)
+    bench = Bench(store, tmp_path, 1, 2)
     plain = llama._logits(llama._base_model(bench), None, bench)
     assert np.allclose(plain, bench.logits(None), atol=1e-2)
     for number in (1, 2):

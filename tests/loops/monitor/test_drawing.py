@@ -10,11 +10,13 @@ import pytest
 from loops.monitor import drawing
 
 
-def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    assert drawing.can_draw("picture.png", told.append) and told == []
+def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(
+    monkeypatch: pytest.MonkeyPatch, messages
+) -> None:
+    told: list[str] = messages
+    assert drawing.can_draw("picture.png") and told == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not drawing.can_draw("picture.png", told.append)
+    assert not drawing.can_draw("picture.png")
     assert len(told) == 1 and "picture.png was not drawn" in told[0] and "basin[plots]" in told[0]
 
 

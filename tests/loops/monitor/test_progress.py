@@ -1,4 +1,4 @@
-"""What is said while work goes on: counts become bars or few lines, everything reaches the log."""
+"""Log records while work goes on: counts become bars or few lines, every message reaches the log."""
 
 from __future__ import annotations
 
@@ -9,70 +9,78 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from loops.monitor.progress import PlainProgress, TerminalProgress, open_progress
+from agent.progress import advance, timed
+from loops.monitor import progress
+from loops.monitor.progress import BarHandler, LineHandler, show_progress
+
+logger = logging.getLogger("loops.test")
 
 
 def _console(terminal: bool) -> Console:
     return Console(file=io.StringIO(), force_terminal=terminal, width=100)
 
 
+def _handler() -> LineHandler:
+    return next(each for each in logging.getLogger("agent").handlers if isinstance(each, LineHandler))
+
+
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_kind_follows_the_console(terminal: bool) -> None:
-    with open_progress(_console(terminal)) as progress:
-        assert isinstance(progress, TerminalProgress if terminal else PlainProgress)
+def test_the_handler_follows_the_console_and_goes(terminal: bool) -> None:
+    with show_progress(_console(terminal)):
+        assert isinstance(_handler(), BarHandler) is terminal
+    assert not logging.getLogger("agent").handlers and not logging.getLogger("loops").handlers
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_count_ends_and_leaves_nothing_behind(terminal: bool) -> None:
-    with open_progress(_console(terminal)) as progress:
+    with show_progress(_console(terminal)):
         for done in (3, 7):
-            progress.say(f"record: {done} of 10 texts")
-            assert progress.counts["record"].done == done
-        progress.say("record: 10 of 10 texts")
-        assert progress.counts == {}
-        progress.say("record: 1 of 4 texts")  # the same work again, another size
-        assert progress.counts["record"].total == 4
+            advance("record", done, 10, "texts")
+            assert _handler().works["record"].count.done == done
+        advance("record", 10, 10, "texts")
+        assert _handler().works == {}
+        advance("record", 1, 4, "texts")  # the same work again, another size
+        assert _handler().works["record"].count.total == 4
 
 
-def test_quick_counts_make_no_lines_and_sentences_do() -> None:
+def test_quick_counts_make_no_lines_and_messages_do() -> None:
     console = _console(False)
-    with open_progress(console) as progress:
+    with show_progress(console):
         for done in range(1, 501):
-            progress.say(f"record: {done} of 500 texts")
-        progress.say("fetching [a thing]")
-    assert console.file.getvalue() == "fetching [a thing]\n"
+            advance("record", done, 500, "texts")
+        logger.info("fetching [a thing]")
+        logger.info("Round 2 of 3: 4 of 5 stay")  # a message, whatever it looks like
+    assert console.file.getvalue() == "fetching [a thing]\nRound 2 of 3: 4 of 5 stay\n"
 
 
-def test_slow_counts_tell_what_is_left() -> None:
+def test_slow_counts_show_an_estimate() -> None:
     console = _console(False)
-    with open_progress(console) as progress:
-        progress.say("record: 1 of 4 texts")
-        progress.counts["record"].since -= 100
-        progress.counts["record"].shown -= 100
-        progress.say("record: 2 of 4 texts")
+    with show_progress(console):
+        advance("record", 1, 4)
+        work = _handler().works["record"]
+        work.since -= 100
+        work.shown -= 100
+        advance("record", 2, 4)
     assert "100 s left" in console.file.getvalue() or "2 min left" in console.file.getvalue()
 
 
-def test_stages_end_when_their_work_fails() -> None:
-    with open_progress(_console(True)) as progress:
-        with pytest.raises(RuntimeError), progress.stage("rounds", 3) as stage:
-            stage.advance(2)
-            assert progress.counts["rounds"].done == 2
+def test_timed_work_ends_when_it_fails() -> None:
+    with show_progress(_console(True)):
+        with pytest.raises(RuntimeError), timed("reading"):
+            assert _handler().works["reading"].count.total is None
             raise RuntimeError
-        assert progress.counts == {} and progress.tasks == {}
+        assert _handler().works == {} and _handler().tasks == {}
 
 
-def test_the_log_is_appended_to_and_let_go(tmp_path: Path) -> None:
+def test_the_log_is_appended_to_and_closed(tmp_path: Path) -> None:
     log = tmp_path / "run.log"
     for word in ("first", "second"):
-        with open_progress(_console(False), log) as progress:
-            progress.say(f"the {word} time")
-            progress.say("update: step 1 of 1, margin 0.125")
+        with show_progress(_console(False), log):
+            logger.info(f"the {word} time")
+            advance("update", 1, 1)
     lines = log.read_text().splitlines()
-    assert [line for line in lines if "first" in line] and [line for line in lines if "second" in line]
-    assert sum("margin 0.125" in line for line in lines) == 2
-    kept = logging.getLogger("basin").handlers
-    assert not [each for each in kept if getattr(each, "baseFilename", None) == str(log)]
+    assert sum("first" in line for line in lines) == sum("second" in line for line in lines) == 1
+    assert sum("update: 1 of 1" in line for line in lines) == 2
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -80,9 +88,7 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_stop(tmp_path, full, capfd
     log = tmp_path / "run.log" if full else tmp_path / "no folder" / "run.log"
     if full:
         log.symlink_to("/dev/full")
-        monkeypatch.setattr(
-            "loops.monitor.progress.appendable", lambda path: path
-        )  # it would not follow the link
-    with open_progress(Console(quiet=True), log) as progress:
-        progress.say("a sentence")
+        monkeypatch.setattr(progress, "appendable", lambda path: path)  # it would not follow the link
+    with show_progress(Console(quiet=True), log):
+        logger.info("a sentence")
     assert capfd.readouterr().err == ""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 from pathlib import Path
 
 import pytest
+from planted_log import listening
 from rich.console import Console
 
+from agent.progress import advance, begin_stage
 from loops.monitor import follow
 from loops.monitor.follow import StatusFile, memory_gigabytes, read_status
-from loops.monitor.progress import open_progress
+from loops.monitor.progress import show_progress
 from loops.round.context import Costs
 
 
@@ -21,9 +24,9 @@ def _quiet() -> Console:
 
 
 def test_progress_says_where_the_work_is_and_how_it_ended(tmp_path: Path) -> None:
-    with open_progress(_quiet(), tmp_path / "run.log") as progress:
-        progress.say("Corpus: two [books] “né”")
-        progress.part(3, "recluster")
+    with show_progress(_quiet(), tmp_path / "run.log"):
+        logging.getLogger("loops").info("Corpus: two [books] “né”")
+        begin_stage(3, "recluster")
         found = read_status(tmp_path)
         assert (found["pid"], found["round"], found["part"], found["ended"]) == (
             os.getpid(),
@@ -32,12 +35,13 @@ def test_progress_says_where_the_work_is_and_how_it_ended(tmp_path: Path) -> Non
             None,
         )
         assert found["said"] == "Corpus: two [books] “né”" and found["memory_gb"] > 0.01
-        progress.say("record: 1 of 10 texts")
-        progress.status.due = 0.0
-        progress.say("record: 3 of 10 texts")
+        advance("record", 1, 10)
+        handler = next(each for each in logging.getLogger("agent").handlers)
+        handler.status.due = 0.0
+        advance("record", 3, 10)
         counted = read_status(tmp_path)["counts"]
         assert [(each["name"], each["done"], each["total"]) for each in counted] == [("record", 3, 10)]
-        progress.say("record: 10 of 10 texts")
+        advance("record", 10, 10)
     assert read_status(tmp_path)["ended"] == "whole" and read_status(tmp_path)["counts"] == []
     assert [file.name for file in tmp_path.iterdir() if "tmp" in file.name] == []
 
@@ -47,7 +51,7 @@ def test_progress_says_where_the_work_is_and_how_it_ended(tmp_path: Path) -> Non
     [(KeyboardInterrupt(), "stopped"), (ValueError("no [luck]. At all"), "failed: no [luck]")],
 )
 def test_an_end_before_the_end_is_told(tmp_path: Path, error: BaseException, told: str) -> None:
-    with pytest.raises(type(error)), open_progress(_quiet(), tmp_path / "run.log"):
+    with pytest.raises(type(error)), show_progress(_quiet(), tmp_path / "run.log"):
         raise error
     assert read_status(tmp_path)["ended"] == told
 
@@ -77,14 +81,14 @@ def test_a_disk_that_refuses_is_no_reason_to_stop(tmp_path: Path) -> None:
     assert read_status(tmp_path) is None
 
 
-def test_costs_tell_every_stage_as_it_begins() -> None:
-    begun: list[str] = []
-    costs = Costs(begun.append)
-    with costs.stage("generate"):
-        assert begun == ["generate"]
-    with costs.stage("record"):
-        pass
-    assert begun == ["generate", "record"] and set(costs.seconds) == set(begun)
+def test_costs_report_every_stage_as_it_begins() -> None:
+    costs = Costs(2)
+    with listening() as heard:
+        with costs.stage("generate"):
+            assert heard.stages == [(2, "generate")]
+        with costs.stage("record"):
+            pass
+    assert heard.stages == [(2, "generate"), (2, "record")] and set(costs.seconds) == {"generate", "record"}
 
 
 def test_memory_of_nobody_is_not_known() -> None:

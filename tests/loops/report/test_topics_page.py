@@ -21,7 +21,6 @@ from agent.pointer.lda import pick
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.config import load_config, parse_config
-from loops.monitor.progress import SilentProgress
 from loops.report import page as plotly_bundle
 from loops.report import topic_views, topics_page
 from loops.report.page import render
@@ -75,7 +74,7 @@ def config_file(corpus: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def view(config_file: Path) -> TopicView:
-    return view_subject(str(config_file), Asked(), SilentProgress())
+    return view_subject(str(config_file), Asked())
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +151,7 @@ def test_every_line_is_a_configuration_that_starts_from_its_topic(
 
 
 def test_a_bare_corpus_gives_whole_configurations(corpus: Path, tmp_path: Path) -> None:
-    view = view_subject(str(corpus), Asked(count=3, seed=2), SilentProgress())
+    view = view_subject(str(corpus), Asked(count=3, seed=2))
     (tmp_path / "mine.yaml").write_text(browser_data(view)["topics"][1]["line"])
     config = load_config(tmp_path / "mine.yaml")
     assert (config.corpus.source, config.topics.topic, config.seed) == (str(corpus), 1, 2)
@@ -161,7 +160,7 @@ def test_a_bare_corpus_gives_whole_configurations(corpus: Path, tmp_path: Path) 
 def test_of_long_documents_a_configuration_reads_a_part(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    view = view_subject(str(corpus), Asked(count=3), SilentProgress())
+    view = view_subject(str(corpus), Asked(count=3))
     assert "passages" not in view.tree(1)
     monkeypatch.setattr(
         topic_views, "enough_per_document", lambda found, cut: None if cut.per_document else 5
@@ -174,7 +173,7 @@ def test_of_long_documents_a_configuration_reads_a_part(
 def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path: Path) -> None:
     store = RunStore.create(tmp_path / "run", CONFIG)
     save_rounds(store, 1)
-    view = view_subject(str(store.path), Asked(), SilentProgress())
+    view = view_subject(str(store.path), Asked())
     pointer = store.load_pointer()
     assert (
         view.model.topic_word_counts == pointer.model.topic_word_counts
@@ -185,19 +184,17 @@ def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path: Path) -> None:
     ]
     assert len(render(topics_page.topics_page(view))) > 1000
     with pytest.raises(BasinError, match="not fitted again"):
-        view_subject(str(store.path), Asked(count=5), SilentProgress())
+        view_subject(str(store.path), Asked(count=5))
 
 
-def test_a_corpus_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corpus_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages) -> None:
     """A run is often called as its corpus; the corpus is what the name has always meant."""
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
     for name in ("brown", "mine"):
         save_rounds(RunStore.create(tmp_path / name, CONFIG), 1)
-    said, sentences = SilentProgress(), []
-    monkeypatch.setattr(said, "say", sentences.append)
-    assert topic_views._run("brown", said) is None and str(tmp_path / "brown") in sentences[0]
-    assert topic_views._run("mine", said).name == "mine"
-    assert topic_views._run(str(tmp_path / "brown"), said).name == "brown"
+    assert topic_views._run("brown") is None and str(tmp_path / "brown") in messages[0]
+    assert topic_views._run("mine").name == "mine"
+    assert topic_views._run(str(tmp_path / "brown")).name == "brown"
 
 
 def test_large_models_leave_their_rarest_words_out(view: TopicView, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +210,7 @@ def test_large_models_leave_their_rarest_words_out(view: TopicView, monkeypatch:
 def test_the_command_writes_the_page_where_it_is_told(
     config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plotly_bundle, "obtain", lambda progress=None: True)
+    monkeypatch.setattr(plotly_bundle, "obtain", lambda: True)
     monkeypatch.setattr(plotly_bundle, "script", lambda: "window.Plotly = {};")
     monkeypatch.chdir(tmp_path)
     runner = typer.testing.CliRunner()

@@ -56,15 +56,15 @@ def test_what_stands_on_fitted_topics_says_so() -> None:
     refuse_given_pointer(_config(), "A map")
 
 
-def test_a_control_vector_begins_at_the_strength_that_is_native(tmp_path: Path) -> None:
+def test_a_control_vector_begins_at_the_strength_that_is_native(tmp_path: Path, messages) -> None:
     model = make_language_model(depth=4)
     generator = torch.Generator().manual_seed(2)
     rows = {layer: torch.randn(16, generator=generator) for layer in (2, 3, 4)}
     write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN)
     config = UpdatingConfig(start_vector=str(tmp_path / "v.gguf"), budget_nats=0.05)
-    said: list[str] = []
+    said: list[str] = messages
     texts = [sentence(1, 2, 3, number) for number in range(20)]
-    vector, nats = calibrated_start(model, starting_vector(config), config, texts, said.append)
+    vector, nats = calibrated_start(model, starting_vector(config), config, texts)
     assert nats == pytest.approx(0.05, rel=0.03)
     assert vector.layers == (2, 3) and "2 of 3 stay" in said[0]
     assert torch.cosine_similarity(vector.directions[2], rows[2], dim=0) > 0.9999

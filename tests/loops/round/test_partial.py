@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_refine import Told, begin, contents, corpus, machine, run  # noqa: F401 (fixtures)
+from test_refine import begin, contents, corpus, machine, run  # noqa: F401 (fixtures)
 
 from agent.concept import Concept
 from agent.language_model.decoding.loop import GenerationConfig
@@ -95,7 +95,7 @@ def test_a_run_killed_while_it_writes_resumes_to_the_same_bits(begin, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         run(killed)
     assert len(list((killed.scratch / FOLDER).iterdir())) == 2
-    refine.resume(RunStore.open(killed.path), None, Told())
+    refine.resume(RunStore.open(killed.path), None)
     assert contents(killed) == contents(straight)
     assert not killed.scratch.exists()
     assert len(calls) == 8 + 1 + 3 * 3, "one batch of round 1, and all of rounds 2 to 4"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import transformers
 from conftest import make_causal_lm
-from test_refine import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, Told, corpus, tiny_parts  # noqa: F401 (fixtures)
+from planted_log import listening
+from test_refine import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
 
 from agent.basin.tracking import soft_jaccard
 from agent.errors import BasinError
@@ -22,7 +23,7 @@ from loops.transfer.chain_table import show_chain
 from loops.transfer.evaluate import measure_chain
 
 
-def model_of(config, progress=None) -> LanguageModel:
+def model_of(config) -> LanguageModel:
     """`tiny` and `other` by name; a folder is loaded as it was saved."""
     if "/" in config.name:
         model = transformers.AutoModelForCausalLM.from_pretrained(config.name)
@@ -83,9 +84,9 @@ LENIENT = {"handover": {"cosine": 0.5, "overlap": 0.35, "agreement": 0.35}}
 """Random models see little of what they read."""
 
 
-def chain(config, folder) -> tuple[list[dict], Told]:
-    told = Told()
-    return succeed(config, folder, told), told
+def chain(config, folder) -> tuple[list[dict], list[str]]:
+    with listening() as heard:
+        return succeed(config, folder), heard.messages
 
 
 def test_the_concept_is_handed_from_model_to_model(config, tmp_path, capsys):
@@ -99,7 +100,7 @@ def test_the_concept_is_handed_from_model_to_model(config, tmp_path, capsys):
     assert final.about["origin"]["lineage"] == ["00_tiny", "01_other"]
     assert final.config.clustering.fading.rounds == 1
     assert final.config.clustering.size == pytest.approx(0.33, abs=0.01)
-    measured = measure_chain(tmp_path / "chain", rows, told.say)
+    measured = measure_chain(tmp_path / "chain", rows)
     from rich.console import Console
 
     show_chain(rows, measured, tmp_path / "chain", Console())
@@ -146,7 +147,7 @@ def test_a_planted_bad_hand_over_is_refused_and_the_chain_goes_on(config, tmp_pa
     assert [row["accepted"] for row in rows] == [False, True]
     assert rows[1]["from_run"] == "00_tiny"
     assert rows[0]["sentence"].startswith("Refused: 00_tiny to 01_tiny")
-    assert rows[0]["sentence"] in told.sentences
+    assert rows[0]["sentence"] in told
     assert not (tmp_path / "chain" / "01_tiny" / "round_000").exists()
     assert json.loads((tmp_path / "chain" / CHAIN).read_bytes())["rows"] == rows
 

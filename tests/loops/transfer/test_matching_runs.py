@@ -18,12 +18,8 @@ from loops.transfer.match import match
 from loops.transfer.match_store import MATCHES, rows, save_match, two_sides
 
 
-def silent(text: str) -> None:
-    pass
-
-
 def test_the_concept_is_found_in_another_model(store):  # noqa: F811
-    found = match(store, None, "other", "concept", silent)
+    found = match(store, None, "other", "concept")
     best = found.candidates[0]
     real = slice(0, len(CRIME))
     assert (best.membership[real][CRIME] > 0.5).mean() > (best.membership[real][~CRIME] > 0.5).mean() + 0.3
@@ -36,23 +32,23 @@ def test_the_concept_is_found_in_another_model(store):  # noqa: F811
 
 
 def test_in_its_own_model_the_concept_is_itself(store):  # noqa: F811
-    found = match(store, None, "tiny", "concept", silent, compare=store)
+    found = match(store, None, "tiny", "concept", compare=store)
     assert found.compared["told"] == pytest.approx(1)
     assert found.compared["match"] > 0.5
 
 
 def test_topics_are_clusters_and_the_pointer_can_be_matched(store):  # noqa: F811
-    found = match(store, None, "lda:3:1", "topic", silent)
+    found = match(store, None, "lda:3:1", "topic")
     assert found.candidates[0].overlap.jaccard > 0.5
     assert {each.kind for each in found.candidates} == {"component", "union", "classifier"}
     assert sum(each.kind == "component" for each in found.candidates) == 3
-    through = match(store, None, "other", "lda:3", silent)
-    direct = match(store, None, "lda:3", "concept", silent)
+    through = match(store, None, "other", "lda:3")
+    direct = match(store, None, "lda:3", "concept")
     assert np.array_equal(through.told, direct.candidates[0].membership)
 
 
 def test_written_texts_are_read_by_the_round_that_is_asked_for(store):  # noqa: F811
-    found = match(store, None, "other", "concept", silent)
+    found = match(store, None, "other", "concept")
     concept = store.load(store.rounds()[-1]).concept
     assert np.array_equal(found.told[: len(CRIME)], concept.membership)
     written = concept.readout.evidence(found.texts.activations)
@@ -60,7 +56,7 @@ def test_written_texts_are_read_by_the_round_that_is_asked_for(store):  # noqa: 
 
 
 def test_it_is_kept_with_both_sides(store):  # noqa: F811
-    found = match(store, None, "other", "concept", silent)
+    found = match(store, None, "other", "concept")
     file = save_match(found, store)
     assert file.parent == store.path / MATCHES
     told = json.loads(file.read_bytes())
@@ -83,7 +79,7 @@ def test_another_corpus_cannot_be_compared(store, tmp_path, monkeypatch):  # noq
     )
     other = RunStore(tmp_path / "elsewhere", store.config)
     with pytest.raises(BasinError, match="elsewhere has other passages"):
-        match(store, None, "tiny", "concept", silent, compare=other)
+        match(store, None, "tiny", "concept", compare=other)
 
 
 @pytest.mark.parametrize(

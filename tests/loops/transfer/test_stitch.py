@@ -24,7 +24,6 @@ from loops import refine
 from loops.checkpoint.schema import unsealed
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
-from loops.monitor.progress import SilentProgress
 from loops.transfer import evaluate, stitch, stitch_store
 from loops.transfer.evaluate import MEASURED, labels_of, measure_stitch
 from loops.transfer.general_text import general_texts
@@ -44,7 +43,7 @@ from loops.transfer.stitch_store import (
 def readers(monkeypatch):
     """`tiny` and its twin `again`, which only the name tells apart, and `other` of another architecture."""
 
-    def load(config, progress=None):  # noqa: F811
+    def load(config):  # noqa: F811
         if config.name == "other":
             return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
         if config.name not in ("tiny", "again"):
@@ -65,16 +64,16 @@ def store(config, kept, tmp_path, readers):  # noqa: F811
     """A run of one round: made by the first test that asks for it, copied for the others."""
     if not (kept / "run").exists():
         made = RunStore.create(kept / "run", config().model_copy(update={"rounds": 1}))
-        refine.run(made.config, made, SilentProgress())
+        refine.run(made.config, made)
     shutil.copytree(kept / "run", tmp_path / "run")
     return RunStore.open(tmp_path / "run")
 
 
 def carried(store: RunStore, to: str, **options):
     config = store.config.stitching  # noqa: F811
-    pair = stitch.Pair.of(store, to, config, lambda text: None)
+    pair = stitch.Pair.of(store, to, config)
     record = stitch.carry(store, None)
-    return stitch.stitch(store, record, pair, config, lambda text: None, samples=12, **options)
+    return stitch.stitch(store, record, pair, config, samples=12, **options)
 
 
 def test_a_model_stitched_onto_itself_is_itself(store):
@@ -123,13 +122,13 @@ class Counted:
 
 
 def test_everything_is_kept_and_shown(store, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "load_embedder", lambda progress: Counted())
+    monkeypatch.setattr(evaluate, "load_embedder", lambda: Counted())
     found = carried(store, "other")
     folder = stitch_folder(store, "some/other model", found.round)
     assert folder.parent.parent == store.path and "/" not in folder.name.replace(" ", "")
     save_stitch(found, folder)
-    assert labels_of(store, None, lambda text: None) is None  # a folder of texts has none
-    measured = measure_stitch(found, store, planted_labels(store), folder, lambda text: None)
+    assert labels_of(store, None) is None  # a folder of texts has none
+    measured = measure_stitch(found, store, planted_labels(store), folder)
     by_name = {(row["model"], row["vector"]): row for row in measured}
     assert by_name.keys() == {(row["model"], row["vector"]) for row in found.rows()}
     assert json.loads((folder / MEASURED).read_bytes())["rows"] == measured
@@ -202,9 +201,9 @@ def test_nothing_is_left_where_the_disk_refuses(store, tmp_path, monkeypatch):
     assert not (folder / TABLE).exists()
     monkeypatch.undo()
     monkeypatch.setattr(evaluate, "write_file", refuse)
-    monkeypatch.setattr(evaluate, "load_embedder", lambda progress: Counted())
+    monkeypatch.setattr(evaluate, "load_embedder", lambda: Counted())
     with pytest.raises(BasinError, match="measured.json cannot be written"):
-        measure_stitch(found, store, planted_labels(store), folder, lambda text: None)
+        measure_stitch(found, store, planted_labels(store), folder)
     with pytest.raises(BasinError, match="stitch.png cannot be written"):
         draw_stitch(found, [], folder / "nowhere")
 
@@ -224,8 +223,8 @@ def test_vectors_are_applied_as_they_were_calibrated(store):
 def test_documents_of_the_run_are_not_general_text(store):
     config = store.config.stitching.model_copy(update={"corpus": store.config.corpus})  # noqa: F811
     with pytest.raises(BasinError, match="0 documents that are not the run's own"):
-        general_texts(config, store.load_passages(), 0, lambda text: None)
-    texts, parts = general_texts(store.config.stitching, store.load_passages(), 0, lambda text: None)
+        general_texts(config, store.load_passages(), 0)
+    texts, parts = general_texts(store.config.stitching, store.load_passages(), 0)
     assert not set(texts) & set(store.load_passages().texts)
     assert set(parts) == set(range(store.config.stitching.parts))
 
@@ -281,7 +280,7 @@ def test_too_little_general_text_is_one_sentence(store, tmp_path, documents, wor
     changes = {"corpus": CorpusConfig(source=str(folder)), "passages": 8}
     config = store.config.stitching.model_copy(update=changes)  # noqa: F811
     with pytest.raises(BasinError, match=sentence):
-        stitch.Pair.of(store, "other", config, lambda text: None)
+        stitch.Pair.of(store, "other", config)
 
 
 def test_the_whole_command(store, monkeypatch):
@@ -296,7 +295,7 @@ def test_the_whole_command(store, monkeypatch):
 
 
 def test_maps_serve_other_runs_of_the_same_model_and_documents(store, config, tmp_path):  # noqa: F811
-    pair = stitch.Pair.of(store, "other", store.config.stitching, lambda text: None)
+    pair = stitch.Pair.of(store, "other", store.config.stitching)
     assert pair.serves(store)
     deeper = store.config.language_model.model_copy(update={"layers": (1,)})
     assert not pair.serves(RunStore(store.path, store.config.model_copy(update={"language_model": deeper})))

@@ -69,7 +69,6 @@ def test_a_model_without_keys_and_values_writes_by_transformers_own_loop_and_say
         LanguageModel(model, make_tokenizer(), LanguageModelConfig(name="random mamba")),
         [],
     )
-    language_model.say = said.append
     prompts, config = [sentence(1, 2, 3), sentence(4, 5, 6)], GenerationConfig(new_tokens=6, top_k=96)
     written = language_model.generate(prompts, [1, 2], config, some_vector())
     assert [len(text.split()) for text in written] == [6, 6]

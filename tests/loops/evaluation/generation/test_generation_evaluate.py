@@ -62,14 +62,14 @@ def machine(monkeypatch):
     model = make_language_model(layers=(1,), dtype="float32")
     monkeypatch.setattr(generators, "STEERED_LAYERS", (1,))
     evaluating = {
-        "read_corpus": lambda corpus, say: None,
-        "make_task": lambda corpus, concept, read, samples, seed, folder, say: planted_task(folder, model),
+        "read_corpus": lambda corpus: None,
+        "make_task": lambda corpus, concept, read, samples, seed, folder: planted_task(folder, model),
         "Coherence": SimpleNamespace(fit=lambda *given: OddIsCoherent()),
         "NEW_TOKENS": 40,
         "commit": lambda: "abc",
     }
     judging = {
-        "load_embedder": lambda progress: Embedder(),
+        "load_embedder": lambda: Embedder(),
         "ReadableConfig": lambda passages: ReadableConfig(words=30, skip_words=3, passages=30),
         "NEW_TOKENS": 40,
         "STORY_WORDS": 30,
@@ -77,7 +77,7 @@ def machine(monkeypatch):
     for module, stubs in ((evaluate, evaluating), (judge, judging)):
         for name, stub in stubs.items():
             monkeypatch.setattr(module, name, stub)
-    monkeypatch.setattr(LanguageModel, "load", lambda config, say: model)
+    monkeypatch.setattr(LanguageModel, "load", lambda config: model)
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def written(monkeypatch):
     return counts
 
 
-def evaluated(corpus, tmp_path, say=lambda text: None, **more):
-    return evaluate_generation([corpus], tmp_path / "out", say, **{"generators": SOME} | more)
+def evaluated(corpus, tmp_path, **more):
+    return evaluate_generation([corpus], tmp_path / "out", **{"generators": SOME} | more)
 
 
 def test_every_generator_has_a_row_and_its_passages_and_nothing_is_written_twice(corpus, tmp_path, written):
@@ -140,18 +140,18 @@ def test_seconds_are_those_of_the_first_time(tmp_path):
     assert json.loads((task.folder / "seconds.json").read_bytes()) == {"base": 30.0, "basin-lora": 5.0}
 
 
-def test_a_folder_begun_with_other_settings_is_set_aside(corpus, tmp_path, monkeypatch):
+def test_a_folder_begun_with_other_settings_is_set_aside(corpus, tmp_path, monkeypatch, messages):
     monkeypatch.setattr(evaluate, "_evaluate", lambda task, *rest: [{"folder": task.folder}])
     place, said = tmp_path / "out" / "stories_sea", []
     for _ in range(2):
-        assert evaluated(corpus, tmp_path, said.append) == [{"folder": place}]
+        assert evaluated(corpus, tmp_path) == [{"folder": place}]
         (place / "kept.txt").write_text("first")
     assert said == [] and [each.name for each in place.parent.iterdir()] == ["stories_sea"]
-    evaluated(corpus, tmp_path, said.append, seed=1)
+    evaluated(corpus, tmp_path, seed=1)
     assert said == ["stories_sea was begun with other settings: it is kept as stories_sea-1."]
     assert (place.with_name("stories_sea-1") / "kept.txt").read_text() == "first"
     assert not (place / "kept.txt").exists()
-    evaluated(corpus, tmp_path, said.append, seed=1, samples=16)
+    evaluated(corpus, tmp_path, seed=1, samples=16)
     assert (place.with_name("stories_sea-2")).exists()
 
 
@@ -179,8 +179,8 @@ def test_unknown_names_are_told_with_the_nearest_before_anything_is_done(corpus,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_corpus_that_is_not_here_is_left_out(corpus, tmp_path):
+def test_a_corpus_that_is_not_here_is_left_out(corpus, tmp_path, messages):
     (tmp_path / "stories.jsonl").unlink()
-    said = []
-    assert evaluated(corpus, tmp_path, said.append) == []
+    said = messages
+    assert evaluated(corpus, tmp_path) == []
     assert any("stories, sea is left out" in text for text in said)

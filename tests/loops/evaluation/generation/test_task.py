@@ -46,7 +46,7 @@ def read(corpus, tmp_path):
 
 @pytest.fixture
 def task(corpus, read, tmp_path):
-    return make_task(corpus, "sea", read, 32, 1, tmp_path, lambda text: None)
+    return make_task(corpus, "sea", read, 32, 1, tmp_path)
 
 
 def opening(text: str, words: int = 9) -> str:
@@ -112,15 +112,15 @@ def test_labels_of_unseen_documents_decide_nothing(corpus, read, tmp_path, monke
     """With them turned round, only the judges' passages change."""
     true = generation_task.every_gold_labels
 
-    def turned(config, documents, say, file):
+    def turned(config, documents, file):
         hidden = suite.parts(read[0], 1) == 0
         return [
             type(each)(np.where(hidden, ~each.labels, each.labels), each.counted, each.concept, each.corpus)
-            for each in true(config, documents, say, file)
+            for each in true(config, documents, file)
         ]
 
     monkeypatch.setattr(generation_task, "every_gold_labels", turned)
-    other = make_task(corpus, "sea", read, 32, 1, tmp_path, lambda text: None)
+    other = make_task(corpus, "sea", read, 32, 1, tmp_path)
     assert list(other.prompts) == list(task.prompts) and other.texts == task.texts
     for name in task.notions:
         assert np.array_equal(other.notions[name].membership, task.notions[name].membership)
@@ -128,18 +128,18 @@ def test_labels_of_unseen_documents_decide_nothing(corpus, read, tmp_path, monke
 
 
 def test_the_seed_decides_prompts_and_split(corpus, read, tmp_path, task):
-    again, other = (make_task(corpus, "sea", read, 32, seed, tmp_path, lambda text: None) for seed in (1, 4))
+    again, other = (make_task(corpus, "sea", read, 32, seed, tmp_path) for seed in (1, 4))
     assert again.prompts == task.prompts != other.prompts
     assert again.unseen.texts == task.unseen.texts != other.unseen.texts
 
 
 def test_a_concept_without_labels_or_with_one_kind_of_document_is_told(corpus, read, tmp_path, monkeypatch):
     with pytest.raises(BasinError, match="stories has no gold labels for 'kitchen'"):
-        make_task(corpus, "kitchen", read, 8, 1, tmp_path, lambda text: None)
+        make_task(corpus, "kitchen", read, 8, 1, tmp_path)
     first = np.arange(48) % 8 < 2
     monkeypatch.setattr(suite, "parts", lambda passages, seed: np.where(first, 0, 1))
     with pytest.raises(BasinError, match="fewer than 2 are of a kind"):
-        make_task(corpus, "sea", read, 8, 1, tmp_path, lambda text: None)
+        make_task(corpus, "sea", read, 8, 1, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,10 @@ def reads(tmp_path, monkeypatch):
     gold_file = tmp_path / "labels.yaml"
     gold_file.write_text(json.dumps({"stories.jsonl": GOLD_ENTRY}), encoding="utf-8")
 
-    def read(config, methods, say):
+    def read(config, methods):
         names.append(config.name)
         passages = suite.load_passages(config)
-        labels = every_gold_labels(config.corpus, passages.documents, say, gold_file)
+        labels = every_gold_labels(config.corpus, passages.documents, gold_file)
         gold = labels[0].of_passages(passages.document_of)
         generator = np.random.default_rng(3)
         views = {}
@@ -72,13 +72,13 @@ def reads(tmp_path, monkeypatch):
     return names
 
 
-def evaluated(corpus, tmp_path, methods=("basin",), seeds=(1,), say=lambda text: None, **more):
-    return evaluate_membership([corpus], methods, seeds, tmp_path / "done.jsonl", say, **more)
+def evaluated(corpus, tmp_path, methods=("basin",), seeds=(1,), **more):
+    return evaluate_membership([corpus], methods, seeds, tmp_path / "done.jsonl", **more)
 
 
 def test_every_method_gives_a_row_with_every_column(reads, tmp_path):
     said = []
-    rows = evaluated(planted_corpus(tmp_path), tmp_path, methods=(), say=said.append)
+    rows = evaluated(planted_corpus(tmp_path), tmp_path, methods=())
     assert [row["method"] for row in rows] == list(METHODS)
     found = {row["method"]: row for row in rows}
     assert all(set(COLUMNS) <= set(row) for row in rows)
@@ -120,7 +120,7 @@ def test_a_torn_last_line_is_dropped_and_made_again(reads, tmp_path):
     whole = evaluated(corpus, tmp_path, methods=[TOPIC])
     done.write_text(done.read_text()[:-30])
     said = []
-    again = evaluated(corpus, tmp_path, methods=[TOPIC], say=said.append)
+    again = evaluated(corpus, tmp_path, methods=[TOPIC])
     assert any("cut short" in text for text in said)
     timeless = [{key: row[key] for key in row if key != "seconds"} for row in again]
     assert timeless == [{key: row[key] for key in row if key != "seconds"} for row in whole]
@@ -132,7 +132,7 @@ def test_rows_of_another_suite_or_other_code_are_set_aside(reads, tmp_path, monk
     evaluated(corpus, tmp_path, methods=[TOPIC])
     before, said = (tmp_path / "done.jsonl").read_text(), []
     other = corpus.model_copy(update={"concepts": {"sea": tuple(SEA[2:5])}})
-    evaluated(other, tmp_path, methods=[TOPIC], say=said.append)
+    evaluated(other, tmp_path, methods=[TOPIC])
     assert any("kept as done-1.jsonl" in text for text in said)
     assert (tmp_path / "done-1.jsonl").read_text() == before
     monkeypatch.setattr(evaluate, "commit", lambda: "def")
@@ -157,7 +157,7 @@ def test_every_third_is_unseen_in_turn_and_passages_are_measured_once(reads, tmp
 def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(reads, tmp_path, monkeypatch):
     said = []
     corpus = planted_corpus(tmp_path, concepts={"kitchen": KITCHEN[:3], "sea": SEA[:3]})
-    rows = evaluated(corpus, tmp_path, methods=[TOPIC], say=said.append)
+    rows = evaluated(corpus, tmp_path, methods=[TOPIC])
     assert {row["concept"] for row in rows} == {"sea"}
     assert any("kitchen" in text and "no gold labels" in text for text in said)
     first = np.arange(48) < 8
@@ -165,7 +165,7 @@ def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(reads, tmp
         suite, "parts", lambda passages, seed: np.where(first, 2, np.where(np.arange(48) % 8 < 2, 1, 0))
     )
     said.clear()
-    assert evaluated(corpus, tmp_path, methods=[TOPIC], seeds=[7], say=said.append) == []
+    assert evaluated(corpus, tmp_path, methods=[TOPIC], seeds=[7]) == []
     assert any("sea, seed 7: 0 of" in text for text in said)
     assert said[-1] == "evaluate: 2 of 2 concepts"
 
@@ -182,20 +182,20 @@ def test_unknown_names_are_told_with_the_nearest(reads, tmp_path):
 def test_a_corpus_that_is_not_here_is_left_out(reads, tmp_path):
     corpus, said = planted_corpus(tmp_path), []
     (tmp_path / "stories.jsonl").unlink()
-    assert evaluated(corpus, tmp_path, say=said.append) == []
+    assert evaluated(corpus, tmp_path) == []
     assert any("left out" in text for text in said) and not reads
 
 
 def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeypatch):
     zeros = lambda *given: np.zeros((len(given[-2]), 1, 2), dtype=np.float32)  # noqa: E731
-    monkeypatch.setattr(evaluate, "LanguageModel", types.SimpleNamespace(load=lambda config, say: "a model"))
-    monkeypatch.setattr(evaluate, "load_embedder", lambda name, progress: "an embedder")
+    monkeypatch.setattr(evaluate, "LanguageModel", types.SimpleNamespace(load=lambda config: "a model"))
+    monkeypatch.setattr(evaluate, "load_embedder", lambda name: "an embedder")
     monkeypatch.setattr(evaluate, "record_cached", zeros)
     monkeypatch.setattr(evaluate, "embed_cached", zeros)
     corpus = planted_corpus(tmp_path)
-    read = evaluate.read_corpus(corpus, ["basin"], lambda text: None)
+    read = evaluate.read_corpus(corpus, ["basin"])
     assert list(read.views) == ["activations"] and len(read.views["activations"]) == len(read.passages.texts)
-    assert list(evaluate.read_corpus(corpus, METHODS, lambda text: None).views) == [
+    assert list(evaluate.read_corpus(corpus, METHODS).views) == [
         "activations",
         "embeddings",
     ]

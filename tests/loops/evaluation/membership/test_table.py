@@ -113,7 +113,7 @@ def test_the_table_names_what_it_shows():
 def test_the_command_hands_on_what_was_asked_for(tmp_path, monkeypatch):
     asked = []
 
-    def evaluate(corpora, methods, seeds, done, say, only):
+    def evaluate(corpora, methods, seeds, done, only):
         asked.append(([each.name for each in corpora], list(methods), list(seeds), done, list(only)))
         return ROWS
 

@@ -31,13 +31,13 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of its own, no network, and the small stand-in for Plotly: these tests open no browser."""
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
-    monkeypatch.setattr("loops.report.page.obtain", lambda progress=None: False)
+    monkeypatch.setattr("loops.report.page.obtain", lambda: False)
     monkeypatch.setattr("loops.report.page.script", lambda: "/* charts */")
 
 
 def made(store: RunStore, tokens: bool | None = False) -> tuple[Reader, dict[str, Any]]:
     """The page as it is read, and the data in it."""
-    read = Reader(make_report(store, None, tokens, lambda text: None).path.read_bytes())
+    read = Reader(make_report(store, None, tokens).path.read_bytes())
     return read, json.loads(next(text for given, text in read.scripts if given.get("id") == "basin-data"))
 
 
@@ -229,7 +229,7 @@ def test_a_run_refreshes_its_page_and_knows_no_gold(tmp_path: Path) -> None:
 
 
 def test_a_page_that_fails_is_said_and_the_run_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages
 ) -> None:
     store, said = plant(tmp_path / "run", Scene(1)), []
 
@@ -237,8 +237,8 @@ def test_a_page_that_fails_is_said_and_the_run_goes_on(
         raise ZeroDivisionError("no page today")
 
     monkeypatch.setattr(make, "run_page", breaks)
-    refresh(store, [store.load(0)], _fixed(store), said.append)
-    assert finish(store, _fixed(store), said.append) is None
+    refresh(store, [store.load(0)], _fixed(store))
+    assert finish(store, _fixed(store)) is None
     assert ["no page today" in each for each in said] == [True, False, True], (
         "words fail too: there is no model"
     )

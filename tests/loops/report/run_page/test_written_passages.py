@@ -21,7 +21,6 @@ from agent.steering.vector import SteeringVector
 from agent.types import Passage
 from loops.api.generate import write, write_accepted
 from loops.checkpoint.store import RunStore
-from loops.monitor.progress import SilentProgress
 from loops.round.writing import openings
 
 
@@ -29,7 +28,7 @@ from loops.round.writing import openings
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     """A run whose round 1 writes with a large vector of the random model's width."""
     model = make_language_model()
-    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda cls, config, progress=None: model))
+    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda cls, config: model))
     generation = CONFIG.generation.model_copy(update={"new_tokens": 6, "prompt_words": 2})
     store = RunStore.create(tmp_path / "run", CONFIG.model_copy(update={"generation": generation}))
     passages = tuple(
@@ -50,7 +49,7 @@ UNWRITTEN = {"generated": (), "activations": None}
 
 def _write(store: RunStore, **changes: object) -> list[tuple[str, str]]:
     settings = {"number": None, "count": 4, "prompt": None, "seed": 0, "strength": 1.0} | changes
-    return write(store, **settings, progress=SilentProgress())
+    return write(store, **settings)
 
 
 def test_the_seed_decides_and_the_vector_is_used(store: RunStore) -> None:
@@ -97,7 +96,7 @@ def readable(store: RunStore, threshold: float) -> RunStore:
 
 def accepted(store: RunStore, **changes: object) -> Kept:
     settings = {"number": 2, "count": 3, "prompt": None, "seed": 0, "tries": 9} | changes
-    return write_accepted(store, **settings, progress=SilentProgress())
+    return write_accepted(store, **settings)
 
 
 def test_what_is_accepted_is_what_the_base_model_writes(store: RunStore) -> None:
