@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import transformers
 import typer
+from planted_project import make_project, settings, write_config
 from pydantic import BaseModel
 from sybil import Document, Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from benchmarks.torture.ground import make_ground, settings, write_config
 from loops.cli.main import app
 from loops.config import RunConfig
 
@@ -45,7 +45,7 @@ PENDING = {
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny models and a corpus, and configs/brown.yaml that names them."""
     folder = tmp_path_factory.mktemp("documented")
-    make_ground(folder)
+    make_project(folder)
     (folder / "configs").mkdir()
     write_config(folder / "configs" / "brown.yaml", settings(folder, "vector", rounds=1))
     return folder

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from benchmarks.torture.ground import make_ground
+from planted_project import make_project
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -101,7 +100,7 @@ def test_an_installed_basin_finds_its_own_things(installed: Path, tmp_path: Path
 
 
 def test_an_installed_basin_runs_and_draws_a_page(installed: Path, tmp_path: Path) -> None:
-    make_ground(tmp_path)
+    make_project(tmp_path)
     done = _outside(installed, tmp_path, "basin", "run", "vector.yaml", "--rounds", "1")
     assert done.returncode == 0, done.stderr
     page = _outside(installed, tmp_path, "basin", "report", "vector", "--no-tokens")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_project import make_project, settings
 from planted_run import CONFIG, planted_record, save_rounds
 
 from agent.errors import BasinError
-from benchmarks.torture.ground import make_ground, settings
 from loops import Run
 from loops.api.settings import overrides_of
 from loops.api.views import Page, WrittenPassage
@@ -27,7 +27,7 @@ from loops.config import parse_config, with_overrides
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with tiny models, a corpus and configurations; runs and caches land there, pages need no network."""
     folder = tmp_path_factory.mktemp("ground")
-    make_ground(folder)
+    make_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BASIN_CACHE", str(folder / "cache"))
         patch.setenv("BASIN_CHECKPOINTS", str(folder / "runs"))

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from planted_damage import Damage, Reading, damages, outcome_of, read_all
 from planted_run import CONFIG, save_rounds
 
 from agent.errors import BasinError
-from benchmarks.torture.damages import Damage, Reading, become, damages, read_all
 from loops.checkpoint import encode
 from loops.checkpoint.store import RunStore
 
@@ -45,7 +45,7 @@ def test_there_are_hundreds_and_each_has_a_name_of_its_own() -> None:
 
 def test_a_whole_run_says_nothing(whole: tuple[Path, Reading]) -> None:
     path, reading = whole
-    assert reading.told == () and become(path, reading) == ("unharmed", "")
+    assert reading.warnings == () and outcome_of(path, reading) == ("unharmed", "")
 
 
 def _says_the_same(damage: Damage, path: Path, copy: Path) -> bool:
@@ -65,11 +65,11 @@ def test_no_damage_is_loaded_silently(damage: Damage, whole: tuple[Path, Reading
     copy = tmp_path / "run"
     shutil.copytree(path, copy)
     damage.apply(copy)
-    outcome, sentence = become(copy, reading)
+    outcome, sentence = outcome_of(copy, reading)
     if _says_the_same(damage, path, copy):
         assert outcome != "silent"
         return
-    assert outcome in ("refused", "told") and "\n" not in sentence and len(sentence) < 700, (
+    assert outcome in ("refused", "warned") and "\n" not in sentence and len(sentence) < 700, (
         outcome,
         sentence,
     )

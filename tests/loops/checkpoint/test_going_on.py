@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 from conftest import ARCHITECTURES, make_causal_lm
+from planted_forgery import forge_json
 from test_refine import begin, contents, corpus, machine, resume, run, tiny_parts  # noqa: F401 (fixtures)
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from benchmarks.torture.forging import forge_json
 from loops import refine
 from loops.api.generate import write
 from loops.checkpoint.fork import fork

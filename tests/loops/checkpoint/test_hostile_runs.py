@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import planted_forgery as forging
 import pytest
 import torch
 import typer.testing
 from planted_run import CONFIG, save_rounds
 
-from benchmarks.torture import forging
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 

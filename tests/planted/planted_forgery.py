@@ -1,4 +1,4 @@
-"""Run folders that look whole and are not: files changed with all hashes made to fit, as one would who means harm."""
+"""Forged run folders: changed files under manifests whose hashes fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def round_folder(run: Path, number: int) -> Path:
 
 
 def forge(run: Path, number: int, name: str, content: bytes | None) -> None:
-    """Put a file into a round, or take it away for None, and make the manifests of all rounds fit."""
+    """Write a file of a round, or delete it for None, and make the manifests of all rounds fit."""
     folder = round_folder(run, number)
     tree = json.loads((folder / MANIFEST).read_bytes())
     if content is None:
@@ -36,7 +36,7 @@ def forge(run: Path, number: int, name: str, content: bytes | None) -> None:
 
 
 def forge_json(run: Path, number: int, name: str, change: Callable[[Any], Any]) -> None:
-    """Change what a JSON file of a round says."""
+    """Change a JSON file of a round."""
     tree = json.loads((round_folder(run, number) / name).read_bytes())
     forge(run, number, name, json.dumps(change(tree)).encode())
 
@@ -51,14 +51,14 @@ def forge_arrays(
 
 
 def forge_manifest(run: Path, number: int, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change what a round's manifest says, with a digest that fits, and later rounds that follow it."""
+    """Change a manifest, with a fitting digest and fitting later rounds."""
     folder = round_folder(run, number)
     write_manifest(run, number, change(json.loads((folder / MANIFEST).read_bytes())))
     chain(run, after=number)
 
 
 def write_manifest(run: Path, number: int, tree: Any) -> None:
-    """Write a manifest with the digest of what it says."""
+    """Write a manifest with its own digest."""
     if isinstance(tree, dict):
         tree = {key: value for key, value in tree.items() if key != "sha256"}
         tree["sha256"] = digest_of(tree)
@@ -66,7 +66,7 @@ def write_manifest(run: Path, number: int, tree: Any) -> None:
 
 
 def chain(run: Path, after: int = 0) -> None:
-    """Let every round after one follow the one that is there before it."""
+    """Recompute the `follows` digest of every round after `after`."""
     for folder in sorted(run.glob("round_*")):
         number = int(folder.name.removeprefix("round_"))
         before = round_folder(run, number - 1) / MANIFEST
@@ -77,7 +77,7 @@ def chain(run: Path, after: int = 0) -> None:
 
 
 def seal_again(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Change what a file beside the rounds says, with a digest that fits."""
+    """Change a file beside the rounds, with a fitting digest."""
     tree = json.loads(file.read_bytes())
     tree.pop("sha256", None)
     tree = change(tree)

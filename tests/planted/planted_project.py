@@ -1,4 +1,4 @@
-"""What is tortured: tiny random models in real model folders, a planted corpus, and a configuration for each way to update."""
+"""A whole tiny project: random models in real model folders, a planted corpus and a configuration per update method."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "adapter": {"method": "mean_difference", "adapter_from": 1, "adapter_nats": 0.02, "adapting": ADAPTING},
 }
-"""Both ways to update: steering vectors, by a difference of means and by ascent, and adapters in every round."""
+"""Steering vectors by a mean difference and by ascent, and adapters in every round."""
 
 
 def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
-    """The tree of a run's configuration: a few seconds of work, with several units in every stage."""
+    """Settings of a run of a few seconds, with several units of work in every stage."""
     tree: dict[str, Any] = {
         "corpus": {"source": str(folder / "corpus")},
         "passages": {"words": LENGTH, "minimum_words": 20},
@@ -57,8 +57,8 @@ def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
     return tree
 
 
-def make_ground(folder: Path) -> None:
-    """Write models, corpus and configurations into `folder`; what is there already is left as it is."""
+def make_project(folder: Path) -> None:
+    """Write models, corpus and configurations into `folder`, once."""
     if (folder / "ready").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,11 +88,11 @@ def make_corpus(folder: Path, documents: int = DOCUMENTS) -> None:
 
 
 def make_model(folder: Path, seed: int, spoil: float | None = None, hidden_layer: int = 24) -> None:
-    """A random Llama of three layers and a tokenizer of the made-up words, as a model folder.
+    """A random Llama of three layers with a tokenizer of the made-up words.
 
     Args:
-        spoil: a number, such as NaN, that one weight of the first block is set to.
-        hidden_layer: width inside a block, which is what a batch takes memory by.
+        spoil: value, such as NaN, of one weight of the first block.
+        hidden_layer: width inside a block; it decides how much memory a batch takes.
     """
     import torch
     import transformers
@@ -119,7 +119,7 @@ def make_model(folder: Path, seed: int, spoil: float | None = None, hidden_layer
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim == 2:
-                weight.normal_(0, 0.35)  # large enough that what it predicts depends on what it reads
+                weight.normal_(0, 0.35)  # large enough that predictions depend on the context
         if spoil is not None:
             model.model.layers[0].mlp.down_proj.weight[0, 0] = spoil
     model.save_pretrained(folder)
