@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from agent.clustering.anchor import Texts
 from rich.console import Console
 
 from agent.adapting.config import LoraConfig
-from agent.clustering.anchor import Texts
 from agent.hub.embedders import load_embedder
 from agent.judging.inside import cluster_scores
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge

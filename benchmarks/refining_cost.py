@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
 from agent.clustering.anchor import ClusteringConfig, Texts, anchor
+
 from agent.clustering.redraw import settle
 from benchmarks.results import write_results
 from loops.round.context import peak_gigabytes

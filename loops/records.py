@@ -25,7 +25,7 @@ class Generated:
     """One generated passage."""
 
     kind: str
-    """`steered`: from the concept, by its vector, its adapter or both; `base`: by the model alone; `oversteered`: by the
+    """`steered`: from the concept, by its vector, its adapter or both; `base`: by the model alone; `degenerate`: by the
     first vector at a ruinous strength, in round 0 alone."""
     prompt: str
     text: str

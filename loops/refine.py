@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from agent.basin.natural_latent import natural_latent
 from agent.basin.tracking import Exchange, collapse, exchanged, is_still, kept, movement
-from agent.clustering.anchor import Texts, document_mean
+from agent.clustering.prior import Texts, document_mean
 from agent.clustering.redraw import redraw
 from agent.clustering.two_witnesses import Reclustering
 from agent.concept import Concept
@@ -38,7 +38,7 @@ from loops.records import Generated, Metrics, RoundRecord, refuse_other_model
 from loops.report.make import refresh
 from loops.round.adapter import train_adapter
 from loops.round.certify import certify_run, told
-from loops.round.context import Costs, Fixed, prepare
+from loops.round.context import Costs, RunContext, prepare
 from loops.round.partial import read_in_parts, write_in_parts
 from loops.round.pointer import calibrated_start, find_pointer, spoken, starting_vector
 from loops.round.writing import openings
@@ -46,7 +46,7 @@ from loops.round.writing import openings
 logger = logging.getLogger(__name__)
 
 
-def run(config: RunConfig, store: RunStore) -> Fixed:
+def run(config: RunConfig, store: RunStore) -> RunContext:
     """Point at the concept, then refine it until it is still, has collapsed, or `config.rounds` are over."""
     require_loggers(config.logging)
     costs = Costs(0)
@@ -58,14 +58,14 @@ def run(config: RunConfig, store: RunStore) -> Fixed:
         if said := spoken(config.topics, config.language_model.name, config.coherence.model):
             logger.info(said)
         pointer = find_pointer(config, loaded, passages, KeptFits(store.scratch / "topics"))
-    fixed = prepare(config, passages, pointer, costs, store.scratch)
-    first = first_record(fixed, costs, given=start)
+    context = prepare(config, passages, pointer, costs, store.scratch)
+    first = first_record(context, costs, given=start)
     store.save(first, passages, pointer)
-    _refine([first], fixed, store, config.rounds)
-    return fixed
+    _refine([first], context, store, config.rounds)
+    return context
 
 
-def resume(store: RunStore, rounds: int | None) -> Fixed:
+def resume(store: RunStore, rounds: int | None) -> RunContext:
     """Go on from the last whole round; the texts and the pointer come from round 0, not from the corpus.
 
     Rounds that are asked for by number are run even where the notion is still: that is how a fixed point is tried.
@@ -75,14 +75,19 @@ def resume(store: RunStore, rounds: int | None) -> Fixed:
     if not records:
         return run(store.config, store)
     costs = Costs(records[-1].round + 1)
-    fixed = prepare(store.config, store.load_passages(), store.load_pointer(), costs, store.scratch)
-    refuse_other_model(store.name, records, fixed.language_model)
-    _refine(records, fixed, store, rounds or store.config.rounds, when_still=rounds is not None)
-    return fixed
+    context = prepare(store.config, store.load_passages(), store.load_pointer(), costs, store.scratch)
+    refuse_other_model(store.name, records, context.language_model)
+    _refine(records, context, store, rounds or store.config.rounds, when_still=rounds is not None)
+    return context
 
 
 def flow(
-    fixed: Fixed, store: RunStore, rounds: int, received: Concept | None = None, *, when_still: bool = True
+    context: RunContext,
+    store: RunStore,
+    rounds: int,
+    received: Concept | None = None,
+    *,
+    when_still: bool = True,
 ) -> list[RoundRecord]:
     """Rounds of a run whose ground is at hand already, from its last whole one on.
 
@@ -92,10 +97,10 @@ def flow(
     """
     records = _whole_rounds(store)
     if not records:
-        records = [first_record(fixed, Costs(0), received)]
-        store.save(records[0], fixed.passages, fixed.pointer)
-    refuse_other_model(store.name, records, fixed.language_model)
-    _refine(records, fixed, store, rounds, when_still)
+        records = [first_record(context, Costs(0), received)]
+        store.save(records[0], context.passages, context.pointer)
+    refuse_other_model(store.name, records, context.language_model)
+    _refine(records, context, store, rounds, when_still)
     return records
 
 
@@ -126,14 +131,14 @@ def _refuse_without(store: RunStore, record: RoundRecord) -> None:
 
 
 def _refine(
-    records: list[RoundRecord], fixed: Fixed, store: RunStore, rounds: int, when_still: bool = False
+    records: list[RoundRecord], context: RunContext, store: RunStore, rounds: int, when_still: bool = False
 ) -> None:
     with open_logs(store) as logs:
         logs.keep(records)
-        while (ended := ending(records, rounds, fixed.config, when_still)) is None:
+        while (ended := ending(records, rounds, context.config, when_still)) is None:
             # So that there is something to look at while the round runs.
-            refresh(store, records, fixed)
-            record = run_round(records, fixed)
+            refresh(store, records, context)
+            record = run_round(records, context)
             _require_numbers(record)
             store.save(record)
             if len(records) > 1:
@@ -143,12 +148,12 @@ def _refine(
             logger.info(_summary(record))
     store.forget_unfinished()
     begin_stage(records[-1].round, "certify")
-    if (found := certify_run(fixed, records)) is not None:
-        certificate = told(found, fixed, records)
+    if (found := certify_run(context, records)) is not None:
+        certificate = told(found, context, records)
         store.save_certificate(certificate)
         logger.info(str(certificate["sentence"]))
     logger.info(ended)
-    refresh(store, records, fixed)
+    refresh(store, records, context)
 
 
 def _require_numbers(record: RoundRecord) -> None:
@@ -182,131 +187,129 @@ def ending(
 
 
 def first_record(
-    fixed: Fixed, costs: Costs, received: Concept | None = None, given: SteeringVector | None = None
+    context: RunContext, costs: Costs, received: Concept | None = None, given: SteeringVector | None = None
 ) -> RoundRecord:
     """Round 0: the pointer, or what was received, taken for the concept; a first vector, and what the base model writes.
 
     Args:
         given: a generator from elsewhere, taken instead of the first vector.
     """
-    concept = received or _pointed_at(fixed)
+    concept = received or _pointed_at(context)
     with costs.stage("update"):
-        start = fixed.config.updating.model_copy(update={"method": "mean_difference"})
-        step = _update(fixed, concept, start, None)
+        start = context.config.updating.model_copy(update={"method": "mean_difference"})
+        step = _update(context, concept, start, None)
     with costs.stage("generate"):
-        base = _write(fixed, concept, "base")
+        base = _write(context, concept, "base")
     if received is None or received.vector is None:  # a vector that was handed over is tried as it came
-        concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner)
+        concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, mode=step.mode)
         if given is not None:
             vector, nats = calibrated_start(
-                fixed.language_model, given, fixed.config.updating, fixed.passages.texts
+                context.language_model, given, context.config.updating, context.passages.texts
             )
-            concept = replace(concept, vector=vector, nats_per_token=nats, manner=PLAIN)
+            concept = replace(concept, vector=vector, nats_per_token=nats, mode=PLAIN)
     with costs.stage("coherence"):
-        report = _checked(fixed, base)
+        report = _checked(context, base)
         base = list(_judged(base, report))
-    ruined = _ruined(fixed, concept, start, costs)
+    degenerate = _degenerate(context, concept, start, costs)
     with costs.stage("record"):
-        written = _read(fixed, [*base, *ruined])
-    at = threshold(fixed.real.pointer_log_odds, fixed.size)
-    generated = _placed([*base, *ruined], sigmoid(written.pointer_log_odds - at))
-    trust, words = fixed.anchor.trust, fixed.config.topics.words
+        written = _read(context, [*base, *degenerate])
+    at = threshold(context.real.pointer_log_odds, context.size)
+    generated = _placed([*base, *degenerate], sigmoid(written.pointer_log_odds - at))
+    trust, words = context.prior.trust, context.config.topics.words
     metrics: Metrics = {
         "round": 0,
-        "topic": fixed.pointer.topic,
-        "words": " ".join(fixed.pointer.model.top_words(fixed.pointer.topic)),
-        "words_held": len(fixed.pointer.holds(words)) if words else None,
+        "topic": context.pointer.topic,
+        "words": " ".join(context.pointer.model.top_words(context.pointer.topic)),
+        "words_held": len(context.pointer.holds(words)) if words else None,
         "size": float(concept.membership.mean()),
         "members": len(concept.members()),
         "base_coherence": report.share,
         "nats_per_token": concept.nats_per_token,
         "drift": None,
-        "surprise": trust.surprise,
+        "z_score": trust.z_score,
         "pointer_loading": trust.pointer_loading,
         "evidence_loading": trust.evidence_loading,
-        "no_concept": fixed.no_concept,
+        "no_concept": context.no_concept,
         "collapsed": None,
     }
     return RoundRecord(0, concept, metrics, tuple(generated), written.activations, costs.total())
 
 
-def _pointed_at(fixed: Fixed) -> Concept:
-    single = fixed.real.pointer_log_odds
-    pooled = document_mean(single, fixed.passages.document_of)
+def _pointed_at(context: RunContext) -> Concept:
+    single = context.real.pointer_log_odds
+    pooled = document_mean(single, context.passages.document_of)
     return Concept(
-        0, fixed.anchor.membership, single.copy(), pooled, fixed.size, size_curve=fixed.anchor.size_curve
+        0, context.prior.membership, single.copy(), pooled, context.size, size_curve=context.prior.size_curve
     )
 
 
-def run_round(records: Sequence[RoundRecord], fixed: Fixed) -> RoundRecord:
+def run_round(records: Sequence[RoundRecord], context: RunContext) -> RoundRecord:
     """One round: from the last concept and the real texts to the next concept.
 
     Touches no disk, but for what writing and training keep in `fixed.scratch` while they run.
     """
-    config, last = fixed.config, records[-1].concept
+    config, last = context.config, records[-1].concept
     number = last.round + 1
     costs = Costs(number)
     with costs.stage("generate"):
-        steered = _write(fixed, last, "steered")
+        steered = _write(context, last, "steered")
     with costs.stage("coherence"):
-        report = _checked(fixed, steered)
+        report = _checked(context, steered)
     with costs.stage("record"):
         first, steered = records[0], list(_judged(steered, report))
-        texts = _read(fixed, steered).joined(_read(fixed, first.generated, first.activations))
+        texts = _read(context, steered).joined(_read(context, first.generated, first.activations))
     with costs.stage("recluster"):
-        drawn = _redraw(fixed, last, texts)
+        drawn = _redraw(context, last, texts)
         concept = Concept(
             number,
             drawn.membership,
             drawn.single,
             drawn.pooled,
-            fixed.size,
-            fixed.anchor.size_curve,
+            context.size,
+            context.prior.size_curve,
             readout=drawn.readout,
             evidence=drawn.evidence,
         )
     placed = tuple(_placed([*steered, *first.generated], drawn.generated))
-    generated = tuple(each for each in placed if each.kind != "oversteered")  # round 0 keeps those
+    generated = tuple(each for each in placed if each.kind != "degenerate")  # round 0 keeps those
     training: dict[str, float | int] = {}
     if steering := config.updating.steers(number):
         with costs.stage("update"):
             begin = last.vector if last.round or config.updating.start_vector else None
-            step = _update(fixed, concept, steering, begin)
-            concept = replace(
-                concept, vector=step.vector, nats_per_token=step.nats_per_token, manner=step.manner
-            )
+            step = _update(context, concept, steering, begin)
+            concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, mode=step.mode)
     if config.updating.adapts(number):
         with costs.stage("adapt"):
-            adapted = train_adapter(fixed, concept, last, generated)
+            adapted = train_adapter(context, concept, last, generated)
             concept, training = replace(concept, adapter=adapted.adapter), adapted.metrics
     of_base = records[0].number("base_coherence")
     relative = report.share / of_base if of_base else report.share
-    metrics = _numbers_of_concept(records, concept, fixed)
+    metrics = _numbers_of_concept(records, concept, context)
     metrics |= _numbers_of_writing(report, placed)
     metrics |= training
     metrics["collapsed"] = collapse(
         float(concept.membership.mean()), relative, report.repetitive_share, config.tracking
     )
-    moved = _exchange(records, concept, fixed)
+    moved = _exchange(records, concept, context)
     activations = texts.activations[: len(generated)]
     return RoundRecord(number, concept, metrics, generated, activations, costs.total(), exchange=moved)
 
 
-def _numbers_of_concept(records: Sequence[RoundRecord], concept: Concept, fixed: Fixed) -> Metrics:
+def _numbers_of_concept(records: Sequence[RoundRecord], concept: Concept, context: RunContext) -> Metrics:
     """What can be said of the concept without anything written: its size, how far it moved, how natural it is."""
     last = records[-1]
     previous = None if last.metrics["drift"] is None else last.number("drift")
     moved = movement(last.concept.membership, concept.membership, previous)
-    seed = seed_for(fixed.config.seed, 0, "natural latent")  # the same halves in every round
+    seed = seed_for(context.config.seed, 0, "natural latent")  # the same halves in every round
     assert concept.evidence is not None  # every round but the first has it
-    natural = natural_latent(concept.membership, concept.evidence, fixed.passages.document_of, seed)
+    natural = natural_latent(concept.membership, concept.evidence, context.passages.document_of, seed)
     return {
         "round": concept.round,
         "size": float(concept.membership.mean()),
         "members": len(concept.members()),
         "drift": moved.drift,
         "contraction": moved.contraction,
-        "pointer_kept": kept(fixed.anchor.membership, concept.membership),
+        "pointer_kept": kept(context.prior.membership, concept.membership),
         "redundancy": natural.redundancy if natural else None,
         "redundancy_share": natural.redundancy_share if natural else None,
         "mediation": natural.mediation if natural else None,
@@ -319,11 +322,11 @@ def _numbers_of_writing(report: CoherenceReport, placed: Sequence[Generated]) ->
     belongs = {
         kind: [each.membership for each in placed if each.kind == kind] for kind in ("steered", "base")
     }
-    ruined = [each.membership for each in placed if each.kind == "oversteered" and each.coherent is False]
+    degenerate = [each.membership for each in placed if each.kind == "degenerate" and each.coherent is False]
     return {
         "agreement": float(np.mean(belongs["steered"])),
         "base_agreement": float(np.mean(belongs["base"])),
-        "ruined_agreement": float(np.mean(ruined)) if ruined else None,
+        "degenerate_agreement": float(np.mean(degenerate)) if degenerate else None,
         "coherence": report.share,
         "repetitive": report.repetitive_share,
         "broken": report.broken_share,
@@ -331,74 +334,76 @@ def _numbers_of_writing(report: CoherenceReport, placed: Sequence[Generated]) ->
     }
 
 
-def _exchange(records: Sequence[RoundRecord], concept: Concept, fixed: Fixed) -> Exchange:
-    ids = [passage.id for passage in fixed.passages.passages]
+def _exchange(records: Sequence[RoundRecord], concept: Concept, context: RunContext) -> Exchange:
+    ids = [passage.id for passage in context.passages.passages]
     topic, before = records[0].concept.membership, records[-1].concept.membership
     return exchanged(ids, topic, before, concept.membership)
 
 
-def _redraw(fixed: Fixed, last: Concept, generated: Texts) -> Reclustering:
+def _redraw(context: RunContext, last: Concept, generated: Texts) -> Reclustering:
     return redraw(
-        fixed.real,
-        fixed.passages.document_of,
+        context.real,
+        context.passages.document_of,
         last,
         generated,
-        fixed.anchor,
-        config=fixed.config.clustering,
-        seed=seed_for(fixed.config.seed, 0, "folds"),
+        context.prior,
+        config=context.config.clustering,
+        seed=seed_for(context.config.seed, 0, "folds"),
         round_number=last.round + 1,
     )
 
 
-def _write(fixed: Fixed, concept: Concept, kind: str) -> list[Generated]:
+def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:
     """Continuations of openings of real passages of every kind.
 
     Openings and sampling seeds are the same in every round: a round is then a deterministic map of the concept, which
     can have a fixed point; with fresh noise, drift would level off at the noise.
     """
-    config = fixed.config.generation
-    seed, steers = fixed.config.seed, kind != "base"
+    config = context.config.generation
+    seed, steers = context.config.seed, kind != "base"
     count, drawn_as = config.samples, "prompts"
-    if kind == "oversteered":  # on openings of their own
-        count, drawn_as = fixed.config.updating.oversteered, "oversteered"
-    prompts = openings(fixed.passages.texts, count, config.prompt_words, seed_for(seed, 0, drawn_as))
+    if kind == "degenerate":  # on openings of their own
+        count, drawn_as = context.config.updating.degenerate, "oversteered"  # the name of their seeds
+    prompts = openings(context.passages.texts, count, config.prompt_words, seed_for(seed, 0, drawn_as))
     seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
-    with_what = concept if steers else replace(concept, vector=None, adapter=None, manner=PLAIN)
+    with_what = concept if steers else replace(concept, vector=None, adapter=None, mode=PLAIN)
     writer: list[LanguageModel] = []  # adapted only if there is something left to write
 
     def passages(prompts: Sequence[str], seeds: Sequence[int], concept: Concept) -> list[str]:
         if not writer:
-            writer.append(fixed.language_model.adapted(concept.adapter))
-        written: list[str] = writer[0].generate(prompts, seeds, config, concept.vector, manner=concept.manner)
+            writer.append(context.language_model.adapted(concept.adapter))
+        written: list[str] = writer[0].generate(prompts, seeds, config, concept.vector, mode=concept.mode)
         return written
 
-    model = fixed.language_model.fingerprint
-    texts = write_in_parts(passages, prompts, seeds, with_what, config, model, fixed.scratch)
+    model = context.language_model.fingerprint
+    texts = write_in_parts(passages, prompts, seeds, with_what, config, model, context.scratch)
     return [
         Generated(kind, prompt, text, own, 0.0, None, None)
         for prompt, text, own in zip(prompts, texts, seeds, strict=True)
     ]
 
 
-def _ruined(fixed: Fixed, concept: Concept, config: UpdatingConfig, costs: Costs) -> list[Generated]:
+def _degenerate(
+    context: RunContext, concept: Concept, config: UpdatingConfig, costs: Costs
+) -> list[Generated]:
     """Passages steered until they are ruined: once for all rounds, so that the boundary learns what that looks like."""
-    if not config.oversteered:
+    if not config.degenerate:
         return []
     try:
         with costs.stage("update"):
-            hard = config.model_copy(update={"budget_nats": config.oversteered_nats})
-            step = _update(fixed, concept, hard, None)
+            hard = config.model_copy(update={"budget_nats": config.degenerate_nats})
+            step = _update(context, concept, hard, None)
     except BasinError as error:
         logger.info(f"No over-steered passages are taught as outside: {error}")
         return []
     with costs.stage("generate"):
-        ruined = _write(fixed, replace(concept, vector=step.vector, manner=step.manner), "oversteered")
+        degenerate = _write(context, replace(concept, vector=step.vector, mode=step.mode), "degenerate")
     with costs.stage("coherence"):
-        return list(_judged(ruined, _checked(fixed, ruined)))
+        return list(_judged(degenerate, _checked(context, degenerate)))
 
 
 def _read(
-    fixed: Fixed,
+    context: RunContext,
     generated: Sequence[Generated],
     activations: Float[np.ndarray, "text layer width"] | None = None,
 ) -> Texts:
@@ -409,43 +414,45 @@ def _read(
     """
     texts = [each.whole for each in generated]
     if activations is None:
-        model = fixed.language_model
-        activations = read_in_parts(model.record, texts, f"record {model.fingerprint}", fixed.scratch)
-    spoiled = np.array([each.coherent is False and each.kind != "steered" for each in generated])
-    embeddings = fixed.embed(texts) if fixed.embed else None
-    return Texts(activations, log_odds(fixed.pointer.weights(texts)), spoiled, embeddings)
+        model = context.language_model
+        activations = read_in_parts(model.record, texts, f"record {model.fingerprint}", context.scratch)
+    degenerate = np.array([each.coherent is False and each.kind != "steered" for each in generated])
+    embeddings = context.embed(texts) if context.embed else None
+    return Texts(activations, log_odds(context.pointer.weights(texts)), degenerate, embeddings)
 
 
-def _update(fixed: Fixed, concept: Concept, config: UpdatingConfig, start: SteeringVector | None) -> Update:
+def _update(
+    context: RunContext, concept: Concept, config: UpdatingConfig, start: SteeringVector | None
+) -> Update:
     """Towards the members, away from the passages that are clearly outside."""
-    texts, inside = fixed.passages.texts, concept.members()
+    texts, inside = context.passages.texts, concept.members()
     if len(inside) == 0:
         inside = np.argsort(-concept.membership, kind="stable")[: max(1, len(texts) // 50)]
     outside = np.setdiff1d(np.flatnonzero(~concept.inside), inside)
     return update(
-        fixed.language_model,
+        context.language_model,
         [texts[index] for index in inside],
         [texts[index] for index in outside],
-        fixed.real.activations[inside],
-        fixed.real.activations[outside],
+        context.real.activations[inside],
+        context.real.activations[outside],
         config=config,
-        seed=seed_for(fixed.config.seed, concept.round, "update"),
+        seed=seed_for(context.config.seed, concept.round, "update"),
         member_weights=concept.membership[inside],
         other_weights=1 - concept.membership[outside],
         start=start,
     )
 
 
-def _checked(fixed: Fixed, generated: Sequence[Generated]) -> CoherenceReport:
+def _checked(context: RunContext, generated: Sequence[Generated]) -> CoherenceReport:
     def kept(judge: LanguageModel, texts: Sequence[str], prompts: Sequence[str]) -> Float[np.ndarray, "text"]:
         """Likelihoods part by part; the judge reads every text after its prompt."""
         pairs, about = list(zip(texts, prompts, strict=True)), f"losses {judge.fingerprint}"
         return read_in_parts(
-            lambda part: judge.losses(*map(list, zip(*part, strict=True))), pairs, about, fixed.scratch
+            lambda part: judge.losses(*map(list, zip(*part, strict=True))), pairs, about, context.scratch
         )
 
     texts, prompts = [each.text for each in generated], [each.prompt for each in generated]
-    return fixed.coherence.check(texts, prompts, kept)
+    return context.coherence.check(texts, prompts, kept)
 
 
 def _placed(generated: Sequence[Generated], membership: Float[np.ndarray, "text"]) -> list[Generated]:

@@ -40,7 +40,7 @@ CUT_DOWN = {
     "tracking.maximum_repetitive": 1.0,
     "tracking.drift_bound": 0.0,
     # Eighty passages cannot tell a pointer from a shuffled one.
-    "clustering.surprise": 0.01,
+    "clustering.min_z_score": 0.01,
 }
 
 

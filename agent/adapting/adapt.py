@@ -55,7 +55,7 @@ def adapt(
     ratio = np.zeros(len(written.texts))
     if by_concept.texts:
         texts, prompts, writer = by_concept.texts, by_concept.prompts, language_model.adapted(last.adapter)
-        under_last = log_likelihoods(writer, texts, prompts, last.vector, last.manner)
+        under_last = log_likelihoods(writer, texts, prompts, last.vector, last.mode)
         ratio[len(by_base.texts) :] = log_likelihoods(language_model, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
     weights = lesson_weights(

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from agent.adapting.preference import Pair
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, Manner
+from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 
 EFFECTIVE_SHARE = 0.5
@@ -53,10 +53,10 @@ def log_likelihoods(
     texts: Sequence[str],
     prompts: Sequence[str],
     vector: SteeringVector | None = None,
-    manner: Manner = PLAIN,
+    mode: SteeringMode = PLAIN,
 ) -> Float[np.ndarray, "text"]:
     """log p(text | prompt) in nats, summed over tokens, of the model as it is steered."""
-    with language_model.steer(vector, manner=manner):
+    with language_model.steer(vector, mode=mode):
         return np.array([-float(each.sum()) for each in language_model.token_losses(texts, prompts)])
 
 

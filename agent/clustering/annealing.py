@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.anchor import Anchor, ClusteringConfig, Texts
+from agent.clustering.prior import ClusteringConfig, Prior, Texts
 from agent.clustering.round_map import RoundMap, Schedule
 from agent.clustering.two_witnesses import Reclustering, fitting, linear_reading
 from agent.concept import Readout
@@ -33,7 +33,7 @@ def fade(
     document_of: Int[np.ndarray, "passage"],
     membership: Float[np.ndarray, "passage"],
     generated: Texts | None,
-    anchor: Anchor,
+    prior: Prior,
     *,
     config: ClusteringConfig,
     seed: int,
@@ -51,41 +51,41 @@ def fade(
         BasinError: fewer than two documents, or activations that are not finite.
     """
     document_of, count = numbered(document_of), len(document_of)
-    fit = fitting(real, generated, document_of, anchor, config, seed)
+    fit = fitting(real, generated, document_of, prior, config, seed)
     ridges = [fit.ridge]
-    if anchor.second is not None:
-        features = anchor.second.features
+    if prior.second is not None:
+        features = prior.second.features
         if generated is not None:
             assert generated.embeddings is not None
             features = np.concatenate(
-                [features, anchor.second.projection.apply(generated.embeddings[:, None])]
+                [features, prior.second.projection.apply(generated.embeddings[:, None])]
             )
         ridges.append(CrossFittedRidge(features, fit.weights, fit.divisions, config.penalty))
-    round_map = RoundMap(tuple(ridges), document_of, anchor.size, config.fading.sharpness)
+    round_map = RoundMap(tuple(ridges), document_of, prior.size, config.fading.sharpness)
     trust = Schedule(config.fading.rounds).trust(round_number)
     claimed = document_means(membership, document_of)
-    targets = np.concatenate([claimed[document_of], np.where(fit.spoiled, 0.0, anchor.size)])
+    targets = np.concatenate([claimed[document_of], np.where(fit.degenerate, 0.0, prior.size)])
     found = round_map.evidence(targets)
     if len(targets) > count:  # once more, with a guess at what was written in place of the size
         guess = sigmoid(
-            config.fading.sharpness * found[count:] / len(ridges) + np.log(anchor.size / (1 - anchor.size))
+            config.fading.sharpness * found[count:] / len(ridges) + np.log(prior.size / (1 - prior.size))
         )
-        targets = np.concatenate([targets[:count], np.where(fit.spoiled, 0.0, guess)])
+        targets = np.concatenate([targets[:count], np.where(fit.degenerate, 0.0, guess)])
         found = round_map.evidence(targets)
     heard = document_means(found[:count], document_of)
     unit = spread(heard)
-    pointer = anchor.pointer
+    pointer = prior.pointer
     scores = heard / unit + trust * in_units_of(pointer, pointer)
     now = round_map.membership(scores)[document_of]
     by_pointer = trust * (fit.pointers - pointer.mean()) / spread(pointer)
     alone = found / unit + by_pointer
     slope = max(calibration_slope(alone[:count], now), 1e-3)
-    cut = threshold(slope * alone[:count], anchor.size)
-    weights, bias = linear_reading(fit.ridge, targets, anchor.projection, real, slope * found[:count] / unit)
+    cut = threshold(slope * alone[:count], prior.size)
+    weights, bias = linear_reading(fit.ridge, targets, prior.projection, real, slope * found[:count] / unit)
     centre = float(pointer.mean())
     readout = Readout(weights, bias, slope * trust / spread(pointer), centre, 0.0, 1.0)
     read = readout.log_odds(real.activations, real.pointer_log_odds)
-    readout = replace(readout, threshold=threshold(read, anchor.size))
+    readout = replace(readout, threshold=threshold(read, prior.size))
     return Reclustering(
         membership=now,
         single=slope * alone[:count],

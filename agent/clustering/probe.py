@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
-from agent.clustering.anchor import ClusteringConfig, Texts, divisions_of
+from agent.clustering.prior import ClusteringConfig, Texts, divisions_of
 from agent.clustering.two_witnesses import linear_reading
 from agent.concept import Readout
 from agent.membership.ridge import (

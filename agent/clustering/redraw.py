@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import Anchor, ClusteringConfig, Texts
 from agent.clustering.annealing import fade
+from agent.clustering.prior import ClusteringConfig, Prior, Texts
 from agent.clustering.self_training import self_train
 from agent.clustering.two_witnesses import Reclustering, recluster
 
@@ -29,7 +29,7 @@ def redraw(
     document_of: Int[np.ndarray, "passage"],
     last: Notion | None,
     generated: Texts | None,
-    anchor: Anchor,
+    prior: Prior,
     *,
     config: ClusteringConfig,
     seed: int,
@@ -39,28 +39,28 @@ def redraw(
 
     Only fading depends on which round it is, 1 for the first.
     """
-    membership = last.membership if last else anchor.membership
+    membership = last.membership if last else prior.membership
     if config.method == "fading":
         return fade(
             real,
             document_of,
             membership,
             generated,
-            anchor,
+            prior,
             config=config,
             seed=seed,
             round_number=round_number,
         )
     if config.method == "self_training":
-        return self_train(real, document_of, membership, generated, anchor, config=config, seed=seed)
+        return self_train(real, document_of, membership, generated, prior, config=config, seed=seed)
     evidence = last.evidence if last else None
-    return recluster(real, document_of, evidence, generated, anchor, config=config, seed=seed)
+    return recluster(real, document_of, evidence, generated, prior, config=config, seed=seed)
 
 
 def settle(
     real: Texts,
     document_of: Int[np.ndarray, "passage"],
-    anchor: Anchor,
+    prior: Prior,
     config: ClusteringConfig,
     seed: int,
     *,
@@ -76,7 +76,7 @@ def settle(
         last = drawn[-1] if drawn else None
         number = len(drawn) + 1
         drawn.append(
-            redraw(real, document_of, last, None, anchor, config=config, seed=seed, round_number=number)
+            redraw(real, document_of, last, None, prior, config=config, seed=seed, round_number=number)
         )
         if number >= least and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound:
             break

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import ClusteringConfig, divisions_of
+from agent.clustering.prior import ClusteringConfig, divisions_of
 from agent.membership.ridge import CrossFittedRidge, document_means, in_units_of, numbered, sigmoid, threshold
 
 STEP = 1e-3  # of a finite difference, in units of membership

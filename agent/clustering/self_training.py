@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.anchor import Anchor, ClusteringConfig, Texts, document_mean, document_membership
+from agent.clustering.prior import ClusteringConfig, Prior, Texts, document_mean, document_membership
 from agent.clustering.two_witnesses import Reclustering, fitting, linear_reading
 from agent.concept import Readout
 from agent.membership.ridge import calibration_slope, sigmoid, threshold
@@ -22,7 +22,7 @@ def self_train(
     document_of: Int[np.ndarray, "passage"],
     membership: Float[np.ndarray, "passage"],
     generated: Texts | None,
-    anchor: Anchor,
+    prior: Prior,
     *,
     config: ClusteringConfig,
     seed: int,
@@ -37,24 +37,24 @@ def self_train(
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
-    own, count, size = config.self_training, len(document_of), anchor.size
-    fit = fitting(real, generated, document_of, anchor, config, seed)
+    own, count, size = config.self_training, len(document_of), prior.size
+    fit = fitting(real, generated, document_of, prior, config, seed)
     centre = float(real.pointer_log_odds.mean())
     pointer = own.trust * (fit.pointers - centre)
-    targets = np.concatenate([membership, np.where(fit.spoiled, 0.0, size)])
+    targets = np.concatenate([membership, np.where(fit.degenerate, 0.0, size)])
     for _ in range(own.steps):
         evidence = fit.ridge.evidence(targets)
-        slope = calibration_slope(evidence[:count], anchor.membership)
+        slope = calibration_slope(evidence[:count], prior.membership)
         log_odds = slope * (evidence - float(evidence[:count].mean())) + pointer
         pooled = document_mean(log_odds[:count], document_of)
         claimed = document_membership(pooled, document_of, size)
         alone = sigmoid(log_odds - threshold(log_odds[:count], size))
         # As far outside as anything real: at 0 a spoiled text would count as any other book.
         lowest = min(0.0, float(evidence[:count].min()))
-        new = np.concatenate([claimed, np.where(fit.spoiled, lowest, alone[count:])])
+        new = np.concatenate([claimed, np.where(fit.degenerate, lowest, alone[count:])])
         targets = own.damping * targets + (1 - own.damping) * new
     held_out = (log_odds - pointer)[:count]
-    across, bias = linear_reading(fit.ridge, targets, anchor.projection, real, held_out)
+    across, bias = linear_reading(fit.ridge, targets, prior.projection, real, held_out)
     readout = Readout(across, bias, own.trust, centre, 0.0, 1.0)
     read = readout.log_odds(real.activations, real.pointer_log_odds)
     readout = replace(readout, threshold=threshold(read, size))

@@ -31,7 +31,7 @@ class Trust:
     """Of held-out evidence with what it was taught, over documents."""
     null_mean: float
     """Of the same correlation where what is taught is shuffled over documents."""
-    surprise: float
+    z_score: float
     """Deviations by which the activations know the pointer's log-odds better than shuffled ones."""
     half_loading: float
     """Of evidence learned from half of the documents."""
@@ -88,7 +88,7 @@ def estimate_trust(
     return Trust(
         correlation=known,
         null_mean=null_mean,
-        surprise=float((of_pointer - of_shuffled.mean()) / max(of_shuffled.std(), 1e-9)),
+        z_score=float((of_pointer - of_shuffled.mean()) / max(of_shuffled.std(), 1e-9)),
         half_loading=min(float(np.sqrt(between)), LARGEST_LOADING),
         evidence_loading=min(whole, LARGEST_LOADING),
         pointer_loading=min(_above(known, null_mean) / whole, LARGEST_LOADING),

@@ -6,7 +6,7 @@ topic's mistakes about words) is lost on the way; what it can is kept (weak-to-s
 arXiv 2312.09390). How far each witness is believed is estimated once, without a label, in `agent/clustering/trust.py`; evidence
 speaks more softly in what is taught than in what is read, so that it does not talk itself into its own mistakes.
 
-Add a method: a class beside those in `agent/membership/ridge.py`, and its name in `agent/clustering/anchor.py`.
+Add a method: a class beside those in `agent/membership/ridge.py`, and its name in `agent/clustering/prior.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.clustering.anchor import (
-    Anchor,
+from agent.clustering.prior import (
     ClusteringConfig,
+    Prior,
     Texts,
     divisions_of,
     features_of,
@@ -65,7 +65,7 @@ def recluster(
     document_of: Int[np.ndarray, "passage"],
     evidence: Float[np.ndarray, "passage"] | None,
     generated: Texts | None,
-    anchor: Anchor,
+    prior: Prior,
     *,
     config: ClusteringConfig,
     seed: int,
@@ -81,20 +81,20 @@ def recluster(
         BasinError: fewer than two documents, or activations that are not finite.
     """
     document_of = numbered(document_of)
-    fit = fitting(real, generated, document_of, anchor, config, seed)
+    fit = fitting(real, generated, document_of, prior, config, seed)
     count, pointers = len(document_of), fit.pointers
     method: Evidence = fit.ridge
     if config.method == "mixture":
         method = OverlapMixture(
             fit.ridge.features, fit.weights, fit.divisions, config.mixture_components, seed
         )
-    read, taught = _weights(anchor.trust, document_of, config)
-    pointer, share = standardised(anchor.pointer), standardised(anchor.share)
+    read, taught = _weights(prior.trust, document_of, config)
+    pointer, share = standardised(prior.pointer), standardised(prior.share)
     heard = np.zeros(len(pointer)) if evidence is None else document_means(evidence, document_of)
     of_generated = np.zeros(len(pointers) - count)
     for _ in range(config.steps):
         scores = standardised(share + taught * heard)
-        of_generated[fit.spoiled] = scores.min()
+        of_generated[fit.degenerate] = scores.min()
         targets = _in_unit_range(np.concatenate([scores[document_of], of_generated]))
         found = method.evidence(targets)
         found = in_units_of(document_means(found[:count], document_of), found)
@@ -102,15 +102,15 @@ def recluster(
         alone = _Alone.fit(found[:count], real.pointer_log_odds, document_of, read)
         of_generated = alone.score(found[count:], pointers[count:])
     together = standardised(pointer + read * heard)
-    slope = _slope(together, heard, anchor, document_of)
+    slope = _slope(together, heard, prior, document_of)
     pooled = slope * together[document_of]
     single = slope * alone.score(found, pointers)
-    cut = threshold(single[:count], anchor.size)
+    cut = threshold(single[:count], prior.size)
     held_out = slope * alone.evidence * found[:count]
-    weights, bias = linear_reading(fit.ridge, targets, anchor.projection, real, held_out)
+    weights, bias = linear_reading(fit.ridge, targets, prior.projection, real, held_out)
     readout = Readout(weights, bias, slope * alone.pointer, alone.pointer_centre, cut, 1.0)
     return Reclustering(
-        membership=sigmoid(pooled - threshold(pooled, anchor.size)),
+        membership=sigmoid(pooled - threshold(pooled, prior.size)),
         single=single[:count],
         pooled=pooled,
         evidence=found[:count],
@@ -177,10 +177,10 @@ def _weights(
     trust: Trust, document_of: Int[np.ndarray, "passage"], config: ClusteringConfig
 ) -> tuple[float, float]:
     """Weights of evidence beside the pointer's 1: where texts are read, and in what is taught."""
-    echo = 0.0 if mostly_single(document_of) else config.echo
+    feedback_weight = 0.0 if mostly_single(document_of) else config.feedback_weight
     if config.evidence_weight == "earned":
-        return trust.read_weight, echo * trust.taught_weight
-    return config.evidence_weight, echo * config.evidence_weight
+        return trust.read_weight, feedback_weight * trust.taught_weight
+    return config.evidence_weight, feedback_weight * config.evidence_weight
 
 
 def _in_unit_range(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
@@ -191,7 +191,7 @@ def _in_unit_range(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text
 def _slope(
     together: Float[np.ndarray, "document"],
     heard: Float[np.ndarray, "document"],
-    anchor: Anchor,
+    prior: Prior,
     document_of: Int[np.ndarray, "passage"],
 ) -> float:
     """Nats per deviation of the documents' scores: confidence that evidence earns on the pointer's own claims.
@@ -199,9 +199,9 @@ def _slope(
     Evidence has not seen a document's own claim; the pointer has, so its part must not be counted. The claims are
     noisy: their attenuation, the square of the pointer's loading, is undone.
     """
-    earned = calibration_slope(heard, document_means(anchor.membership, document_of))
+    earned = calibration_slope(heard, document_means(prior.membership, document_of))
     share = float(np.polyfit(heard, together, 1)[0]) if heard.std() > 0 else 0.0
-    attenuation = max(anchor.trust.pointer_loading, SMALLEST_LOADING) ** 2
+    attenuation = max(prior.trust.pointer_loading, SMALLEST_LOADING) ** 2
     return max(earned / share / attenuation if share > 0 else 0.0, 1e-3)
 
 
@@ -214,7 +214,7 @@ class Fitting:
     """Log-odds of the pointer."""
     weights: Float[np.ndarray, "text"]
     divisions: list[Int[np.ndarray, "text"]]
-    spoiled: Bool[np.ndarray, "generated"]
+    degenerate: Bool[np.ndarray, "generated"]
     """Of the generated texts, those that are taught as outside."""
 
 
@@ -222,21 +222,21 @@ def fitting(
     real: Texts,
     generated: Texts | None,
     document_of: Int[np.ndarray, "passage"],
-    anchor: Anchor,
+    prior: Prior,
     config: ClusteringConfig,
     seed: int,
 ) -> Fitting:
-    """The anchor's features and those of generated texts, ready to be fitted; raises as `recluster`."""
-    features, pointers = anchor.features, real.pointer_log_odds
+    """The prior's features and those of generated texts, ready to be fitted; raises as `recluster`."""
+    features, pointers = prior.features, real.pointer_log_odds
     if generated is not None:
-        features = np.concatenate([features, features_of(generated, anchor.projection)])
+        features = np.concatenate([features, features_of(generated, prior.projection)])
         pointers = np.concatenate([pointers, generated.pointer_log_odds])
     extra = len(pointers) - len(document_of)
     weights = training_weights(len(document_of), extra, config.generated_share)
     divisions = divisions_of(document_of, extra, config, seed)
     ridge = CrossFittedRidge(features, weights, divisions, config.penalty)
-    spoiled = np.zeros(0, dtype=bool) if generated is None else generated.known_spoiled
-    return Fitting(ridge, pointers, weights, divisions, spoiled)
+    degenerate = np.zeros(0, dtype=bool) if generated is None else generated.known_degenerate
+    return Fitting(ridge, pointers, weights, divisions, degenerate)
 
 
 def linear_reading(

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from agent.clustering.anchor import ClusteringConfig, document_mean
+from agent.clustering.prior import ClusteringConfig, document_mean
 from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.concept import Concept
 from agent.judging.gold import GoldLabels

@@ -22,7 +22,7 @@ from agent.judging.decisions import cut
 from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import token_batches
-from agent.steering.gate import PLAIN, Manner
+from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 
@@ -152,7 +152,7 @@ def divergence_on(
     prompts: Sequence[str],
     texts: Sequence[str],
     vector: SteeringVector | None = None,
-    manner: Manner = PLAIN,
+    mode: SteeringMode = PLAIN,
     preamble: str = "",
     fusion: TopicFusion | None = None,
 ) -> float:
@@ -167,7 +167,7 @@ def divergence_on(
         ours, theirs = (_batch(base, before + prompt, text) for before in (preamble, ""))
         if not torch.equal(ours.ids[ours.scored], theirs.ids[theirs.scored]):
             continue
-        with writer.steer(vector, 1.0, manner=manner):
+        with writer.steer(vector, 1.0, mode=mode):
             steered = writer.states(ours)
         plain = base.states(theirs)
         # What predicts a token stands one place before it.

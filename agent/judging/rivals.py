@@ -22,7 +22,7 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.semi_supervised import LabelSpreading
 
-from agent.clustering.anchor import document_mean
+from agent.clustering.prior import document_mean
 from agent.corpora.passages import document_folds
 from agent.membership.ridge import Projection, calibration_slope, correlation, document_means, log_odds
 

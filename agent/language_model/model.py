@@ -49,7 +49,7 @@ from agent.language_model.memory import MemoryNeed, memory_at_hand, most, within
 from agent.language_model.output_layer import OutputLayer
 from agent.language_model.token_batches import TokenBatch, token_batches
 from agent.progress import advance
-from agent.steering.gate import PLAIN, Manner, TextSoFar, shifted
+from agent.steering.gate import PLAIN, SteeringMode, TextSoFar, shifted
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 
@@ -346,7 +346,7 @@ class LanguageModel:
         self,
         vector: SteeringVector | None | Sequence[SteeringVector | None],
         strength: float | Sequence[float] = 1.0,
-        manner: Manner = PLAIN,
+        mode: SteeringMode = PLAIN,
     ) -> Iterator[None]:
         """Add `strength * vector` to the residual stream at every position; `None` steers nothing.
 
@@ -364,22 +364,22 @@ class LanguageModel:
                 )
         shifts = self._shifts(vectors, _listed(strength))
         layers = tuple(sorted(shifts))
-        gate = manner.gate if layers else None
+        gate = mode.gate if layers else None
         if gate and (gate.layer != layers[0] or len(gate.direction) != self.width):
             raise BasinError(
                 f"A gate of width {len(gate.direction)} at layer {gate.layer} cannot steer layers "
                 f"{list(layers)} of {self.config.name!r}: find one at the lowest of them."
             )
         text = TextSoFar(gate, self._place(layers[0])) if gate else None
-        openness: list[Tensor | None] = [None]
+        gate_value: list[Tensor | None] = [None]
 
         def adder(layer: int, shift: Tensor) -> Callable[..., Any]:
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
                 stream = _stream(output)
                 if text and layer == layers[0]:
-                    openness[0] = text.openness(stream)
-                open_here = None if openness[0] is None else openness[0].to(stream.device)
-                stream = shifted(stream, shift, open_here, manner.norm_preserving)
+                    gate_value[0] = text.gate_value(stream)
+                open_here = None if gate_value[0] is None else gate_value[0].to(stream.device)
+                stream = shifted(stream, shift, open_here, mode.norm_preserving)
                 return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
             return hook
@@ -544,12 +544,12 @@ class LanguageModel:
 
     @torch.no_grad()
     def divergence(
-        self, texts: Sequence[str], vector: SteeringVector, strength: float = 1.0, manner: Manner = PLAIN
+        self, texts: Sequence[str], vector: SteeringVector, strength: float = 1.0, mode: SteeringMode = PLAIN
     ) -> float:
         """KL(steered || base) of the next-token distribution on real texts, in nats per token."""
         batches = list(self.batches(texts))
         base = [self.states(batch) for batch in batches]
-        return self.divergence_from(base, batches, vector, strength, manner=manner)
+        return self.divergence_from(base, batches, vector, strength, mode=mode)
 
     @torch.no_grad()
     def divergence_from(
@@ -559,13 +559,13 @@ class LanguageModel:
         vector: SteeringVector,
         strength: float = 1.0,
         prefixes: Sequence[Prefix | None] | None = None,
-        manner: Manner = PLAIN,
+        mode: SteeringMode = PLAIN,
     ) -> float:
         """`divergence` where the base model's final states, and perhaps prefixes, are at hand already."""
         total, count = 0.0, 0
         prefixes = [None] * len(batches) if prefixes is None else prefixes
         for batch, states, prefix in zip(batches, base, prefixes, strict=True):
-            with self.steer(vector, strength, manner):
+            with self.steer(vector, strength, mode):
                 steered = self.states(batch, prefix)
             total += float(
                 self.output.divergences(steered[batch.pooled], states[batch.pooled]).double().sum()
@@ -599,7 +599,7 @@ class LanguageModel:
         vector: SteeringVector | None | Sequence[SteeringVector | None] = None,
         strength: float | Sequence[float] = 1.0,
         *,
-        manner: Manner = PLAIN,
+        mode: SteeringMode = PLAIN,
         processors: Sequence[LogitsProcessor] = (),
     ) -> list[str]:
         """Continuations of the prompts, without the prompts, each sampled with its own seed.
@@ -623,7 +623,7 @@ class LanguageModel:
             rows = list(part.rows)
             vectors = [vector[row] for row in rows] if own[0] else vector
             strengths = [strength[row] for row in rows] if own[1] else strength
-            with self.steer(vectors, strengths, manner):
+            with self.steer(vectors, strengths, mode):
                 return writer.continuations(
                     [prompts[row] for row in rows], [seeds[row] for row in rows], config, processors
                 )

@@ -172,7 +172,7 @@ class PointerReading:
         """The reading of some of the texts."""
         return PointerReading(self.weights[part], self.expected_words[part], self.words[part])
 
-    def breadth(self, document_of: Int[np.ndarray, "text"]) -> float:
+    def document_spread(self, document_of: Int[np.ndarray, "text"]) -> float:
         """Share of the documents that the topic is spread over, in (0, 1]: all alike give 1, one document of n gives 1 / n.
 
         The inverse of Simpson's index of the topic's rate in the documents, over their number. Function words are spread

@@ -19,7 +19,7 @@ import torch
 
 from agent.errors import BasinError, first_sentence
 from agent.files.bounded import read_whole
-from agent.steering.gate import Manner
+from agent.steering.gate import SteeringMode
 from agent.steering.vector import SteeringVector
 
 MAGIC = b"GGUF"
@@ -112,7 +112,7 @@ def write_control_vector(
     path: Path,
     vector: SteeringVector,
     model_hint: str,
-    manner: Manner,
+    mode: SteeringMode,
     about: Mapping[str, str | float | int] = {},
 ) -> None:
     """Write a vector that is simply added.
@@ -120,7 +120,7 @@ def write_control_vector(
     Args:
         path: where to; replaced where it is there.
         model_hint: the model's architecture, as transformers calls it; repeng compares it.
-        manner: how the vector is meant to be applied.
+        mode: how the vector is meant to be applied.
         about: what else is to be said in the file's metadata, under `basin.`.
 
     Raises:
@@ -128,8 +128,8 @@ def write_control_vector(
     """
     import gguf
 
-    if not manner.is_plain:
-        how = "spends less where the text is inside" if manner.gate else "keeps the stream's length"
+    if not mode.is_plain:
+        how = "spends less where the text is inside" if mode.gate else "keeps the stream's length"
         raise BasinError(
             f"This vector {how}, and a control vector is simply added: export it to safetensors, which says how it is applied."
         )

@@ -43,7 +43,7 @@ class Gate:
     width: float
     """Above 0; the projection that multiplies the odds by e."""
 
-    def openness(self, projection: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def gate_value(self, projection: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Share of the strength, in [0, 1]: near 1 far outside, near 0 far inside."""
         return torch.sigmoid((self.centre - projection) / self.width)
 
@@ -62,8 +62,8 @@ class Gate:
 
 
 @dataclass(frozen=True, eq=False)
-class Manner:
-    """The default is plain addition. At strength 0 every manner is the base model, to the bit."""
+class SteeringMode:
+    """The default is plain addition. At strength 0 every mode is the base model, to the bit."""
 
     norm_preserving: bool = False
     """Every position's residual is scaled back to its length before: steering turns it and does not stretch it."""
@@ -74,7 +74,7 @@ class Manner:
         return not self.norm_preserving and self.gate is None
 
 
-PLAIN = Manner()
+PLAIN = SteeringMode()
 
 
 def find_gate(
@@ -139,7 +139,7 @@ class TextSoFar:
         self.cached = caches[0].get_seq_length() if caches else 0
 
     @torch.no_grad()
-    def openness(self, stream: Float[Tensor, "text token width"]) -> Float[Tensor, "text token"]:
+    def gate_value(self, stream: Float[Tensor, "text token width"]) -> Float[Tensor, "text token"]:
         """The gate at each position, from the text up to and with it."""
         shown = stream.shape[1]
         # Transformers leaves out a mask that hides nothing.
@@ -152,21 +152,21 @@ class TextSoFar:
         projections = (stream.float() @ self.direction).masked_fill(~counted, 0.0)
         totals, counts = self.total + projections.cumsum(1), self.count + counted.cumsum(1)
         self.total, self.count = totals[:, -1:], counts[:, -1:]
-        return self.gate.openness((totals + PRIOR_TOKENS * self.gate.outside) / (counts + PRIOR_TOKENS))
+        return self.gate.gate_value((totals + PRIOR_TOKENS * self.gate.outside) / (counts + PRIOR_TOKENS))
 
 
 def shifted(
     stream: Float[Tensor, "text token width"],
     shift: Float[Tensor, "*rows width"],
-    openness: Float[Tensor, "text token"] | None,
+    gate_value: Float[Tensor, "text token"] | None,
     norm_preserving: bool,
 ) -> Float[Tensor, "text token width"]:
     """The stream after steering: `stream + openness * shift`, scaled back to its length before where that is asked.
 
     `shift` is for all texts, or one for each [text, 1, width].
     """
-    if openness is not None:
-        shift = openness[..., None].to(shift.dtype) * shift
+    if gate_value is not None:
+        shift = gate_value[..., None].to(shift.dtype) * shift
     moved = stream + shift
     if not norm_preserving:
         return moved

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import ClusteringConfig
+from agent.clustering.prior import ClusteringConfig
 from agent.clustering.probe import Taught, cut_like, teach
 from agent.concept import MEMBER, Concept, Readout
 from agent.errors import BasinError

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from sklearn.mixture import GaussianMixture
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import ClusteringConfig, divisions_of
+from agent.clustering.prior import ClusteringConfig, divisions_of
 from agent.clustering.probe import cut_like
 from agent.corpora.passages import document_folds
 from agent.errors import BasinError
@@ -108,7 +108,7 @@ class Candidate:
     """Of the same, over the deals."""
 
     @property
-    def surprise(self) -> float:
+    def z_score(self) -> float:
         """Deviations by which the overlap is above chance; 0 where dealing changes nothing."""
         return (self.overlap.jaccard - self.chance) / self.deviation if self.deviation > 1e-9 else 0.0
 

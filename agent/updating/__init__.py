@@ -21,7 +21,7 @@ from pydantic import Field
 from agent.adapting.config import AdaptingConfig
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, Manner, find_gate
+from agent.steering.gate import PLAIN, SteeringMode, find_gate
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 from agent.updating.calibration import calibrate
@@ -51,10 +51,10 @@ class UpdatingConfig(StageConfig):
     start_vector: str | None = None
     """A control vector (GGUF, of llama.cpp or repeng) that round 0 writes with instead of the mean difference, at the strength
     that spends `budget_nats`; `optimised` sets out from it where it has the steered layers."""
-    oversteered: int = Field(16, ge=0)
-    """Passages that round 0 writes at `oversteered_nats`; those that come out incoherent are taught as outside in every
+    degenerate: int = Field(16, ge=0)
+    """Passages that round 0 writes at `degenerate_nats`; those that come out incoherent are taught as outside in every
     round. Without them a concept is fooled by its own generator: nonsense in the right words was its favourite."""
-    oversteered_nats: float = Field(1.6, gt=0)
+    degenerate_nats: float = Field(1.6, gt=0)
     """Strength at which hardly anything stays readable; at 1.6, 17 % did."""
     adapter_from: int | None = Field(None, ge=1)
     """Round from which a LoRA adapter is trained, and written with in the next one; earlier rounds steer. None: never."""
@@ -90,7 +90,7 @@ class Update:
     """Scaled so that strength 1.0 spends the budget."""
     nats_per_token: float
     """KL(steered || base) at strength 1.0 on the calibration texts."""
-    manner: Manner = PLAIN
+    mode: SteeringMode = PLAIN
     """How the vector is to be applied: as it was calibrated."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One row per optimisation step; empty for a method that takes none."""
@@ -128,16 +128,16 @@ def update(
     if config.conditional:
         recorded, lowest = language_model.layers, direction.layers[0]
         gate = find_gate(member_activations, other_activations, recorded=recorded, layer=lowest)
-    manner = Manner(config.norm_preserving, gate)
+    mode = SteeringMode(config.norm_preserving, gate)
     ruler = calibration_texts([*members, *others], config.calibration_texts)
 
     def calibrated(vector: SteeringVector) -> tuple[SteeringVector, float]:
         return calibrate(
-            language_model, vector, ruler, config.budget_nats, config.calibration_tokens, manner=manner
+            language_model, vector, ruler, config.budget_nats, config.calibration_tokens, mode=mode
         )
 
     if config.method == "mean_difference":
-        return Update(*calibrated(direction), manner)
+        return Update(*calibrated(direction), mode)
     logger.info("update: calibrating the mean difference that the vector is kept near")
     anchor, _ = calibrated(direction)
     if start is None or start.layers != direction.layers:
@@ -150,10 +150,10 @@ def update(
         config.optimised,
         config.budget_nats,
         seed,
-        manner=manner,
+        mode=mode,
         anchor=anchor,
     )
-    return Update(*calibrated(vector), manner, history)
+    return Update(*calibrated(vector), mode, history)
 
 
 def calibration_texts(texts: Sequence[str], count: int) -> list[str]:

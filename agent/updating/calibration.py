@@ -9,7 +9,7 @@ import torch
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, Manner
+from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 
 TOLERANCE = 0.02
@@ -26,7 +26,7 @@ def calibrate(
     budget_nats: float,
     max_tokens: int = 64,
     *,
-    manner: Manner = PLAIN,
+    mode: SteeringMode = PLAIN,
 ) -> tuple[SteeringVector, float]:
     """Scale `vector` so that KL(steered || base) on `texts` is `budget_nats` per token; also the KL reached.
 
@@ -38,7 +38,7 @@ def calibrate(
         prefixes = [language_model.prefix(batch, vector.layers[0]) for batch in batches]
         base = [language_model.states(batch, prefix) for batch, prefix in zip(batches, prefixes, strict=True)]
     strength, nats = solve_strength(
-        lambda strength: language_model.divergence_from(base, batches, vector, strength, prefixes, manner),
+        lambda strength: language_model.divergence_from(base, batches, vector, strength, prefixes, mode),
         budget_nats,
     )
     return strength * vector, nats

@@ -24,7 +24,7 @@ from agent.errors import BasinError
 from agent.language_model.model import LanguageModel, Prefix
 from agent.language_model.token_batches import TokenBatch
 from agent.progress import advance
-from agent.steering.gate import PLAIN, Manner
+from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 
@@ -136,7 +136,7 @@ def optimise(
     budget_nats: float,
     seed: int,
     *,
-    manner: Manner = PLAIN,
+    mode: SteeringMode = PLAIN,
     anchor: SteeringVector | None = None,
 ) -> tuple[SteeringVector, list[dict[str, float]]]:
     """The vector after `config.steps` steps from `start`, not yet calibrated, and what each step measured.
@@ -171,7 +171,7 @@ def optimise(
         if index not in known:
             known[index] = _prepare(language_model, *steps[index], config, start.layers[0])
         optimiser.zero_grad()
-        row = _ascend(language_model, SteeringVector(leaves), known[index], config, budget_nats, manner)
+        row = _ascend(language_model, SteeringVector(leaves), known[index], config, budget_nats, mode)
         optimiser.step()
         schedule.step()
         with torch.no_grad():
@@ -186,7 +186,7 @@ def optimise(
         step = _prepare(language_model, *spared, config, start.layers[0])
         for name, vector in (("", found), ("_of_start", start)):
             with torch.no_grad():
-                steered, _ = _steered(language_model, vector, step, config.opening, manner)
+                steered, _ = _steered(language_model, vector, step, config.opening, mode)
             measured = _preference(steered - step.likelihoods, step.inside)
             history[-1] |= {f"held_out_{key}{name}": value for key, value in measured.items()}
     return found, history
@@ -236,12 +236,12 @@ def _likelihoods(
 
 
 def _steered(
-    language_model: LanguageModel, vector: SteeringVector, step: _Step, opening: int, manner: Manner
+    language_model: LanguageModel, vector: SteeringVector, step: _Step, opening: int, mode: SteeringMode
 ) -> tuple[Float[Tensor, "text"], Float[Tensor, "token"]]:
     """Log-likelihoods under the vector, in the order of the batches, and KL(steered || base) of some tokens."""
     likelihoods, divergences = [], []
     for batch, prefix, base in zip(step.batches, step.prefixes, step.states, strict=True):
-        with language_model.steer(vector, 1.0, manner):
+        with language_model.steer(vector, 1.0, mode):
             states = language_model.states(batch, prefix)
         likelihoods.append(_likelihoods(language_model, batch, states, opening))
         # Every fourth position says enough about the distance.
@@ -257,15 +257,15 @@ def _ascend(
     step: _Step,
     config: OptimisedConfig,
     budget_nats: float,
-    manner: Manner,
+    mode: SteeringMode,
 ) -> dict[str, float]:
     """Accumulate the gradient of one step's loss in the vector's leaves, and measure it."""
-    steered, divergences = _steered(language_model, vector, step, config.opening, manner)
+    steered, divergences = _steered(language_model, vector, step, config.opening, mode)
     beta = config.beta * config.tokens
     if config.loss == "reference":
         loss = with_reference(steered - step.likelihoods, step.inside, beta)
     else:
-        reverse, _ = _steered(language_model, -vector, step, config.opening, manner)
+        reverse, _ = _steered(language_model, -vector, step, config.opening, mode)
         loss = reference_free(steered, reverse, step.likelihoods, step.inside, beta)
     loss = loss + config.penalty * above(divergences, budget_nats, UNEVENNESS)
     loss.backward()

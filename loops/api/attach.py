@@ -41,7 +41,7 @@ def steered(model: Any, run: str | Path, round: int | None = None, strength: flo
     concept = _concept(run, round)
     with _left_as_it_was(inner):
         own = _wrapped(inner, tokenizer)
-    with _adapted(inner, concept), own.steer(concept.vector, strength, concept.manner):
+    with _adapted(inner, concept), own.steer(concept.vector, strength, concept.mode):
         yield model
 
 
@@ -68,7 +68,7 @@ class ConceptLogits(LogitsProcessor):
         if not self._read or not self._read[0].goes_on(input_ids):
             self._read = [_Read(self.base.model), _Read(self.expert.model)]
         base = self._read[0](input_ids)
-        with self.expert.steer(self.concept.vector, 1.0, self.concept.manner):
+        with self.expert.steer(self.concept.vector, 1.0, self.concept.mode):
             concept = self._read[1](input_ids)
         moved = torch.log_softmax(concept, -1) - torch.log_softmax(base, -1)
         return scores + (self.strength * moved).to(scores.dtype)

@@ -45,7 +45,7 @@ def write(
     language_model = _model(store, concept)
     seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
     texts = language_model.adapted(concept.adapter).generate(
-        prompts, seeds, config, concept.vector, strength, manner=concept.manner
+        prompts, seeds, config, concept.vector, strength, mode=concept.mode
     )
     written = list(zip(prompts, texts, strict=True))
     return written if best_of == 1 else _best(store, concept, language_model, written, best_of)

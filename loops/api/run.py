@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from loops.api.classifier import ConceptClassifier
     from loops.checkpoint.store import RunStore
     from loops.config import RunConfig
-    from loops.round.context import Fixed
+    from loops.round.context import RunContext
 
 
 class Run:
@@ -305,7 +305,7 @@ def _progress(quiet: bool) -> Any:
     return show_progress(Console(quiet=quiet))
 
 
-def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], Fixed], quiet: bool) -> None:
+def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], RunContext], quiet: bool) -> None:
     from rich.console import Console
 
     from loops.api.session import kept_sentence, work_on

@@ -14,11 +14,13 @@ from agent.progress import begin_stage
 
 if TYPE_CHECKING:
     from loops.checkpoint.store import RunStore
-    from loops.round.context import Fixed
+    from loops.round.context import RunContext
 logger = logging.getLogger(__name__)
 
 
-def work_on(store: RunStore, sentence: str, work: Callable[[ModuleType], Fixed], console: Console) -> None:
+def work_on(
+    store: RunStore, sentence: str, work: Callable[[ModuleType], RunContext], console: Console
+) -> None:
     """Run rounds with the store locked and a log, then measure, draw and report.
 
     `work` is handed `loops.refine`, whose import waits until the run has said that it begins.
@@ -31,10 +33,10 @@ def work_on(store: RunStore, sentence: str, work: Callable[[ModuleType], Fixed],
         logger.info(sentence)
         from loops import refine
 
-        fixed = work(refine)
+        context = work(refine)
         begin_stage(max(store.rounds(), default=0), "measure")
-        report_run(store, console, fixed.real.activations)
-        if page := finish(store, fixed):
+        report_run(store, console, context.real.activations)
+        if page := finish(store, context):
             console.print(f"Page: {escape(str(page))}", soft_wrap=True, highlight=False)
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from agent.basin.starts import Start
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import anchor
+from agent.clustering.prior import prior
 from agent.membership.ridge import document_means, in_units_of, numbered, sigmoid, spread
 from agent.pointer.lda import Pointer
 from agent.types import seed_for
@@ -27,7 +27,7 @@ from loops.checkpoint.atomic import write_file
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.refine import flow
-from loops.round.context import Costs, Fixed, prepare
+from loops.round.context import Costs, RunContext, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -65,34 +65,34 @@ def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict
     return rows
 
 
-def aimed(fixed: Fixed, start: Start, scratch: Path) -> Fixed:
+def aimed(context: RunContext, start: Start, scratch: Path) -> RunContext:
     """The same ground with the start for a pointer; its scores are given the topic's mean and spread in log-odds."""
-    document_of = fixed.passages.document_of
+    document_of = context.passages.document_of
     numbers: Int[np.ndarray, "passage"] = numbered(document_of)
-    topic = document_means(fixed.real.pointer_log_odds, numbers)
+    topic = document_means(context.real.pointer_log_odds, numbers)
     scores = in_units_of(start.scores, start.scores) * spread(topic) + float(topic.mean())
-    real = replace(fixed.real, pointer_log_odds=scores[numbers])
-    clustering = fixed.config.clustering.of_pointer(seeded=fixed.config.seeded)
-    own = anchor(
+    real = replace(context.real, pointer_log_odds=scores[numbers])
+    clustering = context.config.clustering.of_pointer(seeded=context.config.seeded)
+    own = prior(
         real,
         document_of,
-        fixed.size,
-        clustering.model_copy(update={"size": fixed.size}),
-        seed_for(fixed.config.seed, 0, "folds"),
-        projection=fixed.anchor.projection,
+        context.size,
+        clustering.model_copy(update={"size": context.size}),
+        seed_for(context.config.seed, 0, "folds"),
+        projection=context.prior.projection,
     )
     level = float(sigmoid(np.array([topic.mean()]))[0])
-    pointer = MutePointer(fixed.pointer.model, fixed.pointer.topic, level)
-    return replace(fixed, real=real, anchor=own, pointer=pointer, no_concept=None, scratch=scratch)
+    pointer = MutePointer(context.pointer.model, context.pointer.topic, level)
+    return replace(context, real=real, prior=own, pointer=pointer, no_concept=None, scratch=scratch)
 
 
-def _one(found: BasinMap, ground: Fixed, number: int, folder: Path) -> dict[str, object]:
+def _one(found: BasinMap, ground: RunContext, number: int, folder: Path) -> dict[str, object]:
     start, cheap = found.place.starts[number], found.flows[number].path[-1]
     store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], ground.config)
-    fixed = aimed(ground, start, store.scratch)
+    context = aimed(ground, start, store.scratch)
     with store.exclusive():
-        records = flow(fixed, store, found.config.map.rounds)
-    final = document_means(records[-1].concept.membership, numbered(fixed.passages.document_of))
+        records = flow(context, store, found.config.map.rounds)
+    final = document_means(records[-1].concept.membership, numbered(context.passages.document_of))
     last = records[-1].metrics
     certificate = store.load_certificate() or {}
     return {

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import Material, Start, of_poorer, starts
-from agent.clustering.anchor import View
+from agent.clustering.prior import View
 from agent.clustering.round_map import RoundMap, Schedule
 from agent.corpora.load import load_corpus
 from agent.corpora.passages import split

@@ -18,7 +18,7 @@ from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, parse_tensors
 from agent.language_model.adapter import Adapter
 from agent.pointer.lda import Pointer, TopicModel
-from agent.steering.gate import PLAIN, Gate, Manner
+from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint import fields
@@ -120,12 +120,12 @@ def count_passages(files: Mapping[str, bytes]) -> int:
 def _concept(
     number: int, tree: Any, arrays: dict[str, np.ndarray], adapter: Adapter | None, passages: int | None
 ) -> Concept:
-    manner = lambda value: isinstance(value, dict)  # noqa: E731
-    scalars = dict(check.table(tree, fields.CONCEPT, "concept.json", may_lack={"manner": manner}))
+    mode = lambda value: isinstance(value, dict)  # noqa: E731
+    scalars = dict(check.table(tree, fields.CONCEPT, "concept.json", may_lack={"mode": mode}))
     if scalars["round"] != number:
         raise DamagedError(f"concept.json is that of round {scalars['round']}")
     each = _memberships(arrays, passages)
-    readout, manner_tree = scalars.pop("readout"), scalars.pop("manner", None)
+    readout, mode_tree = scalars.pop("readout"), scalars.pop("mode", None)
     weights = _taken(arrays, "readout.weights", 2)
     if (readout is None) != (weights is None):
         raise DamagedError(f"concept.json and {TENSORS} disagree on whether there is a readout")
@@ -138,7 +138,7 @@ def _concept(
         readout=readout
         and Readout(weights=weights, **check.table(readout, fields.READOUT, "concept.json's readout")),
         vector=_vector(arrays),
-        manner=_manner(manner_tree, arrays),
+        mode=_manner(mode_tree, arrays),
         adapter=adapter,
         size_curve=curve,
         **scalars,
@@ -170,17 +170,17 @@ def _vector(arrays: dict[str, np.ndarray]) -> SteeringVector | None:
         raise DamagedError(f"{TENSORS} has no steering vector that can be meant: {error}") from None
 
 
-def _manner(tree: Any, arrays: dict[str, np.ndarray]) -> Manner:
+def _manner(tree: Any, arrays: dict[str, np.ndarray]) -> SteeringMode:
     direction = _taken(arrays, f"{GATE}direction", 1)
     if tree is None and direction is None:
         return PLAIN
-    found = check.table(tree, fields.MANNER, "concept.json's manner")
+    found = check.table(tree, fields.MANNER, "concept.json's mode")
     if (found["gate"] is None) != (direction is None):
         raise DamagedError(f"concept.json and {TENSORS} disagree on whether there is a gate")
     if direction is None:
-        return Manner(found["norm_preserving"], None)
+        return SteeringMode(found["norm_preserving"], None)
     gate = check.table(found["gate"], fields.GATED, "concept.json's gate")
-    return Manner(found["norm_preserving"], Gate(direction=torch.from_numpy(direction), **gate))
+    return SteeringMode(found["norm_preserving"], Gate(direction=torch.from_numpy(direction), **gate))
 
 
 def _adapter(files: Mapping[str, bytes]) -> Adapter | None:
@@ -210,8 +210,8 @@ def _check_widths(record: RoundRecord) -> None:
     """One model has made all of it: widths agree, and so do the layers that are recorded."""
     concept, shapes = record.concept, set()
     widths = {concept.vector.width} if concept.vector is not None else set()
-    if concept.manner.gate is not None:
-        widths.add(len(concept.manner.gate.direction))
+    if concept.mode.gate is not None:
+        widths.add(len(concept.mode.gate.direction))
     for array in (concept.readout and concept.readout.weights, record.activations):
         if array is not None:
             shapes.add(array.shape[-2:])

@@ -44,8 +44,8 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     if concept.vector is not None:
         tensors |= {f"{VECTOR}{name}": tensor for name, tensor in concept.vector.tensors().items()}
-    if concept.manner.gate is not None:
-        tensors |= {f"{GATE}{name}": tensor for name, tensor in concept.manner.gate.tensors().items()}
+    if concept.mode.gate is not None:
+        tensors |= {f"{GATE}{name}": tensor for name, tensor in concept.mode.gate.tensors().items()}
     scalars = {
         "round": concept.round,
         "size": concept.size,
@@ -53,10 +53,10 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
         "nats_per_token": concept.nats_per_token,
         "readout": readout and {name: value for name, value in vars(readout).items() if name != "weights"},
     }
-    if not concept.manner.is_plain:
-        gate = concept.manner.gate
-        scalars["manner"] = {
-            "norm_preserving": concept.manner.norm_preserving,
+    if not concept.mode.is_plain:
+        gate = concept.mode.gate
+        scalars["mode"] = {
+            "norm_preserving": concept.mode.norm_preserving,
             "gate": gate and gate.numbers(),
         }
     files = {

@@ -133,7 +133,7 @@ READOUT = {
     "scale": check.is_positive,
 }
 SAMPLE = {
-    "kind": check.one_of("steered", "base", "oversteered"),
+    "kind": check.one_of("steered", "base", "degenerate"),
     "prompt": check.is_text,
     "text": check.is_text,
     "seed": check.is_whole,

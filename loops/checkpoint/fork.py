@@ -31,8 +31,8 @@ BOUND = {
     "updating.start_vector": "the first vector was taken in round 0",
     "language_model": "everything that is stored was read and written with that model",
     "coherence": "the base model's readability was judged in round 0, and rounds are compared with it",
-    "updating.oversteered": "passages that teach what nonsense is were written in round 0",
-    "updating.oversteered_nats": "passages that teach what nonsense is were written in round 0",
+    "updating.degenerate": "passages that teach what nonsense is were written in round 0",
+    "updating.degenerate_nats": "passages that teach what nonsense is were written in round 0",
 }
 """Settings that stored rounds stand on, and why."""
 TOLD = {

@@ -115,7 +115,7 @@ def prune(store: RunStore, found: Plan) -> None:
 
 def slim(record: RoundRecord) -> RoundRecord:
     """What stays of a round: its numbers, what it cost, and its memberships."""
-    concept = replace(record.concept, evidence=None, readout=None, vector=None, adapter=None, manner=PLAIN)
+    concept = replace(record.concept, evidence=None, readout=None, vector=None, adapter=None, mode=PLAIN)
     return replace(record, concept=concept, generated=(), activations=None, exchange=None)
 
 

@@ -28,7 +28,7 @@ from loops.cli.watch import watch_command
 
 if TYPE_CHECKING:
     from loops.checkpoint.store import RunStore
-    from loops.round.context import Fixed
+    from loops.round.context import RunContext
 
 
 class _OneSentence(TyperGroup):
@@ -264,7 +264,7 @@ def main() -> None:
         app(prog_name="basin")
 
 
-def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], Fixed]) -> None:
+def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], RunContext]) -> None:
     """Work on a run; an interrupt says what is kept."""
     from loops.api.session import kept_sentence, work_on
 

@@ -91,7 +91,7 @@ def _show(found: Matched, console: Console) -> None:
     best = found.candidates[0]
     sentences.append(
         found.nothing
-        or f"For memberships dealt out anew the best is {best.chance:.3f}: this is {best.surprise:.1f} deviations more."
+        or f"For memberships dealt out anew the best is {best.chance:.3f}: this is {best.z_score:.1f} deviations more."
     )
     if compared := found.compared:
         sentences.append(

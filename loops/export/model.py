@@ -79,12 +79,12 @@ def in_weights(export: Export) -> tuple[Any, Any, list[str], bool]:
         )
     own = export.language_model()
     whole, told, baked = own.adapted(concept.adapter).model, [], False
-    if concept.vector is not None and concept.manner.is_plain and can_bake(whole):
+    if concept.vector is not None and concept.mode.is_plain and can_bake(whole):
         whole, baked = bake(whole, export.vector), True
     elif concept.vector is not None:
         why = (
             f"{type(whole).__name__} has no bias to hold it"
-            if concept.manner.is_plain
+            if concept.mode.is_plain
             else "it is not simply added"
         )
         if concept.adapter is None:

@@ -103,12 +103,12 @@ class Export:
 
     def about(self) -> dict[str, str]:
         """What files of vectors say of themselves: where from, for which model, how strong, how applied."""
-        manner = self.concept.manner
+        mode = self.concept.mode
         how = "added at every position"
-        if manner.norm_preserving:
+        if mode.norm_preserving:
             how += ", then scaled back to the stream's length"
-        if manner.gate is not None:
-            how += f", times a gate at layer {manner.gate.layer}"
+        if mode.gate is not None:
+            how += f", times a gate at layer {mode.gate.layer}"
         return {
             "run": self.store.name,
             "round": str(self.round),
@@ -118,6 +118,6 @@ class Export:
             "calibrated_on": "the base model"
             if self.concept.adapter is None
             else "the model with the round's adapter",
-            "manner": how,
+            "mode": how,
             "layers": "layer l is the stream after l blocks; direction l - 1 in a control vector",
         }

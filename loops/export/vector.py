@@ -16,7 +16,7 @@ def control_vector(export: Export, draft: Path) -> list[str]:
 
     vector = export.vector
     hint = export.model_config.get_text_config().model_type
-    write_control_vector(draft, vector, hint, export.concept.manner, export.about())
+    write_control_vector(draft, vector, hint, export.concept.mode, export.about())
     last = vector.layers[-1] - 1
     return [
         f"llama.cpp: --control-vector FILE, or --control-vector-scaled FILE:1.5; directions {vector.layers[0] - 1} to {last}, "
@@ -27,9 +27,9 @@ def control_vector(export: Export, draft: Path) -> list[str]:
 
 def vector_tensors(export: Export, draft: Path) -> list[str]:
     """One safetensors file: a row a layer, and in its metadata how it is applied."""
-    vector, gate = export.vector, export.concept.manner.gate
+    vector, gate = export.vector, export.concept.mode.gate
     tensors = vector.tensors()
-    about = export.about() | {"norm_preserving": json.dumps(export.concept.manner.norm_preserving)}
+    about = export.about() | {"norm_preserving": json.dumps(export.concept.mode.norm_preserving)}
     if gate is not None:
         tensors |= {"gate.direction": gate.direction.contiguous()}
         about["gate"] = json.dumps(gate.numbers())

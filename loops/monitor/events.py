@@ -19,7 +19,7 @@ from loops.records import RoundRecord, typical_samples
 FOLDER = "events"
 FILE = re.compile(r"events\.out\.tfevents\.\d+\.round_(\d{3,})")
 WRITING = {
-    *("agreement", "base_agreement", "ruined_agreement", "coherence", "base_coherence"),
+    *("agreement", "base_agreement", "degenerate_agreement", "coherence", "base_coherence"),
     *("repetitive", "broken", "loss"),
 }
 CONCEPT = {
@@ -33,7 +33,7 @@ CONCEPT = {
         "redundancy_share",
         "mediation",
     ),
-    *("nats_per_token", "surprise", "pointer_loading", "evidence_loading", "words_held"),
+    *("nats_per_token", "z_score", "pointer_loading", "evidence_loading", "words_held"),
 }
 LEFT_OUT = {"round", "topic"}
 """Numbers that are names."""

@@ -22,7 +22,7 @@ from loops.report.run_page.token_evidence import load_reader, read_tokens
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
     from loops.records import RoundRecord
-    from loops.round.context import Fixed
+    from loops.round.context import RunContext
 logger = logging.getLogger(__name__)
 
 FILE = "report.html"
@@ -66,7 +66,7 @@ def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
     return replace(made, sentences=[*material.notes, *sentences])
 
 
-def refresh(store: RunStore, records: Sequence[RoundRecord], fixed: Fixed) -> None:
+def refresh(store: RunStore, records: Sequence[RoundRecord], context: RunContext) -> None:
     """Write the page of a run that is going on. Whatever goes wrong with it is said, and the run goes on."""
     if store.config.report.refresh:
         with _softly():
@@ -75,26 +75,26 @@ def refresh(store: RunStore, records: Sequence[RoundRecord], fixed: Fixed) -> No
                 store.about,
                 store.config,
                 records,
-                fixed.passages,
-                fixed.pointer,
+                context.passages,
+                context.pointer,
                 certificate=store.load_certificate(),
-                activations=fixed.real.activations,
+                activations=context.real.activations,
                 tokens=load_tokens(store.path),
             )  # without what gold labels say: nobody reads that while a run goes on
             _write(material, store.path, None)
 
 
-def finish(store: RunStore, fixed: Fixed) -> Path | None:
+def finish(store: RunStore, context: RunContext) -> Path | None:
     """The last page of a run, also word by word; None where it is not wanted, or something went wrong, which is said."""
     config = store.config.report
     if not config.refresh:
         return None
     with _softly():
         page.obtain()
-        material = replace(gather(store), activations=fixed.real.activations)
+        material = replace(gather(store), activations=context.real.activations)
         if config.tokens and not _is_read(material):
             with _softly():
-                material = _read(material, store.path, fixed.language_model)
+                material = _read(material, store.path, context.language_model)
         return _write(material, store.path, None).path
     return None
 

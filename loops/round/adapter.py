@@ -10,14 +10,16 @@ import numpy as np
 from agent.concept import Concept
 from agent.types import seed_for
 from loops.records import Generated
-from loops.round.context import Fixed
+from loops.round.context import RunContext
 
 if TYPE_CHECKING:
     from agent.adapting.adapt import Adapted
     from agent.adapting.training_data import Written
 
 
-def train_adapter(fixed: Fixed, concept: Concept, last: Concept, generated: Sequence[Generated]) -> Adapted:
+def train_adapter(
+    context: RunContext, concept: Concept, last: Concept, generated: Sequence[Generated]
+) -> Adapted:
     """Train on the concept's members and on what was written, as the concept places it and readability judges it.
 
     Args:
@@ -29,17 +31,17 @@ def train_adapter(fixed: Fixed, concept: Concept, last: Concept, generated: Sequ
     from agent.adapting.adapt import adapt  # slow to import, and most runs of the command line do without
 
     return adapt(
-        fixed.language_model,
-        fixed.passages.texts,
+        context.language_model,
+        context.passages.texts,
         concept.membership,
         written([each for each in generated if each.kind == "base"]),
         written([each for each in generated if each.kind == "steered"]),
         last,
-        fixed.config.updating.adapting,
+        context.config.updating.adapting,
         seed=seed_for(
-            fixed.config.seed, 0, "adapter"
+            context.config.seed, 0, "adapter"
         ),  # of every round: a round is a deterministic map of the concept
-        folder=fixed.scratch,
+        folder=context.scratch,
     )
 
 

@@ -15,17 +15,17 @@ from agent.clustering.round_map import RoundMap, Schedule
 from agent.membership.ridge import document_means
 from agent.types import seed_for
 from loops.records import RoundRecord
-from loops.round.context import Fixed
+from loops.round.context import RunContext
 
 
-def certify_run(fixed: Fixed, records: Sequence[RoundRecord]) -> Certificate | None:
+def certify_run(context: RunContext, records: Sequence[RoundRecord]) -> Certificate | None:
     """What the last round's notion can say about itself; None before round 1."""
     if len(records) < 2:
         return None
-    config, anchor, seed = fixed.config, fixed.anchor, fixed.config.seed
-    views = [anchor.features, *([anchor.second.features] if anchor.second else [])]
+    config, prior, seed = context.config, context.prior, context.config.seed
+    views = [prior.features, *([prior.second.features] if prior.second else [])]
     folds = seed_for(seed, 0, "folds")
-    round_map = RoundMap.of_views(views, fixed.passages.document_of, anchor.size, config.clustering, folds)
+    round_map = RoundMap.of_views(views, context.passages.document_of, prior.size, config.clustering, folds)
     path = np.stack([document_means(record.concept.membership, round_map.document_of) for record in records])
     schedule = Schedule(config.clustering.fading.rounds if config.clustering.method == "fading" else None)
     # What the run began with: the pointer's log-odds, or those of a concept that was handed to it.
@@ -33,9 +33,9 @@ def certify_run(fixed: Fixed, records: Sequence[RoundRecord]) -> Certificate | N
     return certify(round_map, path, began, schedule, config.certificate, seed_for(seed, 0, "certificate"))
 
 
-def told(found: Certificate, fixed: Fixed, records: Sequence[RoundRecord]) -> dict[str, object]:
+def told(found: Certificate, context: RunContext, records: Sequence[RoundRecord]) -> dict[str, object]:
     """The certificate as it is stored: its round, numbers, and what fails."""
-    failures = found.failures(fixed.config.certificate)
+    failures = found.failures(context.config.certificate)
     return {
         "round": records[-1].round,
         "certified": not failures,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.anchor import Anchor, ClusteringConfig, Texts, anchor, no_concept
+from agent.clustering.prior import ClusteringConfig, Prior, Texts, no_concept, prior
 from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.coherence import Coherence
@@ -33,14 +33,14 @@ SMALLEST_SIZE, LARGEST_SIZE = 0.02, 0.5
 
 
 @dataclass(frozen=True)
-class Fixed:
+class RunContext:
     """What no round changes: the real passages, the pointer's opinion of them, and the models."""
 
     config: RunConfig
     passages: PassageSet
     pointer: Pointer
     real: Texts
-    anchor: Anchor
+    prior: Prior
     language_model: LanguageModel
     coherence: Coherence
     no_concept: str | None
@@ -52,7 +52,7 @@ class Fixed:
 
     @property
     def size(self) -> float:
-        return self.anchor.size
+        return self.prior.size
 
 
 @dataclass
@@ -80,7 +80,7 @@ def prepare(
     costs: Costs,
     scratch: Path,
     language_model: LanguageModel | None = None,
-) -> Fixed:
+) -> RunContext:
     """Load the models and read every real passage once.
 
     Args:
@@ -94,22 +94,24 @@ def prepare(
         coherence = Coherence.load(passages.texts, config.coherence)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts)
-        hears = config.clustering.hears_embeddings
+        hears = config.clustering.use_embeddings
         embed, embeddings = embedded(passages) if hears else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
     real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
     claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):
-        found = anchor(real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds"))
-    trust, breadth = found.trust, reading.breadth(document_of)
+        found = prior(real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds"))
+    trust, document_spread = found.trust, reading.document_spread(document_of)
     logger.info(
         f"The concept starts with {found.size:.1%} of the corpus. Loadings on what pointer and activations share: "
         f"pointer {trust.pointer_loading:.2f}, activations {trust.evidence_loading:.2f}; the activations know the "
-        f"pointer {trust.surprise:.1f} deviations better than a shuffled one, and it is spread over "
-        f"{breadth:.0%} of the documents."
+        f"pointer {trust.z_score:.1f} deviations better than a shuffled one, and it is spread over "
+        f"{document_spread:.0%} of the documents."
     )
-    nothing = no_concept(trust, breadth, config.clustering)
-    return Fixed(config, passages, pointer, real, found, language_model, coherence, nothing, scratch, embed)
+    nothing = no_concept(trust, document_spread, config.clustering)
+    return RunContext(
+        config, passages, pointer, real, found, language_model, coherence, nothing, scratch, embed
+    )
 
 
 def embedded(

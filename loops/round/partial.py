@@ -101,8 +101,8 @@ def _digest(
     if concept.vector is not None:
         for name, tensor in concept.vector.tensors().items():
             digest.update(name.encode() + tensor.numpy().tobytes())
-        gate = concept.manner.gate
-        digest.update(repr((concept.manner.norm_preserving, gate and gate.numbers())).encode())
+        gate = concept.mode.gate
+        digest.update(repr((concept.mode.norm_preserving, gate and gate.numbers())).encode())
         if gate is not None:
             digest.update(gate.direction.numpy().tobytes())
     if concept.adapter is not None:

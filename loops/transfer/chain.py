@@ -111,12 +111,12 @@ def _refined(
     }
     store = _store(path, heir.config, None, origin)
     with store.exclusive():
-        fixed = prepare(
+        context = prepare(
             heir.config, passages, good.load_pointer(), Costs(), store.scratch, heir.language_model
         )
-        records = refine.flow(fixed, store, heir.config.rounds, begins, when_still=False)
+        records = refine.flow(context, store, heir.config.rounds, begins, when_still=False)
     last, certificate = records[-1], store.load_certificate() or {}
-    refusals = [str(each) for each in (fixed.no_concept, last.metrics["collapsed"]) if each]
+    refusals = [str(each) for each in (context.no_concept, last.metrics["collapsed"]) if each]
     if config.succession.certificate and not certificate.get("certified"):
         refusals.append(str(certificate.get("sentence", "Not certified: it made no round.")))
     row |= {

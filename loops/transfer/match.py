@@ -123,7 +123,7 @@ def match(
         )
         return candidates, seen
 
-    least = store.config.clustering.surprise
+    least = store.config.clustering.min_z_score
     if origin not in (CONCEPT, TOPIC):
         candidates, _ = found_in(origin, told)
         if sentence := _by_chance(candidates[0], origin, least):
@@ -143,11 +143,11 @@ def _newest(store: RunStore) -> int:
 
 
 def _by_chance(best: Candidate, space: str, least: float) -> str | None:
-    if best.surprise >= least:
+    if best.z_score >= least:
         return None
     return (
         f"Nothing in {space} is like it: the best cluster's overlap is {best.overlap.jaccard:.3f}, and the best for dealt-out "
-        f"memberships {best.chance:.3f} ({best.surprise:.1f} deviations less, {least:.1f} asked)."
+        f"memberships {best.chance:.3f} ({best.z_score:.1f} deviations less, {least:.1f} asked)."
     )
 
 

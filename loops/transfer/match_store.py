@@ -34,7 +34,7 @@ def save_match(found: Matched, store: RunStore) -> Path:
         "generated": len(found.texts.generated),
         "compared": found.compared,
         "by_chance": found.candidates[0].chance,
-        "surprise": found.candidates[0].surprise,
+        "z_score": found.candidates[0].z_score,
         "nothing": found.nothing,
         "candidates": rows(found),
         "sides": two_sides(found),

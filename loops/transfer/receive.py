@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.clustering.anchor import document_mean
+from agent.clustering.prior import document_mean
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached

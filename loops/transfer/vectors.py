@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from agent.clustering.anchor import document_mean, document_membership
+from agent.clustering.prior import document_mean, document_membership
 from agent.membership.ridge import log_odds, numbered
 from agent.steering.vector import SteeringVector
 from agent.transfer.fit import Fitted, fit_shuffled, random_map

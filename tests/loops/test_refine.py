@@ -44,7 +44,7 @@ SETTINGS = {
     "language_model": {"name": "tiny", "layers": [1, 2], "dtype": "float32"},
     "generation": {"samples": 6, "new_tokens": 12, "prompt_words": 5},
     "clustering": {"components": 12, "folds": 4, "divisions": 2},
-    "updating": {"method": "mean_difference", "budget_nats": 0.05, "oversteered": 4, "oversteered_nats": 0.5},
+    "updating": {"method": "mean_difference", "budget_nats": 0.05, "degenerate": 4, "degenerate_nats": 0.5},
     "coherence": {"model": None, "words": 10, "prompt_words": 5},
     "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
     "rounds": 4,
@@ -168,18 +168,18 @@ def test_a_run_is_a_function_of_its_seed(begin, tmp_path, monkeypatch):
 
 def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     store = begin("run", rounds=2)
-    fixed = refine.run(store.config, store)
-    surest = np.argsort(-fixed.anchor.membership, kind="stable")[: CRIME.sum()]
+    context = refine.run(store.config, store)
+    surest = np.argsort(-context.prior.membership, kind="stable")[: CRIME.sum()]
     assert CRIME[surest].all()
     first, last = store.load(0), store.load(2)
     assert set(first.metrics["words"].split()) & set(THEMES["crime"])
     assert first.concept.readout is None and first.metrics["drift"] is None
-    assert [each.kind for each in first.generated] == ["base"] * 6 + ["oversteered"] * 4
+    assert [each.kind for each in first.generated] == ["base"] * 6 + ["degenerate"] * 4
     assert [each.kind for each in last.generated] == ["steered"] * 6 + ["base"] * 6
     assert last.activations.shape == (12, 2, 16) and np.isfinite(last.activations).all()
     assert last.concept.vector.layers == (1, 2)
     assert last.concept.nats_per_token == pytest.approx(0.05, rel=0.03)
-    assert last.concept.membership.mean() == pytest.approx(fixed.size, abs=0.02)
+    assert last.concept.membership.mean() == pytest.approx(context.size, abs=0.02)
     # A planted theme that the activations hold is kept.
     assert (last.concept.membership[CRIME]).mean() > 0.6 > 0.3 > (last.concept.membership[~CRIME]).mean()
     metrics = numbers(store, 2)
@@ -203,12 +203,12 @@ def test_only_the_concept_differs_between_what_rounds_write(begin):
 def test_steering_moves_what_is_written(begin):
     """With the seeds of the base texts, so that only the vector differs."""
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store)
+    context = refine.run(store.config, store)
     concept, base = store.load(1).concept, store.load(0).generated[:6]
     prompts, seeds = [each.prompt for each in base], [each.seed for each in base]
-    write = fixed.language_model.generate
-    assert write(prompts, seeds, fixed.config.generation) == [each.text for each in base]
-    assert write(prompts, seeds, fixed.config.generation, concept.vector) != [each.text for each in base]
+    write = context.language_model.generate
+    assert write(prompts, seeds, context.config.generation) == [each.text for each in base]
+    assert write(prompts, seeds, context.config.generation, concept.vector) != [each.text for each in base]
 
 
 def test_what_round_0_ruined_is_taught_as_outside_in_every_round_and_what_a_round_ruined_is_not(
@@ -217,12 +217,12 @@ def test_what_round_0_ruined_is_taught_as_outside_in_every_round_and_what_a_roun
     """A judge who calls every over-steered and every steered text incoherent, and no base text."""
     check, redraw, taught = refine._checked, refine.redraw, []
 
-    def harsh(fixed, generated):
+    def harsh(context, generated):
         verdict = np.array([each.kind != "base" for each in generated])
-        return replace(check(fixed, generated), unlikely=verdict, repetitive=verdict, broken=verdict)
+        return replace(check(context, generated), unlikely=verdict, repetitive=verdict, broken=verdict)
 
     def watched(real, document_of, last, generated, *arguments, **options):
-        taught.append(generated.known_spoiled.tolist())
+        taught.append(generated.known_degenerate.tolist())
         return redraw(real, document_of, last, generated, *arguments, **options)
 
     monkeypatch.setattr(refine, "_checked", harsh)
@@ -231,14 +231,14 @@ def test_what_round_0_ruined_is_taught_as_outside_in_every_round_and_what_a_roun
     run(store)
     assert taught == [[False] * 12 + [True] * 4] * 2
     metrics = numbers(store, 2)
-    assert 0 <= metrics["ruined_agreement"] <= 1
+    assert 0 <= metrics["degenerate_agreement"] <= 1
     assert {each.kind for each in store.load(2).generated} == {"steered", "base"}
 
 
 def test_a_strength_that_cannot_be_reached_is_said_and_nothing_is_lost(begin):
-    store = begin("run", rounds=1, updating={"oversteered_nats": 1e6})
+    store = begin("run", rounds=1, updating={"degenerate_nats": 1e6})
     assert any("No over-steered passages" in sentence for sentence in run(store))
-    assert store.rounds() == [0, 1] and numbers(store, 1)["ruined_agreement"] is None
+    assert store.rounds() == [0, 1] and numbers(store, 1)["degenerate_agreement"] is None
 
 
 def test_a_run_stops_when_the_notion_is_still(begin):
@@ -371,14 +371,14 @@ def test_resuming_reads_the_run_and_not_the_corpus(begin, corpus):
 
 def test_a_round_touches_no_disk_but_its_scratch(begin, tmp_path):
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store)
+    context = refine.run(store.config, store)
 
     def files() -> dict:
         others = (file for file in tmp_path.rglob("*") if store.scratch not in (file, *file.parents))
         return {file: file.stat().st_mtime_ns for file in others if file != store.path}
 
     before = files()
-    record = refine.run_round([store.load(0)], fixed)
+    record = refine.run_round([store.load(0)], context)
     assert files() == before and len(before) > 10
     assert record.metrics == store.load(1).metrics
 
@@ -429,13 +429,13 @@ def test_the_size_is_the_pointers_own_or_the_number_given(begin):
     sizes = {}
     for size in ("mass", "presence", 0.15):
         store = begin(f"run-{size}", rounds=1, clustering={"size": size})
-        fixed = refine.run(store.config, store)
-        assert fixed.size == pytest.approx(numbers(store, 0)["size"], abs=1e-6)
+        context = refine.run(store.config, store)
+        assert context.size == pytest.approx(numbers(store, 0)["size"], abs=1e-6)
         sizes[size] = numbers(store, 0)["size"]
         assert numbers(store, 1)["size"] == pytest.approx(sizes[size], abs=0.02)
-    texts, document_of = fixed.passages.texts, fixed.passages.document_of
-    assert sizes["mass"] == pytest.approx(fixed.pointer.weights(texts).mean(), abs=1e-6)
-    assert sizes["presence"] == pytest.approx(fixed.pointer.presence(texts, document_of), abs=1e-6)
+    texts, document_of = context.passages.texts, context.passages.document_of
+    assert sizes["mass"] == pytest.approx(context.pointer.weights(texts).mean(), abs=1e-6)
+    assert sizes["presence"] == pytest.approx(context.pointer.presence(texts, document_of), abs=1e-6)
     assert sizes[0.15] == pytest.approx(0.15, abs=1e-6)
 
 
@@ -449,22 +449,22 @@ def test_the_pointers_own_size_is_held_inside_bounds(begin, monkeypatch, bound, 
 
 def test_the_size_between_bounds_is_that_of_the_curve_that_is_kept(begin):
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store)
+    context = refine.run(store.config, store)
     curve = store.load(1).concept.size_curve
-    assert curve == store.load(0).concept.size_curve == fixed.anchor.size_curve
-    assert fixed.size <= min(bound for _, bound in curve)
-    assert fixed.size == pytest.approx(CRIME.mean(), rel=0.5)
-    assert numbers(store, 1)["size"] == pytest.approx(fixed.size, abs=1e-6)
+    assert curve == store.load(0).concept.size_curve == context.prior.size_curve
+    assert context.size <= min(bound for _, bound in curve)
+    assert context.size == pytest.approx(CRIME.mean(), rel=0.5)
+    assert numbers(store, 1)["size"] == pytest.approx(context.size, abs=1e-6)
 
 
 def test_round_0_says_how_far_pointer_and_activations_are_believed(begin):
     store = begin("run", rounds=1)
-    fixed = refine.run(store.config, store)
-    metrics, trust = numbers(store, 0), fixed.anchor.trust
-    assert metrics["surprise"] == trust.surprise > store.config.clustering.surprise
+    context = refine.run(store.config, store)
+    metrics, trust = numbers(store, 0), context.prior.trust
+    assert metrics["z_score"] == trust.z_score > store.config.clustering.min_z_score
     assert metrics["pointer_loading"] == trust.pointer_loading > 0.3
     assert metrics["evidence_loading"] == trust.evidence_loading > 0.2
-    assert metrics["no_concept"] is None and fixed.no_concept is None
+    assert metrics["no_concept"] is None and context.no_concept is None
 
 
 def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, monkeypatch):
@@ -480,15 +480,15 @@ def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, 
     told = run(store)
     assert store.rounds() == [0]
     assert told[-1] == numbers(store, 0)["no_concept"]
-    assert told[-1].startswith("No concept here") and "clustering.surprise" in told[-1]
-    assert numbers(store, 0)["surprise"] < store.config.clustering.surprise
+    assert told[-1].startswith("No concept here") and "clustering.min_z_score" in told[-1]
+    assert numbers(store, 0)["z_score"] < store.config.clustering.min_z_score
     assert resume(store, rounds=9)[-1] == told[-1]
     assert store.rounds() == [0]
 
 
 def test_how_much_surprise_is_asked_is_a_setting(begin):
-    asked = begin("asked", clustering={"surprise": 1000.0}, rounds=1)
-    assert "1000.0 asked" in run(asked)[-1]
+    asked = begin("asked", clustering={"z_score": 1000.0}, rounds=1)
+    assert "minimum 1000.0" in run(asked)[-1]
     assert asked.rounds() == [0]
 
 
@@ -629,8 +629,8 @@ def test_a_run_can_be_watched_while_it_works(begin):
 
 def test_long_runs_do_not_hold_on_to_the_adapters_of_middle_rounds(begin):
     store = begin("long", rounds=3, updating={**ADAPTING, "adapter_from": 1})
-    fixed = refine.run(store.config.model_copy(update={"rounds": 1}), store)
-    records = refine.flow(fixed, store, 3)
+    context = refine.run(store.config.model_copy(update={"rounds": 1}), store)
+    records = refine.flow(context, store, 3)
     first, *between, last = records
     assert first.generated and first.activations is not None and last.concept.adapter is not None
     for record in between:
@@ -642,11 +642,11 @@ def test_long_runs_do_not_hold_on_to_the_adapters_of_middle_rounds(begin):
 def test_a_round_with_a_number_that_is_none_is_refused_and_the_others_stay(begin, monkeypatch):
     numbers_of = refine._numbers_of_writing
 
-    def spoiled(report, placed):
+    def degenerate(report, placed):
         return {**numbers_of(report, placed), "agreement": float("nan")}
 
     store = begin("spoiled", rounds=1)
-    monkeypatch.setattr(refine, "_numbers_of_writing", spoiled)
+    monkeypatch.setattr(refine, "_numbers_of_writing", degenerate)
     with pytest.raises(BasinError, match=r"Round 1 came out with a number that is none \(agreement\)"):
         run(store)
     assert store.rounds() == [0]

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from agent.concept import Concept, Readout
 from agent.language_model.adapter import Adapter, new_adapter
-from agent.steering.gate import PLAIN, Manner
+from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
@@ -91,7 +91,7 @@ def tiny_adapter(model: transformers.PreTrainedModel) -> Adapter:
 
 
 def exported_run(
-    path: Path, folder: Path, *, manner: Manner = PLAIN, layers: tuple[int, ...] = (2, 3)
+    path: Path, folder: Path, *, mode: SteeringMode = PLAIN, layers: tuple[int, ...] = (2, 3)
 ) -> RunStore:
     """Round 0 the pointer, round 1 steered, round 2 with vector and adapter."""
     config = parse_config(
@@ -114,7 +114,7 @@ def exported_run(
             vector=tiny_vector(*layers),
             nats_per_token=0.1,
             evidence=memberships[1],
-            manner=manner,
+            mode=mode,
             adapter=tiny_adapter(model) if number == 2 else None,
         )
         written = Generated("steered", "Up", " there", 1, 0.7, True, 2.0)

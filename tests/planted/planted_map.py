@@ -10,7 +10,7 @@ import numpy as np
 from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, pointer_of
 
 from agent.basin.starts import Start
-from agent.clustering.anchor import ClusteringConfig, divisions_of
+from agent.clustering.prior import ClusteringConfig, divisions_of
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
 from agent.membership.ridge import CrossFittedRidge, Projection, document_means
 from agent.pointer.lda import Pointer, TopicModel

@@ -9,7 +9,7 @@ from agent.basin.tracking import exchanged
 from agent.concept import Concept, Readout
 from agent.language_model.adapter import Adapter
 from agent.pointer.lda import Pointer, TopicModel
-from agent.steering.gate import Gate, Manner
+from agent.steering.gate import Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint.store import RunStore
@@ -38,7 +38,7 @@ def planted_record(number: int) -> RoundRecord:
     }
     curve = ((0.1, 0.5), (0.2, 1 / 7))
     vector = SteeringVector(directions)
-    manner = Manner(True, Gate(9, directions[9] / directions[9].norm(), -1 / 3, 0.1 + 0.2, np.pi))
+    mode = SteeringMode(True, Gate(9, directions[9] / directions[9].norm(), -1 / 3, 0.1 + 0.2, np.pi))
     concept = Concept(
         number,
         *memberships,
@@ -48,7 +48,7 @@ def planted_record(number: int) -> RoundRecord:
         vector,
         nats_per_token=0.3,
         evidence=evidence,
-        manner=manner,
+        mode=mode,
         adapter=planted_adapter(generator) if number == 2 else None,
     )
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)

@@ -9,7 +9,7 @@ import numpy as np
 from conftest import make_language_model, sentence
 
 from agent.adapting.config import LoraConfig
-from agent.clustering.anchor import ClusteringConfig, Texts, anchor
+from agent.clustering.prior import ClusteringConfig, Texts, prior
 from agent.clustering.redraw import settle
 from agent.judging.decisions import RealPassages
 from agent.language_model.decoding.loop import GenerationConfig
@@ -17,7 +17,7 @@ from agent.membership.ridge import Projection, log_odds
 from agent.pointer.lda import Pointer, TopicModel
 from agent.types import Document
 from loops.evaluation.generation.task import Notion, Refined, Task
-from loops.evaluation.generation.workspace import Desk
+from loops.evaluation.generation.workspace import Workspace
 
 CALLED = "whodunit"
 """What nobody but `prompt-name` may be told."""
@@ -77,7 +77,7 @@ def planted_task(folder: Path, model=None) -> Task:
 def planted_refinement(real: Texts) -> Refined:
     """As a task makes it, of the passages two by two."""
     document_of, config = np.arange(len(real.activations)) // 2, ClusteringConfig(folds=4, divisions=2)
-    anchored = anchor(real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8))
+    anchored = prior(real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8))
     return Refined(real, document_of, anchored, settle(real, document_of, anchored, config, 3)[-1], config, 3)
 
 
@@ -96,5 +96,5 @@ def odd(text: str) -> bool:
     return int(text.rpartition("w")[2]) % 2 == 1
 
 
-def planted_desk(task: Task, tokens: int = 8) -> Desk:
-    return Desk(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), LORA)
+def planted_desk(task: Task, tokens: int = 8) -> Workspace:
+    return Workspace(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), LORA)

@@ -24,7 +24,7 @@ from loops.evaluation.generation.generators import GENERATORS
 from loops.evaluation.generation.judge import NEW_TOKENS, grade_outputs, judge_outputs
 from loops.evaluation.generation.suite import WrittenCorpus, task_name
 from loops.evaluation.generation.task import LANGUAGE_MODEL, Task, make_task, read_corpus
-from loops.evaluation.generation.workspace import Desk, Output
+from loops.evaluation.generation.workspace import Output, Workspace
 from loops.evaluation.membership import suite
 from loops.evaluation.rows import Row
 
@@ -95,18 +95,18 @@ def _evaluate(
     reader = LanguageModel.load(LanguageModelConfig(name=JUDGE))
     coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE, words=100), reader)
     config = GenerationConfig(samples=len(task.prompts), new_tokens=NEW_TOKENS, batch_size=32)
-    desk = Desk(task, config, coherence, LoraConfig(passages=passages))
+    workspace = Workspace(task, config, coherence, LoraConfig(passages=passages))
     outputs: dict[str, Output] = {}
     seconds: dict[str, float] = {}
     speed: dict[str, float | None] = {}
     for name in generators:
         begin = time.perf_counter()
-        outputs[name] = GENERATORS[name](desk)
+        outputs[name] = GENERATORS[name](workspace)
         seconds[name] = _seconds(task, name, time.perf_counter() - begin)
         # Of tokens that are kept: choosing one passage of four writes four.
-        written = desk.speeds.get(desk.last)
+        written = workspace.speeds.get(workspace.last)
         speed[name] = written and written * outputs[name].accepted
-    rows = judge_outputs(task, outputs, desk, reader, quick)
+    rows = judge_outputs(task, outputs, workspace, reader, quick)
     if rubric is not None:
         grade_outputs(task, outputs, rows, LanguageModel.load(LanguageModelConfig(name=rubric)))
     for row in rows:

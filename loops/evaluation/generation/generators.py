@@ -19,7 +19,7 @@ from agent.language_model.decoding.rejection import Proposal
 from agent.membership.ridge import sigmoid
 from agent.updating import UpdatingConfig
 from loops.evaluation.generation.task import Notion, Task
-from loops.evaluation.generation.workspace import Desk, Output, Pen, Sample
+from loops.evaluation.generation.workspace import Intervention, Output, Sample, Workspace
 
 TRIES = 4
 """Passages written on every prompt where the best one is chosen, or some are accepted."""
@@ -36,28 +36,30 @@ def lesson(notion: Notion) -> Float[np.ndarray, "passage"]:
     return np.where(notion.membership >= min(MEMBER, least), notion.membership, 0.0)
 
 
-def _base(desk: Desk) -> Output:
-    return Output(_first(desk.write("pool-base", Pen(), tries=TRIES)), Pen())
+def _base(workspace: Workspace) -> Output:
+    return Output(_first(workspace.write("pool-base", Intervention(), tries=TRIES)), Intervention())
 
 
-def _rejection(desk: Desk, driver: str) -> Output:
+def _rejection(workspace: Workspace, driver: str) -> Output:
     """Of what the base model writes, what a notion accepts: exact samples of p m / Z under that notion."""
-    pool = desk.write("pool-base", Pen(), tries=TRIES)
-    placed = sigmoid(desk.task.notions[driver].place(desk.read(pool)))
+    pool = workspace.write("pool-base", Intervention(), tries=TRIES)
+    placed = sigmoid(workspace.task.notions[driver].place(workspace.read(pool)))
     kept = [
         sample
         for sample, membership in zip(pool, placed.tolist(), strict=True)
         if Proposal(sample.prompt, sample.text, sample.seed, membership).accepted
     ]
-    return Output(kept, Pen(), len(kept) / len(pool))
+    return Output(kept, Intervention(), len(kept) / len(pool))
 
 
-def _best(desk: Desk, driver: str, pool: str, pen: Callable[[Desk], Pen]) -> Output:
+def _best(
+    workspace: Workspace, driver: str, pool: str, intervention: Callable[[Workspace], Intervention]
+) -> Output:
     """On every prompt the coherent one of `TRIES` passages that a notion likes best."""
-    with_pen = pen(desk)
-    samples = desk.write(pool, with_pen, tries=TRIES)
-    place = desk.task.notions[driver].place(desk.read(samples))
-    coherent = desk.coherent(samples)
+    with_pen = intervention(workspace)
+    samples = workspace.write(pool, with_pen, tries=TRIES)
+    place = workspace.task.notions[driver].place(workspace.read(samples))
+    coherent = workspace.coherent(samples)
     chosen = []
     for start in range(0, len(samples), TRIES):
         rows = range(start, start + TRIES)
@@ -65,56 +67,64 @@ def _best(desk: Desk, driver: str, pool: str, pen: Callable[[Desk], Pen]) -> Out
     return Output(chosen, with_pen, 1 / TRIES)
 
 
-def _fusion(desk: Desk) -> Output:
-    task = desk.task
+def _fusion(workspace: Workspace) -> Output:
+    task = workspace.task
     fusion = TopicFusion(task.pointer.model, task.pointer.topic, task.language_model.tokenizer)
-    return Output(desk.write("topic-fusion", Pen(fusion=fusion)), Pen(fusion=fusion))
+    return Output(workspace.write("topic-fusion", Intervention(fusion=fusion)), Intervention(fusion=fusion))
 
 
-def _steered(desk: Desk, driver: str, name: str, **settings: object) -> Output:
+def _steered(workspace: Workspace, driver: str, name: str, **settings: object) -> Output:
     config = UpdatingConfig(layers=STEERED_LAYERS, **settings)
-    pen = desk.vector(driver, config)
-    return Output(desk.write(name, pen), pen)
+    intervention = workspace.vector(driver, config)
+    return Output(workspace.write(name, intervention), intervention)
 
 
-def _taught(desk: Desk, driver: str) -> Pen:
+def _taught(workspace: Workspace, driver: str) -> Intervention:
     if driver == "random":
-        return Pen(desk.adapter("random", np.ones(len(desk.task.texts))))
-    return Pen(desk.adapter(driver, lesson(desk.task.notions[driver])))
+        return Intervention(workspace.adapter("random", np.ones(len(workspace.task.texts))))
+    return Intervention(workspace.adapter(driver, lesson(workspace.task.notions[driver])))
 
 
-def _lora_steered(desk: Desk, driver: str) -> Pen:
+def _lora_steered(workspace: Workspace, driver: str) -> Intervention:
     """The adapter, and a small push along the mean difference: half of what a vector alone is given."""
     config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=ADAPTER_NATS)
-    vector = desk.vector(driver, config)
-    return Pen(_taught(desk, driver).adapter, vector.vector, vector.manner)
+    vector = workspace.vector(driver, config)
+    return Intervention(_taught(workspace, driver).adapter, vector.vector, vector.mode)
 
 
-def _preferred(desk: Desk, driver: str) -> Pen:
-    return Pen(desk.preferred(f"{driver}-preferred", desk.task.notions[driver], _lora_steered(desk, driver)))
+def _preferred(workspace: Workspace, driver: str) -> Intervention:
+    return Intervention(
+        workspace.preferred(
+            f"{driver}-preferred", workspace.task.notions[driver], _lora_steered(workspace, driver)
+        )
+    )
 
 
-def _preferred_steered(desk: Desk, driver: str) -> Pen:
-    steered = _lora_steered(desk, driver)
-    return Pen(_preferred(desk, driver).adapter, steered.vector, steered.manner)
+def _preferred_steered(workspace: Workspace, driver: str) -> Intervention:
+    steered = _lora_steered(workspace, driver)
+    return Intervention(_preferred(workspace, driver).adapter, steered.vector, steered.mode)
 
 
-def _penned(desk: Desk, driver: str, name: str, pen: Callable[[Desk, str], Pen]) -> Output:
-    found = pen(desk, driver)
-    return Output(desk.write(name, found), found)
+def _penned(
+    workspace: Workspace, driver: str, name: str, intervention: Callable[[Workspace, str], Intervention]
+) -> Output:
+    found = intervention(workspace, driver)
+    return Output(workspace.write(name, found), found)
 
 
-def _pooled(desk: Desk, driver: str, pen: Callable[[Desk, str], Pen]) -> Output:
+def _pooled(
+    workspace: Workspace, driver: str, intervention: Callable[[Workspace, str], Intervention]
+) -> Output:
     """Of a pool that the notion chooses from elsewhere, the first passage on every prompt: nothing is chosen here."""
-    found = pen(desk, driver)
-    return Output(_first(desk.write(f"pool-{driver}", found, tries=TRIES)), found)
+    found = intervention(workspace, driver)
+    return Output(_first(workspace.write(f"pool-{driver}", found, tries=TRIES)), found)
 
 
-def _prompted(desk: Desk, name: str, instruction: Callable[[Task], str]) -> Output:
+def _prompted(workspace: Workspace, name: str, instruction: Callable[[Task], str]) -> Output:
     """Told what to write, in the model's own chat format where it has one; the passage is what follows the opening."""
-    asked = instruction(desk.task)
-    pen = Pen(preamble=desk.task.language_model.chat(asked) or f"{asked}\n\n")
-    return Output(desk.write(name, pen), pen)
+    asked = instruction(workspace.task)
+    intervention = Intervention(preamble=workspace.task.language_model.chat(asked) or f"{asked}\n\n")
+    return Output(workspace.write(name, intervention), intervention)
 
 
 def _first(pool: Sequence[Sample]) -> list[Sample]:
@@ -125,24 +135,28 @@ def _topic_words(task: Task) -> str:
     return f"Write a story about {', '.join(task.pointer.model.top_words(task.pointer.topic))}."
 
 
-def _table() -> dict[str, Callable[[Desk], Output]]:
+def _table() -> dict[str, Callable[[Workspace], Output]]:
     """Name to generator. `topic-`, `prompt-`, `random-` are rivals, `basin-` ours, `gold-` given labels: each way's ceiling."""
 
-    def of(function: Callable[..., Output], **settings: object) -> Callable[[Desk], Output]:
+    def of(function: Callable[..., Output], **settings: object) -> Callable[[Workspace], Output]:
         return partial(function, **settings)
 
-    def steered(name: str, **settings: object) -> Callable[[Desk], Output]:
+    def steered(name: str, **settings: object) -> Callable[[Workspace], Output]:
         settings = {"method": "mean_difference", "budget_nats": 0.1, **settings}
         return of(_steered, driver=name.partition("-")[0], name=name, **settings)
 
-    def penned(name: str, pen: Callable[[Desk, str], Pen]) -> Callable[[Desk], Output]:
-        return of(_penned, driver=name.partition("-")[0], name=name, pen=pen)
+    def penned(
+        name: str, intervention: Callable[[Workspace, str], Intervention]
+    ) -> Callable[[Workspace], Output]:
+        return of(_penned, driver=name.partition("-")[0], name=name, intervention=intervention)
 
-    def best(driver: str, pool: str, pen: Callable[[Desk], Pen]) -> Callable[[Desk], Output]:
-        return of(_best, driver=driver, pool=pool, pen=pen)
+    def best(
+        driver: str, pool: str, intervention: Callable[[Workspace], Intervention]
+    ) -> Callable[[Workspace], Output]:
+        return of(_best, driver=driver, pool=pool, intervention=intervention)
 
-    def base_pen(desk: Desk) -> Pen:
-        return Pen()
+    def base_pen(workspace: Workspace) -> Intervention:
+        return Intervention()
 
     table = {
         "base": _base,
@@ -170,7 +184,7 @@ def _table() -> dict[str, Callable[[Desk], Output]]:
             f"{driver}-lora": penned(f"{driver}-lora", _taught),
             f"{driver}-lora-steered": penned(f"{driver}-lora-steered", _lora_steered),
             f"{driver}-preferred": penned(f"{driver}-preferred", _preferred),
-            f"{driver}-preferred-steered": of(_pooled, driver=driver, pen=_preferred_steered),
+            f"{driver}-preferred-steered": of(_pooled, driver=driver, intervention=_preferred_steered),
             f"{driver}-preferred-steered-best-of-4": best(
                 driver, f"pool-{driver}", partial(_preferred_steered, driver=driver)
             ),
@@ -181,5 +195,5 @@ def _table() -> dict[str, Callable[[Desk], Output]]:
     }
 
 
-GENERATORS: Mapping[str, Callable[[Desk], Output]] = _table()
+GENERATORS: Mapping[str, Callable[[Workspace], Output]] = _table()
 """By name, in the order of tables."""

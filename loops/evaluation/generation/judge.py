@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.clustering.anchor import Texts
+from agent.clustering.prior import Texts
 from agent.hub.embedders import load_embedder
 from agent.judging.decisions import RealPassages
 from agent.judging.diversity import (
@@ -33,7 +33,7 @@ from agent.membership.ridge import sigmoid
 from agent.types import seed_for
 from loops.checkpoint.atomic import write_file
 from loops.evaluation.generation.task import Task
-from loops.evaluation.generation.workspace import Desk, Output, Sample
+from loops.evaluation.generation.workspace import Output, Sample, Workspace
 from loops.evaluation.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,11 @@ REFERENCE = "basin-filter"
 
 
 def judge_outputs(
-    task: Task, outputs: Mapping[str, Output], desk: Desk, reader: LanguageModel, quick: bool = False
+    task: Task,
+    outputs: Mapping[str, Output],
+    workspace: Workspace,
+    reader: LanguageModel,
+    quick: bool = False,
 ) -> list[Row]:
     """Everything that is said of every generator, at equal lengths; `quick` leaves out the judges that read all of it again."""
     seed = seed_for(task.seed, 0, "judging")
@@ -69,7 +73,7 @@ def judge_outputs(
             _some(task.unseen, STORY_REAL, seed), texts, story, WritingConfig(words=STORY_WORDS), seed
         )
         readable = judge_readable(task.unseen, texts, reader, ReadableConfig(passages=120), seed)
-    coherent = {name: desk.coherent(outputs[name].samples) for name in texts}
+    coherent = {name: workspace.coherent(outputs[name].samples) for name in texts}
     copied = iter(
         copied_share(
             [text for each in texts.values() for text in each], (each.text for each in task.documents)
@@ -100,7 +104,7 @@ def judge_outputs(
         row |= {f"spread_{which}": _spread(score) for which, score in scores.items()}
         row |= {"inside": report.share, "coherent_share": float(coherent[name].mean())}
         row |= {"inside_and_readable": report.readable_share}
-        row |= {"membership": _membership(task, desk.read(output.samples))}
+        row |= {"membership": _membership(task, workspace.read(output.samples))}
         row |= {"p_readable": readable and _mean(readable.judgement.generated[name])}
         row |= {"energy_to_filter": _energy(embedded, texts, name), "kl_per_token": _distance(task, output)}
         row |= {f"distinct{n}": distinct_n(equal[name], n) if name in equal else None for n in (1, 2, 3)}
@@ -151,18 +155,18 @@ def _some(real: RealPassages, count: int, seed: int) -> RealPassages:
 
 def _distance(task: Task, output: Output) -> float | None:
     """Nats per token from the base model: exact for a changed model, a bound for a selection."""
-    pen, some = output.pen, output.samples[:12]
+    intervention, some = output.intervention, output.samples[:12]
     changed = 0.0
-    if pen.changes:
+    if intervention.changes:
         changed = divergence_on(
-            task.language_model.adapted(pen.adapter),
+            task.language_model.adapted(intervention.adapter),
             task.language_model,
             [sample.prompt for sample in some],
             [sample.text for sample in some],
-            pen.vector,
-            pen.manner,
-            pen.preamble,
-            fusion=pen.fusion,
+            intervention.vector,
+            intervention.mode,
+            intervention.preamble,
+            fusion=intervention.fusion,
         )
     if not output.accepted or np.isnan(changed):
         return None

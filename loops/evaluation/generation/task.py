@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.clustering.anchor import (
-    Anchor,
+from agent.clustering.prior import (
     ClusteringConfig,
+    Prior,
     Texts,
-    anchor,
     document_mean,
     document_membership,
     no_concept,
+    prior,
 )
 from agent.clustering.redraw import redraw, settle
 from agent.clustering.two_witnesses import Reclustering
@@ -72,7 +72,7 @@ class Refined:
     real: Texts
     """Seen passages."""
     document_of: Int[np.ndarray, "passage"]
-    anchor: Anchor
+    prior: Prior
     settled: Reclustering
     config: ClusteringConfig
     seed: int
@@ -84,7 +84,7 @@ class Refined:
             self.document_of,
             self.settled,
             generated,
-            self.anchor,
+            self.prior,
             config=self.config,
             seed=self.seed,
         )
@@ -237,7 +237,7 @@ def _notions(
     documents = numbered(document_of[seen])
     real = Texts(activations[seen], log_odds(pointed.reading.of(seen).weights))
     projection = Projection.fit(real.activations, COMPONENTS)
-    anchored = anchor(real, documents, claimed, config, seed, projection=projection)
+    anchored = prior(real, documents, claimed, config, seed, projection=projection)
     settled = settle(real, documents, anchored, config, seed)[-1]
     cut = threshold(real.pointer_log_odds, claimed)
     reader = linear_reader(projection, real.activations, gold[seen].astype(np.float64))
@@ -257,4 +257,8 @@ def _notions(
         ),
     }
     refined = Refined(real, documents, anchored, settled, config, seed)
-    return notions, refined, no_concept(anchored.trust, pointed.reading.of(seen).breadth(documents), config)
+    return (
+        notions,
+        refined,
+        no_concept(anchored.trust, pointed.reading.of(seen).document_spread(documents), config),
+    )

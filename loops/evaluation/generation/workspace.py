@@ -14,14 +14,14 @@ from jaxtyping import Bool, Float
 
 from agent.adapting.config import LoraConfig, PreferenceConfig
 from agent.adapting.training_data import Written, pairs
-from agent.clustering.anchor import Texts
+from agent.clustering.prior import Texts
 from agent.concept import MEMBER
 from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.adapter import Adapter
 from agent.language_model.coherence import Coherence
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.membership.ridge import sigmoid
-from agent.steering.gate import PLAIN, Manner
+from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from agent.updating import UpdatingConfig, update
@@ -49,12 +49,12 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Pen:
+class Intervention:
     """What it is written with, where that is a change of the model: the distance from the base model is then exact."""
 
     adapter: Adapter | None = None
     vector: SteeringVector | None = None
-    manner: Manner = PLAIN
+    mode: SteeringMode = PLAIN
     preamble: str = ""
     """Read before the opening."""
     fusion: TopicFusion | None = None
@@ -71,12 +71,12 @@ class Output:
     """What a generator wrote."""
 
     samples: list[Sample]
-    pen: Pen
+    intervention: Intervention
     accepted: float = 1.0
     """Share of what was written that was kept."""
 
 
-class Desk:
+class Workspace:
     """One task's workplace."""
 
     def __init__(self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig) -> None:
@@ -85,12 +85,12 @@ class Desk:
         """What was written last, or found on disk."""
         self._coherent: dict[Sample, bool] = {}
         self._read: dict[Sample, tuple[np.ndarray, float]] = {}
-        self._vectors: dict[tuple[str, str], Pen] = {}
+        self._vectors: dict[tuple[str, str], Intervention] = {}
 
     def write(
         self,
         name: str,
-        pen: Pen,
+        intervention: Intervention,
         prompts: Sequence[str] | None = None,
         *,
         tries: int = 1,
@@ -110,14 +110,14 @@ class Desk:
             for turn in range(tries)
         ]
         config = self.config.model_copy(update={"new_tokens": tokens or self.config.new_tokens})
-        writer, begin = self.task.language_model.adapted(pen.adapter), time.perf_counter()
+        writer, begin = self.task.language_model.adapted(intervention.adapter), time.perf_counter()
         texts = writer.generate(
-            [pen.preamble + opening for opening in openings],
+            [intervention.preamble + opening for opening in openings],
             seeds,
             config,
-            pen.vector,
-            manner=pen.manner,
-            processors=[pen.fusion] if pen.fusion else [],
+            intervention.vector,
+            mode=intervention.mode,
+            processors=[intervention.fusion] if intervention.fusion else [],
         )
         speed = len(texts) * config.new_tokens / (time.perf_counter() - begin)
         samples = [Sample(*each) for each in zip(openings, texts, seeds, strict=True)]
@@ -145,16 +145,19 @@ class Desk:
             )[0],
         )
 
-    def preferred(self, name: str, notion: Notion, start: Pen) -> Adapter:
+    def preferred(self, name: str, notion: Notion, start: Intervention) -> Adapter:
         """`start`'s adapter after preference training on what that pen and the base model wrote on practice openings."""
         from agent.adapting.preference import prefer
 
         def train(folder: Path) -> Adapter:
             written = [
                 self.placed(
-                    self.write(who, pen, self.task.practice_prompts, tries=2, tokens=PRACTICE_TOKENS), notion
+                    self.write(
+                        who, intervention, self.task.practice_prompts, tries=2, tokens=PRACTICE_TOKENS
+                    ),
+                    notion,
                 )
-                for who, pen in (("practice-base", Pen()), (f"practice-{name}", start))
+                for who, intervention in (("practice-base", Intervention()), (f"practice-{name}", start))
             ]
             found = pairs(written[0].joined(written[1]))
             logger.info(f"{self.task.corpus}, {self.task.concept}: {len(found)} pairs for {name}")
@@ -197,14 +200,14 @@ class Desk:
             )
         return np.array([self._coherent[sample] for sample in samples])
 
-    def vector(self, driver: str, config: UpdatingConfig) -> Pen:
+    def vector(self, driver: str, config: UpdatingConfig) -> Intervention:
         """A steering vector from outside a notion to inside it; found once."""
         key = driver, config.model_dump_json()
         if key not in self._vectors:
             self._vectors[key] = self._vector(self.task.notions[driver], config)
         return self._vectors[key]
 
-    def _vector(self, notion: Notion, config: UpdatingConfig) -> Pen:
+    def _vector(self, notion: Notion, config: UpdatingConfig) -> Intervention:
         inside = notion.membership >= MEMBER
         if not inside.any():
             inside = notion.membership >= np.sort(notion.membership)[-max(1, len(inside) // 50)]
@@ -220,7 +223,7 @@ class Desk:
             member_weights=notion.membership[inside],
             other_weights=1 - notion.membership[~inside],
         )
-        return Pen(vector=found.vector, manner=found.manner)
+        return Intervention(vector=found.vector, mode=found.mode)
 
     def _adapter(self, name: str, train: Callable[[Path], Adapter]) -> Adapter:
         folder = self.task.folder / "adapters" / name

@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import (
+from agent.clustering.prior import (
     ClusteringConfig,
     Texts,
-    anchor,
     document_mean,
     document_membership,
     no_concept,
+    prior,
 )
 from agent.clustering.redraw import redraw, settle
 from agent.concept import MEMBER, Readout
@@ -217,7 +217,7 @@ def _refined(
     config = config.of_pointer(turn.seeded)
     begin = time.perf_counter()
     projection = turn.seen_texts.projection if view == "activations" else None
-    anchored = anchor(seen, documents, turn.claimed, config, seed, projection=projection)
+    anchored = prior(seen, documents, turn.claimed, config, seed, projection=projection)
     drawn = settle(seen, documents, anchored, config, seed)
     settled = drawn[-1]
     rounds = tuple(
@@ -242,12 +242,12 @@ def _refined(
     last = settled
     for _ in range(further):
         last = redraw(seen, documents, last, None, anchored, config=config, seed=seed)
-    breadth = reading.of(turn.seen).breadth(numbered(documents))
+    document_spread = reading.of(turn.seen).document_spread(numbered(documents))
     return Outcome(
         replace(
             rounds[-1],
             pooled=pooled,
-            no_concept=no_concept(anchored.trust, breadth, config) is not None,
+            no_concept=no_concept(anchored.trust, document_spread, config) is not None,
             seconds=seconds,
         ),
         rounds,

@@ -26,7 +26,14 @@ def course_data(material: Material) -> dict[str, Any]:
                 name: [record.metrics.get(name) for record in records]
                 for name in (
                     *("drift", "contraction", "size", "members", "agreement", "base_agreement"),
-                    *("ruined_agreement", "coherence", "repetitive", "loss", "pointer_kept", "redundancy"),
+                    *(
+                        "degenerate_agreement",
+                        "coherence",
+                        "repetitive",
+                        "loss",
+                        "pointer_kept",
+                        "redundancy",
+                    ),
                     *("redundancy_share", "mediation", "nats_per_token"),
                 )
             },
@@ -94,8 +101,8 @@ def _pointed(config: RunConfig, first: Metrics) -> dict[str, Any]:
     nothing = first.get("no_concept")
     return {
         "guard": "the pointer points at something (deviations above shuffled pointers)",
-        "limit": f"at least {config.clustering.surprise:.2f}",
-        "worst": first.get("surprise"),
+        "limit": f"at least {config.clustering.min_z_score:.2f}",
+        "worst": first.get("z_score"),
         "fired": f"round 0: {nothing}" if nothing else "no",
     }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of
 
-from agent.clustering.anchor import Anchor, ClusteringConfig, FadingConfig, Texts, anchor
+from agent.clustering.prior import ClusteringConfig, FadingConfig, Prior, Texts, prior
 from agent.clustering.redraw import redraw, settle
 
 SIZE = 0.25
@@ -28,12 +28,12 @@ def texts(
     gold: np.ndarray,
     document_of: np.ndarray,
     seed: int,
-    spoiled: np.ndarray | None = None,
+    degenerate: np.ndarray | None = None,
     strength: float = 4.0,
 ) -> Texts:
     embeddings = activations_of(gold, seed + 50, strength).reshape(len(gold), -1)
     activations = activations_of(gold, seed, strength)
-    return Texts(activations, pointer_of(gold, document_of, seed), spoiled, embeddings)
+    return Texts(activations, pointer_of(gold, document_of, seed), degenerate, embeddings)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def real() -> Texts:
     return texts(GOLD, DOCUMENT_OF, 1)
 
 
-def anchored(real: Texts, chosen: ClusteringConfig) -> Anchor:
-    return anchor(real, DOCUMENT_OF, SIZE, chosen, 3)
+def anchored(real: Texts, chosen: ClusteringConfig) -> Prior:
+    return prior(real, DOCUMENT_OF, SIZE, chosen, 3)
 
 
 def test_the_notion_settles_on_the_planted_members_without_the_pointer(real):
@@ -84,8 +84,8 @@ def test_written_texts_are_placed_and_spoiled_ones_are_outside(real):
     found = anchored(real, chosen)
     plain = redraw(real, DOCUMENT_OF, None, written, found, config=chosen, seed=3, round_number=3)
     assert plain.generated[gold].mean() > 0.7 > 0.2 > plain.generated[~gold].mean()
-    spoiled = Texts(written.activations, written.pointer_log_odds, gold, written.embeddings)
-    taught = redraw(real, DOCUMENT_OF, None, spoiled, found, config=chosen, seed=3, round_number=3)
+    degenerate = Texts(written.activations, written.pointer_log_odds, gold, written.embeddings)
+    taught = redraw(real, DOCUMENT_OF, None, degenerate, found, config=chosen, seed=3, round_number=3)
     assert taught.generated[gold].mean() < plain.generated[gold].mean()
 
 
@@ -94,8 +94,8 @@ def test_a_few_spoiled_texts_that_look_like_members_do_not_push_the_notion_away(
     chosen, all_of = config(rounds=2), np.ones(12, dtype=bool)
     faint = texts(GOLD, DOCUMENT_OF, 1, strength=2.5)
     found = anchored(faint, chosen)
-    ruined = texts(all_of, np.arange(12), 9, all_of, strength=2.5)
+    degenerate = texts(all_of, np.arange(12), 9, all_of, strength=2.5)
     last = None
     for number in range(1, 12):
-        last = redraw(faint, DOCUMENT_OF, last, ruined, found, config=chosen, seed=3, round_number=number)
+        last = redraw(faint, DOCUMENT_OF, last, degenerate, found, config=chosen, seed=3, round_number=number)
     assert (last.membership[GOLD] > 0.5).mean() > 0.95 and (last.membership[~GOLD] < 0.5).mean() > 0.95

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import ClusteringConfig
+from agent.clustering.prior import ClusteringConfig
 from agent.clustering.probe import cut_like, teach
 from agent.errors import BasinError
 from agent.membership.ridge import document_means

@@ -7,7 +7,7 @@ import pytest
 from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, pointer_of
 
 from agent.basin.tracking import drifts, soft_jaccard
-from agent.clustering.anchor import ClusteringConfig, divisions_of
+from agent.clustering.prior import ClusteringConfig, divisions_of
 from agent.clustering.round_map import RoundMap, Schedule, contraction, shuffled
 from agent.membership.ridge import CrossFittedRidge, Projection, document_means
 

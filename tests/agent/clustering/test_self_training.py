@@ -8,13 +8,13 @@ from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of, s
 from sklearn.metrics import average_precision_score
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import (
-    Anchor,
+from agent.clustering.prior import (
     ClusteringConfig,
+    Prior,
     SelfTrainingConfig,
     Texts,
-    anchor,
     document_mean,
+    prior,
 )
 from agent.clustering.self_training import self_train
 from agent.clustering.two_witnesses import Reclustering
@@ -28,17 +28,17 @@ def real() -> Texts:
     return Texts(activations_of(GOLD, seed=2), pointer_of(GOLD, DOCUMENT_OF, seed=1, strength=1.2))
 
 
-def anchored(real: Texts) -> Anchor:
-    return anchor(real, DOCUMENT_OF, SIZE, CONFIG, 3)
+def anchored(real: Texts) -> Prior:
+    return prior(real, DOCUMENT_OF, SIZE, CONFIG, 3)
 
 
 def trained(
     real: Texts, rounds: int = 3, generated: Texts | None = None, config: ClusteringConfig = CONFIG
 ) -> Reclustering:
-    fixed = anchored(real)
-    membership = fixed.membership
+    context = anchored(real)
+    membership = context.membership
     for _ in range(rounds):
-        drawn = self_train(real, DOCUMENT_OF, membership, generated, fixed, config=config, seed=3)
+        drawn = self_train(real, DOCUMENT_OF, membership, generated, context, config=config, seed=3)
         membership = drawn.membership
     return drawn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.clustering.anchor import choose_size
+from agent.clustering.prior import choose_size
 
 PASSAGES = 4000
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.clustering.anchor import ClusteringConfig
+from agent.clustering.prior import ClusteringConfig
 from agent.clustering.trust import LARGEST_LOADING, Trust, estimate_trust
 from agent.clustering.two_witnesses import standardised
 from agent.corpora.passages import document_folds
@@ -15,7 +15,7 @@ from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge, document
 
 DOCUMENTS, PASSAGES, FEATURES = 400, 2, 40
 DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)
-BOUND = ClusteringConfig().surprise
+BOUND = ClusteringConfig().min_z_score
 
 
 def planted(
@@ -106,11 +106,11 @@ def test_loadings_by_hand(monkeypatch):
 def test_a_true_pointer_surprises_and_a_shuffled_one_does_not():
     for seed in range(3):
         latent, features, _ = planted(seed)
-        assert estimated(pointing(latent, 0.5, seed), features, seed)[0].surprise > BOUND
+        assert estimated(pointing(latent, 0.5, seed), features, seed)[0].z_score > BOUND
     latent, features, _ = planted(0)
     pointer = pointing(latent, 0.7, 0)
     shuffles = [np.random.default_rng(50 + seed).permutation(pointer) for seed in range(20)]
-    told = [estimated(each, features, seed)[0].surprise < BOUND for seed, each in enumerate(shuffles)]
+    told = [estimated(each, features, seed)[0].z_score < BOUND for seed, each in enumerate(shuffles)]
     assert sum(told) >= 19
 
 
@@ -120,7 +120,7 @@ def test_a_pointer_at_what_the_activations_do_not_know_is_no_surprise():
     for seed in range(20):
         _, features, _ = planted(seed)
         elsewhere = np.random.default_rng(seed + 70).normal(size=DOCUMENTS)
-        told.append(estimated(elsewhere, features, seed)[0].surprise < BOUND)
+        told.append(estimated(elsewhere, features, seed)[0].z_score < BOUND)
     assert sum(told) >= 19
 
 
@@ -135,7 +135,7 @@ def test_a_better_pointer_earns_a_higher_loading():
 TRUST = Trust(
     correlation=0.4,
     null_mean=-0.1,
-    surprise=10.0,
+    z_score=10.0,
     half_loading=0.6,
     evidence_loading=0.7,
     pointer_loading=0.5,
@@ -174,7 +174,7 @@ def test_the_best_linear_reading_has_the_weights_of_two_independent_witnesses():
 def test_a_constant_pointer_points_at_nothing():
     _, features, _ = planted(0)
     trust, _ = estimated(np.full(DOCUMENTS, -3.0), features)
-    assert trust.surprise <= BOUND
+    assert trust.z_score <= BOUND
     assert all(np.isfinite(value) for value in vars(trust).values())
     assert np.isfinite(trust.read_weight) and np.isfinite(trust.taught_weight)
 
@@ -182,4 +182,4 @@ def test_a_constant_pointer_points_at_nothing():
 def test_features_that_are_all_alike_know_nothing():
     latent, features, _ = planted(0)
     trust, _ = estimated(latent, np.zeros_like(features))
-    assert trust.surprise <= BOUND and np.isfinite(trust.read_weight) and np.isfinite(trust.taught_weight)
+    assert trust.z_score <= BOUND and np.isfinite(trust.read_weight) and np.isfinite(trust.taught_weight)

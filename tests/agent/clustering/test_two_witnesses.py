@@ -22,14 +22,14 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score
 
 from agent.basin.tracking import kept, soft_jaccard
 from agent.clustering import two_witnesses
-from agent.clustering.anchor import (
-    Anchor,
+from agent.clustering.prior import (
     ClusteringConfig,
+    Prior,
     Texts,
-    anchor,
     document_mean,
     document_membership,
     no_concept,
+    prior,
 )
 from agent.clustering.redraw import settle
 from agent.clustering.two_witnesses import Reclustering, cross_fitted_log_odds, recluster, standardised
@@ -52,16 +52,16 @@ def changed(**settings) -> ClusteringConfig:
     return CONFIG.model_copy(update=settings)
 
 
-def anchored(real: Texts, config: ClusteringConfig = CONFIG, claimed: float = SIZE) -> Anchor:
-    return anchor(real, DOCUMENT_OF, claimed, config, 3)
+def anchored(real: Texts, config: ClusteringConfig = CONFIG, claimed: float = SIZE) -> Prior:
+    return prior(real, DOCUMENT_OF, claimed, config, 3)
 
 
 def redrawn(
     real: Texts, config: ClusteringConfig = CONFIG, rounds: int = 1, generated: Texts | None = None
 ) -> Reclustering:
-    fixed, evidence = anchored(real, config), None
+    context, evidence = anchored(real, config), None
     for _ in range(rounds):
-        drawn = recluster(real, DOCUMENT_OF, evidence, generated, fixed, config=config, seed=3)
+        drawn = recluster(real, DOCUMENT_OF, evidence, generated, context, config=config, seed=3)
         evidence = drawn.evidence
     return drawn
 
@@ -96,16 +96,16 @@ def test_a_noisy_pointer_is_left_behind_alone_and_on_documents(real, method):
 
 def test_evidence_of_a_document_does_not_rest_on_its_own_pointer(real):
     """What a document's own pointer says moves its evidence far less than it moves its reading."""
-    fixed = anchored(real)
+    context = anchored(real)
     loud = real.pointer_log_odds + 8.0 * (DOCUMENT_OF == 1)
-    other = replace(fixed, pointer=np.bincount(DOCUMENT_OF, weights=loud) / PASSAGES)
+    other = replace(context, pointer=np.bincount(DOCUMENT_OF, weights=loud) / PASSAGES)
 
-    def drawn(anchor: Anchor) -> Reclustering:
+    def drawn(prior: Prior) -> Reclustering:
         return recluster(
-            real, DOCUMENT_OF, None, None, anchor, config=changed(evidence_weight=1.0, steps=1), seed=3
+            real, DOCUMENT_OF, None, None, prior, config=changed(evidence_weight=1.0, steps=1), seed=3
         )
 
-    before, after = drawn(fixed), drawn(other)
+    before, after = drawn(context), drawn(other)
     own = DOCUMENT_OF == 1
     evidence = (after.evidence - before.evidence)[own] / before.evidence.std()
     pooled = (after.pooled - before.pooled)[own] / before.pooled.std()
@@ -116,12 +116,12 @@ def test_evidence_of_a_document_does_not_rest_on_its_own_pointer(real):
 def test_of_shuffled_pointers_hardly_one_is_refined_and_the_true_one_is(real, method):
     """What `loops/refine.py` asks before it refines anything."""
     config = changed(method=method)
-    assert anchored(real, config).trust.surprise > config.surprise
+    assert anchored(real, config).trust.z_score > config.min_z_score
     pointers = [shuffled(real.pointer_log_odds, seed) for seed in range(20)]
     through = [
         pointer
         for pointer in pointers
-        if anchored(Texts(real.activations, pointer), config).trust.surprise >= config.surprise
+        if anchored(Texts(real.activations, pointer), config).trust.z_score >= config.min_z_score
     ]
     assert len(through) <= 1
 
@@ -129,7 +129,7 @@ def test_of_shuffled_pointers_hardly_one_is_refined_and_the_true_one_is(real, me
 @pytest.mark.xfail(
     strict=True,
     reason="evidence always speaks at unit deviation, so whatever is loudest in the activations confirms itself; "
-    "a shuffled pointer is refused by its surprise alone",
+    "a shuffled pointer is refused by its z-score alone",
 )
 @pytest.mark.parametrize("method", ["ridge", "mixture"])
 def test_a_shuffled_pointer_settles_neither_on_the_concept_nor_on_another_shuffle(real, method):
@@ -150,26 +150,26 @@ def test_the_settled_members_are_the_planted_ones(real):
 
 
 def test_the_settled_membership_overlaps_the_planted_cluster_more_than_the_pointers(real):
-    fixed = anchored(real)
-    assert soft_jaccard(settled(real).membership, TRUTH) > soft_jaccard(fixed.membership, TRUTH)
+    context = anchored(real)
+    assert soft_jaccard(settled(real).membership, TRUTH) > soft_jaccard(context.membership, TRUTH)
 
 
 def test_without_a_cluster_in_the_activations_there_is_no_concept(real):
     for seed in range(3):
         nothing = replace(real, activations=activations_of(GOLD, seed=50 + seed, strength=0))
-        assert anchored(nothing).trust.surprise < CONFIG.surprise
+        assert anchored(nothing).trust.z_score < CONFIG.min_z_score
 
 
 def test_what_the_pointer_is_surest_of_stays_inside(real):
-    fixed = anchored(real)
-    sure = kept(fixed.membership, settled(real).membership)
-    by_chance = kept(fixed.membership, np.random.default_rng(0).random(DOCUMENTS)[DOCUMENT_OF])
+    context = anchored(real)
+    sure = kept(context.membership, settled(real).membership)
+    by_chance = kept(context.membership, np.random.default_rng(0).random(DOCUMENTS)[DOCUMENT_OF])
     assert sure > 0.6 > by_chance + 0.2
 
 
 def test_settling_ends_where_twenty_more_rounds_change_nothing(real):
-    fixed = anchored(real)
-    drawn = settle(real, DOCUMENT_OF, fixed, CONFIG, 3)
+    context = anchored(real)
+    drawn = settle(real, DOCUMENT_OF, context, CONFIG, 3)
     assert 1 < len(drawn) < 30
     drifts = [
         1 - soft_jaccard(after.membership, before.membership)
@@ -178,7 +178,7 @@ def test_settling_ends_where_twenty_more_rounds_change_nothing(real):
     assert drifts[-1] < 0.002 and all(drift >= 0.002 for drift in drifts[:-1])
     last = drawn[-1]
     for _ in range(20):
-        last = recluster(real, DOCUMENT_OF, last.evidence, None, fixed, config=CONFIG, seed=3)
+        last = recluster(real, DOCUMENT_OF, last.evidence, None, context, config=CONFIG, seed=3)
     assert 1 - soft_jaccard(last.membership, drawn[-1].membership) < 0.02
     assert overlap(last.membership, drawn[-1].membership) > 0.95
 
@@ -197,8 +197,10 @@ def test_two_steps_in_a_round_are_two_rounds_of_one_step(real):
 
 def test_without_an_echo_the_pointer_alone_teaches(real):
     """Nothing is left of the last round, so the second equals the first; with an echo it does not."""
-    for echo, same in ((0.0, True), (0.3, False)):
-        first, second = (redrawn(real, changed(echo=echo), rounds=rounds) for rounds in (1, 2))
+    for feedback_weight, same in ((0.0, True), (0.3, False)):
+        first, second = (
+            redrawn(real, changed(feedback_weight=feedback_weight), rounds=rounds) for rounds in (1, 2)
+        )
         assert np.array_equal(first.membership, second.membership) is same
 
 
@@ -206,11 +208,14 @@ def test_a_louder_echo_is_a_larger_share_of_the_evidence_in_what_is_taught(real)
     """Targets lean from the pointer to the activations as the echo grows, so evidence knows the pointer less."""
     pointer = anchored(real).pointer
     known = []
-    for echo in (0.0, 0.1, 1.0):
-        found = redrawn(real, changed(echo=echo), rounds=4).evidence
+    for feedback_weight in (0.0, 0.1, 1.0):
+        found = redrawn(real, changed(feedback_weight=feedback_weight), rounds=4).evidence
         known.append(np.corrcoef(np.bincount(DOCUMENT_OF, weights=found), pointer)[0, 1])
     assert known[0] != known[1] != known[2]
-    quiet, loud = (redrawn(real, changed(echo=echo), rounds=4).evidence for echo in (0.0, 1.0))
+    quiet, loud = (
+        redrawn(real, changed(feedback_weight=feedback_weight), rounds=4).evidence
+        for feedback_weight in (0.0, 1.0)
+    )
     axis = real.activations.reshape(len(GOLD), -1).astype(float)
     leading = np.linalg.svd(axis - axis.mean(axis=0), full_matrices=False)[0][:, 0]
     assert abs(np.corrcoef(loud, leading)[0, 1]) > abs(np.corrcoef(quiet, leading)[0, 1])
@@ -220,22 +225,22 @@ def test_a_louder_echo_is_a_larger_share_of_the_evidence_in_what_is_taught(real)
 def test_membership_has_the_size_of_the_anchor_and_documents_are_one(real, size):
     config = changed(size=size)
     claimed = size if isinstance(size, float) else 0.31
-    fixed = anchored(real, config, claimed)
-    assert fixed.size == claimed and fixed.size_curve == ()
-    drawn = recluster(real, DOCUMENT_OF, None, None, fixed, config=config, seed=3)
+    context = anchored(real, config, claimed)
+    assert context.size == claimed and context.size_curve == ()
+    drawn = recluster(real, DOCUMENT_OF, None, None, context, config=config, seed=3)
     assert drawn.membership.mean() == pytest.approx(claimed, abs=1e-6)
-    assert fixed.membership.mean() == pytest.approx(claimed, abs=1e-6)
-    for values in (drawn.membership, drawn.pooled, fixed.membership):
+    assert context.membership.mean() == pytest.approx(claimed, abs=1e-6)
+    for values in (drawn.membership, drawn.pooled, context.membership):
         assert np.array_equal(values, values[::PASSAGES][DOCUMENT_OF])
     assert len(np.unique(drawn.single)) == len(drawn.single)
 
 
 def test_the_size_between_bounds_is_found_and_justified(real):
     for mass in (SIZE / 3, SIZE / 2):
-        fixed = anchored(real, claimed=mass)
-        assert mass < fixed.size < SIZE * 1.5 and abs(np.log(fixed.size / SIZE)) < np.log(SIZE / mass)
-        assert fixed.size == pytest.approx(np.sqrt(mass * min(bound for _, bound in fixed.size_curve)))
-        assert fixed.membership.mean() == pytest.approx(fixed.size, abs=1e-6)
+        context = anchored(real, claimed=mass)
+        assert mass < context.size < SIZE * 1.5 and abs(np.log(context.size / SIZE)) < np.log(SIZE / mass)
+        assert context.size == pytest.approx(np.sqrt(mass * min(bound for _, bound in context.size_curve)))
+        assert context.membership.mean() == pytest.approx(context.size, abs=1e-6)
 
 
 def test_a_seeded_topic_has_its_presence_for_a_size_unless_another_is_asked_for():
@@ -251,8 +256,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others(real):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
     assert first.readout.weights.tobytes() == second.readout.weights.tobytes()
     assert anchored(real).trust == anchored(real).trust
-    fixed = anchored(real)
-    other = recluster(real, DOCUMENT_OF, None, None, fixed, config=CONFIG, seed=4)
+    context = anchored(real)
+    other = recluster(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=4)
     assert not np.array_equal(other.membership, redrawn(real).membership)
 
 
@@ -269,8 +274,8 @@ def test_without_weight_the_evidence_has_no_say(real):
 
 def test_earned_weights_are_those_of_the_trust(real):
     trust = anchored(real).trust
-    earned = redrawn(real, changed(echo=0.0))
-    given = redrawn(real, changed(echo=0.0, evidence_weight=trust.read_weight))
+    earned = redrawn(real, changed(feedback_weight=0.0))
+    given = redrawn(real, changed(feedback_weight=0.0, evidence_weight=trust.read_weight))
     assert np.array_equal(earned.pooled, given.pooled) and trust.read_weight != 1
 
 
@@ -278,7 +283,7 @@ def test_a_text_alone_is_read_as_the_best_guess_of_what_its_documents_others_say
     """Better than from its evidence or its pointer, and the more by the pointer the more the pointer is heard."""
     pointing = []
     for weight in (0.3, 3.0, 100.0):
-        drawn = redrawn(real, changed(evidence_weight=weight, echo=0.0))
+        drawn = redrawn(real, changed(evidence_weight=weight, feedback_weight=0.0))
         said = weight * standardised(drawn.evidence) + standardised(real.pointer_log_odds)
         others = (PASSAGES * document_mean(said, DOCUMENT_OF) - said) / (PASSAGES - 1)
         of = {
@@ -306,12 +311,12 @@ def test_the_readout_reads_the_real_texts_as_they_were_read_alone(real, method):
 
 def test_the_readout_is_the_average_model_pulled_back_through_the_projection(real):
     """After one step from the pointer alone, where what was taught is known."""
-    fixed = anchored(real)
+    context = anchored(real)
     drawn = redrawn(real, changed(steps=1))
     projection = Projection.fit(real.activations, CONFIG.components)
     features = projection.apply(real.activations)
     folds = [document_folds(DOCUMENT_OF, 5, seed_for(3, number, "folds")) for number in range(2)]
-    share = standardised(fixed.share)[DOCUMENT_OF]
+    share = standardised(context.share)[DOCUMENT_OF]
     taught = (share - share.min()) / np.ptp(share)
     ridge = CrossFittedRidge(features, np.ones(len(features)), folds, CONFIG.penalty)
     weights, bias = ridge.average(taught)
@@ -332,15 +337,15 @@ def test_the_readout_is_the_average_model_pulled_back_through_the_projection(rea
 
 
 def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
-    drawn, fixed = redrawn(real, rounds=3), anchored(real)
+    drawn, context = redrawn(real, rounds=3), anchored(real)
     readout = drawn.readout
     alone = 1 / (1 + np.exp(readout.threshold - drawn.single))
-    assert alone.mean() == pytest.approx(fixed.size, abs=1e-6)
+    assert alone.mean() == pytest.approx(context.size, abs=1e-6)
     own = readout.membership(real.activations, real.pointer_log_odds)
-    assert own.mean() == pytest.approx(fixed.size, abs=0.02)
+    assert own.mean() == pytest.approx(context.size, abs=0.02)
     fresh = readout.membership(activations_of(GOLD, seed=23), pointer_of(GOLD, DOCUMENT_OF, seed=24))
     assert precision(fresh) > precision(real.pointer_log_odds) + 0.1
-    assert fresh.mean() == pytest.approx(fixed.size, abs=0.04)
+    assert fresh.mean() == pytest.approx(context.size, abs=0.04)
 
 
 @pytest.mark.parametrize("count", [1, 10, 100, 10_000])
@@ -399,9 +404,9 @@ def test_generated_texts_of_the_cluster_are_read_as_members(real):
 
 def test_documents_may_be_numbered_with_gaps(real):
     gaps = 7 * DOCUMENT_OF + 5
-    fixed, same = anchored(real), anchor(real, gaps, SIZE, CONFIG, 3)
-    assert same.trust == fixed.trust and same.size == fixed.size
-    first = recluster(real, DOCUMENT_OF, None, None, fixed, config=CONFIG, seed=3)
+    context, same = anchored(real), prior(real, gaps, SIZE, CONFIG, 3)
+    assert same.trust == context.trust and same.size == context.size
+    first = recluster(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
     second = recluster(real, gaps, None, None, same, config=CONFIG, seed=3)
     for name in ("membership", "single", "pooled", "evidence"):
         assert np.array_equal(getattr(first, name), getattr(second, name))
@@ -410,8 +415,8 @@ def test_documents_may_be_numbered_with_gaps(real):
 def test_documents_need_not_lie_together(real):
     order = np.random.default_rng(0).permutation(len(DOCUMENT_OF))
     mixed = Texts(real.activations[order], real.pointer_log_odds[order])
-    fixed = anchor(mixed, DOCUMENT_OF[order], SIZE, CONFIG, 3)
-    drawn = recluster(mixed, DOCUMENT_OF[order], None, None, fixed, config=CONFIG, seed=3)
+    context = prior(mixed, DOCUMENT_OF[order], SIZE, CONFIG, 3)
+    drawn = recluster(mixed, DOCUMENT_OF[order], None, None, context, config=CONFIG, seed=3)
     plain = redrawn(real)
     assert drawn.membership == pytest.approx(plain.membership[order], abs=1e-6)
     assert drawn.single == pytest.approx(plain.single[order], abs=1e-6)
@@ -422,7 +427,7 @@ def test_documents_of_one_passage_are_read(real):
     rows = slice(0, len(GOLD), PASSAGES)
     short = Texts(real.activations[rows], real.pointer_log_odds[rows])
     alone = np.arange(DOCUMENTS)
-    drawn = settle(short, alone, anchor(short, alone, SIZE, CONFIG, 3), CONFIG, 3)[-1]
+    drawn = settle(short, alone, prior(short, alone, SIZE, CONFIG, 3), CONFIG, 3)[-1]
     assert np.corrcoef(drawn.single, drawn.pooled)[0, 1] == pytest.approx(1)
     gold = GOLD[rows]
     assert average_precision_score(gold, drawn.single) > (
@@ -434,7 +439,7 @@ def test_a_few_documents_of_one_passage_among_longer_ones_are_read(real):
     """The reading alone is learnt from those that have other passages, and holds for those that have none."""
     rows = np.flatnonzero((DOCUMENT_OF >= 40) | (np.arange(len(GOLD)) % PASSAGES == 0))
     texts, of = Texts(real.activations[rows], real.pointer_log_odds[rows]), DOCUMENT_OF[rows]
-    drawn = settle(texts, of, anchor(texts, of, SIZE, CONFIG, 3), CONFIG, 3)[-1]
+    drawn = settle(texts, of, prior(texts, of, SIZE, CONFIG, 3), CONFIG, 3)[-1]
     short = of < 40
     assert np.isfinite(drawn.single).all()
     assert average_precision_score(GOLD[rows][short], drawn.single[short]) > 0.8
@@ -463,32 +468,32 @@ def test_activations_that_are_not_finite_name_the_remedy(real, wrong):
 
 def test_one_document_is_too_few(real):
     with pytest.raises(BasinError, match="One document"):
-        anchor(real, np.zeros(len(GOLD), dtype=int), SIZE, CONFIG, 3)
+        prior(real, np.zeros(len(GOLD), dtype=int), SIZE, CONFIG, 3)
 
 
 def test_few_documents_are_folded_as_far_as_they_go():
     gold = np.array([True, True, False, False, False, False])
     texts, of = Texts(activations_of(gold, seed=41), 2.0 * gold - 1), np.array([0, 0, 1, 1, 2, 2])
-    fixed = anchor(texts, of, 0.3, CONFIG, 0)
-    drawn = recluster(texts, of, None, None, fixed, config=CONFIG, seed=0)
+    context = prior(texts, of, 0.3, CONFIG, 0)
+    drawn = recluster(texts, of, None, None, context, config=CONFIG, seed=0)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
-    assert drawn.membership.mean() == pytest.approx(fixed.size, abs=1e-6)
+    assert drawn.membership.mean() == pytest.approx(context.size, abs=1e-6)
 
 
 def test_texts_that_are_all_alike_are_no_concept_and_divide_nothing_by_zero(real):
     same = replace(real, activations=np.ones_like(real.activations))
-    fixed = anchored(same)
-    assert fixed.trust.surprise < CONFIG.surprise
-    drawn = recluster(same, DOCUMENT_OF, None, None, fixed, config=CONFIG, seed=3)
+    context = anchored(same)
+    assert context.trust.z_score < CONFIG.min_z_score
+    drawn = recluster(same, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
     assert np.isfinite(drawn.readout.weights).all()
 
 
 def test_a_pointer_that_says_the_same_of_everything_is_no_concept(real):
     mute = replace(real, pointer_log_odds=np.full(len(GOLD), -3.0))
-    fixed = anchored(mute)
-    assert fixed.trust.surprise < CONFIG.surprise
-    drawn = recluster(mute, DOCUMENT_OF, None, None, fixed, config=CONFIG, seed=3)
+    context = anchored(mute)
+    assert context.trust.z_score < CONFIG.min_z_score
+    drawn = recluster(mute, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
 
 
@@ -537,16 +542,16 @@ def test_held_out_log_odds_find_the_planted_cluster_and_nothing_in_shuffled_labe
 def test_a_pointer_that_is_spread_over_everything_is_no_concept(real):
     trust = anchored(real).trust
     assert no_concept(trust, 0.5, CONFIG) is None
-    assert "spread over 90% of the documents" in no_concept(trust, 0.9, CONFIG)
-    assert no_concept(trust, 0.9, changed(breadth=1.0)) is None
-    lost = replace(trust, surprise=0.5)
+    assert "covers 90% of the documents" in no_concept(trust, 0.9, CONFIG)
+    assert no_concept(trust, 0.9, changed(max_document_spread=1.0)) is None
+    lost = replace(trust, z_score=0.5)
     assert "hardly better than a shuffled one" in no_concept(lost, 0.5, CONFIG)
 
 
 def test_where_documents_are_of_one_passage_evidence_is_not_taught_back(real):
     """A passage's own noise would confirm itself: one redrawing says all, and it does not depend on the last."""
     alone = np.arange(len(GOLD))
-    fixed = anchor(real, alone, SIZE, CONFIG, 3)
-    first = recluster(real, alone, None, None, fixed, config=CONFIG, seed=3)
-    again = recluster(real, alone, first.evidence, None, fixed, config=CONFIG, seed=3)
+    context = prior(real, alone, SIZE, CONFIG, 3)
+    first = recluster(real, alone, None, None, context, config=CONFIG, seed=3)
+    again = recluster(real, alone, first.evidence, None, context, config=CONFIG, seed=3)
     assert np.array_equal(first.membership, again.membership)

@@ -57,13 +57,13 @@ def test_without_positive_documents_nothing_is_measured(flows):
 
 def test_only_counted_documents_are_measured(flows):
     gold, counted = planted_gold()
-    spoiled = replace(
+    degenerate = replace(
         flows, starts=np.where(counted, flows.starts, 99.0), path=np.where(counted, flows.path, 1.0)
     )
     assert np.array_equal(
-        start_quality(flows, gold, counted).precision, start_quality(spoiled, gold, counted).precision
+        start_quality(flows, gold, counted).precision, start_quality(degenerate, gold, counted).precision
     )
-    before, after = path_quality(flows, gold, counted), path_quality(spoiled, gold, counted)
+    before, after = path_quality(flows, gold, counted), path_quality(degenerate, gold, counted)
     assert np.array_equal(before.average_precision, after.average_precision)
     assert np.array_equal(before.recall, after.recall)
 

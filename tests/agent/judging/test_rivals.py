@@ -7,7 +7,7 @@ import pytest
 from planted_activations import activations_of
 from sklearn.linear_model import Ridge
 
-from agent.clustering.anchor import document_mean, document_membership
+from agent.clustering.prior import document_mean, document_membership
 from agent.errors import BasinError
 from agent.judging.average_precision import average_precision, calibration_error
 from agent.judging.rivals import PENALTY, RIVALS, SeenTexts, by_overlap, linear_reader

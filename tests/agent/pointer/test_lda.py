@@ -206,16 +206,16 @@ def test_breadth_is_the_share_of_documents_that_a_topic_is_spread_over():
     document_of = np.repeat(np.arange(4), 2)
     words = np.full(8, 10.0)
     even = PointerReading(np.full(8, 0.1), np.full(8, 1.0), words)
-    assert even.breadth(document_of) == pytest.approx(1)
+    assert even.document_spread(document_of) == pytest.approx(1)
     two = PointerReading(np.full(8, 0.1), np.array([1.0, 3, 2, 2, 0, 0, 0, 0]), words)
-    assert two.breadth(document_of) == pytest.approx(0.5)
+    assert two.document_spread(document_of) == pytest.approx(0.5)
     # A rate, not a count: longer documents do not hold more of the topic.
     longer = PointerReading(
         np.full(8, 0.1), np.array([1.0, 1, 1, 1, 1, 1, 5, 5]), words * [1, 1, 1, 1, 1, 1, 5, 5]
     )
-    assert longer.breadth(document_of) == pytest.approx(1)
-    assert PointerReading(words, np.zeros(8), words).breadth(document_of) == 1
-    assert two.of(document_of < 2).breadth(document_of[:4]) == pytest.approx(1)
+    assert longer.document_spread(document_of) == pytest.approx(1)
+    assert PointerReading(words, np.zeros(8), words).document_spread(document_of) == 1
+    assert two.of(document_of < 2).document_spread(document_of[:4]) == pytest.approx(1)
 
 
 def test_a_topic_that_hardly_holds_the_words_it_was_picked_by_is_doubted():

@@ -11,7 +11,7 @@ import torch
 
 from agent.errors import BasinError
 from agent.steering.control_vector import read_control_vector, write_control_vector
-from agent.steering.gate import PLAIN, Gate, Manner
+from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 
 VECTOR = SteeringVector({2: torch.arange(4.0), 7: -torch.ones(4)})
@@ -41,9 +41,9 @@ def test_reading_is_the_inverse_of_writing(tmp_path: Path) -> None:
 
 def test_what_a_control_vector_cannot_say_is_refused(tmp_path: Path) -> None:
     gate = Gate(2, torch.ones(4) / 2, 0.0, 1.0, 1.0)
-    for manner in (Manner(norm_preserving=True), Manner(gate=gate)):
+    for mode in (SteeringMode(norm_preserving=True), SteeringMode(gate=gate)):
         with pytest.raises(BasinError, match="safetensors"):
-            write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", manner)
+            write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", mode)
     with pytest.raises(BasinError, match="first block"):
         write_control_vector(tmp_path / "v.gguf", SteeringVector({1: torch.ones(4)}), "llama", PLAIN)
     assert not (tmp_path / "v.gguf").exists()

@@ -10,7 +10,7 @@ from conftest import make_language_model, sentence
 from agent.errors import BasinError
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, PRIOR_TOKENS, Gate, Manner, find_gate, shifted
+from agent.steering.gate import PLAIN, PRIOR_TOKENS, Gate, SteeringMode, find_gate, shifted
 from agent.steering.vector import SteeringVector
 
 
@@ -26,9 +26,9 @@ def some_vector(layers: tuple[int, ...] = (1, 2)) -> SteeringVector:
 
 MANNERS = {
     "plain": PLAIN,
-    "norm": Manner(norm_preserving=True),
-    "gate": Manner(gate=some_gate()),
-    "both": Manner(True, some_gate()),
+    "norm": SteeringMode(norm_preserving=True),
+    "gate": SteeringMode(gate=some_gate()),
+    "both": SteeringMode(True, some_gate()),
 }
 
 
@@ -39,10 +39,10 @@ def hooks_on(language_model: LanguageModel) -> int:
     )
 
 
-def streams(language_model, batch, layers, vector=None, strength=1.0, manner=PLAIN):
+def streams(language_model, batch, layers, vector=None, strength=1.0, mode=PLAIN):
     """What leaves the blocks below `layers`, after steering, text by text."""
     seen = {}
-    with torch.no_grad(), language_model.steer(vector, strength, manner):
+    with torch.no_grad(), language_model.steer(vector, strength, mode):
         hooks = [
             language_model.blocks[layer - 1].register_forward_hook(
                 lambda _m, _i, output, layer=layer: seen.update(
@@ -59,13 +59,13 @@ def streams(language_model, batch, layers, vector=None, strength=1.0, manner=PLA
 
 @pytest.mark.parametrize("name", MANNERS)
 def test_strength_zero_is_the_base_model_to_the_bit(architecture, texts, name):
-    language_model, manner = make_language_model(architecture, depth=4), MANNERS[name]
+    language_model, mode = make_language_model(architecture, depth=4), MANNERS[name]
     batch = next(language_model.batches(texts))
     with torch.no_grad():
         base = language_model.states(batch)
-        with language_model.steer(some_vector(), 0.0, manner):
+        with language_model.steer(some_vector(), 0.0, mode):
             assert torch.equal(language_model.states(batch), base)
-        with language_model.steer(some_vector(), 1.0, manner):
+        with language_model.steer(some_vector(), 1.0, mode):
             assert not torch.allclose(language_model.states(batch), base, atol=1e-2)
     assert hooks_on(language_model) == 0
 
@@ -102,12 +102,12 @@ def test_the_gate_is_open_far_outside_and_closed_far_inside(texts):
     batch = next(language_model.batches(texts))
     vector = some_vector((1,))
     base, plain, opened, closed = (
-        streams(language_model, batch, (1,), vector, strength, manner)[0]
-        for strength, manner in (
+        streams(language_model, batch, (1,), vector, strength, mode)[0]
+        for strength, mode in (
             (0.0, PLAIN),
             (1.0, PLAIN),
-            (1.0, Manner(gate=some_gate(centre=1e4))),
-            (1.0, Manner(gate=some_gate(centre=-1e4))),
+            (1.0, SteeringMode(gate=some_gate(centre=1e4))),
+            (1.0, SteeringMode(gate=some_gate(centre=-1e4))),
         )
     )
     assert torch.equal(opened, plain) and torch.equal(closed, base)
@@ -119,52 +119,52 @@ def test_the_gate_reads_the_running_mean_of_the_text_and_not_what_steering_added
     vector = some_vector((1, 2))
     batch = next(language_model.batches(texts))
     (base,) = streams(language_model, batch, (1,))
-    (steered,) = streams(language_model, batch, (1,), vector, 1.0, Manner(gate=gate))
+    (steered,) = streams(language_model, batch, (1,), vector, 1.0, SteeringMode(gate=gate))
     share = ((steered - base) @ vector.directions[1]) / vector.directions[1].square().sum()
     for row in range(len(batch.rows)):
         for place in range(int(batch.real[row].sum())):
             read = base[row, 1 : place + 1] @ gate.direction
             mean = (read.sum() + PRIOR_TOKENS * gate.outside) / (len(read) + PRIOR_TOKENS)
-            assert float(share[row, place]) == pytest.approx(float(gate.openness(mean)), abs=1e-4)
+            assert float(share[row, place]) == pytest.approx(float(gate.gate_value(mean)), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["norm", "gate", "both"])
 def test_left_padding_equals_right_padding(architecture, texts, name):
-    language_model, manner = make_language_model(architecture, depth=4), MANNERS[name]
+    language_model, mode = make_language_model(architecture, depth=4), MANNERS[name]
     vector = some_vector()
     rights, lefts = (next(language_model.batches(texts, side=side)) for side in ("right", "left"))
-    with torch.no_grad(), language_model.steer(vector, 1.0, manner):
+    with torch.no_grad(), language_model.steer(vector, 1.0, mode):
         right, left = language_model.states(rights), language_model.states(lefts)
     torch.testing.assert_close(right[rights.real], left[lefts.real], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", MANNERS)
 def test_a_cached_generation_equals_a_full_pass(architecture, name):
-    language_model, manner = make_language_model(architecture, depth=4), MANNERS[name]
+    language_model, mode = make_language_model(architecture, depth=4), MANNERS[name]
     vector, config = some_vector(), GenerationConfig(new_tokens=10, top_k=1)
     prompts = [sentence(1, 2, 3, 4, 5), sentence(6, 7)]
-    written = language_model.generate(prompts, [1, 2], config, vector, 1.0, manner=manner)
+    written = language_model.generate(prompts, [1, 2], config, vector, 1.0, mode=mode)
     # top_k of 1 writes the likeliest token: one pass over the whole text must find each of them likeliest.
     for prompt, text in zip(prompts, written, strict=True):
         ids = language_model.tokenizer(prompt + text, return_tensors="pt")["input_ids"]
         mask = torch.ones_like(ids)
-        with torch.no_grad(), language_model.steer(vector, 1.0, manner):
+        with torch.no_grad(), language_model.steer(vector, 1.0, mode):
             scores = language_model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
         scores[:, [0, 1, 2, 3, 94, 95]] = -torch.inf
         count = len(text.split())
         assert count == 10
         assert scores[-count - 1 : -1].argmax(-1).tolist() == ids[0, -count:].tolist()
-    both = language_model.generate(prompts, [1, 2], config, vector, 1.0, manner=manner)
-    alone = language_model.generate(prompts[:1], [1], config, vector, 1.0, manner=manner)
+    both = language_model.generate(prompts, [1, 2], config, vector, 1.0, mode=mode)
+    alone = language_model.generate(prompts[:1], [1], config, vector, 1.0, mode=mode)
     assert both == written and alone == written[:1]
 
 
 def test_a_resumed_pass_equals_a_whole_one(architecture, texts):
     language_model = make_language_model(architecture, depth=4)
-    manner = Manner(True, some_gate(layer=2))
+    mode = SteeringMode(True, some_gate(layer=2))
     batch = next(language_model.batches(texts))
     prefix = language_model.prefix(batch, 2)
-    with torch.no_grad(), language_model.steer(some_vector((2, 3)), 1.0, manner):
+    with torch.no_grad(), language_model.steer(some_vector((2, 3)), 1.0, mode):
         assert torch.equal(language_model.states(batch), language_model.states(batch, prefix))
 
 
@@ -174,7 +174,7 @@ def test_a_gate_of_another_layer_or_width_is_refused():
     for vector, gate in ((some_vector((2, 3)), some_gate()), (some_vector(), narrow)):
         with (
             pytest.raises(BasinError, match="at the lowest of them"),
-            language_model.steer(vector, 1.0, Manner(gate=gate)),
+            language_model.steer(vector, 1.0, SteeringMode(gate=gate)),
         ):
             pass
 
@@ -189,8 +189,8 @@ def test_planted_groups_give_the_discriminant():
     assert gate.layer == 9 and gate.outside == pytest.approx(0.0, abs=0.1)
     assert float(gate.direction @ torch.from_numpy(direction).float()) > 0.99
     assert gate.centre == pytest.approx(1.5, abs=0.1) and gate.width == pytest.approx(1 / 3, rel=0.1)
-    openness = gate.openness(torch.tensor([-2.0, gate.centre, 5.0]))
-    assert openness[0] > 0.99 and float(openness[1]) == pytest.approx(0.5) and openness[2] < 0.01
+    gate_value = gate.gate_value(torch.tensor([-2.0, gate.centre, 5.0]))
+    assert gate_value[0] > 0.99 and float(gate_value[1]) == pytest.approx(0.5) and gate_value[2] < 0.01
 
 
 def test_groups_that_give_no_gate_are_named():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import ClusteringConfig
+from agent.clustering.prior import ClusteringConfig
 from agent.concept import Concept, Readout
 from agent.errors import BasinError
 from agent.steering.vector import SteeringVector

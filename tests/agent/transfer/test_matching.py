@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from agent.basin.tracking import soft_jaccard
-from agent.clustering.anchor import ClusteringConfig
+from agent.clustering.prior import ClusteringConfig
 from agent.corpora.passages import document_folds
 from agent.errors import BasinError
 from agent.membership.ridge import CrossFittedRidge
@@ -108,16 +108,16 @@ def test_unrelated_soft_memberships_overlap_and_that_is_called_chance() -> None:
     found = best_match(told, reader(5), DOCUMENT_OF, config=CONFIG, seed=0, components=topics)
     assert found[0].overlap.jaccard > 0.6
     assert found[0].chance == pytest.approx(found[0].overlap.jaccard, abs=0.05)
-    assert found[0].surprise < 2
+    assert found[0].z_score < 2
 
 
 def test_a_planted_cluster_surprises_and_shuffled_ones_do_not() -> None:
     best = best_match(TRUE, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)[0]
-    assert best.chance < 0.25 and best.surprise > 8
+    assert best.chance < 0.25 and best.z_score > 8
     order = np.random.default_rng(0)
     shuffled = [TRUE[::3][order.permutation(90)][DOCUMENT_OF] for _ in range(12)]
     bests = [best_match(told, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)[0] for told in shuffled]
-    assert np.mean([each.surprise > 2 for each in bests]) < 0.2
+    assert np.mean([each.z_score > 2 for each in bests]) < 0.2
 
 
 def test_texts_on_one_opening_do_not_vouch_for_each_other() -> None:
@@ -173,7 +173,7 @@ def test_nothing_generated_has_no_overlap_there() -> None:
 def test_two_documents_are_enough() -> None:
     two = np.repeat([0, 1], 4)
     found = best_match(1.0 - two, reader(5, two), two, config=CONFIG, seed=0)
-    assert np.isfinite([each.surprise for each in found]).all()
+    assert np.isfinite([each.z_score for each in found]).all()
 
 
 def test_a_deal_moves_whole_units_and_keeps_real_and_generated_apart() -> None:

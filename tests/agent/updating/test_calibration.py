@@ -9,7 +9,7 @@ import torch
 from conftest import make_language_model
 
 from agent.errors import BasinError
-from agent.steering.gate import Gate, Manner
+from agent.steering.gate import Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.updating.calibration import calibrate, solve_strength
 
@@ -58,8 +58,8 @@ def test_the_budget_is_spent_in_the_manner_of_application(norm_preserving, texts
     language_model = make_language_model(depth=4)
     vector = SteeringVector({layer: torch.ones(16) for layer in language_model.layers})
     gate = Gate(vector.layers[0], torch.ones(16) / 4, 0.0, 0.0, 1.0)
-    manner = Manner(norm_preserving, gate)
-    scaled, nats = calibrate(language_model, vector, texts, 0.1, manner=manner)
+    mode = SteeringMode(norm_preserving, gate)
+    scaled, nats = calibrate(language_model, vector, texts, 0.1, mode=mode)
     assert nats == pytest.approx(0.1, rel=0.05)
-    assert language_model.divergence(texts, scaled, manner=manner) == pytest.approx(0.1, rel=0.05)
+    assert language_model.divergence(texts, scaled, mode=mode) == pytest.approx(0.1, rel=0.05)
     assert language_model.divergence(texts, scaled) != pytest.approx(0.1, rel=0.1)

@@ -21,7 +21,7 @@ def updated(language_model, **settings):
 
 
 def test_steering_is_plain_unless_asked_otherwise():
-    assert updated(make_language_model(depth=5, layers=(1, 2, 3)))[2].manner.is_plain
+    assert updated(make_language_model(depth=5, layers=(1, 2, 3)))[2].mode.is_plain
 
 
 @pytest.mark.parametrize("norm_preserving", [False, True])
@@ -30,11 +30,11 @@ def test_a_conditional_update_brings_the_gate_of_its_lowest_layer(norm_preservin
     (inside, outside), members, found = updated(
         language_model, conditional=True, norm_preserving=norm_preserving
     )
-    gate = found.manner.gate
-    assert gate.layer == 2 and found.manner.norm_preserving == norm_preserving
+    gate = found.mode.gate
+    assert gate.layer == 2 and found.mode.norm_preserving == norm_preserving
     of_members, of_others = (torch.from_numpy(each[:, 1]) @ gate.direction for each in (inside, outside))
-    assert gate.openness(of_members).mean() < 0.5 < gate.openness(of_others).mean()
+    assert gate.gate_value(of_members).mean() < 0.5 < gate.gate_value(of_others).mean()
     assert gate.outside == pytest.approx(float(of_others.mean()), abs=1e-4)
     # Applied as it says it is, and not otherwise, it spends about the budget.
     assert language_model.divergence(members, found.vector) != pytest.approx(0.05, rel=0.1)
-    assert language_model.divergence(members, found.vector, manner=found.manner) < 0.1
+    assert language_model.divergence(members, found.vector, mode=found.mode) < 0.1

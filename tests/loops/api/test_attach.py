@@ -13,7 +13,7 @@ from transformers import LogitsProcessorList
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import Manner
+from agent.steering.gate import SteeringMode
 from loops.api.attach import ConceptLogits, steered
 from loops.checkpoint.store import RunStore
 
@@ -25,8 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["plain", "norm preserving"])
 def store(request: Any, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
-    manner = Manner(norm_preserving=request.param != "plain")
-    return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder, manner=manner)
+    mode = SteeringMode(norm_preserving=request.param != "plain")
+    return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder, mode=mode)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def _writer(store: RunStore, number: int, ids: torch.Tensor) -> torch.Tensor:
     concept = store.load(number).concept
     own = LanguageModel.load(store.config.language_model.model_copy(update={"dtype": "float32"}))
     own = own.adapted(concept.adapter)
-    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.manner):
+    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.mode):
         return own.model(ids).logits
 
 

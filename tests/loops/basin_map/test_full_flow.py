@@ -91,17 +91,17 @@ def test_a_spoiled_start_says_nothing_of_what_is_written(config, tmp_path, monke
     found = map_basin(config, tmp_path / "map")
     seen = []
 
-    def watched(fixed, start, scratch):
-        seen.append(aimed(fixed, start, scratch))
+    def watched(context, start, scratch):
+        seen.append(aimed(context, start, scratch))
         return seen[-1]
 
     monkeypatch.setattr("loops.basin_map.full_flow.aimed", watched)
     full_flows(found, ["noise 30% 0"], tmp_path / "map")
-    (fixed,) = seen
-    weights = fixed.pointer.weights(["crimea crimeb", "oceana", ""])
+    (context,) = seen
+    weights = context.pointer.weights(["crimea crimeb", "oceana", ""])
     assert len(set(weights)) == 1 and 0 < weights[0] < 1
     start = next(each for each in found.place.starts if each.name == "noise 30% 0")
-    assert np.corrcoef(fixed.anchor.pointer, start.scores)[0, 1] == pytest.approx(1)
+    assert np.corrcoef(context.prior.pointer, start.scores)[0, 1] == pytest.approx(1)
 
 
 def test_an_unknown_start_is_one_sentence(config, tmp_path):

@@ -233,7 +233,7 @@ def test_a_fork_of_a_pruned_run_keeps_what_was_kept(store: RunStore) -> None:
     "setting",
     [
         *("corpus.source=elsewhere", "passages.words=99", "topics.count=3", "language_model.name=other"),
-        *("language_model.layers=[1]", "coherence.words=20", "updating.oversteered=3"),
+        *("language_model.layers=[1]", "coherence.words=20", "updating.degenerate=3"),
         *("pointer.keywords=[ship]", "updating.start_vector=v.gguf"),
     ],
 )

@@ -45,7 +45,7 @@ def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
         assert getattr(first.concept, name) == getattr(second.concept, name)
     one, other = first.concept.vector.tensors(), second.concept.vector.tensors()
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
-    ours, theirs = first.concept.manner, second.concept.manner
+    ours, theirs = first.concept.mode, second.concept.mode
     assert ours.norm_preserving == theirs.norm_preserving and ours.gate.numbers() == theirs.gate.numbers()
     assert torch.equal(ours.gate.direction, theirs.gate.direction)
     assert first.activations.dtype == second.activations.dtype
@@ -68,7 +68,7 @@ def test_round_0_needs_no_readout_no_vector_and_no_samples(stored: RunStore) -> 
     loaded, wrote = stored.load(0), planted_record(0)
     assert loaded.concept.membership.tobytes() == wrote.concept.membership.tobytes()
     assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
-    assert loaded.concept.evidence is None and loaded.concept.manner.is_plain
+    assert loaded.concept.evidence is None and loaded.concept.mode.is_plain
     assert loaded.exchange is None and not (stored.path / "round_000" / "exchanged.json").exists()
     assert loaded.generated == () and loaded.concept.size_curve == () and loaded.metrics == wrote.metrics
 

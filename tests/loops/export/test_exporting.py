@@ -18,7 +18,7 @@ from planted_export import TEXTS, exported_run, tiny_model, tiny_vector
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel, LanguageModelConfig
-from agent.steering.gate import Manner
+from agent.steering.gate import SteeringMode
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.export.formats import FORMATS, Made, export_round
@@ -44,7 +44,7 @@ def _expected(store: RunStore, number: int) -> torch.Tensor:
     concept = store.load(number).concept
     own = LanguageModel.load(LanguageModelConfig(name=store.config.language_model.name, dtype="float32"))
     own = own.adapted(concept.adapter)
-    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.manner):
+    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.mode):
         return own.model(_ids(own.tokenizer)).logits
 
 
@@ -105,7 +105,7 @@ def test_datasets_opens_the_labels(store: RunStore, tmp_path: Path) -> None:
 
 
 def test_safetensors_keep_how_the_vector_is_applied(folder: Path, tmp_path: Path) -> None:
-    store = exported_run(tmp_path / "run", folder, manner=Manner(norm_preserving=True))
+    store = exported_run(tmp_path / "run", folder, mode=SteeringMode(norm_preserving=True))
     made = _made(store, "safetensors", tmp_path / "v.safetensors", 1, strength=2.0)
     with safetensors.safe_open(made.path, framework="pt") as file:
         assert torch.allclose(file.get_tensor("layer_2"), 2 * tiny_vector(2, 3).directions[2])

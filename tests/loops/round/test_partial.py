@@ -12,7 +12,7 @@ from test_refine import begin, contents, corpus, machine, run  # noqa: F401 (fix
 from agent.concept import Concept
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import Manner
+from agent.steering.gate import SteeringMode
 from agent.steering.vector import SteeringVector
 from loops import refine
 from loops.checkpoint.store import RunStore
@@ -52,7 +52,7 @@ def test_a_kill_loses_the_batch_in_hand_alone(tmp_path):
     [
         {"concept": NOTHING},
         {"concept": replace(STEERED, vector=2 * STEERED.vector)},
-        {"concept": replace(STEERED, manner=Manner(norm_preserving=True))},
+        {"concept": replace(STEERED, mode=SteeringMode(norm_preserving=True))},
         {"config": GenerationConfig(batch_size=3, temperature=0.5)},
         {"model": "another"},
         {"prompts": PROMPTS[1:]},

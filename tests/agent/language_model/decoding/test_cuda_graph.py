@@ -8,7 +8,7 @@ from conftest import make_language_model
 
 from agent.language_model.decoding.cuda_graph import StaticReader, can_be_static
 from agent.language_model.decoding.kv_cache import Reader
-from agent.steering.gate import Gate, Manner
+from agent.steering.gate import Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 
 VECTOR = SteeringVector({1: torch.linspace(-1, 1, 16), 3: torch.ones(16)})
@@ -31,7 +31,7 @@ def test_a_gate_keeps_count_so_its_steps_are_not_recorded():
     language_model = make_language_model(depth=4)
     gate = Gate(1, torch.ones(16) / 4, 0.0, 0.0, 1.0)
     assert can_be_static(language_model.fused)
-    with language_model.steer(VECTOR, 1.0, Manner(gate=gate)):
+    with language_model.steer(VECTOR, 1.0, SteeringMode(gate=gate)):
         assert not can_be_static(language_model.fused)
     assert not can_be_static(language_model.model.base_model)
 

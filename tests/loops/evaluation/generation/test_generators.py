@@ -14,7 +14,7 @@ from agent.language_model.model import LanguageModel
 from agent.membership.ridge import sigmoid
 from loops.evaluation.generation import generators
 from loops.evaluation.generation import workspace as desks
-from loops.evaluation.generation.generators import GENERATORS, TRIES, Pen, lesson
+from loops.evaluation.generation.generators import GENERATORS, TRIES, Intervention, lesson
 from loops.evaluation.generation.task import Notion
 
 
@@ -25,7 +25,7 @@ def _tiny(monkeypatch):
 
 
 @pytest.fixture
-def desk(tmp_path):
+def workspace(tmp_path):
     return planted_desk(planted_task(tmp_path))
 
 
@@ -42,12 +42,12 @@ def heard(monkeypatch):
     return prompts
 
 
-def place(desk, driver, samples):
-    task = desk.task
+def place(workspace, driver, samples):
+    task = workspace.task
     return task.notions[driver].place(task.read([each.prompt + each.text for each in samples]))
 
 
-def test_a_passage_is_read_once_and_a_vector_found_once(desk, monkeypatch):
+def test_a_passage_is_read_once_and_a_vector_found_once(workspace, monkeypatch):
     read, update = [], []
     record, found = LanguageModel.record, desks.update
     monkeypatch.setattr(
@@ -61,7 +61,7 @@ def test_a_passage_is_read_once_and_a_vector_found_once(desk, monkeypatch):
         "basin-steered-0.1",
         "basin-steered-0.1",
     ):
-        GENERATORS[name](desk)
+        GENERATORS[name](workspace)
     assert len(read) == len(set(read)) == len(PROMPTS) * TRIES
     assert len(update) == 1
 
@@ -80,20 +80,20 @@ def test_every_name_says_whose_it_is():
     assert [name for name in ceilings if f"basin-{name}" not in GENERATORS] == []
 
 
-def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(desk, heard):
+def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(workspace, heard):
     outputs, told = {}, {}
     for name, generator in GENERATORS.items():
         heard.clear()
-        outputs[name] = generator(desk)
+        outputs[name] = generator(workspace)
         told[name] = list(heard)
     asked = {name for name in told if name.startswith("prompt-")}
     assert [
         name for name in told if name not in asked and any(CALLED in prompt for prompt in told[name])
     ] == []
-    assert [name for name in outputs if name not in asked and outputs[name].pen.preamble] == []
+    assert [name for name in outputs if name not in asked and outputs[name].intervention.preamble] == []
     assert all(prompt.startswith(f"Write a {CALLED}.\n\n") for prompt in told["prompt-name"])
     assert all("w0" in prompt and CALLED not in prompt for prompt in told["prompt-topic-words"])
-    neutral = {*PROMPTS, *desk.task.practice_prompts}
+    neutral = {*PROMPTS, *workspace.task.practice_prompts}
     assert {prompt for name in told if name not in asked for prompt in told[name]} <= neutral
     for name, output in outputs.items():
         assert {sample.prompt for sample in output.samples} <= set(PROMPTS), name
@@ -106,46 +106,49 @@ def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(desk, heard)
         "basin-preferred",
         "gold-preferred",
     ]
-    assert len({outputs[name].pen.adapter.digest for name in learned}) == len(learned)
+    assert len({outputs[name].intervention.adapter.digest for name in learned}) == len(learned)
     steered = [name for name in GENERATORS if "-steered-0." in name]
     assert len({tuple(each.text for each in outputs[name].samples) for name in steered}) == len(steered) == 5
-    both = outputs["basin-preferred-steered"].pen
-    assert both.adapter.digest == outputs["basin-preferred"].pen.adapter.digest and both.vector is not None
+    both = outputs["basin-preferred-steered"].intervention
+    assert (
+        both.adapter.digest == outputs["basin-preferred"].intervention.adapter.digest
+        and both.vector is not None
+    )
 
     heard.clear()
-    again = planted_desk(desk.task)
+    again = planted_desk(workspace.task)
     for name, generator in GENERATORS.items():
         assert generator(again).samples == outputs[name].samples, name
     assert heard == [] and again.speeds.keys() >= {"pool-base", "topic-fusion"}
 
 
-def test_best_of_takes_the_coherent_one_that_the_notion_likes_best(desk):
-    output = GENERATORS["basin-best-of-4"](desk)
-    pool = desk.write("pool-base", Pen(), tries=TRIES)
-    liked = place(desk, "basin", pool)
+def test_best_of_takes_the_coherent_one_that_the_notion_likes_best(workspace):
+    output = GENERATORS["basin-best-of-4"](workspace)
+    pool = workspace.write("pool-base", Intervention(), tries=TRIES)
+    liked = place(workspace, "basin", pool)
     for number, chosen in enumerate(output.samples):
         rows = range(number * TRIES, (number + 1) * TRIES)
         good = [row for row in rows if odd(pool[row].text)] or list(rows)
         assert chosen == pool[max(good, key=lambda row: liked[row])]
         assert pool[rows[0]].prompt == chosen.prompt == PROMPTS[number]
     assert output.accepted == 1 / TRIES
-    assert output.samples != GENERATORS["topic-best-of-4"](desk).samples
+    assert output.samples != GENERATORS["topic-best-of-4"](workspace).samples
     # Readability comes first: somewhere the notion would have liked an unreadable one better.
     best = [max(range(at, at + TRIES), key=lambda row: liked[row]) for at in range(0, len(pool), TRIES)]
     assert any(not odd(pool[row].text) for row in best)
 
 
-def test_rejection_keeps_what_the_notion_accepts(desk):
-    output = GENERATORS["basin-filter"](desk)
-    pool = desk.write("pool-base", Pen(), tries=TRIES)
-    membership = sigmoid(place(desk, "basin", pool))
+def test_rejection_keeps_what_the_notion_accepts(workspace):
+    output = GENERATORS["basin-filter"](workspace)
+    pool = workspace.write("pool-base", Intervention(), tries=TRIES)
+    membership = sigmoid(place(workspace, "basin", pool))
     wanted = [
         sample
         for sample, value in zip(pool, membership, strict=True)
         if Proposal(sample.prompt, sample.text, sample.seed, float(value)).accepted
     ]
     assert 0 < len(wanted) < len(pool) and output.samples == wanted
-    assert output.accepted == len(wanted) / len(pool) and not output.pen.changes
+    assert output.accepted == len(wanted) / len(pool) and not output.intervention.changes
 
 
 @pytest.mark.parametrize(("odds", "share"), [(50.0, 1.0), (-50.0, 0.0)])
@@ -156,24 +159,24 @@ def test_a_notion_that_takes_all_or_none(tmp_path, odds, share):
     assert output.accepted == share and len(output.samples) == share * len(PROMPTS) * TRIES
 
 
-def test_the_base_model_and_whoever_chooses_from_it_share_one_pool(desk, heard):
-    base = GENERATORS["base"](desk)
+def test_the_base_model_and_whoever_chooses_from_it_share_one_pool(workspace, heard):
+    base = GENERATORS["base"](workspace)
     for name in ("topic-rejection", "topic-best-of-4", "basin-filter", "basin-best-of-4", "gold-best-of-4"):
-        GENERATORS[name](desk)
+        GENERATORS[name](workspace)
     assert len(heard) == len(PROMPTS) * TRIES
-    assert base.samples == desk.write("pool-base", Pen(), tries=TRIES)[::TRIES]
+    assert base.samples == workspace.write("pool-base", Intervention(), tries=TRIES)[::TRIES]
 
 
-def test_coherence_is_asked_once_of_each_passage(desk):
+def test_coherence_is_asked_once_of_each_passage(workspace):
     for name in ("topic-best-of-4", "basin-best-of-4", "gold-best-of-4"):
-        GENERATORS[name](desk)
-    assert len(desk.coherence.read) == len(PROMPTS) * TRIES
+        GENERATORS[name](workspace)
+    assert len(workspace.coherence.read) == len(PROMPTS) * TRIES
 
 
-def test_fusion_is_a_change_of_the_model_like_any_other(desk):
-    output = GENERATORS["topic-fusion"](desk)
-    assert isinstance(output.pen.fusion, TopicFusion) and output.pen.changes
-    base = GENERATORS["base"](desk)
+def test_fusion_is_a_change_of_the_model_like_any_other(workspace):
+    output = GENERATORS["topic-fusion"](workspace)
+    assert isinstance(output.intervention.fusion, TopicFusion) and output.intervention.changes
+    base = GENERATORS["base"](workspace)
     assert [each.seed for each in base.samples] == [each.seed for each in output.samples]
     assert [each.text for each in base.samples] != [each.text for each in output.samples]
 

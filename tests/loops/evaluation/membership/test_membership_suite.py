@@ -123,7 +123,7 @@ def test_only_the_concepts_asked_for_are_fitted(tmp_path):
 def test_function_words_are_spread_over_every_document(tmp_path):
     passages = suite.load_passages(planted_corpus(tmp_path))
     reading = suite.function_words(passages.texts)
-    assert reading.breadth(passages.document_of) > 0.95
+    assert reading.document_spread(passages.document_of) > 0.95
     assert ((reading.weights > 0) & (reading.weights < 1)).all()
     assert reading.expected_words[0] == sum(
         word in ("the", "and", "of") for word in passages.texts[0].lower().split()

@@ -38,7 +38,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     record = planted_record(1)
     vector = SteeringVector({1: 5 * torch.randn(16, generator=torch.Generator().manual_seed(3))})
     readout = replace(record.concept.readout, weights=np.zeros((len(model.layers), 16)))
-    concept = replace(record.concept, vector=vector, manner=PLAIN, readout=readout)
+    concept = replace(record.concept, vector=vector, mode=PLAIN, readout=readout)
     store.save(replace(record, concept=concept, **UNWRITTEN))
     return store
 
@@ -128,11 +128,11 @@ def test_the_best_of_several_is_coherent_and_belongs_most(
     concept = replace(store.load(1).concept, round=2, readout=Readout(weights, 0.0, 0.0, 0.0, 0.0, 1.0))
     store.save(replace(record, concept=concept, **UNWRITTEN))
     every = _write(store, count=12, prompt="w5 w6")
-    spoiled = every[3]  # whatever it scores, it must not be chosen
+    degenerate = every[3]  # whatever it scores, it must not be chosen
 
     class Judge:
         def check(self, texts, prompts):
-            coherent = np.array([text != spoiled[1] for text in texts])
+            coherent = np.array([text != degenerate[1] for text in texts])
             return CoherenceReport(np.zeros(len(texts)), ~coherent, ~coherent, ~coherent)
 
     monkeypatch.setattr(Coherence, "load", classmethod(lambda *_: Judge()))

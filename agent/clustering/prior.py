@@ -84,7 +84,7 @@ class ClusteringConfig(StageConfig):
     fading: FadingConfig = FadingConfig()
     evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
     """Weight of the activations beside the pointer's 1, both standardised over documents; earned: see trust.py."""
-    echo: float = Field(0.6, ge=0)
+    feedback_weight: float = Field(0.6, ge=0)
     """Share of its earned weight with which evidence is heard in what the next classifier is taught. At 0 the pointer
     alone teaches; near 1 evidence confirms its own mistakes and the notion drifts. 0 is taken where most documents are of
     one passage, whose own noise cannot be told from what the document is about."""
@@ -102,9 +102,9 @@ class ClusteringConfig(StageConfig):
     """Ways of dividing the documents into folds; scores are averaged over them."""
     shuffles: int = Field(49, ge=9)
     """Shuffled pointers that the true one must be told from."""
-    surprise: float = Field(2.0, gt=0)
+    min_z_score: float = Field(2.0, gt=0)
     """Deviations above the shuffled pointers' mean from which there is a concept; 2 lets two shuffles in a hundred pass."""
-    breadth: float = Field(0.75, gt=0, le=1)
+    max_document_spread: float = Field(0.75, gt=0, le=1)
     """Share of the documents over which a pointer may be spread; function words are spread over more than nine tenths,
     topics over less than two thirds."""
     generated_share: float = Field(0.1, ge=0, le=0.5)
@@ -112,7 +112,7 @@ class ClusteringConfig(StageConfig):
     mixture_components: int = Field(16, ge=2)
 
     @property
-    def hears_embeddings(self) -> bool:
+    def use_embeddings(self) -> bool:
         """Whether texts have to be embedded, too."""
         return self.method == "fading" and self.fading.embeddings
 
@@ -127,7 +127,7 @@ class Texts:
 
     activations: Float[np.ndarray, "text layer width"]
     pointer_log_odds: Float[np.ndarray, "text"]
-    spoiled: Bool[np.ndarray, "text"] | None = None
+    degenerate: Bool[np.ndarray, "text"] | None = None
     """Generated texts that are no English: outside whatever concept it is, and taught as that. None: nobody has looked."""
     embeddings: Float[np.ndarray, "text column"] | None = None
     """By a sentence embedder, where a method of re-clustering hears one."""
@@ -138,13 +138,15 @@ class Texts:
         return Texts(
             np.concatenate([self.activations, others.activations]),
             np.concatenate([self.pointer_log_odds, others.pointer_log_odds]),
-            np.concatenate([self.known_spoiled, others.known_spoiled]),
+            np.concatenate([self.known_degenerate, others.known_degenerate]),
             np.concatenate([self.embeddings, others.embeddings]) if both else None,
         )
 
     @property
-    def known_spoiled(self) -> Bool[np.ndarray, "text"]:
-        return np.zeros(len(self.pointer_log_odds), dtype=bool) if self.spoiled is None else self.spoiled
+    def known_degenerate(self) -> Bool[np.ndarray, "text"]:
+        return (
+            np.zeros(len(self.pointer_log_odds), dtype=bool) if self.degenerate is None else self.degenerate
+        )
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Anchor:
+class Prior:
     """What the pointer says of the real documents and how far it is believed: found once, the same in every round."""
 
     pointer: Float[np.ndarray, "document"]
@@ -183,7 +185,7 @@ class Anchor:
     """Of their sentence embeddings, where these are heard, too."""
 
 
-def anchor(
+def prior(
     real: Texts,
     document_of: Int[np.ndarray, "passage"],
     claimed: float,
@@ -191,7 +193,7 @@ def anchor(
     seed: int,
     *,
     projection: Projection | None = None,
-) -> Anchor:
+) -> Prior:
     """Estimate trust and size from the pointer and the real texts, before any round.
 
     Args:
@@ -223,24 +225,26 @@ def anchor(
         size, curve = choose_size(evidence, np.isin(document_of, surest), claimed)
     membership = document_membership(pointer[document_of], document_of, size)
     second = None if real.embeddings is None else View.of(real.embeddings[:, None], config.components)
-    return Anchor(pointer, share, membership, trust, size, curve, projection, features, second)
+    return Prior(pointer, share, membership, trust, size, curve, projection, features, second)
 
 
-def no_concept(trust: Trust, breadth: float, config: ClusteringConfig) -> str | None:
-    """The sentence that says that a pointer points at nothing, or None where it points at something.
+def no_concept(trust: Trust, document_spread: float, config: ClusteringConfig) -> str | None:
+    """A sentence that explains why a pointer singles out nothing, or None where it does.
 
     Args:
-        breadth: share of the documents that the pointer is spread over; see `PointerReading.breadth`.
+        document_spread: share of the documents that the pointer covers; see `PointerReading.document_spread`.
     """
-    if trust.surprise < config.surprise:
+    if trust.z_score < config.min_z_score:
         return (
-            f"No concept here: the activations know this pointer hardly better than a shuffled one ({trust.surprise:.1f} "
-            f"deviations, {config.surprise:.1f} asked); look at the topic (`basin topics`), or lower clustering.surprise."
+            "No concept here: the activations fit this pointer hardly better than a shuffled one (z-score "
+            f"{trust.z_score:.1f}, minimum {config.min_z_score:.1f}); look at the topic (`basin topics`), or lower "
+            "clustering.min_z_score."
         )
-    if breadth > config.breadth:
+    if document_spread > config.max_document_spread:
         return (
-            f"No concept here: the pointer is spread over {breadth:.0%} of the documents, as function words are, and singles "
-            f"none out (at most {config.breadth:.0%}); take another topic (`basin topics`), or raise clustering.breadth."
+            f"No concept here: the pointer covers {document_spread:.0%} of the documents, as function words do (maximum "
+            f"{config.max_document_spread:.0%}); take another topic (`basin topics`), or raise "
+            "clustering.max_document_spread."
         )
     return None
 
