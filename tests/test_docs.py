@@ -35,8 +35,6 @@ ADDRESS = re.compile(r"`((?:agent|loops|tests|benchmarks|configs)/[\w/.]*\w/?)(?
 PENDING = {
     "docs/images/ellipse.png",
     *("configs/runs/", "configs/suites/", "configs/labels/", "configs/suites/membership_second.yaml"),
-    *("clustering.feedback_weight", "clustering.min_z_score", "clustering.max_document_spread"),
-    *("updating.degenerate", "updating.degenerate_nats"),
 }
 """Documented already, and on their way."""
 
