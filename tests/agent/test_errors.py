@@ -1,18 +1,33 @@
-"""Sentences stay on a line, within bounds, and without what a terminal would obey."""
+"""Error sentences fit one bounded line and hold no control characters."""
 
 from __future__ import annotations
 
-from agent.errors import LONGEST_SENTENCE, BasinError, quoted
+import errno
+import os
+from collections.abc import Callable
+
+import pytest
+
+from agent.errors import LONGEST_SENTENCE, BasinError, quoted, reading, writing
 
 
-def test_a_sentence_is_one_printable_line_with_its_beginning_and_end() -> None:
+def test_a_sentence_is_one_printable_line_with_beginning_and_end() -> None:
     said = str(BasinError("a\nb\x1b[2J\ud800 " + "x" * 5000 + ": do that."))
     assert said.startswith("a\\nb\\x1b[2J\\ud800 x") and said.endswith("x: do that.") and said.isprintable()
     assert len(said) == LONGEST_SENTENCE
     assert str(BasinError("Über “it”: mend it.")) == "Über “it”: mend it."
 
 
-def test_values_are_quoted_in_few_words() -> None:
+def test_quoted_values_are_short() -> None:
     assert quoted("word") == "'word'" and quoted([1, 2]) == "[1, 2]"
     for huge in ("a" * 10**6, 10**6000, list(range(10**6)), {"a": {"b": {"c": {"d": 1}}}}, "\n" * 500):
         assert len(quoted(huge)) <= 80
+
+
+@pytest.mark.parametrize(("block", "verb"), [(writing, "written"), (reading, "read")])
+def test_disk_errors_name_the_path_and_the_remedy(block: Callable, verb: str) -> None:
+    with pytest.raises(BasinError, match=f"^here cannot be {verb} \\(No space left on device\\); make room.$"):
+        with block("here", "make room"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="^of a library$"), block("here", "make room"):
+        raise OSError("of a library")
