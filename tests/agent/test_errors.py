@@ -26,8 +26,8 @@ def test_quoted_values_are_short() -> None:
 
 @pytest.mark.parametrize(("block", "verb"), [(writing, "written"), (reading, "read")])
 def test_disk_errors_name_the_path_and_the_remedy(block: Callable, verb: str) -> None:
-    with pytest.raises(BasinError, match=f"^here cannot be {verb} \\(No space left on device\\); make room.$"):
-        with block("here", "make room"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    said = rf"^here cannot be {verb} \(No space left on device\); make room\.$"
+    with pytest.raises(BasinError, match=said), block("here", "make room"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(OSError, match="^of a library$"), block("here", "make room"):
         raise OSError("of a library")
