@@ -15,7 +15,7 @@ from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 
-FILES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+FILES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
@@ -32,14 +32,15 @@ def writer(
     """
     import llama_cpp
 
-    from loops.export.gguf_model import write_gguf
+    from benchmarks.interop.llama import converted
 
     library: Any = llama_cpp.llama_cpp
     library.llama_log_set(_SILENT, None)
     dtype = FILES[model.output.head.weight.dtype]
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.gguf"
-        write_gguf(file, model.twin(), model.tokenizer, model.config.name, dtype)
+        model.twin().save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
+        file = converted(Path(folder), Path(folder) / "model.gguf", dtype)
         loaded = library.llama_model_load_from_file(
             str(file).encode(), _with(library.llama_model_default_params(), use_mmap=False)
         )

@@ -21,7 +21,6 @@ from loops.api.classifier import ConceptClassifier
 from loops.checkpoint.store import RunStore
 from loops.export.formats import FORMATS, export_round
 from loops.export.subject import Export
-from loops.monitor.progress import SilentProgress
 
 Row = dict[str, Any]
 READ = 8
@@ -46,7 +45,7 @@ class Bench:
         path = self.folder / f"round{number}-{form}-{name}{FORMATS[name].ending}"
         if not path.exists():
             self.say(f"exporting {name} of round {number} in {form}")
-            export_round(Export.of(self.store, number, SilentProgress(), form=form), name, path)
+            export_round(Export.of(self.store, number, dtype=form), name, path)
         return path
 
     @cached_property

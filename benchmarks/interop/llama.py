@@ -1,7 +1,10 @@
-"""llama.cpp, by llama-cpp-python: the model in one file, and the control vector as its own loader would read it."""
+"""llama.cpp, by llama-cpp-python: exported models after its own converter, and the control vector as its loader reads it."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,11 +38,11 @@ def rows(bench: Bench) -> Iterator[Row]:
     texts = bench.store.load_passages().texts[:200]
     same = sum(_tokens(base, text) == bench.ids(text) for text in texts) / len(texts)
     effect = "base model: cosine of logits with Basin's (value); share of 200 passages cut into the same tokens (base)"
-    yield found("gguf", effect, agreement(plain, ours), same)
-    merged = bench.export("gguf", bench.adapted)
+    yield found("model", effect, agreement(plain, ours), same)
+    merged = converted(bench.export("model", bench.adapted), bench.folder / "merged.gguf")
     change = bench.logits(bench.adapted) - ours
     effect = "adapter and vector in the weights: cosine of the change of logits with Basin's (value)"
-    yield found("gguf", effect, agreement(_logits(merged, None, bench) - plain, change))
+    yield found("model", effect, agreement(_logits(merged, None, bench) - plain, change))
     under = _write(base, vector, bench)
     without = _write(base, None, bench)
     effect = "mean membership of what it writes under the vector (value) and without it (base)"
@@ -48,23 +51,27 @@ def rows(bench: Bench) -> Iterator[Row]:
     )
     effect = "adapter and vector in the weights: mean membership of what it writes (value); of the base model (base)"
     yield found(
-        "gguf",
+        "model",
         effect,
         *(bench.membership(each, bench.adapted) for each in (_write(merged, None, bench), without)),
     )
-    small = bench.export("gguf", bench.adapted, "q8_0")
-    effect = "the same in q8_0: cosine of the change of logits with Basin's (value)"
-    yield found("gguf", effect, agreement(_logits(small, None, bench) - plain, change))
 
 
 def base_model(bench: Bench) -> Path:
-    """The base model, written by the same code as exports are."""
-    from loops.export.gguf_model import write_gguf
+    """The base model in float32, as one file."""
+    folder = bench.folder / "base"
+    bench.own.model.save_pretrained(folder)
+    bench.own.tokenizer.save_pretrained(folder)
+    return converted(folder, bench.folder / "base.gguf")
 
-    path = bench.folder / "base.gguf"
-    if not path.exists():
-        write_gguf(path, bench.own.model, bench.own.tokenizer, bench.own.config.name, "float32")
-    return path
+
+def converted(folder: Path, file: Path, dtype: str = "f32") -> Path:
+    """The GGUF of a model folder, by the converter in the checkout of llama.cpp that `LLAMA_CPP` names."""
+    if not file.exists():
+        script = Path(os.environ["LLAMA_CPP"]) / "convert_hf_to_gguf.py"
+        command = [sys.executable, str(script), str(folder), "--outfile", str(file), "--outtype", dtype]
+        subprocess.run(command, check=True)
+    return file
 
 
 def _loaded(model: Path, **how: Any) -> Any:

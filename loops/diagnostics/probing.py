@@ -25,7 +25,6 @@ from agent.language_model.device_map import choose_devices
 from agent.language_model.memory import MemoryNeed, total_memory
 from loops.config import parse_config
 from loops.diagnostics.model_trial import Trial, try_out
-from loops.export.gguf_model import ARCHITECTURES as GGUF
 from loops.round.forecast import stage_peaks
 
 QUANTISED: Mapping[str, str] = {
@@ -164,5 +163,4 @@ def _exports(config: Any, trial: Trial) -> tuple[str, ...]:
     found += ["adapter"] if trial.adapted else []
     if trial.usable and not getattr(config, "quantization_config", None):
         found += ["model"]
-        found += ["gguf, where its tokenizer and positions are plain"] if config.model_type in GGUF else []
     return tuple(found)

@@ -1,5 +1,5 @@
-"""A round's concept for other programs: one file or folder a format, written whole or not at all.
+"""Write a round's concept for other programs, one file or folder per format.
 
-Add a format: a function from an `Export` and a draft path to the sentences on what the format leaves out, and a row in
-`formats.FORMATS`.
+To add a format, write a function from an `Export` and a draft path to the sentences on what the
+format leaves out. Then add a row to `formats.FORMATS`.
 """

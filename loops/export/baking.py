@@ -1,13 +1,12 @@
-"""A plain steering vector put into a model's own weights, so that any program that runs the model writes steered.
+"""Put a plain steering vector into a model's own weights, so that any program that runs it is steered.
 
-Where a block's output is the stream plus what its feed-forward part makes, adding a direction to the output is adding it to
-the bias of the last linear map of that part. Steered and baked model are then the same function.
+A block's output is the stream plus the result of its feed-forward part. Adding a direction to the
+output therefore equals adding it to the bias of that part's last linear map.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,18 +15,13 @@ from torch import nn
 from agent.language_model.architecture import decoder_blocks
 from agent.steering.vector import SteeringVector
 
-
-def _llama(block: Any) -> nn.Module:
-    return block.mlp.down_proj
-
-
-LAST_MAPS: Mapping[str, Callable[[Any], nn.Module]] = {
-    "llama": _llama,
-    "gpt2": lambda block: block.mlp.c_proj,
-    "gpt_neox": lambda block: block.mlp.dense_4h_to_h,
-    "opt": lambda block: block.fc2,
+LAST_MAPS = {
+    "llama": "mlp.down_proj",
+    "gpt2": "mlp.c_proj",
+    "gpt_neox": "mlp.dense_4h_to_h",
+    "opt": "fc2",
 }
-"""The feed-forward part's last linear map, of the architectures whose configuration has a bias there."""
+"""The feed-forward part's last linear map, for architectures whose configuration has a bias there."""
 
 
 def can_bake(model: Any) -> bool:
@@ -38,13 +32,13 @@ def can_bake(model: Any) -> bool:
 
 
 def bake(model: Any, vector: SteeringVector) -> Any:
-    """A copy of the model that adds the vector by its biases; the model itself stays as it is.
+    """A copy of the model whose biases add the vector.
 
-    A Llama model has no biases there until its configuration says `mlp_bias`, and then everywhere in the feed-forward part:
-    those that are not needed are zero.
+    Llama has biases only if its configuration sets `mlp_bias`, and then in every feed-forward map.
+    The biases that are not needed are zero.
 
     Raises:
-        ValueError: the architecture has no place for it (`can_bake`).
+        ValueError: the architecture has no place for the vector; see `can_bake`.
     """
     if not can_bake(model):
         raise ValueError(f"{type(model).__name__} has no bias to put a vector into")
@@ -55,14 +49,9 @@ def bake(model: Any, vector: SteeringVector) -> Any:
         config.mlp_bias = True
         for block in blocks:
             for linear in (block.mlp.gate_proj, block.mlp.up_proj, block.mlp.down_proj):
-                linear.bias = nn.Parameter(
-                    torch.zeros(
-                        linear.weight.shape[0], dtype=linear.weight.dtype, device=linear.weight.device
-                    ),
-                    requires_grad=False,
-                )
+                linear.bias = nn.Parameter(torch.zeros_like(linear.weight[:, 0]), requires_grad=False)
     with torch.no_grad():
         for layer, direction in vector.directions.items():
-            bias = LAST_MAPS[config.model_type](blocks[layer - 1]).bias
+            bias: Any = blocks[layer - 1].get_submodule(LAST_MAPS[config.model_type]).bias
             bias += direction.to(bias.device, bias.dtype)
     return baked

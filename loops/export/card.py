@@ -1,6 +1,6 @@
-"""The card of an export: what the concept is, what was measured of it, what its certificate says, and what it is not good for.
+"""The card of an export: how the concept was made, its measurements, certificate and limits.
 
-Everything in it is read from the run; what was not measured is said to be so.
+Everything comes from the stored run; the card states which measurements are missing.
 """
 
 from __future__ import annotations
@@ -16,76 +16,83 @@ from agent.files.checked import DamagedError
 from loops.evaluation.stored_measures import read_rows
 from loops.export.subject import Export
 
-NUMBERS = {
+METRICS = {
     "size": "share of the corpus that belongs",
-    "drift": "how far it moved in this round (0: still)",
-    "agreement": "mean membership of what was written in this round, by the round before's vector or adapter",
-    "base_agreement": "mean membership of what the base model writes",
-    "coherence": "share of what was written in this round that reads as well as real text",
-    "redundancy_share": "share of it that half a document tells",
-    "nats_per_token": "distance that steering takes it from the model, in nats per token",
+    "drift": "change of the memberships in this round (0: none)",
+    "agreement": "mean membership of this round's generated passages",
+    "base_agreement": "mean membership of the base model's passages",
+    "coherence": "share of generated passages that read as well as real text",
+    "redundancy_share": "share of it that half a document conveys",
+    "nats_per_token": "distance from the base model, in nats per token",
 }
-MEASURED = {
-    "ap_topic": "the topic, passage alone",
+GOLD_METRICS = {
+    "ap_topic": "topic, passage alone",
     "ap_concept": "this concept, passage alone",
-    "ap_ceiling": "a classifier trained on gold labels, passage alone",
-    "ap_topic_pooled": "the topic, with its document",
+    "ap_ceiling": "classifier trained on gold labels, passage alone",
+    "ap_topic_pooled": "topic, with its document",
     "ap_concept_pooled": "this concept, with its document",
-    "ap_ceiling_pooled": "a classifier trained on gold labels, with its document",
+    "ap_ceiling_pooled": "classifier trained on gold labels, with its document",
 }
 HUB = {
     "smollm2-135m": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
     "gemma3-270m": ("google/gemma-3-270m", "gemma"),
 }
-"""Embedded models as the hub names them, and its names for their licences."""
+"""The hub's names of embedded models and of their licences."""
 USE = {
     "model": 'from transformers import pipeline\n\nwrite = pipeline("text-generation", model="FOLDER")\n'
     'print(write("It was late when", max_new_tokens=80)[0]["generated_text"])',
     "adapter": "from peft import PeftModel\n\nmodel = PeftModel.from_pretrained(base_model, FOLDER)",
     "dataset": 'from datasets import load_dataset\n\nrows = load_dataset("FOLDER", split="train")\n'
     'members = rows.filter(lambda row: row["membership"] >= 0.5)',
-    "file": "llama-cli -m MODEL.gguf --control-vector FILE.gguf",
 }
+LIMITS = (
+    "The concept is the cluster that the pointer selected, as this model represents it. It need not "
+    "match its words: read passages before you rely on it.",
+    "Membership of a single passage is far less certain than that of a whole document. Passages of "
+    "other lengths, kinds or languages than the corpus were not tried.",
+    "Generated text is as true and fluent as the language model, which for a small model is not much. "
+    "The licences of model and corpus apply to this export.",
+)
 
 
-def model_card(export: Export, kind: str, left_out: Sequence[str]) -> str:
+def model_card(export: Export, kind: str, notes: Sequence[str]) -> str:
     """Markdown with the front matter that the hub reads.
 
     Args:
-        kind: `model`, `adapter`, `dataset` or `file`.
-        left_out: sentences on what the format does not hold.
+        kind: `model`, `adapter` or `dataset`.
+        notes: sentences on what the format leaves out.
     """
     parts = [
         front_matter(export, kind),
         f"# {export.store.name}: {', '.join(_words(export)[:3])}",
-        _what(export),
-        f"```python\n{USE[kind]}\n```" if kind != "file" else f"```sh\n{USE[kind]}\n```",
-        "## What was measured",
-        *_measured(export),
+        _description(export),
+        f"```python\n{USE[kind]}\n```",
+        "## Measurements",
+        *_measurements(export),
         "## Certificate",
         _certificate(export),
         "## Limits",
-        "\n".join(f"- {sentence}" for sentence in [*left_out, *_limits(export)]),
+        "\n".join(f"- {sentence}" for sentence in [*notes, *LIMITS]),
         "## How it was made",
-        _made(export),
+        _provenance(export),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def front_matter(export: Export, kind: str) -> str:
+    """The card's YAML header: tags, task, base model and licence."""
     tree: dict[str, Any] = {"tags": ["basin", "concept"]}
     if kind == "dataset":
         tree |= {"task_categories": ["text-classification"], "pretty_name": export.store.name}
     else:
-        tree["pipeline_tag"] = "text-generation"
         base, licence = HUB.get(export.base_name, (None, None))
-        if (
-            base or export.model_name == export.base_name
-        ):  # a folder of this machine is nobody's base model elsewhere
+        tree["tags"].append("steering")
+        tree |= {
+            "pipeline_tag": "text-generation",
+            "library_name": "transformers" if kind == "model" else "peft",
+        }
+        if base or export.model_name == export.base_name:  # a local folder means nothing elsewhere
             tree["base_model"] = base or export.base_name
-        tree["tags"].append("control-vector" if kind == "file" else "steering")
-        if kind in ("model", "adapter"):
-            tree["library_name"] = "transformers" if kind == "model" else "peft"
         if licence:
             tree["license"] = licence
     return f"---\n{yaml.safe_dump(tree, sort_keys=False)}---"
@@ -95,58 +102,54 @@ def _words(export: Export) -> list[str]:
     return export.pointer.model.top_words(export.pointer.topic)
 
 
-def _what(export: Export) -> str:
+def _description(export: Export) -> str:
     config, concept = export.store.config, export.concept
-    inside = int(concept.inside.sum())
+    inside, source = int(concept.inside.sum()), escaped(Path(config.corpus.source).name)
     return (
-        f"A concept that was pointed at and not defined. It began with {_pointer(export)} over passages of "
-        f"`{escaped(Path(config.corpus.source).name)}`, and was refined by reading and writing with "
-        f"{export.model_name} for {export.round} rounds. {inside} of {len(concept.membership)} passages belong. "
+        f"A concept selected by a pointer, without a definition. It began with {_pointer(export)} over "
+        f"passages of `{source}`. {export.model_name} refined it for {export.round} rounds, by "
+        f"re-clustering and steering. {inside} of {len(concept.membership)} passages belong. "
         "No label was used."
     )
 
 
 def _pointer(export: Export) -> str:
-    """What pointed, and the words that it came down to."""
     config = export.store.config
     topics, way = config.topics, config.pointer.way
     given = ", ".join(topics.seed_words or topics.words or config.pointer.keywords)
-    said = {
+    named = {
         "keywords": f"the keywords {given}",
         "examples": "example texts",
         "examples_file": "example texts",
         "document_weights": "weights of documents",
-        "topic_model": "a topic that was fitted elsewhere",
+        "topic_model": "an imported topic",
     }
     if way is not None:
-        what = said[way]
+        pointer = named[way]
     elif topics.seed_words:
-        what = f"a topic that was given the words {given}"
+        pointer = f"a topic seeded with the words {given}"
     else:
-        what = f"a topic that was chosen{f' by the words {given}' if given else ''}"
-    return f'{escaped(what)} (its words: "{" ".join(_words(export))}")'
+        pointer = f"a topic chosen by the words {given}" if given else "a topic"
+    return f'{escaped(pointer)} (its words: "{" ".join(_words(export))}")'
 
 
-def _measured(export: Export) -> list[str]:
+def _measurements(export: Export) -> list[str]:
     metrics = export.record.metrics
-    rows = [
-        (meaning, metrics[name])
-        for name, meaning in NUMBERS.items()
-        if isinstance(metrics.get(name), int | float)
+    numbers = [
+        (meaning, value)
+        for name, meaning in METRICS.items()
+        if isinstance(value := metrics.get(name), int | float)
     ]
-    told = [_table(("without any label", "value"), rows)]
+    parts = [_table(("without labels", "value"), numbers)]
     gold = _gold(export)
     for row in gold:
-        named = [(meaning, row[name]) for name, meaning in MEASURED.items() if row.get(name) is not None]
-        label = escaped(str(row["concept"]))
-        told.append(
-            f'Average precision against the label "{label}" that somebody gave these documents. The run never saw it, but it '
-            "did read the texts."
+        named = [(meaning, row[name]) for name, meaning in GOLD_METRICS.items() if row.get(name) is not None]
+        parts.append(
+            f'Average precision against the label "{escaped(str(row["concept"]))}" of these documents. '
+            "The run read the texts but never the label."
         )
-        told.append(_table(("who ranks", "average precision"), named))
-    if not gold:
-        told.append("Nothing was measured against labels.")
-    return told
+        parts.append(_table(("ranking by", "average precision"), named))
+    return parts if gold else [*parts, "Nothing was measured against labels."]
 
 
 def _gold(export: Export) -> list[Mapping[str, Any]]:
@@ -160,28 +163,18 @@ def _gold(export: Export) -> list[Mapping[str, Any]]:
 def _certificate(export: Export) -> str:
     found = export.store.load_certificate()
     if found is None or found["round"] != export.round:
-        return "There is none of this round: only a run's last round has one."
+        return "This round has none: only a run's last round is certified."
     return escaped(str(found["sentence"]))
 
 
-def _limits(export: Export) -> list[str]:
-    return [
-        "The concept is the cluster that the topic pointed at, as this model sees it. It need not be what its words "
-        "suggest: read passages before you rely on it.",
-        "Membership of a single passage is far less certain than that of a whole document; passages of other lengths, kinds or "
-        "languages than the corpus were not tried.",
-        "What it writes is as true and as fluent as its language model: of a small model, not much. Licences of the model and "
-        "of the corpus hold for what is made of them.",
-    ]
-
-
-def _made(export: Export) -> str:
+def _provenance(export: Export) -> str:
     about, config = export.store.about, export.store.config
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     commit = f", commit {about['commit']}" if about.get("commit") else ""
     return (
         f"Basin run `{export.store.name}`, begun {about['created']}{commit}; {versions}; seed {config.seed}, "
-        f"re-clustering by {config.clustering.method}, steering by {config.updating.method}. Strength {export.strength:g}."
+        f"re-clustering by {config.clustering.method}, steering by {config.updating.method}. "
+        f"Strength {export.strength:g}."
     )
 
 

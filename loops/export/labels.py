@@ -1,4 +1,4 @@
-"""The refined labels as a data set: a folder of one Parquet file and a card, which `datasets` opens."""
+"""Export the refined labels as a data set: one Parquet file and a card, opened by `datasets`."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ FILE = "data/train-00000-of-00001.parquet"
 """Where `datasets` and the hub look for the rows of a split."""
 
 
-def dataset(export: Export, draft: Path) -> list[str]:
-    """A row for every real passage: text, document, what the topic says, what the concept says."""
+def write_dataset(export: Export, draft: Path) -> list[str]:
+    """Write a row per real passage: text, document, topic weight and membership."""
     (draft / FILE).parent.mkdir(parents=True)
-    pq.write_table(label_table(export), draft / FILE, compression="zstd")
-    told = [
-        "Membership is read with the whole document; log_odds_alone is the passage by itself, by a classifier that did not "
-        "see its document.",
-        "The corpus is in it: share it only where its licence lets you.",
+    pq.write_table(_label_table(export), draft / FILE, compression="zstd")
+    notes = [
+        "The column membership uses the whole document. The column log_odds_alone uses the passage "
+        "alone, scored by a classifier that never saw its document.",
+        "The file contains the corpus: share it only if the corpus's licence allows that.",
     ]
-    (draft / "README.md").write_text(model_card(export, "dataset", told), encoding="utf-8")
-    return told
+    (draft / "README.md").write_text(model_card(export, "dataset", notes), encoding="utf-8")
+    return notes
 
 
-def label_table(export: Export) -> pa.Table:
-    """The labels as Arrow has them."""
+def _label_table(export: Export) -> pa.Table:
     passages, concept = export.passages, export.concept
     documents = [passages.documents[each.document] for each in passages.passages]
     return pa.table(
         {
             "passage": [each.id for each in passages.passages],
-            "text": [_whole(each.text) for each in passages.passages],
+            "text": [_valid_text(each.text) for each in passages.passages],
             "document": [each.id for each in documents],
-            "title": [_whole(each.title) for each in documents],
-            "author": [_whole(each.author) for each in documents],
+            "title": [_valid_text(each.title) for each in documents],
+            "author": [_valid_text(each.author) for each in documents],
             "position": pa.array([each.position for each in passages.passages], pa.int32()),
             "topic_weight": pa.array(export.pointer.weights(passages.texts), pa.float32()),
             "membership": pa.array(concept.membership, pa.float32()),
@@ -48,6 +47,6 @@ def label_table(export: Export) -> pa.Table:
     )
 
 
-def _whole(text: str) -> str:
-    """Half characters replaced: Arrow holds UTF-8 alone."""
+def _valid_text(text: str) -> str:
+    """The text with lone surrogates replaced: Arrow holds only UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")

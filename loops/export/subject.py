@@ -1,4 +1,4 @@
-"""What is exported: a round of a run, with what it stands on, read when it is asked for."""
+"""The round that an export writes, with its run's passages, pointer and language model read on demand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.concept import Concept
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 from agent.pointer.lda import Pointer
 from agent.steering.vector import SteeringVector
 from agent.types import PassageSet
@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Export:
-    """One round, and how it is wanted."""
+    """One round and how to export it."""
 
     store: RunStore
     record: RoundRecord
     strength: float = 1.0
-    """Times the round's vector; 1 is what the round writes with."""
-    form: str = "bfloat16"
+    """Multiplies the round's vector; the round itself generates at 1."""
+    dtype: str = "bfloat16"
     """Of weights."""
 
     @classmethod
-    def of(cls, store: RunStore, number: int | None, strength: float = 1.0, form: str = "bfloat16") -> Export:
-        """A round, the newest where no number is given. Raises `BasinError` where there is none."""
-        return cls(store, store.load_chosen(number), strength, form)
+    def of(
+        cls, store: RunStore, number: int | None, *, strength: float = 1.0, dtype: str = "bfloat16"
+    ) -> Export:
+        """A round by number, or the newest. Raises `BasinError` if the run has no such round."""
+        return cls(store, store.load_chosen(number), strength, dtype)
 
     @property
     def round(self) -> int:
@@ -58,29 +60,29 @@ class Export:
 
     @property
     def vector(self) -> SteeringVector:
-        """The round's vector at the strength that is wanted. Raises `BasinError` where it has none."""
+        """The round's vector times the strength. Raises `BasinError` if the round has none."""
         if self.concept.vector is None:
             raise BasinError(
-                f"Round {self.round} of {self.store.name} has no steering vector: export its adapter, or another --round."
+                f"Round {self.round} of {self.store.name} has no steering vector: "
+                "export its adapter, or another --round."
             )
         return self.strength * self.concept.vector
 
     @property
     def base_name(self) -> str:
-        """The language model that the run is of."""
+        """The run's language model as its configuration names it."""
         return self.store.config.language_model.name
 
     @property
     def model_name(self) -> str:
-        """The same without the folders of this machine."""
+        """The base model's name without local folders."""
         return Path(self.base_name).name if os.path.exists(self.base_name) else self.base_name
 
     @cached_property
     def model_config(self) -> Any:
-        """The base model's configuration, without its weights. Raises `BasinError` as `resolve_model`."""
+        """The base model's configuration without its weights. Raises `BasinError` as `resolve_model`."""
         from transformers import AutoConfig
 
-        from agent.errors import first_sentence
         from agent.hub.models import local_files_only, quiet_transformers, resolve_model
 
         path = resolve_model(self.base_name)
@@ -89,11 +91,12 @@ class Export:
                 return AutoConfig.from_pretrained(path, local_files_only=local_files_only(path))
         except (OSError, ValueError) as error:
             raise BasinError(
-                f"The language model {self.base_name!r} is not at hand ({first_sentence(error)}): put it where it was."
+                f"The language model {self.base_name!r} cannot be read ({first_sentence(error)}): "
+                "restore it to that place."
             ) from None
 
     def language_model(self) -> LanguageModel:
-        """The base model in float32, so that merging loses nothing. Raises `BasinError` for another model than the run's."""
+        """The base model in float32, so that merging is exact. Raises `BasinError` for another model."""
         from agent.language_model.model import LanguageModel
 
         config = self.store.config.language_model.model_copy(update={"dtype": "float32"})
@@ -101,9 +104,9 @@ class Export:
         refuse_other_model(self.store.name, [self.record], found)
         return found
 
-    def about(self) -> dict[str, str]:
-        """What files of vectors say of themselves: where from, for which model, how strong, how applied."""
-        mode = self.concept.mode
+    def metadata(self) -> dict[str, str]:
+        """Metadata of vector files: origin, model, strength and steering mode."""
+        mode, adapter = self.concept.mode, self.concept.adapter
         how = "added at every position"
         if mode.norm_preserving:
             how += ", then scaled back to the stream's length"
@@ -115,9 +118,7 @@ class Export:
             "model": self.model_name,
             "strength": repr(self.strength),
             "nats_per_token_at_strength_1": repr(float(self.concept.nats_per_token)),
-            "calibrated_on": "the base model"
-            if self.concept.adapter is None
-            else "the model with the round's adapter",
+            "calibrated_on": "the model with the round's adapter" if adapter else "the base model",
             "mode": how,
             "layers": "layer l is the stream after l blocks; direction l - 1 in a control vector",
         }

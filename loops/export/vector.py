@@ -1,4 +1,4 @@
-"""The steering vector by itself: as a control vector for llama.cpp and repeng, and as safetensors."""
+"""Export the steering vector alone: as a control vector for llama.cpp and repeng, or as safetensors."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ import safetensors.torch
 from loops.export.subject import Export
 
 
-def control_vector(export: Export, draft: Path) -> list[str]:
-    """One GGUF file. Raises `BasinError` where the vector is not simply added."""
+def write_gguf_vector(export: Export, draft: Path) -> list[str]:
+    """Write one GGUF file. Raises `BasinError` if the steering mode is not plain addition."""
     from agent.steering.control_vector import write_control_vector
 
     vector = export.vector
     hint = export.model_config.get_text_config().model_type
-    write_control_vector(draft, vector, hint, export.concept.mode, export.about())
+    write_control_vector(draft, vector, hint, export.concept.mode, export.metadata())
     last = vector.layers[-1] - 1
+    nats = export.concept.nats_per_token * export.strength**2
     return [
-        f"llama.cpp: --control-vector FILE, or --control-vector-scaled FILE:1.5; directions {vector.layers[0] - 1} to {last}, "
-        f"{export.concept.nats_per_token * export.strength**2:.3g} nats per token from the base model, about.",
-        *_without_adapter(export),
+        f"llama.cpp: --control-vector FILE, or --control-vector-scaled FILE:1.5. Directions "
+        f"{vector.layers[0] - 1} to {last}, about {nats:.3g} nats per token from the base model.",
+        *_note_adapter(export),
     ]
 
 
-def vector_tensors(export: Export, draft: Path) -> list[str]:
-    """One safetensors file: a row a layer, and in its metadata how it is applied."""
-    vector, gate = export.vector, export.concept.mode.gate
+def write_tensors(export: Export, draft: Path) -> list[str]:
+    """Write one safetensors file: a row per layer, with the steering mode in its metadata."""
+    vector, mode = export.vector, export.concept.mode
     tensors = vector.tensors()
-    about = export.about() | {"norm_preserving": json.dumps(export.concept.mode.norm_preserving)}
-    if gate is not None:
-        tensors |= {"gate.direction": gate.direction.contiguous()}
-        about["gate"] = json.dumps(gate.numbers())
-    draft.write_bytes(safetensors.torch.save(tensors, metadata=about))
-    return _without_adapter(export)
+    metadata = export.metadata() | {"norm_preserving": json.dumps(mode.norm_preserving)}
+    if mode.gate is not None:
+        tensors |= {"gate.direction": mode.gate.direction.contiguous()}
+        metadata["gate"] = json.dumps(mode.gate.numbers())
+    draft.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
+    return _note_adapter(export)
 
 
-def _without_adapter(export: Export) -> list[str]:
+def _note_adapter(export: Export) -> list[str]:
     if export.concept.adapter is None:
         return []
     return [
-        f"{export.title.capitalize()} writes with an adapter too, which is not in this file. "
-        "Export the adapter, or the model or GGUF with both in it."
+        f"{export.title.capitalize()} also generates with an adapter, which is not in this file. "
+        "Export the adapter, or the model with both in it."
     ]
