@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_supervised import taught
+from planted_adapters import taught
 
 from agent.adapting import trainer_state
 from agent.adapting.trainer_state import ARRAYS, NUMBERS, PROGRESS, WHOLE, KeepsState

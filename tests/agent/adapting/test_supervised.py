@@ -5,21 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import make_language_model, sentence
+from conftest import make_language_model
+from planted_adapters import CONFIG, LESSON, taught
 
 from agent.adapting import trainer_state
-from agent.adapting.config import LoraConfig
 from agent.adapting.supervised import resample, teach
 from agent.errors import BasinError
-
-CONFIG = LoraConfig(passages=24, batch=4, learning_rate=0.03, tokens=32)
-LESSON = [sentence(*[number % 3 + 1] * 8) for number in range(24)]
-
-
-def taught(tmp_path, language_model=None, weights=None, start=None, seed=0):
-    language_model = language_model or make_language_model()
-    weights = np.ones(len(LESSON)) if weights is None else weights
-    return teach(language_model, LESSON, weights, start, CONFIG, seed, tmp_path)
 
 
 def test_what_is_taught_becomes_likelier(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted_activations import DOCUMENT_OF, GOLD, pointer_of
-from test_round_map import ridge
+from planted_round_map import ridge
 
 from agent.basin.certificate import Certificate, CertificateConfig, certify, verdict
 from agent.clustering.round_map import RoundMap, Schedule

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, pointer_of
+from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, pointer_of
+from planted_round_map import ridge
 
 from agent.basin.tracking import drifts, soft_jaccard
-from agent.clustering.prior import ClusteringConfig, divisions_of
 from agent.clustering.round_map import RoundMap, Schedule, contraction, shuffled
-from agent.membership.ridge import CrossFittedRidge, Projection, document_means
+from agent.membership.ridge import document_means
 
 MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
-CONFIG = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
-
-
-def ridge(strength: float = 4.0, seed: int = 0) -> CrossFittedRidge:
-    activations = activations_of(GOLD, seed, strength)
-    features = Projection.fit(activations, CONFIG.components).apply(activations)
-    return CrossFittedRidge(
-        features, np.ones(len(features)), divisions_of(DOCUMENT_OF, 0, CONFIG, 0), CONFIG.penalty
-    )
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,12 @@ import pytest
 import torch
 from conftest import make_language_model
 from peft import PeftModel
+from planted_adapters import random_adapter
 
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter, new_adapter, targets
 
 IDS = torch.tensor([[1, 5, 9, 20, 30]])
-
-
-def random_adapter(language_model, seed: int = 0) -> Adapter:
-    """One whose products are not zero."""
-    torch.manual_seed(seed)
-    model = new_adapter(language_model.twin(), 2, 4.0, "attention", language_model.config.name)
-    for weight in model.parameters():
-        if weight.requires_grad:
-            torch.nn.init.normal_(weight, 0, 0.2)
-    return Adapter.of(model, language_model.config.name)
 
 
 def logits(model) -> torch.Tensor:

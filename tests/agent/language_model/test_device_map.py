@@ -71,7 +71,7 @@ def test_a_spread_model_does_what_it_did(architecture, texts):
 
 
 def test_a_spread_model_is_adapted_and_stays_as_it_was(texts):
-    from test_adapter import random_adapter
+    from planted_adapters import random_adapter
 
     ours, whole = spread_model("llama"), make_language_model("llama", depth=4)
     before = ours.losses(texts)

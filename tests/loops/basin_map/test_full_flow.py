@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from test_refine import CRIME, DOCUMENTS, PASSAGES, SETTINGS, THEMES, corpus, machine  # noqa: F401 (fixtures)
+from planted_loop import CRIME, DOCUMENTS, PASSAGES, SETTINGS, THEMES, corpus, machine  # noqa: F401 (fixtures)
 
 from agent.errors import BasinError
 from loops.basin_map import setup
@@ -20,7 +20,7 @@ OF_CRIME = CRIME[::PASSAGES]
 
 
 @pytest.fixture
-def config(corpus):  # noqa: F811
+def config(corpus):
     changes = {
         "corpus": {"source": str(corpus)},
         "clustering": {

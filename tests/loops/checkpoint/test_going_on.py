@@ -8,7 +8,7 @@ import shutil
 import pytest
 from conftest import ARCHITECTURES, make_causal_lm
 from planted_forgery import forge_json
-from test_refine import begin, contents, corpus, machine, resume, run, tiny_parts  # noqa: F401 (fixtures)
+from planted_loop import begin, contents, corpus, machine, resume, run, tiny_parts  # noqa: F401 (fixtures)
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
@@ -26,7 +26,7 @@ def stopped_after(store: RunStore, rounds: int) -> RunStore:
     return RunStore.open(store.path)
 
 
-def test_a_pruned_run_goes_on_to_the_same_bytes_and_certificate(begin):  # noqa: F811
+def test_a_pruned_run_goes_on_to_the_same_bytes_and_certificate(begin):
     whole, cut = begin("whole", **NEVER_STILL), begin("cut", **NEVER_STILL)
     run(whole)
     cut = stopped_after(cut, 3)
@@ -40,7 +40,7 @@ def test_a_pruned_run_goes_on_to_the_same_bytes_and_certificate(begin):  # noqa:
     assert first == second
 
 
-def test_a_fork_goes_on_as_the_old_run_until_it_is_told_otherwise(begin):  # noqa: F811
+def test_a_fork_goes_on_as_the_old_run_until_it_is_told_otherwise(begin):
     whole = begin("whole", **NEVER_STILL)
     run(whole)
     same, _ = fork(RunStore.open(whole.path), 2, [], whole.path.with_name("same"))
@@ -53,7 +53,7 @@ def test_a_fork_goes_on_as_the_old_run_until_it_is_told_otherwise(begin):  # noq
     assert mine != theirs
 
 
-def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):  # noqa: F811
+def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):
     store = begin("run", **NEVER_STILL)
     run(store)
     before = contents(store)
@@ -66,7 +66,7 @@ def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):  # no
     assert contents(store) == before and RunStore.open(store.path).remarks == ()
 
 
-def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monkeypatch):  # noqa: F811
+def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monkeypatch):
     store = stopped_after(begin("run", **NEVER_STILL), 1)
 
     def wider(config) -> LanguageModel:
@@ -92,7 +92,7 @@ def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monke
     assert contents(store) == before
 
 
-def test_a_round_that_says_nothing_of_its_drift_is_not_gone_on_from(begin):  # noqa: F811
+def test_a_round_that_says_nothing_of_its_drift_is_not_gone_on_from(begin):
     store = stopped_after(begin("run", **NEVER_STILL), 2)
     forge_json(store.path, 2, "round.json", lambda tree: {k: v for k, v in tree.items() if k != "drift"})
     with pytest.raises(BasinError, match="Round 2 of run does not say its drift"):

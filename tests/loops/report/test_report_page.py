@@ -5,40 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from markupsafe import Markup
+from planted_page import Reader
 
 from agent.errors import BasinError
 from loops.report import page
 from loops.report.page import Page, View, as_json, fill, plain, render, write
 
 HOSTILE = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> \u2028\u2029 \"'` &lt; \x1b[31m \u202egnp \ud800"
-
-
-class Reader(HTMLParser):
-    """Tags with their attributes, and the text inside scripts."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[tuple[dict[str, str | None], str]] = []
-        self.text = ""
-        self.feed(content.decode())
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attributes)))
-        if tag == "script":
-            self.scripts.append((dict(attributes), ""))
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][0] == "script" and self.scripts[-1][1] == "":
-            self.scripts[-1] = (self.scripts[-1][0], data)
-        else:
-            self.text += data
 
 
 def planted_page(charts: bool = False, text: str = HOSTILE) -> Page:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_refine import begin, contents, corpus, machine, run  # noqa: F401 (fixtures)
+from planted_loop import begin, contents, corpus, machine, run  # noqa: F401 (fixtures)
 
 from agent.concept import Concept
 from agent.language_model.decoding.loop import GenerationConfig
@@ -79,7 +79,7 @@ def test_a_scratch_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path):
     assert len(write(Writer(), tmp_path)) == len(PROMPTS)
 
 
-def test_a_run_killed_while_it_writes_resumes_to_the_same_bits(begin, monkeypatch):  # noqa: F811
+def test_a_run_killed_while_it_writes_resumes_to_the_same_bits(begin, monkeypatch):
     changes = {"generation": {"batch_size": 2}}
     straight, killed = begin("straight", **changes), begin("killed", **changes)
     run(straight)

@@ -6,82 +6,18 @@ import json
 
 import numpy as np
 import pytest
-import transformers
-from conftest import make_causal_lm
+from planted_chain import LENIENT, OTHER, SAME, config, general, machine  # noqa: F401 (fixtures)
 from planted_log import listening
-from test_refine import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
+from planted_loop import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
 
 from agent.basin.tracking import soft_jaccard
 from agent.errors import BasinError
-from agent.language_model.model import LanguageModel
 from benchmarks import successors
 from loops.checkpoint.store import RunStore
-from loops.config import parse_config
 from loops.report.terminal import show_run
 from loops.transfer.chain import CHAIN, succeed
 from loops.transfer.chain_table import show_chain
 from loops.transfer.evaluate import measure_chain
-
-
-def model_of(config) -> LanguageModel:
-    """`tiny` and `other` by name; a folder is loaded as it was saved."""
-    if "/" in config.name:
-        model = transformers.AutoModelForCausalLM.from_pretrained(config.name)
-        return LanguageModel(model, transformers.AutoTokenizer.from_pretrained(config.name), config)
-    if config.name == "other":
-        return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
-    return LanguageModel(*tiny_parts(), config)
-
-
-@pytest.fixture(autouse=True)
-def machine(tmp_path, monkeypatch):
-    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(LanguageModel, "load", model_of)
-
-
-@pytest.fixture
-def general(tmp_path):
-    """Other documents of the same words."""
-    generator = np.random.default_rng(7)
-    folder = tmp_path / "general"
-    folder.mkdir()
-    words = [word for theme in THEMES.values() for word in theme] + PLAIN
-    for number in range(20):
-        text = " ".join(generator.choice(words, 200))
-        (folder / f"{number:02d}.txt").write_text(text, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def config(corpus, general):  # noqa: F811
-    def make(*links, **succession):
-        changes = {
-            "corpus": {"source": str(corpus)},
-            "clustering": {
-                **SETTINGS["clustering"],
-                "method": "fading",
-                "size": 0.33,
-                "penalty": 0.1,
-                "fading": {"rounds": 2, "embeddings": False},
-                "generated_share": 0.0,
-            },
-            "rounds": 3,
-            "stitching": {
-                "corpus": {"source": str(general)},
-                "passages": 20,
-                "compared": 16,
-                "methods": ["affine", "procrustes"],
-            },
-            "succession": {"links": links, "certificate": False, "study": 8, **LENIENT, **succession},
-        }
-        return parse_config({**SETTINGS, **changes}, "test")
-
-    return make
-
-
-OTHER, SAME = ({"language_model": {"name": name}} for name in ("other", "tiny"))
-LENIENT = {"handover": {"cosine": 0.5, "overlap": 0.35, "agreement": 0.35}}
-"""Random models see little of what they read."""
 
 
 def chain(config, folder) -> tuple[list[dict], list[str]]:

@@ -6,9 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from test_chain import config, general, machine  # noqa: F401 (fixtures)
-from test_refine import CRIME, PASSAGES, corpus  # noqa: F401 (fixtures)
-from test_stitch import kept, readers, store  # noqa: F401 (fixtures)
+from planted_chain import config, general, kept, machine, readers, store  # noqa: F401 (fixtures)
+from planted_loop import CRIME, PASSAGES, corpus  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from agent.errors import BasinError
@@ -18,7 +17,7 @@ from loops.transfer.match import match
 from loops.transfer.match_store import MATCHES, rows, save_match, two_sides
 
 
-def test_the_concept_is_found_in_another_model(store):  # noqa: F811
+def test_the_concept_is_found_in_another_model(store):
     found = match(store, None, "other", "concept")
     best = found.candidates[0]
     real = slice(0, len(CRIME))
@@ -31,13 +30,13 @@ def test_the_concept_is_found_in_another_model(store):  # noqa: F811
     assert overlaps == sorted(overlaps, reverse=True)
 
 
-def test_in_its_own_model_the_concept_is_itself(store):  # noqa: F811
+def test_in_its_own_model_the_concept_is_itself(store):
     found = match(store, None, "tiny", "concept", compare=store)
     assert found.compared["told"] == pytest.approx(1)
     assert found.compared["match"] > 0.5
 
 
-def test_topics_are_clusters_and_the_pointer_can_be_matched(store):  # noqa: F811
+def test_topics_are_clusters_and_the_pointer_can_be_matched(store):
     found = match(store, None, "lda:3:1", "topic")
     assert found.candidates[0].overlap.jaccard > 0.5
     assert {each.kind for each in found.candidates} == {"component", "union", "classifier"}
@@ -47,7 +46,7 @@ def test_topics_are_clusters_and_the_pointer_can_be_matched(store):  # noqa: F81
     assert np.array_equal(through.told, direct.candidates[0].membership)
 
 
-def test_written_texts_are_read_by_the_round_that_is_asked_for(store):  # noqa: F811
+def test_written_texts_are_read_by_the_round_that_is_asked_for(store):
     found = match(store, None, "other", "concept")
     concept = store.load(store.rounds()[-1]).concept
     assert np.array_equal(found.told[: len(CRIME)], concept.membership)
@@ -55,7 +54,7 @@ def test_written_texts_are_read_by_the_round_that_is_asked_for(store):  # noqa: 
     assert np.corrcoef(written, found.told[len(CRIME) :])[0, 1] > 0.5
 
 
-def test_it_is_kept_with_both_sides(store):  # noqa: F811
+def test_it_is_kept_with_both_sides(store):
     found = match(store, None, "other", "concept")
     file = save_match(found, store)
     assert file.parent == store.path / MATCHES
@@ -69,7 +68,7 @@ def test_it_is_kept_with_both_sides(store):  # noqa: F811
     assert len(titles) == len(set(titles))
 
 
-def test_another_corpus_cannot_be_compared(store, tmp_path, monkeypatch):  # noqa: F811
+def test_another_corpus_cannot_be_compared(store, tmp_path, monkeypatch):
     passages = store.load_passages()
     shorter = type(passages)(passages.documents, passages.passages[:-1])
     monkeypatch.setattr(
@@ -92,14 +91,14 @@ def test_another_corpus_cannot_be_compared(store, tmp_path, monkeypatch):  # noq
         (["--in", "other", "--compare", "nobody"], "There is no run 'nobody'"),
     ],
 )
-def test_a_mistake_is_one_sentence(store, monkeypatch, arguments, sentence):  # noqa: F811
+def test_a_mistake_is_one_sentence(store, monkeypatch, arguments, sentence):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
     done = CliRunner().invoke(app, ["match", "run", *arguments])
     assert done.exit_code == 1
     assert sentence in done.output.replace("\n", " ") and "Traceback" not in done.output
 
 
-def test_the_command_prints_table_and_sides(store, monkeypatch):  # noqa: F811
+def test_the_command_prints_table_and_sides(store, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
     done = CliRunner().invoke(app, ["match", "run", "--in", "other"])
     assert done.exit_code == 0

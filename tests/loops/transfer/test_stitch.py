@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import safetensors.torch
-from conftest import make_causal_lm
+from planted_chain import config, general, kept, machine, readers, store  # noqa: F401 (fixtures)
+from planted_loop import PLAIN, corpus, tiny_parts  # noqa: F401 (fixtures)
 from rich.console import Console
-from test_chain import config, general, machine  # noqa: F401 (fixtures)
-from test_refine import PLAIN, corpus, tiny_parts  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from agent.corpora.load import CorpusConfig
@@ -20,7 +18,6 @@ from agent.errors import BasinError
 from agent.judging.gold import GoldLabels
 from agent.language_model.model import LanguageModel
 from agent.types import seed_for
-from loops import refine
 from loops.checkpoint.schema import unsealed
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
@@ -39,38 +36,8 @@ from loops.transfer.stitch_store import (
 )
 
 
-@pytest.fixture
-def readers(monkeypatch):
-    """`tiny` and its twin `again`, which only the name tells apart, and `other` of another architecture."""
-
-    def load(config):  # noqa: F811
-        if config.name == "other":
-            return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
-        if config.name not in ("tiny", "again"):
-            raise BasinError(f"Language model {config.name!r} could not be loaded: name another.")
-        return LanguageModel(*tiny_parts(), config)
-
-    monkeypatch.setattr(LanguageModel, "load", load)
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """Where the run of this module is kept once it is made, with its texts."""
-    return tmp_path_factory.mktemp("kept")
-
-
-@pytest.fixture
-def store(config, kept, tmp_path, readers):  # noqa: F811
-    """A run of one round: made by the first test that asks for it, copied for the others."""
-    if not (kept / "run").exists():
-        made = RunStore.create(kept / "run", config().model_copy(update={"rounds": 1}))
-        refine.run(made.config, made)
-    shutil.copytree(kept / "run", tmp_path / "run")
-    return RunStore.open(tmp_path / "run")
-
-
 def carried(store: RunStore, to: str, **options):
-    config = store.config.stitching  # noqa: F811
+    config = store.config.stitching
     pair = stitch.Pair.of(store, to, config)
     record = stitch.carry(store, None)
     return stitch.stitch(store, record, pair, config, samples=12, **options)
@@ -221,7 +188,7 @@ def test_vectors_are_applied_as_they_were_calibrated(store):
 
 
 def test_documents_of_the_run_are_not_general_text(store):
-    config = store.config.stitching.model_copy(update={"corpus": store.config.corpus})  # noqa: F811
+    config = store.config.stitching.model_copy(update={"corpus": store.config.corpus})
     with pytest.raises(BasinError, match="0 documents that are not the run's own"):
         general_texts(config, store.load_passages(), 0)
     texts, parts = general_texts(store.config.stitching, store.load_passages(), 0)
@@ -278,7 +245,7 @@ def test_too_little_general_text_is_one_sentence(store, tmp_path, documents, wor
     for number in range(documents):
         (folder / f"{number}.txt").write_text(" ".join(generator.choice(PLAIN, words)), encoding="utf-8")
     changes = {"corpus": CorpusConfig(source=str(folder)), "passages": 8}
-    config = store.config.stitching.model_copy(update=changes)  # noqa: F811
+    config = store.config.stitching.model_copy(update=changes)
     with pytest.raises(BasinError, match=sentence):
         stitch.Pair.of(store, "other", config)
 
@@ -294,7 +261,7 @@ def test_the_whole_command(store, monkeypatch):
     assert str(folder) in done.output and not (folder / MEASURED).exists()
 
 
-def test_maps_serve_other_runs_of_the_same_model_and_documents(store, config, tmp_path):  # noqa: F811
+def test_maps_serve_other_runs_of_the_same_model_and_documents(store, config, tmp_path):
     pair = stitch.Pair.of(store, "other", store.config.stitching)
     assert pair.serves(store)
     deeper = store.config.language_model.model_copy(update={"layers": (1,)})

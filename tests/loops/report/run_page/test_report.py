@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.testing
-from test_report_page import Reader
+from planted_page import Reader
 
 from agent.errors import BasinError
 from benchmarks.report_planted import FALSE_FRIENDS, HOSTILE, TOPIC, UNSAID, Scene, plant

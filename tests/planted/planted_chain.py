@@ -1,0 +1,108 @@
+"""Tiny models that hand a concept on: settings of a chain, other readers of the same texts, and a run of one round."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import transformers
+from conftest import make_causal_lm
+from planted_loop import PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel
+from loops import refine
+from loops.checkpoint.store import RunStore
+from loops.config import parse_config
+
+
+def model_of(config) -> LanguageModel:
+    """`tiny` and `other` by name; a folder is loaded as it was saved."""
+    if "/" in config.name:
+        model = transformers.AutoModelForCausalLM.from_pretrained(config.name)
+        return LanguageModel(model, transformers.AutoTokenizer.from_pretrained(config.name), config)
+    if config.name == "other":
+        return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
+    return LanguageModel(*tiny_parts(), config)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(LanguageModel, "load", model_of)
+
+
+@pytest.fixture
+def general(tmp_path):
+    """Other documents of the same words."""
+    generator = np.random.default_rng(7)
+    folder = tmp_path / "general"
+    folder.mkdir()
+    words = [word for theme in THEMES.values() for word in theme] + PLAIN
+    for number in range(20):
+        text = " ".join(generator.choice(words, 200))
+        (folder / f"{number:02d}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def config(corpus, general):  # noqa: F811
+    def make(*links, **succession):
+        changes = {
+            "corpus": {"source": str(corpus)},
+            "clustering": {
+                **SETTINGS["clustering"],
+                "method": "fading",
+                "size": 0.33,
+                "penalty": 0.1,
+                "fading": {"rounds": 2, "embeddings": False},
+                "generated_share": 0.0,
+            },
+            "rounds": 3,
+            "stitching": {
+                "corpus": {"source": str(general)},
+                "passages": 20,
+                "compared": 16,
+                "methods": ["affine", "procrustes"],
+            },
+            "succession": {"links": links, "certificate": False, "study": 8, **LENIENT, **succession},
+        }
+        return parse_config({**SETTINGS, **changes}, "test")
+
+    return make
+
+
+OTHER, SAME = ({"language_model": {"name": name}} for name in ("other", "tiny"))
+LENIENT = {"handover": {"cosine": 0.5, "overlap": 0.35, "agreement": 0.35}}
+"""Random models see little of what they read."""
+
+
+@pytest.fixture
+def readers(monkeypatch):
+    """`tiny` and its twin `again`, which only the name tells apart, and `other` of another architecture."""
+
+    def load(config):  # noqa: F811
+        if config.name == "other":
+            return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
+        if config.name not in ("tiny", "again"):
+            raise BasinError(f"Language model {config.name!r} could not be loaded: name another.")
+        return LanguageModel(*tiny_parts(), config)
+
+    monkeypatch.setattr(LanguageModel, "load", load)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Where the run of this module is kept once it is made, with its texts."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def store(config, kept, tmp_path, readers):  # noqa: F811
+    """A run of one round: made by the first test that asks for it, copied for the others."""
+    if not (kept / "run").exists():
+        made = RunStore.create(kept / "run", config().model_copy(update={"rounds": 1}))
+        refine.run(made.config, made)
+    shutil.copytree(kept / "run", tmp_path / "run")
+    return RunStore.open(tmp_path / "run")

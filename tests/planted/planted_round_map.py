@@ -1,0 +1,19 @@
+"""A cross-fitted ridge on planted activations, of which a round map is made."""
+
+from __future__ import annotations
+
+import numpy as np
+from planted_activations import DOCUMENT_OF, GOLD, activations_of
+
+from agent.clustering.prior import ClusteringConfig, divisions_of
+from agent.membership.ridge import CrossFittedRidge, Projection
+
+CONFIG = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
+
+
+def ridge(strength: float = 4.0, seed: int = 0) -> CrossFittedRidge:
+    activations = activations_of(GOLD, seed, strength)
+    features = Projection.fit(activations, CONFIG.components).apply(activations)
+    return CrossFittedRidge(
+        features, np.ones(len(features)), divisions_of(DOCUMENT_OF, 0, CONFIG, 0), CONFIG.penalty
+    )
