@@ -30,7 +30,7 @@ from agent.progress import begin_stage
 from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
-from agent.updating import Update, UpdatingConfig, update
+from agent.updating import Method, Update, update
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.monitor.loggers import open_logs, require_loggers
@@ -196,8 +196,7 @@ def first_record(
     """
     concept = received or _pointed_at(context)
     with costs.stage("update"):
-        start = context.config.updating.model_copy(update={"method": "mean_difference"})
-        step = _update(context, concept, start, None)
+        step = _update(context, concept, context.config.updating.budget_nats, method="mean_difference")
     with costs.stage("generate"):
         base = _write(context, concept, "base")
     if received is None or received.vector is None:  # a vector that was handed over is tried as it came
@@ -210,7 +209,7 @@ def first_record(
     with costs.stage("coherence"):
         report = _checked(context, base)
         base = list(_judged(base, report))
-    degenerate = _degenerate(context, concept, start, costs)
+    degenerate = _degenerate(context, concept, costs)
     with costs.stage("record"):
         written = _read(context, [*base, *degenerate])
     at = threshold(context.real.pointer_log_odds, context.size)
@@ -273,12 +272,13 @@ def run_round(records: Sequence[RoundRecord], context: RunContext) -> RoundRecor
     placed = tuple(_placed([*steered, *first.generated], drawn.generated))
     generated = tuple(each for each in placed if each.kind != "degenerate")  # round 0 keeps those
     training: dict[str, float | int] = {}
-    if steering := config.updating.steers(number):
+    scheduled = config.updating.schedule(number)
+    if scheduled.steer_nats is not None:
         with costs.stage("update"):
             begin = last.vector if last.round or config.updating.start_vector else None
-            step = _update(context, concept, steering, begin)
+            step = _update(context, concept, scheduled.steer_nats, begin)
             concept = replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, mode=step.mode)
-    if config.updating.adapts(number):
+    if scheduled.adapt:
         with costs.stage("adapt"):
             adapted = train_adapter(context, concept, last, generated)
             concept, training = replace(concept, adapter=adapted.adapter), adapted.metrics
@@ -383,16 +383,14 @@ def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:
     ]
 
 
-def _degenerate(
-    context: RunContext, concept: Concept, config: UpdatingConfig, costs: Costs
-) -> list[Generated]:
+def _degenerate(context: RunContext, concept: Concept, costs: Costs) -> list[Generated]:
     """Passages steered until they are ruined: once for all rounds, so that the boundary learns what that looks like."""
+    config = context.config.updating
     if not config.degenerate:
         return []
     try:
         with costs.stage("update"):
-            hard = config.model_copy(update={"budget_nats": config.degenerate_nats})
-            step = _update(context, concept, hard, None)
+            step = _update(context, concept, config.degenerate_nats, method="mean_difference")
     except BasinError as error:
         logger.info(f"No over-steered passages are taught as outside: {error}")
         return []
@@ -422,7 +420,11 @@ def _read(
 
 
 def _update(
-    context: RunContext, concept: Concept, config: UpdatingConfig, start: SteeringVector | None
+    context: RunContext,
+    concept: Concept,
+    nats: float,
+    start: SteeringVector | None = None,
+    method: Method | None = None,
 ) -> Update:
     """Towards the members, away from the passages that are clearly outside."""
     texts, inside = context.passages.texts, concept.members()
@@ -435,7 +437,9 @@ def _update(
         [texts[index] for index in outside],
         context.real.activations[inside],
         context.real.activations[outside],
-        config=config,
+        config=context.config.updating,
+        nats=nats,
+        method=method,
         seed=seed_for(context.config.seed, concept.round, "update"),
         member_weights=concept.membership[inside],
         other_weights=1 - concept.membership[outside],

@@ -549,7 +549,7 @@ class LanguageModel:
         """KL(steered || base) of the next-token distribution on real texts, in nats per token."""
         batches = list(self.batches(texts))
         base = [self.states(batch) for batch in batches]
-        return self.divergence_from(base, batches, vector, strength, mode=mode)
+        return self.divergence_from(base, batches, strength * vector, mode=mode)
 
     @torch.no_grad()
     def divergence_from(
@@ -557,7 +557,7 @@ class LanguageModel:
         base: Sequence[Float[Tensor, "_text _token width"]],
         batches: Sequence[TokenBatch],
         vector: SteeringVector,
-        strength: float = 1.0,
+        *,
         prefixes: Sequence[Prefix | None] | None = None,
         mode: SteeringMode = PLAIN,
     ) -> float:
@@ -565,7 +565,7 @@ class LanguageModel:
         total, count = 0.0, 0
         prefixes = [None] * len(batches) if prefixes is None else prefixes
         for batch, states, prefix in zip(batches, base, prefixes, strict=True):
-            with self.steer(vector, strength, mode):
+            with self.steer(vector, mode=mode):
                 steered = self.states(batch, prefix)
             total += float(
                 self.output.divergences(steered[batch.pooled], states[batch.pooled]).double().sum()

@@ -1,7 +1,8 @@
-"""Strength from a budget: how far the steered model may stray, in nats per token and not in norms."""
+"""Steering strength from a budget: KL(steered || base) in nats per token."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 
@@ -30,25 +31,35 @@ def calibrate(
 ) -> tuple[SteeringVector, float]:
     """Scale `vector` so that KL(steered || base) on `texts` is `budget_nats` per token; also the KL reached.
 
-    The budget is spent in the `manner` that the vector will be applied in. Raises `BasinError` where no strength
-    gets there: the model does not heed the vector, or the budget is more than steering can spend.
+    Args:
+        mode: how the vector will be applied.
+
+    Raises:
+        BasinError: no strength reaches the budget.
     """
     batches = list(language_model.batches(texts, max_tokens=max_tokens))
     with torch.no_grad():
         prefixes = [language_model.prefix(batch, vector.layers[0]) for batch in batches]
         base = [language_model.states(batch, prefix) for batch, prefix in zip(batches, prefixes, strict=True)]
     strength, nats = solve_strength(
-        lambda strength: language_model.divergence_from(base, batches, vector, strength, prefixes, mode),
+        lambda strength: language_model.divergence_from(
+            base, batches, strength * vector, prefixes=prefixes, mode=mode
+        ),
         budget_nats,
     )
     return strength * vector, nats
 
 
+def calibration_texts(texts: Sequence[str], count: int) -> list[str]:
+    """The texts with the lowest digests: the same in every round, however passages move between groups."""
+    return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:count]
+
+
 def solve_strength(divergence: Callable[[float], float], budget: float) -> tuple[float, float]:
     """The strength at which a rising `divergence` is within 2 % of `budget`, and the divergence there.
 
-    For small strengths divergence grows with the square (the Fisher information's quadratic form), so the
-    search runs on logarithms: extrapolation with slope 2, then interpolation inside the bracket.
+    Small strengths diverge by their square (the quadratic form of the Fisher information). The search
+    therefore runs on logarithms: extrapolation with slope 2, then interpolation inside the bracket.
     """
     below: tuple[float, float] | None = None
     above: tuple[float, float] | None = None
@@ -57,7 +68,7 @@ def solve_strength(divergence: Callable[[float], float], budget: float) -> tuple
         nats = divergence(strength)
         if abs(nats - budget) <= TOLERANCE * budget:
             return strength, nats
-        # Not a number counts as too much: the activations overflowed.
+        # NaN counts as too much: the activations overflowed.
         if nats < budget:
             below = (strength, nats)
         else:
@@ -66,7 +77,7 @@ def solve_strength(divergence: Callable[[float], float], budget: float) -> tuple
     reached = below[1] if below else math.nan
     raise BasinError(
         f"No strength of steering spends {budget} nats per token (nearest below: {reached:.2g}), so the "
-        "model does not heed the vector: choose other updating.layers or a smaller updating.budget_nats."
+        "vector has too little effect on the model: choose other updating.layers or a smaller updating.budget_nats."
     )
 
 
@@ -75,7 +86,7 @@ def _next_strength(
 ) -> float:
     if below and above:
         (low, less), (high, more) = below, above
-        # Every fourth time plain bisection, for curves that interpolation creeps along.
+        # Plain bisection every fourth time: interpolation converges slowly on some curves.
         if halve or not (less > 0 and math.isfinite(more)):
             return math.sqrt(low * high)
         share = math.log(budget / less) / math.log(more / less)

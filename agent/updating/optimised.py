@@ -1,15 +1,13 @@
-"""Steering vectors at several layers, found by gradient ascent on the cluster itself.
+"""Steering vectors by gradient ascent: members should gain more likelihood from steering than others do.
 
-The objective is a preference between real passages, without a reward model: a member should gain more likelihood
-from steering than a non-member does. `agent.updating.optimised` has the two ways to say so. What keeps the text
-readable is around it: openings are not scored, the distance from the base model is bounded token by token, and the
-vector is drawn back to the mean difference and averaged over steps.
+The loss is a preference between real passages, without a reward model, with the base model as reference or
+without one. Text stays readable for three reasons. Openings are not scored, the distance from the base model is
+bounded token by token, and the vector decays to the mean difference and is averaged over steps.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,16 +26,14 @@ from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 
-logger = logging.getLogger(__name__)
-
 
 def with_reference(
     gain: Float[Tensor, "text"], inside: Bool[Tensor, "text"], beta: float
 ) -> Float[Tensor, ""]:
-    """Direct preference with the base model as reference (Rafailov et al. 2305.18290; steering: Cao et al. 2406.00045).
+    """Direct preference with the base model as reference (DPO, 2305.18290; for steering: Cao et al. 2406.00045).
 
-    `-log sigmoid(beta (gain_c - gain_r))` over members c and others r; `gain` is what steering adds to a passage's
-    mean log-likelihood, `beta` is per nat of it.
+    `-log sigmoid(beta (gain_c - gain_r))` over members c and others r. `gain` is the change of a passage's mean
+    log-likelihood by steering, in nats; `beta` is per nat.
     """
     return -logsigmoid(beta * _differences(gain, gain, inside)).mean()
 
@@ -49,14 +45,13 @@ def reference_free(
     inside: Bool[Tensor, "text"],
     beta: float,
 ) -> Float[Tensor, ""]:
-    """Reference-free preference steering (RePS, Wu et al. 2505.20809, after SimPO, Meng et al. 2405.14734), two-sided.
+    """Reference-free preference steering (RePS, Wu et al. 2505.20809, after SimPO, 2405.14734), two-sided.
 
     Members c win over others r in `steered`, the log-likelihoods under the vector, and lose under its reverse:
     `-log sigmoid(beta (B+ steered_c - steered_r)) - log sigmoid(beta (B- reversed_r - reversed_c))`, with
-    `B+ = max(base_r - base_c, 1)` and `B- = max(base_c - base_r, 1)`: a winner that the base model finds unlikely
-    weighs more. The paper's B takes sums over answers to one instruction; passages that share no prompt differ by
-    tens of nats for reasons of their own, so here it takes means. Where the paper nulls the direction, this reverses
-    it. `beta` is per nat.
+    `B+ = max(base_r - base_c, 1)` and `B- = max(base_c - base_r, 1)`, so an unlikely winner weighs more.
+    Differs from the paper in two ways. B takes means, because passages without a common prompt differ by tens of
+    nats; and the direction is reversed where the paper nulls it. `beta` is per nat.
     """
     lead = _differences(base, base, inside).detach()
     forward = (-lead).clamp(min=1) * steered[inside][:, None] - steered[~inside][None, :]
@@ -65,12 +60,12 @@ def reference_free(
 
 
 def above(divergences: Float[Tensor, "token"], budget: float, unevenness: float) -> Float[Tensor, ""]:
-    """How far KL(steered || base), as a root mean square over tokens, exceeds `unevenness * budget`, in nats.
+    """Excess of the root mean square of KL(steered || base) over `unevenness * budget`, in nats.
 
-    A mean is met by sparing most tokens and forcing a few, which is how a model is made to repeat a keyword; the
-    root mean square is not. `unevenness` is the root mean square over the mean that is allowed.
+    A bound on the mean would let a few tokens take all of it, and the model repeats a keyword. `unevenness` is
+    the allowed ratio of root mean square to mean.
     """
-    # Away from 0, where the root has no gradient.
+    # Clamped: the root has no gradient at 0.
     return (divergences.square().mean().clamp(min=1e-12).sqrt() - unevenness * budget).clamp(min=0)
 
 
@@ -91,33 +86,32 @@ class OptimisedConfig(StageConfig):
     """Two-sided and without the base model's likelihoods, at twice the cost, or against them."""
     steps: int = Field(10, ge=1)
     passages: int = Field(60, ge=1)
-    """Members, and as many others, that the vector is fitted on; drawn by the seed. Fewer than
-    `steps * batch` are met again and again, and then it is they that are learnt rather than the concept."""
+    """Members, and as many others, that the vector is fitted on; drawn by the seed. Fewer than `steps * batch`
+    are repeated, and the vector overfits them."""
     batch: int = Field(6, ge=1)
     """Members, and as many others, per step."""
     held_out: int = Field(12, ge=0)
-    """Members, and as many others, that are kept from the fit (at most a fifth), to measure the preference on."""
+    """Members, and as many others, held out to measure the preference; at most a fifth."""
     tokens: int = Field(80, ge=8)
     """Passages are cut to this length."""
     opening: int = Field(16, ge=0)
-    """Tokens at the head of a passage that are not scored: there a vector gains by guessing the genre."""
+    """Tokens at the start of a passage that are not scored: there a vector gains by guessing the genre."""
     beta: float = Field(0.1, gt=0)
-    """Per nat of preference over a passage of `tokens` tokens; small values weigh all passages alike, large ones
-    those not yet preferred."""
+    """Per nat of preference over a passage of `tokens` tokens. Small values weigh all passages alike; large values
+    weigh those not yet preferred."""
     learning_rate: float = Field(0.1, gt=0)
     """Adam's step per coordinate, in units of the starting vector's root mean square at its layer."""
     decay: float = Field(0.05, ge=0, le=1)
-    """Share of the way back to the mean difference after every step: what no batch asks for again is forgotten."""
+    """Share of the way back to the mean difference after every step."""
     averaged: float = Field(0.5, gt=0, le=1)
-    """Share of the steps, the last ones, whose mean is the vector: a single step follows a dozen passages."""
+    """Share of the steps, the last ones, whose mean is the vector: one step fits only a dozen passages."""
     penalty: float = Field(10.0, ge=0)
-    """Per nat that KL per token, as a root mean square over tokens, is above what the budget allows; in units of
-    the loss."""
+    """Loss per nat by which the root mean square of KL per token exceeds its limit, see `above`."""
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A batch of passages with all that the frozen base model says about it."""
+    """A batch of passages with what the base model computes for it."""
 
     batches: list[TokenBatch]
     prefixes: list[Prefix]
@@ -133,36 +127,34 @@ def optimise(
     others: Sequence[str],
     start: SteeringVector,
     config: OptimisedConfig,
-    budget_nats: float,
-    seed: int,
     *,
+    nats: float,
+    seed: int,
     mode: SteeringMode = PLAIN,
-    anchor: SteeringVector | None = None,
+    prior: SteeringVector | None = None,
 ) -> tuple[SteeringVector, list[dict[str, float]]]:
-    """The vector after `config.steps` steps from `start`, not yet calibrated, and what each step measured.
+    """The vector after `config.steps` steps from `start`, not yet calibrated, and each step's measures.
 
-    `anchor`, of the same layers, is what every step draws back to (`start` without one): drawn to the last round's
-    vector alone, round after round would add what its few passages asked for.
+    A history row has `loss`, `preference` (share of pairs in which the member gained more), `margin` and
+    `member_gain` (nats per token, steered minus base), `nats_per_token` (KL on these passages) and `nats_rms`
+    (root mean square over tokens). The last row adds `held_out_preference` and `held_out_margin` of the vector,
+    and both `_of_start`, if passages could be held out. Deterministic given the seed.
 
-    A history row: `loss`, `preference` (share of pairs in which the member gained more), `margin` and
-    `member_gain` (nats per token, steered minus base), `nats_per_token` (KL on these passages) and `nats_rms` (its
-    root mean square over tokens). The last row has `held_out_preference` and `held_out_margin` of the vector found,
-    and the same `_of_start`, where passages could be spared. Deterministic given the seed. Raises `BasinError` where
-    a group is empty.
+    Args:
+        prior: the vector that every step decays to, of the same layers; `start` without it. Decay to the last
+            round's vector alone would add up over rounds.
+
+    Raises:
+        BasinError: a group is empty.
     """
     if not members or not others:
         raise BasinError(
             "Steering needs passages inside and outside the concept, and one of the two has none."
         )
-    anchor = start if anchor is None else anchor
-    steps, spared = _draw(members, others, config, seed)
+    prior = start if prior is None else prior
+    steps, held_out = _draw(members, others, config, seed)
     leaves = {layer: each.clone().requires_grad_() for layer, each in start.directions.items()}
-    groups = [
-        {"params": [leaf], "lr": config.learning_rate * float(leaf.detach().square().mean().sqrt())}
-        for leaf in leaves.values()
-    ]
-    optimiser = torch.optim.Adam(groups, betas=(0.8, 0.95))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+    optimiser, schedule = _optimiser(leaves, config)
     known: dict[int, _Step] = {}
     history, sum_of_last = [], SteeringVector({})
     last = max(1, round(config.averaged * config.steps))
@@ -171,40 +163,59 @@ def optimise(
         if index not in known:
             known[index] = _prepare(language_model, *steps[index], config, start.layers[0])
         optimiser.zero_grad()
-        row = _ascend(language_model, SteeringVector(leaves), known[index], config, budget_nats, mode)
+        vector = SteeringVector(leaves)
+        history.append(_ascend(language_model, vector, known[index], config, nats=nats, mode=mode))
         optimiser.step()
         schedule.step()
         with torch.no_grad():
             for layer, leaf in leaves.items():
-                leaf.lerp_(anchor.directions[layer], config.decay)
+                leaf.lerp_(prior.directions[layer], config.decay)
         if number >= config.steps - last:
             sum_of_last += SteeringVector({layer: leaf.detach().clone() for layer, leaf in leaves.items()})
-        history.append(row)
         advance("update", number + 1, config.steps, "steps")
     found = (1 / last) * sum_of_last
-    if spared:
-        step = _prepare(language_model, *spared, config, start.layers[0])
+    if held_out:
+        step = _prepare(language_model, *held_out, config, start.layers[0])
         for name, vector in (("", found), ("_of_start", start)):
-            with torch.no_grad():
-                steered, _ = _steered(language_model, vector, step, config.opening, mode)
-            measured = _preference(steered - step.likelihoods, step.inside)
+            measured = _held_out(language_model, vector, step, config.opening, mode)
             history[-1] |= {f"held_out_{key}{name}": value for key, value in measured.items()}
     return found, history
+
+
+def _optimiser(
+    leaves: Mapping[int, Tensor], config: OptimisedConfig
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Adam with a step size per layer, and its cosine schedule."""
+    groups = [
+        {"params": [leaf], "lr": config.learning_rate * float(leaf.detach().square().mean().sqrt())}
+        for leaf in leaves.values()
+    ]
+    optimiser = torch.optim.Adam(groups, betas=(0.8, 0.95))
+    return optimiser, torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+
+
+@torch.no_grad()
+def _held_out(
+    language_model: LanguageModel, vector: SteeringVector, step: _Step, opening: int, mode: SteeringMode
+) -> dict[str, float]:
+    steered, _ = _steered(language_model, vector, step, opening, mode)
+    return _preference(steered - step.likelihoods, step.inside)
 
 
 def _draw(
     members: Sequence[str], others: Sequence[str], config: OptimisedConfig, seed: int
 ) -> tuple[list[tuple[list[str], list[str]]], tuple[list[str], list[str]] | None]:
-    """Batches of members and others, the same number of each wherever there are enough; and some that are spared."""
+    """Batches of members and others, of equal numbers if there are enough; and the held-out ones, or None."""
     generator = np.random.default_rng(seed)
-    orders = [[group[index] for index in generator.permutation(len(group))] for group in (members, others)]
-    spare = min(config.held_out, *(len(order) // 5 for order in orders))
-    groups = [order[: len(order) - spare][: config.passages] for order in orders]
-    spared = tuple(order[len(order) - spare :] for order in orders) if spare else None
-    count = max(1, min(map(len, groups)) // config.batch)
-    return [
-        tuple(group[number::count][: config.batch] for group in groups) for number in range(count)
-    ], spared
+    first, second = (
+        [group[index] for index in generator.permutation(len(group))] for group in (members, others)
+    )
+    spare = min(config.held_out, len(first) // 5, len(second) // 5)
+    fitted = [order[: len(order) - spare][: config.passages] for order in (first, second)]
+    held_out = (first[len(first) - spare :], second[len(second) - spare :]) if spare else None
+    count = max(1, min(map(len, fitted)) // config.batch)
+    inside, outside = ([group[number::count][: config.batch] for number in range(count)] for group in fitted)
+    return list(zip(inside, outside, strict=True)), held_out
 
 
 @torch.no_grad()
@@ -228,7 +239,7 @@ def _likelihoods(
     """Mean log-likelihood of every text's tokens after its opening, in nats."""
     where = batch.scored[:, 1:]
     later = where & (batch.positions[:, 1:] > opening)
-    # Nothing but an opening: better that than nothing.
+    # A text that is shorter than an opening is scored whole.
     where = torch.where(later.any(1, keepdim=True), later, where)
     losses = language_model.output.losses(states[:, :-1][where], batch.ids[:, 1:][where])
     losses = torch.zeros(where.shape, device=losses.device).masked_scatter(where, losses)
@@ -244,7 +255,7 @@ def _steered(
         with language_model.steer(vector, 1.0, mode):
             states = language_model.states(batch, prefix)
         likelihoods.append(_likelihoods(language_model, batch, states, opening))
-        # Every fourth position says enough about the distance.
+        # Every fourth position suffices to measure the distance.
         divergences.append(
             language_model.output.divergences(states[batch.pooled][::4], base[batch.pooled][::4])
         )
@@ -256,7 +267,8 @@ def _ascend(
     vector: SteeringVector,
     step: _Step,
     config: OptimisedConfig,
-    budget_nats: float,
+    *,
+    nats: float,
     mode: SteeringMode,
 ) -> dict[str, float]:
     """Accumulate the gradient of one step's loss in the vector's leaves, and measure it."""
@@ -267,7 +279,7 @@ def _ascend(
     else:
         reverse, _ = _steered(language_model, -vector, step, config.opening, mode)
         loss = reference_free(steered, reverse, step.likelihoods, step.inside, beta)
-    loss = loss + config.penalty * above(divergences, budget_nats, UNEVENNESS)
+    loss = loss + config.penalty * above(divergences, nats, UNEVENNESS)
     loss.backward()
     gain = (steered - step.likelihoods).detach()
     return {
@@ -280,6 +292,6 @@ def _ascend(
 
 
 def _preference(gain: Float[Tensor, "text"], inside: Bool[Tensor, "text"]) -> dict[str, float]:
-    """Share of pairs whose member gained more, and by how many nats per token members gained more on average."""
+    """Share of pairs whose member gained more, and the mean difference of gains in nats per token."""
     pairs = gain[inside][:, None] - gain[~inside][None, :]
     return {"preference": float((pairs > 0).float().mean()), "margin": float(pairs.mean())}

@@ -89,7 +89,7 @@ def prepare(
     """
     with costs.stage("load"):
         language_model = language_model or LanguageModel.load(config.language_model)
-        config.updating.steered(language_model.layers)  # refused before anything is read
+        config.updating.steered_layers(language_model.layers)  # refused before anything is read
         logger.info(forecast(config, passages, language_model))
         coherence = Coherence.load(passages.texts, config.coherence)
     with costs.stage("record"):

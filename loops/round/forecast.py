@@ -108,7 +108,7 @@ def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
     """Gigabytes that the stages of a run take at their peak, weights and libraries included; right to a factor of 1.5."""
     copies = 2 if language_model.fused is not None else 1
     found = stage_peaks(language_model.need, config, copies, language_model.batch_tokens)
-    if not any(map(config.updating.adapts, range(1, config.rounds + 1))):
+    if not any(config.updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
         del found["adapt"]
     return found
 
@@ -143,7 +143,7 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
         "generate": (config.rounds + 1) * written / speeds.generate,
         "update": config.rounds * update / full,
     }
-    if rounds := sum(map(updating.adapts, range(1, config.rounds + 1))):
+    if rounds := sum(updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
         lora, preference = updating.adapting.lora, updating.adapting.preference
         preferred = (
             2 * preference.pairs * config.generation.new_tokens * (BACKWARD + 2)

@@ -18,8 +18,8 @@ from agent.pointer.lda_stream import fit_stream
 from agent.steering.control_vector import read_control_vector
 from agent.steering.vector import SteeringVector
 from agent.types import Document, PassageSet
-from agent.updating import UpdatingConfig, calibration_texts
-from agent.updating.calibration import calibrate
+from agent.updating import UpdatingConfig
+from agent.updating.calibration import calibrate, calibration_texts
 from loops.config import RunConfig
 
 logger = logging.getLogger(__name__)

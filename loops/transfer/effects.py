@@ -18,8 +18,8 @@ from agent.steering.vector import SteeringVector
 from agent.transfer.effect import on_members_scale
 from agent.transfer.learn import Stitches
 from agent.types import PassageSet, seed_for
-from agent.updating import UpdatingConfig, calibration_texts
-from agent.updating.calibration import calibrate
+from agent.updating import UpdatingConfig
+from agent.updating.calibration import calibrate, calibration_texts
 from loops.checkpoint.store import RunStore
 from loops.round.writing import openings
 

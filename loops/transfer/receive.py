@@ -19,8 +19,7 @@ from agent.transfer.handover import Handover, Stitched, hand_over
 from agent.transfer.learn import Stitches, learn
 from agent.transfer.translate import translate, translate_readout
 from agent.types import PassageSet, seed_for
-from agent.updating import calibration_texts
-from agent.updating.calibration import calibrate
+from agent.updating.calibration import calibrate, calibration_texts
 from loops.checkpoint.store import RunStore
 from loops.config import LinkConfig, RunConfig
 from loops.records import RoundRecord, refuse_other_model

@@ -114,6 +114,7 @@ def _native(bench: Bench) -> SteeringVector:
         bench.theirs[inside],
         bench.theirs[~inside],
         config=bench.updating.model_copy(update={"layers": tuple(steered)}),
+        nats=bench.nats,
         seed=bench.seed,
         member_weights=bench.concept.membership[inside],
         other_weights=1 - bench.concept.membership[~inside],

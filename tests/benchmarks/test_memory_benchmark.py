@@ -13,7 +13,7 @@ def test_every_stage_that_is_measured_is_foreseen(monkeypatch):
     monkeypatch.setattr(memory, "RANDOM", {"tiny": TINY})
     found = memory.one("tiny", "record")
     assert 0.2 < found["loaded"] <= found["taken"] and found["foreseen"] > 0.2
-    assert memory.config_of("tiny").updating.adapts(1)
+    assert memory.config_of("tiny").updating.schedule(1).adapt
 
 
 def test_a_stage_that_fails_ends_the_benchmark(monkeypatch):

@@ -219,6 +219,7 @@ class Workspace:
             self.task.activations[inside],
             self.task.activations[~inside],
             config=config,
+            nats=config.budget_nats,
             seed=self.task.seed,
             member_weights=notion.membership[inside],
             other_weights=1 - notion.membership[~inside],

@@ -47,7 +47,7 @@ def test_overflow_counts_as_too_much():
 
 def test_a_model_that_does_not_heed_is_named(texts):
     language_model = make_language_model(depth=2)
-    with pytest.raises(BasinError, match="does not heed"):
+    with pytest.raises(BasinError, match="has too little effect"):
         calibrate(language_model, SteeringVector({1: torch.zeros(16)}), texts, 0.1)
     with pytest.raises(BasinError, match="spends 9.0 nats"):
         solve_strength(lambda s: min(s, 3.0), 9.0)

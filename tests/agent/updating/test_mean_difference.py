@@ -1,4 +1,4 @@
-"""A planted direction comes back; weights and layers do what they say."""
+"""A planted direction is recovered, with weights and at chosen layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 
 from agent.errors import BasinError
 from agent.steering.vector import SteeringVector
-from agent.updating import UpdatingConfig
 from agent.updating.mean_difference import mean_difference
 
 
@@ -29,7 +28,7 @@ def test_a_planted_direction_comes_back():
     assert found.norms()[2] == pytest.approx(2 * truth.norms()[2], rel=0.05)
 
 
-def test_weights_silence_what_does_not_belong():
+def test_texts_of_weight_zero_do_not_count():
     direction, members, others = planted()
     mixed = np.concatenate([members, others - 9 * direction])
     weights = np.array([1.0] * 300 + [0.0] * 300)
@@ -40,10 +39,8 @@ def test_weights_silence_what_does_not_belong():
     )
 
 
-def test_bad_groups_and_layers_are_named():
+def test_bad_groups_are_named():
     _, members, others = planted()
-    with pytest.raises(BasinError, match=r"updating.layers .*\[5\].*\[1, 2, 3\]"):
-        UpdatingConfig(layers=(2, 5)).steered((1, 2, 3))
     with pytest.raises(BasinError, match="inside the concept"):
         mean_difference(members[:0], others, recorded=(1, 2, 3), steered=(1,))
     with pytest.raises(BasinError, match="equal activations"):

@@ -40,7 +40,8 @@ def run(method: str, seed: int = 0, start=None):
         others,
         language_model.record(members),
         language_model.record(others),
-        config=UpdatingConfig(method=method, budget_nats=0.1, optimised=FAST),
+        config=UpdatingConfig(method=method, optimised=FAST),
+        nats=0.1,
         seed=seed,
         start=start,
     )
@@ -86,14 +87,14 @@ def test_the_penalty_holds_the_distance():
     start = run("mean_difference")[1].vector
     for penalty, low, high in ((0.0, 0.2, 99.0), (100.0, 0.0, 0.15)):
         config = FAST.model_copy(update={"penalty": penalty, "learning_rate": 0.4, "decay": 0.0})
-        _, history = optimise(language_model, members, others, start, config, 0.05, seed=0)
+        _, history = optimise(language_model, members, others, start, config, nats=0.05, seed=0)
         assert low < history[-1]["nats_per_token"] < high
 
 
 def test_an_empty_group_is_named():
     language_model = make_language_model(depth=5, layers=(2, 3))
     with pytest.raises(BasinError, match="one of the two has none"):
-        optimise(language_model, [], [sentence(1)], run("mean_difference")[1].vector, FAST, 0.1, seed=0)
+        optimise(language_model, [], [sentence(1)], run("mean_difference")[1].vector, FAST, nats=0.1, seed=0)
 
 
 def planted_by_steering(language_model, count: int) -> tuple[SteeringVector, list[str], list[str]]:
@@ -135,7 +136,7 @@ def test_a_planted_direction_is_found_from_a_poor_start(loss):
         loss=loss, steps=40, passages=192, batch=24, tokens=44, opening=2, learning_rate=0.3, decay=0.0
     )
     nats = language_model.divergence(members[:40], planted)
-    found, history = optimise(language_model, members, others, start, config, nats, seed=0)
+    found, history = optimise(language_model, members, others, start, config, nats=nats, seed=0)
     wanted, began, ended = (
         effect(language_model, vector, members[:40]) for vector in (planted, start, found)
     )
@@ -151,21 +152,21 @@ def test_what_decays_stays_near_the_start():
     start = run("mean_difference")[1].vector
     cosines = [
         optimise(
-            language_model, members, others, start, FAST.model_copy(update={"decay": decay}), 0.1, seed=0
+            language_model, members, others, start, FAST.model_copy(update={"decay": decay}), nats=0.1, seed=0
         )[0].cosine(start)
         for decay in (0.0, 0.2, 1.0)
     ]
     assert cosines[0] < cosines[1] < cosines[2] == pytest.approx(1.0)
 
 
-def test_it_is_the_anchor_that_a_decaying_vector_is_drawn_to():
+def test_a_decaying_vector_goes_to_the_prior():
     language_model = make_language_model(depth=5, layers=(2, 3))
     members, others = planted_texts(24, seed=1)
-    anchor = run("mean_difference")[1].vector
+    prior = run("mean_difference")[1].vector
     start = SteeringVector({layer: torch.full((16,), 0.1) for layer in (2, 3)})
     config = FAST.model_copy(update={"decay": 1.0, "steps": 2})
-    found, _ = optimise(language_model, members, others, start, config, 0.1, seed=0, anchor=anchor)
-    assert max((found - anchor).norms().values()) < 1e-5
+    found, _ = optimise(language_model, members, others, start, config, nats=0.1, seed=0, prior=prior)
+    assert max((found - prior).norms().values()) < 1e-5
 
 
 def test_held_out_passages_are_spared_only_where_there_are_enough():
