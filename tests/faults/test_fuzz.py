@@ -1,4 +1,4 @@
-"""A fast sample of `python -m benchmarks.fuzz`, and every input that was ever found to fail."""
+"""Malformed inputs to every reader, a small sample; inputs that once failed; odd arguments to every command."""
 
 from __future__ import annotations
 
@@ -9,117 +9,92 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.errors import BasinError
 from benchmarks import fuzz
-from benchmarks.fuzzing import watching
-from benchmarks.fuzzing.commands import load_commands
-from benchmarks.fuzzing.targets import TARGETS
-from benchmarks.fuzzing.watching import Failed, minimised, survive
+from benchmarks.fuzz import TARGETS, Failed, survive
 
-FOUND = sorted(path for path in (Path(__file__).parent / "failures").glob("*/*") if path.is_file())
-SLOW = {"settings": 10, "suite": 4, "generation_suite": 6, "commands": 4}
+ONCE_FAILED = sorted((Path(__file__).parent / "failures").glob("*/*"))
+SLOW = {"settings": 15, "suite": 5, "generation_suite": 5}
 """Fewer inputs of readers that take milliseconds."""
+FEW = {"derandomize": True, "database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
 
-
-def sample(name: str) -> int:
-    return SLOW.get(name, 60)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded() -> None:
-    load_commands()
+texts = st.text(st.characters(), max_size=60)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+records = (
+    st.fixed_dictionaries({"text": texts | values}, optional={"title": values, "label": values}) | values
+)
+lines = st.lists(records, max_size=5).map(
+    lambda rows: "\n".join(map(json.dumps, rows)).encode("utf-8", "surrogatepass")
+)
+contents = st.binary(max_size=80) | texts.map(lambda text: text.encode("utf-8", "surrogatepass")) | lines
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_damaged_and_made_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
-    outcomes = [
-        survive(TARGETS[name].check, TARGETS[name].input(7, number), tmp_path)
-        for number in range(sample(name))
-    ]
-    assert "refused" in outcomes or name in ("passages", "commands")
+def test_whole_files_are_read(name: str, tmp_path: Path) -> None:
+    for content in TARGETS[name].begin:
+        if name != "folder" and content != fuzz.RECORDS[1]:
+            TARGETS[name].check(content, tmp_path)
 
 
-# Not a strategy's own: types are checked in tests, one entry of a mapping drawn by chance.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
-@pytest.mark.parametrize("name", [name for name in TARGETS if name != "commands"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    inputs = [TARGETS[name].input(7, number) for number in range(SLOW.get(name, 60))]
+    assert inputs == [TARGETS[name].input(7, number) for number in range(len(inputs))]
+    assert "refused" in {survive(TARGETS[name].check, each, tmp_path) for each in inputs}
+
+
+@pytest.mark.parametrize("name", TARGETS)
 def test_drawn_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
-    @settings(
-        max_examples=sample(name) // 2,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(TARGETS[name].strategy)
+    @settings(max_examples=SLOW.get(name, 30), **FEW)
+    @given(contents)
     def once(content: bytes) -> None:
         survive(TARGETS[name].check, content, tmp_path)
 
     once()
 
 
-@pytest.mark.parametrize("path", FOUND, ids=[f"{path.parent.name}/{path.name}" for path in FOUND])
-def test_what_once_failed_does_not_any_more(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ONCE_FAILED, ids=[f"{each.parent.name}/{each.name}" for each in ONCE_FAILED])
+def test_inputs_that_once_failed_are_read_or_refused(path: Path, tmp_path: Path) -> None:
     survive(TARGETS[path.parent.name].check, path.read_bytes(), tmp_path)
 
 
-def test_inputs_are_the_same_each_time_and_differ_among_each_other() -> None:
-    for target in TARGETS.values():
-        inputs = [target.input(3, number) for number in range(5)]
-        assert inputs == [target.input(3, number) for number in range(5)]
-        assert len({*inputs, target.input(4, 0)}) > 2
-
-
-def reads(content: bytes, folder: Path) -> None:
+def faulty(content: bytes, folder: Path) -> None:
     """A reader with a mistake of every kind."""
     if b"trace" in content:
         raise KeyError("trace")
-    if b"endless" in content:
-        while True:
-            pass
+    while b"endless" in content:
+        pass
     if b"lines" in content:
         raise BasinError("no sentence")
     if b"bad" in content:
         raise BasinError("This file is bad: mend it.")
+    if b"death" in content:
+        os._exit(7)
 
 
 @pytest.mark.parametrize(
     "content, kind", [(b"a trace", "traceback"), (b"endless", "hang"), (b"lines", "sentence")]
 )
-def test_failures_are_told_apart(
+def test_failures_have_a_kind(
     content: bytes, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "SECONDS", 0.2)
-    with pytest.raises(Failed) as failure:
-        survive(reads, content, tmp_path)
-    assert failure.value.kind == kind
-    assert [survive(reads, each, tmp_path) for each in (b"fine", b"bad")] == ["read", "refused"]
+    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    with pytest.raises(Failed, match=f"^{kind}: "):
+        survive(faulty, content, tmp_path)
+    assert [survive(faulty, each, tmp_path) for each in (b"fine", b"bad")] == ["read", "refused"]
 
 
-def test_a_failing_input_is_made_smaller(tmp_path: Path) -> None:
-    assert minimised(reads, b"much before a trace and after" * 3, tmp_path, "traceback") == b"trace"
-
-
-def test_a_reader_that_kills_its_process_is_a_failure_and_the_rest_goes_on(
+def test_a_reader_that_kills_its_process_is_counted_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(content: bytes, folder: Path) -> None:
-        if content[:1] == b"O":
-            os._exit(7)
-
-    planted = replace(TARGETS["text"], name="planted", check=dies, begin=(b"O", b"fine"))
+    planted = replace(TARGETS["text"], check=faulty, begin=(b"death", b"fine"))
     monkeypatch.setitem(TARGETS, "planted", planted)
-    with pytest.raises(SystemExit) as ended:
-        fuzz.main(
-            inputs=30,
-            seconds=60,
-            workers=1,
-            seed=0,
-            only=["planted"],
-            results=tmp_path,
-            failures=tmp_path / "kept",
-        )
-    assert ended.value.code == 1
-    row = json.loads((tmp_path / "fuzz.json").read_text())["rows"][-1]
-    assert row["crashes"] >= 1 and row["fuzz_inputs"] >= 20
-    assert any(path.read_bytes()[:1] == b"O" for path in (tmp_path / "kept" / "planted").iterdir())
+    row = fuzz.feed("planted", 0, 30, tmp_path)
+    assert row["inputs"] == 30 and row["crash"] >= 1 and row["read"] >= 5
+    assert any(b"death" in each.read_bytes() for each in (tmp_path / "planted").iterdir())
