@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.language_model.adapter import Adapter
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 

@@ -21,7 +21,7 @@ from agent.judging.writing import WritingConfig, embedding_judge, judge_passages
 from agent.language_model.coherence import Coherence, CoherenceConfig
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel, LanguageModelConfig
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 from agent.types import seed_for
 from agent.updating import UpdatingConfig
 from benchmarks.results import write_results

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.basin.tracking import exchanged, soft_jaccard
+from agent.basin.tracking import exchanged
 from agent.concept import Concept, Readout
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
+from agent.membership.similarity import soft_jaccard
 from agent.pointer.lda import Pointer, TopicModel
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import StartsConfig
 from agent.basin.tracking import TrackingConfig
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.config import explain
 from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig

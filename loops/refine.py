@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from agent.basin.natural_latent import natural_latent
 from agent.basin.tracking import Exchange, collapse, exchanged, is_still, kept, movement
-from agent.clustering.prior import Texts, document_mean
+from agent.clustering.prior import Texts
 from agent.clustering.redraw import redraw
 from agent.clustering.two_witnesses import Reclustering
 from agent.concept import Concept
@@ -24,7 +24,8 @@ from agent.corpora.passages import split
 from agent.errors import BasinError
 from agent.language_model.coherence import CoherenceReport
 from agent.language_model.model import LanguageModel
-from agent.membership.ridge import log_odds, sigmoid, threshold
+from agent.membership.documents import document_mean
+from agent.membership.log_odds import log_odds, sigmoid, threshold
 from agent.pointer.cache import KeptFits
 from agent.progress import begin_stage
 from agent.steering.gate import PLAIN

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from agent.basin.tracking import overlap, soft_jaccard
+from agent.membership.similarity import overlap, soft_jaccard
 
 SAME = 0.9
 """Soft Jaccard from which two memberships are one notion: design's definition of a basin."""

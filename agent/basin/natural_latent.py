@@ -14,7 +14,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import entr
 
-from agent.membership.ridge import document_means, in_units_of, numbered, soft_logistic
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import soft_logistic
+from agent.membership.similarity import in_units_of
 
 FEWEST_DOCUMENTS = 10  # of two or more passages; fewer say nothing about a condition
 FOLDS = 5

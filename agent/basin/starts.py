@@ -16,7 +16,9 @@ from pydantic import Field
 
 from agent.clustering.round_map import shuffled
 from agent.corpora.words import ENGLISH, words_of
-from agent.membership.ridge import document_means, in_units_of, log_odds
+from agent.membership.documents import document_means
+from agent.membership.log_odds import log_odds
+from agent.membership.similarity import in_units_of
 from agent.types import StageConfig, seed_for
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from agent.concept import MEMBER
+from agent.membership.similarity import overlap, soft_jaccard
 from agent.types import StageConfig
 
 
@@ -53,27 +54,6 @@ class Exchange:
     """Inside now, outside in the round before."""
     left: tuple[str, ...]
     """Outside now, inside in the round before."""
-
-
-def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, "passage"]) -> float:
-    """Overlap of two fuzzy sets, sum(min) / sum(max) (Ruzicka similarity), in [0, 1].
-
-    Two empty sets overlap fully (1.0). Raises ValueError when the lengths differ or a membership is not finite.
-    """
-    if first.shape != second.shape:
-        raise ValueError(f"memberships of {len(first)} and {len(second)} passages cannot be compared")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ValueError("a membership is not finite")
-    larger = np.maximum(first, second).sum()
-    return 1.0 if larger == 0 else float(np.minimum(first, second).sum() / larger)
-
-
-def overlap(
-    first: Float[np.ndarray, "*over document"], second: Float[np.ndarray, "*other document"]
-) -> Float[np.ndarray, "*both"]:
-    """`soft_jaccard` of many memberships at once, broadcast; two empty ones overlap fully."""
-    smaller, larger = np.minimum(first, second).sum(axis=-1), np.maximum(first, second).sum(axis=-1)
-    return np.where(larger > 0, smaller / np.where(larger > 0, larger, 1), 1.0)
 
 
 def drifts(path: Float[np.ndarray, "*over round document"]) -> Float[np.ndarray, "*over step"]:

@@ -12,20 +12,15 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.prior import ClusteringConfig, Prior, Texts
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Prior, Texts
 from agent.clustering.round_map import RoundMap, Schedule
 from agent.clustering.two_witnesses import Reclustering, fitting, linear_reading
 from agent.concept import Readout
-from agent.membership.ridge import (
-    CrossFittedRidge,
-    calibration_slope,
-    document_means,
-    in_units_of,
-    numbered,
-    sigmoid,
-    spread,
-    threshold,
-)
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import calibration_slope, sigmoid, threshold
+from agent.membership.ridge import CrossFittedRidge
+from agent.membership.similarity import in_units_of, spread
 
 
 def fade(

@@ -12,20 +12,15 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
-from agent.clustering.prior import ClusteringConfig, Texts, divisions_of
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Texts, divisions_of
 from agent.clustering.two_witnesses import linear_reading
 from agent.concept import Readout
-from agent.membership.ridge import (
-    CrossFittedRidge,
-    Projection,
-    calibration_slope,
-    document_means,
-    in_units_of,
-    numbered,
-    sigmoid,
-    spread,
-    threshold,
-)
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import calibration_slope, sigmoid, threshold
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedRidge
+from agent.membership.similarity import in_units_of, spread
 
 SMALLEST = 1e-4
 SHARPNESS = (-3.0, 4.0)

@@ -7,11 +7,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.basin.tracking import soft_jaccard
 from agent.clustering.annealing import fade
-from agent.clustering.prior import ClusteringConfig, Prior, Texts
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Prior, Texts
 from agent.clustering.self_training import self_train
 from agent.clustering.two_witnesses import Reclustering, recluster
+from agent.membership.similarity import soft_jaccard
 
 
 @runtime_checkable

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import ClusteringConfig, divisions_of
-from agent.membership.ridge import CrossFittedRidge, document_means, in_units_of, numbered, sigmoid, threshold
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import divisions_of
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import sigmoid, threshold
+from agent.membership.ridge import CrossFittedRidge
+from agent.membership.similarity import in_units_of, soft_jaccard
 
 STEP = 1e-3  # of a finite difference, in units of membership
 POWER_STEPS = 40

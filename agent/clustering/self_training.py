@@ -11,10 +11,12 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.prior import ClusteringConfig, Prior, Texts, document_mean, document_membership
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Prior, Texts
 from agent.clustering.two_witnesses import Reclustering, fitting, linear_reading
 from agent.concept import Readout
-from agent.membership.ridge import calibration_slope, sigmoid, threshold
+from agent.membership.documents import document_mean, document_membership
+from agent.membership.log_odds import calibration_slope, sigmoid, threshold
 
 
 def self_train(

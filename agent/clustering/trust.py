@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge, correlation, document_means
+from agent.membership.documents import document_means
+from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
+from agent.membership.similarity import correlation
 
 LARGEST_LOADING = 0.95
 READ_WEIGHTS = (1.0, 4.0)

@@ -16,29 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.clustering.prior import (
-    ClusteringConfig,
-    Prior,
-    Texts,
-    divisions_of,
-    features_of,
-)
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Prior, Texts, divisions_of, features_of
 from agent.clustering.trust import Trust
 from agent.concept import Readout
-from agent.membership.ridge import (
-    CrossFittedRidge,
-    Evidence,
-    OverlapMixture,
-    Projection,
-    calibration_slope,
-    document_means,
-    in_units_of,
-    mostly_single,
-    numbered,
-    sigmoid,
-    spread,
-    threshold,
-)
+from agent.membership.documents import document_means, mostly_single, numbered
+from agent.membership.log_odds import calibration_slope, sigmoid, threshold
+from agent.membership.mixture import OverlapMixture
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedRidge, Evidence
+from agent.membership.similarity import in_units_of, spread
 
 SMALLEST_LOADING = 0.3  # of a pointer whose noise is undone; below, undoing would be guessing
 

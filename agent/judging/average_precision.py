@@ -16,11 +16,13 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from agent.clustering.prior import ClusteringConfig, document_mean
+from agent.clustering.config import ClusteringConfig
 from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.concept import Concept
 from agent.judging.gold import GoldLabels
-from agent.membership.ridge import in_units_of, sigmoid, threshold
+from agent.membership.documents import document_mean
+from agent.membership.log_odds import sigmoid, threshold
+from agent.membership.similarity import in_units_of
 from agent.types import total_seconds
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,11 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.semi_supervised import LabelSpreading
 
-from agent.clustering.prior import document_mean
 from agent.corpora.passages import document_folds
-from agent.membership.ridge import Projection, calibration_slope, correlation, document_means, log_odds
+from agent.membership.documents import document_mean, document_means
+from agent.membership.log_odds import calibration_slope, log_odds
+from agent.membership.projection import Projection
+from agent.membership.similarity import correlation
 
 COMPONENTS = 150
 

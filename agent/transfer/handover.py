@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.clustering.probe import Taught, cut_like, teach
 from agent.concept import MEMBER, Concept, Readout
 from agent.errors import BasinError
-from agent.membership.ridge import document_means, in_units_of, numbered, threshold
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import threshold
+from agent.membership.similarity import in_units_of, soft_jaccard
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 from agent.updating.mean_difference import mean_difference

@@ -14,12 +14,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.mixture import GaussianMixture
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import ClusteringConfig, divisions_of
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import divisions_of
 from agent.clustering.probe import cut_like
 from agent.corpora.passages import document_folds
 from agent.errors import BasinError
-from agent.membership.ridge import CrossFittedRidge, Projection, document_means, numbered
+from agent.membership.documents import document_means, numbered
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedRidge
+from agent.membership.similarity import soft_jaccard
 from agent.types import seed_for
 
 

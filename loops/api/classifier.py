@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from agent.concept import Concept
 from agent.errors import BasinError
-from agent.membership.ridge import log_odds, sigmoid, threshold
+from agent.membership.log_odds import log_odds, sigmoid, threshold
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model.decoding.rejection import Kept, Proposal, keep
-from agent.membership.ridge import log_odds
+from agent.membership.log_odds import log_odds
 from agent.progress import advance
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore

@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.basin.starts import Start
-from agent.basin.tracking import soft_jaccard
 from agent.clustering.prior import prior
-from agent.membership.ridge import document_means, in_units_of, numbered, sigmoid, spread
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import sigmoid
+from agent.membership.similarity import in_units_of, soft_jaccard, spread
 from agent.pointer.lda import Pointer
 from agent.types import seed_for
 from loops.basin_map.map import BasinMap, require_starts

@@ -18,7 +18,7 @@ from agent.corpora.passages import split
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
-from agent.membership.ridge import numbered
+from agent.membership.documents import numbered
 from agent.pointer import lda
 from agent.pointer.cache import fit_cached
 from agent.pointer.lda import Pointer, TopicModel

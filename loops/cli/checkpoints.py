@@ -33,7 +33,7 @@ def verify_command(
 
 def _show_verdict(found, console: Console) -> None:  # noqa: ANN001 (its type is slow to import)
     from loops.checkpoint.prune import size_told
-    from loops.report.terminal import plain_table
+    from loops.monitor.tables import plain_table
 
     table = plain_table("round", "", "files", "size")
     for each in found.rounds:
@@ -66,7 +66,7 @@ def prune_command(
     """Remove what rounds wrote and wrote with; numbers and memberships stay. Round 0 and the two newest are never pruned."""
     from loops.checkpoint.find import open_run
     from loops.checkpoint.prune import plan, prune, size_told
-    from loops.report.terminal import plain_table
+    from loops.monitor.tables import plain_table
 
     store, console = open_run(run), Console()
     with store.exclusive():

@@ -41,7 +41,7 @@ def probe_command(
 
 def show(found: Probe, console: Console) -> None:
     """A line for everything that is known."""
-    from loops.report.terminal import plain_table
+    from loops.monitor.tables import plain_table
 
     console.print(
         f"[bold]{escape(printable(found.trial.architecture))}[/], by {escape(printable(found.origin))}",

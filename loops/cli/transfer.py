@@ -67,7 +67,7 @@ def match_command(
 
 def _show(found: Matched, console: Console) -> None:
     from agent.errors import printable
-    from loops.report.terminal import plain_table
+    from loops.monitor.tables import plain_table
     from loops.transfer.match_store import rows, two_sides
 
     real, written = len(found.texts.passages.passages), len(found.texts.generated)

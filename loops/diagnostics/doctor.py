@@ -27,7 +27,7 @@ from agent.progress import timed
 from loops.checkpoint.find import checkpoints_folder, list_runs
 from loops.checkpoint.provenance import commit, cores, versions
 from loops.config import RunConfig, load_config
-from loops.report.terminal import plain_table
+from loops.monitor.tables import plain_table
 from loops.round.forecast import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
 
 logger = logging.getLogger(__name__)

@@ -17,16 +17,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.basin.tracking import soft_jaccard
 from agent.concept import MEMBER
 from agent.errors import BasinError, printable
+from agent.membership.similarity import soft_jaccard
 from agent.types import PassageSet
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
 from loops.config import is_aside
 from loops.monitor.progress import duration
+from loops.monitor.tables import FRAME, plain_table
 from loops.records import RoundRecord
-from loops.report.terminal import FRAME, first_words, plain_table
+from loops.report.terminal import first_words
 
 CURVES = ("drift", "agreement", "coherence", "size")
 """Numbers of the rounds that are followed."""

@@ -17,23 +17,15 @@ from agent.basin.tracking import exchanged
 from agent.errors import BasinError, printable
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
+from loops.monitor.tables import FRAME, plain_table
 from loops.records import Generated, RoundRecord, typical_samples
 
 logger = logging.getLogger(__name__)
 
 FIRST_WORDS = 25
-FRAME = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
 
 MEASURED = ("AP alone", "AP with document", "PGR alone", "PGR with document")
 COLUMNS = ("size", "drift", "contraction", "agreement", "coherence")
-
-
-def plain_table(*columns: str) -> Table:
-    """A table that reads well in a log file too; the first column left, the others right."""
-    table = Table(**FRAME)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table
 
 
 def first_words(text: str, words: int = FIRST_WORDS) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.basin.certificate import Certificate, certify, verdict
 from agent.clustering.round_map import RoundMap, Schedule
-from agent.membership.ridge import document_means
+from agent.membership.documents import document_means
 from agent.types import seed_for
 from loops.records import RoundRecord
 from loops.round.context import RunContext

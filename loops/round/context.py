@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.prior import ClusteringConfig, Prior, Texts, no_concept, prior
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Prior, Texts, no_concept, prior
 from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
-from agent.membership.ridge import log_odds
+from agent.membership.log_odds import log_odds
 from agent.pointer.lda import Pointer, PointerReading
 from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.basin.tracking import soft_jaccard
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, is_safe_name, parse_json, read_inside
+from agent.membership.similarity import soft_jaccard
 from loops import refine
 from loops.checkpoint import fields as check
 from loops.checkpoint.atomic import begin_folder, write_file

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from loops.report.terminal import plain_table
+from loops.monitor.tables import plain_table
 
 
 def show_chain(

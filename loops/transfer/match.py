@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.basin.tracking import soft_jaccard
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel, LanguageModelConfig
-from agent.membership.ridge import document_means, log_odds, numbered, sigmoid, threshold
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import log_odds, sigmoid, threshold
+from agent.membership.similarity import soft_jaccard
 from agent.pointer.cache import fit_cached
 from agent.pointer.lda import TopicsConfig
 from agent.transfer.matching import Candidate, best_match

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.clustering.prior import document_mean
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
+from agent.membership.documents import document_mean
 from agent.steering.vector import SteeringVector
 from agent.transfer.handover import Handover, Stitched, hand_over
 from agent.transfer.learn import Stitches, learn

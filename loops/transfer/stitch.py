@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import ValidationError
 
-from agent.basin.tracking import soft_jaccard
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.membership.similarity import soft_jaccard
 from agent.transfer.effect import Effect, effect
 from agent.transfer.learn import Stitches, StitchingConfig, learn
 from agent.types import seed_for

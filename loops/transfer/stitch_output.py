@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from agent.errors import BasinError
 from loops.checkpoint.atomic import unlinked
-from loops.report.terminal import plain_table
+from loops.monitor.tables import plain_table
 from loops.transfer.effects import NATIVE
 from loops.transfer.stitch import COMPARED, Stitched
 

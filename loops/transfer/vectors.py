@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from agent.clustering.prior import document_mean, document_membership
-from agent.membership.ridge import log_odds, numbered
+from agent.membership.documents import document_mean, document_membership, numbered
+from agent.membership.log_odds import log_odds
 from agent.steering.vector import SteeringVector
 from agent.transfer.fit import Fitted, fit_shuffled, random_map
 from agent.transfer.learn import StitchingConfig

@@ -10,9 +10,12 @@ import numpy as np
 from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, pointer_of
 
 from agent.basin.starts import Start
-from agent.clustering.prior import ClusteringConfig, divisions_of
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import divisions_of
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
-from agent.membership.ridge import CrossFittedRidge, Projection, document_means
+from agent.membership.documents import document_means
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedRidge
 from agent.pointer.lda import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet
 from loops.basin_map import map as basin_map

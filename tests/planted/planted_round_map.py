@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from planted_activations import DOCUMENT_OF, GOLD, activations_of
 
-from agent.clustering.prior import ClusteringConfig, divisions_of
-from agent.membership.ridge import CrossFittedRidge, Projection
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import divisions_of
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedRidge
 
 CONFIG = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
 

@@ -9,11 +9,13 @@ import numpy as np
 from conftest import make_language_model, sentence
 
 from agent.adapting.config import LoraConfig
-from agent.clustering.prior import ClusteringConfig, Texts, prior
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Texts, prior
 from agent.clustering.redraw import settle
 from agent.judging.decisions import RealPassages
 from agent.language_model.decoding.loop import GenerationConfig
-from agent.membership.ridge import Projection, log_odds
+from agent.membership.log_odds import log_odds
+from agent.membership.projection import Projection
 from agent.pointer.lda import Pointer, TopicModel
 from agent.types import Document
 from loops.evaluation.generation.task import Notion, Refined, Task

@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
-from agent.basin.tracking import drifts, overlap
+from agent.basin.tracking import drifts
 from agent.judging.basin_quality import (
     Flows,
     MembershipQuality,
@@ -41,6 +41,7 @@ from agent.judging.basin_quality import (
 )
 from agent.judging.figures.labels import Label, move_apart, name_points, readable
 from agent.judging.figures.run import BLUE, GREEN, GREY, PURPLE, VERMILION, write_table
+from agent.membership.similarity import overlap
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 """Of the most visited fixed points, in their order."""

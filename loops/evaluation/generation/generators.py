@@ -16,7 +16,7 @@ from agent.concept import MEMBER
 from agent.judging.llm_judges import with_article
 from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.decoding.rejection import Proposal
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 from agent.updating import UpdatingConfig
 from loops.evaluation.generation.task import Notion, Task
 from loops.evaluation.generation.workspace import Intervention, Output, Sample, Workspace

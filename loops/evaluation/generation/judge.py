@@ -29,7 +29,7 @@ from agent.judging.readability import ReadableConfig, judge_readable
 from agent.judging.rubric import BELONGS, READABLE, a_named, grades
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
 from agent.language_model.model import LanguageModel
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 from agent.types import seed_for
 from loops.checkpoint.atomic import write_file
 from loops.evaluation.generation.task import Task

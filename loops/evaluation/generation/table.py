@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from loops.report.terminal import plain_table
+from loops.monitor.tables import plain_table
 
 COLUMNS = {
     "inside_and_readable": "inside and readable",

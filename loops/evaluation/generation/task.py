@@ -14,15 +14,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.clustering.prior import (
-    ClusteringConfig,
-    Prior,
-    Texts,
-    document_mean,
-    document_membership,
-    no_concept,
-    prior,
-)
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Prior, Texts, no_concept, prior
 from agent.clustering.redraw import redraw, settle
 from agent.clustering.two_witnesses import Reclustering
 from agent.errors import BasinError
@@ -31,7 +24,9 @@ from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
 from agent.judging.rivals import linear_reader
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel, LanguageModelConfig
-from agent.membership.ridge import Projection, log_odds, numbered, threshold
+from agent.membership.documents import document_mean, document_membership, numbered
+from agent.membership.log_odds import log_odds, threshold
+from agent.membership.projection import Projection
 from agent.pointer.lda import Pointer
 from agent.types import Document, PassageSet, seed_for
 from loops.evaluation.generation.suite import WrittenConcept, WrittenCorpus

@@ -20,7 +20,7 @@ from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.adapter import Adapter
 from agent.language_model.coherence import Coherence
 from agent.language_model.decoding.loop import GenerationConfig
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.judging.average_precision import best_gap, exchanged_counts, gap_recovered, measure_membership
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels

@@ -14,20 +14,15 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import (
-    ClusteringConfig,
-    Texts,
-    document_mean,
-    document_membership,
-    no_concept,
-    prior,
-)
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Texts, no_concept, prior
 from agent.clustering.redraw import redraw, settle
 from agent.concept import MEMBER, Readout
 from agent.judging.average_precision import Reading
 from agent.judging.rivals import RIVALS, Reader, SeenTexts, linear_reader
-from agent.membership.ridge import document_means, log_odds, numbered
+from agent.membership.documents import document_mean, document_means, document_membership, numbered
+from agent.membership.log_odds import log_odds
+from agent.membership.similarity import soft_jaccard
 from agent.pointer.lda import PointerReading
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed

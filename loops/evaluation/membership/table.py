@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from loops.evaluation.membership.summary import FUNCTION_WORDS, OURS, SHUFFLED, concept_rows, method_rows
-from loops.report.terminal import plain_table
+from loops.monitor.tables import plain_table
 
 KINDS = {"single": "passages alone", "pooled": "passages with their document"}
 TOTALS = {

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from agent.concept import Readout
-from agent.membership.ridge import log_odds
+from agent.membership.log_odds import log_odds
 from loops.records import RoundRecord
 from loops.report.run_page.kept import KeptPlane
 from loops.report.run_page.material import Material

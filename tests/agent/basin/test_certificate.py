@@ -11,7 +11,7 @@ from planted_round_map import ridge
 
 from agent.basin.certificate import Certificate, CertificateConfig, certify, verdict
 from agent.clustering.round_map import RoundMap, Schedule
-from agent.membership.ridge import document_means
+from agent.membership.documents import document_means
 
 CONFIG = CertificateConfig()
 SOUND = Certificate(0.001, 0.6, 0.99, 0.98, 0.1, 0.2, 0.8, 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.basin.fixed_points import agreement, fixed_points, most_like, overlaps, telling_words
-from agent.basin.tracking import soft_jaccard
+from agent.membership.similarity import soft_jaccard
 
 DOCUMENTS = 30
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.basin.natural_latent import NaturalLatent, _halves, natural_latent
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 
 DOCUMENTS, PASSAGES, SHARE = 400, 6, 0.25
 DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)

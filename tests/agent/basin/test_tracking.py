@@ -7,16 +7,8 @@ import inspect
 import numpy as np
 import pytest
 
-from agent.basin.tracking import (
-    Exchange,
-    TrackingConfig,
-    collapse,
-    exchanged,
-    is_still,
-    kept,
-    movement,
-    soft_jaccard,
-)
+from agent.basin.tracking import Exchange, TrackingConfig, collapse, exchanged, is_still, kept, movement
+from agent.membership.similarity import soft_jaccard
 
 FIRST = np.array([0.0, 0.5, 1.0, 0.2])
 SECOND = np.array([0.5, 0.25, 1.0, 0.0])

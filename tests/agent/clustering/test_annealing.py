@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of
 
-from agent.clustering.prior import ClusteringConfig, FadingConfig, Prior, Texts, prior
+from agent.clustering.config import ClusteringConfig, FadingConfig
+from agent.clustering.prior import Prior, Texts, prior
 from agent.clustering.redraw import redraw, settle
 
 SIZE = 0.25

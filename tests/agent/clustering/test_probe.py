@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.clustering.probe import cut_like, teach
 from agent.errors import BasinError
-from agent.membership.ridge import document_means
+from agent.membership.documents import document_means
+from agent.membership.similarity import soft_jaccard
 
 CONFIG = ClusteringConfig(components=10, penalty=0.1)
 DOCUMENT_OF = np.repeat(np.arange(60), 4)

@@ -7,9 +7,10 @@ import pytest
 from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, pointer_of
 from planted_round_map import ridge
 
-from agent.basin.tracking import drifts, soft_jaccard
+from agent.basin.tracking import drifts
 from agent.clustering.round_map import RoundMap, Schedule, contraction, shuffled
-from agent.membership.ridge import document_means
+from agent.membership.documents import document_means
+from agent.membership.similarity import soft_jaccard
 
 MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
 

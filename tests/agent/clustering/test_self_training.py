@@ -7,17 +7,12 @@ import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of, shuffled
 from sklearn.metrics import average_precision_score
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import (
-    ClusteringConfig,
-    Prior,
-    SelfTrainingConfig,
-    Texts,
-    document_mean,
-    prior,
-)
+from agent.clustering.config import ClusteringConfig, SelfTrainingConfig
+from agent.clustering.prior import Prior, Texts, prior
 from agent.clustering.self_training import self_train
 from agent.clustering.two_witnesses import Reclustering
+from agent.membership.documents import document_mean
+from agent.membership.similarity import soft_jaccard
 
 SIZE = 0.25
 CONFIG = ClusteringConfig(method="self_training", components=16, folds=5, divisions=2, shuffles=9, size=SIZE)

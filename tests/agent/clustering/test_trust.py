@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.clustering.trust import LARGEST_LOADING, Trust, estimate_trust
 from agent.clustering.two_witnesses import standardised
 from agent.corpora.passages import document_folds
-from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge, document_means
+from agent.membership.documents import document_means
+from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
 
 DOCUMENTS, PASSAGES, FEATURES = 400, 2, 40
 DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)

@@ -20,22 +20,18 @@ from planted_activations import (
 from pydantic import ValidationError
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
-from agent.basin.tracking import kept, soft_jaccard
+from agent.basin.tracking import kept
 from agent.clustering import two_witnesses
-from agent.clustering.prior import (
-    ClusteringConfig,
-    Prior,
-    Texts,
-    document_mean,
-    document_membership,
-    no_concept,
-    prior,
-)
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import Prior, Texts, no_concept, prior
 from agent.clustering.redraw import settle
 from agent.clustering.two_witnesses import Reclustering, cross_fitted_log_odds, recluster, standardised
 from agent.corpora.passages import document_folds
 from agent.errors import BasinError
-from agent.membership.ridge import CrossFittedRidge, Projection
+from agent.membership.documents import document_mean, document_membership
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedRidge
+from agent.membership.similarity import soft_jaccard
 from agent.types import seed_for
 
 SIZE = 0.25

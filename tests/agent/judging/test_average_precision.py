@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.concept import Concept
 from agent.judging import average_precision
 from agent.judging.average_precision import MeasuredRound, MeasuredRun, measure_run

@@ -10,7 +10,7 @@ from jaxtyping import TypeCheckError
 from planted_flows import EDGE, RATE, ROUNDS, planted_flows, planted_gold
 from sklearn.metrics import average_precision_score
 
-from agent.basin.tracking import drifts, overlap, soft_jaccard
+from agent.basin.tracking import drifts
 from agent.judging import basin_quality
 from agent.judging.basin_quality import (
     Flows,
@@ -24,6 +24,7 @@ from agent.judging.basin_quality import (
     start_quality,
     threshold,
 )
+from agent.membership.similarity import overlap, soft_jaccard
 
 
 @pytest.fixture(scope="module")

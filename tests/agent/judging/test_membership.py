@@ -15,7 +15,7 @@ from agent.judging.average_precision import (
     measure_membership,
     precision_at_size,
 )
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 
 GOLD = np.array([True, True, False, False, False, False])
 DOCUMENT_OF = np.array([0, 0, 1, 1, 2, 2])

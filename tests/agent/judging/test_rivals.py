@@ -7,11 +7,12 @@ import pytest
 from planted_activations import activations_of
 from sklearn.linear_model import Ridge
 
-from agent.clustering.prior import document_mean, document_membership
 from agent.errors import BasinError
 from agent.judging.average_precision import average_precision, calibration_error
 from agent.judging.rivals import PENALTY, RIVALS, SeenTexts, by_overlap, linear_reader
-from agent.membership.ridge import Projection, sigmoid, threshold
+from agent.membership.documents import document_mean, document_membership
+from agent.membership.log_odds import sigmoid, threshold
+from agent.membership.projection import Projection
 
 DOCUMENT_OF = np.repeat(np.arange(150), 4)
 GOLD = (np.arange(150) % 4 == 0)[DOCUMENT_OF]

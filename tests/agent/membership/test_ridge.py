@@ -12,17 +12,11 @@ from sklearn.linear_model import Ridge
 from agent.corpora.passages import document_folds
 from agent.errors import BasinError
 from agent.membership import ridge as evidence_module
-from agent.membership.ridge import (
-    CrossFittedHalves,
-    CrossFittedRidge,
-    OverlapMixture,
-    Projection,
-    calibration_slope,
-    document_means,
-    log_odds,
-    sigmoid,
-    threshold,
-)
+from agent.membership.documents import document_means
+from agent.membership.log_odds import calibration_slope, log_odds, sigmoid, threshold
+from agent.membership.mixture import OverlapMixture
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
 
 
 @pytest.fixture

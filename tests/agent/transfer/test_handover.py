@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.concept import Concept, Readout
 from agent.errors import BasinError
+from agent.membership.similarity import soft_jaccard
 from agent.steering.vector import SteeringVector
 from agent.transfer.handover import HandoverConfig, Stitched, hand_over
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agent.basin.tracking import soft_jaccard
-from agent.clustering.prior import ClusteringConfig
+from agent.clustering.config import ClusteringConfig
 from agent.corpora.passages import document_folds
 from agent.errors import BasinError
 from agent.membership.ridge import CrossFittedRidge
+from agent.membership.similarity import soft_jaccard
 from agent.transfer.matching import _Search, best_match, mu, overlap, sides
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint.store import RunStore

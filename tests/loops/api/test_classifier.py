@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.membership.ridge import log_odds
+from agent.membership.log_odds import log_odds
 from loops.api.classifier import ConceptClassifier
 from loops.checkpoint.store import RunStore
 

@@ -16,9 +16,9 @@ import pytest
 from planted_map import CONFIG, MEMBERS, planted_place
 
 from agent.basin.starts import StartsConfig
-from agent.basin.tracking import soft_jaccard
 from agent.errors import BasinError
 from agent.judging.gold import GoldLabels
+from agent.membership.similarity import soft_jaccard
 from loops.basin_map import evaluate
 from loops.basin_map import map as basin_map
 from loops.basin_map.map import FLOWS, SUMMARY, TABLE, map_basin

@@ -10,8 +10,8 @@ from planted_chain import LENIENT, OTHER, SAME, config, general, machine  # noqa
 from planted_log import listening
 from planted_loop import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
 
-from agent.basin.tracking import soft_jaccard
 from agent.errors import BasinError
+from agent.membership.similarity import soft_jaccard
 from benchmarks import successors
 from loops.checkpoint.store import RunStore
 from loops.report.terminal import show_run

@@ -11,7 +11,7 @@ from planted_task import CALLED, PROMPTS, odd, planted_desk, planted_task
 from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.decoding.rejection import Proposal
 from agent.language_model.model import LanguageModel
-from agent.membership.ridge import sigmoid
+from agent.membership.log_odds import sigmoid
 from loops.evaluation.generation import generators
 from loops.evaluation.generation import workspace as desks
 from loops.evaluation.generation.generators import GENERATORS, TRIES, Intervention, lesson

@@ -11,7 +11,7 @@ from planted_suite import GOLD_ENTRY, KITCHEN, SEA, planted_corpus
 
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
-from agent.membership.ridge import log_odds
+from agent.membership.log_odds import log_odds
 from agent.pointer.lda import PointerReading
 from loops.evaluation.membership import evaluate, suite
 from loops.evaluation.membership import methods as contenders

@@ -1,0 +1,46 @@
+"""Passages of one document pooled: means over documents and memberships of whole documents."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from agent.membership.log_odds import sigmoid, threshold
+
+
+def numbered(document_of: Int[np.ndarray, "passage"]) -> Int[np.ndarray, "passage"]:
+    """Documents numbered from 0 without gaps."""
+    return np.unique(document_of, return_inverse=True)[1]
+
+
+def document_means(
+    values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> Float[np.ndarray, "document"]:
+    """Mean of every document's values; documents are numbered from 0 without gaps."""
+    return np.bincount(document_of, weights=values) / np.bincount(document_of)
+
+
+def document_mean(
+    values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> Float[np.ndarray, "passage"]:
+    """Every passage's value replaced by the mean over its document."""
+    document_of = numbered(document_of)
+    return document_means(values, document_of)[document_of]
+
+
+def document_membership(
+    pooled: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"], size: float
+) -> Float[np.ndarray, "passage"]:
+    """Membership of whole documents, with mean `size` over the passages.
+
+    Given what a document is about its passages are independent witnesses (mediation), so their log-odds add up:
+    sigmoid(n_d (mean log-odds - b)), with b set by the size.
+    """
+    passages = np.bincount(document_of)[document_of].astype(np.float64)
+    shift = threshold(pooled, size, passages)
+    return sigmoid(passages * (pooled - shift))
+
+
+def mostly_single(document_of: Int[np.ndarray, "passage"]) -> bool:
+    """Whether most documents are of one passage, whose noise nothing tells from what the document is about."""
+    return bool((np.bincount(document_of) > 1).mean() < 0.5)
