@@ -9,12 +9,12 @@ import pytest
 PACKAGES = """
 agent types errors progress membership hub files config corpora steering pointer language_model concept
 clustering basin adapting updating transfer judging
-loops config records recording sweeping parallel checkpoint monitor round refine evaluation export report transfer diagnostics
+loops config records sweeping recording parallel checkpoint monitor round refine evaluation export report transfer diagnostics
 basin_map api cli
 """
 ORDER = PACKAGES.split()
 KNOWN = {"loops.refine -> loops.report.make"}
-USERS_DOOR = "loops"  # `loops/__init__.py` imports `loops.api` when a user asks for `loops.Run`
+USERS_DOOR = "loops"  # `loops/__init__.py` imports `loops.api` for users who ask for `loops.Run`
 
 
 def _sources() -> dict[str, str]:
