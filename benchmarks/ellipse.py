@@ -54,7 +54,7 @@ def draw(file: Path, places: np.ndarray, topic: np.ndarray, concept: np.ndarray)
     _boundary(axes, places, concept, low[1] - 1, high[1] + 1)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1] - 0.2, high[1] + 0.2))
     axes.set(xlabel="evidence for the concept (nats)", ylabel="largest other axis (deviations)")
-    axes.legend(loc="outside right upper", frameon=False, fontsize=9, title="passages claimed by")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9, title="passages claimed by")
     figure.savefig(file, metadata={"Software": None})
 
 
@@ -63,7 +63,7 @@ def _membership(folder: Path) -> np.ndarray:
 
 
 def _ellipse(axes, places: np.ndarray, topic: np.ndarray) -> None:
-    """One deviation of the topic's weighted normal distribution."""
+    """One and a half deviations of the topic's weighted normal distribution."""
     found = normal_ellipse(places, topic)
     if found is not None:
         mean, factor = found

@@ -33,7 +33,6 @@ SETTING = re.compile(rf"[` ]((?:{'|'.join(RunConfig.model_fields)})(?:\.[a-z_]+)
 COMMAND = re.compile(r"(?:^|`)basin ([a-z]+)", re.MULTILINE)
 ADDRESS = re.compile(r"`((?:agent|loops|tests|benchmarks|configs)/[\w/.]*\w/?)(?::(\w+))?`")
 PENDING = {
-    "docs/images/ellipse.png",
     *("configs/runs/", "configs/suites/", "configs/labels/", "configs/suites/membership_second.yaml"),
 }
 """Documented already, and on their way."""
