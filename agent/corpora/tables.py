@@ -1,4 +1,4 @@
-"""Records with fields: which of these hold text, title and author, and what has to be true of them."""
+"""Tables with a document a row: JSON Lines, packed or not, and Parquet."""
 
 from __future__ import annotations
 
@@ -14,66 +14,12 @@ from agent.errors import BasinError, quoted, shortened
 from agent.files.bounded import PACKINGS, lines
 
 Record = dict[str, Any]
-
-
-class _Twice(ValueError):
-    """A key that an object has twice."""
-
-
-def read_jsonl(path: Path, packing: str) -> Iterator[tuple[str, Record]]:
-    """(line number in words, object) of every line that is not blank.
-
-    A number that JSON does not know (NaN, Infinity) reads as nothing. Raises `BasinError` naming the line that is not a
-    JSON object in UTF-8, and as `bounded.lines`.
-    """
-    for number, line in lines(path, packing):
-        if line.strip():
-            yield f"line {number}", _record(line, number, path)
-
-
-def _record(line: bytes, number: int, path: Path) -> Record:
-    where = f"{path}, line {number}"
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        record = json.loads(text, object_pairs_hook=_object, parse_constant=_nothing, parse_int=_integer)
-    except _Twice as error:
-        raise BasinError(f"{where} has {error} twice: leave one of them.") from None
-    except RecursionError:
-        raise BasinError(f"{where} is nested too deeply to be read: mend or remove that line.") from None
-    except ValueError as error:  # of the encoding or of JSON
-        if re.search(rb"[^\r\n]\r[^\r\n]", line):
-            raise BasinError(
-                f"{where} has line ends of a single carriage return: save the file with line feeds."
-            ) from error
-        raise BasinError(f"{where} is not JSON in UTF-8: mend or remove that line.") from error
-    if not isinstance(record, dict):
-        raise BasinError(f"{where} is not a JSON object: mend or remove that line.")
-    return record
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Record:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _Twice(quoted(next(key for key in keys if keys.count(key) > 1)))
-    return record
-
-
-def _nothing(constant: str) -> None:
-    return None
-
-
-def _integer(digits: str) -> int | float:
-    """An integer, or the nearest float for one of more digits than anybody counts with."""
-    return int(digits) if len(digits) < 40 else float(digits)
-
-
 JSONL, PARQUET = (".jsonl", ".ndjson"), ".parquet"
 TABLE_SUFFIXES = (*(f"{kind}{packing}" for kind in JSONL for packing in PACKINGS), PARQUET)
 
 
 class Fields(NamedTuple):
-    """Names of the fields that are shown, in a record."""
+    """Names of a record's fields that a document is made of."""
 
     text: str = "text"
     title: str = "title"
@@ -81,10 +27,14 @@ class Fields(NamedTuple):
 
 
 def read_table(path: Path, fields: Fields, others: Collection[str] | None) -> Iterator[tuple[Record, str]]:
-    """(record, its text) of a JSONL or Parquet file; of Parquet's columns only `fields` and `others`, all where that is None.
+    """(record, text) of every row of a JSONL or Parquet file.
 
-    Raises `BasinError` for a file of another kind, one without records, an unknown field, a record without text, and as
-    `read_jsonl` and `read_parquet`.
+    Args:
+        others: Parquet columns to read besides `fields`; None reads all.
+
+    Raises:
+        BasinError: the file is of another kind, has no records, lacks a field, or has a record
+            without text; or as `read_jsonl` and `read_parquet`.
     """
     *_, kind, packing = ("", "", *(suffix.lower() for suffix in path.suffixes))
     if packing not in PACKINGS:
@@ -96,11 +46,17 @@ def read_table(path: Path, fields: Fields, others: Collection[str] | None) -> It
         )
     columns = None if others is None else {*fields, *others}
     rows = read_parquet(path, columns) if kind == PARQUET else read_jsonl(path, packing)
-    yield from checked(rows, fields, str(path))
+    yield from with_text(rows, fields, str(path))
 
 
-def checked(rows: Iterator[tuple[str, Record]], fields: Fields, source: str) -> Iterator[tuple[Record, str]]:
-    """The same records with their text; raises `BasinError` where there is none, of `source`."""
+def with_text(
+    rows: Iterator[tuple[str, Record]], fields: Fields, source: str
+) -> Iterator[tuple[Record, str]]:
+    """(record, text) of rows given as (place, record).
+
+    Raises:
+        BasinError: there are no rows, a field is unknown, or a row has no valid text.
+    """
     empty = True
     for where, record in rows:
         if empty:
@@ -117,7 +73,7 @@ def checked(rows: Iterator[tuple[str, Record]], fields: Fields, source: str) -> 
 
 
 def _require_characters(value: Any, field: str, where: str) -> None:
-    """Refuse what is no text although it is a string: NUL, and halves of characters that no file can hold."""
+    """Refuse strings with NUL or a lone surrogate, which UTF-8 cannot hold."""
     if not isinstance(value, str):
         return
     if "\0" in value:
@@ -131,10 +87,60 @@ def _require_characters(value: Any, field: str, where: str) -> None:
 
 
 def _require_fields(fields: Fields, record: Record, source: str) -> None:
-    """Refuse an unknown text field, and a title or author field that somebody asked for and is not there."""
+    """Refuse an unknown text field, and an unknown title or author field that is not the default."""
     for name, field, default in zip(fields._fields, fields, Fields(), strict=True):
         if field not in record and (name == "text" or field != default):
             known = shortened(", ".join(map(str, islice(record, 50))) or "none", 150)
             raise BasinError(
                 f"{source} has no field {quoted(field)}: set {name}_field to one of its fields ({known})."
             )
+
+
+def read_jsonl(path: Path, packing: str = "") -> Iterator[tuple[str, Record]]:
+    """(line number in words, object) of every line that is not blank; NaN and Infinity read as None.
+
+    Raises:
+        BasinError: a line is not a JSON object in UTF-8; or as `bounded.lines`.
+    """
+    for number, line in lines(path, packing):
+        if line.strip():
+            yield f"line {number}", _record(line, number, path)
+
+
+def _record(line: bytes, number: int, path: Path) -> Record:
+    where = f"{path}, line {number}"
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        record = json.loads(
+            text, object_pairs_hook=_object, parse_constant=lambda _: None, parse_int=_integer
+        )
+    except _DuplicateKeyError as error:
+        raise BasinError(f"{where} has {error} twice: leave one of them.") from None
+    except RecursionError:
+        raise BasinError(f"{where} is nested too deeply to be read: mend or remove that line.") from None
+    except ValueError as error:  # of the encoding or of JSON
+        if re.search(rb"[^\r\n]\r[^\r\n]", line):
+            raise BasinError(
+                f"{where} has line ends of a single carriage return: save the file with line feeds."
+            ) from error
+        raise BasinError(f"{where} is not JSON in UTF-8: mend or remove that line.") from error
+    if not isinstance(record, dict):
+        raise BasinError(f"{where} is not a JSON object: mend or remove that line.")
+    return record
+
+
+class _DuplicateKeyError(ValueError):
+    """An object has a key twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Record:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _DuplicateKeyError(quoted(next(key for key in keys if keys.count(key) > 1)))
+    return record
+
+
+def _integer(digits: str) -> int | float:
+    """An integer, or a float where it has more digits than Python converts quickly."""
+    return int(digits) if len(digits) < 40 else float(digits)

@@ -1,12 +1,23 @@
-"""What Project Gutenberg puts around a book: found by its own marks, and taken off.
-
-Every file of theirs says where the book begins and ends, though not always in the same words. Without the licence around them,
-two books have nothing in common that their authors did not write.
-"""
+"""Plain-text files in UTF-8, and the licence that Project Gutenberg puts around a book."""
 
 from __future__ import annotations
 
+import codecs
 import re
+from pathlib import Path
+
+from agent.errors import BasinError
+from agent.files.bounded import LONGEST_TEXT, read_whole
+
+TEXT_SUFFIXES = (".txt", ".md")
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""The longer marks come first: that of UTF-32 begins with that of UTF-16."""
+TOO_LONG = "cut it into documents, one a file"
 
 BEGIN = re.compile(
     r"^[ \t]*\*{3} ?START OF (?:THE|THIS) PROJECT GUTENBERG E(?:BOOK|TEXT)[^\n]*(?:\n[^\n*]+){0,3}?\*{3}[ \t]*$"
@@ -22,28 +33,53 @@ CREDIT = re.compile(
     r"\A\s*(?:\[?(?:E-?text )?(?:Produced|Prepared|Transcribed|Scanned|Created) by [^\n]*(?:\n(?!\n)[^\n]*)*\n\s*)+",
     re.IGNORECASE,
 )
-"""Who typed it; a paragraph right after the beginning."""
-LINE = re.compile(r"^(Title|Author):[ \t]*(.+(?:\n[ \t]+\S.*)*)", re.MULTILINE)
+"""The transcriber's paragraph, right after the beginning."""
 HEADER = 20_000
-"""Characters in which the beginning must be, and that title and author are looked for in."""
+"""The beginning mark must stand within this many characters."""
 
 
-def without_boilerplate(text: str) -> tuple[dict[str, str], str, bool]:
-    """(title and author where the header says them, the book itself, whether both marks were there).
+def read_text(path: Path) -> str:
+    """The text of a file, with line feeds at its line ends.
 
-    A text without marks is given back as it is. Of several beginnings in the header the last counts, of ends the first
-    after it.
+    Raises:
+        BasinError: the file is too long, not UTF-8, or binary.
     """
-    head = text[:HEADER]
-    begins = list(BEGIN.finditer(head))
+    return "\n".join(decode(read_whole(path, LONGEST_TEXT, TOO_LONG), str(path)).splitlines())
+
+
+def decode(content: bytes, name: str, encoding: str = "utf-8-sig") -> str:
+    """The text of some bytes; `name` names their source in error sentences.
+
+    Raises:
+        BasinError: the bytes are in another encoding, or binary.
+    """
+    if found := next((found for mark, found in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None):
+        raise BasinError(f"{name} is {found}, not UTF-8 text: convert it, or take it out of the corpus.")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8-sig":
+            raise BasinError(
+                f"{name} declares the encoding {encoding}, but byte {error.start} is not valid in it: "
+                "save it as UTF-8."
+            ) from None
+        raise BasinError(
+            f"{name} is not UTF-8 text (byte {error.start}): convert it, or take it out of the corpus."
+        ) from error
+    if "\0" in text:
+        raise BasinError(f"{name} is a binary file, not text: take it out of the corpus.")
+    return text
+
+
+def without_boilerplate(text: str) -> str:
+    """A Project Gutenberg book without the licence around it; any other text unchanged.
+
+    The last beginning mark in the header counts, and the first end mark after it.
+    """
+    begins = list(BEGIN.finditer(text[:HEADER]))
     begin = begins[-1].end() if begins else 0
     end = END.search(text, begin)
-    about = {}
-    if begins:
-        about = {
-            name.lower(): " ".join(value.split()) for name, value in reversed(LINE.findall(head[:begin]))
-        }
+    if not begins and not end:
+        return text
     book = text[begin : end.start() if end else len(text)]
-    if begins:
-        book = CREDIT.sub("", book)
-    return about, book.strip() if begins or end else text, bool(begins and end)
+    return (CREDIT.sub("", book) if begins else book).strip()

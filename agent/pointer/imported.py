@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.feature_extraction.text import CountVectorizer
 
-from agent.corpora.html import read_text
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.parquet import read_parquet
 from agent.corpora.tables import read_jsonl
+from agent.corpora.text import read_text
 from agent.corpora.words import words_of
 from agent.errors import BasinError, quoted
 from agent.files.bounded import read_whole

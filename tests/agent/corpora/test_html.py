@@ -66,7 +66,7 @@ def test_encodings_are_as_declared_or_told() -> None:
     for markup, wrong in (
         (b"<p>caf\xe9", "not UTF-8 text"),
         (b"<meta charset=shift_jis><p>\x81", "byte"),
-        (b"<meta charset=rot13><p>a", "its encoding is 'rot13'"),
+        (b"<meta charset=rot13><p>a", "its encoding as 'rot13'"),
         ("<p>a".encode("utf-16"), "UTF-16"),
         (b"<p>a\0b", "binary"),
     ):

@@ -158,7 +158,7 @@ def test_brown_records_have_the_category_and_documents_do_not(source, categories
         asked.append(wanted)
         yield "cl01", "The inspector came.", "A title", "An author"
 
-    monkeypatch.setattr(load, "brown_files", files)
+    monkeypatch.setattr("agent.corpora.load.brown_files", files)
     ((record, text),) = iter_records(CorpusConfig(source=source))
     assert record == {"category": "l", "title": "A title", "author": "An author"}
     (document,) = load_corpus(CorpusConfig(source=source))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.corpora import load
-from agent.corpora.load import CorpusConfig, drawn, load_corpus
+from agent.corpora.load import CorpusConfig, draw_sample, load_corpus
 from agent.errors import BasinError
 from agent.types import Document
 
@@ -19,7 +19,7 @@ def stream(count: int):
 
 
 def numbers(count: int, size: int, seed: int) -> list[int]:
-    return [int(document.id) for document in drawn(stream(count), size, seed, "it").documents]
+    return [int(document.id) for document in draw_sample(stream(count), size, seed, "it").documents]
 
 
 def test_a_sample_is_in_order_and_the_same_for_the_same_seed() -> None:
@@ -27,7 +27,7 @@ def test_a_sample_is_in_order_and_the_same_for_the_same_seed() -> None:
     assert sample == sorted(set(sample)) and len(sample) == 50
     assert sample == numbers(1000, 50, 1) != numbers(1000, 50, 2)
     assert numbers(7, 50, 1) == list(range(7)) and numbers(0, 5, 1) == []
-    assert drawn(stream(1000), 50, 1, "it").passed == 1000
+    assert draw_sample(stream(1000), 50, 1, "it").population == 1000
 
 
 def test_every_document_has_the_same_chance() -> None:
@@ -39,18 +39,19 @@ def test_every_document_has_the_same_chance() -> None:
 def test_a_sample_too_large_to_be_held_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "MOST_TEXT", 100)
     with pytest.raises(BasinError, match="lower corpus.sample"):
-        drawn(stream(1000), 50, 1, "it")
+        draw_sample(stream(1000), 50, 1, "it")
 
 
-def test_a_corpus_beyond_the_limits_can_be_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corpus_beyond_the_limits_can_be_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+) -> None:
     path = tmp_path / "many.jsonl"
     path.write_text("".join(json.dumps({"text": f"Text {n}."}) + "\n" for n in range(200)))
     monkeypatch.setattr(load, "MOST_DOCUMENTS", 100)
     with pytest.raises(BasinError, match="set corpus.sample to hold a sample"):
         load_corpus(CorpusConfig(source=str(path)))
-    said: list[str] = []
     documents = load_corpus(CorpusConfig(source=str(path), sample=10))
-    assert len(documents) == 10 and "A sample of 10 of the 200 documents" in said[0]
+    assert len(documents) == 10 and "A sample of 10 of the 200 documents" in messages[0]
 
 
 def test_a_folder_of_tables_is_one_corpus(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.corpora import folder as folders
-from agent.corpora import html
-from agent.corpora.html import decoded
+from agent.corpora import text
 from agent.corpora.load import CorpusConfig, iter_records
+from agent.corpora.text import decode
 from agent.errors import BasinError
 
 
@@ -77,7 +77,7 @@ def test_a_folder_too_deep_is_named(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_too_many_or_too_large_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "LONGEST_TEXT", 6)
+    monkeypatch.setattr(text, "LONGEST_TEXT", 6)
     assert "good.txt is larger than" in refusal(folder)
     monkeypatch.setattr(folders, "MOST_DOCUMENTS", 0)
     assert "holds more than 0 files" in refusal(folder)
@@ -101,4 +101,4 @@ def test_a_name_that_is_not_utf8_can_be_shown(folder: Path) -> None:
 )
 def test_other_encodings_are_named(content: bytes, said: str) -> None:
     with pytest.raises(BasinError, match=said):
-        decoded(content, Path("a.txt"))
+        decode(content, "a.txt")
