@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,14 +16,10 @@ from agent.errors import BasinError, quoted, shortened
 _HERE = Path(__file__).resolve().parent
 CONFIGS = _HERE / "configs" if (_HERE / "configs").is_dir() else _HERE.parent / "configs"
 
-_OF_A_RUN = re.compile(r"^corpus:", re.MULTILINE)
-"""What tells an experiment from a suite or a file of labels."""
-
 
 def named_configs() -> list[str]:
     """Names of the experiments that come with Basin, as `brown`."""
-    files = sorted(CONFIGS.glob("*.yaml"))
-    return [file.stem for file in files if _OF_A_RUN.search(file.read_text(encoding="utf-8"))]
+    return sorted(file.stem for file in (CONFIGS / "runs").glob("*.yaml"))
 
 
 def find_config(name: str | os.PathLike[str]) -> Path:
@@ -42,7 +37,7 @@ def find_config(name: str | os.PathLike[str]) -> Path:
         return path
     experiments = named_configs()
     if said in experiments:
-        return CONFIGS / f"{said}.yaml"
+        return CONFIGS / "runs" / f"{said}.yaml"
     near = difflib.get_close_matches(path.stem[:200], experiments, n=2, cutoff=0.5) or experiments
     if os.path.isdir(path):
         raise BasinError(f"{shortened(said, 200)} is a folder and no config file; name a file in it.")

@@ -22,7 +22,7 @@ from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
 from benchmarks.results import RESULTS, Value, write_results
 from loops.basin_map.evaluate import MeasuredMap, draw, measured_by
 from loops.basin_map.map import TABLE, BasinMap, map_basin
-from loops.config import load_config
+from loops.config import MapConfig, load_wrapped
 from loops.evaluation.membership.suite import SUITE_FILE, is_present, load_suite
 from loops.monitor.progress import open_progress
 
@@ -81,13 +81,15 @@ def run(name: str, case: Case, say) -> dict[str, Value]:
     suite = next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)
     words = ", ".join(suite.concepts[case.concept])
     key = "seed_words" if suite.pointer == "seed_words" else "words"
-    config = load_config(CONFIGS / case.config, [f"topics.{key}=[{words}]", *case.settings])
+    config = load_wrapped(
+        MapConfig, CONFIGS / "runs" / case.config, [f"topics.{key}=[{words}]", *case.settings]
+    )
     minutes: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for workers in WORKERS if name == next(iter(CASES)) else WORKERS[-1:]:
             found = map_basin(config, Path(scratch) / str(workers), say, workers=workers)
             minutes[workers] = found.minutes
-        labels = every_gold_labels(config.corpus, found.place.passages.documents, say, SUITE_GOLD_FILE)
+        labels = every_gold_labels(config.run.corpus, found.place.passages.documents, say, SUITE_GOLD_FILE)
         reading = next(each for each in labels if each.concept == case.concept)
         folder = PLACE / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,11 +18,12 @@ import numpy as np
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
+from agent.transfer.learn import StitchingConfig
 from agent.types import seed_for
 from benchmarks.results import Value, write_results
 from loops.checkpoint.find import checkpoints_folder
 from loops.checkpoint.store import RunStore
-from loops.config import SuccessionConfig
+from loops.config import ChainConfig
 from loops.transfer.chain import CHAIN, read_rows
 from loops.transfer.evaluate import MEASURED
 from loops.transfer.general_text import general_texts
@@ -43,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--improved",
         nargs="?",
         type=int,
-        const=SuccessionConfig().study,
+        const=ChainConfig.model_fields["study"].default,
         metavar="STUDY",
-        help="read text with improved models, which were taught so many passages (succession.study)",
+        help="read text with improved models, which were taught so many passages (its `study`)",
     )
     chosen = parser.parse_args(arguments)
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -61,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def rows_of(folder: Path, study: int | None = None) -> list[dict[str, Value]]:
+def rows_of(
+    folder: Path, study: int | None = None, stitching: StitchingConfig | None = None
+) -> list[dict[str, Value]]:
     """A row for the first run, then one for every hand-over; with `study`, improved models are read as well.
 
     Raises `BasinError` where the folder holds no finished chain.
@@ -91,7 +94,11 @@ def rows_of(folder: Path, study: int | None = None) -> list[dict[str, Value]]:
             {"method": row["to_run"], "chain": chain, **told}
             | {"refused_because": "; ".join(row["refusals"]) or None}
             | _precision(by_run.get(row["to_run"]), before)
-            | (learnt(folder, row, study) if study and row.get("improved") == "more_text" else {})
+            | (
+                learnt(folder, row, study, stitching or StitchingConfig())
+                if study and row.get("improved") == "more_text"
+                else {}
+            )
         )
     return rows
 
@@ -104,32 +111,28 @@ def _precision(measured: dict[str, Any] | None, before: dict[str, Any] | None) -
     return found
 
 
-def learnt(folder: Path, row: Mapping[str, Any], study: int) -> dict[str, Value]:
+def learnt(folder: Path, row: Mapping[str, Any], study: int, stitching: StitchingConfig) -> dict[str, Value]:
     """What `study` passages of more text did to the model of a hand-over. Raises `BasinError` where none is left to read."""
     stores = [RunStore.open(folder / row[name]) for name in ("from_run", "to_run")]
     own, config = stores[0].load_passages(), stores[0].config
 
     def general_of(passages: int, seed: int) -> list[str]:
-        return general_texts(config.stitching.model_copy(update={"passages": passages}), own, seed, _say)[0]
+        return general_texts(stitching.model_copy(update={"passages": passages}), own, seed)[0]
 
     # As `loops/transfer/receive.py` chose them.
     taught = set(general_of(study, seed_for(config.seed, row["number"], "succession")))
     general = [text for text in general_of(WHOLE, config.seed) if text not in taught]
     if not general:
-        raise BasinError(f"{row['to_run']} was taught all there is of {config.stitching.corpus.source}.")
+        raise BasinError(f"{row['to_run']} was taught all there is of {stitching.corpus.source}.")
     some = np.random.default_rng(config.seed).permutation(len(own.texts))[:READ]
     kinds = {"general": general[:READ], "own": [own.texts[at] for at in some]}
     found: dict[str, Value] = {}
     for when, store in zip(("before", "after"), stores, strict=True):
-        model = LanguageModel.load(store.config.language_model, _say)
+        model = LanguageModel.load(store.config.language_model)
         found |= {
             f"nats_{kind}_{when}": float(np.nanmean(model.losses(texts))) for kind, texts in kinds.items()
         }
     return found
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _folder(name: str) -> Path:

@@ -1,11 +1,14 @@
-"""A run's whole configuration: one frozen model per stage, read from YAML, unknown keys refused."""
+"""Configurations of runs, basin maps, chains and stitchings, read from YAML.
+
+`RunConfig` holds exactly what a run reads. The other configurations contain one.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -13,7 +16,7 @@ from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import StartsConfig
 from agent.basin.tracking import TrackingConfig
 from agent.clustering.config import ClusteringConfig
-from agent.config import explain
+from agent.config import explain, find_config
 from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig
 from agent.errors import BasinError, quoted, shortened
@@ -28,21 +31,23 @@ from agent.transfer.learn import StitchingConfig
 from agent.types import StageConfig
 from agent.updating import UpdatingConfig
 
+Config = TypeVar("Config", bound=StageConfig)
+
 
 class LoggingConfig(StageConfig):
-    """Loggers. None of them changes a round, so a run may go on with others than it began with."""
+    """Loggers. They change no round, so a run may resume with others."""
 
     to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
-    """TensorBoard's files lie in the run's own folder. The others are packages of their own (`pip install trackio`)."""
+    """TensorBoard files go to the run's folder. trackio and wandb are separate packages."""
     project: str = Field("basin", min_length=1)
-    """The project's name in trackio and wandb."""
+    """Project name in trackio and wandb."""
     online: bool = False
-    """Let wandb send to its server, and trackio to `space`; else everything stays on this machine."""
+    """Let wandb send to its server and trackio to `space`; otherwise everything stays local."""
     space: str | None = None
-    """A Space on the Hugging Face hub that trackio sends to."""
+    """Space on the Hugging Face hub that trackio sends to."""
 
     @model_validator(mode="after")
-    def _asked_for(self) -> LoggingConfig:
+    def _check_space(self) -> LoggingConfig:
         if self.space and not self.online:
             raise ValueError("space needs online: true, since it sends what is logged over the network")
         if self.space and "trackio" not in self.to:
@@ -51,58 +56,22 @@ class LoggingConfig(StageConfig):
 
 
 class ReportConfig(StageConfig):
-    """The page that a run keeps beside its rounds. It changes nothing in the run."""
+    """The run's HTML page. It changes no round."""
 
     refresh: bool = True
-    """Write report.html anew after every round."""
+    """Rewrite report.html after every round."""
     tokens: bool = True
-    """Read some passages word by word when the run ends."""
-
-
-class LinkConfig(StageConfig):
-    """One successor."""
-
-    language_model: LanguageModelConfig | None = None
-    """None: the predecessor's own, improved. Layers are those that it refines the notion in; maps find their own."""
-    improved: Literal["own_adapter", "more_text"] | None = None
-    """How the predecessor's model becomes its own successor: with the adapter of its last round, or by reading more of the
-    general text."""
-    by: By = "both"
-    planted: Literal["shuffled_vector", "shuffled_notion"] | None = None
-    """Spoil the hand-over on purpose, to see that it is refused."""
-    rounds: int | None = Field(None, ge=1)
-    """At most; by default as many as the first run."""
-
-
-class SuccessionConfig(StageConfig):
-    """A chain of successors. No run reads it."""
-
-    links: tuple[LinkConfig, ...] = ()
-    handover: HandoverConfig = HandoverConfig()
-    certificate: bool = True
-    """A successor whose last notion is not certified is refused."""
-    study: int = Field(480, ge=8)
-    """Passages of general text that a model is improved on by `more_text`."""
-
-
-class MapConfig(StageConfig):
-    """A basin map: which starts, for how long, and how the notions that they reach are tried. No run reads it."""
-
-    starts: StartsConfig = StartsConfig()
-    rounds: int = Field(15, ge=1)
-    """Of every start; those after `clustering.fading.rounds` know nothing of the pointer."""
-    held: bool = True
-    """Let every start flow under trust that never fades, too, to compare."""
+    """Read some passages token by token when the run ends."""
 
 
 class RunConfig(StageConfig):
-    """Everything a run depends on, next to the code and the texts themselves."""
+    """Everything a run depends on besides the code and the texts."""
 
     corpus: CorpusConfig
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
     pointer: PointerConfig = PointerConfig()
-    """What points instead of a topic fitted here."""
+    """A pointer that replaces a topic fitted here."""
     language_model: LanguageModelConfig = LanguageModelConfig()
     generation: GenerationConfig = GenerationConfig()
     clustering: ClusteringConfig = ClusteringConfig()
@@ -110,23 +79,23 @@ class RunConfig(StageConfig):
     coherence: CoherenceConfig = CoherenceConfig()
     tracking: TrackingConfig = TrackingConfig()
     certificate: CertificateConfig = CertificateConfig()
-    map: MapConfig = MapConfig()
-    stitching: StitchingConfig = StitchingConfig()
-    """How maps to another model are learnt. No run reads it."""
-    succession: SuccessionConfig = SuccessionConfig()
     report: ReportConfig = ReportConfig()
     logging: LoggingConfig = LoggingConfig()
     rounds: int = Field(8, ge=1)
-    """At most this many; the run stops earlier when the notion is still."""
+    """Maximum number of rounds; the run stops earlier when the concept no longer moves."""
     seed: int = 0
+    workers: int = Field(1, ge=1)
+    """Processes that record and generate passages."""
+    ray: str | None = None
+    """Ray cluster that runs the workers: `local`, `auto` or `host:port`."""
 
     @property
     def seeded(self) -> bool:
-        """Whether the pointer is made of a few words, which any text has few of: documents that it speaks in tell its size."""
+        """Whether a few words make the pointer; its size is then the share of documents with them."""
         return bool(self.topics.seed_words or self.pointer.keywords)
 
     @model_validator(mode="after")
-    def _one_pointer(self) -> RunConfig:
+    def _check_one_pointer(self) -> RunConfig:
         picked = [
             name for name in ("topic", "words", "seed_words") if getattr(self.topics, name) not in (None, ())
         ]
@@ -143,43 +112,94 @@ class RunConfig(StageConfig):
         return self
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a YAML file and apply `key.sub=value` overrides (values are YAML too).
+class MapConfig(StageConfig):
+    """A basin map: many starting pointers of one run configuration, followed to their fixed points."""
 
-    Relative paths are taken from the config file's folder, then from the working directory.
+    run: RunConfig
+    starts: StartsConfig = StartsConfig()
+    rounds: int = Field(15, ge=1)
+    """Rounds for each start; from `run.clustering.fading.rounds` on, the pointer has no weight."""
+    held: bool = True
+    """Also follow each start with trust held at 1, for comparison."""
+
+
+class StitchConfig(StageConfig):
+    """A stored run and the maps that carry its concept to another model."""
+
+    run: RunConfig
+    stitching: StitchingConfig = StitchingConfig()
+
+
+class LinkConfig(StageConfig):
+    """One successor in a chain."""
+
+    language_model: LanguageModelConfig | None = None
+    """None: an improved copy of the predecessor's model."""
+    improved: Literal["own_adapter", "more_text"] | None = None
+    """How that copy is made: merge the last round's adapter, or train on more general text."""
+    by: By = "both"
+    planted: Literal["shuffled_vector", "shuffled_concept"] | None = None
+    """Corrupt the hand-over on purpose, to test that it is refused."""
+    rounds: int | None = Field(None, ge=1)
+    """Maximum number of rounds; by default as many as the first run."""
+
+
+class ChainConfig(StageConfig):
+    """A chain of models, each of which receives the concept and refines it."""
+
+    run: RunConfig
+    links: tuple[LinkConfig, ...] = ()
+    handover: HandoverConfig = HandoverConfig()
+    certificate: bool = True
+    """Refuse a successor whose last concept is not certified."""
+    study: int = Field(480, ge=8)
+    """Passages of general text that `more_text` trains on."""
+    stitching: StitchingConfig = StitchingConfig()
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run's YAML file and apply `key.sub=value` overrides, whose values are YAML too.
+
+    Relative paths start at the file's folder, then at the working directory.
 
     Raises:
         BasinError: no such file, not YAML, an unknown key (with the nearest known one), or a wrong value.
     """
-    try:
-        tree = read_yaml(path, "see configs/ for examples")
-    except FileNotFoundError:
-        raise BasinError(
-            f"There is no config file {path}; `basin run brown` takes one that comes with Basin."
-        ) from None
-    if not isinstance(tree, dict):
-        raise BasinError(f"{path} holds no settings; see configs/ for examples.")
+    tree = _read_tree(path)
     for override in overrides:
         _apply(tree, override)
-    config = parse_config(tree, str(path))
-    # Absolute, so that a run can be measured and resumed from any folder.
-    pointed = {name: _absolute(file, path.parent) for name, file in config.pointer.files.items()}
-    changes: dict[str, Any] = {
-        "corpus": config.corpus.model_copy(update={"source": _absolute(config.corpus.source, path.parent)}),
-        "pointer": config.pointer.model_copy(update=pointed),
-    }
-    if start := config.updating.start_vector:
-        changes["updating"] = config.updating.model_copy(
-            update={"start_vector": _absolute(start, path.parent)}
-        )
-    return config.model_copy(update=changes)
+    return _with_absolute_paths(parse_config(tree, str(path)), path.parent)
 
 
-def _absolute(name: str, folder: Path) -> str:
-    """The path of what has that name in the folder or the working directory; the name itself where nothing has."""
-    # Unlike Path.exists, os.path's takes a name that cannot be one.
-    found = [each / name for each in (folder, Path()) if os.path.exists(each / name)]
-    return str(found[0].resolve()) if found and not Path(name).is_absolute() else name
+def load_wrapped(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration that contains a run's, such as a `MapConfig`.
+
+    `run` is a mapping, or the file or name of a run's configuration. A file without `run` is itself a run's configuration.
+    An override that names none of the wrapper's own settings applies to the run.
+
+    Raises:
+        BasinError: as `load_config`.
+    """
+    tree, folder = _read_tree(path), path.parent
+    if "run" not in tree:
+        tree = {"run": tree}
+    elif isinstance(tree["run"], str):
+        file = find_config(folder / tree["run"] if (folder / tree["run"]).is_file() else tree["run"])
+        tree["run"], folder = _read_tree(file), file.parent
+    for override in overrides:
+        own = override.partition("=")[0].strip().partition(".")[0] in kind.model_fields
+        _apply(tree, override if own else f"run.{override}")
+    config = _validated(kind, tree, str(path))
+    return config.model_copy(update={"run": _with_absolute_paths(config.run, folder)})  # type: ignore[attr-defined]
+
+
+def stitch_config(run: RunConfig, overrides: Sequence[str] = ()) -> StitchConfig:
+    """Settings that carry a stored run's concept to another model; raises `BasinError` as `load_config`."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _apply(tree, override)
+    stitching = _validated(StitchingConfig, tree, "--set")
+    return StitchConfig(run=run, stitching=stitching)
 
 
 def with_overrides(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
@@ -191,16 +211,13 @@ def with_overrides(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
 
 
 def parse_config(tree: dict[str, Any], origin: str) -> RunConfig:
-    """Validate a tree of settings; `origin` is named in the message."""
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise BasinError(f"{origin}: {explain(error, RunConfig)}") from None
+    """Validate a tree of a run's settings; the error message names `origin`."""
+    return _validated(RunConfig, tree, origin)
 
 
-def is_aside(key: str) -> bool:
-    """Whether a setting changes nothing in the rounds themselves, so that a run may go on with another one."""
-    return key == "rounds" or key.startswith(("report.", "logging."))
+def changes_no_round(key: str) -> bool:
+    """Whether a run may resume with another value of this setting."""
+    return key in ("rounds", "workers", "ray") or key.startswith(("report.", "logging."))
 
 
 def changed_keys(first: RunConfig, second: RunConfig) -> list[str]:
@@ -208,22 +225,60 @@ def changed_keys(first: RunConfig, second: RunConfig) -> list[str]:
     return _differences(first.model_dump(mode="json"), second.model_dump(mode="json"), "")
 
 
+def _read_tree(path: Path) -> dict[str, Any]:
+    try:
+        tree = read_yaml(path, "see configs/ for examples")
+    except FileNotFoundError:
+        raise BasinError(
+            f"There is no config file {path}; `basin run brown` takes one that comes with Basin."
+        ) from None
+    if not isinstance(tree, dict):
+        raise BasinError(f"{path} holds no settings; see configs/ for examples.")
+    return tree
+
+
+def _validated(kind: type[Config], tree: dict[str, Any], origin: str) -> Config:
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        raise BasinError(f"{origin}: {explain(error, kind)}") from None
+
+
+def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
+    """The same with absolute paths, so that a run can be measured and resumed from any folder."""
+    pointed = {name: _absolute(file, folder) for name, file in config.pointer.files.items()}
+    changes: dict[str, Any] = {
+        "corpus": config.corpus.model_copy(update={"source": _absolute(config.corpus.source, folder)}),
+        "pointer": config.pointer.model_copy(update=pointed),
+    }
+    if start := config.updating.start_vector:
+        changes["updating"] = config.updating.model_copy(update={"start_vector": _absolute(start, folder)})
+    return config.model_copy(update=changes)
+
+
+def _absolute(name: str, folder: Path) -> str:
+    """The absolute path of a file in the folder or the working directory; the name where there is none."""
+    # os.path.exists accepts a name that cannot be a path, unlike Path.exists.
+    found = [each / name for each in (folder, Path()) if os.path.exists(each / name)]
+    return str(found[0].resolve()) if found and not Path(name).is_absolute() else name
+
+
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
-    said = shortened(override, 100)
+    shown = shortened(override, 100)
     if not equals:
-        raise BasinError(f"--set takes key=value, and {said!r} has no '='; write for example rounds=6.")
+        raise BasinError(f"--set takes key=value, and {shown!r} has no '='; write for example rounds=6.")
     *parents, leaf = key.strip().split(".")
     for parent in parents:
         child = tree.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise BasinError(f"--set {said}: {parent} is a value and has no key {leaf}.")
+            raise BasinError(f"--set {shown}: {parent} is a value and has no key {leaf}.")
         tree = child
     try:
         tree[leaf] = parse_yaml(value)
     except Unreadable as error:
         raise BasinError(
-            f"--set {said}: {quoted(value)} is not a YAML value ({error}); correct or quote it."
+            f"--set {shown}: {quoted(value)} is not a YAML value ({error}); correct or quote it."
         ) from None
 
 

@@ -63,7 +63,7 @@ def checkpoints(tmp_path_factory) -> Path:
     """A checkpoints folder with one finished run, `small`."""
     folder = tmp_path_factory.mktemp("checkpoints")
     settings = [part for key, value in CUT_DOWN.items() for part in ("--set", f"{key}={value}")]
-    basin(folder, "run", "configs/brown.yaml", "--name", "small", *settings)
+    basin(folder, "run", "configs/runs/brown.yaml", "--name", "small", *settings)
     return folder
 
 
@@ -123,12 +123,12 @@ MAPPED = {
     "passages.per_document": 2,
     "topics.minimum_chunks": 2,
     "clustering.components": 20,
-    "map.rounds": 8,
-    "map.starts.draws": 1,
-    "map.starts.mixtures": "[0.5]",
-    "map.starts.noise": "[0.3]",
-    "map.starts.documents": "[3]",
-    "map.starts.poorer": 1,
+    "rounds": 8,
+    "starts.draws": 1,
+    "starts.mixtures": "[0.5]",
+    "starts.noise": "[0.3]",
+    "starts.documents": "[3]",
+    "starts.poorer": 1,
     "certificate.kicks": 1,
     "certificate.restarts": 1,
 }
@@ -136,7 +136,7 @@ MAPPED = {
 
 def test_a_basin_is_mapped_on_two_processes_measured_and_drawn(tmp_path):
     settings = [part for key, value in MAPPED.items() for part in ("--set", f"{key}={value}")]
-    command = ("map", "configs/basin_brown.yaml", "--name", "small", "--workers", 2, *settings)
+    command = ("map", "configs/runs/basin_brown.yaml", "--name", "small", "--workers", 2, *settings)
     told = basin(tmp_path, *command)
     assert "against gold (detective)" in told and "same fixed point" in told
     folder = tmp_path / "small"

@@ -72,7 +72,7 @@ def _modules() -> set[str]:
 def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(built: Path) -> None:
     names = set(zipfile.ZipFile(next(built.glob("*.whl"))).namelist())
     meta = f"basin-{PROJECT['version']}.dist-info/"
-    configs = {f"agent/configs/{file.name}" for file in (ROOT / "configs").glob("*.yaml")}
+    configs = {f"agent/{file.relative_to(ROOT)}" for file in (ROOT / "configs").glob("*/*.yaml")}
     assert {name for name in names if not name.startswith(meta)} == _modules() | configs
     assert {"agent/py.typed", "loops/py.typed", "loops/report/assets/page.html"} <= names
     assert f"{meta}licenses/LICENSE" in names and f"{meta}entry_points.txt" in names
@@ -85,7 +85,7 @@ def test_the_source_archive_builds_it_and_has_no_tests_and_no_data(built: Path) 
         *("agent", "loops", "configs", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"),
         *("pyproject.toml", "PKG-INFO", ".gitignore"),
     }
-    assert {"README.md", "LICENSE", "pyproject.toml", "configs/brown.yaml"} <= names
+    assert {"README.md", "LICENSE", "pyproject.toml", "configs/runs/brown.yaml"} <= names
 
 
 def test_an_installed_basin_finds_its_own_things(installed: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Gold labels: the only reader of what somebody said a document is.
 
-Labels exist to measure. Which field of a corpus holds them is written in `configs/gold.yaml`, apart from
+Labels exist to measure. Which field of a corpus holds them is written in `configs/labels/gold.yaml`, apart from
 every run configuration, so that the loop cannot so much as name them.
 """
 
@@ -22,8 +22,8 @@ from agent.errors import BasinError, escaped, quoted, shortened
 from agent.files.yaml_file import read_yaml
 from agent.types import Document, StageConfig, document_id
 
-GOLD_FILE = CONFIGS / "gold.yaml"
-SUITE_GOLD_FILE = GOLD_FILE.with_name("suite_gold.yaml")
+GOLD_FILE = CONFIGS / "labels" / "gold.yaml"
+SUITE_GOLD_FILE = GOLD_FILE.with_name("suite.yaml")
 """Labels of the concepts that `basin evaluate membership` measures."""
 
 
@@ -142,7 +142,7 @@ def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -
         return (
             f"{labels[counted].sum()} of {counted.sum()} documents of {name} have {quoted(config.field)} = "
             f"{quoted(config.positive)}, so there is nothing to tell apart; name the value that belongs in "
-            "configs/gold.yaml."
+            "configs/labels/gold.yaml."
         )
     return GoldLabels(labels, counted, config.concept, config.corpus or name.partition(".")[0] or "corpus")
 

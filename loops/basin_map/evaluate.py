@@ -50,7 +50,7 @@ def measure_map(found: BasinMap, folder: Path) -> MeasuredMap | None:
     Raises:
         BasinError: the corpus is not the one that was mapped, or the labels cannot be read.
     """
-    labels = gold_labels(found.config.corpus, found.place.passages.documents)
+    labels = gold_labels(found.config.run.corpus, found.place.passages.documents)
     if labels is None:
         logger.info(
             "The corpus has no gold labels: the map says which basins there are, and not how good they are."

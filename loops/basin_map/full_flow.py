@@ -53,7 +53,7 @@ def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict
     """
     by_name = {start.name: number for number, start in enumerate(found.place.starts)}
     require_starts(found.place, names)
-    config = found.config
+    config = found.config.run
     place, scratch = found.place, folder / RUNS / ".training"
     ground = prepare(config, place.passages, place.pointer, Costs(), scratch)
     rows = []
@@ -92,7 +92,7 @@ def _one(found: BasinMap, ground: RunContext, number: int, folder: Path) -> dict
     store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], ground.config)
     context = aimed(ground, start, store.scratch)
     with store.exclusive():
-        records = flow(context, store, found.config.map.rounds)
+        records = flow(context, store, found.config.rounds)
     final = document_means(records[-1].concept.membership, numbered(context.passages.document_of))
     last = records[-1].metrics
     certificate = store.load_certificate() or {}

@@ -35,7 +35,7 @@ from agent.types import seed_for
 from loops.basin_map.setup import Ground, Place, survey
 from loops.checkpoint.atomic import MOST_TENSORS, begin_folder, write_file
 from loops.checkpoint.schema import sealed
-from loops.config import RunConfig
+from loops.config import MapConfig
 from loops.sweeping import sweep
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Flow:
 class BasinMap:
     """A finished sweep."""
 
-    config: RunConfig
+    config: MapConfig
     place: Place
     flows: list[Flow]
     """One for every start."""
@@ -80,7 +80,7 @@ class BasinMap:
     @property
     def failures(self) -> list[list[str]]:
         """What each start's certificate lacks; empty where it holds."""
-        return [flow.certificate.failures(self.config.certificate) for flow in self.flows]
+        return [flow.certificate.failures(self.config.run.certificate) for flow in self.flows]
 
     @property
     def certified(self) -> Bool[np.ndarray, "start"]:
@@ -107,7 +107,7 @@ class BasinMap:
 
 
 def map_basin(
-    config: RunConfig,
+    config: MapConfig,
     folder: Path,
     *,
     workers: int = 1,
@@ -123,10 +123,10 @@ def map_basin(
         BasinError: as `survey`; a start that is wanted is not there; the folder cannot be written; or a start kills its
             worker again and again.
     """
-    if config.clustering.method != "fading":
+    if config.run.clustering.method != "fading":
         logger.info(
             f"The map fades trust in the pointer (clustering.fading); a run of this configuration would use "
-            f"{config.clustering.method}."
+            f"{config.run.clustering.method}."
         )
     place = survey(config)
     require_starts(place, wanted)
@@ -147,7 +147,7 @@ def map_basin(
     sweep(follow, place.ground, waiting, arrived, workers=workers, ray_address=ray_address)
     minutes = (time.perf_counter() - begin) / 60
     flows = [done[start.name] for start in place.starts]
-    still = np.array([flow.certificate.drift < config.certificate.still for flow in flows])
+    still = np.array([flow.certificate.drift < config.run.certificate.still for flow in flows])
     points, reached = fixed_points(np.stack([flow.path[-1] for flow in flows]), still)
     found = BasinMap(config, place, flows, points, reached, minutes, len(waiting))
     _write_table(folder, found)
@@ -180,7 +180,7 @@ def _summary(found: BasinMap) -> dict[str, Any]:
         "documents": len(place.passages.documents),
         "passages": len(place.passages.passages),
         "size": place.ground.round_map.size,
-        "rounds": found.config.map.rounds,
+        "rounds": found.config.rounds,
         "settled": int((found.reached >= 0).sum()),
         "certified": int(found.certified.sum()),
         "minutes": found.minutes,
@@ -193,7 +193,7 @@ def _summary(found: BasinMap) -> dict[str, Any]:
 def _of_point(found: BasinMap, number: int) -> dict[str, object]:
     """What a fixed point is, how large its basin, and whether it stays when it is kicked."""
     point, place = found.points[number], found.place
-    round_map, config = place.ground.round_map, found.config.certificate
+    round_map, config = place.ground.round_map, found.config.run.certificate
     exact = round_map.settled(point.membership, config.kick_rounds * 2)
     kicked = [
         round_map.kicked(
@@ -221,14 +221,15 @@ def _of_point(found: BasinMap, number: int) -> dict[str, object]:
 
 def _faded(found: BasinMap) -> int:
     """Rounds after which trust is gone."""
-    return min(found.config.clustering.fading.rounds or 0, found.config.map.rounds - 2)
+    return min(found.config.run.clustering.fading.rounds or 0, found.config.rounds - 2)
 
 
-def _digest(config: RunConfig, place: Place) -> str:
+def _digest(map_config: MapConfig, place: Place) -> str:
     """16 hex digits of all that a flow depends on."""
+    config = map_config.run
     parts = [
         config.clustering.model_dump_json(),
-        config.map.model_dump_json(exclude={"starts"}),  # a start is known by its scores
+        map_config.model_dump_json(exclude={"run", "starts"}),  # a start is known by its scores
         config.certificate.model_dump_json(),
         place.ground.round_map.size,
         [passage.id for passage in place.passages.passages],

@@ -64,12 +64,13 @@ class Place:
         return self.pointer.model.vocabulary
 
 
-def survey(config: RunConfig) -> Place:
+def survey(map_config: MapConfig) -> Place:
     """Read the corpus, record it where it is not cached, fit the topics and lay out the starts.
 
     Raises:
         BasinError: as `loops.refine.run`; or no start can be laid out.
     """
+    config = map_config.run
     refuse_given_pointer(config, "A map")
     passages = split(load_corpus(config.corpus), config.passages)
     logger.info(f"Corpus: {passages.description}")
@@ -88,8 +89,8 @@ def survey(config: RunConfig) -> Place:
     material = Material(
         weights, pointer.topic, document_of, passages.texts, authors, words, names, model.language
     )
-    laid = starts(material, config.map.starts, config.seed)
-    laid += _poorer(config, passages, material)
+    laid = starts(material, map_config.starts, config.seed)
+    laid += _poorer(map_config, passages, material)
     logger.info(
         f"{len(laid)} starts: "
         + ", ".join(f"{count} {kind}" for kind, count in Counter(start.kind for start in laid).items())
@@ -97,7 +98,7 @@ def survey(config: RunConfig) -> Place:
     ground = Ground(
         round_map,
         Schedule(config.clustering.fading.rounds),
-        config.map,
+        map_config,
         config.certificate,
         seed_for(config.seed, 0, "map"),
     )
@@ -115,10 +116,10 @@ def _views(config: RunConfig, passages: PassageSet) -> list[np.ndarray]:
     return views
 
 
-def _poorer(config: RunConfig, passages: PassageSet, material: Material) -> list[Start]:
+def _poorer(map_config: MapConfig, passages: PassageSet, material: Material) -> list[Start]:
     """Topics of models that were given fewer topics, passes and documents, each picked as the true one is."""
-    found = []
-    for number in range(config.map.starts.poorer):
+    found, config = [], map_config.run
+    for number in range(map_config.starts.poorer):
         count = max(2, config.topics.count // (2 if number % 2 else 4))
         worse = config.topics.model_copy(
             update={

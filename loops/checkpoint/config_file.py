@@ -10,7 +10,7 @@ from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, read_inside
 from loops.checkpoint.migrations import migrated_settings
 from loops.checkpoint.round_folders import read_round_file
-from loops.config import RunConfig, changed_keys, is_aside, parse_config
+from loops.config import RunConfig, changed_keys, changes_no_round, parse_config
 
 FILE = "config.json"
 MOST = 4 << 20
@@ -55,7 +55,7 @@ def read_config(run: Path) -> tuple[RunConfig, str | None]:
     if begun is None:
         return own, None
     changed = changed_keys(begun, own)
-    if changed and all(map(is_aside, changed)):
+    if changed and all(map(changes_no_round, changed)):
         which = ", ".join(changed)
         return (
             begun,

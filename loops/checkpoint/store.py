@@ -40,7 +40,7 @@ from loops.checkpoint.round_folders import (
 )
 from loops.checkpoint.run_file import RunFile, read_run_file, write_run_file
 from loops.checkpoint.schema import SCHEMA, NewerError, read_sealed, sealed
-from loops.config import RunConfig, changed_keys, is_aside
+from loops.config import RunConfig, changed_keys, changes_no_round
 from loops.records import RoundRecord
 
 logger = logging.getLogger(__name__)
@@ -305,7 +305,7 @@ class RunStore:
         Raises:
             BasinError: naming every setting that differs.
         """
-        changed = [key for key in changed_keys(self.config, config) if not is_aside(key)]
+        changed = [key for key in changed_keys(self.config, config) if not changes_no_round(key)]
         if changed:
             raise BasinError(
                 f"The configuration of {self.name} was changed since the run began ({', '.join(changed)}); "

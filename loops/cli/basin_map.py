@@ -41,11 +41,11 @@ def map_command(
     from loops.basin_map.map import map_basin
     from loops.basin_map.table import show_full, show_map
     from loops.checkpoint.find import named_path
-    from loops.config import load_config
+    from loops.config import MapConfig, load_wrapped
     from loops.monitor.progress import show_progress
 
     config = find_config(config)
-    resolved = load_config(config, settings or ())
+    resolved = load_wrapped(MapConfig, config, settings or ())
     folder = named_path(name or f"map-{config.stem}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with show_progress(Console(stderr=True)):

@@ -25,7 +25,7 @@ def membership(
         int, typer.Option(min=1, max=1000, help="How many topic models and splits of each corpus.")
     ] = 3,
     suite: Annotated[
-        Path | None, typer.Option(help="Corpora and concepts; by default configs/suite.yaml.")
+        Path | None, typer.Option(help="Corpora and concepts; by default configs/suites/membership.yaml.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where rows are kept; by default membership.jsonl among the runs.")
@@ -70,7 +70,7 @@ def generation(
         bool, typer.Option("--quick", help="Leave out the two judges that read everything once more.")
     ] = False,
     suite: Annotated[
-        Path | None, typer.Option(help="Corpora and concepts; by default configs/generation.yaml.")
+        Path | None, typer.Option(help="Corpora and concepts; by default configs/suites/generation.yaml.")
     ] = None,
     out: Annotated[
         Path | None,

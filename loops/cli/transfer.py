@@ -144,9 +144,16 @@ def stitch_command(
             help="Gold labels to judge by, one for every RUN; by default the corpus's main ones.",
         ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a setting of the maps, such as corpus.source."
+        ),
+    ] = None,
 ) -> None:
     """Carry a run's concept into another model through a map learnt on general text, with the evidence that it arrived."""
     from loops.checkpoint.find import open_run
+    from loops.config import stitch_config
     from loops.monitor.drawing import can_draw
     from loops.monitor.progress import show_progress
     from loops.transfer.evaluate import labels_of, measure_stitch
@@ -161,7 +168,8 @@ def stitch_command(
     stores = [open_run(run) for run in runs]
     changes = {"passages": passages, "methods": method or None}
     config = chosen_settings(
-        stores[0].config.stitching, {key: value for key, value in changes.items() if value is not None}
+        stitch_config(stores[0].config, settings or ()).stitching,
+        {key: value for key, value in changes.items() if value is not None},
     )
     for store in stores:  # now, and not when those before it have been stitched
         refuse_own_model(store, to)
@@ -199,14 +207,14 @@ def succeed_command(
     """Hand a concept from model to model: each receives it, refines it in its own activations, and hands it on."""
     from agent.config import find_config
     from loops.checkpoint.find import named_path
-    from loops.config import load_config
+    from loops.config import ChainConfig, load_wrapped
     from loops.monitor.progress import show_progress
     from loops.transfer.chain import succeed
     from loops.transfer.chain_table import show_chain
     from loops.transfer.evaluate import measure_chain
 
     config = find_config(config)
-    resolved = load_config(config, settings or ())
+    resolved = load_wrapped(ChainConfig, config, settings or ())
     folder = named_path(name or f"chain-{config.stem}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)

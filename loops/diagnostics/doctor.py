@@ -32,7 +32,7 @@ from loops.round.forecast import Speeds, estimate, matrix_speed, measured_speeds
 
 logger = logging.getLogger(__name__)
 
-DEFAULT = CONFIGS / "brown.yaml"
+DEFAULT = CONFIGS / "runs" / "brown.yaml"
 SAMPLE = "The house was quiet when she came in, and nobody had put out the light in the hall. " * 10
 
 
@@ -62,7 +62,7 @@ def examine(config_file: Path | None, console: Console) -> None:
 
 def _config(file: Path | None) -> tuple[RunConfig, str]:
     path = find_config(file) if file else DEFAULT
-    return load_config(path), str(file or "configs/brown.yaml")
+    return load_config(path), str(file or "configs/runs/brown.yaml")
 
 
 def _show_versions(console: Console) -> None:

@@ -23,7 +23,7 @@ from agent.membership.similarity import soft_jaccard
 from agent.types import PassageSet
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
-from loops.config import is_aside
+from loops.config import changes_no_round
 from loops.monitor.progress import duration
 from loops.monitor.tables import FRAME, plain_table
 from loops.records import RoundRecord
@@ -72,7 +72,7 @@ class Side:
             **{f"({name})": each for name, each in about["versions"].items()},
         }
         flat = _flat(self.store.config.model_dump(mode="json"))
-        told = {name: value for name, value in flat.items() if name == "rounds" or not is_aside(name)}
+        told = {name: value for name, value in flat.items() if name == "rounds" or not changes_no_round(name)}
         return {name: _written(value) for name, value in {**told, **made_by}.items()}
 
     @property

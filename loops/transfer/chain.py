@@ -23,7 +23,7 @@ from loops.checkpoint import fields as check
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.schema import MOST, sealed, unsealed
 from loops.checkpoint.store import RunStore
-from loops.config import LinkConfig, RunConfig
+from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.round.context import Costs, prepare
 from loops.transfer.receive import Heir, receive, received
 
@@ -40,27 +40,26 @@ ROW = {
 Row = dict[str, Any]
 
 
-def succeed(config: RunConfig, folder: Path, config_file: Path | None = None) -> list[Row]:
+def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) -> list[Row]:
     """Run the first model, then every link; a row for each hand-over. What is in the folder is not done again.
 
     Raises:
         BasinError: there are no links, a model cannot be had, or as `loops.refine.run`. A hand-over that fails is no error.
     """
-    if not config.succession.links:
+    if not config.links:
         raise BasinError(
-            "succession.links names no successors; see configs/succession_library.yaml for an example."
+            "`links` names no successors; see configs/runs/succession_library.yaml for an example."
         )
-    digest = hashlib.sha256(config.model_dump_json(exclude={"logging"}).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(config.model_dump_json(exclude={"run": {"logging"}}).encode()).hexdigest()[:16]
     begin_folder(folder, digest, "another chain with --name")
     rows = read_rows(folder, CHAIN)
-    own = config.model_copy(update={"succession": type(config.succession)()})
-    good = _store(folder / f"00_{_plain(config.language_model.name)}", own, config_file)
+    good = _store(folder / f"00_{_plain(config.run.language_model.name)}", config.run, config_file)
     with good.exclusive():
-        logger.info(f"First: {config.language_model.name} follows its pointer")
+        logger.info(f"First: {config.run.language_model.name} follows its pointer")
         refine.resume(good, None)
     if good.load(0).metrics["no_concept"]:
         raise BasinError(str(good.load(0).metrics["no_concept"]))
-    for number, link in enumerate(config.succession.links, 1):
+    for number, link in enumerate(config.links, 1):
         if number > len(rows):
             row = _hand_on(number, link, config, good, folder)
             rows.append(row)
@@ -71,7 +70,7 @@ def succeed(config: RunConfig, folder: Path, config_file: Path | None = None) ->
     return rows
 
 
-def _hand_on(number: int, link: LinkConfig, config: RunConfig, good: RunStore, folder: Path) -> Row:
+def _hand_on(number: int, link: LinkConfig, config: ChainConfig, good: RunStore, folder: Path) -> Row:
     """One hand-over, from the last good run to a new one."""
     begin = time.perf_counter()
     record = good.load(good.rounds()[-1])
@@ -98,7 +97,7 @@ def _hand_on(number: int, link: LinkConfig, config: RunConfig, good: RunStore, f
 
 
 def _refined(
-    row: Row, link: LinkConfig, heir: Heir, good: RunStore, path: Path, config: RunConfig
+    row: Row, link: LinkConfig, heir: Heir, good: RunStore, path: Path, config: ChainConfig
 ) -> tuple[Row, list[str]]:
     """Let the successor refine what it received, and say what speaks against it."""
     passages, handover = good.load_passages(), heir.handover
@@ -117,7 +116,7 @@ def _refined(
         records = refine.flow(context, store, heir.config.rounds, begins, when_still=False)
     last, certificate = records[-1], store.load_certificate() or {}
     refusals = [str(each) for each in (context.no_concept, last.metrics["collapsed"]) if each]
-    if config.succession.certificate and not certificate.get("certified"):
+    if config.certificate and not certificate.get("certified"):
         refusals.append(str(certificate.get("sentence", "Not certified: it made no round.")))
     row |= {
         "rounds": last.round,

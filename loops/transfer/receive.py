@@ -21,7 +21,7 @@ from agent.transfer.translate import translate, translate_readout
 from agent.types import PassageSet, seed_for
 from agent.updating.calibration import calibrate, calibration_texts
 from loops.checkpoint.store import RunStore
-from loops.config import LinkConfig, RunConfig
+from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.records import RoundRecord, refuse_other_model
 from loops.transfer.general_text import general_texts
 
@@ -32,7 +32,7 @@ def improved_model(
     language_model: LanguageModel,
     concept: Concept,
     link: LinkConfig,
-    config: RunConfig,
+    config: ChainConfig,
     own: PassageSet,
     folder: Path,
     seed: int,
@@ -53,9 +53,9 @@ def improved_model(
         elif link.improved == "more_text":
             from agent.adapting.supervised import teach  # slow to import, and most chains do without
 
-            general = config.stitching.model_copy(update={"passages": config.succession.study})
+            general = config.stitching.model_copy(update={"passages": config.study})
             texts, _ = general_texts(general, own, seed)
-            lora = config.updating.adapting.lora.model_copy(update={"passages": len(texts)})
+            lora = config.run.updating.adapting.lora.model_copy(update={"passages": len(texts)})
             weights = np.ones(len(texts))
             adapter, _ = teach(language_model, texts, weights, None, lora, seed, folder / ".training")
         else:
@@ -79,7 +79,7 @@ class Heir:
 
 
 def receive(
-    number: int, link: LinkConfig, config: RunConfig, good: RunStore, record: RoundRecord, folder: Path
+    number: int, link: LinkConfig, config: ChainConfig, good: RunStore, record: RoundRecord, folder: Path
 ) -> Heir:
     """Load the successor, carry the concept over, and check that it arrived.
 
@@ -87,7 +87,7 @@ def receive(
         BasinError: the successor's model cannot be had, or maps cannot be learnt.
     """
     passages = good.load_passages()
-    seed = seed_for(config.seed, number, "succession")
+    seed = seed_for(config.run.seed, number, "succession")
     own = LanguageModel.load(good.config.language_model)
     refuse_other_model(good.name, [record], own)
     if link.language_model is None:
@@ -98,7 +98,7 @@ def receive(
         successor = LanguageModel.load(link.language_model)
     stitches: Stitches | None = None
     if link.by != "intersection":
-        texts, parts = general_texts(config.stitching, passages, config.seed)
+        texts, parts = general_texts(config.stitching, passages, config.run.seed)
         maps = config.stitching.model_copy(update={"methods": ("affine",)})
         stitches = learn(own, successor, texts, parts, own.layers, maps, seed)
     partners = () if stitches is None else stitches.partner.values()
@@ -117,18 +117,18 @@ def receive(
         passages.document_of,
         link.by,
         stitched,
-        clustering=config.clustering,
-        config=config.succession.handover,
+        clustering=config.run.clustering,
+        config=config.handover,
         seed=seed,
     )
     tokens = 0 if stitches is None else next(iter(stitches.gathered.values())).tokens
-    return Heir(successor, _own_config(config, link, successor, record.concept), handover, tokens)
+    return Heir(successor, _own_config(config.run, link, successor, record.concept), handover, tokens)
 
 
 def _spoiled(concept: Concept, link: LinkConfig, seed: int) -> Concept:
     """The concept as it is handed over; spoiled where that was asked for."""
     generator = np.random.default_rng(seed)
-    if link.planted == "shuffled_notion":
+    if link.planted == "shuffled_concept":
         return replace(concept, membership=generator.permutation(concept.membership))
     if link.planted == "shuffled_vector" and concept.vector is not None:
         shuffled = {
@@ -175,7 +175,6 @@ def _own_config(config: RunConfig, link: LinkConfig, successor: LanguageModel, c
             "clustering": clustering,
             "updating": config.updating.model_copy(update={"layers": ()}),
             "rounds": link.rounds or config.rounds,
-            "succession": type(config.succession)(),
         }
     )
 

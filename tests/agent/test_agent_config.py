@@ -19,10 +19,10 @@ def test_experiments_are_listed_without_suites_and_labels() -> None:
 
 def test_a_name_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_config("brown") == CONFIGS / "brown.yaml"
-    assert find_config(Path("brown")) == CONFIGS / "brown.yaml"
+    assert find_config("brown") == CONFIGS / "runs" / "brown.yaml"
+    assert find_config(Path("brown")) == CONFIGS / "runs" / "brown.yaml"
     (tmp_path / "brown").mkdir()  # such as a folder of runs
-    assert find_config("brown") == CONFIGS / "brown.yaml"
+    assert find_config("brown") == CONFIGS / "runs" / "brown.yaml"
 
 
 def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,6 @@ def test_changed_keys_are_named_in_full(file: Path) -> None:
 def test_named_experiments_are_valid() -> None:
     others = {"gold.yaml", "generation.yaml", "suite.yaml", "suite_second.yaml", "suite_gold.yaml"}
     # Labels, and what is evaluated: no run reads them.
-    for path in (Path(__file__).parents[2] / "configs").glob("*.yaml"):
+    for path in (Path(__file__).parents[2] / "configs" / "runs").glob("*.yaml"):
         if path.name not in others:
             assert load_config(path).corpus.source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from planted_loop import PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F4
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
+from agent.transfer.learn import StitchingConfig
 from loops import refine
 from loops.checkpoint.store import RunStore
-from loops.config import parse_config
+from loops.config import ChainConfig
 
 
 def model_of(config) -> LanguageModel:
@@ -46,6 +48,20 @@ def general(tmp_path):
     return folder
 
 
+def stitching(general) -> dict:
+    return {
+        "corpus": {"source": str(general)},
+        "passages": 20,
+        "compared": 16,
+        "methods": ["affine", "procrustes"],
+    }
+
+
+def stitching_of(store: RunStore) -> StitchingConfig:
+    """Maps are learnt from the general text beside the run's corpus."""
+    return StitchingConfig.model_validate(stitching(Path(store.config.corpus.source).parent / "general"))
+
+
 @pytest.fixture
 def config(corpus, general):  # noqa: F811
     def make(*links, **succession):
@@ -60,15 +76,14 @@ def config(corpus, general):  # noqa: F811
                 "generated_share": 0.0,
             },
             "rounds": 3,
-            "stitching": {
-                "corpus": {"source": str(general)},
-                "passages": 20,
-                "compared": 16,
-                "methods": ["affine", "procrustes"],
-            },
-            "succession": {"links": links, "certificate": False, "study": 8, **LENIENT, **succession},
         }
-        return parse_config({**SETTINGS, **changes}, "test")
+        return ChainConfig.model_validate(
+            {
+                "run": {**SETTINGS, **changes},
+                "stitching": stitching(general),
+                **{"links": links, "certificate": False, "study": 8, **LENIENT, **succession},
+            }
+        )
 
     return make
 
@@ -102,7 +117,7 @@ def kept(tmp_path_factory):
 def store(config, kept, tmp_path, readers):  # noqa: F811
     """A run of one round: made by the first test that asks for it, copied for the others."""
     if not (kept / "run").exists():
-        made = RunStore.create(kept / "run", config().model_copy(update={"rounds": 1}))
+        made = RunStore.create(kept / "run", config().run.model_copy(update={"rounds": 1}))
         refine.run(made.config, made)
     shutil.copytree(kept / "run", tmp_path / "run")
     return RunStore.open(tmp_path / "run")

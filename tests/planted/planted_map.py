@@ -20,20 +20,19 @@ from agent.pointer.lda import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet
 from loops.basin_map import map as basin_map
 from loops.basin_map.setup import Ground, Place
-from loops.config import MapConfig, RunConfig, parse_config
+from loops.config import MapConfig
 
 MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
-CONFIG = parse_config(
-    {
+CONFIG = MapConfig(
+    run={
         "corpus": {"source": "somewhere"},
         "clustering": {"method": "fading", "size": 0.25},
         "certificate": {"kicks": 1, "restarts": 1},
-    },
-    "test",
+    }
 )
 
 
-def planted_place(count: int = 12, config: RunConfig = CONFIG) -> Place:
+def planted_place(count: int = 12, config: MapConfig = CONFIG) -> Place:
     """The topic, then starts with ever more noise."""
     clustering = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
     divisions = divisions_of(DOCUMENT_OF, 0, clustering, 0)
@@ -51,7 +50,7 @@ def planted_place(count: int = 12, config: RunConfig = CONFIG) -> Place:
     passages = tuple(Passage(f"p{at}", int(of), at % 3, f"passage {at}") for at, of in enumerate(DOCUMENT_OF))
     holds = np.stack([MEMBERS, ~MEMBERS], axis=1)
     ground = Ground(
-        RoundMap.over(ridges, DOCUMENT_OF, 0.25, 8.0), Schedule(5), MapConfig(), config.certificate, 3
+        RoundMap.over(ridges, DOCUMENT_OF, 0.25, 8.0), Schedule(5), CONFIG, config.run.certificate, 3
     )
     names = ["police clue", "sea ship"]
     scores = np.stack([topic, -topic])

@@ -17,7 +17,7 @@ from agent.pointer.lda import TopicsConfig
 from agent.types import StageConfig
 from loops.evaluation.membership.suite import SuiteCorpus, read_suite
 
-SUITE_FILE = CONFIGS / "generation.yaml"
+SUITE_FILE = CONFIGS / "suites" / "generation.yaml"
 
 
 class WrittenConcept(StageConfig):

@@ -28,7 +28,7 @@ from agent.pointer.cache import fit_cached
 from agent.pointer.lda import Pointer, PointerReading, TopicModel, TopicsConfig
 from agent.types import PassageSet, StageConfig, seed_for
 
-SUITE_FILE = CONFIGS / "suite.yaml"
+SUITE_FILE = CONFIGS / "suites" / "membership.yaml"
 PARTS = 3
 """Documents are divided into this many parts, one of them unseen at a time."""
 

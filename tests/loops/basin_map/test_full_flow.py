@@ -14,7 +14,7 @@ from loops.basin_map.full_flow import FULL, aimed, full_flows
 from loops.basin_map.map import map_basin
 from loops.basin_map.setup import survey
 from loops.checkpoint.store import RunStore
-from loops.config import parse_config
+from loops.config import MapConfig
 
 OF_CRIME = CRIME[::PASSAGES]
 
@@ -30,20 +30,10 @@ def config(corpus):
             "fading": {"rounds": 2, "embeddings": False},
             "generated_share": 0.0,  # what a random model writes would move the boundary of so few texts
         },
-        "map": {
-            "rounds": 4,
-            "starts": {
-                "draws": 1,
-                "noise": [0.3],
-                "mixtures": [0.5],
-                "documents": [3],
-                "authors": 0,
-                "poorer": 1,
-            },
-        },
         "certificate": {"kicks": 1, "restarts": 1},
     }
-    return parse_config({**SETTINGS, **changes}, "test")
+    starts = {"draws": 1, "noise": [0.3], "mixtures": [0.5], "documents": [3], "authors": 0, "poorer": 1}
+    return MapConfig.model_validate({"run": {**SETTINGS, **changes}, "rounds": 4, "starts": starts})
 
 
 def test_a_survey_lays_out_the_starts_of_the_design(config):

@@ -83,12 +83,12 @@ def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch,
     followed = counted(monkeypatch)
     map_basin(CONFIG, tmp_path / "map")
     followed.clear()
-    more = CONFIG.map.model_copy(update={"starts": StartsConfig(draws=9)})
-    map_basin(CONFIG.model_copy(update={"map": more}), tmp_path / "map")
+    more = CONFIG.model_copy(update={"starts": StartsConfig(draws=9)})
+    map_basin(more, tmp_path / "map")
     assert followed == []
-    longer = CONFIG.map.model_copy(update={"rounds": 8})
+    longer = CONFIG.model_copy(update={"rounds": 8})
     said: list[str] = messages
-    map_basin(CONFIG.model_copy(update={"map": longer}), tmp_path / "map")
+    map_basin(longer, tmp_path / "map")
     assert len(followed) == 12 and (tmp_path / "map-1").is_dir()
     assert any("kept as map-1" in sentence for sentence in said)
 

@@ -65,7 +65,7 @@ def test_help_loads_nothing_heavy(asked: list[str], runs: Path) -> None:
         ("basin resume f", ["first"]),
         ("basin report ", ["first", "second"]),
         ("basin run brown", ["brown", "brown_lora", "brown_steered"]),
-        ("basin run configs/boo", ["configs/books.yaml"]),
+        ("basin run configs/runs/lib", ["configs/runs/library.yaml"]),
         ("basin verif", ["verify"]),
     ],
 )

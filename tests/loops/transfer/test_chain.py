@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from planted_chain import LENIENT, OTHER, SAME, config, general, machine  # noqa: F401 (fixtures)
+from planted_chain import LENIENT, OTHER, SAME, config, general, machine, stitching  # noqa: F401 (fixtures)
 from planted_log import listening
 from planted_loop import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
 
 from agent.errors import BasinError
 from agent.membership.similarity import soft_jaccard
+from agent.transfer.learn import StitchingConfig
 from benchmarks import successors
 from loops.checkpoint.store import RunStore
 from loops.report.terminal import show_run
@@ -76,7 +77,7 @@ def test_a_chain_that_was_killed_goes_on_within_a_link(config, tmp_path, monkeyp
     assert np.array_equal(both[0].membership, both[1].membership)
 
 
-@pytest.mark.parametrize("planted", ["shuffled_vector", "shuffled_notion"])
+@pytest.mark.parametrize("planted", ["shuffled_vector", "shuffled_concept"])
 def test_a_planted_bad_hand_over_is_refused_and_the_chain_goes_on(config, tmp_path, planted):
     links = ({**SAME, "by": "both", "planted": planted}, {**SAME, "by": "both"})
     rows, told = chain(config(*links), tmp_path / "chain")
@@ -96,7 +97,7 @@ def test_a_notion_that_is_not_certified_is_refused(config, tmp_path):
     assert rows[0]["refusals"] == [certificate["sentence"]]
 
 
-def test_a_model_improved_by_more_text_is_its_own_successor(config, tmp_path):
+def test_a_model_improved_by_more_text_is_its_own_successor(config, tmp_path, general):
     rows, _ = chain(config({"improved": "more_text", "by": "intersection"}), tmp_path / "chain")
     store = RunStore.open(tmp_path / "chain" / rows[0]["to_run"])
     assert rows[0]["accepted"] and store.config.language_model.name.endswith("01_model")
@@ -104,10 +105,11 @@ def test_a_model_improved_by_more_text_is_its_own_successor(config, tmp_path):
     weights = [dict(each.named_parameters()) for each in (improved.model, old)]
     assert set(weights[0]) == set(weights[1])
     assert any(not weights[0][name].equal(weights[1][name]) for name in weights[0])
-    learnt = successors.learnt(tmp_path / "chain", rows[0], study=8)
+    maps = StitchingConfig.model_validate(stitching(general))
+    learnt = successors.learnt(tmp_path / "chain", rows[0], 8, maps)
     assert learnt["nats_general_before"] != learnt["nats_general_after"]
     with pytest.raises(BasinError, match="was taught all there is"):
-        successors.learnt(tmp_path / "chain", rows[0], study=480)
+        successors.learnt(tmp_path / "chain", rows[0], 480, maps)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import safetensors.torch
-from planted_chain import config, general, kept, machine, readers, store  # noqa: F401 (fixtures)
+from planted_chain import config, general, kept, machine, readers, stitching_of, store  # noqa: F401 (fixtures)
 from planted_loop import PLAIN, corpus, tiny_parts  # noqa: F401 (fixtures)
 from rich.console import Console
 from typer.testing import CliRunner
@@ -37,7 +37,7 @@ from loops.transfer.stitch_store import (
 
 
 def carried(store: RunStore, to: str, **options):
-    config = store.config.stitching
+    config = stitching_of(store)
     pair = stitch.Pair.of(store, to, config)
     record = stitch.carry(store, None)
     return stitch.stitch(store, record, pair, config, samples=12, **options)
@@ -62,7 +62,7 @@ def test_a_model_stitched_onto_itself_is_itself(store):
         "random vector",
         "another concept",
     }
-    control, draws = found.of("again", "random vector"), store.config.stitching.draws
+    control, draws = found.of("again", "random vector"), stitching_of(store).draws
     assert rows["again", "random vector"]["draws"] == len(control.vectors) == draws
     model = LanguageModel.load(store.config.language_model)
     seed = seed_for(seed_for(store.config.seed, 0, "stitch"), 1, "passage")
@@ -188,12 +188,12 @@ def test_vectors_are_applied_as_they_were_calibrated(store):
 
 
 def test_documents_of_the_run_are_not_general_text(store):
-    config = store.config.stitching.model_copy(update={"corpus": store.config.corpus})
+    config = stitching_of(store).model_copy(update={"corpus": store.config.corpus})
     with pytest.raises(BasinError, match="0 documents that are not the run's own"):
         general_texts(config, store.load_passages(), 0)
-    texts, parts = general_texts(store.config.stitching, store.load_passages(), 0)
+    texts, parts = general_texts(stitching_of(store), store.load_passages(), 0)
     assert not set(texts) & set(store.load_passages().texts)
-    assert set(parts) == set(range(store.config.stitching.parts))
+    assert set(parts) == set(range(stitching_of(store).parts))
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_too_little_general_text_is_one_sentence(store, tmp_path, documents, wor
     for number in range(documents):
         (folder / f"{number}.txt").write_text(" ".join(generator.choice(PLAIN, words)), encoding="utf-8")
     changes = {"corpus": CorpusConfig(source=str(folder)), "passages": 8}
-    config = store.config.stitching.model_copy(update=changes)
+    config = stitching_of(store).model_copy(update=changes)
     with pytest.raises(BasinError, match=sentence):
         stitch.Pair.of(store, "other", config)
 
@@ -253,6 +253,7 @@ def test_too_little_general_text_is_one_sentence(store, tmp_path, documents, wor
 def test_the_whole_command(store, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
     arguments = ["--to", "other", "--passages", "8", "--samples", "8", "--method", "affine", "--nats", "0.02"]
+    arguments += ["--set", f"corpus.source={stitching_of(store).corpus.source}"]
     done = CliRunner().invoke(app, ["stitch", "run", *arguments])
     assert done.exit_code == 0, done.output
     ((folder, told),) = saved_stitches(store)
@@ -262,7 +263,7 @@ def test_the_whole_command(store, monkeypatch):
 
 
 def test_maps_serve_other_runs_of_the_same_model_and_documents(store, config, tmp_path):
-    pair = stitch.Pair.of(store, "other", store.config.stitching)
+    pair = stitch.Pair.of(store, "other", stitching_of(store))
     assert pair.serves(store)
     deeper = store.config.language_model.model_copy(update={"layers": (1,)})
     assert not pair.serves(RunStore(store.path, store.config.model_copy(update={"language_model": deeper})))
