@@ -13,7 +13,7 @@ from agent.errors import BasinError
 
 def test_experiments_are_listed_without_suites_and_labels() -> None:
     names = named_configs()
-    assert {"brown", "books", "basin_brown"} <= set(names)
+    assert {"brown", "library", "basin_brown"} <= set(names)
     assert not {"gold", "suite", "suite_gold", "generation"} & set(names)
 
 

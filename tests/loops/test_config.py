@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from agent.errors import BasinError
-from loops.config import RunConfig, changed_keys, load_config, parse_config
+from loops.config import (
+    ChainConfig,
+    MapConfig,
+    RunConfig,
+    changed_keys,
+    load_config,
+    load_wrapped,
+    parse_config,
+)
 
 
 @pytest.fixture
@@ -80,8 +88,23 @@ def test_changed_keys_are_named_in_full(file: Path) -> None:
 
 
 def test_named_experiments_are_valid() -> None:
-    others = {"gold.yaml", "generation.yaml", "suite.yaml", "suite_second.yaml", "suite_gold.yaml"}
-    # Labels, and what is evaluated: no run reads them.
+    wrapped = {"basin_brown": MapConfig, "basin_library": MapConfig, "succession_library": ChainConfig}
     for path in (Path(__file__).parents[2] / "configs" / "runs").glob("*.yaml"):
-        if path.name not in others:
-            assert load_config(path).corpus.source
+        kind = wrapped.get(path.stem)
+        assert (load_wrapped(kind, path).run if kind else load_config(path)).corpus.source
+
+
+def test_a_configuration_may_contain_a_run_by_name_by_file_or_in_place(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("corpus: {source: texts}\nrounds: 3\n")
+    (tmp_path / "texts").mkdir()
+    written = {"run: run.yaml\nrounds: 9\n": 9, "run: {corpus: {source: texts}, rounds: 3}\n": 15}
+    for content, rounds in written.items():
+        (tmp_path / "map.yaml").write_text(content)
+        found = load_wrapped(MapConfig, tmp_path / "map.yaml", ["topics.count=7", "starts.draws=2"])
+        assert (found.rounds, found.run.rounds, found.run.topics.count) == (rounds, 3, 7)
+        assert found.starts.draws == 2 and found.run.corpus.source == str(tmp_path / "texts")
+    alone = load_wrapped(MapConfig, tmp_path / "run.yaml")
+    assert (alone.rounds, alone.run.corpus.source) == (15, str(tmp_path / "texts"))
+    (tmp_path / "map.yaml").write_text("run: {corpus: {source: texts}}\nstart: {}\n")
+    with pytest.raises(BasinError, match="no setting start; the nearest known one is starts"):
+        load_wrapped(MapConfig, tmp_path / "map.yaml")
