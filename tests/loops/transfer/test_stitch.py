@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from agent.corpora.load import CorpusConfig
 from agent.errors import BasinError
 from agent.judging.gold import GoldLabels
 from agent.language_model.model import LanguageModel
-from agent.transfer.learn import StitchingConfig
 from agent.types import seed_for
 from loops.checkpoint.schema import unsealed
 from loops.checkpoint.store import RunStore
