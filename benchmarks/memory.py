@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.language_model.model import LanguageModel, LanguageModelConfig
-from benchmarks.resident import resident
-from benchmarks.results import write_results
+from benchmarks.results import resident, write_results
 from loops.checkpoint.provenance import PROJECT
 from loops.config import RunConfig, parse_config
 

@@ -122,3 +122,11 @@ def _accelerators() -> list[str]:
     import torch  # imported here: rendering must not wait for it
 
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+
+
+def resident(what: str) -> int:
+    """Bytes of this process: `VmRSS` now, `VmHWM` at most; a child's `ru_maxrss` would begin with its parent's."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no {what} in /proc/self/status")

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.speed`: recording, steered writing and teaching beside the tools people would use instead.
+"""Recording, steered writing and teaching beside other libraries: `python -m benchmarks.speed`.
 
 All tools of a stage take turns in one process, with one model, the same texts and threads. Writes results/speed.json; a stage
 that is run again replaces its own rows. `--rivals FOLDER` names a site-packages folder in which repeng, steering-vectors,
@@ -8,35 +8,162 @@ nnsight and transformer-lens lie (`pip install --no-deps --target FOLDER ...`: t
 from __future__ import annotations
 
 import argparse
+import os
+import random
+import statistics
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import torch
 import transformers
 
 from agent.hub.models import quiet_transformers
+from agent.hub.pinned_packages import cache_root
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.steering.vector import SteeringVector
-from benchmarks import speed_llama, speed_rivals
-from benchmarks.results import RESULTS, with_earlier, write_results
-from benchmarks.scratch_cache import without_recordings
-from benchmarks.speed_clock import CLOCKS, Row, compare, measured_limit
+from benchmarks import speed_rivals
+from benchmarks.results import RESULTS, resident, with_earlier, write_results
 from loops.checkpoint.provenance import cores
-from loops.monitor.progress import SilentProgress
 from loops.recording import record_spread
 
-STAGES = ("record", "write", "overhead", "teach", "threads", "workers", "scale")
+STAGES = ("record", "write", "overhead", "teach", "threads", "workers")
 GROWTH = (1000, 4000, 16_000, 64_000)
 PROFILES = Path(__file__).parent / "profile"
 WORDS = (
     "the old man walked slowly down a street and said that he had never seen such house before because it was dark "
     "when they came home from river with their dogs who would not stay while she looked at him for some time"
 )
+
+
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""On a shared machine, on one thread, CPU seconds: others slow them too, but do not stop them."""
+SPAN = 0.4
+"""Seconds over which a rate of the machine is measured."""
+
+Row = dict[str, float | int | str | None]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What this machine can do at most, per second."""
+
+    operations: float
+    bytes: float
+
+    def reading(self, parameters: int) -> float:
+        """Tokens per second of a forward pass over many tokens at once."""
+        return self.operations / (2 * parameters)
+
+    def writing(self, parameters: int, weight_bytes: int, batch: int) -> float:
+        """Tokens per second of a decoding step: the slower of its products and of reading all weights."""
+        return batch / max(2 * parameters * batch / self.operations, weight_bytes / self.bytes)
+
+
+def measured_limit(dtype: torch.dtype, device: torch.device, clock: Callable[[], float]) -> Limit:
+    left, right = (torch.randn(shape, device=device).to(dtype) for shape in ((2048, 576), (576, 1536)))
+    large = torch.ones(2**26, dtype=torch.uint8, device=device)
+    target = torch.empty_like(large)
+    product = _best(lambda: float((left @ right)[0, 0]), clock)
+    copy = _best(lambda: int(target.copy_(large)[0]), clock)
+    return Limit(2 * left.numel() * right.shape[1] / product, 2 * large.numel() / copy)
+
+
+def _best(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    work()
+    end, times = clock() + SPAN, []
+    while clock() < end or len(times) < 5:
+        begin = clock()
+        work()
+        times.append(clock() - begin)
+    return min(times)
+
+
+def compare(
+    tools: Mapping[str, Callable[[], int]],
+    repeats: int,
+    clock: Callable[[], float],
+    shared: Row,
+    limit: float | None = None,
+) -> list[Row]:
+    """A row per tool; each returns the tokens it handled.
+
+    Tools take turns in an order drawn anew, so that a busy minute meets all of them. A tool that fails says so
+    in its row and is not tried again.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in tools}
+    tokens: dict[str, int] = {}
+    peaks: dict[str, float] = {}
+    notes: dict[str, str] = {}
+    for turn in range(repeats):
+        for name in random.Random(turn).sample(list(tools), len(tools)):
+            if name in notes:
+                continue
+            reset_peak()
+            begin = clock()
+            try:
+                tokens[name] = tools[name]()
+            except Exception as error:  # whatever somebody else's library raises
+                notes[name] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:120]}"
+                continue
+            seconds[name].append(clock() - begin)
+            peaks[name] = max(peaks.get(name, 0.0), peak_gigabytes())
+            print(f"{shared.get('stage')}: {name}, {turn + 1} of {repeats}", file=sys.stderr)
+    rates = {name: tokens[name] / statistics.median(times) for name, times in seconds.items() if times}
+    rows: list[Row] = []
+    for name in tools:
+        row: Row = {**shared, "tool": name, "tokens": tokens.get(name)}
+        if name in rates:
+            row |= {
+                "seconds_median": round(statistics.median(seconds[name]), 3),
+                "tokens_per_second": round(rates[name], 1),
+                "ratio_to_ours": round(rates["basin"] / rates[name], 2) if "basin" in rates else None,
+                "share_of_limit": round(rates[name] / limit, 3) if limit else None,
+                "peak_gb": round(peaks[name], 2),
+            }
+        rows.append(row | ({"note": notes[name]} if name in notes else {}))
+    return rows
+
+
+def reset_peak() -> None:
+    """Let the peak of memory begin anew, where the system can."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_gigabytes() -> float:
+    """Since `reset_peak`: of the accelerator where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    try:
+        return resident("VmHWM") / 1e9
+    except (OSError, RuntimeError):
+        return float("nan")
+
+
+@contextmanager
+def without_recordings() -> Iterator[Path]:
+    """`BASIN_CACHE` names a folder that links to all of the real cache but its activations, and goes with the block."""
+    real = cache_root()
+    with TemporaryDirectory(prefix="basin-speed-") as folder:
+        for part in real.iterdir() if real.is_dir() else ():
+            if part.is_dir() and part.name != "activations":
+                Path(folder, part.name).symlink_to(part, target_is_directory=True)
+        with patch.dict(os.environ, BASIN_CACHE=folder):
+            yield Path(folder)
 
 
 class Bench:
@@ -76,7 +203,9 @@ class Bench:
             config = GenerationConfig(new_tokens=self.options.tokens, batch_size=batch)
             tools = speed_rivals.writers(self.model, openings(batch), config, self._vector())
             if self.options.llama:
-                tools["llama.cpp"] = speed_llama.writer(self.model, openings(batch), config, self._vector())
+                tools["llama.cpp"] = speed_rivals.llama_writer(
+                    self.model, openings(batch), config, self._vector()
+                )
             rows += self._compare("write", tools, self._writing_limit(batch), batch=batch)
         return rows
 
@@ -94,13 +223,13 @@ class Bench:
         return rows
 
     def teach(self) -> list[Row]:
-        """Taught weights are few; the rest takes part in the way back as much as in the way there."""
+        # Few weights are trained; the others take part in the way back as much as in the way there.
         tools = speed_rivals.teachers(self.model, passages(self.options.passages))
         limit = self.limit.reading(2 * (self.parameters + self.head))
         return self._compare("teach", tools, limit, passages=self.options.passages)
 
     def threads(self) -> list[Row]:
-        """The same work on one thread and on as many as there are, in seconds of the clock on the wall."""
+        """The same work on one thread and on all, by wall clock."""
         most, rows = torch.get_num_threads(), []
         texts, count = passages(self.options.passages), self.options.batch[0]
         config = GenerationConfig(new_tokens=self.options.tokens, batch_size=count)
@@ -119,15 +248,12 @@ class Bench:
         return rows
 
     def workers(self) -> list[Row]:
-        """Reading into an empty cache with one process and with as many as there are processors, each on one thread.
-
-        In seconds of the clock on the wall; loading the model is among them, once in every process.
-        """
+        """Recording into an empty cache by wall clock, with one process and with one a processor, models loaded in each."""
         texts, rows = passages(self.options.passages), []
 
         def read(workers: int, texts: Sequence[str]) -> None:
             with without_recordings():
-                record_spread(self.model.config, texts, SilentProgress(), workers=workers)
+                record_spread(self.model.config, texts, workers=workers)
 
         most, threads = cores(), torch.get_num_threads()
         torch.set_num_threads(1)  # as workers do
@@ -140,32 +266,8 @@ class Bench:
             torch.set_num_threads(threads)
         return rows
 
-    def scale(self) -> list[Row]:
-        """On random weights: cost against passages, width, depth and batch; one thing grows at a time."""
-        rows: list[Row] = []
-        start = {"passages": 128, "width": 128, "depth": 4, "batch": 16}
-        grown = {"passages": (256, 512), "width": (256, 512), "depth": (8, 16), "batch": (64, 256)}
-        settings = [start, *(start | {key: value} for key, values in grown.items() for value in values)]
-        for setting in settings:
-            model = random_model(self.model, setting["width"], setting["depth"])
-            texts = passages(setting["passages"])
-            config = GenerationConfig(new_tokens=8, batch_size=setting["batch"])
-
-            record = reading(model, texts, model.record)
-
-            def write(model: LanguageModel = model, config: GenerationConfig = config) -> int:
-                model.generate(openings(config.batch_size), range(config.batch_size), config)
-                return config.batch_size * config.new_tokens
-
-            record(), write()
-            for stage, work in (("scale: record", record), ("scale: write", write)):
-                grew = setting["batch"] != 16 if stage == "scale: record" else setting["passages"] != 128
-                if not grew:
-                    rows += self._compare(stage, {"basin": work}, None, **setting)
-        return [row | {"model": "random", "dtype": "float32"} for row in rows]
-
     def growth(self) -> list[Row]:
-        """On the smallest of the random models, once, into an empty cache: from a thousand passages to sixty-four thousand."""
+        """A small random model records up to 64,000 passages, once, into an empty cache."""
         model, rows = random_model(self.model, 128, 4), []
 
         def read(texts: Sequence[str]) -> None:
@@ -175,7 +277,7 @@ class Bench:
         for count in (count for count in GROWTH if count <= self.options.most):
             shared = {"stage": "growth: record", **self.shared, "repeats": 1, "passages": count}
             tools = {"basin": reading(model, passages(count), read)}
-            rows += compare(tools, "basin", 1, self.clock, shared, None)
+            rows += compare(tools, 1, self.clock, shared, None)
         return [row | {"model": "random", "dtype": "float32"} for row in rows]
 
     def profile(self) -> None:
@@ -216,13 +318,13 @@ class Bench:
             name: work for name, work in tools.items() if not self.options.tool or name in self.options.tool
         }
         with quiet_transformers():
-            return compare(tools, "basin", self.options.repeats, CLOCKS[shared["clock"]], shared, limit)
+            return compare(tools, self.options.repeats, CLOCKS[shared["clock"]], shared, limit)
 
 
 def reading(
     model: LanguageModel, texts: Sequence[str], read: Callable[[Sequence[str]], object]
 ) -> Callable[[], int]:
-    """Work that reads the texts and says how many tokens they have, which is counted before and not timed."""
+    """Work that reads the texts; their tokens are counted before and not timed."""
     tokens = speed_rivals.counted(model, texts)
 
     def work() -> int:
@@ -267,7 +369,7 @@ def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row
         rows, lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", *size)), path
     )
     order = ["record", "write", "overhead", "teach", "threads: record", "threads: write", "workers: record"]
-    order += ["scale: record", "scale: write", "growth: record"]
+    order += ["growth: record"]
     return sorted(
         kept,
         key=lambda row: (order.index(row["stage"]), row["dtype"], *(row.get(name) or 0 for name in size)),
@@ -283,21 +385,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="all but the last two, if left out",
     )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="small sizes: minutes on one core")
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: seconds of this process")
     parser.add_argument("--batch", type=int, action="append", help="texts written at a time; 32 and 256")
-    parser.add_argument("--passages", type=int, help="to record and to teach with; 2,000, quick 16")
+    parser.add_argument("--passages", type=int, help="to record and to teach with; 2,000")
     parser.add_argument("--most", type=int, default=GROWTH[-1], help="passages that growth goes up to")
-    parser.add_argument("--tokens", type=int, help="written per text; 128, quick 16")
+    parser.add_argument("--tokens", type=int, help="written per text; 128")
     parser.add_argument("--rivals", help="a site-packages folder with the other libraries")
     parser.add_argument("--tool", action="append", help="only these, by the names in the rows; all")
     parser.add_argument("--llama", action="store_true", help="llama.cpp too, where llama_cpp can be imported")
     options = parser.parse_args(arguments)
     options.batch = options.batch or [32, 256]
-    options.passages = options.passages or (16 if options.quick else 2000)
-    options.tokens = options.tokens or (16 if options.quick else 128)
+    options.passages = options.passages or 2000
+    options.tokens = options.tokens or 128
     if options.rivals:
         sys.path.append(options.rivals)  # last: what is installed here stays what it is
     bench, rows = Bench(options), []

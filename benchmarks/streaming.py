@@ -20,8 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.resident import resident
-from benchmarks.results import RESULTS, with_earlier, write_results
+from benchmarks.results import RESULTS, resident, with_earlier, write_results
 
 WORDS, WORDS_A_DOCUMENT, DOCUMENTS_AT_ONCE = 200_000, 800, 500
 SAMPLE = 2000

@@ -15,8 +15,7 @@ from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from benchmarks import speed, speed_rivals
-from benchmarks.scratch_cache import without_recordings
-from benchmarks.speed_clock import Limit, compare, measured_limit
+from benchmarks.speed import Limit, compare, measured_limit, without_recordings
 
 SHARED = {"stage": "record", "dtype": "float32", "device": "cpu"}
 
@@ -36,7 +35,7 @@ def test_tools_take_turns_and_one_that_fails_says_so():
         return work
 
     tools = {"basin": tool("basin", 2), "slow": tool("slow", 8), "broken": tool("broken", 0)}
-    rows = compare(tools, "basin", 9, lambda: float(next(time)), SHARED, limit=40.0)
+    rows = compare(tools, 9, lambda: float(next(time)), SHARED, limit=40.0)
     first, *turns = [order[:3], *(order[at : at + 2] for at in range(3, len(order), 2))]
     assert sorted(first) == ["basin", "broken", "slow"] and len(turns) == 8
     # None always follows the same other.

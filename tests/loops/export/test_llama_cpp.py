@@ -13,20 +13,19 @@ pytest.importorskip("llama_cpp")
 if "LLAMA_CPP" not in os.environ:
     pytest.skip("LLAMA_CPP names no checkout of llama.cpp", allow_module_level=True)
 
-from benchmarks.interop import llama  # noqa: E402
-from benchmarks.interop.bench import Bench  # noqa: E402
+from benchmarks import interop  # noqa: E402
 
 
 def test_llama_cpp_does_what_basin_does(tmp_path: Path) -> None:
     store = exported_run(tmp_path / "run", tiny_model(tmp_path / "tiny"))
-    bench = Bench(store, tmp_path, 1, 2)
-    plain = llama._logits(llama.base_model(bench), None, bench)
+    bench = interop.Bench(store, tmp_path, 1, 2)
+    plain = interop.llama_logits(interop.base_model(bench), None, bench)
     assert np.allclose(plain, bench.logits(None), atol=1e-2)
     for number in (1, 2):
-        file = llama.converted(bench.export("model", number), tmp_path / f"{number}.gguf")
-        merged = llama._logits(file, None, bench)
+        file = interop.converted(bench.export("model", number), tmp_path / f"{number}.gguf")
+        merged = interop.llama_logits(file, None, bench)
         assert np.allclose(merged, bench.logits(number), atol=1e-2)
-    steered = llama._logits(llama.base_model(bench), bench.export("control-vector", 1), bench)
+    steered = interop.llama_logits(interop.base_model(bench), bench.export("control-vector", 1), bench)
     assert np.allclose(steered, bench.logits(1), atol=1e-2)
-    off = llama._logits(llama.base_model(bench), bench.export("control-vector", 1), bench, off=1)
+    off = interop.llama_logits(interop.base_model(bench), bench.export("control-vector", 1), bench, off=1)
     assert not np.allclose(off, bench.logits(1), atol=0.1)
