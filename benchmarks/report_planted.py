@@ -162,7 +162,7 @@ def _first(claim: np.ndarray, scene: Scene, generator: np.random.Generator) -> R
         "members": int((membership >= 0.5).sum()), "base_coherence": 0.75, "nats_per_token": 0.1,
         "surprise": 5.5, "no_concept": None, "collapsed": None,
     }  # fmt: skip
-    written = [*_written("base", scene, 0, 0.2), *_written("oversteered", scene, 0, 0.6)]
+    written = [*_written("base", scene, 0, 0.2), *_written("degenerate", scene, 0, 0.6)]
     activations = _activations(np.array([each.membership for each in written]), generator)
     concept = Concept(0, membership, claim, claim, float(membership.mean()))
     return RoundRecord(
@@ -232,7 +232,7 @@ def _written(kind: str, scene: Scene, number: int, level: float) -> list[Generat
     for at in range(scene.written):
         text = " " + _text(kind != "base", False, 40, words) + danger
         membership = float(np.clip(generator.normal(level, 0.2), 0.01, 0.99))
-        coherent = kind != "oversteered" and bool(generator.random() < 0.75)
+        coherent = kind != "degenerate" and bool(generator.random() < 0.75)
         found.append(
             Generated(
                 kind, f"“{PLAIN[at % len(PLAIN)].title()} went up the", text, at, membership, coherent, 3.1

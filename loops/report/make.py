@@ -1,10 +1,9 @@
-"""`basin report`, and the page that a run keeps up to date while it works."""
+"""Write a run's HTML page: on demand (`basin report`), and after every round while the run works."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +12,10 @@ from agent.errors import BasinError, first_sentence
 from loops.checkpoint.store import RunStore
 from loops.report import page
 from loops.report.page import write
-from loops.report.run_page.kept import keep_plane, keep_tokens, load_tokens, readout_digest
 from loops.report.run_page.material import Material, gather
 from loops.report.run_page.page import run_page
-from loops.report.run_page.places import kept_plane
+from loops.report.run_page.places import material_plane
+from loops.report.run_page.stored import load_tokens, readout_digest, save_plane, save_tokens
 from loops.report.run_page.token_evidence import load_reader, read_tokens
 
 if TYPE_CHECKING:
@@ -35,98 +34,126 @@ class Made:
     path: Path
     megabytes: float
     sentences: Sequence[str]
-    """What is not in it, and why."""
+    """What the page leaves out, and why."""
 
 
 def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
     """Write the page of a run, by default beside its rounds.
 
     Args:
-        tokens: read some passages word by word: anew, or fail (True); never (False); or where the newest round was not read yet
-            and the language model is at hand (None).
+        tokens: whether to read passages token by token. True reads them again and fails without the
+            language model; None reads them only if the newest round was not read yet.
 
     Raises:
-        BasinError: there is nothing to show, the file cannot be written, or as `load_reader` where words are asked for.
+        BasinError: there is nothing to show, the file cannot be written, or as `load_reader` if
+            `tokens` is True.
     """
     page.obtain()
     material, sentences = gather(store), []
     has_readout = material.newest.concept.readout is not None
-    if has_readout and (tokens or (tokens is None and not _is_read(material))):
+    if has_readout and (tokens or (tokens is None and not _has_newest_tokens(material))):
         try:
-            material = _read(material, store.path, load_reader(material))
+            material = _with_tokens(material, store.path, load_reader(material))
         except BasinError as error:
             if tokens:
                 raise
-            sentences.append(f"Nothing new was read word by word: {error}")
+            sentences.append(f"No passage was read token by token: {error}")
     if has_readout and material.activations is None and material.plane is None:
         sentences.append(
-            "The real passages' activations are not in the cache: the map shows what topic and concept make of them instead."
+            "The activations of the real passages are not in the cache. "
+            "The map shows log-odds of topic and concept instead."
         )
     made = _write(material, store.path, out)
     return replace(made, sentences=[*material.notes, *sentences])
 
 
-def refresh(store: RunStore, records: Sequence[RoundRecord], context: RunContext) -> None:
-    """Write the page of a run that is going on. Whatever goes wrong with it is said, and the run goes on."""
-    if store.config.report.refresh:
-        with _softly():
+@dataclass(frozen=True)
+class ReportPage:
+    """A watcher that refreshes the run's page; a page that cannot be written never stops a run.
+
+    It does nothing if `report.refresh` is off.
+    """
+
+    store: RunStore
+    context: RunContext
+
+    def begin(self, rounds: Sequence[RoundRecord]) -> None:
+        """Write the page of the rounds that exist when the run starts or resumes."""
+        self.round_done(rounds)
+
+    def round_done(self, rounds: Sequence[RoundRecord]) -> None:
+        """Write the page again, without gold labels and without reading tokens."""
+        store, context = self.store, self.context
+        if not store.config.report.refresh or not rounds:
+            return
+        try:
             material = Material(
                 store.name,
                 store.about,
                 store.config,
-                records,
+                rounds,
                 context.passages,
                 context.pointer,
                 certificate=store.load_certificate(),
                 activations=context.real.activations,
                 tokens=load_tokens(store.path),
-            )  # without what gold labels say: nobody reads that while a run goes on
+            )
             _write(material, store.path, None)
+        except Exception as error:
+            _log_failure(error)
+
+    def finish(self) -> Path | None:
+        """Write the last page, with token readings; None if the page is off or failed."""
+        config = self.store.config.report
+        if not config.refresh:
+            return None
+        try:
+            page.obtain()
+            material = replace(gather(self.store), activations=self.context.real.activations)
+            if config.tokens and not _has_newest_tokens(material):
+                try:
+                    material = _with_tokens(material, self.store.path, self.context.language_model)
+                except Exception as error:
+                    _log_failure(error)
+            return _write(material, self.store.path, None).path
+        except Exception as error:
+            _log_failure(error)
+            return None
+
+
+def refresh(store: RunStore, records: Sequence[RoundRecord], context: RunContext) -> None:
+    """Write the page of a run that is going on; see `ReportPage`."""
+    ReportPage(store, context).round_done(records)
 
 
 def finish(store: RunStore, context: RunContext) -> Path | None:
-    """The last page of a run, also word by word; None where it is not wanted, or something went wrong, which is said."""
-    config = store.config.report
-    if not config.refresh:
-        return None
-    with _softly():
-        page.obtain()
-        material = replace(gather(store), activations=context.real.activations)
-        if config.tokens and not _is_read(material):
-            with _softly():
-                material = _read(material, store.path, context.language_model)
-        return _write(material, store.path, None).path
-    return None
+    """Write the last page of a run; see `ReportPage`."""
+    return ReportPage(store, context).finish()
 
 
 def _write(material: Material, run: Path, out: Path | None) -> Made:
-    """The page, and beside the rounds the plane that it stands on."""
-    kept = kept_plane(material)
+    """Write the page, and the plane of its map beside the rounds."""
+    plane = material_plane(material)
     path = out or run / FILE
-    size = write(run_page(material, kept), path)
-    if kept is not None and material.activations is not None:
-        keep_plane(run, readout_digest(material.newest.concept.readout), kept)
+    size = write(run_page(material, plane), path)
+    if plane is not None and material.activations is not None:
+        save_plane(run, readout_digest(material.newest.concept.readout), plane)
     return Made(path, size / 1e6, ())
 
 
-def _read(material: Material, run: Path, language_model: LanguageModel) -> Material:
+def _with_tokens(material: Material, run: Path, language_model: LanguageModel) -> Material:
     tokens = read_tokens(material, language_model)
     if tokens is None:
         return material
-    keep_tokens(run, tokens)
+    save_tokens(run, tokens)
     return replace(material, tokens=tokens)
 
 
-def _is_read(material: Material) -> bool:
-    """Whether what was read word by word is of the newest round."""
+def _has_newest_tokens(material: Material) -> bool:
     readout = material.newest.concept.readout
     return material.tokens is not None and material.tokens.digest == readout_digest(readout)
 
 
-@contextmanager
-def _softly() -> Iterator[None]:
-    """A page is no reason for a run to fail."""
-    try:
-        yield
-    except Exception as error:  # whatever it is: rounds are worth more than their picture
-        logger.info(f"The page could not be written ({first_sentence(error)}); `basin report` tries again.")
+def _log_failure(error: Exception) -> None:
+    """Log any failure of the page: rounds are worth more than their picture."""
+    logger.info(f"The page could not be written ({first_sentence(error)}); `basin report` tries again.")

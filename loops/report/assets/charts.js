@@ -1,24 +1,24 @@
 "use strict";
-/* Charts by Plotly, which the page carries packed; each can be saved as PNG and CSV and read as a table. */
+/* Plotly charts, each also available as PNG, CSV and a table. The page contains Plotly compressed. */
 (() => {
   const { el, save, saveAddress, csv, onShown } = Basin;
   const charts = [];
   let unpacked = null;
 
-  /** Okabe and Ito's colours, which the colour-blind tell apart, and the page's own. */
+  /** Okabe and Ito's colour-blind-safe colours, and the page's own. */
   Basin.colours = () => {
     const style = getComputedStyle(document.documentElement);
     const names = ["text", "quiet", "line", "ground", "card", "orange", "sky", "green", "yellow", "blue", "red", "purple", "grey"];
     return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   };
 
-  /** Plotly takes some tags in texts for its own: a text that is to be shown as it is. */
+  /** Escape a text for Plotly, which interprets some tags. */
   Basin.literal = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
   async function unpack() {
     const holder = document.getElementById("basin-plotly");
-    if (!holder) throw new Error("this page carries no charts");
-    if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old to draw them");
+    if (!holder) throw new Error("this page contains no charts");
+    if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old");
     const bytes = Uint8Array.from(atob(holder.textContent), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     const script = el("script");
@@ -38,7 +38,7 @@
   Basin.chart = (figure, { name, label, traces, layout, rows, ready, tall = 380 }) => {
     const place = el("div", { class: "chart", role: "img", "aria-label": label, style: `height: ${tall}px` });
     const table = el("div");
-    const details = el("details", { on: { toggle: () => details.open && fillTable() } }, el("summary", {}, "The numbers as a table"), table);
+    const details = el("details", { on: { toggle: () => details.open && fillTable() } }, el("summary", {}, "Show as a table"), table);
     const png = async () => {
       const Plotly = await Basin.plotly();
       saveAddress(`${name}.png`, await Plotly.toImage(place, { format: "png", width: 1200, height: 750, scale: 2 }));
@@ -72,7 +72,7 @@
         if (details.open) fillTable();
       } catch (problem) {
         place.classList.add("failed");
-        place.textContent = `The chart cannot be drawn (${problem.message}); its table has the same numbers.`;
+        place.textContent = `The chart cannot be drawn (${problem.message}); the table below has the same numbers.`;
       }
     }
     const made = { place, redraw };

@@ -1,5 +1,5 @@
 "use strict";
-/* Runs side by side: tables, curves, overlap, what one holds and another does not, cost. */
+/* Runs side by side: tables, curves, overlap, differing passages and cost. */
 (() => {
   const { data, el, number, onView } = Basin;
   const place = (id) => document.getElementById(id);
@@ -12,15 +12,15 @@
   onView("sides", () => {
     const columns = [
       column("name", "Run"), column("round", "Round", 0), column("drift", "Drift", 3), column("agreement", "Agreement", 3), column("coherence", "Coherence", 3),
-      column("size", "Size", 3), column("members", "Members", 0), column("passages", "Passages", 0), column("certified", "Certified"), column("minutes", "Minutes", 1), column("peak_gb", "GB at most", 1),
+      column("size", "Size", 3), column("members", "Members", 0), column("passages", "Passages", 0), column("certified", "Certified"), column("minutes", "Minutes", 1), column("peak_gb", "Peak GB", 1),
     ];
-    Basin.table(place("sides-table"), { caption: "The runs at their rounds", columns, rows: data.sides, name: "runs" });
+    Basin.table(place("sides-table"), { caption: "The compared rounds", columns, rows: data.sides, name: "runs" });
   });
 
   onView("curves", () => {
     for (const [what, curves] of Object.entries(data.curves)) {
       if (curves.every((curve) => curve.every((value) => value === null))) continue;
-      const about = { drift: "Drift: 1 − soft Jaccard with the round before, on a log scale; dotted: below it a run counts as still.", agreement: "Agreement: mean membership of what was written.", coherence: "Coherence: share of what was written that reads as English; at round 0 the base model's.", size: "Size: mean membership of the real passages." }[what];
+      const about = { drift: "Drift: 1 − soft Jaccard with the previous round, on a log scale. Dotted: the bound for convergence.", agreement: "Agreement: mean membership of generated passages.", coherence: "Coherence: share of generated passages that read as well as real text; round 0 is the base model.", size: "Size: mean membership of the real passages." }[what];
       const figure = el("figure", {}, el("figcaption", {}, about));
       place("curves-charts").append(figure);
       const longest = Math.max(...curves.map((curve) => curve.length));
@@ -76,12 +76,12 @@
   function apart(pair) {
     const both = [names[pair.first], names[pair.second]];
     const sides = [["first", both[0], both[1], 0], ["second", both[1], both[0], 1]];
-    place("apart-said").textContent = pair.unit === "passages"
-      ? `They share ${pair.shared} passages; those that one holds as members and the other does not, the largest difference first, at most two of a document.`
-      : pair.unit ? "They cut their texts differently, so passages cannot be set against each other." : "They share no text.";
+    place("apart-status").textContent = pair.unit === "passages"
+      ? `They share ${pair.shared} passages. Members of one run only are listed by difference, at most two of a document.`
+      : pair.unit ? "They split their texts differently, so their passages cannot be compared." : "They share no text.";
     for (const [side, holds, lacks, at] of sides) {
       const found = pair[`only_${side}`];
-      place(`apart-${side}-title`).textContent = pair.unit === "passages" ? `${holds}, not ${lacks}: ${pair.counts[at]}` : "";
+      place(`apart-${side}-title`).textContent = pair.unit === "passages" ? `In ${holds} and not in ${lacks}: ${pair.counts[at]}` : "";
       place(`apart-${side}`).replaceChildren(...(found.length || pair.unit !== "passages" ? found.map((passage) => held(passage, both)) : ["None."]));
     }
   }
@@ -107,7 +107,7 @@
       tall: 130 + 50 * names.length,
       traces: (colours) => stages.map((stage, at) => ({ type: "bar", orientation: "h", name: stage, y: names.map(Basin.literal), x: data.costs.map((cost) => cost[stage] ?? 0), marker: { color: colours[order[at % order.length]], line: { color: colours.card, width: 1 }, pattern: { shape: at < order.length ? "" : "/" } } })),
       layout: () => ({ barmode: "stack", yaxis: { autorange: "reversed", type: "category" }, xaxis: { title: { text: "seconds" } }, legend: { orientation: "h", y: 1.25, traceorder: "normal" } }),
-      rows: () => [["Run", ...stages, "GB at most"], ...data.costs.map((cost, at) => [names[at], ...stages.map((stage) => cost[stage] ?? null), cost.peak_gb ?? null])],
+      rows: () => [["Run", ...stages, "Peak GB"], ...data.costs.map((cost, at) => [names[at], ...stages.map((stage) => cost[stage] ?? null), cost.peak_gb ?? null])],
     });
   });
 

@@ -1,11 +1,11 @@
 "use strict";
-/* The shell of a page: its data, its views, and how elements are made. Texts only ever become text nodes. */
+/* The shell of a page: data, views and element construction. Texts only ever become text nodes. */
 const Basin = (() => {
   const data = JSON.parse(document.getElementById("basin-data").textContent);
   const views = [...document.querySelectorAll("main > section.view")];
   const links = [...document.querySelectorAll("[data-view]")];
-  const waiting = new Map(); // view -> what to draw when it is first shown
-  const shown = []; // told which view is shown
+  const waiting = new Map(); // view -> functions that draw it when it is first shown
+  const listeners = []; // called with the view that is shown
 
   /** An element. `attributes` may hold `class`, `on` (listeners by event) and anything that setAttribute takes. */
   function el(tag, attributes, ...children) {
@@ -19,15 +19,15 @@ const Basin = (() => {
     return made;
   }
 
-  /** A number as a person reads it; a dash where there is none. */
+  /** A number as text; a dash if it is missing. */
   function number(value, digits = null) {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     return typeof value === "number" && digits !== null ? value.toFixed(digits) : String(value);
   }
 
-  /** Tell those who do not see the page. */
+  /** Announce a text to screen readers. */
   function say(text) {
-    document.getElementById("said").textContent = text;
+    document.getElementById("announcement").textContent = text;
   }
 
   /** Save a text as a file. */
@@ -42,10 +42,10 @@ const Basin = (() => {
     document.body.append(link);
     link.click();
     link.remove();
-    say(`${name} is saved.`);
+    say(`Saved ${name}.`);
   }
 
-  /** Put a text into the clipboard; the old way where the browser refuses the new one to a file. */
+  /** Copy a text; some browsers refuse the clipboard API to local files, so fall back to execCommand. */
   async function copy(text) {
     try {
       await navigator.clipboard.writeText(text);
@@ -60,7 +60,7 @@ const Basin = (() => {
     say("Copied.");
   }
 
-  /** Rows as comma-separated values. What a spreadsheet would take for a formula is kept a text. */
+  /** Rows as comma-separated values. Formulas are escaped. */
   function csv(rows) {
     const cell = (value) => {
       let text = value === null || value === undefined ? "" : String(value);
@@ -70,7 +70,7 @@ const Basin = (() => {
     return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
   }
 
-  /** Call `draw` when the view is first shown: what is hidden has no width to draw in. */
+  /** Call `draw` when the view is first shown: a hidden view has no width. */
   function onView(id, draw) {
     waiting.set(id, [...(waiting.get(id) || []), draw]);
   }
@@ -85,7 +85,7 @@ const Basin = (() => {
     }
     for (const draw of waiting.get(view.id) || []) draw();
     waiting.delete(view.id);
-    for (const told of shown) told(view.id);
+    for (const listener of listeners) listener(view.id);
     if (focus) {
       window.scrollTo(0, 0);
       document.getElementById(`${view.id}-title`).focus({ preventScroll: true });
@@ -104,5 +104,5 @@ const Basin = (() => {
   });
   document.addEventListener("DOMContentLoaded", () => show(addressed(), false));
 
-  return { data, el, number, say, save, saveAddress, copy, csv, onView, onShown: (told) => shown.push(told) };
+  return { data, el, number, say, save, saveAddress, copy, csv, onView, onShown: (listener) => listeners.push(listener) };
 })();

@@ -1,10 +1,10 @@
 "use strict";
-/* What the views of a run share. */
+/* Helpers shared by the views of a run. */
 Basin.run = (() => {
   const { data, el, number } = Basin;
   const { passages, written, rounds } = data;
   const cut = new Set(passages.cut);
-  const KINDS = { steered: "written from the concept", base: "written by the base model", oversteered: "steered until ruined" };
+  const KINDS = { steered: "steered", base: "base model", degenerate: "degenerate (over-steered)" };
 
   const share = (thousandths) => (thousandths === null || thousandths === undefined ? null : thousandths / 1000);
   const title = (at) => passages.documents[passages.document[at]][0];
@@ -30,9 +30,9 @@ Basin.run = (() => {
   /** A written passage as the round at `index` has it: `row` is [text, membership, coherent, loss]. */
   function wrote(row, index, { length = null } = {}) {
     const [kind, prompt, text, seed] = written.texts[row[0]];
-    const readable = row[2] === null ? "readability not measured" : row[2] ? "readable" : "not readable";
+    const coherent = row[2] === null ? "coherence not measured" : row[2] ? "coherent" : "not coherent";
     const about = [
-      `round ${rounds[index]}`, `membership ${number(share(row[1]), 2)}`, readable, row[3] === null ? null : `${number(row[3], 2)} nats per token`, `seed ${seed}`,
+      `round ${rounds[index]}`, `membership ${number(share(row[1]), 2)}`, coherent, row[3] === null ? null : `${number(row[3], 2)} nats per token`, `seed ${seed}`,
     ];
     const body = el("p", { class: "text", dir: "auto" });
     if (length) body.append(words(prompt + text, length));

@@ -1,5 +1,5 @@
 "use strict";
-/* What the run was: costs, guards, settings. */
+/* Costs, guards and settings of the run. */
 Basin.onView("about", () => {
   const { data, chart, table } = Basin;
   const { rounds, costs } = data.course;
@@ -20,13 +20,13 @@ Basin.onView("about", () => {
   });
 
   table(document.getElementById("guards"), {
-    caption: "What is watched, and whether it ever fired", name: `${data.name}-guards`, rows: data.guards,
-    columns: [{ key: "guard", title: "guard" }, { key: "limit", title: "limit" }, { key: "worst", title: "worst value", number: true, digits: 2 }, { key: "fired", title: "fired" }],
+    caption: "Guards and the rounds that violated them", name: `${data.name}-guards`, rows: data.guards,
+    columns: [{ key: "guard", title: "guard" }, { key: "limit", title: "limit" }, { key: "worst", title: "worst value", number: true, digits: 2 }, { key: "fired", title: "violated" }],
   });
 
   const changed = data.settings.filter((each) => each.default !== "the same");
   const settings = table(document.getElementById("settings"), {
-    caption: "The configuration, as it is kept with the run", name: `${data.name}-settings`, rows: changed,
+    caption: "The stored configuration", name: `${data.name}-settings`, rows: changed,
     columns: [{ key: "setting", title: "setting" }, { key: "value", title: "value" }, { key: "default", title: "default" }],
   });
   const which = document.getElementById("settings-which");

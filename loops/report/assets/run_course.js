@@ -1,5 +1,5 @@
 "use strict";
-/* Convergence: what is watched in every round, with the limits drawn in. */
+/* Convergence: tracked numbers of every round, with their limits. */
 Basin.onView("convergence", () => {
   const { data, el, chart } = Basin;
   const { rounds, series, limits } = data.course;
@@ -10,35 +10,35 @@ Basin.onView("convergence", () => {
   const CHARTS = [
     {
       name: "drift", title: "Drift", lines: [["drift", "drift", "blue"]], log: true,
-      about: `How far memberships moved since the round before (1 − soft Jaccard). The run stops when ${limits.patience} rounds in a row are under the line at ${limits.drift}, from round ${Math.max(limits.minimum_rounds, limits.patience)} on. Ringed rounds are.`,
+      about: `Change of the memberships since the previous round (1 − soft Jaccard). The run stops after ${limits.patience} consecutive rounds under ${limits.drift}, from round ${Math.max(limits.minimum_rounds, limits.patience)} on. Such rounds are ringed.`,
       limits: [[limits.drift, "still"]], ringed: still,
     },
     {
       name: "contraction", title: "Contraction", lines: [["contraction", "contraction", "blue"]],
-      about: "Drift over the drift before. Below 1 each round moves the notion less than the last: the map contracts.", limits: [[1, "contracts below"]],
+      about: "Drift divided by the previous drift. Below 1 every round moves the concept less than the one before.", limits: [[1, "contracting below"]],
     },
     {
       name: "agreement", title: "Agreement", range: [0, 1],
-      lines: [["agreement", "written from the concept", "purple", "diamond"], ["base_agreement", "written by the base model", "orange", "square"], ["ruined_agreement", "steered until ruined", "text", "x"]],
-      about: "Mean membership of what was written, under the round's own redrawn concept. Nonsense should have little.", limits: [],
+      lines: [["agreement", "steered", "purple", "diamond"], ["base_agreement", "base model", "orange", "square"], ["degenerate_agreement", "degenerate", "text", "x"]],
+      about: "Mean membership of generated passages in the concept of their own round. Degenerate passages should have little.", limits: [],
     },
     {
       name: "acceptance", title: "Acceptance", range: [0, 1],
-      lines: [["accepted", "written from the concept", "purple", "diamond"], ["base_accepted", "written by the base model", "orange", "square"]],
-      about: "Share of what was written that is inside. Of the base model's: what rejection would keep.", limits: [],
+      lines: [["accepted", "steered", "purple", "diamond"], ["base_accepted", "base model", "orange", "square"]],
+      about: "Share of generated passages that are members. For the base model this is the acceptance rate of rejection sampling.", limits: [],
     },
     {
       name: "coherence", title: "Coherence", range: [0, 1],
-      lines: [["coherence", "readable, from the concept", "purple", "diamond"], ["base_coherence", "readable, by the base model", "orange", "none"]],
-      about: "Share of what was written that passes as English by another language model. Under the line the run counts as collapsed.", limits: [[limits.coherence, "collapsed below"]],
+      lines: [["coherence", "steered", "purple", "diamond"], ["base_coherence", "base model", "orange", "none"]],
+      about: "Share of generated passages that read as well as real text, by another language model. Under the line the run counts as collapsed.", limits: [[limits.coherence, "collapsed below"]],
     },
     {
       name: "size", title: "Size", lines: [["size", "mean membership of the real passages", "blue"]],
-      about: "Share of the corpus that the concept claims. Outside the limits the run counts as collapsed to nothing or to everything.", limits: [[limits.smallest, "smallest"], [limits.largest, "largest"]], zero: true,
+      about: "Share of the corpus in the concept. Outside the limits the run counts as collapsed to nothing or to everything.", limits: [[limits.smallest, "smallest"], [limits.largest, "largest"]], zero: true,
     },
     {
-      name: "kept", title: "What is kept of the pointer", range: [0, 1], lines: [["pointer_kept", "of the topic's surest still inside", "red"]],
-      about: "Share of the passages the topic is surest of that are still inside. Far below the line it has become another notion.", limits: [[limits.pointer_kept, "certificate asks"]],
+      name: "kept", title: "Faithfulness to the pointer", range: [0, 1], lines: [["pointer_kept", "strongest topic passages inside", "red"]],
+      about: "Share of the topic's strongest passages that stay inside. Far below the line the concept is another one.", limits: [[limits.pointer_kept, "required by the certificate"]],
     },
   ];
 
@@ -82,10 +82,10 @@ Basin.onView("convergence", () => {
   }
 
   const COLUMNS = {
-    drift: "drift", contraction: "contraction", size: "size", members: "members", agreement: "agreement", base_agreement: "agreement, base", accepted: "accepted", coherence: "readable",
-    loss: "nats per token, other model", pointer_kept: "pointer kept", redundancy: "redundancy (nats)", redundancy_share: "redundancy share", mediation: "mediation (nats)", nats_per_token: "steered (nats per token)",
+    drift: "drift", contraction: "contraction", size: "size", members: "members", agreement: "agreement", base_agreement: "agreement, base", accepted: "accepted", coherence: "coherence",
+    loss: "loss by another model (nats per token)", pointer_kept: "faithfulness", redundancy: "redundancy (nats)", redundancy_share: "redundancy share", mediation: "mediation (nats)", nats_per_token: "steering (nats per token)",
   };
   const columns = [{ key: "round", title: "round", number: true }, ...Object.entries(COLUMNS).filter(([key]) => known(key)).map(([key, title]) => ({ key, title, number: true, digits: key === "members" ? null : 3 }))];
   const rows = rounds.map((round, at) => ({ round, ...Object.fromEntries(Object.keys(COLUMNS).map((key) => [key, series[key][at]])) }));
-  Basin.table(document.getElementById("course-table"), { caption: "Every round's numbers", columns, rows, name: `${data.name}-rounds` });
+  Basin.table(document.getElementById("course-table"), { caption: "Numbers of every round", columns, rows, name: `${data.name}-rounds` });
 });

@@ -1,12 +1,12 @@
 "use strict";
-/* Gold labels against the rounds. The loop does not know these numbers. */
+/* The rounds measured against gold labels, which the loop never reads. */
 Basin.onView("gold", () => {
   const { data, chart, table, literal } = Basin;
   const rows = data.gold.rows;
   const [main] = rows;
   const own = rows.filter((row) => row.concept === main.concept && row.corpus === main.corpus);
-  const LINES = [["ap_concept", "passage alone", "blue", "circle"], ["ap_concept_pooled", "with its document", "green", "diamond"]];
-  const FLAT = [["ap_topic", "the topic, alone", "red", "dash"], ["ap_ceiling", "trained on the labels, alone", "orange", "dot"], ["ap_topic_pooled", "the topic, with document", "red", "dashdot"], ["ap_ceiling_pooled", "trained on the labels, with document", "orange", "longdash"]];
+  const LINES = [["ap_concept", "concept, passage alone", "blue", "circle"], ["ap_concept_pooled", "concept, with its document", "green", "diamond"]];
+  const FLAT = [["ap_topic", "topic, passage alone", "red", "dash"], ["ap_ceiling", "trained on labels, passage alone", "orange", "dot"], ["ap_topic_pooled", "topic, with its document", "red", "dashdot"], ["ap_ceiling_pooled", "trained on labels, with its document", "orange", "longdash"]];
   const has = ([key]) => own.some((row) => typeof row[key] === "number");
 
   chart(document.getElementById("gold-figure"), {
@@ -21,7 +21,7 @@ Basin.onView("gold", () => {
 
   const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   table(document.getElementById("gold-table"), {
-    caption: "Everything that was measured", name: `${data.name}-gold-all`, rows,
+    caption: "All measurements", name: `${data.name}-gold-all`, rows,
     columns: keys.map((key) => ({ key, title: key.replaceAll("_", " "), digits: rows.some((row) => typeof row[key] === "number" && !Number.isInteger(row[key])) ? 3 : null, number: rows.some((row) => typeof row[key] === "number") })),
   });
 });

@@ -13,21 +13,21 @@ Basin.onView("map", () => {
   let everything = false;
 
   const GROUPS = [
-    { name: "real: neither topic nor concept", colour: "grey", size: 5, inside: false, claimed: false, opacity: 0.45 },
-    { name: "real: both claim it", colour: "blue", size: 7, inside: true, claimed: true, opacity: 0.8 },
-    { name: "real: the topic only", colour: "red", size: 7, inside: false, claimed: true, opacity: 0.8 },
-    { name: "real: the concept only", colour: "green", size: 7, inside: true, claimed: false, opacity: 0.8 },
+    { name: "real: neither", colour: "grey", size: 5, inside: false, claimed: false, opacity: 0.45 },
+    { name: "real: topic and concept", colour: "blue", size: 7, inside: true, claimed: true, opacity: 0.8 },
+    { name: "real: topic only", colour: "red", size: 7, inside: false, claimed: true, opacity: 0.8 },
+    { name: "real: concept only", colour: "green", size: 7, inside: true, claimed: false, opacity: 0.8 },
   ];
   const WRITTEN = [
-    { name: "written from the concept", kind: "steered", colour: "purple", symbol: "diamond", size: 10 },
-    { name: "written by the base model", kind: "base", colour: "orange", symbol: "square", size: 8 },
-    { name: "steered until ruined", kind: "oversteered", colour: "text", symbol: "x", size: 8 },
+    { name: "generated: steered", kind: "steered", colour: "purple", symbol: "diamond", size: 10 },
+    { name: "generated: base model", kind: "base", colour: "orange", symbol: "square", size: 8 },
+    { name: "generated: degenerate", kind: "degenerate", colour: "text", symbol: "x", size: 8 },
   ];
 
   const isInside = (at, round) => passages.membership[round][at] >= 500;
   const group = (at) => GROUPS.findIndex((each) => each.inside === isInside(at, index) && each.claimed === isInside(at, 0));
 
-  /** Which real passages are drawn: whoever was ever claimed, and an even part of the others. */
+  /** The real passages to draw: all that were ever members, and an even sample of the others. */
   const [drawn, thinned] = (() => {
     const all = passages.texts.map((_, at) => at);
     if (all.length <= MOST) return [all, false];
@@ -37,11 +37,11 @@ Basin.onView("map", () => {
     return [[...ever, ...others.filter((_, place) => place % step === 0)], true];
   })();
 
-  /** The frame of all rounds, so that nothing jumps. */
+  /** Axis ranges over all rounds, so that the frame stays fixed. */
   function frame() {
     const points = [...picture.real];
     picture.rounds.forEach(({ written: places }, round) =>
-      (places || []).forEach((place, at) => written.texts[written.rounds[round][at][0]][0] !== "oversteered" && points.push(place)));
+      (places || []).forEach((place, at) => written.texts[written.rounds[round][at][0]][0] !== "degenerate" && points.push(place)));
     return [0, 1].map((axis) => {
       const values = points.map((point) => point[axis]).filter((value) => value !== null);
       const [low, high] = [values.reduce((a, b) => Math.min(a, b), Infinity), values.reduce((a, b) => Math.max(a, b), -Infinity)];
@@ -86,13 +86,13 @@ Basin.onView("map", () => {
       const [side, line] = inner(round.boundary, frame());
       const shared = { mode: "lines", hoverinfo: "skip", legendgroup: "boundary" };
       made.push({ ...shared, x: side.map((each) => each[0]), y: side.map((each) => each[1]), fill: "toself", showlegend: false, line: { width: 0 }, fillcolor: faint(colours.blue, 0.08) });
-      made.push({ ...shared, x: line.map((each) => each[0]), y: line.map((each) => each[1]), name: "the concept's boundary", line: { color: colours.blue, width: 3 } });
+      made.push({ ...shared, x: line.map((each) => each[0]), y: line.map((each) => each[1]), name: "concept: boundary", line: { color: colours.blue, width: 3 } });
     }
     GROUPS.forEach((each, number) => {
       const points = (everything ? passages.texts.map((_, at) => at) : drawn).filter((at) => group(at) === number);
       made.push({
         x: points.map((at) => picture.real[at][0]), y: points.map((at) => picture.real[at][1]), customdata: points.map((at) => ["real", at]),
-        mode: "markers", type: "scatter", hoverinfo: "none", name: index === 0 && each.inside ? "real: the topic claims it" : each.name,
+        mode: "markers", type: "scatter", hoverinfo: "none", name: index === 0 && each.inside ? "real: topic" : each.name,
         showlegend: index > 0 || each.inside === each.claimed,
         marker: { color: colours[each.colour], size: each.size, opacity: each.opacity, symbol: "circle" },
       });
@@ -107,7 +107,7 @@ Basin.onView("map", () => {
       });
     }
     for (const [ellipse, name, colour, dash] of [
-      [picture.topic, "the topic's ellipse", "red", "solid"], [index > 0 ? round.ellipse : null, "the concept's ellipse", "blue", "dot"],
+      [picture.topic, "topic: ellipse", "red", "solid"], [index > 0 ? round.ellipse : null, "concept: ellipse", "blue", "dot"],
     ]) {
       if (ellipse) made.push({ ...outline(ellipse), mode: "lines", hoverinfo: "skip", name, line: { color: colours[colour], width: 3, dash } });
     }
@@ -139,14 +139,14 @@ Basin.onView("map", () => {
   }
 
   /** The passage of a mark. */
-  const told = ([kind, at], length) => (kind === "real" ? real(at, index, { length }) : wrote(written.rounds[index][at], index, { length }));
+  const article = ([kind, at], length) => (kind === "real" ? real(at, index, { length }) : wrote(written.rounds[index][at], index, { length }));
 
   const tip = el("div", { class: "card tip", hidden: true, "aria-hidden": "true", id: "map-tip" });
   document.body.append(tip);
   function listen(place) {
     place.on("plotly_hover", ({ points, event }) => {
       if (!points[0].customdata) return;
-      tip.replaceChildren(told(points[0].customdata, 45));
+      tip.replaceChildren(article(points[0].customdata, 45));
       tip.hidden = false;
       const aside = event.clientX > window.innerWidth / 2 ? event.clientX - tip.offsetWidth - 14 : event.clientX + 14; // not over what is inside
       const left = Math.min(aside, window.innerWidth - tip.offsetWidth - 8);
@@ -155,7 +155,7 @@ Basin.onView("map", () => {
       tip.style.top = `${Math.max(8, below ? event.clientY + 14 : event.clientY - tip.offsetHeight - 14)}px`;
     });
     place.on("plotly_unhover", () => (tip.hidden = true));
-    place.on("plotly_click", ({ points }) => points[0].customdata && document.getElementById("map-chosen").replaceChildren(told(points[0].customdata)));
+    place.on("plotly_click", ({ points }) => points[0].customdata && document.getElementById("map-chosen").replaceChildren(article(points[0].customdata)));
     Basin.onShown(() => (tip.hidden = true));
   }
 
@@ -170,15 +170,15 @@ Basin.onView("map", () => {
   if (rounds.length > 1) controls.append(el("label", {}, "Round", slider), shown, play);
   if (thinned) {
     const box = el("input", { type: "checkbox", on: { change: () => { everything = box.checked; drawn_.redraw(); describe(); } } });
-    controls.append(el("label", {}, box, "Draw every real passage (slow)"));
+    controls.append(el("label", {}, box, "Draw all real passages (slow)"));
   }
 
   function describe() {
-    const thin = thinned && !everything ? ` Of ${passages.texts.length} real passages ${drawn.length} are drawn: all that were ever claimed, and an even part of the others.` : "";
+    const thin = thinned && !everything ? ` ${drawn.length} of ${passages.texts.length} real passages are drawn: all that were ever members, and an even sample of the others.` : "";
     document.getElementById("map-caption").textContent =
-      `A mark is a text: circles are real, diamonds were written from the concept, squares by the model alone. On the shaded side a text is likelier inside than outside, as far as this plane can tell.${thin}`;
+      `Each mark is a text: circles are real, diamonds are steered, squares are from the base model. On the shaded side membership in this plane is above one half.${thin}`;
     document.getElementById("map-about").textContent =
-      `${picture.about} The plane is the same in all rounds. Ellipses hold two thirds of a normal distribution fitted to the topic's claim and to the concept's memberships; the boundary is a logistic regression of the memberships on the two axes.`;
+      `${picture.about} All rounds share the plane. Ellipses contain two thirds of a normal distribution fitted to the topic's claim or to the concept's memberships. The boundary is a logistic regression of the memberships on the two axes.`;
     shown.textContent = `${rounds[index]} of ${rounds.at(-1)}`;
     slider.setAttribute("aria-valuetext", `round ${rounds[index]} of ${rounds.at(-1)}`);
   }
@@ -206,7 +206,7 @@ Basin.onView("map", () => {
   }
 
   const drawn_ = chart(document.getElementById("map-figure"), {
-    name: `${data.name}-map`, label: "Map of the texts in a plane; the table below the picture has the same numbers", traces, layout, rows, ready: listen, tall: 560,
+    name: `${data.name}-map`, label: "Map of the texts in a plane; the table below has the same numbers", traces, layout, rows, ready: listen, tall: 560,
   });
   describe();
 });

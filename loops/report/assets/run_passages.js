@@ -1,5 +1,5 @@
 "use strict";
-/* Who entered and who left, and where topic and concept disagree. */
+/* Passages that entered and left, and disagreements between topic and concept. */
 Basin.onView("changes", () => {
   const { data, el, chart, table } = Basin;
   const { rounds, exchange, passages } = data;
@@ -35,8 +35,8 @@ Basin.onView("changes", () => {
       const found = exchange[index][name];
       document.getElementById(`${name}-title`).textContent = `${name === "entered" ? "Entered" : "Left"} in round ${rounds[index]}: ${found.length}`;
       const place = document.getElementById(name);
-      if (!found.length) { place.replaceChildren(el("p", { class: "quiet" }, "Nobody.")); continue; }
-      table(place, { caption: "Membership before and after, the largest change first", columns: columns(), rows: found, name: `${data.name}-round-${rounds[index]}-${name}`, limit: 25 });
+      if (!found.length) { place.replaceChildren(el("p", { class: "quiet" }, "None.")); continue; }
+      table(place, { caption: "Membership before and after, sorted by change", columns: columns(), rows: found, name: `${data.name}-round-${rounds[index]}-${name}`, limit: 25 });
     }
   }
   const pick = choice("Round", rounds.slice(1).map((round, at) => [String(at + 1), String(round)]), String(index), (value) => { index = Number(value); fill(); });
@@ -50,13 +50,13 @@ Basin.onView("disagreements", () => {
   if (data.rounds.length < 2) return;
   const index = data.rounds.length - 1;
 
-  /** The passage with the words marked that carried the topic's opinion. Offsets count letters, as Python does. */
+  /** The passage with its responsible words marked. Offsets count code points, as in Python. */
   function marked(at) {
     const letters = Array.from(data.passages.texts[at]);
     const body = el("p", { class: "text", dir: "auto" });
     let done = 0;
-    for (const [begin, end, share] of data.opinions[at] || []) {
-      body.append(letters.slice(done, begin).join(""), el("mark", { class: share >= 0.5 ? "strong" : null, title: `${Math.round(share * 100)} % the topic's` }, letters.slice(begin, end).join("")));
+    for (const [begin, end, share] of data.responsibilities[at] || []) {
+      body.append(letters.slice(done, begin).join(""), el("mark", { class: share >= 0.5 ? "strong" : null, title: `responsibility ${Math.round(share * 100)} %` }, letters.slice(begin, end).join("")));
       done = end;
     }
     body.append(letters.slice(done).join(""));

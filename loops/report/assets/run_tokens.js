@@ -1,16 +1,16 @@
 "use strict";
-/* A passage word by word: what each token says for the concept. */
+/* A passage token by token: evidence for the concept. */
 Basin.onView("tokens", () => {
   const { data, el, chart, number } = Basin;
   const place = document.getElementById("tokens-text");
   if (!place) return;
-  const GROUPS = { member: "most typical members", refused: "the topic claims, the concept refuses", taken: "the topic misses, the concept takes in", steered: "written from the concept", base: "written by the base model" };
+  const GROUPS = { member: "most typical members", refused: "claimed by the topic, refused by the concept", taken: "missed by the topic, added by the concept", steered: "generated: steered", base: "generated: base model" };
   const HALF = 4; // of the running mean, tokens on either side
   let passage = data.tokens[0];
 
   const scale = (() => {
     const sizes = data.tokens.flatMap((each) => each.nats.map(Math.abs)).sort((a, b) => a - b);
-    return sizes[Math.floor(sizes.length * 0.95)] || 1; // the colours of all passages are alike
+    return sizes[Math.floor(sizes.length * 0.95)] || 1; // one colour scale for all passages
   })();
 
   const select = el("select", { id: "tokens-passage", on: { change: () => { passage = data.tokens[Number(select.value)]; update(); } } });
@@ -55,13 +55,13 @@ Basin.onView("tokens", () => {
     const best = smoothed.indexOf(Math.max(...smoothed));
     const stretch = found.slice(Math.max(0, best - HALF), best + HALF + 1).join("").trim();
     document.getElementById("tokens-sentence").replaceChildren(
-      `Its ${passage.nats.length} tokens say ${number(mean(passage.nats), 1)} nats on average; they speak for the concept most at `, el("em", { dir: "auto" }, stretch), `, ${number(smoothed[best], 1)} nats.`,
+      `The mean over ${passage.nats.length} tokens is ${number(mean(passage.nats), 1)} nats. The strongest evidence for the concept is at `, el("em", { dir: "auto" }, stretch), `, ${number(smoothed[best], 1)} nats.`,
     );
     drawn.redraw();
   }
 
   const drawn = chart(document.getElementById("tokens-figure"), {
-    name: `${data.name}-tokens`, label: "What each token of the passage says for the concept", tall: 280,
+    name: `${data.name}-tokens`, label: "Evidence of each token for the concept", tall: 280,
     traces: (colours) => [
       { x: passage.nats.map((_, at) => at + 1), y: passage.nats, mode: "markers", name: "token", marker: { color: colours.grey, size: 4 }, text: pieces()[0].map(Basin.literal), hovertemplate: "%{text}: %{y:.2f}<extra></extra>" },
       { x: passage.nats.map((_, at) => at + 1), y: smooth(passage.nats), mode: "lines", name: "mean over nine", line: { color: colours.blue, width: 3 }, hoverinfo: "skip" },

@@ -1,5 +1,5 @@
 "use strict";
-/* What it wrote, by round, filtered. */
+/* Generated passages by round, with filters. */
 Basin.onView("written", () => {
   const { data, el, chart } = Basin;
   const { rounds, written } = data;
@@ -31,16 +31,16 @@ Basin.onView("written", () => {
   kind.select.id = "written-kind";
   const round = choice("Round", [["all", "all"], ...present.map((index) => [String(index), String(rounds[index])])], "all", set("round"));
   round.select.id = "written-round";
-  const coherent = choice("Readable", [["all", "all"], ["true", "yes"], ["false", "no"], ["null", "not measured"]], "all", set("coherent"));
+  const coherent = choice("Coherent", [["all", "all"], ["true", "yes"], ["false", "no"], ["null", "not measured"]], "all", set("coherent"));
   coherent.select.id = "written-coherent";
   document.getElementById("written-controls").append(
     kind.element, round.element, coherent.element, bound("low", "Membership from"), bound("high", "to"), el("label", {}, "Containing", search),
   );
 
-  const LOOKS = { steered: ["purple", "diamond", -0.14], base: ["orange", "square", 0.14], oversteered: ["text", "x", 0] };
+  const LOOKS = { steered: ["purple", "diamond", -0.14], base: ["orange", "square", 0.14], degenerate: ["text", "x", 0] };
   const jitter = (number) => (((number * 0.618034) % 1) - 0.5) * 0.2;
   const drawn = chart(document.getElementById("written-figure"), {
-    name: `${data.name}-written`, label: "Membership of what was written, by round", tall: 300,
+    name: `${data.name}-written`, label: "Membership of generated passages, by round", tall: 300,
     traces: (colours) => kinds.map((each) => {
       const [colour, symbol, aside] = LOOKS[each] || ["blue", "circle", 0];
       const found = chosen().filter((one) => one.kind === each);
@@ -53,7 +53,7 @@ Basin.onView("written", () => {
       xaxis: { title: { text: "round" }, dtick: rounds.length > 16 ? undefined : 1 }, yaxis: { title: { text: "membership" }, range: [-0.03, 1.03] }, margin: { t: 8 },
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.5, y1: 0.5, line: { color: colours.red, width: 2, dash: "dash" } }],
     }),
-    rows: () => [["round", "kind", "membership", "readable", "nats per token", "seed", "prompt", "text"], ...chosen().map(({ row, index, kind: each }) => [rounds[index], each, share(row[1]), row[2] === null ? "" : row[2] ? "yes" : "no", row[3], written.texts[row[0]][3], written.texts[row[0]][1], written.texts[row[0]][2]])],
+    rows: () => [["round", "kind", "membership", "coherent", "nats per token", "seed", "prompt", "text"], ...chosen().map(({ row, index, kind: each }) => [rounds[index], each, share(row[1]), row[2] === null ? "" : row[2] ? "yes" : "no", row[3], written.texts[row[0]][3], written.texts[row[0]][1], written.texts[row[0]][2]])],
   });
 
   const more = el("button", { type: "button", on: { click: () => { shown += PAGE; fill(chosen()); } } });
@@ -65,7 +65,7 @@ Basin.onView("written", () => {
   let waiting = null;
   function update() {
     const found = chosen();
-    document.getElementById("written-count").textContent = `${found.length} of ${rows.length} passages, the newest round and the highest membership first.`;
+    document.getElementById("written-count").textContent = `${found.length} of ${rows.length} passages, newest round and highest membership first.`;
     fill(found);
     clearTimeout(waiting);
     waiting = setTimeout(drawn.redraw, 150);

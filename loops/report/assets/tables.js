@@ -1,5 +1,5 @@
 "use strict";
-/* Tables that are sorted by their headings, copied, and saved. */
+/* Tables that can be sorted, copied and saved. */
 Basin.table = (place, { caption, columns, rows, name, rowClass, limit = 200 }) => {
   const { el, number, copy, save, csv, say } = Basin;
   let sorted = { key: null, falling: false };
@@ -40,7 +40,7 @@ Basin.table = (place, { caption, columns, rows, name, rowClass, limit = 200 }) =
       if (cell.dataset.key === column.key) cell.setAttribute("aria-sort", falling ? "descending" : "ascending");
       else cell.removeAttribute("aria-sort");
     }
-    say(`Sorted by ${column.title}, ${falling ? "falling" : "rising"}.`);
+    say(`Sorted by ${column.title}, ${falling ? "descending" : "ascending"}.`);
     fill();
   }
 
@@ -50,7 +50,7 @@ Basin.table = (place, { caption, columns, rows, name, rowClass, limit = 200 }) =
     const sign = sorted.falling ? -1 : 1;
     return [...current].sort((one, two) => {
       const [a, b] = [plain(one, column), plain(two, column)];
-      if (a === null || b === null) return (a === null) - (b === null); // what is missing comes last
+      if (a === null || b === null) return (a === null) - (b === null); // missing values come last
       return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
     });
   }

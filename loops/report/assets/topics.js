@@ -1,5 +1,5 @@
 "use strict";
-/* The topic browser: search, map, list, and the topic that is looked at. */
+/* The topic browser: search, map, list and the selected topic. */
 (() => {
   const { data, el, number, say, copy, onView } = Basin;
   const place = (id) => document.getElementById(id);
@@ -17,17 +17,17 @@
     wordShares: floats(data.word_shares),
     distinctiveness: floats(data.distinctiveness),
     given: (topic, word) => given[topic * size + word],
-    /** Share of a word's occurrences that are laid to the topic. */
+    /** Share of a word's occurrences assigned to the topic. */
     laid: (topic, word) => (data.topic_shares[topic] * given[topic * size + word]) / browser.wordShares[word],
-    /** Share of a topic's own probability on words. */
+    /** A topic's probability on words. */
     mass: (topic, words) => words.reduce((sum, word) => sum + given[topic * size + word], 0),
     plain: (word) => word.toLowerCase().replaceAll("’", "'").replace(/'s$/, ""),
-    told: [],
+    listeners: [],
     search,
     select,
   });
 
-  /** Topic numbers: by mass on the words that are searched for, else by share. */
+  /** Topics by their probability on the searched words, or else by share. */
   function order() {
     const key = (topic) => (state.known.length ? browser.mass(topic.number, state.known) : topic.share);
     return [...data.topics].sort((one, two) => key(two) - key(one) || one.number - two.number);
@@ -43,10 +43,10 @@
     const sentences = [];
     if (state.known.length) {
       const mass = browser.mass(best.number, state.known);
-      sentences.push(`Topic ${best.number} holds most of ${words.filter((word) => index.has(word)).join(", ")}: ${percent(mass, 2)} of its words, ${held(best)}.`);
+      sentences.push(`Topic ${best.number} ranks first for ${words.filter((word) => index.has(word)).join(", ")}: ${percent(mass, 2)} of its words, ${held(best)}.`);
     }
-    if (unknown.length) sentences.push(`Not among the words of the model: ${unknown.join(", ")}.`);
-    place("topics-said").textContent = sentences.join(" ");
+    if (unknown.length) sentences.push(`Unknown to the model: ${unknown.join(", ")}.`);
+    place("topics-status").textContent = sentences.join(" ");
     near(words);
     state.byWords = state.known.length > 0;
     if (state.known.length) select(best.number, false);
@@ -55,10 +55,10 @@
 
   const held = (topic) => {
     const sure = new Set(topic.sure);
-    return `${state.known.filter((word) => sure.has(word)).length} of ${state.words.length} among its ${topic.sure.length} most probable`;
+    return `${state.known.filter((word) => sure.has(word)).length} of ${state.words.length} among its ${topic.sure.length} most probable words`;
   };
 
-  /** Words of the model that begin as the last one does, to be added or put in its place. */
+  /** Suggest words of the model that begin like the last one. */
   function near(words) {
     const last = words.at(-1) || "";
     const stem = last.slice(0, Math.max(4, last.length - 1));
@@ -67,15 +67,15 @@
     const add = (word) => search([...words.filter((each) => index.has(each)), word].join(", "));
     place("topics-near").replaceChildren(
       ...(found.length ? ["Also in the model: "] : []),
-      ...found.slice(0, 8).map((word) => el("button", { type: "button", "aria-label": `Search for ${word}, too`, on: { click: () => add(word) } }, word)),
+      ...found.slice(0, 8).map((word) => el("button", { type: "button", "aria-label": `Also search for ${word}`, on: { click: () => add(word) } }, word)),
     );
   }
 
-  function select(topic, told = true) {
+  function select(topic, announce = true) {
     state.topic = topic;
     draw();
-    if (!told) return;
-    say(`Topic ${topic} is shown below.`);
+    if (!announce) return;
+    say(`Topic ${topic} is selected.`);
     const section = place("topic");
     if (section.getBoundingClientRect().top > window.innerHeight - 120) section.scrollIntoView({ block: "start" });
   }
@@ -89,7 +89,7 @@
       ...sorted.map((topic) => {
         const value = state.known.length ? browser.mass(topic.number, state.known) : topic.share;
         const what = state.known.length ? `${percent(value, 2)} of its words, ${held(topic)}` : `${percent(value)} of the text`;
-        const picked = topic.number === data.picked && data.file ? ", the configuration's" : "";
+        const picked = topic.number === data.picked && data.file ? ", the configured topic" : "";
         const wanted = new Set(state.known.map((word) => data.vocabulary[word]));
         const words = topic.words.flatMap((word) => [el("span", { class: wanted.has(word) ? "held" : null }, word), " "]);
         return el("li", {}, el(
@@ -108,8 +108,8 @@
       [percent(topic.share), `of the text; the largest topic of ${topic.largest} of ${data.read} passages`],
       [number(topic.npmi, 3), "coherence by NPMI, from −1 to 1"],
       [number(topic.umass, 2), "coherence by u_mass, at most about 0"],
-      [number(topic.exclusivity, 2), "exclusivity: how far its top words are its own"],
-      [`topic ${topic.nearest}`, `is nearest, ${number(topic.apart, 2)} apart of at most 1`],
+      [number(topic.exclusivity, 2), "exclusivity of its top words"],
+      [`topic ${topic.nearest}`, `is the nearest, at distance ${number(topic.apart, 2)} of at most 1`],
     ];
     return rows.map(([value, about]) => el("li", {}, el("strong", {}, value), ` ${about}`));
   }
@@ -122,11 +122,11 @@
     const line = byWords ? before + words.map((word) => JSON.stringify(word)).join(", ") + after : topic.line;
     const radio = (by, label, usable) =>
       el("label", {}, el("input", { type: "radio", name: "ways", checked: by === byWords, disabled: !usable, on: { change: () => { state.byWords = by; draw(); } } }), label);
-    place("topic-ways").replaceChildren(radio(false, `by its number, ${topic.number}`, true), radio(true, words.length ? `by the words ${words.join(", ")}` : "by the words searched for", words.length > 0));
+    place("topic-ways").replaceChildren(radio(false, `by its number, ${topic.number}`, true), radio(true, words.length ? `by the words ${words.join(", ")}` : "by the searched words", words.length > 0));
     const best = order()[0].number;
-    const where = data.file ? `Put this in the place of topics in ${data.file}.` : "Save this as mine.yaml, then: basin run mine.yaml.";
+    const where = data.file ? `Replace the section topics in ${data.file} by this.` : "Save this as mine.yaml, then run: basin run mine.yaml.";
     const other = byWords && best !== topic.number ? ` These words pick topic ${best}, not ${topic.number}.` : "";
-    const fit = byWords ? "" : " The number holds for this corpus, seed and these settings: another fit numbers its topics anew.";
+    const fit = byWords ? "" : " The number is valid only for this corpus, seed and settings; another fit numbers its topics differently.";
     place("topic-where").textContent = where + other + fit;
     place("topic-line").textContent = line;
     const setting = byWords ? `'topics.words=${JSON.stringify(words)}'` : `topics.topic=${topic.number}`;
@@ -153,7 +153,7 @@
     place("topic-words").textContent = topic.words.join(" ");
     place("topic-facts").replaceChildren(...facts(topic));
     lines(topic);
-    for (const told of browser.told) told(topic);
+    for (const listener of browser.listeners) listener(topic);
   }
 
   place("topics-form").addEventListener("submit", (event) => event.preventDefault());
@@ -174,12 +174,12 @@
       { key: "number", title: "Topic", number: true, show: (topic) => el("a", { href: "#find", on: { click: () => select(topic.number, false) } }, String(topic.number)) },
       { key: "words", title: "Words", value: (topic) => topic.words.join(" ") },
       { key: "share", title: "Share", number: true, digits: 3 },
-      { key: "largest", title: "Largest in passages", number: true },
+      { key: "largest", title: "Passages it leads", number: true },
       { key: "npmi", title: "NPMI", number: true, digits: 3 },
       { key: "umass", title: "u_mass", number: true, digits: 2 },
       { key: "exclusivity", title: "Exclusivity", number: true, digits: 2 },
       { key: "nearest", title: "Nearest", number: true },
-      { key: "apart", title: "Apart", number: true, digits: 3 },
+      { key: "apart", title: "Distance", number: true, digits: 3 },
     ];
     Basin.table(place("topics-table"), { caption: "All topics", columns, rows: order(), name: "topics" });
   });

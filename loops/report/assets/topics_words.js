@@ -1,5 +1,5 @@
 "use strict";
-/* The map of topics, a topic's words as bars, its passages with these words marked, its documents. */
+/* The map of topics, and the selected topic's words, passages and documents. */
 (() => {
   const { el, number } = Basin;
   const browser = Basin.topics;
@@ -64,9 +64,9 @@
         const bar = (name, color, value, opacity) => ({
           type: "bar", orientation: "h", name, y: words.map(vocabulary), x: words.map(value), marker: { color, opacity },
           customdata: words.map((word) => [vocabulary(word), (100 * browser.laid(state.topic, word)).toFixed(0), number(browser.distinctiveness[word], 2)]),
-          hovertemplate: "%{x:.0f} times; %{customdata[1]} % laid to this topic; distinctiveness %{customdata[2]}<extra>%{y}</extra>",
+          hovertemplate: "%{x:.0f} times; %{customdata[1]} % assigned to this topic; distinctiveness %{customdata[2]}<extra>%{y}</extra>",
         });
-        return [bar("in all", colours.grey, total, 0.45), bar("laid to this topic", colours.blue, here, 1)];
+        return [bar("all occurrences", colours.grey, total, 0.45), bar("assigned to this topic", colours.blue, here, 1)];
       },
       layout: () => ({
         barmode: "overlay",
@@ -77,7 +77,7 @@
         yaxis: { autorange: "reversed", type: "category", dtick: 1 },
       }),
       rows: () => [
-        ["Word", "Laid to the topic", "In all", "p(word | topic)", "Share laid to the topic", "Relevance", "Distinctiveness"],
+        ["Word", "Assigned to the topic", "All occurrences", "p(word | topic)", "Share assigned to the topic", "Relevance", "Distinctiveness"],
         ...chosen().map((word) => [
           vocabulary(word), here(word), total(word), browser.given(state.topic, word), browser.laid(state.topic, word), relevance(state.topic, word), browser.distinctiveness[word],
         ]),
@@ -87,7 +87,7 @@
   };
 
   const chosen = () => data.topics[state.topic].orders[lambda];
-  // What the prior gave to a seed word did not occur anywhere.
+  // The prior's counts of seed words are no occurrences.
   const seeded = (word) => data.seeded[word] ?? 0;
   const total = (word) => Math.max(browser.wordShares[word] * data.expected_words - seeded(word), 0);
   const here = (word) => Math.max(browser.given(state.topic, word) * data.topic_shares[state.topic] * data.expected_words - (state.topic === 0 ? seeded(word) : 0), 0);
@@ -98,7 +98,7 @@
     return [Math.min(...values) - spread * 0.15, Math.max(...values) + spread * 0.15];
   }
 
-  /** A passage as nodes, with the words that are the topic's marked. */
+  /** A passage as nodes, with the topic's words marked. */
   function marked(text, topic) {
     const nodes = [];
     let end = 0;
@@ -112,17 +112,17 @@
     return [...nodes, text.slice(end)];
   }
 
-  browser.told.push((topic) => {
+  browser.listeners.push((topic) => {
     map?.redraw();
     bars?.redraw();
-    place("topic-lambda-said").textContent = `λ = ${(lambda / 10).toFixed(1)}`;
+    place("topic-lambda-value").textContent = `λ = ${(lambda / 10).toFixed(1)}`;
     const passages = topic.passages.map(([at, weight]) => {
       const passage = data.passages[at];
       return el(
         "article",
         { class: "typical" },
         el("h5", { dir: "auto" }, passage.title),
-        el("p", { class: "quiet" }, `${number(weight, 2)} of it is this topic; passage ${passage.position + 1} of its document`),
+        el("p", { class: "quiet" }, `topic weight ${number(weight, 2)}; passage ${passage.position + 1} of its document`),
         el("p", { class: "text", dir: "auto" }, marked(passage.text, topic.number)),
       );
     });
@@ -132,7 +132,7 @@
       ...(more.length ? [el("details", {}, el("summary", {}, `${more.length} more`), more)] : []),
     );
     Basin.table(place("topic-documents"), {
-      caption: `Documents by topic ${topic.number}`,
+      caption: `Documents with most of topic ${topic.number}`,
       name: `topic-${topic.number}-documents`,
       columns: [
         { key: "title", title: "Document" },
@@ -145,7 +145,7 @@
 
   place("topic-lambda").addEventListener("input", (event) => {
     lambda = Math.round(10 * Number(event.target.value));
-    place("topic-lambda-said").textContent = `λ = ${(lambda / 10).toFixed(1)}`;
+    place("topic-lambda-value").textContent = `λ = ${(lambda / 10).toFixed(1)}`;
     bars?.redraw();
   });
 })();

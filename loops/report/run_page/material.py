@@ -1,4 +1,4 @@
-"""What the page of a run is made of, gathered from what is stored; what is missing or damaged is told in sentences."""
+"""Gather from a stored run everything its page shows, with sentences on what is missing or damaged."""
 
 from __future__ import annotations
 
@@ -23,16 +23,31 @@ from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.evaluation.stored_measures import read_rows
 from loops.records import RoundRecord
-from loops.report.run_page.kept import KeptPlane, Tokens, load_plane, load_tokens, readout_digest
+from loops.report.run_page.stored import (
+    PlacedPlane,
+    TokenReadings,
+    load_plane,
+    load_tokens,
+    readout_digest,
+)
 
 SAME_MODEL = 0.6
-"""Correlation of what the readout makes of recorded activations with what the run kept of it, from which they are its own:
-the one was fitted on all documents and the other on other documents than the read one, so they are not equal."""
+"""Correlation above which cached activations count as the run's own.
+
+The stored evidence comes from classifiers that did not see the passage's document. The readout was
+fitted on all documents, so the two are close but not equal.
+"""
+
+
+def metric(record: RoundRecord, name: str) -> float | None:
+    """A number of a round; None if it was not measured."""
+    value = record.metrics.get(name)
+    return float(value) if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True)
 class Material:
-    """A run as a page needs it."""
+    """The data of a run's page."""
 
     name: str
     about: Mapping[str, Any]
@@ -43,13 +58,13 @@ class Material:
     pointer: Pointer
     certificate: Mapping[str, Any] | None = None
     measurements: Mapping[str, Any] | None = None
-    """What gold labels say of the rounds; only ever shown."""
+    """Measurements against gold labels; shown and never used."""
     notes: Sequence[str] = ()
     """What is missing or damaged."""
     activations: Float[np.ndarray, "passage layer width"] | None = field(default=None, repr=False)
-    plane: KeptPlane | None = None
-    """Where the real passages were, as it was kept when their activations were at hand."""
-    tokens: Tokens | None = None
+    plane: PlacedPlane | None = None
+    """The plane as stored when the activations were available."""
+    tokens: TokenReadings | None = None
 
     @property
     def newest(self) -> RoundRecord:
@@ -61,19 +76,20 @@ class Material:
 
     @cached_property
     def claimed(self) -> Bool[np.ndarray, "passage"]:
-        """What the run began with: the topic's claim, or what was received."""
-        return self.first.concept.membership >= MEMBER
+        """The members of round 0: the topic's claim, or a received concept."""
+        inside: Bool[np.ndarray, "passage"] = self.first.concept.membership >= MEMBER
+        return inside
 
     @cached_property
     def topic_weights(self) -> Float[np.ndarray, "passage"]:
-        """q0 of the real passages: what round 0 began with, or read anew where it began with something else."""
+        """q0 of the real passages, inferred again if round 0 began with a received concept."""
         if self.about.get("origin"):
             return self.pointer.weights(self.passages.texts)
         return sigmoid(self.first.concept.single)
 
     @cached_property
     def exchanges(self) -> list[Exchange | None]:
-        """What changed hands in every round; worked out where it was not kept, since the last round that there is."""
+        """The passages exchanged in every round, computed against the previous whole round if not stored."""
         ids = [passage.id for passage in self.passages.passages]
         found: list[Exchange | None] = [None]
         for before, record in zip(self.records, self.records[1:], strict=False):
@@ -83,30 +99,27 @@ class Material:
 
     @cached_property
     def outcome(self) -> tuple[str, str]:
-        """How the run stands: a word, and a sentence."""
-        tracking, last = self.config.tracking, self.newest
-        drifts = [
-            float(value) for record in self.records[1:] if (value := record.metrics.get("drift")) is not None
-        ]
+        """The state of the run: a word, and a sentence."""
+        tracking, last, most = self.config.tracking, self.newest, self.config.rounds
+        metrics = (metric(record, "drift") for record in self.records[1:])
+        drifts = [value for value in metrics if value is not None]
         if nothing := self.first.metrics.get("no_concept"):
             return "No concept", str(nothing)
         if collapsed := last.metrics.get("collapsed"):
             return "Collapsed", f"The run collapsed in round {last.round}: {collapsed}."
         if is_still(drifts, tracking):
-            return (
-                "Converged",
-                f"Drift stayed under {tracking.drift_bound} for {tracking.patience} rounds, up to round {last.round}.",
+            return "Converged", (
+                f"Drift stayed under {tracking.drift_bound} for {tracking.patience} rounds, "
+                f"up to round {last.round}."
             )
-        if last.round >= self.config.rounds:
-            return (
-                "Not converged",
-                f"All {self.config.rounds} rounds are over, and the notion had not come to rest.",
-            )
-        return "Not finished", f"{_rounds(last.round)} of at most {self.config.rounds} are done."
+        if last.round >= most:
+            return "Not converged", f"All {most} rounds are done, and the concept did not converge."
+        rounds = "1 round" if last.round == 1 else f"{last.round} rounds"
+        return "Not finished", f"{rounds} of at most {most} are done."
 
 
 def gather(store: RunStore) -> Material:
-    """Everything that is stored of a run. Damaged rounds but the first are left out, and named.
+    """Everything stored of a run. Damaged rounds after round 0 are left out and named.
 
     Raises:
         BasinError: there is no whole round, or round 0, which holds the texts, cannot be read.
@@ -114,11 +127,12 @@ def gather(store: RunStore) -> Material:
     numbers = store.every()
     if not numbers:
         raise BasinError(
-            f"{store.name} has no whole round yet, so there is nothing to show; `basin resume {store.name}` goes on with it."
+            f"{store.name} has no whole round yet, so there is nothing to show; "
+            f"`basin resume {store.name}` continues it."
         )
     if numbers[0] != 0:
         raise BasinError(
-            f"{store.name} has no whole round 0, which holds the texts of all rounds; put it back from a copy."
+            f"{store.name} has no whole round 0, which holds the texts of all rounds; restore it from a copy."
         )
     records, notes = [store.load(0)], []
     for number in numbers[1:]:
@@ -127,7 +141,7 @@ def gather(store: RunStore) -> Material:
         except BasinError as damage:
             notes.append(f"Left out: {damage}")
     if gone := sorted(set(range(numbers[-1])) - set(numbers)):
-        notes.append(f"Not there any more, or damaged: {_listed(gone)}.")
+        notes.append(f"Missing or damaged: round{'s' * (len(gone) > 1)} {', '.join(map(str, gone))}.")
     material = Material(
         store.name,
         store.about,
@@ -140,46 +154,35 @@ def gather(store: RunStore) -> Material:
         notes=notes,
         tokens=load_tokens(store.path),
     )
-    return with_places(material, store.path)
+    return _with_places(material, store.path)
 
 
-def with_places(material: Material, folder: Path) -> Material:
-    """The same with the real passages' activations from the cache, or where these are gone with the plane that was kept."""
+def _with_places(material: Material, folder: Path) -> Material:
+    """Add the stored plane of the newest readout, or else activations found in the cache."""
     readout = material.newest.concept.readout
-    kept = load_plane(folder, readout_digest(readout), len(material.passages.passages))
-    if kept is not None or readout is None:
-        return replace(material, plane=kept)
+    stored = load_plane(folder, readout_digest(readout), len(material.passages.passages))
+    if stored is not None or readout is None:
+        return replace(material, plane=stored)
     layers, width = readout.weights.shape
     best: tuple[float, Any] = (SAME_MODEL, None)
     for found in find_recorded(material.passages.texts, layers, width):
-        alike = _alike(material, readout.evidence(found))
-        if alike > best[0]:
-            best = alike, found
+        correlation = _correlation(material.newest.concept.evidence, readout.evidence(found))
+        if correlation > best[0]:
+            best = correlation, found
     return replace(material, activations=best[1])
 
 
-def _alike(material: Material, read: Float[np.ndarray, "passage"]) -> float:
-    """Correlation with what the newest round kept of the activations' evidence; 0 where one of the two is constant."""
-    kept = material.newest.concept.evidence
-    if kept is None or kept.std() == 0 or read.std() == 0:
+def _correlation(stored: Float[np.ndarray, "passage"] | None, read: Float[np.ndarray, "passage"]) -> float:
+    """0 if one of the two is missing or constant."""
+    if stored is None or stored.std() == 0 or read.std() == 0:
         return 0.0
-    return float(np.corrcoef(kept, read)[0, 1])
+    return float(np.corrcoef(stored, read)[0, 1])
 
 
 def _measurements(run: Path) -> dict[str, Any] | None:
-    """What was measured against gold labels, read as it is; None where there is nothing, or nothing readable."""
+    """The stored measurements against gold labels; None if there are none, or they are damaged."""
     try:
         rounds, rows = read_rows(run)
-        return {"rounds": rounds, "rows": rows} if rows else None
     except DamagedError:
         return None
-
-
-def _rounds(count: int) -> str:
-    return "1 round" if count == 1 else f"{count} rounds"
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    if len(numbers) == 1:
-        return f"round {numbers[0]}"
-    return f"rounds {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+    return {"rounds": rounds, "rows": rows} if rows else None

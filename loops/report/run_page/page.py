@@ -1,4 +1,4 @@
-"""The page of a run, from its head to its last view."""
+"""Put together the page of a run: its views, their data and their scripts."""
 
 from __future__ import annotations
 
@@ -7,46 +7,41 @@ from typing import Any
 
 from loops.report.page import Page, View, fill
 from loops.report.run_page.course import course_data, guards, provenance, settings
-from loops.report.run_page.kept import KeptPlane, readout_digest
 from loops.report.run_page.material import Material
 from loops.report.run_page.passages import (
+    Written,
     disagreements,
     exchange_data,
-    opinion_data,
     passages_data,
-    talked_about,
+    responsibility_data,
+    shown_whole,
     written_data,
 )
-from loops.report.run_page.places import Written, as_data, pictures
-from loops.report.run_page.summary import Lexicon, summarise
+from loops.report.run_page.places import as_data, pictures
+from loops.report.run_page.stored import PlacedPlane, readout_digest
+from loops.report.run_page.summary import summarise
 
 SCRIPTS = (
-    "run.js",
-    "run_map.js",
-    "run_course.js",
-    "run_passages.js",
-    "run_written.js",
-    "run_tokens.js",
-    "run_about.js",
+    *("run.js", "run_map.js", "run_course.js", "run_passages.js"),
+    *("run_written.js", "run_tokens.js", "run_about.js"),
 )
 VIEWS = {
     "overview": "Overview",
     "map": "Map",
     "convergence": "Convergence",
-    "changes": "Who changed",
-    "disagreements": "Topic against concept",
-    "written": "What it wrote",
-    "tokens": "Word by word",
-    "about": "The run",
+    "changes": "Changes",
+    "disagreements": "Topic vs concept",
+    "written": "Generated passages",
+    "tokens": "Token by token",
+    "about": "Run",
 }
 
 
-def run_page(material: Material, kept: KeptPlane | None) -> Page:
-    """The page; `kept` is the plane of the activations, where there is one."""
+def run_page(material: Material, placed: PlacedPlane | None) -> Page:
+    """The page of a run; `placed` is the plane of the activations, if there is one."""
     written = Written(material)
-    lexicon = Lexicon.of(material.passages, material.pointer.model.language)
-    summary = summarise(material, lexicon)
-    drawn = pictures(material, kept, written)
+    summary = summarise(material)
+    drawn = pictures(material, placed, written)
     context = {
         "summary": summary,
         "material": material,
@@ -57,7 +52,7 @@ def run_page(material: Material, kept: KeptPlane | None) -> Page:
     }
     views = [View(name, title, fill(f"run_{name}.html", **context)) for name, title in VIEWS.items()]
     if material.measurements:
-        views.append(View("gold", "Against gold", fill("run_gold.html", **context), apart=True))
+        views.append(View("gold", "Gold labels", fill("run_gold.html", **context), apart=True))
     return Page(
         title=f"{material.name}: {summary.verdict.lower()}",
         views=views,
@@ -65,8 +60,8 @@ def run_page(material: Material, kept: KeptPlane | None) -> Page:
         data=_data(material, written, [as_data(picture, material) for picture in drawn]),
         scripts=(*SCRIPTS, *(["run_gold.js"] if material.measurements else [])),
         styles=("run.css",),
-        foot=f"Made by Basin from the rounds of {material.name} alone, up to round {material.newest.round}. This file holds "
-        "texts of the corpus; it loads nothing and sends nothing.",
+        foot=f"Made by Basin from the stored rounds of {material.name}, up to round "
+        f"{material.newest.round}. This file contains texts of the corpus and needs no network.",
     )
 
 
@@ -75,11 +70,11 @@ def _data(material: Material, written: Written, drawn: list[dict[str, Any]]) -> 
     return {
         "name": material.name,
         "rounds": [record.round for record in material.records],
-        "passages": passages_data(material, talked_about(material)),
+        "passages": passages_data(material, shown_whole(material)),
         "pictures": drawn,
         "exchange": exchange_data(material),
         "disagreements": sides,
-        "opinions": opinion_data(material, sorted({*sides["refused"], *sides["taken"]})),
+        "responsibilities": responsibility_data(material, sorted({*sides["refused"], *sides["taken"]})),
         "written": written_data(material, written),
         "course": course_data(material),
         "guards": guards(material),

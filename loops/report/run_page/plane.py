@@ -1,7 +1,7 @@
-"""A fixed plane to look at texts in: one axis is what the concept reads, the other what else parts the real texts most.
+"""A fixed plane for the map of texts: the readout's axis, and the largest principal axis beside it.
 
-For looking at only: nothing that is decided depends on it. A fuzzy set has an ellipse in the plane, its weighted normal
-distribution, and a boundary, the line at which a text is as likely inside as outside as far as the plane can tell.
+The plane serves the eye only; nothing depends on it. A fuzzy set appears as an ellipse (its weighted
+normal distribution) and as a boundary, where membership in the plane is one half.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from sklearn.linear_model import LogisticRegression
 from agent.concept import Readout
 
 MOST_FITTED = 4000
-"""Of more texts an evenly spaced part shows where the second axis lies."""
+"""Of more texts, an evenly spaced sample determines the second axis."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Two linear readings of a text's activations."""
+    """Two affine functions of a text's activations."""
 
     axes: Float[np.ndarray, "2 layer width"]
     offsets: Float[np.ndarray, "2"]
 
     def place(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text 2"]:
-        """Where texts are."""
-        return (
-            np.einsum("tlw,alw->ta", activations, self.axes.astype(np.float32)).astype(float) + self.offsets
-        )
+        """Coordinates of texts."""
+        products = np.einsum("tlw,alw->ta", activations, self.axes.astype(np.float32))
+        places: Float[np.ndarray, "text 2"] = products.astype(float) + self.offsets
+        return places
 
 
 def fit_plane(activations: Float[np.ndarray, "text layer width"], readout: Readout | None) -> Plane:
-    """The readout's direction, and the largest principal axis orthogonal to it; without a readout the two largest.
+    """The readout's axis and the largest principal axis orthogonal to it.
 
-    Activations are standardised first: some coordinates of the stream are a hundred times as long as others. The first axis
-    is in nats above the readout's threshold, the others in deviations of the real texts.
+    Without a readout both axes are principal. Activations are standardised first, since some
+    coordinates of the stream are a hundred times larger than others. Units: nats above the threshold
+    for the readout, standard deviations of the real texts for principal axes.
     """
     step = -(-len(activations) // MOST_FITTED)
     flat = np.asarray(activations[::step], dtype=np.float32).reshape(len(activations[::step]), -1)
     centre, deviation = flat.mean(axis=0), flat.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1)
     standard = (flat - centre) / deviation
-    shape = activations.shape[1:]
     axes, offsets = [], []
     if readout is not None:
         direction = readout.weights.reshape(-1) * deviation
@@ -55,7 +55,7 @@ def fit_plane(activations: Float[np.ndarray, "text layer width"], readout: Reado
     for axis in _principal(standard, 2 - len(axes)):
         spread = max(float((standard @ axis).std()), 1e-12)
         raw = axis / deviation / spread
-        axes.append(raw.reshape(shape))
+        axes.append(raw.reshape(activations.shape[1:]))
         offsets.append(-float(centre @ raw))
     return Plane(np.stack(axes).astype(np.float64), np.array(offsets, dtype=np.float64))
 
@@ -63,7 +63,10 @@ def fit_plane(activations: Float[np.ndarray, "text layer width"], readout: Reado
 def normal_ellipse(
     points: Float[np.ndarray, "text 2"], weights: Float[np.ndarray, "text"]
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2 2"]] | None:
-    """Mean and Cholesky factor of the weighted normal distribution; None where the weights hold fewer than three texts."""
+    """Mean and Cholesky factor of the weighted normal distribution.
+
+    None if the weights are worth fewer than three texts.
+    """
     total = float(weights.sum())
     if total <= 0 or total**2 / float((weights**2).sum()) < 3:
         return None
@@ -76,17 +79,18 @@ def normal_ellipse(
 def boundary(
     points: Float[np.ndarray, "text 2"], membership: Float[np.ndarray, "text"]
 ) -> tuple[float, float, float] | None:
-    """(a, b, c) with log-odds of belonging a x + b y + c, by logistic regression; None where all belong alike."""
+    """(a, b, c) such that a x + b y + c is the log-odds of belonging, by logistic regression.
+
+    None if all memberships or all points are equal.
+    """
     deviation = points.std(axis=0)
     if membership.max() - membership.min() < 1e-9 or (deviation <= 0).all():
         return None
     deviation = np.where(deviation > 0, deviation, 1)
     mean = points.mean(axis=0)
     standard = (points - mean) / deviation
-    fitted = LogisticRegression(
-        C=10.0, solver="newton-cholesky"
-    ).fit(  # every text is a member and a non-member, each in part
-        np.concatenate([standard, standard]),
+    fitted = LogisticRegression(C=10.0, solver="newton-cholesky").fit(
+        np.concatenate([standard, standard]),  # every text is in part a member and in part not
         np.repeat([1, 0], len(points)),
         sample_weight=np.concatenate([membership, 1 - membership]),
     )
@@ -98,4 +102,5 @@ def _principal(standard: Float[np.ndarray, "text column"], count: int) -> Float[
     """Directions of largest variance, each with its largest coordinate positive."""
     axes = TruncatedSVD(count, n_iter=7, random_state=0).fit(standard).components_
     largest = np.abs(axes).argmax(axis=1)
-    return axes * np.sign(axes[np.arange(count), largest])[:, None]
+    turned: Float[np.ndarray, "count column"] = axes * np.sign(axes[np.arange(count), largest])[:, None]
+    return turned

@@ -1,83 +1,79 @@
-"""The head of a run's page: what the concept is, whether it came to rest, and three ways in which it differs from its topic."""
+"""The summary at the head of a run's page: words, key numbers, and differences from the topic."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from agent.basin.fixed_points import telling_words
 from agent.corpora.words import ENGLISH, name_like_words, words_of
 from agent.types import PassageSet
-from loops.report.run_page.material import Material
+from loops.report.run_page.material import Material, metric
 
 MOST_WORDS = 3000
 FEWEST_DOCUMENTS = 3
-"""A word of fewer of the told documents is one book's, not the set's; unless the set has no more."""
+"""A word must occur in this many documents of the set, so that no single book supplies it."""
+TITLES = 3
+TOPIC_WORDS = 40
+"""The topic's most probable words that are checked for the concept's trust."""
+FEWEST_PASSAGES = 8
+"""Passages with a word needed to compare its share that stays inside."""
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Which passages hold which of the corpus's more frequent words; names are left out."""
+    """The more frequent words of the passages, without names, and which passages contain them."""
 
     words: list[str]
     holds: Bool[np.ndarray, "passage word"]
-    document_of: np.ndarray
+    document_of: Int[np.ndarray, "passage"]
 
     @classmethod
-    def of(cls, passages: PassageSet, code: str = ENGLISH) -> Lexicon:
-        names = name_like_words(passages.texts, 0.5, code)
-        held = [set(words_of(text, code)) - names for text in passages.texts]
+    def of(cls, passages: PassageSet, language: str = ENGLISH) -> Lexicon:
+        """Words of at least `FEWEST_DOCUMENTS` passages and at most half of them."""
+        names = name_like_words(passages.texts, 0.5, language)
+        held = [set(words_of(text, language)) - names for text in passages.texts]
         counts = Counter(word for each in held for word in each)
         most = max(FEWEST_DOCUMENTS, len(held) // 2)
-        words = sorted(
-            (word for word, count in counts.items() if FEWEST_DOCUMENTS <= count <= most),
-            key=lambda word: (-counts[word], word),
-        )[:MOST_WORDS]
+        frequent = (word for word, count in counts.items() if FEWEST_DOCUMENTS <= count <= most)
+        words = sorted(frequent, key=lambda word: (-counts[word], word))[:MOST_WORDS]
         place = {word: column for column, word in enumerate(words)}
         holds = np.zeros((len(held), len(words)), dtype=bool)
         for row, each in enumerate(held):
             holds[row, [place[word] for word in each if word in place]] = True
         return cls(words, holds, passages.document_of)
 
-    def tell(
+    def telling(
         self,
         inside: Float[np.ndarray, "passage"],
         among: Bool[np.ndarray, "passage"] | None = None,
         count: int = 8,
     ) -> list[str]:
-        """Words by how many deviations more of the inside hold them than of the rest of `among` (by default all passages)."""
+        """Words that most distinguish the passages inside from the rest of `among` (default: all)."""
         among = np.ones(len(inside), dtype=bool) if among is None else among
         weights = inside[among]
         if not self.words or weights.sum() <= 0 or (1 - weights).sum() <= 0:
             return []
-        holds = self.holds[among]
-        documents = self.document_of[among]
-        fewest = min(FEWEST_DOCUMENTS, len(np.unique(documents[weights >= 0.5])))
-        ranked = telling_words(weights, holds, 5 * count)
+        holds, documents = self.holds[among], self.document_of[among]
+        fewest = max(1, min(FEWEST_DOCUMENTS, len(np.unique(documents[weights >= 0.5]))))
+        shares = weights @ holds / weights.sum()
+        others = (1 - weights) @ holds / (1 - weights).sum()
         chosen = [
             word
-            for word in ranked
-            if len(np.unique(documents[holds[:, word] & (weights >= 0.5)])) >= max(fewest, 1)
-            and weights @ holds[:, word] / weights.sum()
-            > (1 - weights) @ holds[:, word] / (1 - weights).sum()
+            for word in telling_words(weights, holds, 5 * count)
+            if len(np.unique(documents[holds[:, word] & (weights >= 0.5)])) >= fewest
+            and shares[word] > others[word]
         ]
         return [self.words[word] for word in chosen[:count]]
 
 
-TITLES = 3
-TOPIC_WORDS = 40
-"""Of the topic's most probable words, to see which of them the concept trusts."""
-FEWEST = 8
-"""Passages with a word, from which it can be said what became of them."""
-
-
 @dataclass(frozen=True)
 class Difference:
-    """One way in which the concept is not the topic."""
+    """One difference between concept and topic."""
 
     title: str
     sentence: str
@@ -88,16 +84,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A number that is read at a glance."""
-
-    value: str
-    about: str
-
-
-@dataclass(frozen=True)
 class Summary:
-    """What the head of the page says."""
+    """The content of the page's head."""
 
     verdict: str
     outcome: str
@@ -106,13 +94,15 @@ class Summary:
     topic_words: Sequence[str]
     concept_words: Sequence[str]
     typical: Sequence[str]
-    facts: Sequence[Fact] = field(default_factory=list)
-    differences: Sequence[Difference] = field(default_factory=list)
+    facts: Sequence[tuple[str, str]]
+    """Values, each with its caption."""
+    differences: Sequence[Difference]
 
 
-def summarise(material: Material, lexicon: Lexicon) -> Summary:
-    """The head of the page of a run."""
+def summarise(material: Material) -> Summary:
+    """The summary of a run."""
     newest, model = material.newest, material.pointer.model
+    lexicon = Lexicon.of(material.passages, model.language)
     verdict, outcome = material.outcome
     certificate = material.certificate or {}
     return Summary(
@@ -121,109 +111,111 @@ def summarise(material: Material, lexicon: Lexicon) -> Summary:
         certificate=str(certificate["sentence"]) if certificate.get("sentence") else None,
         certified=bool(certificate.get("certified")),
         topic_words=model.top_words(material.pointer.topic),
-        concept_words=lexicon.tell(newest.concept.membership, count=12),
+        concept_words=lexicon.telling(newest.concept.membership, count=12),
         typical=_titles(material, newest.concept.inside, newest.concept.membership),
         facts=_facts(material),
         differences=_differences(material, lexicon) if len(material.records) > 1 else [],
     )
 
 
-def _facts(material: Material) -> list[Fact]:
-    newest, claimed = material.newest, material.claimed
-    of, inside = newest.metrics, newest.concept.inside
-    facts = [
-        Fact(f"{inside.sum()} of {len(inside)}", f"passages are inside; the topic claimed {claimed.sum()}"),
-    ]
-    if (drift := of.get("drift")) is not None:
-        facts.append(
-            Fact(
-                f"{drift:.3f}",
-                f"drift in the last round; still is below {material.config.tracking.drift_bound}",
-            )
-        )
-    if (kept := of.get("pointer_kept")) is not None:
-        facts.append(Fact(f"{kept:.0%}", "of what the topic is surest of is still inside"))
-    if (agreement := of.get("agreement")) is not None:
-        base = of.get("base_agreement")
-        beside = f"; of the base model's {base:.2f}" if base is not None else ""
-        facts.append(Fact(f"{agreement:.2f}", f"mean membership of what it writes{beside}"))
-    if (coherence := of.get("coherence")) is not None:
-        base = material.first.metrics.get("base_coherence")
-        beside = f"; of the base model's {base:.0%}" if base is not None else ""
-        facts.append(Fact(f"{coherence:.0%}", f"of what it writes is readable{beside}"))
+def _facts(material: Material) -> list[tuple[str, str]]:
+    newest, inside = material.newest, material.newest.concept.inside
+    claimed = material.claimed.sum()
+    facts = [(f"{inside.sum()} of {len(inside)}", f"passages are members; the topic claimed {claimed}")]
+    if (drift := metric(newest, "drift")) is not None:
+        bound = material.config.tracking.drift_bound
+        facts.append((f"{drift:.3f}", f"drift in the last round; converged below {bound}"))
+    if (stayed := metric(newest, "pointer_kept")) is not None:
+        facts.append((f"{stayed:.0%}", "of the topic's strongest passages stay inside"))
+    if (agreement := metric(newest, "agreement")) is not None:
+        base = metric(newest, "base_agreement")
+        beside = f"; base model {base:.2f}" if base is not None else ""
+        facts.append((f"{agreement:.2f}", f"mean membership of generated passages{beside}"))
+    if (coherence := metric(newest, "coherence")) is not None:
+        base = metric(material.first, "base_coherence")
+        beside = f"; base model {base:.0%}" if base is not None else ""
+        facts.append((f"{coherence:.0%}", f"of generated passages are coherent{beside}"))
     return facts
 
 
 def _differences(material: Material, lexicon: Lexicon) -> list[Difference]:
     concept, claimed = material.newest.concept, material.claimed
     inside, change = concept.inside, np.abs(concept.membership - material.first.concept.membership)
-    threw_out, took_in = claimed & ~inside, inside & ~claimed
-    out = Difference(
-        "What it threw out",
-        f"Of the {_passages(claimed.sum())} that the topic claims, the concept throws out {threw_out.sum()}."
-        if claimed.any()
-        else "The topic claims no passage for certain.",
-        "What tells those from the ones that it keeps",
-        lexicon.tell(threw_out.astype(float), claimed) if (claimed & inside).any() else [],
-        _titles(material, threw_out, change),
-    )
-    added = Difference(
-        "What it took in",
-        f"It takes in {_passages(took_in.sum())} that the topic misses.",
-        "What tells those from the others that the topic misses",
-        lexicon.tell(took_in.astype(float), ~claimed),
-        _titles(material, took_in, change),
-    )
-    return [out, added, _trusted(material, lexicon, claimed, inside) or _larger(claimed, inside)]
+    refused, taken = claimed & ~inside, inside & ~claimed
+    sentence = "The topic claims no passage for certain."
+    if claimed.any():
+        sentence = (
+            f"The topic claims {_passages(claimed.sum())}; the concept refuses {refused.sum()} of them."
+        )
+    return [
+        Difference(
+            "Refused passages",
+            sentence,
+            "Words that distinguish them from the claimed passages that stay",
+            lexicon.telling(refused.astype(float), claimed) if (claimed & inside).any() else [],
+            _titles(material, refused, change),
+        ),
+        Difference(
+            "Added passages",
+            f"The concept adds {_passages(taken.sum())} that the topic misses.",
+            "Words that distinguish them from the other passages outside the topic",
+            lexicon.telling(taken.astype(float), ~claimed),
+            _titles(material, taken, change),
+        ),
+        _trusted_words(material, lexicon, inside) or _size(claimed, inside),
+    ]
 
 
-def _trusted(
-    material: Material,
-    lexicon: Lexicon,
-    claimed: Bool[np.ndarray, "passage"],
-    inside: Bool[np.ndarray, "passage"],
+def _trusted_words(
+    material: Material, lexicon: Lexicon, inside: Bool[np.ndarray, "passage"]
 ) -> Difference | None:
-    """Which of the topic's own words the concept goes by, and which it does not; None where too few can be told."""
+    """The topic words whose passages stay inside most and least; None with fewer than four words."""
+    claimed = material.claimed
     if not claimed.any():
         return None
     usual = float(inside[claimed].mean())
     column = {word: at for at, word in enumerate(lexicon.words)}
-    kept: dict[str, tuple[float, float]] = {}
+    shares, scores = {}, {}
     for word in material.pointer.model.top_words(material.pointer.topic, TOPIC_WORDS):
         if word in column:
             holders = claimed & lexicon.holds[:, column[word]]
-            if holders.sum() >= FEWEST:
-                share = float(inside[holders].mean())
-                kept[word] = share, (share - usual) * float(np.sqrt(holders.sum()))
-    if len(kept) < 4:
+            if holders.sum() >= FEWEST_PASSAGES:
+                shares[word] = float(inside[holders].mean())
+                scores[word] = (shares[word] - usual) * float(np.sqrt(holders.sum()))
+    if len(scores) < 4:
         return None
-    ranked = sorted(kept, key=lambda word: -kept[word][1])
-    most, least = ranked[: min(4, len(ranked) // 2)], ranked[::-1][: min(4, len(ranked) // 2)]
+    ranked = sorted(scores, key=lambda word: -scores[word])
+    count = min(4, len(ranked) // 2)
+    most, least = (
+        ", ".join(f"“{word}” {shares[word]:.0%}" for word in words)
+        for words in (ranked[:count], ranked[::-1][:count])
+    )
     return Difference(
-        "Which of the topic's words it goes by",
-        f"Of passages that the topic claims, {usual:.0%} stay inside: with {_counted(most, kept)}; but with "
-        f"{_counted(least, kept)}.",
+        "Topic words the concept trusts",
+        f"Of the passages that the topic claims, {usual:.0%} stay inside. With these words more: {most}. "
+        f"With these words fewer: {least}.",
     )
 
 
-def _larger(claimed: Bool[np.ndarray, "passage"], inside: Bool[np.ndarray, "passage"]) -> Difference:
+def _size(claimed: Bool[np.ndarray, "passage"], inside: Bool[np.ndarray, "passage"]) -> Difference:
     return Difference(
-        "How large it is",
-        f"It holds {_passages(inside.sum())}, where the topic claims {claimed.sum()}; they share {(claimed & inside).sum()}.",
+        "Size",
+        f"The concept contains {_passages(inside.sum())} and the topic {claimed.sum()}; "
+        f"they share {(claimed & inside).sum()}.",
     )
 
 
-def _titles(material: Material, chosen: Bool[np.ndarray, "passage"], weight: np.ndarray) -> list[str]:
-    """Titles of the documents that the chosen passages weigh most in."""
-    weights: Counter[int] = Counter()
-    for at in np.flatnonzero(chosen):
-        weights[material.passages.passages[at].document] += float(weight[at])
-    documents = (material.passages.documents[number] for number, _ in weights.most_common())
+def _titles(
+    material: Material, chosen: Bool[np.ndarray, "passage"], weight: Float[np.ndarray, "passage"]
+) -> list[str]:
+    """Titles of the documents in which the chosen passages weigh most."""
+    document_of = material.passages.document_of
+    sums = np.bincount(
+        document_of[chosen], weights=weight[chosen], minlength=len(material.passages.documents)
+    )
+    ranked = np.argsort(-sums, kind="stable")[: np.count_nonzero(sums)]
+    documents = (material.passages.documents[number] for number in ranked)
     return list(dict.fromkeys(each.title for each in documents if each.title))[:TITLES]
-
-
-def _counted(words: Sequence[str], kept: dict[str, tuple[float, float]]) -> str:
-    return ", ".join(f"“{word}” {kept[word][0]:.0%}" for word in words)
 
 
 def _passages(count: int) -> str:

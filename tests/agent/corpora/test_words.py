@@ -13,7 +13,7 @@ from agent.errors import BasinError
 from agent.pointer.cache import fit_cached
 from agent.pointer.lda import TopicsConfig, fit, pick
 from agent.types import Document
-from loops.report.run_page.passages import carried
+from loops.report.run_page.passages import responsible_words
 
 GERMAN = {
     "hafen": (
@@ -133,5 +133,5 @@ def test_a_model_remembers_its_language_in_the_cache_and_on_the_page(tmp_path, m
     )
     first, again = (fit_cached(documents("fr"), config, 1) for _ in range(2))
     assert first.language == again.language == "fr"
-    (spans,) = carried(pick(again, config), ["Sur le quai, l'ancre."], least=0.0)
+    (spans,) = responsible_words(pick(again, config), ["Sur le quai, l'ancre."], least=0.0)
     assert "ancre" in ["Sur le quai, l'ancre."[begin:end] for begin, end, _ in spans]

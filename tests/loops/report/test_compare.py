@@ -143,7 +143,7 @@ def test_gold_is_shown_only_where_it_is_stored(checkpoints: Path) -> None:
     store = _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND)
     assert comparison_data(compare(["a", "b"]))["gold"] == []
-    assert b"Not known to any run" not in render(comparison_page(compare(["a", "b"])))
+    assert b"Unknown to every run" not in render(comparison_page(compare(["a", "b"])))
     rows = [
         {"concept": "crime", "round": each, "ap_topic": 0.25, "ap_concept": 0.5, "ap_ceiling": 0.75}
         for each in (0, 1)
@@ -153,7 +153,7 @@ def test_gold_is_shown_only_where_it_is_stored(checkpoints: Path) -> None:
     found = compare(["a", "b"])
     (gold,) = comparison_data(found)["gold"]
     assert (gold["run"], gold["AP alone"]) == ("a", 0.5)
-    assert b"Not known to any run" in render(comparison_page(found))
+    assert b"Unknown to every run" in render(comparison_page(found))
     result = typer.testing.CliRunner().invoke(app, ["compare", "a", "b"])
     assert "which no run knew" in result.output and "0.500" in result.output
 

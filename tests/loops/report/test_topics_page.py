@@ -278,7 +278,7 @@ def test_a_search_ranks_topics_as_a_run_would_pick_them(
         )
         mass = view.model.mass_on(words[:2])
         assert ranked == np.argsort(-mass, kind="stable").tolist() and ranked[0] == number_of[theme]
-        said = page.text_content("#topics-said")
+        said = page.text_content("#topics-status")
         assert f"{100 * mass.max():.2f} %" in said and "nowhere" in said
         assert page.text_content("#topic-title") == f"Topic {number_of[theme]}"
     page.check("#topic-ways input >> nth=1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.pointer.lda import Pointer, TopicModel
-from loops.report.run_page.passages import carried
+from loops.report.run_page.passages import responsible_words
 
 
 def planted_pointer() -> Pointer:
@@ -15,7 +15,7 @@ def planted_pointer() -> Pointer:
 
 
 def words(text: str, **options: float) -> dict[str, float]:
-    (spans,) = carried(planted_pointer(), [text], **options)
+    (spans,) = responsible_words(planted_pointer(), [text], **options)
     return {text[begin:end]: share for begin, end, share in spans}
 
 
@@ -30,4 +30,4 @@ def test_a_shared_word_leans_to_the_topic_that_the_text_is_of() -> None:
 
 
 def test_unknown_words_and_empty_texts_carry_nothing() -> None:
-    assert carried(planted_pointer(), ["nobody knows these", ""]) == [[], []]
+    assert responsible_words(planted_pointer(), ["nobody knows these", ""]) == [[], []]

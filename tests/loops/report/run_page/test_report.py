@@ -1,4 +1,4 @@
-"""The page of a run: what it says of planted runs, of damaged and of hostile ones, and that a run never fails of it."""
+"""The page of a run: planted, damaged and hostile runs, and a page that fails never stops a run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.evaluation.stored_measures import SHOWN, SHOWN_LATER
 from loops.report import make
-from loops.report.make import finish, make_report, refresh
+from loops.report.make import ReportPage, make_report
 from loops.report.page import plain
-from loops.report.run_page.kept import ReadPassage, Tokens, keep_tokens, readout_digest
 from loops.report.run_page.material import gather
 from loops.report.run_page.passages import thousandths
+from loops.report.run_page.stored import PassageReading, TokenReadings, readout_digest, save_tokens
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +46,17 @@ def test_the_head_says_what_it_is_and_how_it_differs(tmp_path: Path) -> None:
     read, data = made(store)
     told = " ".join(read.text.split())
     claimed, inside = (store.load(number).concept.inside for number in (0, 3))
-    assert "All 3 rounds are over" in told
-    threw_out = f"the concept throws out {(claimed & ~inside).sum()}."
-    assert f"Of the {claimed.sum()} passages that the topic claims, {threw_out}" in told
-    out = told.split("What tells those from the ones that it keeps:")[1].split("Mostly from")[0].split()
+    assert "All 3 rounds are done" in told
+    threw_out = f"the concept refuses {(claimed & ~inside).sum()} of them."
+    assert f"The topic claims {claimed.sum()} passages; {threw_out}" in told
+    out = (
+        told.split("Words that distinguish them from the claimed passages that stay:")[1]
+        .split("Mostly from")[0]
+        .split()
+    )
     assert len(set(out) & set(FALSE_FRIENDS)) >= 4 and not set(out) & set(TOPIC)
     taken = (
-        told.split("What tells those from the others that the topic misses:")[1]
+        told.split("Words that distinguish them from the other passages outside the topic:")[1]
         .split("Mostly from")[0]
         .split()
     )
@@ -68,7 +72,7 @@ def test_a_run_that_came_to_rest_is_said_to_have_converged(tmp_path: Path) -> No
 
 def test_both_planes_are_there_and_one_where_the_cache_is_gone(tmp_path: Path) -> None:
     _, data = made(plant(tmp_path / "run", Scene(3)))
-    assert [each["id"] for each in data["pictures"]] == ["activations", "opinions"]
+    assert [each["id"] for each in data["pictures"]] == ["activations", "log_odds"]
     for picture in data["pictures"]:
         assert len(picture["real"]) == 240 and len(picture["rounds"]) == 4
         assert [len(each["written"]) for each in picture["rounds"]] == [
@@ -76,8 +80,8 @@ def test_both_planes_are_there_and_one_where_the_cache_is_gone(tmp_path: Path) -
         ]
         assert picture["topic"] and all(each["ellipse"] for each in picture["rounds"])
     read, data = made(plant(tmp_path / "other", Scene(3, cached=False, seed=1)))
-    assert [each["id"] for each in data["pictures"]] == ["opinions"]
-    assert "not at hand" in read.text
+    assert [each["id"] for each in data["pictures"]] == ["log_odds"]
+    assert "not available" in read.text
 
 
 def test_the_plane_outlives_the_cache(tmp_path: Path) -> None:
@@ -89,7 +93,7 @@ def test_the_plane_outlives_the_cache(tmp_path: Path) -> None:
     store.save(
         gather(plant(tmp_path / "longer", Scene(4))).newest
     )  # another readout would do; this one is the same
-    assert [each["id"] for each in made(store)[1]["pictures"]] == ["activations", "opinions"]
+    assert [each["id"] for each in made(store)[1]["pictures"]] == ["activations", "log_odds"]
 
 
 def test_what_is_kept_stays_inside_the_run(tmp_path: Path) -> None:
@@ -117,7 +121,7 @@ def test_what_the_page_says_of_passages_is_what_is_stored(tmp_path: Path) -> Non
     assert data["exchange"][3]["entered"] == [place[id] for id in record.exchange.entered]
     for at in data["disagreements"]["refused"]:
         assert data["passages"]["membership"][0][at] >= 500 > data["passages"]["membership"][3][at]
-    for at, spans in data["opinions"].items():
+    for at, spans in data["responsibilities"].items():
         letters = data["passages"]["texts"][int(at)]
         assert all(
             letters[begin:end].lower() in {*TOPIC, *FALSE_FRIENDS, *UNSAID} or share < 0.9
@@ -146,7 +150,7 @@ def test_hostile_texts_do_nothing(tmp_path: Path) -> None:
 def test_short_runs_have_a_page(tmp_path: Path, rounds: int) -> None:
     read, data = made(plant(tmp_path / "run", Scene(rounds)))
     assert len(data["rounds"]) == rounds + 1
-    assert ("round 0 only" in read.text) == (rounds == 0)
+    assert ("Only round 0 exists" in read.text) == (rounds == 0)
 
 
 def test_a_damaged_round_is_left_out_and_named(tmp_path: Path) -> None:
@@ -156,9 +160,7 @@ def test_a_damaged_round_is_left_out_and_named(tmp_path: Path) -> None:
     shutil.rmtree(store.path / "round_003")
     read, data = made(store)
     assert data["rounds"] == [0, 1, 4]
-    assert (
-        "Round 2 of run is damaged" in read.text and "Not there any more, or damaged: round 3." in read.text
-    )
+    assert "Round 2 of run is damaged" in read.text and "Missing or damaged: round 3." in read.text
     assert data["exchange"][2]["entered"] is not None
 
 
@@ -174,7 +176,7 @@ def test_without_round_0_there_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_run_without_anything_written_has_a_page(tmp_path: Path) -> None:
     read, data = made(plant(tmp_path / "run", Scene(2, written=0)))
-    assert data["written"]["texts"] == [] and "Nothing was written" in read.text
+    assert data["written"]["texts"] == [] and "generated no passages" in read.text
 
 
 def test_gold_is_shown_apart_and_only_where_it_was_measured(tmp_path: Path) -> None:
@@ -185,19 +187,19 @@ def test_gold_is_shown_apart_and_only_where_it_was_measured(tmp_path: Path) -> N
     row |= dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5)
     (store.path / "measurements.json").write_text(json.dumps({"rounds": [0, 1, 2], "rows": [row]}))
     read, data = made(store)
-    assert data["gold"]["rows"] == [row] and "Not known to the loop" in read.text
+    assert data["gold"]["rows"] == [row] and "Unknown to the loop" in read.text
     (store.path / "measurements.json").write_text("[1")
     assert made(store)[1]["gold"] is None
 
 
 def test_what_was_read_word_by_word_is_shown_and_told_when_it_is_old(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(2))
-    read = ReadPassage("member", "A title", "police came", [6, 11], [1.5, -0.5])
-    keep_tokens(store.path, Tokens(2, readout_digest(store.load(2).concept.readout), [read]))
+    read = PassageReading("member", "A title", "police came", [6, 11], [1.5, -0.5])
+    save_tokens(store.path, TokenReadings(2, readout_digest(store.load(2).concept.readout), [read]))
     page, data = made(store)
-    assert data["tokens"][0]["nats"] == [1.5, -0.5] and "reads anew" not in page.text
-    keep_tokens(store.path, Tokens(1, "another", [read]))
-    assert "reads anew" in made(store)[0].text
+    assert data["tokens"][0]["nats"] == [1.5, -0.5] and "to read again" not in page.text
+    save_tokens(store.path, TokenReadings(1, "another", [read]))
+    assert "to read again" in made(store)[0].text
 
 
 def test_a_large_corpus_is_cut_but_for_what_is_talked_about(
@@ -212,47 +214,47 @@ def test_a_large_corpus_is_cut_but_for_what_is_talked_about(
     assert all(data["passages"]["texts"][at] == " ".join(texts[at].split()[:5]) for at in cut)
 
 
-def _fixed(store: RunStore) -> SimpleNamespace:
+def _watcher(store: RunStore) -> ReportPage:
     material = gather(store)
     real = SimpleNamespace(activations=material.activations)
-    return SimpleNamespace(
+    context = SimpleNamespace(
         passages=material.passages, pointer=material.pointer, real=real, language_model=None
     )
+    return ReportPage(store, context)
 
 
-def test_a_run_refreshes_its_page_and_knows_no_gold(tmp_path: Path) -> None:
+def test_a_run_refreshes_its_page_without_gold_labels(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(2))
     (store.path / "measurements.json").write_text(json.dumps({"rounds": [0], "rows": [{"method": "basin"}]}))
-    refresh(store, [store.load(0), store.load(1)], _fixed(store), pytest.fail)
-    content = (store.path / "report.html").read_bytes()
-    assert b'"rounds":[0,1]' in content and b'"gold":null' in content
+    watcher, page = _watcher(store), store.path / "report.html"
+    watcher.begin([store.load(0)])
+    assert b'"rounds":[0]' in page.read_bytes()
+    watcher.round_done([store.load(0), store.load(1)])
+    assert b'"rounds":[0,1]' in page.read_bytes() and b'"gold":null' in page.read_bytes()
 
 
-def test_a_page_that_fails_is_said_and_the_run_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages
+def test_a_page_that_fails_is_logged_and_the_run_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
 ) -> None:
-    store, said = plant(tmp_path / "run", Scene(1)), []
-
     def breaks(*given: object) -> None:
         raise ZeroDivisionError("no page today")
 
+    watcher = _watcher(plant(tmp_path / "run", Scene(1)))
     monkeypatch.setattr(make, "run_page", breaks)
-    refresh(store, [store.load(0)], _fixed(store))
-    assert finish(store, _fixed(store)) is None
-    assert ["no page today" in each for each in said] == [True, False, True], (
-        "words fail too: there is no model"
-    )
-    assert all("basin report" in each for each in said)
+    watcher.round_done([watcher.store.load(0)])
+    assert watcher.finish() is None
+    # The second failure is that of the token readings: there is no model.
+    failures = [each for each in messages if "basin report" in each]
+    assert ["no page today" in each for each in failures] == [True, False, True]
 
 
 def test_the_page_can_be_switched_off(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(1))
-    off = RunStore(
-        store.path,
-        store.config.model_copy(update={"report": store.config.report.model_copy(update={"refresh": False})}),
-    )
-    refresh(off, [store.load(0)], _fixed(store), pytest.fail)
-    assert finish(off, _fixed(store), pytest.fail) is None and not (store.path / "report.html").exists()
+    report = store.config.report.model_copy(update={"refresh": False})
+    off = RunStore(store.path, store.config.model_copy(update={"report": report}))
+    watcher = _watcher(off)
+    watcher.begin([store.load(0)])
+    assert watcher.finish() is None and not (store.path / "report.html").exists()
     store.check_config(off.config)
 
 

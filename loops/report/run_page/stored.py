@@ -1,6 +1,6 @@
-"""What a page needs and the rounds do not hold, kept beside them in page/: where real passages are, and token by token.
+"""Store in page/ what a page needs beyond the rounds: places of real passages, and token readings.
 
-With it a page can be made again where neither the language model nor its activations are at hand.
+With these a page can be made again without the language model and without its activations.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PLANE, TOKENS = "plane.safetensors", "tokens.json"
 
 
 @dataclass(frozen=True)
-class KeptPlane:
-    """The plane of a run's newest readout and the real passages in it."""
+class PlacedPlane:
+    """The plane of a run's newest readout, and the real passages' coordinates in it."""
 
     plane: Plane
     places: Float[np.ndarray, "passage 2"]
 
 
 @dataclass(frozen=True)
-class ReadPassage:
+class PassageReading:
     """A passage read token by token."""
 
     kind: str
@@ -45,31 +45,30 @@ class ReadPassage:
     ends: list[int]
     """Characters read with each token, rising."""
     nats: list[float]
-    """What each token says for the concept, above its threshold; their mean is what the passage says."""
+    """Each token's evidence for the concept above its threshold; the mean is the passage's."""
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenReadings:
     """Passages read token by token with the readout of one round."""
 
     round: int
     digest: str
     """Of the readout."""
-    passages: list[ReadPassage]
+    passages: list[PassageReading]
 
 
 def readout_digest(readout: Readout | None) -> str:
-    """16 hex digits of what a readout reads; `none` where there is none."""
+    """16 hex digits of a readout's weights, bias and threshold; `none` without a readout."""
     if readout is None:
         return "none"
     numbers = np.array([readout.bias, readout.threshold])
-    return hashlib.sha256(np.ascontiguousarray(readout.weights).tobytes() + numbers.tobytes()).hexdigest()[
-        :16
-    ]
+    content = np.ascontiguousarray(readout.weights).tobytes() + numbers.tobytes()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
-def load_plane(run: Path, digest: str, passages: int) -> KeptPlane | None:
-    """The plane of this readout; None where none was kept, or one of another round."""
+def load_plane(run: Path, digest: str, passages: int) -> PlacedPlane | None:
+    """The stored plane of this readout; None if there is none, or one of another round."""
     try:
         content = read_inside(run, f"{FOLDER}/{PLANE}", MOST_TENSORS)
         if tensors_metadata(content, PLANE).get("readout") != digest:
@@ -80,33 +79,33 @@ def load_plane(run: Path, digest: str, passages: int) -> KeptPlane | None:
         return None
     whole = axes.ndim == 3 and len(axes) == 2 and offsets.shape == (2,) and places.shape == (passages, 2)
     finite = all(np.isfinite(each).all() for each in (axes, offsets, places))
-    return KeptPlane(Plane(axes, offsets), places) if whole and finite else None
+    return PlacedPlane(Plane(axes, offsets), places) if whole and finite else None
 
 
-def keep_plane(run: Path, digest: str, kept: KeptPlane) -> None:
-    """Replace the plane; where it cannot be written the page goes without it another time."""
-    arrays = {"axes": kept.plane.axes, "offsets": kept.plane.offsets, "places": kept.places}
+def save_plane(run: Path, digest: str, placed: PlacedPlane) -> None:
+    """Replace the stored plane; nothing happens if it cannot be written."""
+    arrays = {"axes": placed.plane.axes, "offsets": placed.plane.offsets, "places": placed.places}
     tensors = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
     _write(run, PLANE, safetensors.numpy.save(tensors, metadata={"readout": digest}))
 
 
-def load_tokens(run: Path) -> Tokens | None:
-    """What was read token by token, by whichever round; None where nothing readable is there."""
+def load_tokens(run: Path) -> TokenReadings | None:
+    """The stored token readings of any round; None if there are none, or they are damaged."""
     try:
         tree = parse_json(read_inside(run, f"{FOLDER}/{TOKENS}", MOST), TOKENS)
-        passages = [ReadPassage(**each) for each in tree["passages"]]
+        passages = [PassageReading(**each) for each in tree["passages"]]
         whole = all(len(each.ends) == len(each.nats) and isinstance(each.text, str) for each in passages)
-        return Tokens(int(tree["round"]), str(tree["digest"]), passages) if whole else None
+        return TokenReadings(int(tree["round"]), str(tree["digest"]), passages) if whole else None
     except (DamagedError, ValueError, KeyError, TypeError):
         return None
 
 
-def keep_tokens(run: Path, tokens: Tokens) -> None:
-    """Replace what was read token by token, likewise."""
+def save_tokens(run: Path, tokens: TokenReadings) -> None:
+    """Replace the stored token readings; nothing happens if they cannot be written."""
     content = json.dumps(asdict(tokens), ensure_ascii=False).encode("utf-8", errors="surrogatepass")
     _write(run, TOKENS, content)
 
 
 def _write(run: Path, name: str, content: bytes) -> None:
-    with suppress(OSError, BasinError):  # a link in the folder's place leads out of the run
+    with suppress(OSError, BasinError):  # BasinError: a link in the folder's place leads out of the run
         write_file(inner_folder(run, FOLDER) / name, content)
