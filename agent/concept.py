@@ -27,8 +27,8 @@ class Readout:
     """Mean pointer log-odds over the real passages; subtracted, so that the pointer moves passages and not the size."""
     threshold: float
     """Log-odds at which a single passage is as likely inside as outside."""
-    scale: float
-    """Log-odds divided by this before the sigmoid; 1 leaves them as the classifier gave them."""
+    scale: float = 1.0
+    """The log-odds are divided by this."""
 
     def evidence(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
         """Log-odds from the activations alone, in nats."""

@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from agent.basin.natural_latent import natural_latent
 from agent.basin.tracking import Exchange, collapse, exchanged, is_still, kept, movement
-from agent.clustering.prior import Texts
+from agent.clustering.finish import Reclustering
 from agent.clustering.redraw import redraw
-from agent.clustering.two_witnesses import Reclustering
+from agent.clustering.texts import Texts
 from agent.concept import Concept
 from agent.corpora.load import load_corpus
 from agent.corpora.passages import split

@@ -16,7 +16,7 @@ from scipy.special import entr
 
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import soft_logistic
-from agent.membership.similarity import in_units_of
+from agent.membership.similarity import standardised
 
 FEWEST_DOCUMENTS = 10  # of two or more passages; fewer say nothing about a condition
 FOLDS = 5
@@ -90,7 +90,7 @@ def _divergence(
     folds: Int[np.ndarray, "document"],
 ) -> float:
     """Mean KL(Λ | X1, X2 || Λ | X1): cross-entropy of the bit as one half predicts it, less its own entropy; held out."""
-    scores = in_units_of(half, half)
+    scores = standardised(half)
     log_odds = np.empty(len(latent))
     for fold in range(FOLDS):
         seen = folds != fold

@@ -18,7 +18,7 @@ from agent.clustering.round_map import shuffled
 from agent.corpora.words import ENGLISH, words_of
 from agent.membership.documents import document_means
 from agent.membership.log_odds import log_odds
-from agent.membership.similarity import in_units_of
+from agent.membership.similarity import standardised
 from agent.types import StageConfig, seed_for
 
 
@@ -152,7 +152,7 @@ def _words_without_topic(
     wanted = {word.lower() for word in material.words}
     found = np.array([sum(each[word] for word in wanted) for each in counts], dtype=np.float64)
     rate = np.sqrt(document_means(found, material.document_of))
-    return in_units_of(rate, rate) - 2 * in_units_of(topic, topic)
+    return standardised(rate) - 2 * standardised(topic)
 
 
 def _only(chosen: Int[np.ndarray, "chosen"], count: int) -> Float[np.ndarray, "document"]:

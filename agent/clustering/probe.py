@@ -1,7 +1,7 @@
-"""A notion taught to another reader: from memberships alone, without any map. Maths only.
+"""A linear probe: a concept learnt by another reader from memberships alone, without a map between the two.
 
-Membership is a function of text, so whoever reads the same texts can be told which of them belong. What the reader then
-says of texts it was not told about is its own notion of the same thing: a linear one, cut at the same size.
+Membership is a function of text, so any reader of the same texts can learn which of them belong. Its held-out scores are
+its own version of the concept, cut at the same size.
 """
 
 from __future__ import annotations
@@ -13,83 +13,76 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Texts, divisions_of
-from agent.clustering.two_witnesses import linear_reading
+from agent.clustering.finish import linear_reading
+from agent.clustering.texts import View, cross_fitted
 from agent.concept import Readout
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import calibration_slope, sigmoid, threshold
-from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedRidge
-from agent.membership.similarity import in_units_of, spread
+from agent.membership.similarity import standardised
 
 SMALLEST = 1e-4
 SHARPNESS = (-3.0, 4.0)
-"""Logarithms of the nats per deviation between which a sharpness is looked for: from hardly a boundary to a step."""
+"""Bounds of the logarithm of nats per deviation: from hardly a boundary to a step."""
 
 
 @dataclass(frozen=True)
-class Taught:
-    """What a reader makes of memberships that it was told."""
+class Probe:
+    """A reader's version of memberships."""
 
     membership: Float[np.ndarray, "passage"]
-    """Documents pooled, as large and as sharp as what was told, every document by classifiers that were not told about it."""
+    """Held out, documents pooled, with the size and sharpness of the memberships it was fitted to."""
     single: Float[np.ndarray, "passage"]
-    """Log-odds of each passage alone, held out likewise."""
+    """Held-out log-odds of each passage alone."""
     evidence: Float[np.ndarray, "passage"]
     """The same in deviations of the documents' means."""
     readout: Readout
-    """Reads new texts from activations alone."""
+    """Scores new texts from activations alone."""
 
 
-def teach(
+def fit_probe(
     activations: Float[np.ndarray, "passage layer width"],
     membership: Float[np.ndarray, "passage"],
     document_of: Int[np.ndarray, "passage"],
     config: ClusteringConfig,
     seed: int,
-) -> Taught:
+) -> Probe:
     """Ridge regression of the memberships on the activations' components, cross-fitted by document.
 
     Raises `BasinError` for fewer than two documents, or activations that are not finite.
     """
-    document_of = numbered(document_of)
-    projection = Projection.fit(activations, config.components)
-    divisions = divisions_of(document_of, 0, config, seed)
-    features = projection.apply(activations)
-    ridge = CrossFittedRidge(features, np.ones(len(features)), divisions, config.penalty)
+    document_of, size = numbered(document_of), float(membership.mean())
+    view = View.of(activations, config.components)
+    ridge = cross_fitted(view.features, document_of, config, seed)
     found = ridge.evidence(membership)
-    slope = max(calibration_slope(found, membership), 1e-3)
-    size = float(membership.mean())
-    single = slope * (found - found.mean())
+    single = max(calibration_slope(found, membership), 1e-3) * (found - found.mean())
     single = single - threshold(single, size)
     of_documents = document_means(found, document_of)
-    texts = Texts(activations, np.zeros(len(activations)))
-    weights, bias = linear_reading(ridge, membership, projection, texts, single)
-    return Taught(
+    weights, bias = linear_reading(
+        ridge, membership, single, projection=view.projection, shape=activations.shape[1:]
+    )
+    return Probe(
         membership=cut_like(of_documents, document_means(membership, document_of))[document_of],
         single=single,
-        evidence=(found - float(of_documents.mean())) / spread(of_documents),
-        readout=Readout(weights, bias, 0.0, 0.0, 0.0, 1.0),
+        evidence=standardised(found, of_documents),
+        readout=Readout(weights, bias, 0.0, 0.0, 0.0),
     )
 
 
 def cut_like(
-    scores: Float[np.ndarray, "document"], told: Float[np.ndarray, "document"]
+    scores: Float[np.ndarray, "document"], reference: Float[np.ndarray, "document"]
 ) -> Float[np.ndarray, "document"]:
-    """Memberships in the order of `scores`, with the mean and the spread of those that were `told`.
+    """Memberships in the order of `scores`, with the mean and the mean square of the reference.
 
-    Two notions are compared by their soft Jaccard, which a difference in sharpness alone would lower. Constant scores
-    leave everything at the mean.
+    A difference in sharpness alone would lower the soft Jaccard of two concepts. Constant scores give the mean.
     """
-    size = float(np.clip(told.mean(), SMALLEST, 1 - SMALLEST))
-    standard = in_units_of(scores, scores)
+    size = float(np.clip(reference.mean(), SMALLEST, 1 - SMALLEST))
+    standard, wanted = standardised(scores), float((reference**2).mean())
 
     def cut(log_sharpness: float) -> Float[np.ndarray, "document"]:
         sharp = np.exp(log_sharpness) * standard
         return sigmoid(sharp - threshold(sharp, size))
 
     low, high = SHARPNESS
-    wanted = float((told**2).mean())
     if (cut(high) ** 2).mean() <= wanted:
         return cut(high)
     if (cut(low) ** 2).mean() >= wanted:

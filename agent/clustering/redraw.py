@@ -1,4 +1,4 @@
-"""One redrawing by whichever method is configured, and as many of them as it takes to stand still. Maths only."""
+"""One redrawing by the configured refiner, and repeated redrawing until the memberships are still."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.annealing import fade
+from agent.clustering.annealing import anneal
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Prior, Texts
+from agent.clustering.finish import Reclustering, finish
+from agent.clustering.prior import Prior
 from agent.clustering.self_training import self_train
-from agent.clustering.two_witnesses import Reclustering, recluster
+from agent.clustering.texts import Texts, training_set
+from agent.clustering.two_witnesses import weigh_witnesses
 from agent.membership.similarity import soft_jaccard
 
 
 @runtime_checkable
-class Notion(Protocol):
+class Memberships(Protocol):
     """What a redrawing starts from: a concept, or the last redrawing."""
 
     @property
@@ -28,7 +30,7 @@ class Notion(Protocol):
 def redraw(
     real: Texts,
     document_of: Int[np.ndarray, "passage"],
-    last: Notion | None,
+    last: Memberships | None,
     generated: Texts | None,
     prior: Prior,
     *,
@@ -36,26 +38,25 @@ def redraw(
     seed: int,
     round_number: int = 1,
 ) -> Reclustering:
-    """The boundary after `last`, or after the pointer alone where it is None; see `recluster`, `self_train` and `fade`.
+    """Memberships of real and generated texts, learnt from `last`, or from the pointer where it is None.
 
-    Only fading depends on which round it is, 1 for the first.
+    Args:
+        document_of: the document of every real passage; no document is split between folds.
+        generated: further unlabelled texts, or None.
+        round_number: 1 for the first round; only annealing depends on it.
+
+    Raises:
+        BasinError: fewer than two documents, or activations that are not finite.
     """
+    texts = training_set(real, generated, document_of, prior.views, config=config, seed=seed)
     membership = last.membership if last else prior.membership
     if config.method == "fading":
-        return fade(
-            real,
-            document_of,
-            membership,
-            generated,
-            prior,
-            config=config,
-            seed=seed,
-            round_number=round_number,
-        )
-    if config.method == "self_training":
-        return self_train(real, document_of, membership, generated, prior, config=config, seed=seed)
-    evidence = last.evidence if last else None
-    return recluster(real, document_of, evidence, generated, prior, config=config, seed=seed)
+        refined = anneal(texts, membership, prior, config, round_number)
+    elif config.method == "self_training":
+        refined = self_train(texts, membership, prior, config)
+    else:
+        refined = weigh_witnesses(texts, last.evidence if last else None, prior, config, seed)
+    return finish(refined, texts, real, prior)
 
 
 def settle(
@@ -68,17 +69,15 @@ def settle(
     bound: float = 0.002,
     most: int = 30,
 ) -> list[Reclustering]:
-    """Redraw, without generated texts, until memberships drift less than `bound` or `most` times; all of them, in order."""
+    """All redrawings, without generated texts, until memberships drift less than `bound` or there are `most`."""
     drawn: list[Reclustering] = []
-    least = (
-        max(2, config.fading.rounds or 0) if config.method == "fading" else 2
-    )  # not while trust still falls
-    while len(drawn) < most:
+    # Not while trust still falls.
+    least = max(2, config.fading.rounds or 0) if config.method == "fading" else 2
+    for number in range(1, most + 1):
         last = drawn[-1] if drawn else None
-        number = len(drawn) + 1
         drawn.append(
             redraw(real, document_of, last, None, prior, config=config, seed=seed, round_number=number)
         )
-        if number >= least and 1 - soft_jaccard(drawn[-1].membership, drawn[-2].membership) < bound:
+        if number >= least and last and 1 - soft_jaccard(drawn[-1].membership, last.membership) < bound:
             break
     return drawn

@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import divisions_of
+from agent.clustering.texts import cross_fitted
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import sigmoid, threshold
 from agent.membership.ridge import CrossFittedRidge
-from agent.membership.similarity import in_units_of, soft_jaccard
+from agent.membership.similarity import soft_jaccard, standardised
 
 STEP = 1e-3  # of a finite difference, in units of membership
 POWER_STEPS = 40
@@ -72,9 +72,7 @@ class RoundMap:
         seed: int,
     ) -> RoundMap:
         """The map of real passages alone, each view of them read as re-clustering reads; `seed` divides the folds."""
-        document_of = numbered(document_of)
-        divisions = divisions_of(document_of, 0, config, seed)
-        ridges = [CrossFittedRidge(view, np.ones(len(view)), divisions, config.penalty) for view in views]
+        ridges = [cross_fitted(view, document_of, config, seed) for view in views]
         return cls.over(ridges, document_of, size, config.fading.sharpness)
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
@@ -83,13 +81,13 @@ class RoundMap:
 
     def membership(self, scores: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
         """Scores cut where the mean membership is the size; only their order and their spread matter."""
-        sharp = self.sharpness * in_units_of(scores, scores)
+        sharp = self.sharpness * standardised(scores)
         return sigmoid(sharp - threshold(sharp, self.size))
 
     def heard(self, membership: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
         """What activations say of every document when they are taught the membership, in deviations."""
         found = document_means(self.evidence(membership[self.document_of]), self.document_of)
-        return in_units_of(found, found)
+        return standardised(found)
 
     def step(
         self,
@@ -100,7 +98,7 @@ class RoundMap:
         """The membership one round on."""
         scores = self.heard(membership)
         if pointer is not None and trust > 0:
-            scores = scores + trust * in_units_of(pointer, pointer)
+            scores = scores + trust * standardised(pointer)
         return self.membership(scores)
 
     def flow(
@@ -148,7 +146,7 @@ class RoundMap:
         return membership
 
     def _standardised(self, found: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-        return in_units_of(document_means(found[: len(self.document_of)], self.document_of), found)
+        return standardised(found, document_means(found[: len(self.document_of)], self.document_of))
 
 
 def shuffled(values: Float[np.ndarray, "document"], share: float, seed: int) -> Float[np.ndarray, "document"]:

@@ -1,10 +1,9 @@
-"""How far to believe the pointer and the activations, decided without a label.
+"""Trust in the pointer and in the activations, estimated without labels from a one-factor model.
 
-Pointer and activations are two witnesses of one latent: what a document is about. A third comes from training the same
-classifier on disjoint halves of the documents and letting each read other passages. Given the latent, the three err
-independently (mediation, in the words of natural latents; a one-factor model, in those of psychometrics), so their
-correlations alone give each one's loading, its correlation with the latent (Spearman 1904, "General intelligence",
-the correction for attenuation).
+Pointer and activations are two witnesses of one latent, the document's subject. A third comes from training the same
+classifier on disjoint halves of the documents, each half scoring other passages. Given the latent their errors are
+independent (mediation, in the words of natural latents). So their correlations give each one's loading, which is its
+correlation with the latent (Spearman 1904, "General intelligence", the correction for attenuation).
 """
 
 from __future__ import annotations
@@ -21,40 +20,40 @@ from agent.membership.similarity import correlation
 
 LARGEST_LOADING = 0.95
 READ_WEIGHTS = (1.0, 4.0)
-"""Bounds of the weight that evidence earns: on a hundred documents loadings are not known well enough to silence either."""
+"""Bounds of the weight of evidence: on a hundred documents loadings are too uncertain to silence either witness."""
 SMALLEST_CORRELATION = 1e-3  # keeps the loadings finite where there is nothing to find
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What the correlations say of the witnesses. Loadings are in [0, 1]."""
+    """Correlations and loadings of the witnesses. Loadings are in [0, 1]."""
 
     correlation: float
-    """Of held-out evidence with what it was taught, over documents."""
+    """Of held-out evidence with its targets, over documents."""
     null_mean: float
-    """Of the same correlation where what is taught is shuffled over documents."""
+    """Of the same correlation with targets shuffled over documents."""
     z_score: float
-    """Deviations by which the activations know the pointer's log-odds better than shuffled ones."""
+    """Deviations by which the activations predict the pointer's log-odds better than shuffled ones."""
     half_loading: float
-    """Of evidence learned from half of the documents."""
+    """Of evidence from half of the documents."""
     evidence_loading: float
     pointer_loading: float
 
     @property
     def read_weight(self) -> float:
-        """Weight of standardised evidence beside the standardised pointer, whose weight is 1, where texts are read.
+        """Weight of standardised evidence in results, beside the standardised pointer's 1.
 
-        The best linear reading of the latent weighs each witness by loading / (1 - loading^2) (Thurstone 1935); bounded,
-        because loadings are estimates.
+        The best linear estimate of the latent weighs each witness by loading / (1 - loading^2) (Thurstone 1935). The
+        weight is bounded, because loadings are estimates.
         """
         earned = _precision(self.evidence_loading) / _precision(self.pointer_loading)
         return float(np.clip(earned, *READ_WEIGHTS))
 
     @property
-    def taught_weight(self) -> float:
-        """The same for what the next classifier is taught, with evidence as good as half of the documents makes it.
+    def target_weight(self) -> float:
+        """The same weight in the next classifier's targets, with the loading of evidence from half of the documents.
 
-        Evidence that is taught again confirms its own mistakes; the loading of a half leaves those out.
+        Evidence that returns as a target confirms its own mistakes, which the loading of a half does not count.
         """
         shared = _above(self.correlation, self.null_mean)
         pointer = min(shared / max(self.half_loading, SMALLEST_CORRELATION), LARGEST_LOADING)
@@ -65,20 +64,20 @@ def estimate_trust(
     share: Float[np.ndarray, "document"],
     pointer: Float[np.ndarray, "document"],
     document_of: Int[np.ndarray, "passage"],
+    *,
     ridge: CrossFittedRidge,
     halves: CrossFittedHalves,
     shuffles: int,
     seed: int,
 ) -> Trust:
-    """Loadings of pointer and evidence, and how much less of a shuffled pointer the activations would have known.
+    """Loadings of pointer and evidence, and a z-score against shuffled pointers.
 
     Args:
-        share: the pointer's mean weight in each document, which is what evidence is taught.
-        pointer: its mean log-odds, in which a pointer at anything is told from a shuffled one: the tail of a few
-            documents with large weights is not.
-        ridge: scores passages by models that saw no passage of their document.
-        halves: the same, twice, from disjoint halves of the other documents.
-        shuffles: how many shuffled pointers the null is estimated from.
+        share: the pointer's mean weight in each document, the target of evidence.
+        pointer: its mean log-odds, for the z-score: shares have a tail of a few large weights, which hides a signal.
+        ridge: held-out scores.
+        halves: the same from two disjoint halves of the other documents.
+        shuffles: number of shuffled pointers that the null is estimated from.
     """
     generator = np.random.default_rng(seed)
     orders = [generator.permutation(len(share)) for _ in range(shuffles)]
@@ -103,7 +102,7 @@ def _knowledge(
     ridge: CrossFittedRidge,
     orders: Sequence[Int[np.ndarray, "document"]],
 ) -> tuple[float, Float[np.ndarray, "shuffle"]]:
-    """How well held-out evidence that is taught the values knows them, and how well where they are shuffled."""
+    """Correlation of the values with held-out evidence for them, and the same for shuffled values."""
     null = [_agreement(values[order], document_of, ridge.quick_evidence) for order in orders]
     return _agreement(values, document_of, ridge.evidence), np.array(null)
 
@@ -113,14 +112,14 @@ def _agreement(
     document_of: Int[np.ndarray, "passage"],
     evidence: Callable[[Float[np.ndarray, "passage"]], Float[np.ndarray, "passage"]],
 ) -> float:
-    """Correlation over documents of the pointer with evidence that was taught it on other documents."""
+    """Correlation over documents of the pointer with held-out evidence for it."""
     if pointer.std() == 0:
         return 0.0
     return correlation(document_means(evidence(pointer[document_of]), document_of), pointer)
 
 
 def _above(known: float, null_mean: float) -> float:
-    """A correlation above that of shuffled pointers, which is negative in small corpora: leaving one out opposes it."""
+    """A correlation less that of shuffled pointers, which is negative in small corpora: leaving one out opposes it."""
     return max(known - null_mean, SMALLEST_CORRELATION)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import regex
-from jaxtyping import Int
 from pydantic import Field, model_validator
 
 from agent.errors import BasinError
@@ -113,26 +112,6 @@ def enough_per_document(found: PassageSet, config: PassagesConfig) -> int | None
         return None
     wanted = max(FEWEST, round(ENOUGH / len(found.documents)))
     return wanted if len(found.passages) > 2 * max(ENOUGH, wanted * len(found.documents)) else None
-
-
-def document_folds(
-    document_of: Int[np.ndarray, " passage"], folds: int, seed: int
-) -> Int[np.ndarray, " passage"]:
-    """A fold in `0 .. folds - 1` for every passage, whole documents together, folds of nearly equal size.
-
-    Raises `BasinError` when there are fewer documents than folds.
-    """
-    documents, sizes = np.unique(document_of, return_counts=True)
-    if len(documents) < folds:
-        raise BasinError(f"{folds} folds need {folds} documents, not {len(documents)}: use fewer folds.")
-    order = np.random.default_rng(seed).permutation(len(documents))
-    # The largest first, each to the emptiest fold; among equals the order is random.
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    fold_of, filled = np.empty(len(documents), dtype=np.int64), np.zeros(folds, dtype=np.int64)
-    for document in order:
-        fold_of[document] = np.argmin(filled)
-        filled[fold_of[document]] += sizes[document]
-    return fold_of[np.searchsorted(documents, document_of)]
 
 
 def _require_new(document: Document, named: set[str]) -> None:

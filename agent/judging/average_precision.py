@@ -22,7 +22,7 @@ from agent.concept import Concept
 from agent.judging.gold import GoldLabels
 from agent.membership.documents import document_mean
 from agent.membership.log_odds import sigmoid, threshold
-from agent.membership.similarity import in_units_of
+from agent.membership.similarity import standardised
 from agent.types import total_seconds
 
 logger = logging.getLogger(__name__)
@@ -230,7 +230,7 @@ class Reading:
             document_mean(self.seen, self.seen_document_of),
             document_mean(self.unseen, self.unseen_document_of),
         )
-        return in_units_of(self.seen, self.unseen), in_units_of(seen, unseen)
+        return standardised(self.unseen, self.seen), standardised(unseen, seen)
 
     def membership(self) -> Float[np.ndarray, "text"]:
         """Probability that each unseen passage, alone, belongs: its log-odds above the seen part's cut at the size."""

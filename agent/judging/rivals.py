@@ -22,8 +22,7 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.semi_supervised import LabelSpreading
 
-from agent.corpora.passages import document_folds
-from agent.membership.documents import document_mean, document_means
+from agent.membership.documents import document_folds, document_mean, document_means
 from agent.membership.log_odds import calibration_slope, log_odds
 from agent.membership.projection import Projection
 from agent.membership.similarity import correlation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
+from agent.errors import BasinError
 from agent.membership.log_odds import sigmoid, threshold
 
 
@@ -44,3 +45,31 @@ def document_membership(
 def mostly_single(document_of: Int[np.ndarray, "passage"]) -> bool:
     """Whether most documents are of one passage, whose noise nothing tells from what the document is about."""
     return bool((np.bincount(document_of) > 1).mean() < 0.5)
+
+
+def other_passages(
+    values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> Float[np.ndarray, "passage"]:
+    """Mean over the document's other passages; zero where the document has one passage."""
+    passages, total = np.bincount(document_of), np.bincount(document_of, weights=values)
+    return (total[document_of] - values) / np.maximum(passages[document_of] - 1, 1)
+
+
+def document_folds(
+    document_of: Int[np.ndarray, "passage"], folds: int, seed: int
+) -> Int[np.ndarray, "passage"]:
+    """A fold in `0 .. folds - 1` for every passage, whole documents together, folds of nearly equal size.
+
+    Raises `BasinError` when there are fewer documents than folds.
+    """
+    documents, sizes = np.unique(document_of, return_counts=True)
+    if len(documents) < folds:
+        raise BasinError(f"{folds} folds need {folds} documents, not {len(documents)}: use fewer folds.")
+    order = np.random.default_rng(seed).permutation(len(documents))
+    # The largest first, each to the emptiest fold; among equals the order is random.
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    fold_of, filled = np.empty(len(documents), dtype=np.int64), np.zeros(folds, dtype=np.int64)
+    for document in order:
+        fold_of[document] = np.argmin(filled)
+        filled[fold_of[document]] += sizes[document]
+    return fold_of[np.searchsorted(documents, document_of)]

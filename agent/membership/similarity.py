@@ -32,10 +32,14 @@ def correlation(first: Float[np.ndarray, "document"], second: Float[np.ndarray, 
     return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else 0.0
 
 
-def in_units_of(
-    reference: Float[np.ndarray, "passage"], values: Float[np.ndarray, "text"]
+def standardised(
+    values: Float[np.ndarray, "text"], reference: Float[np.ndarray, "reference"] | None = None
 ) -> Float[np.ndarray, "text"]:
-    """Values counted in deviations of the reference, from its mean; of a constant reference, very large numbers."""
+    """Deviations from the mean of the reference, by default of the values themselves, in its standard deviations.
+
+    A constant becomes zeros; other values become very large beside a constant reference.
+    """
+    reference = values if reference is None else reference
     return (values - reference.mean()) / spread(reference)
 
 

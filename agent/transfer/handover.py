@@ -15,12 +15,12 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.probe import Taught, cut_like, teach
+from agent.clustering.probe import Probe, cut_like, fit_probe
 from agent.concept import MEMBER, Concept, Readout
 from agent.errors import BasinError
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import threshold
-from agent.membership.similarity import in_units_of, soft_jaccard
+from agent.membership.similarity import soft_jaccard, standardised
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 from agent.updating.mean_difference import mean_difference
@@ -78,13 +78,13 @@ def hand_over(
     """Hand a concept to whoever has these activations of the same real passages, recorded at `layers`.
 
     Raises:
-        BasinError: nothing was stitched where it is asked for, or as `agent.clustering.probe.teach`.
+        BasinError: nothing was stitched where it is asked for, or as `agent.clustering.probe.fit_probe`.
     """
     if by != "intersection" and stitched is None:
         raise BasinError("Handing over by stitching needs maps between the two models, and there are none.")
     document_of = numbered(document_of)
     told = document_means(concept.membership, document_of)
-    taught = teach(activations, concept.membership, document_of, clustering, seed)
+    taught = fit_probe(activations, concept.membership, document_of, clustering, seed)
     ways = {} if by == "stitching" else {"intersection": taught}
     if stitched is not None and by != "intersection":
         ways["stitching"] = _stitched_notion(stitched.readout, activations, document_of, concept)
@@ -121,15 +121,15 @@ def _stitched_notion(
     activations: Float[np.ndarray, "passage layer width"],
     document_of: Int[np.ndarray, "passage"],
     concept: Concept,
-) -> Taught:
+) -> Probe:
     """What the stitched readout makes of the real passages, documents pooled, cut at the concept's size."""
     read, size = readout.evidence(activations), float(concept.membership.mean())
     single = read - threshold(read, size)
     pooled = document_means(single, document_of)
-    return Taught(
+    return Probe(
         membership=cut_like(pooled, document_means(concept.membership, document_of))[document_of],
         single=single,
-        evidence=in_units_of(pooled, single),
+        evidence=standardised(single, pooled),
         readout=readout,
     )
 

@@ -15,11 +15,10 @@ from jaxtyping import Bool, Float, Int
 from sklearn.mixture import GaussianMixture
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import divisions_of
 from agent.clustering.probe import cut_like
-from agent.corpora.passages import document_folds
+from agent.clustering.texts import cross_fitted
 from agent.errors import BasinError
-from agent.membership.documents import document_means, numbered
+from agent.membership.documents import document_folds, document_means, numbered
 from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import soft_jaccard
@@ -224,14 +223,13 @@ def _prepared(
     units = np.concatenate([documents, after + numbered(alone if prompt_of is None else prompt_of)])
     documents = np.concatenate([documents, after + alone])
     features = Projection.fit(activations, config.components).apply(activations)
-    divisions = divisions_of(units, 0, config, seed)
     return _Search(
         real,
         documents,
         units,
         mu(real, len(alone)),
         _mixture(activations, documents, real, seed) if components is None else components,
-        CrossFittedRidge(features, np.ones(len(features)), divisions, config.penalty),
+        cross_fitted(features, units, config, seed),
         document_folds(units, 2, seed),
     )
 

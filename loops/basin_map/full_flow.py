@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.basin.starts import Start
-from agent.clustering.prior import prior
+from agent.clustering.prior import estimate_prior
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import sigmoid
-from agent.membership.similarity import in_units_of, soft_jaccard, spread
+from agent.membership.similarity import soft_jaccard, spread, standardised
 from agent.pointer.lda import Pointer
 from agent.types import seed_for
 from loops.basin_map.map import BasinMap, require_starts
@@ -71,10 +71,10 @@ def aimed(context: RunContext, start: Start, scratch: Path) -> RunContext:
     document_of = context.passages.document_of
     numbers: Int[np.ndarray, "passage"] = numbered(document_of)
     topic = document_means(context.real.pointer_log_odds, numbers)
-    scores = in_units_of(start.scores, start.scores) * spread(topic) + float(topic.mean())
+    scores = standardised(start.scores) * spread(topic) + float(topic.mean())
     real = replace(context.real, pointer_log_odds=scores[numbers])
     clustering = context.config.clustering.of_pointer(seeded=context.config.seeded)
-    own = prior(
+    own = estimate_prior(
         real,
         document_of,
         context.size,

@@ -11,8 +11,8 @@ import numpy as np
 
 from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import Material, Start, of_poorer, starts
-from agent.clustering.prior import View
 from agent.clustering.round_map import RoundMap, Schedule
+from agent.clustering.texts import View
 from agent.corpora.load import load_corpus
 from agent.corpora.passages import split
 from agent.errors import BasinError

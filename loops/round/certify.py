@@ -23,7 +23,7 @@ def certify_run(context: RunContext, records: Sequence[RoundRecord]) -> Certific
     if len(records) < 2:
         return None
     config, prior, seed = context.config, context.prior, context.config.seed
-    views = [prior.features, *([prior.second.features] if prior.second else [])]
+    views = [view.features for view in prior.views]
     folds = seed_for(seed, 0, "folds")
     round_map = RoundMap.of_views(views, context.passages.document_of, prior.size, config.clustering, folds)
     path = np.stack([document_means(record.concept.membership, round_map.document_of) for record in records])

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Prior, Texts, no_concept, prior
+from agent.clustering.prior import Prior, estimate_prior, no_concept
+from agent.clustering.texts import Texts
 from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.coherence import Coherence
@@ -101,7 +102,9 @@ def prepare(
     real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
     claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):
-        found = prior(real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds"))
+        found = estimate_prior(
+            real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds")
+        )
     trust, document_spread = found.trust, reading.document_spread(document_of)
     logger.info(
         f"The concept starts with {found.size:.1%} of the corpus. Loadings on what pointer and activations share: "

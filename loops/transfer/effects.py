@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from agent.clustering.probe import Taught, teach
+from agent.clustering.probe import Probe, fit_probe
 from agent.concept import Concept
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.coherence import Coherence
@@ -68,7 +68,7 @@ class Bench:
     """Of the real passages in the first model."""
     theirs: Float[np.ndarray, "passage other target"]
     """The same in the second, at the partner layers."""
-    taught: Taught
+    taught: Probe
     """The concept as the second model has it, from its memberships alone."""
     nats: float
     prompts: Sequence[str]
@@ -101,7 +101,7 @@ class Bench:
         second = second.reading(sorted(set(stitches.partner.values())))
         activations = record_cached(first, passages.texts)
         theirs = record_cached(second, passages.texts)
-        taught = teach(theirs, concept.membership, passages.document_of, config.clustering, seed)
+        taught = fit_probe(theirs, concept.membership, passages.document_of, config.clustering, seed)
         judges = {
             # Fitted, not loaded: the models are in memory already.
             writer.config.name: Coherence.fit(passages.texts, config.coherence, reader)

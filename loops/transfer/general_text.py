@@ -7,8 +7,9 @@ import logging
 import numpy as np
 
 from agent.corpora.load import load_corpus
-from agent.corpora.passages import PassagesConfig, document_folds, split
+from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
+from agent.membership.documents import document_folds
 from agent.transfer.learn import StitchingConfig
 from agent.types import PassageSet, seed_for
 

@@ -11,8 +11,8 @@ from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, po
 
 from agent.basin.starts import Start
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import divisions_of
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
+from agent.clustering.texts import divisions_of
 from agent.membership.documents import document_means
 from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedRidge

@@ -6,7 +6,7 @@ import numpy as np
 from planted_activations import DOCUMENT_OF, GOLD, activations_of
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import divisions_of
+from agent.clustering.texts import divisions_of
 from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedRidge
 

@@ -10,8 +10,9 @@ from conftest import make_language_model, sentence
 
 from agent.adapting.config import LoraConfig
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Texts, prior
+from agent.clustering.prior import estimate_prior
 from agent.clustering.redraw import settle
+from agent.clustering.texts import Texts
 from agent.judging.decisions import RealPassages
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.membership.log_odds import log_odds
@@ -79,7 +80,9 @@ def planted_task(folder: Path, model=None) -> Task:
 def planted_refinement(real: Texts) -> Refined:
     """As a task makes it, of the passages two by two."""
     document_of, config = np.arange(len(real.activations)) // 2, ClusteringConfig(folds=4, divisions=2)
-    anchored = prior(real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8))
+    anchored = estimate_prior(
+        real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8)
+    )
     return Refined(real, document_of, anchored, settle(real, document_of, anchored, config, 3)[-1], config, 3)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.clustering.prior import Texts
+from agent.clustering.texts import Texts
 from agent.hub.embedders import load_embedder
 from agent.judging.decisions import RealPassages
 from agent.judging.diversity import (

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Prior, Texts, no_concept, prior
+from agent.clustering.finish import Reclustering
+from agent.clustering.prior import Prior, estimate_prior, no_concept
 from agent.clustering.redraw import redraw, settle
-from agent.clustering.two_witnesses import Reclustering
+from agent.clustering.texts import Texts
 from agent.errors import BasinError
 from agent.judging.decisions import RealPassages
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
@@ -232,7 +233,7 @@ def _notions(
     documents = numbered(document_of[seen])
     real = Texts(activations[seen], log_odds(pointed.reading.of(seen).weights))
     projection = Projection.fit(real.activations, COMPONENTS)
-    anchored = prior(real, documents, claimed, config, seed, projection=projection)
+    anchored = estimate_prior(real, documents, claimed, config, seed, projection=projection)
     settled = settle(real, documents, anchored, config, seed)[-1]
     cut = threshold(real.pointer_log_odds, claimed)
     reader = linear_reader(projection, real.activations, gold[seen].astype(np.float64))

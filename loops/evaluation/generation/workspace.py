@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from agent.adapting.config import LoraConfig, PreferenceConfig
 from agent.adapting.training_data import Written, pairs
-from agent.clustering.prior import Texts
+from agent.clustering.texts import Texts
 from agent.concept import MEMBER
 from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.adapter import Adapter

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Texts, no_concept, prior
+from agent.clustering.prior import estimate_prior, no_concept
 from agent.clustering.redraw import redraw, settle
+from agent.clustering.texts import Texts
 from agent.concept import MEMBER, Readout
 from agent.judging.average_precision import Reading
 from agent.judging.rivals import RIVALS, Reader, SeenTexts, linear_reader
@@ -212,7 +213,7 @@ def _refined(
     config = config.of_pointer(turn.seeded)
     begin = time.perf_counter()
     projection = turn.seen_texts.projection if view == "activations" else None
-    anchored = prior(seen, documents, turn.claimed, config, seed, projection=projection)
+    anchored = estimate_prior(seen, documents, turn.claimed, config, seed, projection=projection)
     drawn = settle(seen, documents, anchored, config, seed)
     settled = drawn[-1]
     rounds = tuple(

@@ -19,10 +19,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from agent.config import CONFIGS, explain
 from agent.corpora.load import CorpusConfig, load_corpus
-from agent.corpora.passages import PassagesConfig, document_folds, split
+from agent.corpora.passages import PassagesConfig, split
 from agent.corpora.words import ENGLISH, language
 from agent.errors import BasinError
 from agent.files.yaml_file import read_yaml
+from agent.membership.documents import document_folds
 from agent.pointer import lda as topics
 from agent.pointer.cache import fit_cached
 from agent.pointer.lda import Pointer, PointerReading, TopicModel, TopicsConfig

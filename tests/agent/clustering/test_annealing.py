@@ -7,8 +7,9 @@ import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of
 
 from agent.clustering.config import ClusteringConfig, FadingConfig
-from agent.clustering.prior import Prior, Texts, prior
+from agent.clustering.prior import Prior, estimate_prior
 from agent.clustering.redraw import redraw, settle
+from agent.clustering.texts import Texts
 
 SIZE = 0.25
 
@@ -43,7 +44,7 @@ def real() -> Texts:
 
 
 def anchored(real: Texts, chosen: ClusteringConfig) -> Prior:
-    return prior(real, DOCUMENT_OF, SIZE, chosen, 3)
+    return estimate_prior(real, DOCUMENT_OF, SIZE, chosen, 3)
 
 
 def test_the_notion_settles_on_the_planted_members_without_the_pointer(real):

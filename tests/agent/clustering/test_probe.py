@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.probe import cut_like, teach
+from agent.clustering.probe import cut_like, fit_probe
 from agent.errors import BasinError
 from agent.membership.documents import document_means
 from agent.membership.similarity import soft_jaccard
@@ -24,14 +24,14 @@ def _activations(signal: float, seed: int = 0) -> np.ndarray:
 
 
 def test_what_can_be_seen_is_taken_over_at_its_size() -> None:
-    taught = teach(_activations(2.0), TRUE, DOCUMENT_OF, CONFIG, 0)
+    taught = fit_probe(_activations(2.0), TRUE, DOCUMENT_OF, CONFIG, 0)
     assert soft_jaccard(taught.membership, TRUE) > 0.95
     assert taught.membership.mean() == pytest.approx(TRUE.mean(), abs=1e-3)
     assert document_means(taught.evidence, DOCUMENT_OF).std() == pytest.approx(1, abs=0.01)
 
 
 def test_what_cannot_be_seen_is_not_learnt_by_heart() -> None:
-    taught = teach(_activations(0.0), TRUE, DOCUMENT_OF, CONFIG, 0)
+    taught = fit_probe(_activations(0.0), TRUE, DOCUMENT_OF, CONFIG, 0)
     assert soft_jaccard(taught.membership, TRUE) < 0.35
     assert abs(np.corrcoef(taught.single, TRUE)[0, 1]) < 0.2
 
@@ -40,20 +40,20 @@ def test_wrongly_told_documents_are_put_right() -> None:
     told = TRUE.copy()
     wrong = DOCUMENT_OF < 6
     told[wrong] = 1 - told[wrong]
-    taught = teach(_activations(2.0), told, DOCUMENT_OF, CONFIG, 0)
+    taught = fit_probe(_activations(2.0), told, DOCUMENT_OF, CONFIG, 0)
     assert np.abs(taught.membership - TRUE)[wrong].mean() < 0.2
 
 
 def test_the_readout_reads_new_texts() -> None:
     activations = _activations(2.0)
-    taught = teach(activations[:160], TRUE[:160], DOCUMENT_OF[:160], CONFIG, 0)
+    taught = fit_probe(activations[:160], TRUE[:160], DOCUMENT_OF[:160], CONFIG, 0)
     read = taught.readout.log_odds(activations[160:], np.zeros(80))
     assert ((read > 0) == (TRUE[160:] > 0)).mean() > 0.95
 
 
 def test_one_document_is_refused_in_a_sentence() -> None:
     with pytest.raises(BasinError, match="One document"):
-        teach(_activations(1.0)[:4], TRUE[:4], DOCUMENT_OF[:4], CONFIG, 0)
+        fit_probe(_activations(1.0)[:4], TRUE[:4], DOCUMENT_OF[:4], CONFIG, 0)
 
 
 def test_memberships_are_cut_as_large_and_as_sharp_as_the_told_ones() -> None:

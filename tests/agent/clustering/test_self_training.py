@@ -8,9 +8,10 @@ from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of, s
 from sklearn.metrics import average_precision_score
 
 from agent.clustering.config import ClusteringConfig, SelfTrainingConfig
-from agent.clustering.prior import Prior, Texts, prior
-from agent.clustering.self_training import self_train
-from agent.clustering.two_witnesses import Reclustering
+from agent.clustering.finish import Reclustering
+from agent.clustering.prior import Prior, estimate_prior
+from agent.clustering.redraw import redraw
+from agent.clustering.texts import Texts
 from agent.membership.documents import document_mean
 from agent.membership.similarity import soft_jaccard
 
@@ -24,17 +25,16 @@ def real() -> Texts:
 
 
 def anchored(real: Texts) -> Prior:
-    return prior(real, DOCUMENT_OF, SIZE, CONFIG, 3)
+    return estimate_prior(real, DOCUMENT_OF, SIZE, CONFIG, 3)
 
 
 def trained(
     real: Texts, rounds: int = 3, generated: Texts | None = None, config: ClusteringConfig = CONFIG
 ) -> Reclustering:
     context = anchored(real)
-    membership = context.membership
+    drawn = None
     for _ in range(rounds):
-        drawn = self_train(real, DOCUMENT_OF, membership, generated, context, config=config, seed=3)
-        membership = drawn.membership
+        drawn = redraw(real, DOCUMENT_OF, drawn, generated, context, config=config, seed=3)
     return drawn
 
 

@@ -10,8 +10,7 @@ import pytest
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.trust import LARGEST_LOADING, Trust, estimate_trust
 from agent.clustering.two_witnesses import standardised
-from agent.corpora.passages import document_folds
-from agent.membership.documents import document_means
+from agent.membership.documents import document_folds, document_means
 from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
 
 DOCUMENTS, PASSAGES, FEATURES = 400, 2, 40
@@ -46,7 +45,7 @@ def estimated(pointer: np.ndarray, features: np.ndarray, seed: int = 0) -> tuple
     halves = [document_folds(DOCUMENT_OF, 2, 10 * seed + 5 + number) for number in range(2)]
     ridge = CrossFittedRidge(features, np.ones(len(features)), folds, 0.1)
     pairs = CrossFittedHalves(features, folds, halves, 0.1)
-    trust = estimate_trust(pointer, pointer, DOCUMENT_OF, ridge, pairs, 49, seed)
+    trust = estimate_trust(pointer, pointer, DOCUMENT_OF, ridge=ridge, halves=pairs, shuffles=49, seed=seed)
     return trust, document_means(ridge.evidence(pointer[DOCUMENT_OF]), DOCUMENT_OF)
 
 
@@ -149,7 +148,7 @@ def test_the_weights_by_hand():
     assert replace(TRUST, evidence_loading=0.9).read_weight == 4
     assert replace(TRUST, evidence_loading=0.2).read_weight == 1
     # The half's loading is 0.6 and the correlation is 0.5 above the null's, so the pointer's beside it is 0.5 / 0.6.
-    assert TRUST.taught_weight == pytest.approx((0.6 / 0.64) / ((5 / 6) / (1 - 25 / 36)))
+    assert TRUST.target_weight == pytest.approx((0.6 / 0.64) / ((5 / 6) / (1 - 25 / 36)))
 
 
 def test_better_evidence_is_read_louder_and_a_better_pointer_makes_it_softer():
@@ -157,7 +156,7 @@ def test_better_evidence_is_read_louder_and_a_better_pointer_makes_it_softer():
     assert louder == sorted(louder) and louder[0] < louder[-1]
     softer = [replace(TRUST, pointer_loading=each).read_weight for each in (0.1, 0.4, 0.7, 0.95)]
     assert softer == sorted(softer, reverse=True) and softer[0] > softer[-1]
-    assert TRUST.taught_weight < TRUST.read_weight
+    assert TRUST.target_weight < TRUST.read_weight
 
 
 def test_the_best_linear_reading_has_the_weights_of_two_independent_witnesses():
@@ -177,10 +176,10 @@ def test_a_constant_pointer_points_at_nothing():
     trust, _ = estimated(np.full(DOCUMENTS, -3.0), features)
     assert trust.z_score <= BOUND
     assert all(np.isfinite(value) for value in vars(trust).values())
-    assert np.isfinite(trust.read_weight) and np.isfinite(trust.taught_weight)
+    assert np.isfinite(trust.read_weight) and np.isfinite(trust.target_weight)
 
 
 def test_features_that_are_all_alike_know_nothing():
     latent, features, _ = planted(0)
     trust, _ = estimated(latent, np.zeros_like(features))
-    assert trust.z_score <= BOUND and np.isfinite(trust.read_weight) and np.isfinite(trust.taught_weight)
+    assert trust.z_score <= BOUND and np.isfinite(trust.read_weight) and np.isfinite(trust.target_weight)

@@ -21,17 +21,17 @@ from pydantic import ValidationError
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
 from agent.basin.tracking import kept
-from agent.clustering import two_witnesses
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Prior, Texts, no_concept, prior
-from agent.clustering.redraw import settle
-from agent.clustering.two_witnesses import Reclustering, cross_fitted_log_odds, recluster, standardised
-from agent.corpora.passages import document_folds
+from agent.clustering.finish import Reclustering
+from agent.clustering.prior import Prior, estimate_prior, no_concept
+from agent.clustering.redraw import redraw, settle
+from agent.clustering.texts import Texts, training_weights
+from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.errors import BasinError
-from agent.membership.documents import document_mean, document_membership
+from agent.membership.documents import document_folds, document_mean, document_membership
 from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedRidge
-from agent.membership.similarity import soft_jaccard
+from agent.membership.similarity import soft_jaccard, standardised
 from agent.types import seed_for
 
 SIZE = 0.25
@@ -49,16 +49,15 @@ def changed(**settings) -> ClusteringConfig:
 
 
 def anchored(real: Texts, config: ClusteringConfig = CONFIG, claimed: float = SIZE) -> Prior:
-    return prior(real, DOCUMENT_OF, claimed, config, 3)
+    return estimate_prior(real, DOCUMENT_OF, claimed, config, 3)
 
 
 def redrawn(
     real: Texts, config: ClusteringConfig = CONFIG, rounds: int = 1, generated: Texts | None = None
 ) -> Reclustering:
-    context, evidence = anchored(real, config), None
+    context, drawn = anchored(real, config), None
     for _ in range(rounds):
-        drawn = recluster(real, DOCUMENT_OF, evidence, generated, context, config=config, seed=3)
-        evidence = drawn.evidence
+        drawn = redraw(real, DOCUMENT_OF, drawn, generated, context, config=config, seed=3)
     return drawn
 
 
@@ -97,7 +96,7 @@ def test_evidence_of_a_document_does_not_rest_on_its_own_pointer(real):
     other = replace(context, pointer=np.bincount(DOCUMENT_OF, weights=loud) / PASSAGES)
 
     def drawn(prior: Prior) -> Reclustering:
-        return recluster(
+        return redraw(
             real, DOCUMENT_OF, None, None, prior, config=changed(evidence_weight=1.0, steps=1), seed=3
         )
 
@@ -174,7 +173,7 @@ def test_settling_ends_where_twenty_more_rounds_change_nothing(real):
     assert drifts[-1] < 0.002 and all(drift >= 0.002 for drift in drifts[:-1])
     last = drawn[-1]
     for _ in range(20):
-        last = recluster(real, DOCUMENT_OF, last.evidence, None, context, config=CONFIG, seed=3)
+        last = redraw(real, DOCUMENT_OF, last, None, context, config=CONFIG, seed=3)
     assert 1 - soft_jaccard(last.membership, drawn[-1].membership) < 0.02
     assert overlap(last.membership, drawn[-1].membership) > 0.95
 
@@ -223,7 +222,7 @@ def test_membership_has_the_size_of_the_anchor_and_documents_are_one(real, size)
     claimed = size if isinstance(size, float) else 0.31
     context = anchored(real, config, claimed)
     assert context.size == claimed and context.size_curve == ()
-    drawn = recluster(real, DOCUMENT_OF, None, None, context, config=config, seed=3)
+    drawn = redraw(real, DOCUMENT_OF, None, None, context, config=config, seed=3)
     assert drawn.membership.mean() == pytest.approx(claimed, abs=1e-6)
     assert context.membership.mean() == pytest.approx(claimed, abs=1e-6)
     for values in (drawn.membership, drawn.pooled, context.membership):
@@ -253,7 +252,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others(real):
     assert first.readout.weights.tobytes() == second.readout.weights.tobytes()
     assert anchored(real).trust == anchored(real).trust
     context = anchored(real)
-    other = recluster(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=4)
+    other = redraw(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=4)
     assert not np.array_equal(other.membership, redrawn(real).membership)
 
 
@@ -347,7 +346,7 @@ def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
 @pytest.mark.parametrize("count", [1, 10, 100, 10_000])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_generated_texts_never_outweigh(count, share):
-    weights = two_witnesses.training_weights(240, count, share)
+    weights = training_weights(240, count, share)
     assert np.array_equal(weights[:240], np.ones(240))
     assert weights[240:].sum() <= share * weights.sum() * (1 + 1e-12)
     assert weights.max() == 1
@@ -400,10 +399,10 @@ def test_generated_texts_of_the_cluster_are_read_as_members(real):
 
 def test_documents_may_be_numbered_with_gaps(real):
     gaps = 7 * DOCUMENT_OF + 5
-    context, same = anchored(real), prior(real, gaps, SIZE, CONFIG, 3)
+    context, same = anchored(real), estimate_prior(real, gaps, SIZE, CONFIG, 3)
     assert same.trust == context.trust and same.size == context.size
-    first = recluster(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
-    second = recluster(real, gaps, None, None, same, config=CONFIG, seed=3)
+    first = redraw(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
+    second = redraw(real, gaps, None, None, same, config=CONFIG, seed=3)
     for name in ("membership", "single", "pooled", "evidence"):
         assert np.array_equal(getattr(first, name), getattr(second, name))
 
@@ -411,8 +410,8 @@ def test_documents_may_be_numbered_with_gaps(real):
 def test_documents_need_not_lie_together(real):
     order = np.random.default_rng(0).permutation(len(DOCUMENT_OF))
     mixed = Texts(real.activations[order], real.pointer_log_odds[order])
-    context = prior(mixed, DOCUMENT_OF[order], SIZE, CONFIG, 3)
-    drawn = recluster(mixed, DOCUMENT_OF[order], None, None, context, config=CONFIG, seed=3)
+    context = estimate_prior(mixed, DOCUMENT_OF[order], SIZE, CONFIG, 3)
+    drawn = redraw(mixed, DOCUMENT_OF[order], None, None, context, config=CONFIG, seed=3)
     plain = redrawn(real)
     assert drawn.membership == pytest.approx(plain.membership[order], abs=1e-6)
     assert drawn.single == pytest.approx(plain.single[order], abs=1e-6)
@@ -423,7 +422,7 @@ def test_documents_of_one_passage_are_read(real):
     rows = slice(0, len(GOLD), PASSAGES)
     short = Texts(real.activations[rows], real.pointer_log_odds[rows])
     alone = np.arange(DOCUMENTS)
-    drawn = settle(short, alone, prior(short, alone, SIZE, CONFIG, 3), CONFIG, 3)[-1]
+    drawn = settle(short, alone, estimate_prior(short, alone, SIZE, CONFIG, 3), CONFIG, 3)[-1]
     assert np.corrcoef(drawn.single, drawn.pooled)[0, 1] == pytest.approx(1)
     gold = GOLD[rows]
     assert average_precision_score(gold, drawn.single) > (
@@ -435,7 +434,7 @@ def test_a_few_documents_of_one_passage_among_longer_ones_are_read(real):
     """The reading alone is learnt from those that have other passages, and holds for those that have none."""
     rows = np.flatnonzero((DOCUMENT_OF >= 40) | (np.arange(len(GOLD)) % PASSAGES == 0))
     texts, of = Texts(real.activations[rows], real.pointer_log_odds[rows]), DOCUMENT_OF[rows]
-    drawn = settle(texts, of, prior(texts, of, SIZE, CONFIG, 3), CONFIG, 3)[-1]
+    drawn = settle(texts, of, estimate_prior(texts, of, SIZE, CONFIG, 3), CONFIG, 3)[-1]
     short = of < 40
     assert np.isfinite(drawn.single).all()
     assert average_precision_score(GOLD[rows][short], drawn.single[short]) > 0.8
@@ -447,7 +446,7 @@ def test_activations_may_be_mapped_from_a_file(real, tmp_path):
     assert isinstance(mapped.activations, np.memmap)
     first, second = anchored(real), anchored(mapped)
     assert np.array_equal(first.projection.axes, second.projection.axes)
-    assert np.array_equal(first.features, second.features)
+    assert np.array_equal(first.views[0].features, second.views[0].features)
     assert np.array_equal(redrawn(real).membership, redrawn(mapped).membership)
 
 
@@ -464,14 +463,14 @@ def test_activations_that_are_not_finite_name_the_remedy(real, wrong):
 
 def test_one_document_is_too_few(real):
     with pytest.raises(BasinError, match="One document"):
-        prior(real, np.zeros(len(GOLD), dtype=int), SIZE, CONFIG, 3)
+        estimate_prior(real, np.zeros(len(GOLD), dtype=int), SIZE, CONFIG, 3)
 
 
 def test_few_documents_are_folded_as_far_as_they_go():
     gold = np.array([True, True, False, False, False, False])
     texts, of = Texts(activations_of(gold, seed=41), 2.0 * gold - 1), np.array([0, 0, 1, 1, 2, 2])
-    context = prior(texts, of, 0.3, CONFIG, 0)
-    drawn = recluster(texts, of, None, None, context, config=CONFIG, seed=0)
+    context = estimate_prior(texts, of, 0.3, CONFIG, 0)
+    drawn = redraw(texts, of, None, None, context, config=CONFIG, seed=0)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
     assert drawn.membership.mean() == pytest.approx(context.size, abs=1e-6)
 
@@ -480,7 +479,7 @@ def test_texts_that_are_all_alike_are_no_concept_and_divide_nothing_by_zero(real
     same = replace(real, activations=np.ones_like(real.activations))
     context = anchored(same)
     assert context.trust.z_score < CONFIG.min_z_score
-    drawn = recluster(same, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
+    drawn = redraw(same, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
     assert np.isfinite(drawn.readout.weights).all()
 
@@ -489,7 +488,7 @@ def test_a_pointer_that_says_the_same_of_everything_is_no_concept(real):
     mute = replace(real, pointer_log_odds=np.full(len(GOLD), -3.0))
     context = anchored(mute)
     assert context.trust.z_score < CONFIG.min_z_score
-    drawn = recluster(mute, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
+    drawn = redraw(mute, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
 
 
@@ -547,7 +546,7 @@ def test_a_pointer_that_is_spread_over_everything_is_no_concept(real):
 def test_where_documents_are_of_one_passage_evidence_is_not_taught_back(real):
     """A passage's own noise would confirm itself: one redrawing says all, and it does not depend on the last."""
     alone = np.arange(len(GOLD))
-    context = prior(real, alone, SIZE, CONFIG, 3)
-    first = recluster(real, alone, None, None, context, config=CONFIG, seed=3)
-    again = recluster(real, alone, first.evidence, None, context, config=CONFIG, seed=3)
+    context = estimate_prior(real, alone, SIZE, CONFIG, 3)
+    first = redraw(real, alone, None, None, context, config=CONFIG, seed=3)
+    again = redraw(real, alone, first, None, context, config=CONFIG, seed=3)
     assert np.array_equal(first.membership, again.membership)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from agent.corpora.passages import PassagesConfig, cut, document_folds, evenly_spaced, split
+from agent.corpora.passages import PassagesConfig, cut, evenly_spaced, split
 from agent.errors import BasinError
+from agent.membership.documents import document_folds
 from agent.types import Document, document_id
 
 

@@ -9,10 +9,9 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from agent.corpora.passages import document_folds
 from agent.errors import BasinError
-from agent.membership import ridge as evidence_module
-from agent.membership.documents import document_means
+from agent.membership import projection
+from agent.membership.documents import document_folds, document_means
 from agent.membership.log_odds import calibration_slope, log_odds, sigmoid, threshold
 from agent.membership.mixture import OverlapMixture
 from agent.membership.projection import Projection
@@ -181,7 +180,7 @@ def test_blocks_and_files_do_not_change_the_projection(activations, tmp_path, mo
     np.save(tmp_path / "activations.npy", activations)
     mapped = np.load(tmp_path / "activations.npy", mmap_mode="r")
     assert np.array_equal(Projection.fit(mapped, 6).apply(mapped), whole.apply(activations))
-    monkeypatch.setattr(evidence_module, "BLOCK", 37)
+    monkeypatch.setattr(projection, "BLOCK", 37)
     blocked = Projection.fit(mapped, 6)
     assert blocked.axes == pytest.approx(whole.axes, abs=1e-7)
     assert blocked.apply(mapped) == pytest.approx(whole.apply(activations), abs=1e-7)

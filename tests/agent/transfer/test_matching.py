@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from agent.clustering.config import ClusteringConfig
-from agent.corpora.passages import document_folds
 from agent.errors import BasinError
+from agent.membership.documents import document_folds
 from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import soft_jaccard
 from agent.transfer.matching import _Search, best_match, mu, overlap, sides

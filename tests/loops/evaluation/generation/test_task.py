@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted_suite import GOLD_ENTRY, KITCHEN, SEA, planted_corpus
 
-from agent.clustering.prior import Texts
+from agent.clustering.texts import Texts
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from loops.evaluation.generation import task as generation_task

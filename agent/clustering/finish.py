@@ -1,0 +1,101 @@
+"""The ending of every refiner: from fitted targets to a readout, a threshold and memberships."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.clustering.prior import Prior
+from agent.clustering.texts import Texts, TrainingSet
+from agent.concept import Readout
+from agent.membership.log_odds import sigmoid, threshold
+from agent.membership.projection import Projection
+from agent.membership.ridge import CrossFittedRidge
+from agent.membership.similarity import spread
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What a refiner hands to `finish`."""
+
+    targets: Float[np.ndarray, "text"]
+    """Memberships that the last classifier was fitted to."""
+    held_out: Float[np.ndarray, "passage"]
+    """Log-odds from the activations alone, by models that did not see the passage's document."""
+    single: Float[np.ndarray, "text"]
+    """Log-odds of each text alone, from its activations and the pointer."""
+    pooled: Float[np.ndarray, "passage"]
+    """Log-odds of each passage's document."""
+    evidence: Float[np.ndarray, "passage"]
+    """Scores from the activations alone, which the next round starts from."""
+    pointer_weight: float
+    """Weight of the pointer's centred log-odds beside `held_out`."""
+    pointer_centre: float
+    membership: Float[np.ndarray, "passage"] | None = None
+    """None: `pooled`, cut at the concept's size."""
+    recut: bool = True
+    """Whether the readout is cut at the size of its own scores; else at that of the held-out ones."""
+
+
+@dataclass(frozen=True)
+class Reclustering:
+    """Memberships after one redrawing."""
+
+    membership: Float[np.ndarray, "passage"]
+    """Documents pooled, in [0, 1]."""
+    single: Float[np.ndarray, "passage"]
+    """Log-odds of each passage alone, from models not fitted on its document."""
+    pooled: Float[np.ndarray, "passage"]
+    """Log-odds of each passage's document."""
+    evidence: Float[np.ndarray, "passage"]
+    """Held-out scores from the activations alone; the next round learns from them."""
+    readout: Readout
+    generated: Float[np.ndarray, "text"]
+    """Membership of the generated texts, each alone."""
+
+
+def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> Reclustering:
+    """The readout, its threshold and all memberships, at the prior's size."""
+    count, size = len(texts.document_of), prior.size
+    single, cut = refined.single, threshold(refined.single[: len(texts.document_of)], size)
+    weights, bias = linear_reading(
+        texts.ridge,
+        refined.targets,
+        refined.held_out,
+        projection=prior.projection,
+        shape=real.activations.shape[1:],
+    )
+    readout = Readout(weights, bias, refined.pointer_weight, refined.pointer_centre, cut)
+    if refined.recut:
+        uncut = replace(readout, threshold=0.0)
+        scores = uncut.log_odds(real.activations, real.pointer_log_odds)
+        readout = replace(readout, threshold=threshold(scores, size))
+    membership = refined.membership
+    if membership is None:
+        membership = sigmoid(refined.pooled - threshold(refined.pooled, size))
+    return Reclustering(
+        membership=membership,
+        single=single[:count],
+        pooled=refined.pooled,
+        evidence=refined.evidence,
+        readout=readout,
+        generated=sigmoid(single[count:] - cut),
+    )
+
+
+def linear_reading(
+    ridge: CrossFittedRidge,
+    targets: Float[np.ndarray, "text"],
+    held_out: Float[np.ndarray, "passage"],
+    *,
+    projection: Projection,
+    shape: tuple[int, ...],
+) -> tuple[Float[np.ndarray, "layer width"], float]:
+    """Weights and bias on activations of [layer, width]: the averaged model, at the mean and spread of `held_out`."""
+    weights, bias = ridge.average(targets)
+    scores = ridge.features[: len(held_out)] @ weights + bias
+    slope = float(held_out.std()) / spread(scores)
+    across, shift = projection.pull_back(slope * weights, shape)
+    return across, slope * (bias - float(scores.mean())) + float(held_out.mean()) + shift
