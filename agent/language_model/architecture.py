@@ -1,9 +1,9 @@
-"""How a causal language model is laid out and where it runs: its decoder blocks, layers, device and dtype."""
+"""The layout of a causal language model, and the choice of its layers, device and dtype."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import transformers
@@ -14,22 +14,22 @@ from agent.errors import BasinError, first_sentence
 
 SUCH_AS = "Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX or OPT"
 SAME = {torch.float32: 1e-4}
-"""Of their size, that states may be apart by rounding, 0.02 in shorter formats; words read backwards change more."""
+"""Relative rounding error of states by dtype; 0.02 for shorter formats."""
 
 
 def base_of(model: Any) -> Any:
-    """The part of a causal model that makes states of tokens, all of it but the output layer."""
+    """The part of a causal model that computes states of tokens: all but the output layer."""
     if model.base_model is not model:
         return model.base_model
-    blocks = decoder_blocks(model)  # some classes name another part as their base than they have
+    blocks = decoder_blocks(model)  # some classes name a base that they do not have
     return next(child for child in model.children() if any(each is blocks for each in child.modules()))
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:
-    """The list of decoder blocks, found as the shallowest `ModuleList` as long as the configured depth.
+    """The list of decoder blocks: the shallowest `ModuleList` of the configured depth.
 
-    Holds for Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX, OPT and most others. Raises `BasinError` for a
-    model that keeps its blocks in any other way.
+    This holds for Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX, OPT and most others. Raises `BasinError` for a
+    model without such a list.
     """
     depth = model.config.get_text_config().num_hidden_layers
     lists = [
@@ -46,7 +46,7 @@ def decoder_blocks(model: Any) -> nn.ModuleList:
 
 
 def empty_model(config: Any) -> Any:
-    """The model that a configuration describes without its weights, made in a second however large it is."""
+    """The model of a configuration, without weights; takes a second at any size."""
     config = copy.deepcopy(config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -55,7 +55,7 @@ def empty_model(config: Any) -> Any:
 
 
 def refuse_other_kinds(config: Any, name: str) -> None:
-    """Raise `BasinError` for a model whose configuration says that it is no causal language model."""
+    """Raise `BasinError` for the configuration of anything but a causal language model with attention."""
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
         raise BasinError(
@@ -75,7 +75,7 @@ def refuse_other_kinds(config: Any, name: str) -> None:
 
 @torch.no_grad()
 def reads_forward(model: Any) -> bool:
-    """Whether words change nothing before them, as in every causal model and in no encoder; costs a step over eight words."""
+    """Whether a token changes no state before it, unlike in an encoder; reads eight tokens."""
     words = model.get_input_embeddings().weight.shape[0]
     ids = (
         torch.tensor([[5, 4, 3, 6], [5, 4, 3, 7]], device=model.get_input_embeddings().weight.device) % words
@@ -87,15 +87,15 @@ def reads_forward(model: Any) -> bool:
     return not apart > SAME.get(states.dtype, 0.02)
 
 
-def both_ways(name: str) -> BasinError:
-    return BasinError(
+def refuse_encoder(name: str) -> NoReturn:
+    raise BasinError(
         f"Model {name!r} is an encoder, which reads both ways, and Basin needs a model that only reads forward: choose a "
         f"causal language model such as {SUCH_AS}."
     )
 
 
 def choose_layers(layers: tuple[int, ...], depth: int, name: str) -> tuple[int, ...]:
-    """The layers asked for, or those at 40, 60 and 80 % of the depth; `BasinError` for others than it has."""
+    """The given layers, or those at 40, 60 and 80 % of the depth. Raises `BasinError` for layers that do not exist."""
     if not layers:
         return tuple(sorted({min(max(round(share * depth), 1), depth - 1) for share in (0.4, 0.6, 0.8)}))
     if list(layers) != sorted(set(layers)) or layers[0] < 1 or layers[-1] >= depth:
@@ -106,21 +106,30 @@ def choose_layers(layers: tuple[int, ...], depth: int, name: str) -> tuple[int, 
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device, else the CPU. Raises `BasinError` for a device that is not there."""
-    if name == "auto":
+    """The device of a name; `auto` and `spread` mean the first CUDA device, or the CPU without one.
+
+    Raises `BasinError` for a device that does not exist or keeps no weights.
+    """
+    if name in ("auto", "spread"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "all" or "," in name:
+        raise BasinError(
+            f"Device {name!r} is several devices: use spread for all GPUs, or name a single one."
+        )
+    if name.startswith("meta"):
+        raise BasinError(f"Device {name!r} keeps no weights: use auto, cpu, cuda or spread.")
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise BasinError(
-            f"Device {name!r} is not to be had ({first_sentence(error)}): use cpu or auto."
+            f"Device {name!r} is not available ({first_sentence(error)}): use auto, cpu, cuda or spread."
         ) from error
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Decided by what the hardware says it can do, not by a timing, so that a machine decides alike."""
+    """bfloat16 or float32; `auto` goes by the hardware's capabilities, so a machine always decides alike."""
     if name != "auto":
-        return getattr(torch, name)
+        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -130,10 +139,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def choose_batch_tokens(wanted: int | None, device: torch.device) -> int:
-    """On a CPU, as many as leave a block's activations in its caches: in batches of 4,096 SmolLM2 reads a fifth slower."""
+    """Tokens of a batch. On a CPU, a block's activations should fit its caches: 4,096 tokens are a fifth slower."""
     return wanted or (1024 if device.type == "cpu" else 4096)
 
 
 def longest_sequence(model: Any) -> int:
-    """Positions the model can read; without a limit in its configuration, as good as endless."""
+    """Positions the model can read; without a limit in its configuration, 2^31."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31

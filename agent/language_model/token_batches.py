@@ -70,6 +70,7 @@ def token_batches(
     tokenizer: Any,
     texts: Sequence[str],
     prefixes: Sequence[str] | None = None,
+    *,
     max_tokens: int = 512,
     batch_tokens: int = 4096,
     side: Literal["left", "right"] = "right",

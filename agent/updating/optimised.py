@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from agent.errors import BasinError
-from agent.language_model.model import LanguageModel, Prefix
+from agent.language_model.hooks import Prefix
+from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch
 from agent.progress import advance
 from agent.steering.gate import PLAIN, SteeringMode

@@ -19,8 +19,7 @@ from agent.errors import BasinError
 from agent.hub.embedders import EMBEDDED_EMBEDDER, embedder_status
 from agent.hub.models import EMBEDDED, model_status
 from agent.hub.pinned_packages import cache_root, verify
-from agent.language_model.architecture import choose_dtype
-from agent.language_model.device_map import choose_devices
+from agent.language_model.architecture import choose_device, choose_dtype
 from agent.language_model.memory import total_memory
 from agent.language_model.model import LanguageModel
 from agent.progress import timed
@@ -89,7 +88,7 @@ def _show_machine(config: RunConfig, console: Console) -> None:
     table = plain_table("machine", "")
     table.add_row("cores", f"{cores()} ({torch.get_num_threads()} threads)")
     table.add_row("memory", f"{total_memory() / 2**30:.0f} GB")
-    device = choose_devices(config.language_model.device)[0]
+    device = choose_device(config.language_model.device)
     table.add_row("device", torch.cuda.get_device_name(device) if device.type == "cuda" else str(device))
     table.add_row(
         "number format", str(choose_dtype(config.language_model.dtype, device)).removeprefix("torch.")

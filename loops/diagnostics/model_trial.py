@@ -16,7 +16,7 @@ from agent.adapting.config import LoraConfig
 from agent.errors import BasinError, first_sentence
 from agent.hub.models import quiet_transformers
 from agent.language_model.adapter import Adapter, targets
-from agent.language_model.architecture import both_ways, reads_forward, refuse_other_kinds
+from agent.language_model.architecture import reads_forward, refuse_encoder, refuse_other_kinds
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.decoding.sampling import barred_tokens
 from agent.language_model.model import LanguageModel, LanguageModelConfig
@@ -84,7 +84,7 @@ def try_model(model: Any, tokenizer: Any, name: str, close: float = CLOSE) -> Tr
     architecture = type(model).__name__
     try:
         if not reads_forward(model):
-            raise both_ways(name)
+            refuse_encoder(name)
         language_model = LanguageModel(model, tokenizer, LanguageModelConfig(name=name))
         language_model = language_model.reading(range(1, language_model.depth))
     except BasinError as error:

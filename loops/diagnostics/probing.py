@@ -15,13 +15,13 @@ from agent.hub.models import EMBEDDED, local_files_only, model_status, quiet_tra
 from agent.language_model.adapter import targets
 from agent.language_model.architecture import (
     choose_batch_tokens,
+    choose_device,
     choose_layers,
     decoder_blocks,
     empty_model,
     refuse_other_kinds,
 )
 from agent.language_model.decoding.fused import LARGEST_SHARE
-from agent.language_model.device_map import choose_devices
 from agent.language_model.memory import MemoryNeed, total_memory
 from loops.config import parse_config
 from loops.diagnostics.model_trial import Trial, try_out
@@ -141,7 +141,7 @@ def _gigabytes(model: Any, is_fused: bool) -> dict[str, float]:
     """As `loops.round.forecast.peaks`, with the default settings of a run."""
     config, need = parse_config({"corpus": {"source": "brown-fiction"}}, "default"), MemoryNeed.of(model)
     packs = is_fused and need.weights <= LARGEST_SHARE * total_memory()
-    device, *_ = choose_devices(config.language_model.device)
+    device = choose_device(config.language_model.device)
     tokens = choose_batch_tokens(config.language_model.batch_tokens, device)
     found = stage_peaks(need, config, 1 + packs, tokens)
     return {"record": found["record"], "write": found["generate"], "adapt": found["adapt"]}

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from agent.corpora.passages import enough_per_document
-from agent.language_model.architecture import choose_dtype
-from agent.language_model.device_map import choose_devices
+from agent.language_model.architecture import choose_device, choose_dtype
 from agent.language_model.memory import PROCESS, MemoryNeed
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet
@@ -45,7 +44,7 @@ class Speeds:
 
 def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
     """GFLOP/s of matrix products as large as a small model's, on the configured device and dtype."""
-    device = choose_devices(config.language_model.device)[0]
+    device = choose_device(config.language_model.device)
     dtype = choose_dtype(config.language_model.dtype, device)
     left, right = (torch.randn(shape, device=device).to(dtype) for shape in ((2048, 576), (576, 1536)))
     products, begin = 0, None

@@ -102,3 +102,20 @@ def test_weights_that_are_no_numbers_are_neither_kept_nor_handed_on(tmp_path, mo
     for _ in range(2):  # going on finds the same
         with pytest.raises(BasinError, match="loss that is not a number"):
             teach(make_language_model(), LESSON, np.ones(24), None, explosive, 0, tmp_path)
+
+
+def test_activations_are_computed_again_only_where_memory_demands_it(tmp_path, monkeypatch):
+    config, adapters, seen = LoraConfig(passages=8, batch=4, learning_rate=0.03, tokens=32), [], []
+    for room in (0, 2**60):
+        monkeypatch.setattr(supervised, "memory_at_hand", lambda device, room=room: room)
+        monkeypatch.setattr(
+            supervised, "train", lambda trainer, place: seen.append(trainer) or train(trainer, place)
+        )
+        folder = tmp_path / str(room)
+        adapters.append(
+            supervised.teach(make_language_model(), TEXTS, np.ones(12), None, config, 0, folder)[0]
+        )
+    assert [trainer.args.gradient_checkpointing for trainer in seen] == [True, False]
+    for name, weight in adapters[0].tensors.items():
+        torch.testing.assert_close(weight, adapters[1].tensors[name], rtol=1e-3, atol=1e-5)
+        assert name.endswith("lora_A.weight") or weight.norm() > 0

@@ -1,4 +1,4 @@
-"""A model whose memory is too small for the batches that were asked for."""
+"""Batches shrink to the memory there is, with equal results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
+from agent.language_model import batch_policy
+from agent.language_model.batch_policy import Rows
 from agent.language_model.decoding.fused import FusedDecoder
 from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.memory import is_out_of_memory, within_memory
+from agent.language_model.memory import MemoryNeed, is_out_of_memory, most, within_memory
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -25,8 +27,8 @@ CONFIG = GenerationConfig(batch_size=8, new_tokens=5)
 
 
 def cramped(monkeypatch, rows: int, error: BaseException = ERRORS[0]):
-    """A model that runs out of memory with more than so many rows; what it says; how many rows it was given."""
-    model, said, seen = make_language_model(), [], []
+    """A model that runs out of memory with more than so many rows, and the rows that it was given."""
+    model, seen = make_language_model(), []
     assert model.fused is not None  # its trial reads two texts
 
     def cramp(reader: type) -> None:
@@ -43,14 +45,14 @@ def cramped(monkeypatch, rows: int, error: BaseException = ERRORS[0]):
 
     cramp(type(model.model.base_model))
     cramp(FusedDecoder)
-    return model, said, seen
+    return model, seen
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=["cuda", "cpu", "onednn", "python"])
-def test_reading_goes_on_in_halves_and_says_so_once(monkeypatch, error):
+def test_reading_goes_on_in_halves_and_says_so_once(monkeypatch, error, messages):
     plain = make_language_model()
     expected = plain.record(TEXTS), plain.losses(TEXTS), plain.token_losses(TEXTS)
-    model, said, _ = cramped(monkeypatch, 3, error)
+    model, _ = cramped(monkeypatch, 3, error)
     assert np.allclose(model.record(TEXTS), expected[0], atol=1e-5)
     assert np.allclose(model.losses(TEXTS), expected[1], atol=1e-5)
     assert all(
@@ -58,30 +60,30 @@ def test_reading_goes_on_in_halves_and_says_so_once(monkeypatch, error):
     )
     states = {each.text: each.states for each in model.token_states(TEXTS)}
     assert len(states) == len(TEXTS)
-    assert len(said) == 1 and "halved" in said[0]
+    assert len([message for message in messages if "halved" in message]) == 1
 
 
 def test_later_batches_are_smaller_at_once(monkeypatch):
-    model, _, seen = cramped(monkeypatch, 3)
-    model.batch_tokens = make_language_model().batch_tokens
+    model, seen = cramped(monkeypatch, 3)
     for _ in range(12):
         model.record(TEXTS)
     assert max(seen[-4:]) <= 3
 
 
-def test_writing_goes_on_in_halves_with_the_same_passages(monkeypatch):
+def test_generating_goes_on_in_halves_with_the_same_passages(monkeypatch, messages):
     prompts, seeds = TEXTS[:8], list(range(8))
     expected = make_language_model().generate(prompts, seeds, CONFIG)
-    model, said, seen = cramped(monkeypatch, 3)
+    model, seen = cramped(monkeypatch, 3)
     assert model.generate(prompts, seeds, CONFIG) == expected
-    assert len(said) == 1 and model.batch_rows == 2
+    assert len([message for message in messages if "as many passages" in message]) == 1
+    assert model.batch_policy.rows == 2
     seen.clear()
     model.generate(prompts, seeds, CONFIG)
     assert max(seen) <= 3
 
 
 def test_one_text_that_does_not_fit_is_one_sentence(monkeypatch):
-    model, _, _ = cramped(monkeypatch, 0)
+    model, _ = cramped(monkeypatch, 0)
     with pytest.raises(BasinError, match="one single text"):
         model.record(TEXTS)
     with pytest.raises(BasinError, match="one single text"):
@@ -90,30 +92,55 @@ def test_one_text_that_does_not_fit_is_one_sentence(monkeypatch):
 
 def test_other_errors_are_not_taken_for_it(monkeypatch):
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    model, _, seen = cramped(monkeypatch, 0, RuntimeError("something else"))
+    model, seen = cramped(monkeypatch, 0, RuntimeError("something else"))
     with pytest.raises(RuntimeError, match="something else"):
         model.record(TEXTS)
     assert len(seen) == 1
 
 
-def test_parts_come_in_order(messages):
-    class Numbers:
-        def __init__(self, numbers):
-            self.numbers = numbers
-
-        def __len__(self):
-            return len(self.numbers)
-
-        def halves(self):
-            middle = len(self) // 2
-            return Numbers(self.numbers[:middle]), Numbers(self.numbers[middle:])
-
+def test_parts_come_in_order():
     def work(batch):
         if len(batch) > 2:
             raise MemoryError
-        return sum(batch.numbers)
+        return sum(batch.rows)
 
-    told = messages
-    found = within_memory(Numbers(list(range(7))), work)
-    assert [each for part, _ in found for each in part.numbers] == list(range(7))
-    assert sum(result for _, result in found) == 21 and told == [3, 1, 2]
+    shrunk = []
+    found = within_memory(Rows(range(7)), work, shrunk.append)
+    assert [row for part, _ in found for row in part.rows] == list(range(7))
+    assert sum(result for _, result in found) == 21 and shrunk == [4, 2, 2]
+
+
+def test_need_is_what_the_arrays_take(architecture):
+    language_model = make_language_model(architecture, depth=4)
+    need = MemoryNeed.of(language_model.model)
+    assert need.weights == sum(weight.nbytes for weight in language_model.model.parameters())
+    # Keys and values of one token: exact, by hand for two heads of 8, or the one that Llama's two share.
+    heads = {"gpt2": 32, "gpt_neox": 32, "opt": 32}.get(architecture, 16)
+    assert need.writing(1, 11) - need.writing(1, 10) == 4 * heads * 4
+    assert need.reading(200) == 2 * need.reading(100) and need.teaching(200) > need.teaching(100)
+
+
+def test_most_is_at_least_one():
+    assert most(10, 48, 1000) == 48 and most(100, 48, 1000) == 10 and most(5000, 48, 1000) == 1
+    assert most(10, 48, -5) == 1
+
+
+def test_a_small_machine_reads_and_writes_less_at_a_time_with_the_same_results(monkeypatch):
+    plain, config = make_language_model(), GenerationConfig(batch_size=12, new_tokens=5)
+    need = MemoryNeed.of(plain.model)
+    room = 2 * need.weights + 3 * need.writing(1, 20)
+    monkeypatch.setattr(batch_policy, "memory_at_hand", lambda device: room)
+    small, batches = make_language_model(), []
+    assert small.batch_tokens < plain.batch_tokens
+    small._writer.continuations = _counting(small._writer.continuations, batches)
+    assert small.generate(TEXTS, range(12), config) == plain.generate(TEXTS, range(12), config)
+    assert max(batches) <= 4 and sum(batches) == 12
+    assert np.allclose(small.record(TEXTS), plain.record(TEXTS), atol=1e-5)
+
+
+def _counting(write, batches):
+    def counted(prompts, *arguments):
+        batches.append(len(prompts))
+        return write(prompts, *arguments)
+
+    return counted
