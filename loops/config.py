@@ -160,15 +160,17 @@ class ChainConfig(StageConfig):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's YAML file and apply `key.sub=value` overrides, whose values are YAML too.
 
-    Relative paths start at the file's folder, then at the working directory.
+    Relative paths start at the file's folder, then at the working directory. Of a file that contains a run, such as a
+    map's, the run is taken.
 
     Raises:
         BasinError: no such file, not YAML, an unknown key (with the nearest known one), or a wrong value.
     """
-    tree = _read_tree(path)
+    wrapped, folder = _wrapped_tree(path)
+    tree = wrapped["run"]
     for override in overrides:
         _apply(tree, override)
-    return _with_absolute_paths(parse_config(tree, str(path)), path.parent)
+    return _with_absolute_paths(parse_config(tree, str(path)), folder)
 
 
 def load_wrapped(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -180,17 +182,25 @@ def load_wrapped(kind: type[Config], path: Path, overrides: Sequence[str] = ()) 
     Raises:
         BasinError: as `load_config`.
     """
-    tree, folder = _read_tree(path), path.parent
-    if "run" not in tree:
-        tree = {"run": tree}
-    elif isinstance(tree["run"], str):
-        file = find_config(folder / tree["run"] if (folder / tree["run"]).is_file() else tree["run"])
-        tree["run"], folder = _read_tree(file), file.parent
+    tree, folder = _wrapped_tree(path)
     for override in overrides:
         own = override.partition("=")[0].strip().partition(".")[0] in kind.model_fields
         _apply(tree, override if own else f"run.{override}")
     config = _validated(kind, tree, str(path))
     return config.model_copy(update={"run": _with_absolute_paths(config.run, folder)})  # type: ignore[attr-defined]
+
+
+def _wrapped_tree(path: Path) -> tuple[dict[str, Any], Path]:
+    """Settings with those of a run under `run`, and the folder that the run's relative paths start at."""
+    tree, folder = _read_tree(path), path.parent
+    if "run" not in tree:
+        return {"run": tree}, folder
+    if isinstance(tree["run"], str):
+        file = find_config(folder / tree["run"] if (folder / tree["run"]).is_file() else tree["run"])
+        return {**tree, "run": _read_tree(file)}, file.parent
+    if not isinstance(tree["run"], dict):
+        raise BasinError(f"{path}: run is neither a run's settings nor the name of its config file.")
+    return tree, folder
 
 
 def stitch_config(run: RunConfig, overrides: Sequence[str] = ()) -> StitchConfig:

@@ -32,10 +32,6 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 SETTING = re.compile(rf"[` ]((?:{'|'.join(RunConfig.model_fields)})(?:\.[a-z_]+)+)\b(?!\.)")
 COMMAND = re.compile(r"(?:^|`)basin ([a-z]+)", re.MULTILINE)
 ADDRESS = re.compile(r"`((?:agent|loops|tests|benchmarks|configs)/[\w/.]*\w/?)(?::(\w+))?`")
-PENDING = {
-    *("configs/runs/", "configs/suites/", "configs/labels/", "configs/suites/membership_second.yaml"),
-}
-"""Documented already, and on their way."""
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +92,8 @@ def test_links_lead_somewhere(path: Path) -> None:
     broken = []
     for target in LINK.findall(text):
         name, _, anchor = target.partition("#")
-        file = ((ROOT / path).parent / name).resolve() if name else ROOT / path
+        file = (ROOT / path).parent / name if name else ROOT / path
         if "://" in target or name.startswith("reference/"):
-            continue
-        if str(file.relative_to(ROOT)) in PENDING and not file.exists():
             continue
         if not file.exists() or (anchor and anchor not in _anchors(file)):
             broken.append(target)
@@ -121,7 +115,7 @@ def _quoted(pattern: re.Pattern[str]) -> list[Any]:
 def test_quoted_settings_exist() -> None:
     quoted = {name for name in _quoted(SETTING) if not name.endswith((".json", ".html", ".safetensors"))}
     assert len(quoted) > 20
-    assert {name for name in quoted if not _is_setting(name)} - PENDING == set()
+    assert {name for name in quoted if not _is_setting(name)} == set()
     assert not _is_setting("clustering.sise")
 
 
@@ -144,7 +138,7 @@ def test_quoted_addresses_exist() -> None:
     addresses = _quoted(ADDRESS)
     assert any(name for _, name in addresses)
     missing = [path for path, _ in addresses if not (ROOT / path).exists()]
-    assert set(missing) - PENDING == set()
+    assert missing == []
     for path, name in addresses:
         if name:
             source = (ROOT / path).read_text(encoding="utf-8")

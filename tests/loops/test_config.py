@@ -103,6 +103,7 @@ def test_a_configuration_may_contain_a_run_by_name_by_file_or_in_place(tmp_path:
         found = load_wrapped(MapConfig, tmp_path / "map.yaml", ["topics.count=7", "starts.draws=2"])
         assert (found.rounds, found.run.rounds, found.run.topics.count) == (rounds, 3, 7)
         assert found.starts.draws == 2 and found.run.corpus.source == str(tmp_path / "texts")
+    assert load_config(tmp_path / "map.yaml", ["topics.count=7"]) == found.run
     alone = load_wrapped(MapConfig, tmp_path / "run.yaml")
     assert (alone.rounds, alone.run.corpus.source) == (15, str(tmp_path / "texts"))
     (tmp_path / "map.yaml").write_text("run: {corpus: {source: texts}}\nstart: {}\n")

@@ -45,7 +45,7 @@ def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
         "language_model": {"name": str(folder / "model"), "layers": [1, 2], "dtype": "float32"},
         "generation": {"samples": 8, "new_tokens": 12, "prompt_words": 5, "batch_size": 2},
         "clustering": {"components": 12, "folds": 4, "divisions": 4},
-        "updating": {"budget_nats": 0.05, "oversteered": 4, "oversteered_nats": 0.5, **METHODS[method]},
+        "updating": {"budget_nats": 0.05, "degenerate": 4, "degenerate_nats": 0.5, **METHODS[method]},
         "coherence": {"model": str(folder / "judge"), "words": 10, "prompt_words": 5, "real_passages": 16},
         "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
         "report": {"refresh": False},  # its libraries come from a registry

@@ -497,7 +497,7 @@ def test_settings_that_are_gone_are_refused():
         {"trust": 1.0},
         {"damping": 0.5},
         {"size": 1.5},
-        {"echo": -0.1},
+        {"feedback_weight": -0.1},
     ):
         with pytest.raises(ValidationError):
             ClusteringConfig(**gone)
