@@ -34,7 +34,7 @@ from agent.language_model.model import LanguageModel
 from agent.pointer.examples import from_examples
 from agent.pointer.imported import from_bertopic, from_sklearn
 from agent.pointer.keywords import from_keywords
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from agent.steering.control_vector import read_control_vector
 from benchmarks.results import RESULTS, with_earlier, write_results
 from benchmarks.speed_rivals import apply_rows, converted

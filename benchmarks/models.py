@@ -17,7 +17,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from agent.errors import first_sentence
-from agent.hub.models import quiet_transformers
+from agent.hub.quiet import quiet_transformers
 from benchmarks.results import write_results
 from loops.checkpoint.provenance import PROJECT
 from loops.diagnostics.model_trial import Trial, try_out

@@ -18,7 +18,7 @@ from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch
 from agent.membership.log_odds import sigmoid
 from agent.membership.similarity import soft_jaccard
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint.store import RunStore

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 import transformers
 
-from agent.hub.models import quiet_transformers
 from agent.hub.pinned_packages import cache_root
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel, LanguageModelConfig

@@ -67,8 +67,8 @@ def _word(number: int) -> str:
 def stage(name: str, path: Path) -> dict[str, float]:
     """Run one stage in this process; megabytes before and at the peak."""
     from agent.corpora.load import CorpusConfig, iter_documents, load_corpus
-    from agent.pointer.lda import TopicsConfig
-    from agent.pointer.lda_stream import fit_stream
+    from agent.pointer.lda import fit_stream
+    from agent.pointer.topic_model import TopicsConfig
 
     before, begin = resident("VmRSS") / 2**20, time.perf_counter()
     config = CorpusConfig(source=str(path), sample=None if name == "whole" else SAMPLE)
@@ -76,11 +76,7 @@ def stage(name: str, path: Path) -> dict[str, float]:
         topics = TopicsConfig(count=10, passes=1, fit_on="all")
         texts = lambda: (document.text for document in iter_documents(config))  # noqa: E731
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            found = len(
-                fit_stream(
-                    texts, topics, 0, Path(folder), lambda said: print(said, file=sys.stderr)
-                ).vocabulary
-            )
+            found = len(fit_stream(texts, topics, 0, Path(folder)).vocabulary)
     else:
         found = len(load_corpus(config))
     return {

@@ -25,7 +25,7 @@ from agent.language_model.coherence import CoherenceConfig
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModelConfig
 from agent.pointer.given import PointerConfig
-from agent.pointer.lda import TopicsConfig
+from agent.pointer.topic_model import TopicsConfig
 from agent.transfer.handover import By, HandoverConfig
 from agent.transfer.learn import StitchingConfig
 from agent.types import StageConfig

@@ -26,7 +26,7 @@ from agent.language_model.coherence import CoherenceReport
 from agent.language_model.model import LanguageModel
 from agent.membership.documents import document_mean
 from agent.membership.log_odds import log_odds, sigmoid, threshold
-from agent.pointer.cache import KeptFits
+from agent.pointer.cache import FitCache
 from agent.progress import begin_stage
 from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
@@ -58,7 +58,7 @@ def run(config: RunConfig, store: RunStore) -> RunContext:
         logger.info(f"Corpus: {passages.description}")
         if said := spoken(config.topics, config.language_model.name, config.coherence.model):
             logger.info(said)
-        pointer = find_pointer(config, loaded, passages, KeptFits(store.scratch / "topics"))
+        pointer = find_pointer(config, loaded, passages, FitCache(store.scratch / "topics"))
     context = prepare(config, passages, pointer, costs, store.scratch)
     first = first_record(context, costs, given=start)
     store.save(first, passages, pointer)

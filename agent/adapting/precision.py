@@ -18,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from agent.hub.models import quiet_transformers
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.model import LanguageModel
 
 NAME = "basin_sdpa_in_float32"

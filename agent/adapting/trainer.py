@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from agent.adapting.trainer_state import KeepsState, newest_state
 from agent.errors import BasinError
 from agent.files.checked import DamagedError
-from agent.hub.models import quiet_transformers
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.model import LanguageModel
 from agent.progress import advance
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.corpora.tables import Fields, Record, with_text
 from agent.errors import BasinError, first_sentence, quoted, shortened
+from agent.hub.quiet import quiet_datasets
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class _DataSet:
     def errors_named(self) -> Iterator[None]:
         """Turn the libraries' exceptions, of nearly every class, into one sentence."""
         try:
-            with _quiet():
+            with quiet_datasets():
                 yield
         except (BasinError, MemoryError):
             raise
@@ -134,23 +135,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the libraries' warnings and progress bars."""
-    import datasets
-
-    bars, level = datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
-    hub = logging.getLogger("huggingface_hub")
-    before = hub.level
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)
-    hub.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        hub.setLevel(before)
-        datasets.logging.set_verbosity(level)
-        if not bars:
-            datasets.enable_progress_bars()

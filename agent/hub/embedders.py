@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.errors import BasinError, first_sentence
-from agent.hub.models import local_files_only, quiet_transformers
+from agent.hub.models import local_files_only
 from agent.hub.pinned_packages import PackageFile, Status, fetch_all, verify_all
+from agent.hub.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -6,16 +6,13 @@ done once: the weights are kept as a bfloat16 safetensors folder, from which lat
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import io
 import json
 import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from agent.hub.pinned_packages import (
     sha256_of,
     verify_all,
 )
+from agent.hub.quiet import quiet_transformers
 
 logger = logging.getLogger(__name__)
 
@@ -137,28 +135,6 @@ def is_whole(folder: Path, hashes: bool = False) -> bool:
         )
     except (OSError, ValueError, KeyError):
         return False
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep the progress bars and remarks of transformers and the hub's client off the terminal."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging
-
-    hub_verbosity = hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        # The GGUF reader draws a tqdm bar of its own that knows no setting.
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        hub_logging.set_verbosity(hub_verbosity)
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def hub_is_reachable() -> bool:

@@ -17,7 +17,7 @@ from transformers import LogitsProcessor
 
 from agent.corpora.words import language
 from agent.errors import BasinError
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 
 NATS_BELOW = 8.0
 """Tokens this far below the likeliest are left to the language model."""

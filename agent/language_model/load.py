@@ -12,7 +12,8 @@ from accelerate.utils import get_balanced_memory
 from pydantic import Field
 
 from agent.errors import BasinError, first_sentence
-from agent.hub.models import EMBEDDED, local_files_only, quiet_transformers, resolve_model
+from agent.hub.models import EMBEDDED, local_files_only, resolve_model
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.architecture import (
     choose_device,
     choose_dtype,

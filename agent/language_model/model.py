@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from agent.errors import BasinError
-from agent.hub.models import quiet_transformers
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import Adapter
 from agent.language_model.architecture import base_of, choose_batch_tokens, choose_layers
 from agent.language_model.batch_policy import BatchPolicy, Rows

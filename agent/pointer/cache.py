@@ -1,10 +1,10 @@
-"""Fitted topic models, kept on disk: an evaluation of something else need not fit them again."""
+"""Fitted topic models on disk, so that a later evaluation or a resumed run need not fit them again."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,18 +13,20 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from agent.errors import BasinError
+from agent.errors import BasinError, writing
 from agent.hub.pinned_packages import cache_root, scratch_folder
 from agent.pointer import lda
-from agent.pointer.lda import TopicModel, TopicsConfig
+from agent.pointer.topic_model import TopicModel, TopicsConfig
 from agent.types import Document
+
+logger = logging.getLogger(__name__)
 
 
 def fit_cached(documents: Sequence[Document], config: TopicsConfig, run_seed: int) -> TopicModel:
-    """`topics.fit`, or what it gave for the same documents, settings, seed, code and gensim; raises as that.
+    """`lda.fit`, or its cached result for the same documents, settings, seed, code and gensim.
 
     Raises:
-        BasinError: the cache folder cannot be written, too.
+        BasinError: as `lda.fit`; or the cache folder cannot be written.
     """
     if config.fit_on == "all":
         raise BasinError(
@@ -34,31 +36,38 @@ def fit_cached(documents: Sequence[Document], config: TopicsConfig, run_seed: in
     found = _read(path)
     if found is None:
         found = lda.fit(documents, config, run_seed)
-        _write(path, found)
+        with (
+            writing(path.parent, "make room there, or set BASIN_CACHE"),
+            scratch_folder("topics") as scratch,
+        ):
+            _save(found, scratch / path.name)
+            (scratch / path.name).replace(path)
     return found
 
 
-class KeptFits:
-    """Fits of one topic model, each kept as soon as it is there; for `topics.fit`. A disk that refuses is no reason to stop."""
+class FitCache:
+    """Finished fits of one run in a folder; a fit that was killed starts again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, digest: str, fit: Callable[[Path], TopicModel]) -> TopicModel:
+    def __call__(self, digest: str, fit: Callable[[], TopicModel]) -> TopicModel:
         path = self.folder / f"{digest}.safetensors"
         found = _read(path)
         if found is None:
-            found = fit(self.folder / f"{digest}.state")
+            found = fit()
             draft = path.with_suffix(".tmp")
-            with contextlib.suppress(OSError, SafetensorError):
+            try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 _save(found, draft)
                 draft.replace(path)
+            except (OSError, SafetensorError) as error:
+                logger.warning(f"A fitted topic model is not cached, since {self.folder} refuses it: {error}")
         return found
 
 
 def _digest(documents: Sequence[Document], config: TopicsConfig, run_seed: int) -> str:
-    """24 hex digits. Which topic is picked later, and by which words among restarts, is part of `config`."""
+    """24 hex digits. `config` includes how a topic is picked, which decides among restarts."""
     parts = [config.model_dump(mode="json"), run_seed, version("gensim"), np.__version__]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8"))
     digest.update(Path(lda.__file__).read_bytes())
@@ -68,7 +77,7 @@ def _digest(documents: Sequence[Document], config: TopicsConfig, run_seed: int) 
 
 
 def _read(path: Path) -> TopicModel | None:
-    """None where there is nothing, or nothing usable: it is fitted again then."""
+    """None where there is no usable file."""
     try:
         with safe_open(path, framework="numpy") as file:
             text = json.loads(file.metadata()["model"])
@@ -87,15 +96,3 @@ def _save(model: TopicModel, file: Path) -> None:
     }
     text = json.dumps({"vocabulary": model.vocabulary, "seed": model.seed, "language": model.language})
     save_file(arrays, file, metadata={"model": text})
-
-
-def _write(path: Path, model: TopicModel) -> None:
-    try:
-        with scratch_folder("topics") as scratch:
-            _save(model, scratch / path.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (scratch / path.name).replace(path)
-    except (OSError, SafetensorError) as error:
-        raise BasinError(
-            f"A topic model cannot be kept in {path.parent} ({error}); make room there, or set BASIN_CACHE."
-        ) from None

@@ -25,7 +25,7 @@ from agent.pointer.imported import (
     save_topic_model,
 )
 from agent.pointer.keywords import from_keywords
-from agent.pointer.lda import Pointer, TopicModel, TopicsConfig, pick
+from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig, pick
 from agent.types import Document, StageConfig
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from agent.corpora.words import words_of
 from agent.errors import BasinError, quoted
 from agent.files.bounded import read_whole
 from agent.files.checked import DamagedError, parse_json, parse_tensors, tensors_metadata
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 from agent.types import Document
 
 PSEUDO_WORDS = 10_000.0

@@ -1,4 +1,4 @@
-"""Keywords as a topic: all of its words are they, and the other topic is the corpus."""
+"""Keywords as a topic: one topic of nothing but the keywords, and one of the rest of the corpus."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import numpy as np
 
 from agent.corpora.words import ENGLISH, language
 from agent.errors import BasinError
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 from agent.types import Document
 
 logger = logging.getLogger(__name__)
 
 STRENGTH = 1e6
-"""Words' worth of belief in each topic: they are given, not learnt, so inference is not to doubt them."""
+"""Pseudo-counts of each topic. The topics are given, so inference must not change them."""
 ALPHA = (0.05, 1.0)
-"""Words' worth of each topic in a text that was not read: a text without a keyword is outside by 3 nats and its length."""
+"""Prior words of each topic in a text. A text without a keyword is outside by 3 nats and its length."""
 FLOOR = 1e-3
 
 
 def from_keywords(keywords: Sequence[str], documents: Sequence[Document], code: str = ENGLISH) -> TopicModel:
-    """Two topics: the keywords, all alike, and the corpus's words.
+    """Two topics: the keywords in equal shares, and the corpus's other words.
 
-    A text's weight in topic 0 is, but for the prior, the share of its words that are keywords. `say` is told of keywords that
-    the corpus has not.
+    Apart from the prior, a text's weight in topic 0 is the share of its words that are keywords.
 
     Raises:
         BasinError: a keyword is no single word of three letters or more, or none is in the corpus.
@@ -47,7 +46,7 @@ def from_keywords(keywords: Sequence[str], documents: Sequence[Document], code: 
             f"None of pointer.keywords ({', '.join(wanted)}) is in the corpus; choose other words."
         )
     if missing:
-        logger.info(f"Not in the corpus, of the keywords: {', '.join(missing)}.")
+        logger.warning(f"Keywords that are not in the corpus: {', '.join(missing)}.")
     vocabulary = tuple(sorted(counts))
     chosen = np.isin(vocabulary, wanted)
     rest = np.array([counts[word] for word in vocabulary], dtype=np.float64)

@@ -23,7 +23,7 @@ from agent.membership.log_odds import log_odds, sigmoid, threshold
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
-    from agent.pointer.lda import Pointer
+    from agent.pointer.topic_model import Pointer
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator):

@@ -21,7 +21,7 @@ from agent.clustering.prior import estimate_prior
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import sigmoid
 from agent.membership.similarity import soft_jaccard, spread, standardised
-from agent.pointer.lda import Pointer
+from agent.pointer.topic_model import Pointer
 from agent.types import seed_for
 from loops.basin_map.map import BasinMap, require_starts
 from loops.checkpoint.atomic import write_file

@@ -19,9 +19,8 @@ from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
 from agent.membership.documents import numbered
-from agent.pointer import lda
 from agent.pointer.cache import fit_cached
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel, pick
 from agent.types import Document, PassageSet, seed_for
 from loops.config import MapConfig, RunConfig
 from loops.round.context import claimed_size, embedded
@@ -75,7 +74,7 @@ def survey(map_config: MapConfig) -> Place:
     passages = split(load_corpus(config.corpus), config.passages)
     logger.info(f"Corpus: {passages.description}")
     model = fit_topics(config.corpus, passages, config.topics, config.seed, cached=True)
-    pointer = lda.pick(model, config.topics)
+    pointer = pick(model, config.topics)
     logger.info(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
     expected, document_of = model.expected_words(passages.texts), numbered(passages.document_of)
     size = claimed_size(config, pointer.reading(expected), document_of)
@@ -132,7 +131,7 @@ def _poorer(map_config: MapConfig, passages: PassageSet, material: Material) -> 
         generator = np.random.default_rng(seed_for(config.seed, number, "poorer"))
         try:
             model = fit_cached(_half(passages, generator), worse, seed_for(config.seed, number, "poorer"))
-            pointer = lda.pick(model, worse)
+            pointer = pick(model, worse)
             found.append(of_poorer(number, pointer.weights(passages.texts), material))
         except BasinError as error:
             logger.info(f"Poorer topic {number} is left out: {error}")

@@ -17,7 +17,7 @@ from agent.corpora.words import CODE, ENGLISH
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, parse_tensors
 from agent.language_model.adapter import Adapter
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet

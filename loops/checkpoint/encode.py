@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from agent.corpora.words import ENGLISH
-from agent.pointer.lda import Pointer
+from agent.pointer.topic_model import Pointer
 from agent.types import PassageSet
 from loops.records import RoundRecord
 

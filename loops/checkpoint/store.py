@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.errors import BasinError
 from agent.files.checked import DamagedError
-from agent.pointer.lda import Pointer
+from agent.pointer.topic_model import Pointer
 from agent.types import PassageSet
 from loops.checkpoint import atomic, decode, encode
 from loops.checkpoint.config_file import FILE as CONFIG_FILE

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.errors import BasinError, printable
-from agent.pointer.lda import SURE_WORDS, Pointer
+from agent.pointer.topic_model import SURE_WORDS, Pointer
 from loops.report.terminal import first_words
 from loops.report.topic_views import TopicView, config_text
 

@@ -14,7 +14,7 @@ import torch
 
 from agent.adapting.config import LoraConfig
 from agent.errors import BasinError, first_sentence
-from agent.hub.models import quiet_transformers
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import Adapter, targets
 from agent.language_model.architecture import reads_forward, refuse_encoder, refuse_other_kinds
 from agent.language_model.decoding.loop import GenerationConfig

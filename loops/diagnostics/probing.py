@@ -11,7 +11,8 @@ import torch
 import transformers
 
 from agent.errors import BasinError, first_sentence
-from agent.hub.models import EMBEDDED, local_files_only, model_status, quiet_transformers, resolve_model
+from agent.hub.models import EMBEDDED, local_files_only, model_status, resolve_model
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import targets
 from agent.language_model.architecture import (
     choose_batch_tokens,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from agent.errors import BasinError
-from agent.hub.models import quiet_transformers
+from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import CONFIG
 from loops.checkpoint.round_folders import folder_name
 from loops.export.baking import bake, can_bake

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.concept import Concept
 from agent.errors import BasinError, first_sentence
-from agent.pointer.lda import Pointer
+from agent.pointer.topic_model import Pointer
 from agent.steering.vector import SteeringVector
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
@@ -83,7 +83,8 @@ class Export:
         """The base model's configuration without its weights. Raises `BasinError` as `resolve_model`."""
         from transformers import AutoConfig
 
-        from agent.hub.models import local_files_only, quiet_transformers, resolve_model
+        from agent.hub.models import local_files_only, resolve_model
+        from agent.hub.quiet import quiet_transformers
 
         path = resolve_model(self.base_name)
         try:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold import ClassicalMDS
 
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 
 COHERENT_WORDS = 10
 """Most probable words of a topic that its coherence is taken over."""

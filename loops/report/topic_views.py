@@ -14,7 +14,7 @@ import yaml
 from agent.corpora.load import CorpusConfig, load_corpus, named_corpus
 from agent.corpora.passages import PassagesConfig, enough_per_document, evenly_spaced, split
 from agent.errors import BasinError
-from agent.pointer.lda import TopicModel, TopicsConfig, pick
+from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
 from agent.progress import timed
 from agent.types import Passage, PassageSet
 from loops.checkpoint.find import checkpoints_folder

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from agent.pointer.lda import SURE_WORDS, seeded_counts
+from agent.pointer.lda import seeded_counts
+from agent.pointer.topic_model import SURE_WORDS
 from agent.progress import timed
 from loops.report import page as plotly_bundle
 from loops.report.page import Page, View, fill, write

@@ -22,7 +22,7 @@ from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import log_odds
-from agent.pointer.lda import Pointer, PointerReading
+from agent.pointer.topic_model import Pointer, PointerReading
 from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for
 from loops.config import RunConfig

@@ -12,9 +12,8 @@ from agent.errors import BasinError
 from agent.hub.pinned_packages import scratch_folder
 from agent.language_model.model import LanguageModel
 from agent.pointer import given, lda
-from agent.pointer.cache import KeptFits, fit_cached
-from agent.pointer.lda import Pointer, TopicModel, TopicsConfig
-from agent.pointer.lda_stream import fit_stream
+from agent.pointer.cache import FitCache, fit_cached
+from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig, pick
 from agent.steering.control_vector import read_control_vector
 from agent.steering.vector import SteeringVector
 from agent.types import Document, PassageSet
@@ -30,30 +29,30 @@ def fit_topics(
     passages: PassageSet,
     config: TopicsConfig,
     seed: int,
-    kept: KeptFits | None = None,
+    fits: FitCache | None = None,
     cached: bool = False,
 ) -> TopicModel:
-    """The fitted topics, of what `config.fit_on` names.
+    """The fitted topics of the texts that `config.fit_on` names.
 
     Args:
-        kept: as in `topics.fit`.
-        cached: give what was fitted before for the same documents, where they are held.
+        fits: finished fits of this run.
+        cached: use the cache of all runs, for documents in memory.
 
     Raises:
-        BasinError: as `topics.fit` and `iter_documents`.
+        BasinError: as `lda.fit` and `iter_documents`.
     """
     if config.fit_on == "all":
 
         def texts() -> Iterator[str]:
             return (document.text for document in iter_documents(corpus))
 
-        if kept:
-            return fit_stream(texts, config, seed, kept.folder, kept)
+        if fits:
+            return lda.fit_stream(texts, config, seed, fits.folder, fits)
         with scratch_folder("topics") as scratch:
-            return fit_stream(texts, config, seed, scratch)
+            return lda.fit_stream(texts, config, seed, scratch)
     if cached:
         return fit_cached(passages.documents, config, seed)
-    return lda.fit(passages.documents, config, seed, kept)
+    return lda.fit(passages.documents, config, seed, fits)
 
 
 def spoken(config: TopicsConfig, language_model: str, judge: str | None) -> str | None:
@@ -70,25 +69,25 @@ def spoken(config: TopicsConfig, language_model: str, judge: str | None) -> str 
     return (
         f"The texts are in {config.language!r}: it is not checked that {readers} can do so in it. Openings and the limits of "
         "coherence are taken from the corpus's own passages, so they are in it, too."
-        f"{'' if known.is_listed else listed}{'' if known.tells_names else names}"
+        f"{'' if known.is_listed else listed}{'' if known.marks_names else names}"
     )
 
 
 def find_pointer(
-    config: RunConfig, loaded: Sequence[Document], passages: PassageSet, kept: KeptFits | None = None
+    config: RunConfig, loaded: Sequence[Document], passages: PassageSet, fits: FitCache | None = None
 ) -> Pointer:
     """The run's pointer, and what it is said to be.
 
     Args:
         loaded: the corpus as it was read.
-        kept: as in `topics.fit`.
+        fits: finished fits of this run.
 
     Raises:
-        BasinError: as `topics.fit` and `topics.pick`, or as `agent.pointer.given.point`.
+        BasinError: as `fit_topics` and `pick`, or as `agent.pointer.given.point`.
     """
     if config.pointer.way is None:
-        model = fit_topics(config.corpus, passages, config.topics, config.seed, kept)
-        pointer = lda.pick(model, config.topics)
+        model = fit_topics(config.corpus, passages, config.topics, config.seed, fits)
+        pointer = pick(model, config.topics)
     else:
         pointer = given.point(loaded, passages.documents, config.pointer, config.topics)
     words = ", ".join(pointer.model.top_words(pointer.topic))

@@ -21,7 +21,7 @@ from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import log_odds, sigmoid, threshold
 from agent.membership.similarity import soft_jaccard
 from agent.pointer.cache import fit_cached
-from agent.pointer.lda import TopicsConfig
+from agent.pointer.topic_model import TopicsConfig
 from agent.transfer.matching import Candidate, best_match
 from agent.types import Document, PassageSet, seed_for
 from loops.checkpoint.store import RunStore

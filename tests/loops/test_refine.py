@@ -28,7 +28,7 @@ from rich.console import Console
 from agent.basin.natural_latent import natural_latent
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 from agent.steering.control_vector import write_control_vector
 from agent.steering.gate import PLAIN as PLAIN_MANNER
 from agent.steering.vector import SteeringVector

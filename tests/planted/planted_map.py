@@ -16,7 +16,7 @@ from agent.clustering.texts import divisions_of
 from agent.membership.documents import document_means
 from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedRidge
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet
 from loops.basin_map import map as basin_map
 from loops.basin_map.setup import Ground, Place

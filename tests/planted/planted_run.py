@@ -8,7 +8,7 @@ import torch
 from agent.basin.tracking import exchanged
 from agent.concept import Concept, Readout
 from agent.language_model.adapter import Adapter
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from agent.steering.gate import Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet

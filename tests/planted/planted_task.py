@@ -17,7 +17,7 @@ from agent.judging.decisions import RealPassages
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.membership.log_odds import log_odds
 from agent.membership.projection import Projection
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document
 from loops.evaluation.generation.task import Notion, Refined, Task
 from loops.evaluation.generation.workspace import Workspace

@@ -13,7 +13,7 @@ from pydantic import Field
 from agent.config import CONFIGS
 from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig
-from agent.pointer.lda import TopicsConfig
+from agent.pointer.topic_model import TopicsConfig
 from agent.types import StageConfig
 from loops.evaluation.membership.suite import SuiteCorpus, read_suite
 

@@ -28,7 +28,7 @@ from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.membership.documents import document_mean, document_membership, numbered
 from agent.membership.log_odds import log_odds, threshold
 from agent.membership.projection import Projection
-from agent.pointer.lda import Pointer
+from agent.pointer.topic_model import Pointer
 from agent.types import Document, PassageSet, seed_for
 from loops.evaluation.generation.suite import WrittenConcept, WrittenCorpus
 from loops.evaluation.membership import suite

@@ -22,7 +22,7 @@ from agent.judging.average_precision import best_gap, exchanged_counts, gap_reco
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.model import LanguageModel, LanguageModelConfig
-from agent.pointer.lda import PointerReading
+from agent.pointer.topic_model import PointerReading
 from agent.progress import advance
 from agent.types import PassageSet
 from loops.checkpoint.provenance import commit

@@ -24,7 +24,7 @@ from agent.judging.rivals import RIVALS, Reader, SeenTexts, linear_reader
 from agent.membership.documents import document_mean, document_means, document_membership, numbered
 from agent.membership.log_odds import log_odds
 from agent.membership.similarity import soft_jaccard
-from agent.pointer.lda import PointerReading
+from agent.pointer.topic_model import PointerReading
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed
 from loops.evaluation.membership.summary import (

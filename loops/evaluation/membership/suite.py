@@ -24,9 +24,8 @@ from agent.corpora.words import ENGLISH, language
 from agent.errors import BasinError
 from agent.files.yaml_file import read_yaml
 from agent.membership.documents import document_folds
-from agent.pointer import lda as topics
 from agent.pointer.cache import fit_cached
-from agent.pointer.lda import Pointer, PointerReading, TopicModel, TopicsConfig
+from agent.pointer.topic_model import Pointer, PointerReading, TopicModel, TopicsConfig, pick
 from agent.types import PassageSet, StageConfig, seed_for
 
 SUITE_FILE = CONFIGS / "suites" / "membership.yaml"
@@ -142,7 +141,7 @@ def pointers(
     if corpus.pointer == "seed_words":
         for concept, words in wanted.items():
             config = corpus.topics.model_copy(update={"seed_words": words})
-            pointer = topics.pick(fit_cached(seen, config, seed), config)
+            pointer = pick(fit_cached(seen, config, seed), config)
             yield _pointed(concept, seed, pointer, _read(pointer.model, passages))
         return
     single = corpus.topics.model_copy(update={"restarts": 1})
@@ -152,7 +151,7 @@ def pointers(
     ]
     readings: dict[int, dict[str, np.ndarray]] = {}
     for concept, words in wanted.items():
-        picked = [topics.pick(model, single.model_copy(update={"words": words})) for model in models]
+        picked = [pick(model, single.model_copy(update={"words": words})) for model in models]
         mass = [pointer.model.mass_on(words)[pointer.topic] for pointer in picked]
         best = int(np.argmax(mass))
         if best not in readings:

@@ -17,7 +17,7 @@ from agent.errors import BasinError
 from agent.files.checked import DamagedError
 from agent.language_model.activation_cache import find_recorded
 from agent.membership.log_odds import sigmoid
-from agent.pointer.lda import Pointer
+from agent.pointer.topic_model import Pointer
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig

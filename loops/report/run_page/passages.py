@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from agent.concept import MEMBER
 from agent.corpora.words import language
 from agent.membership.log_odds import log_odds
-from agent.pointer.lda import Pointer
+from agent.pointer.topic_model import Pointer
 from loops.records import RoundRecord
 from loops.report.run_page.material import Material
 

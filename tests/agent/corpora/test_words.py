@@ -1,4 +1,4 @@
-"""Words in languages other than English: umlauts, elisions, other scripts, and names where capitals tell them."""
+"""Topic words in several languages: umlauts, elisions, other scripts, and names by their capitals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from agent.corpora.passages import PassagesConfig, cut, split
 from agent.corpora.words import language, name_like_words, words_of
 from agent.errors import BasinError
 from agent.pointer.cache import fit_cached
-from agent.pointer.lda import TopicsConfig, fit, pick
+from agent.pointer.lda import fit
+from agent.pointer.topic_model import TopicsConfig, pick
 from agent.types import Document
 from loops.report.run_page.passages import responsible_words
 
@@ -106,7 +107,7 @@ def test_marks_belong_to_their_letters_however_they_are_written() -> None:
     assert words_of("IŞIK ışık İSTANBUL istanbul", "tr") == ["ışık", "ışık", "istanbul", "istanbul"]
 
 
-def test_names_are_told_by_capitals_where_these_tell_them() -> None:
+def test_names_have_capitals_where_nouns_have_none() -> None:
     russian = ["Потом Иван ушёл. Лампа и Иван стояли там. Вот лампа, и там Иван."]
     assert name_like_words(russian, 0.5, "ru") == {"иван"}
     german = ["Dann ging der Fischer. Das Netz und der Fischer blieben. Im Netz lag ein Fisch."]
@@ -118,7 +119,7 @@ def test_names_are_told_by_capitals_where_these_tell_them() -> None:
     }
 
 
-def test_what_is_not_known_is_said() -> None:
+def test_unknown_and_unspaced_languages() -> None:
     assert not language("la").is_listed and language("la").words_of("Gallia est omnis divisa") != []
     with pytest.raises(BasinError, match="written without spaces"):
         language("ja")
@@ -135,3 +136,18 @@ def test_a_model_remembers_its_language_in_the_cache_and_on_the_page(tmp_path, m
     assert first.language == again.language == "fr"
     (spans,) = responsible_words(pick(again, config), ["Sur le quai, l'ancre."], least=0.0)
     assert "ancre" in ["Sur le quai, l'ancre."[begin:end] for begin, end, _ in spans]
+
+
+def test_english_words_are_lower_case_without_stop_words_and_endings():
+    assert words_of("The Detective’s dog's bone didn't go to 2 oxen, a-hunting!") == [
+        *("detective", "dog", "bone", "oxen", "hunting"),
+    ]
+
+
+def test_english_names_have_capitals_inside_sentences():
+    texts = [
+        "Then Watson spoke. Watson’s hat fell; the lamp and Watson stood. “Lamp oil,” said he.",
+        "Evening came. Evening went. A Lamp is the lamp. The Sea, the sea, the SEA!",
+    ]
+    assert name_like_words(texts, 0.5) == {"watson", "sea"}
+    assert name_like_words(texts, 0.7) == {"watson"}

@@ -6,7 +6,8 @@ import pytest
 
 from agent.errors import BasinError
 from agent.hub import models
-from agent.hub.models import EMBEDDED, is_whole, model_status, quiet_transformers, resolve_model
+from agent.hub.models import EMBEDDED, is_whole, model_status, resolve_model
+from agent.hub.quiet import quiet_transformers
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from conftest import make_language_model, sentence
 
 from agent.judging.diversity import divergence_on, selection_bound
 from agent.judging.topic_fusion import TopicFusion
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 from agent.steering.vector import SteeringVector
 
 PROMPTS = [sentence(1, 2), sentence(3), sentence(40, 41, 42)]

@@ -10,7 +10,7 @@ from conftest import make_language_model, make_tokenizer, sentence
 from agent.errors import BasinError
 from agent.judging.topic_fusion import TopicFusion, token_evidence
 from agent.language_model.decoding.loop import GenerationConfig
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 
 SHORT = GenerationConfig(new_tokens=8, top_k=20)
 

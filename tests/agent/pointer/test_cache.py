@@ -1,4 +1,4 @@
-"""Topic models that are fitted once."""
+"""Topic models are fitted once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 from agent.errors import BasinError
 from agent.pointer import lda
-from agent.pointer.cache import KeptFits, fit_cached
-from agent.pointer.lda import TopicsConfig
+from agent.pointer.cache import FitCache, fit_cached
+from agent.pointer.topic_model import TopicsConfig
 from agent.types import Document
 
 CONFIG = TopicsConfig(count=2, chunk_words=50, passes=2, minimum_chunks=2, maximum_chunk_share=1.0)
@@ -40,7 +40,7 @@ def test_a_model_is_fitted_once_and_read_back_the_same(documents, fitted):
     assert np.array_equal(again.infer(texts), first.infer(texts))
 
 
-def test_anything_else_is_fitted_anew(documents, fitted):
+def test_other_inputs_are_fitted_again(documents, fitted):
     fit_cached(documents, CONFIG, 1)
     fit_cached(documents, CONFIG, 2)
     fit_cached(documents[1:], CONFIG, 1)
@@ -48,7 +48,7 @@ def test_anything_else_is_fitted_anew(documents, fitted):
     assert fitted == [1, 2, 1, 1]
 
 
-def test_a_damaged_file_is_fitted_anew(documents, fitted, tmp_path):
+def test_a_damaged_file_is_fitted_again(documents, fitted, tmp_path):
     fit_cached(documents, CONFIG, 1)
     (path,) = (tmp_path / "topics").glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:100])
@@ -56,26 +56,30 @@ def test_a_damaged_file_is_fitted_anew(documents, fitted, tmp_path):
     assert fitted == [1, 1]
 
 
-def test_a_cache_that_cannot_be_written_is_said_in_a_sentence(documents, fitted, tmp_path):
+def test_a_cache_that_cannot_be_written_is_an_error(documents, fitted, tmp_path):
     (tmp_path / "topics").write_text("in the way")
     with pytest.raises(BasinError, match="make room there, or set BASIN_CACHE"):
         fit_cached(documents, CONFIG, 1)
 
 
-def test_a_kill_between_two_fits_loses_none(documents, tmp_path, monkeypatch):
-    config, once, seeds = CONFIG.model_copy(update={"restarts": 3, "words": ("worda",)}), lda._fit_once, []
+def test_a_killed_run_fits_only_what_is_missing(documents, tmp_path, monkeypatch):
+    config, seeds, once = CONFIG.model_copy(update={"restarts": 3, "words": ("worda",)}), [], lda._Fit.run
 
-    def dying(*given):
-        seeds.append(given[5])
+    def dying(fit):
+        seeds.append(fit.seed)
         if len(seeds) == 3:
             raise KeyboardInterrupt
-        return once(*given)
+        return once(fit)
 
-    monkeypatch.setattr(lda, "_fit_once", dying)
+    monkeypatch.setattr(lda._Fit, "run", dying)
     with pytest.raises(KeyboardInterrupt):
-        lda.fit(documents, config, 1, kept=KeptFits(tmp_path))
-    found = lda.fit(documents, config, 1, kept=KeptFits(tmp_path))
+        lda.fit(documents, config, 1, FitCache(tmp_path))
+    found = lda.fit(documents, config, 1, FitCache(tmp_path))
     assert len(seeds) == 4 and seeds[2] == seeds[3]
     assert np.array_equal(found.topic_word_counts, lda.fit(documents, config, 1).topic_word_counts)
+
+
+def test_a_run_goes_on_without_a_cache_that_cannot_be_written(documents, tmp_path, messages):
     (tmp_path / "file").touch()
-    assert lda.fit(documents, config, 1, kept=KeptFits(tmp_path / "file")).seed == found.seed
+    lda.fit(documents, CONFIG, 1, FitCache(tmp_path / "file"))
+    assert any("is not cached" in message for message in messages)

@@ -1,48 +1,29 @@
-"""The pointer, on corpora whose topics are known because every block of words has documents of its own."""
+"""LDA on planted topics, from memory and from a stream."""
 
 from __future__ import annotations
 
+import random
 import re
-from string import ascii_lowercase
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_topics import BLOCKS, CONFIG, THEMES, block_documents, theme_topic
 
-from agent.corpora.words import name_like_words, words_of
+from agent.corpora.words import words_of
 from agent.errors import BasinError
-from agent.pointer.lda import (
-    Pointer,
-    PointerReading,
-    TopicModel,
-    TopicsConfig,
-    fit,
-    pick,
-    seeded_counts,
-)
+from agent.pointer import lda
+from agent.pointer.cache import FitCache
+from agent.pointer.lda import fit, fit_stream, seeded_counts
+from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
 from agent.types import Document
-
-BLOCKS = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
-THEMES = list(BLOCKS)
-CONFIG = TopicsConfig(count=3, chunk_words=100, passes=10, minimum_chunks=2)
-
-
-def block_text(theme: str, generator: np.random.Generator, words: int = 120) -> str:
-    return " ".join(generator.choice(BLOCKS[theme], words)) + "."
-
-
-def block_documents(count: int = 18) -> list[Document]:
-    """Documents that take turns in the three themes, and use no word of another."""
-    generator = np.random.default_rng(0)
-    return [Document(f"d{at}", block_text(THEMES[at % 3], generator)) for at in range(count)]
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> TopicModel:
     return fit(block_documents(), CONFIG, run_seed=0)
-
-
-def theme_topic(model, theme: str) -> int:
-    return pick(model, CONFIG.model_copy(update={"words": tuple(BLOCKS[theme])})).topic
 
 
 def test_the_blocks_are_recovered(model):
@@ -51,24 +32,6 @@ def test_the_blocks_are_recovered(model):
     assert model.topic_word.sum(axis=1) == pytest.approx(1)
     for theme, words in BLOCKS.items():
         assert model.mass_on(words)[theme_topic(model, theme)] > 0.95
-
-
-def test_a_text_gets_the_topic_of_its_block_and_a_mixed_one_both(model):
-    texts = ["crimea crimeb crimec " * 10, "oceana oceanb " * 10, "crimea oceana " * 20, "Nothing known."]
-    weights = model.infer(texts)
-    crime, ocean = theme_topic(model, "crime"), theme_topic(model, "ocean")
-    assert weights.sum(axis=1) == pytest.approx(1)
-    assert weights[0, crime] > 0.9 and weights[1, ocean] > 0.9
-    assert weights[2, [crime, ocean]] == pytest.approx(0.5, abs=0.1)
-    assert weights[3] == pytest.approx(model.alpha / model.alpha.sum(), rel=1e-3)
-
-
-def test_inference_does_not_depend_on_batch_or_order(model):
-    generator = np.random.default_rng(1)
-    texts = [block_text(THEMES[at % 3], generator, 5) + " crimea oceana" for at in range(7)]
-    together = model.infer(texts)
-    assert np.array_equal(model.infer(texts[::-1])[::-1], together)
-    assert np.array_equal(np.concatenate([model.infer([text]) for text in texts]), together)
 
 
 def test_a_fit_is_a_function_of_its_seed(model):
@@ -82,7 +45,7 @@ def test_a_fit_is_a_function_of_its_seed(model):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("theme", THEMES)
-def test_the_seeded_topic_holds_its_words_whatever_the_seed(theme, seed):
+def test_the_seeded_topic_holds_its_words_for_every_seed(theme, seed):
     seeds = BLOCKS[theme][2:6]
     config = CONFIG.model_copy(update={"seed_words": tuple(seeds)})
     pointer = pick(fit(block_documents(), config, run_seed=seed), config)
@@ -92,7 +55,7 @@ def test_the_seeded_topic_holds_its_words_whatever_the_seed(theme, seed):
     assert pointer.weights([" ".join(seeds * 3)])[0] > 0.8
 
 
-def test_what_the_prior_gave_to_seed_words_is_told_from_what_occurred():
+def test_prior_counts_of_seed_words_are_separated_from_occurrences():
     seeds = BLOCKS[next(iter(THEMES))][2:6]
     config = CONFIG.model_copy(update={"seed_words": tuple(seeds)})
     model = fit(block_documents(), config, 0)
@@ -104,38 +67,21 @@ def test_what_the_prior_gave_to_seed_words_is_told_from_what_occurred():
     assert seeded_counts(model, CONFIG)[0].size == 0
 
 
-def test_of_several_fits_the_one_whose_topic_holds_most_of_the_words_is_kept():
-    words = ("crimea", "oceana")  # of two blocks, so that fits differ in how much one topic holds
-    config = CONFIG.model_copy(update={"words": words, "count": 2, "passes": 1})
-    masses = [
-        fit(block_documents(), config.model_copy(update={"restarts": restarts}), 0).mass_on(words).max()
-        for restarts in (1, 2, 3, 4)
-    ]
+@pytest.mark.parametrize(
+    "settings",
+    [
+        # Words of two blocks, so that fits differ in how much one topic holds.
+        {"words": ("crimea", "oceana"), "count": 2, "passes": 1},
+        {"words": tuple(BLOCKS["crime"]), "topic": 0},
+    ],
+)
+def test_the_best_of_several_restarts_is_returned(settings: dict) -> None:
+    masses = []
+    for restarts in (1, 2, 3, 4):
+        config = CONFIG.model_copy(update={**settings, "restarts": restarts})
+        found = fit(block_documents(), config, 0)
+        masses.append(found.mass_on(config.words)[pick(found, config).topic])
     assert masses == sorted(masses) and masses[0] < masses[-1]
-
-
-def test_a_topic_picked_by_number_is_the_one_whose_hold_on_the_words_decides():
-    config = CONFIG.model_copy(update={"words": tuple(BLOCKS["crime"]), "topic": 0})
-    masses = [
-        fit(block_documents(), config.model_copy(update={"restarts": restarts}), 0).mass_on(config.words)[0]
-        for restarts in (1, 2, 3, 4)
-    ]
-    assert masses == sorted(masses) and masses[0] < 0.5 < 0.9 < masses[-1]
-
-
-def test_picking_by_number_and_by_words(model):
-    assert pick(model, CONFIG.model_copy(update={"topic": 2})).topic == 2
-    # The number goes before the words.
-    both = CONFIG.model_copy(update={"topic": 1, "words": ("crimea",), "seed_words": ("crimea",)})
-    assert pick(model, both).topic == 1
-    by_words = pick(model, CONFIG.model_copy(update={"words": ("OceanA", "unheard")}))
-    assert "oceana" in model.top_words(by_words.topic, 10)
-
-
-@pytest.mark.parametrize("number", [-1, 3])
-def test_an_unknown_topic_is_named_with_those_there_are(model, number):
-    with pytest.raises(BasinError, match=f"no topic {number}; .* 0 to 2"):
-        pick(model, CONFIG.model_copy(update={"topic": number}))
 
 
 def test_unknown_words_are_named(model):
@@ -145,11 +91,6 @@ def test_unknown_words_are_named(model):
         fit(block_documents(), CONFIG.model_copy(update={"seed_words": ("unheard",)}), 0)
 
 
-def test_a_configuration_that_chooses_no_topic_is_refused(model):
-    with pytest.raises(BasinError, match="No topic is chosen"):
-        pick(model, CONFIG)
-
-
 def test_too_few_words_for_the_topics_are_counted():
     documents = [Document(f"d{at}", "crimea crimeb oceana. " * 40) for at in range(4)]
     config = CONFIG.model_copy(update={"maximum_chunk_share": 1.0})
@@ -157,15 +98,6 @@ def test_too_few_words_for_the_topics_are_counted():
         fit(documents, config, 0)
     with pytest.raises(BasinError, match="Only 0 words"):
         fit([Document("a", "It was he."), Document("b", "")], config, 0)
-
-
-def test_names_are_told_by_capitals_inside_sentences():
-    texts = [
-        "Then Watson spoke. Watson’s hat fell; the lamp and Watson stood. “Lamp oil,” said he.",
-        "Evening came. Evening went. A Lamp is the lamp. The Sea, the sea, the SEA!",
-    ]
-    assert name_like_words(texts, 0.5) == {"watson", "sea"}
-    assert name_like_words(texts, 0.7) == {"watson"}
 
 
 def test_names_do_not_enter_the_vocabulary():
@@ -178,52 +110,79 @@ def test_names_do_not_enter_the_vocabulary():
     assert set(vocabulary).isdisjoint({"crimea", "Crimea", "holmes", "Holmes"})
 
 
-def test_words_are_lower_case_without_stop_words_endings_and_short_ones():
-    assert words_of("The Detective’s dog's bone didn't go to 2 oxen, a-hunting!") == [
-        *("detective", "dog", "bone", "oxen", "hunting"),
+STREAM = TopicsConfig(count=3, chunk_words=60, passes=3, minimum_chunks=2)
+
+
+def texts(count: int = 24) -> list[str]:
+    chance, words = random.Random(3), list(BLOCKS.values())
+    return [f"He met Holmes {' '.join(chance.choices(words[at % 3], k=130))}. Then." for at in range(count)]
+
+
+@pytest.mark.parametrize("limits", [{}, {"BATCH_CHUNKS": 10, "ONLINE_CHUNKS": 8}])
+def test_a_stream_gives_the_fit_in_memory_to_the_bit(
+    limits: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in limits.items():
+        monkeypatch.setattr(lda, name, value)
+    whole = fit([Document(f"d{at}", text) for at, text in enumerate(texts())], STREAM, 5)
+    streamed = fit_stream(lambda: iter(texts()), STREAM, 5, tmp_path / "scratch")
+    assert streamed.vocabulary == whole.vocabulary and "holmes" not in streamed.vocabulary
+    assert np.array_equal(streamed.topic_word_counts, whole.topic_word_counts)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_stream_holds_one_text_at_a_time(tmp_path: Path) -> None:
+    class Text(str):
+        __slots__ = ("__weakref__",)
+
+    alive: list[weakref.ref] = []
+    most = 0
+
+    def read() -> Iterator[str]:
+        nonlocal most
+        for text in texts():
+            text = Text(text)
+            alive.append(weakref.ref(text))
+            most = max(most, sum(each() is not None for each in alive))
+            yield text
+
+    fit_stream(read, STREAM, 5, tmp_path)
+    assert len(alive) == 2 * len(texts()) and most <= 2
+
+
+def test_rare_words_are_dropped_while_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit_stream(texts, STREAM, 5, tmp_path)
+    monkeypatch.setattr(lda, "MOST_WORDS", 100)
+    pairs = [f"{one}{two}" for one in "xyz" for two in "xyz"]
+    noisy = [
+        f"{text} {' '.join(f'rare{letter}{pair}' for pair in pairs)}"
+        for letter, text in zip("abcdefghijklmnopqrstuvwx", texts(), strict=True)
     ]
+    found = fit_stream(lambda: noisy, STREAM.model_copy(update={"minimum_chunks": 4}), 5, tmp_path)
+    assert set(found.vocabulary) == set(whole.vocabulary)
 
 
-def test_presence_is_the_share_of_documents_with_a_word_of_the_topic(model):
-    pointer = Pointer(model, theme_topic(model, "crime"))
-    filler = "oceanb oceanc " * 30
-    texts = [
-        filler,
-        filler + "crimea crimeb crimec",
-        filler,
-        filler,
-        "crimea " * 9,
-        filler,
-        "Unknown.",
-        filler,
-    ]
-    assert pointer.presence(texts, np.arange(8)) == pytest.approx(2 / 8)
-    # Passages of one document count together.
-    assert pointer.presence(texts, np.arange(8) // 2) == pytest.approx(2 / 4)
+def test_a_cached_stream_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fit_stream(texts, STREAM, 5, tmp_path, FitCache(tmp_path))
+    monkeypatch.setattr(lda, "LdaModel", None)
+    again = fit_stream(texts, STREAM, 5, tmp_path, FitCache(tmp_path))
+    assert np.array_equal(first.topic_word_counts, again.topic_word_counts)
 
 
-def test_breadth_is_the_share_of_documents_that_a_topic_is_spread_over():
-    document_of = np.repeat(np.arange(4), 2)
-    words = np.full(8, 10.0)
-    even = PointerReading(np.full(8, 0.1), np.full(8, 1.0), words)
-    assert even.document_spread(document_of) == pytest.approx(1)
-    two = PointerReading(np.full(8, 0.1), np.array([1.0, 3, 2, 2, 0, 0, 0, 0]), words)
-    assert two.document_spread(document_of) == pytest.approx(0.5)
-    # A rate, not a count: longer documents do not hold more of the topic.
-    longer = PointerReading(
-        np.full(8, 0.1), np.array([1.0, 1, 1, 1, 1, 1, 5, 5]), words * [1, 1, 1, 1, 1, 1, 5, 5]
-    )
-    assert longer.document_spread(document_of) == pytest.approx(1)
-    assert PointerReading(words, np.zeros(8), words).document_spread(document_of) == 1
-    assert two.of(document_of < 2).document_spread(document_of[:4]) == pytest.approx(1)
+def test_a_stream_that_fails_ends_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BasinError, match="Only 0 words occur in at least 2 of the 1 text chunks"):
+        fit_stream(lambda: ["One short text."], STREAM, 5, tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BasinError, match="make room there"):
+        fit_stream(texts, STREAM, 5, tmp_path / "file" / "below")
+    passes = 0
 
+    def damaged() -> Iterator[str]:
+        nonlocal passes
+        passes += 1
+        yield from texts()
+        if passes == 2:
+            raise BasinError("The second reading fails.")
 
-def test_a_topic_that_hardly_holds_the_words_it_was_picked_by_is_doubted():
-    vocabulary = tuple(f"word{number}" for number in range(60))
-    counts = np.stack([np.arange(60.0, 0, -1), np.ones(60)])  # topic 0 falls from word0 to word59
-    pointer = Pointer(TopicModel(vocabulary, counts, np.ones(2), seed=0), 0)
-    words = ("Word0", "word49", "word50", "nowhere")
-    assert pointer.holds(words) == ["Word0", "word49"]
-    assert pointer.doubt(words) is None and pointer.doubt(()) is None
-    doubt = pointer.doubt((*words, *("word51", "word52", "word53")))
-    assert "Only 2 of the 7 words" in doubt and "topics.seed_words" in doubt
+    with pytest.raises(BasinError, match="second reading"):
+        fit_stream(damaged, STREAM, 5, tmp_path)

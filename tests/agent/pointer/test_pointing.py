@@ -27,7 +27,7 @@ from agent.pointer.given import (
     point,
     save_topic_model,
 )
-from agent.pointer.lda import Pointer, TopicModel, TopicsConfig
+from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig
 
 DOCUMENTS = planted_documents()
 TEXTS = [document.text for document in DOCUMENTS]
@@ -42,9 +42,8 @@ def _separates(pointer: Pointer, texts: list[str] = NEW) -> bool:
 
 
 def test_keywords_weigh_a_text_by_the_share_of_its_words(messages) -> None:
-    said: list[str] = messages
     pointer = Pointer(from_keywords(["Ship", "storm", "kraken"], DOCUMENTS), 0)
-    assert _separates(pointer) and "kraken" in said[0]
+    assert _separates(pointer) and "kraken" in messages[0]
     half, none = pointer.weights(["ship table " * 40, "table " * 80])
     assert half == pytest.approx(0.5, abs=0.02) and none < 0.01
     assert set(pointer.model.top_words(0, 2)) == {"ship", "storm"}
@@ -139,10 +138,9 @@ def test_weights_find_their_documents(kind: str, key: str | None, tmp_path: Path
         for sea, each in zip(is_sea(), DOCUMENTS, strict=True)
     ]
     file = _write(tmp_path, kind, rows[::-1] if key else rows)
-    said: list[str] = messages
     config = PointerConfig(document_weights=str(file))
     assert _separates(point(DOCUMENTS, kept, config, TopicsConfig()))
-    assert "9 of 27" in said[0]
+    assert "9 of 27" in messages[0]
 
 
 def test_a_given_topic_model_is_picked_from_by_number_or_words(tmp_path: Path) -> None:
@@ -150,24 +148,24 @@ def test_a_given_topic_model_is_picked_from_by_number_or_words(tmp_path: Path) -
     lda = LatentDirichletAllocation(2, random_state=0).fit(vectorizer.fit_transform(TEXTS))
     file = save_topic_model(from_sklearn(lda, vectorizer), tmp_path / "t.safetensors")
     config = PointerConfig(topic_model=str(file))
-    by_words = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(words=("ship", "storm")), print)
+    by_words = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(words=("ship", "storm")))
     assert _separates(by_words)
-    by_number = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(topic=by_words.topic), print)
+    by_number = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(topic=by_words.topic))
     assert by_number.topic == by_words.topic
     with pytest.raises(BasinError, match="No topic is chosen"):
-        point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(), print)
+        point(DOCUMENTS, DOCUMENTS, config, TopicsConfig())
 
 
 def test_examples_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("ship storm harbor\n\nsail captain anchor ship\n")
     config = PointerConfig(examples_file=str(tmp_path / "mine.txt"))
-    assert _separates(point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(), print))
+    assert _separates(point(DOCUMENTS, DOCUMENTS, config, TopicsConfig()))
 
 
 def test_what_cannot_be_meant_is_told(tmp_path: Path) -> None:
     def told(**pointer: object) -> str:
         with pytest.raises(BasinError) as refusal:
-            point(DOCUMENTS, DOCUMENTS, PointerConfig(**pointer), TopicsConfig(topic=0), print)
+            point(DOCUMENTS, DOCUMENTS, PointerConfig(**pointer), TopicsConfig(topic=0))
         return str(refusal.value)
 
     assert "'the'" in told(keywords=("the",)) and "'private eye'" in told(keywords=("private eye",))

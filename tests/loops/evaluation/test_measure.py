@@ -10,7 +10,7 @@ import pytest
 
 from agent.concept import Concept
 from agent.errors import BasinError
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet, document_id
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
-from agent.pointer.lda import TopicModel
+from agent.pointer.topic_model import TopicModel
 from loops.report.topic_map import (
     coherences,
     distances,

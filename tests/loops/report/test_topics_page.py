@@ -17,7 +17,7 @@ import yaml
 from planted_run import CONFIG, save_rounds
 
 from agent.errors import BasinError
-from agent.pointer.lda import pick
+from agent.pointer.topic_model import pick
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.config import load_config, parse_config

@@ -9,7 +9,7 @@ import pytest
 from planted_run import planted_pointer
 
 from agent.files.checked import DamagedError
-from agent.pointer.lda import Pointer, TopicsConfig
+from agent.pointer.topic_model import Pointer, TopicsConfig
 from loops.checkpoint.decode import decode_pointer
 from loops.checkpoint.encode import encode_pointer
 from loops.round.pointer import spoken

@@ -12,7 +12,7 @@ from planted_suite import GOLD_ENTRY, KITCHEN, SEA, planted_corpus
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from agent.membership.log_odds import log_odds
-from agent.pointer.lda import PointerReading
+from agent.pointer.topic_model import PointerReading
 from loops.evaluation.membership import evaluate, suite
 from loops.evaluation.membership import methods as contenders
 from loops.evaluation.membership.evaluate import Corpus, evaluate_membership

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.pointer.lda import Pointer, TopicModel
+from agent.pointer.topic_model import Pointer, TopicModel
 from loops.report.run_page.passages import responsible_words
 
 

@@ -1,0 +1,28 @@
+"""Documents in three themes that share no word, so that their topics are known."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+
+import numpy as np
+
+from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
+from agent.types import Document
+
+BLOCKS = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
+THEMES = list(BLOCKS)
+CONFIG = TopicsConfig(count=3, chunk_words=100, passes=10, minimum_chunks=2)
+
+
+def block_text(theme: str, generator: np.random.Generator, words: int = 120) -> str:
+    return " ".join(generator.choice(BLOCKS[theme], words)) + "."
+
+
+def block_documents(count: int = 18) -> list[Document]:
+    """Documents that alternate between the three themes."""
+    generator = np.random.default_rng(0)
+    return [Document(f"d{at}", block_text(THEMES[at % 3], generator)) for at in range(count)]
+
+
+def theme_topic(model: TopicModel, theme: str) -> int:
+    return pick(model, CONFIG.model_copy(update={"words": tuple(BLOCKS[theme])})).topic
