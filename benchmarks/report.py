@@ -1,53 +1,42 @@
-"""`python -m benchmarks.report [RUN...]`: pages of stored and of planted runs, opened in a headless Chromium.
+"""Report pages in a headless Chromium: `python -m benchmarks.report [RUN...] [--shots FOLDER]`.
 
-With runs, also the pages of their topics, and of all of them side by side. Planted are a run of one round, a hostile one, one
-of 50 rounds, and one of 20 rounds with 5,000 passages, which is timed. Needs Playwright (the test extra) and a Chromium
-(`apt-get install chromium`). Writes results/report.json; with `--shots FOLDER` also a picture of every view, on a desk, in the
-dark and on a phone.
+Pages of planted and stored runs, of their topics and of all runs side by side: how long they take, and whether
+they log errors, ask the network, break a control or have a serious fault by axe. Needs Playwright and Chromium.
+Writes results/report.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 from unittest.mock import patch
 
-from rich.console import Console
+import typer
 
 from agent.errors import BasinError
-from benchmarks.report_browser import (
-    Seen,
-    as_row,
-    axe_script,
-    browser_path,
-    open_browser,
-    open_page,
-    opening,
-    try_downloads,
-    try_filters,
-    try_map,
-    try_tables,
-    visit,
-)
-from benchmarks.report_planted import Scene, plant
+from agent.hub.pinned_packages import PackageFile, fetch
 from benchmarks.results import write_results
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
-from loops.monitor.progress import open_progress
 from loops.report import page as plotly_bundle
 from loops.report.compare import compare
 from loops.report.compare_page import write_comparison
 from loops.report.make import make_report
 from loops.report.topic_views import Asked, view_run
 from loops.report.topics_page import write_topics
+from tests.planted.planted_scene import Scene, plant
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 SCENES = {
     "large": Scene(20, passages=5000, words=180, written=32),
@@ -55,134 +44,347 @@ SCENES = {
     "hostile texts": Scene(3, hostile=True),
     "fifty rounds": Scene(50),
 }
+AXE = PackageFile(
+    "npm",
+    "axe-core",
+    "4.14.1",
+    "package/axe.min.js",
+    "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c",
+)
+"""Checks of accessibility by the rules of WCAG 2.2 A and AA and best practices."""
+GRAVE = ("serious", "critical")
+VIEWPORTS = {
+    "desktop": {"viewport": {"width": 1280, "height": 900}},
+    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True},
+}
+DRAWN_MS = 60_000
+POINT = """() => {
+  const box = document.querySelector("#map .chart").getBoundingClientRect();
+  const marks = [...document.querySelectorAll("#map .scatterlayer .points path")].map((each) => each.getBoundingClientRect());
+  const seen = marks.filter((each) => each.top > 60 && each.bottom < innerHeight && each.left > box.left + 60);
+  const mark = seen[Math.floor(seen.length / 2)];
+  return [mark.left + mark.width / 2, mark.top + mark.height / 2];
+}"""
+WHERE = """() => JSON.stringify(
+  document.querySelector("#map .chart").data.map((each) => [each.name, each.x.length, each.x[0], each.y[0]]))"""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the pages, open them, write the results, and say what was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
-    parser.add_argument("run", nargs="*", help="a stored run, by name or folder")
-    parser.add_argument("--shots", type=Path, help="folder for pictures of every view")
-    chosen = parser.parse_args(arguments)
-    if not browser_path():
-        raise SystemExit("Error: there is no Chromium here; install one (`apt-get install chromium`).")
-    try:
-        stores = {name: RunStore.open(find_run(name)) for name in chosen.run}
-        axe = axe_script()
-    except BasinError as error:
-        raise SystemExit(f"Error: {error}") from None
-    plotly_bundle.obtain()
-    command = ["python", "-m", "benchmarks.report", *(sys.argv[1:] if arguments is None else arguments)]
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
-        for name in (*SCENES, *stores):
-            with _own_cache(Path(folder)) if name in SCENES else nullcontext():
-                store = stores.get(name) or plant(Path(folder) / name.replace(" ", "-"), SCENES[name])
-                rows.append(_row(Path(name).name, store, Path(folder), browser, axe, chosen.shots))
-            # At once, so that a page that breaks the rest leaves those before it.
-            write_results("report", rows, command)
-        for name, make in _other_pages(stores).items():
-            rows.append(_other_row(name, make, Path(folder), browser, axe, chosen.shots))
-            write_results("report", rows, command)
-    print(f"{len(rows)} pages in report.json; `python -m benchmarks.render` shows them", file=sys.stderr)
+@dataclass
+class Seen:
+    """What was noticed while a page was open."""
+
+    console_errors: list[str] = field(default_factory=list)
+    network_requests: list[str] = field(default_factory=list)
+    axe: list[str] = field(default_factory=list)
+    """Serious and critical faults: rule, view and element."""
+    faults: list[str] = field(default_factory=list)
+    """What did not do what it should."""
+
+    def expect(self, holds: object, what: str) -> None:
+        if not holds:
+            self.faults.append(what)
+
+
+def browser_path() -> str | None:
+    """A Chromium that is installed, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @contextmanager
-def _own_cache(folder: Path) -> Iterator[None]:
-    """A cache apart for what planted runs record, with the bundle for charts in it."""
+def open_browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def open_page(
+    browser: Browser, file: Path, seen: Seen, mode: str = "desktop", view: str = ""
+) -> Iterator[Page]:
+    """The page, with everything noticed that it says and asks for."""
+    page = browser.new_page(**VIEWPORTS[mode])
+    page.set_default_timeout(2 * DRAWN_MS)  # machines that have other work, too
+    page.on(
+        "console", lambda told: told.type in ("error", "warning") and seen.console_errors.append(told.text)
+    )
+    page.on("pageerror", lambda error: seen.console_errors.append(str(error)))
+    own = file.resolve().as_uri()
+    page.on(
+        "request",
+        lambda asked: (
+            asked.url.split("#")[0] != own
+            and not asked.url.startswith(("data:", "blob:"))
+            and seen.network_requests.append(asked.url)
+        ),
+    )
+    page.goto(own + (f"#{view}" if view else ""))
+    try:
+        yield page
+    finally:
+        page.close()
+
+
+def opening(browser: Browser, file: Path, view: str, what: str) -> tuple[float, float]:
+    """Seconds by the clock and of the page's main thread until an element is there."""
+    page = browser.new_page(**VIEWPORTS["desktop"])
+    page.set_default_timeout(2 * DRAWN_MS)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    begin = time.perf_counter()
+    page.goto(file.resolve().as_uri() + (f"#{view}" if view else ""))
+    page.wait_for_selector(what)
+    seconds = time.perf_counter() - begin
+    metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    page.close()
+    return seconds, metrics["TaskDuration"]
+
+
+def visit(
+    page: Page, seen: Seen, shots: Path | None = None, axe: str | None = None, rules: Sequence[str] = ()
+) -> list[str]:
+    """Go through every view by its link: it is shown alone, drawn, not wider than the screen, and without grave faults."""
+    views = page.eval_on_selector_all("nav a", "links => links.map(link => link.dataset.view)")
+    for view in views:
+        page.click(f"nav a[data-view={view}]")
+        page.wait_for_selector(f"section#{view}:not([hidden])")  # the address changes, then the view
+        shown = page.eval_on_selector_all(
+            "section.view", "all => all.filter(each => !each.hidden).map(each => each.id)"
+        )
+        seen.expect(shown == [view], f"{view}: shown are {shown}")
+        if page.query_selector(f"#{view} .chart"):
+            page.wait_for_selector(f"#{view} .main-svg", timeout=DRAWN_MS)
+            page.wait_for_timeout(300)
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        seen.expect(wide <= 0, f"{view}: {wide} pixels wider than the screen")
+        seen.expect(not page.query_selector(f"#{view} .chart.failed"), f"{view}: a chart was not drawn")
+        if axe:
+            seen.axe += [f"{fault} in {view}" for fault in grave_faults(page, axe, rules)]
+        if shots:
+            shots.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=shots / f"{view}.png", full_page=True)
+    return views
+
+
+def grave_faults(page: Page, axe: str, rules: Sequence[str] = ()) -> list[str]:
+    """What axe finds that is serious or critical in the view that is shown, by all rules or by some.
+
+    What is inside a chart is left out: a chart is one image with a label, and has a table beside it.
+    """
+    page.evaluate(axe)
+    some = {"exclude": [[".main-svg"]]}, {"runOnly": list(rules)} if rules else {}
+    found = page.evaluate("([where, how]) => axe.run(where, how).then(found => found.violations)", list(some))
+    return [
+        f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:120]}"
+        for each in found
+        if each["impact"] in GRAVE
+    ]
+
+
+def try_map(page: Page, seen: Seen) -> None:
+    """The slider moves the picture, by mouse and by keyboard; pointing at a mark shows its passage; another plane is one."""
+    page.click("nav a[data-view=map]")
+    page.wait_for_selector("#map .main-svg", timeout=DRAWN_MS)
+    page.wait_for_timeout(300)
+    if page.query_selector("#map-round"):
+        before, label = page.evaluate(WHERE), page.inner_text("#map-shown")
+        page.focus("#map-round")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(500)
+        seen.expect(page.inner_text("#map-shown") != label, "the slider does not change the round")
+        page.keyboard.press("Home")
+        page.wait_for_timeout(800)
+        seen.expect(page.evaluate(WHERE) != before, "the slider does not move the picture")
+        page.keyboard.press("End")
+        page.wait_for_timeout(800)
+        seen.expect(page.evaluate(WHERE) == before, "the slider does not come back")
+    page.mouse.move(*page.evaluate(POINT))
+    page.wait_for_timeout(400)
+    told = page.inner_text("#map-tip") if page.is_visible("#map-tip") else ""
+    seen.expect("membership" in told and len(told) > 60, f"pointing at a mark shows {told!r}")
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    seen.expect("membership" in page.inner_text("#map-chosen"), "a click does not keep the passage")
+    page.mouse.move(5, 5)
+
+
+def try_filters(page: Page, seen: Seen) -> None:
+    """Every filter of what was written leaves only what it says."""
+    page.click("nav a[data-view=written]")
+    if not page.query_selector("#written-kind"):
+        return
+    every = _count(page)
+    page.select_option("#written-kind", "base")
+    texts = page.eval_on_selector_all("#written-list h4", "all => all.map(each => each.textContent)")
+    seen.expect(texts and set(texts) == {"base model"}, "the filter of kinds lets others through")
+    page.select_option("#written-kind", "all")
+    seen.expect(_count(page) > every, "all kinds are not more than one")
+    page.fill("#written-low", "0.6")
+    shares = _shares(page)
+    seen.expect(all(share >= 0.6 for share in shares), f"memberships from 0.6 on are {shares}")
+    page.fill("#written-low", "0")
+    page.select_option("#written-coherent", "false")
+    metas = page.eval_on_selector_all("#written-list .meta", "all => all.map(each => each.textContent)")
+    seen.expect(
+        all("not coherent" in meta for meta in metas), "the filter of coherent texts lets others through"
+    )
+    page.select_option("#written-coherent", "all")
+    page.select_option("#written-round", index=1)
+    seen.expect(
+        len({meta.split(" · ")[0] for meta in _metas(page)}) == 1, "the filter of rounds lets others through"
+    )
+    page.select_option("#written-round", "all")
+    page.fill("#written-text", "zzzz nothing like this")
+    seen.expect(_count(page) == 0, "a text that is nowhere is found")
+    page.fill("#written-text", "")
+    seen.expect(_count(page) > every, "the filters cannot be taken back")
+
+
+def try_tables(page: Page, seen: Seen) -> None:
+    """A table is sorted by its heading, and says so; the skip link leads to the content."""
+    page.click("nav a[data-view=convergence]")
+    page.click("#course-table thead button >> nth=1")
+    cell = page.query_selector("#course-table th[aria-sort]")
+    seen.expect(
+        cell and cell.get_attribute("aria-sort") == "descending", "a table does not say how it is sorted"
+    )
+    page.reload()
+    page.keyboard.press("Tab")
+    seen.expect(
+        page.evaluate("document.activeElement.className") == "skip", "the first stop is not the skip link"
+    )
+    page.keyboard.press("Enter")
+    seen.expect(
+        page.evaluate("document.activeElement.id") == "main", "the skip link does not lead to the content"
+    )
+
+
+def try_downloads(page: Page, seen: Seen) -> int:
+    """Every chart can be saved as PNG and CSV; how many charts there are."""
+    charts = 0
+    for view in page.eval_on_selector_all("nav a", "links => links.map(link => link.dataset.view)"):
+        page.click(f"nav a[data-view={view}]")
+        page.wait_for_timeout(300)
+        for figure in page.query_selector_all(f"#{view} figure"):
+            figure.wait_for_selector(".main-svg", timeout=DRAWN_MS)
+            charts += 1
+            for name in ("PNG", "CSV"):
+                with page.expect_download() as download:
+                    figure.query_selector(f"button:text-is('{name}')").click()
+                saved = Path(download.value.path()).read_bytes()
+                right = saved.startswith(b"\x89PNG") if name == "PNG" else saved.count(b"\r\n") > 1
+                seen.expect(right, f"{view}: {download.value.suggested_filename} is no {name}")
+    return charts
+
+
+def _count(page: Page) -> int:
+    return int(page.inner_text("#written-count").split()[0])
+
+
+def _metas(page: Page) -> list[str]:
+    return page.eval_on_selector_all("#written-list .meta", "all => all.map(each => each.textContent)")
+
+
+def _shares(page: Page) -> list[float]:
+    return [
+        float(part.split()[1])
+        for meta in _metas(page)
+        for part in meta.split(" · ")
+        if part.startswith("membership")
+    ]
+
+
+def measure(
+    name: str, file: Path, make: Callable[[Path], object], browser: Browser, axe: str, shots: Path | None
+) -> dict[str, Any]:
+    """Make a page and open every view of it on a desk, in the dark and on a phone: a row."""
+    begin, worked = time.perf_counter(), time.process_time()
+    make(file)
+    row: dict[str, Any] = {
+        "method": name,
+        "build_s": time.perf_counter() - begin,
+        "build_cpu_s": time.process_time() - worked,
+    }
+    row["load"], row["megabytes"] = os.getloadavg()[0], file.stat().st_size / 1e6
+    row["open_s"], row["open_cpu_s"] = opening(browser, file, "", "h1")
+    seen = Seen()
+    for mode, rules in {"desktop": (), "dark": ("color-contrast",), "phone": None}.items():
+        with open_page(browser, file, seen, mode) as page:
+            visit(
+                page,
+                seen,
+                shots and shots / name.replace(" ", "-") / mode,
+                "" if rules is None else axe,
+                rules or (),
+            )
+            seen.expect(page.title() != "owned", "a text of the corpus ran")
+            if mode == "desktop" and page.query_selector("nav a[data-view=map]"):
+                row["map_drawn_s"], row["map_drawn_cpu_s"] = opening(browser, file, "map", "#map .main-svg")
+                try_map(page, seen)
+                try_filters(page, seen)
+                try_tables(page, seen)
+                row["charts_saved"] = try_downloads(page, seen) if name not in SCENES else None
+    for each in (*seen.console_errors, *seen.network_requests, *seen.axe, *seen.faults):
+        print(f"{name}: {each}", file=sys.stderr)
+    row |= {"console_errors": len(seen.console_errors), "network_requests": len(seen.network_requests)}
+    return row | {"axe_serious": len(seen.axe), "faults": len(seen.faults)}
+
+
+@contextmanager
+def own_cache(folder: Path) -> Iterator[None]:
+    """A cache for planted runs, with the bundle for charts in it."""
     bundle = plotly_bundle.BASIC.path
     with patch.dict(os.environ, BASIN_CACHE=str(folder / "cache")):
-        copy = plotly_bundle.BASIC.path
-        if bundle.exists() and not copy.exists():
-            copy.parent.mkdir(parents=True)
-            copy.write_bytes(bundle.read_bytes())
+        if bundle.exists() and not plotly_bundle.BASIC.path.exists():
+            plotly_bundle.BASIC.path.parent.mkdir(parents=True)
+            shutil.copy(bundle, plotly_bundle.BASIC.path)
         yield
 
 
-def _row(
-    name: str, store: RunStore, folder: Path, browser: Any, axe: str, shots: Path | None
-) -> dict[str, Any]:
-    file, seen = _file(folder, name), Seen()
-    row = _built(file, lambda path: make_report(store, path, False, lambda text: None), browser)
-    drawn = opening(browser, file, "map", "#map .main-svg")
-    _visit_all(name, file, browser, axe, shots, seen)
-    with open_page(browser, file, seen) as page:
-        try_map(page, seen)
-        try_filters(page, seen)
-        try_tables(page, seen)
-        charts = try_downloads(page, seen) if name not in SCENES else None
-    _tell(name, seen)
-    passages, rounds = len(store.load_passages().passages), store.rounds()[-1]
-    return {
-        "method": name,
-        "passages": passages,
-        "rounds": rounds,
-        **row,
-        "map_drawn_s": drawn.seconds,
-        "map_drawn_cpu_s": drawn.cpu_seconds,
-        "charts_saved": charts,
-        **as_row(seen),
-    }
-
-
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name.replace(' ', '-')}.html"
-
-
-def _built(file: Path, make: Callable[[Path], object], browser: Any) -> dict[str, Any]:
-    """Write a page and open it: how long both took, how busy the machine was, how large it is."""
-    begin, worked = time.perf_counter(), time.process_time()
-    make(file)
-    build, build_cpu, load = time.perf_counter() - begin, time.process_time() - worked, os.getloadavg()[0]
-    head = opening(browser, file, "", "h1")
-    return {
-        "build_s": build,
-        "build_cpu_s": build_cpu,
-        "open_s": head.seconds,
-        "open_cpu_s": head.cpu_seconds,
-        "load": load,
-        "megabytes": file.stat().st_size / 1e6,
-    }
-
-
-def _visit_all(name: str, file: Path, browser: Any, axe: str, shots: Path | None, seen: Seen) -> None:
-    """Every view on a desk, in the dark and on a phone."""
-    checks = {"desktop": (axe, ()), "dark": (axe, ("color-contrast",)), "phone": (None, ())}
-    for mode, (script, rules) in checks.items():
-        with open_page(browser, file, seen, mode) as page:
-            visit(page, seen, shots and shots / name.replace(" ", "-") / mode, script, rules)
-            seen.expect(page.title() != "owned", "a text of the corpus ran")
-
-
-def _tell(name: str, seen: Seen) -> None:
-    for told in (*seen.console_errors, *seen.network_requests, *seen.axe, *seen.faults):
-        print(f"{name}: {told}", file=sys.stderr)
-
-
-def _other_pages(stores: Mapping[str, RunStore]) -> dict[str, Callable[[Path], object]]:
-    """The topics of every run, and all runs side by side: what writes each page, by its name."""
-
-    def topics(store: RunStore, file: Path) -> object:
-        with open_progress(Console(quiet=True)) as progress:
-            return write_topics(view_run(store, Asked(), progress), file, progress)
-
-    pages: dict[str, Callable[[Path], object]] = {
-        f"topics of {store.name}": partial(topics, store) for store in stores.values()
-    }
-    if len(stores) > 1:
-        name = " beside ".join(store.name for store in stores.values())
-        pages[name] = lambda file: write_comparison(compare(list(stores)), file)
-    return pages
-
-
-def _other_row(
-    name: str, make: Callable[[Path], object], folder: Path, browser: Any, axe: str, shots: Path | None
-) -> dict[str, Any]:
-    file, seen = _file(folder, name), Seen()
-    row = _built(file, make, browser)
-    _visit_all(name, file, browser, axe, shots, seen)
-    _tell(name, seen)
-    return {"method": name, **row, **as_row(seen)}
+def main(
+    run: Annotated[list[str] | None, typer.Argument(help="Stored runs, by name or folder.")] = None,
+    shots: Annotated[Path | None, typer.Option(help="Folder for pictures of every view.")] = None,
+) -> None:
+    """Make the pages, open them and write results/report.json."""
+    if not browser_path():
+        raise SystemExit("Error: there is no Chromium here; install one (`apt-get install chromium`).")
+    try:
+        stores = [RunStore.open(find_run(name)) for name in run or ()]
+        axe = fetch(AXE).read_text(encoding="utf-8")
+    except BasinError as error:
+        raise SystemExit(f"Error: {error}") from None
+    plotly_bundle.obtain()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as scratch, open_browser() as browser:
+        folder = Path(scratch)
+        with own_cache(folder):
+            for name, scene in SCENES.items():
+                make = partial(make_report, plant(folder / name, scene), tokens=False)
+                rows.append(measure(name, folder / f"{name}.html", make, browser, axe, shots))
+        pages: dict[str, Callable[[Path], object]] = {}
+        for store in stores:
+            pages[store.name] = partial(make_report, store, tokens=False)
+            pages[f"topics of {store.name}"] = lambda file, store=store: write_topics(
+                view_run(store, Asked()), file
+            )
+        if len(stores) > 1:
+            pages[" beside ".join(store.name for store in stores)] = lambda file: write_comparison(
+                compare(stores), file
+            )
+        for name, make in pages.items():
+            rows.append(measure(name, folder / f"{name}.html", make, browser, axe, shots))
+    write_results("report", rows, ["python", "-m", "benchmarks.report", *sys.argv[1:]])
+    for row in rows:
+        print(", ".join(f"{key} {value}" for key, value in row.items()))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import typer.testing
 from planted_page import Reader
+from planted_scene import FALSE_FRIENDS, HOSTILE, TOPIC, UNSAID, Scene, plant
 
 from agent.errors import BasinError
-from benchmarks.report_planted import FALSE_FRIENDS, HOSTILE, TOPIC, UNSAID, Scene, plant
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.evaluation.stored_measures import SHOWN, SHOWN_LATER

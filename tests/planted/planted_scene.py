@@ -1,7 +1,4 @@
-"""Runs made up for the page: texts of planted words, activations with a planted direction, rounds that come to rest.
-
-Nothing in them was computed by a model, so a run of any size takes seconds; they are stored by the real store.
-"""
+"""Stored runs for the report page: planted words, activations and rounds that converge, made without a model."""
 
 from __future__ import annotations
 
