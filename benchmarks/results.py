@@ -37,9 +37,15 @@ def write_results(
     path = folder / f"{name}.json"
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(_lines(content), encoding="utf-8")
     os.replace(temporary, path)
     return path
+
+
+def _lines(content: Mapping[str, Any]) -> str:
+    """JSON with a row a line, so that a change of one row is one line."""
+    rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in content["rows"])
+    return f'{{"header": {json.dumps(content["header"], ensure_ascii=False)}, "rows": [\n{rows}\n]}}\n'
 
 
 def with_earlier(
@@ -93,10 +99,12 @@ def _flat(name: str, row: Mapping[str, Value]) -> dict[str, Value]:
         raise ValueError(f"benchmark {name}: {', '.join(nested)} is not a plain number, string or boolean")
     if not any(row.get(key) for key in NAMING):
         raise ValueError(f"benchmark {name}: a row names none of {', '.join(NAMING)}")
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
+    return {key: _number(value) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _number(value: float) -> float | None:
+    """Seven significant digits; None for what JSON does not have."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None
 
 
 def _without_place(argument: str) -> str:

@@ -56,7 +56,7 @@ def test_rows_join_what_judges_and_matches_say(store, tmp_path):
     assert (tmp_path / "place" / "run_b_round_001.png").read_bytes() == b"picture"
     header = {"command": "c", "commit": "x", "machine": "m", "versions": {}}
     page = render_file("stitch", {"header": header, "rows": rows})
-    assert "### run (detective): a to b" in page and "| affine |" in page and "0.850" in page
+    assert "| affine |" in page and "0.850" in page
 
 
 def test_a_run_without_stitches_is_one_sentence(tmp_path, monkeypatch):
