@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -72,9 +72,19 @@ class RoundRecord:
         """What the whole round took."""
         return total_seconds(self.cost)
 
-    def remembered(self) -> RoundRecord:
-        """What later rounds and pages look back at: all but the adapter. A megabyte or more a round adds up over a long run."""
+    def without_adapter(self) -> RoundRecord:
+        """What later rounds and pages need; adapters of many rounds would fill the memory."""
         return replace(self, concept=replace(self.concept, adapter=None))
+
+
+class Watcher(Protocol):
+    """Shows or reports rounds while the loop runs, and changes none."""
+
+    def begin(self, rounds: Sequence[RoundRecord]) -> None:
+        """All stored rounds, before the next one."""
+
+    def round_done(self, rounds: Sequence[RoundRecord]) -> None:
+        """All rounds, after each new one."""
 
 
 def typical_samples(generated: Sequence[Generated]) -> list[Generated]:

@@ -122,20 +122,28 @@ class Coherence:
             loss_limit = float(np.nanquantile(language_model.losses(rests, heads), config.quantile))
         return cls(config, language_model, loss_limit, common, limits)
 
+    def cut(self, texts: Sequence[str]) -> list[str]:
+        """The texts at the length at which they are judged."""
+        return [_cut(text, self.config.words) for text in texts]
+
     def check(
-        self, texts: Sequence[str], prompts: Sequence[str], read: Read | None = None
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[str],
+        losses: Float[np.ndarray, "text"] | None = None,
     ) -> CoherenceReport:
         """Judge continuations after their prompts; an empty one is broken. `BasinError` for no texts.
 
         Args:
-            read: how the independent model reads; by default its `losses`.
+            losses: of the texts as `cut` leaves them, in nats per token; by default the independent model's.
         """
         if not texts:
             raise BasinError("There are no passages whose coherence could be checked: generate at least one.")
-        cut = [_cut(text, self.config.words) for text in texts]
-        losses, unlikely = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=bool)
-        if self.language_model is not None:
-            losses = (read or LanguageModel.losses)(self.language_model, cut, prompts)
+        cut, unlikely = self.cut(texts), np.zeros(len(texts), dtype=bool)
+        if self.language_model is None:
+            losses = np.full(len(texts), np.nan)
+        else:
+            losses = self.language_model.losses(cut, prompts) if losses is None else losses
             unlikely = ~(losses <= self.loss_limit)
         statistics = [text_statistics(text, self.common) for text in cut]
         repetitive = np.array([self._outside(row, REPETITION) for row in statistics])

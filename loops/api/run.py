@@ -14,9 +14,8 @@ mistake raises `BasinError`, one sentence that names the thing and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import BasinError, quoted
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from loops.api.classifier import ConceptClassifier
     from loops.checkpoint.store import RunStore
     from loops.config import RunConfig
-    from loops.round.context import RunContext
 
 
 class Run:
@@ -90,12 +88,7 @@ class Run:
             resolved = load_config(file, overrides)
         path = named_path(name) if name is not None else fresh_path(file.stem if file else "run")
         store = RunStore.create(path, resolved, file, overrides)
-        _work(
-            store,
-            f"Run {store.name} in {store.path}",
-            lambda refine: refine.run(resolved, store),
-            quiet,
-        )
+        _work(store, f"Run {store.name} in {store.path}", quiet)
         return cls(store)
 
     @classmethod
@@ -127,12 +120,7 @@ class Run:
             overrides_of(None, rounds)  # refused before anything is loaded
         path = run.path if isinstance(run, Run) else cls.open(run).path
         store = RunStore.open(path)
-        _work(
-            store,
-            f"Run {store.name} goes on",
-            lambda refine: refine.resume(store, rounds),
-            quiet,
-        )
+        _work(store, f"Run {store.name} goes on", quiet, rounds)
         return cls(store)
 
     @staticmethod
@@ -305,14 +293,14 @@ def _progress(quiet: bool) -> Any:
     return show_progress(Console(quiet=quiet))
 
 
-def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], RunContext], quiet: bool) -> None:
+def _work(store: RunStore, message: str, quiet: bool, until: int | None = None) -> None:
     from rich.console import Console
 
     from loops.api.session import kept_sentence, work_on
 
     console = Console(quiet=quiet)
     try:
-        work_on(store, sentence, work, console)
+        work_on(store, message, console, until)
     except KeyboardInterrupt:
         console.print(f"\nStopped. {kept_sentence(store)}; Run.resume({store.name!r}) goes on.", markup=False)
         raise

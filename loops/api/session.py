@@ -1,10 +1,8 @@
-"""One piece of work on a run, from the lock to the page: what `basin run`, `basin resume` and `Run` have in common."""
+"""One session of a run, from the lock to the page: what `basin run`, `basin resume` and `Run` share."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,26 +12,35 @@ from agent.progress import begin_stage
 
 if TYPE_CHECKING:
     from loops.checkpoint.store import RunStore
-    from loops.round.context import RunContext
+
 logger = logging.getLogger(__name__)
 
 
-def work_on(
-    store: RunStore, sentence: str, work: Callable[[ModuleType], RunContext], console: Console
-) -> None:
-    """Run rounds with the store locked and a log, then measure, draw and report.
+def work_on(store: RunStore, message: str, console: Console, until: int | None = None) -> None:
+    """Run rounds, then measure, draw and report.
 
-    `work` is handed `loops.refine`, whose import waits until the run has said that it begins.
+    Args:
+        message: logged first, before slow imports.
+        until: the last round, run even if the concept is still before; by default as configured.
+
+    Raises:
+        BasinError: another process writes to the run, or as `loops.round.context.open_context` and `loops.refine.refine`.
     """
+    from loops.monitor.loggers import require_loggers
     from loops.monitor.progress import show_progress
-    from loops.report.make import finish
-    from loops.report.terminal import report_run
 
     with store.exclusive(), show_progress(console, store.path / "run.log"):
-        logger.info(sentence)
-        from loops import refine
+        logger.info(message)
+        from loops.refine import refine
+        from loops.report.make import finish
+        from loops.report.terminal import report_run
+        from loops.report.watchers import run_watchers
+        from loops.round.context import open_context
 
-        context = work(refine)
+        require_loggers(store.config.logging)
+        context = open_context(store)
+        with run_watchers(store, context) as watchers:
+            refine(context, store, until, watchers)
         begin_stage(max(store.rounds(), default=0), "measure")
         report_run(store, console, context.real.activations)
         if page := finish(store, context):
@@ -41,5 +48,5 @@ def work_on(
 
 
 def kept_sentence(store: RunStore) -> str:
-    """What an interrupt leaves of a run."""
+    """The rounds that an interrupted run still has, as a clause."""
     return f"{len(store.rounds())} whole rounds are kept"

@@ -27,8 +27,9 @@ from loops.basin_map.map import BasinMap, require_starts
 from loops.checkpoint.atomic import write_file
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
-from loops.refine import flow
-from loops.round.context import Costs, RunContext, prepare
+from loops.refine import refine
+from loops.report.watchers import run_watchers
+from loops.round.context import RunContext, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +50,13 @@ def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict
     """Let the named starts flow in full, each a run of its own in `folder/full`; what is there already is gone on with.
 
     Raises:
-        BasinError: there is no start of a name; else as `loops.refine.run`.
+        BasinError: there is no start of a name; else as `loops.refine.refine`.
     """
     by_name = {start.name: number for number, start in enumerate(found.place.starts)}
     require_starts(found.place, names)
     config = found.config.run
     place, scratch = found.place, folder / RUNS / ".training"
-    ground = prepare(config, place.passages, place.pointer, Costs(), scratch)
+    ground = prepare(config, place.passages, place.pointer, scratch)
     rows = []
     for name in names:
         number = by_name[name]
@@ -91,8 +92,8 @@ def _one(found: BasinMap, ground: RunContext, number: int, folder: Path) -> dict
     start, cheap = found.place.starts[number], found.flows[number].path[-1]
     store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], ground.config)
     context = aimed(ground, start, store.scratch)
-    with store.exclusive():
-        records = flow(context, store, found.config.rounds)
+    with store.exclusive(), run_watchers(store, context) as watchers:
+        records = refine(context, store, found.config.rounds, watchers)
     final = document_means(records[-1].concept.membership, numbered(context.passages.document_of))
     last = records[-1].metrics
     certificate = store.load_certificate() or {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,7 +26,6 @@ from loops.cli.watch import watch_command
 
 if TYPE_CHECKING:
     from loops.checkpoint.store import RunStore
-    from loops.round.context import RunContext
 
 
 class _OneSentence(TyperGroup):
@@ -126,11 +123,7 @@ def run(
     resolved = load_config(config, overrides)
     path = named_path(name) if name is not None else fresh_path(config.stem)
     store = RunStore.create(path, resolved, config, overrides)
-    _work(
-        store,
-        f"Run {store.name} in {store.path}",
-        lambda refine: refine.run(resolved, store),
-    )
+    _work(store, f"Run {store.name} in {store.path}")
 
 
 @app.command()
@@ -148,7 +141,7 @@ def resume(
     store = RunStore.open(find_run(run))  # what was damaged is told when it is mended
     if not as_begun:
         store = heed_file(store)
-    _work(store, f"Run {store.name} goes on", lambda refine: refine.resume(store, rounds))
+    _work(store, f"Run {store.name} goes on", rounds)
 
 
 @app.command()
@@ -264,12 +257,12 @@ def main() -> None:
         app(prog_name="basin")
 
 
-def _work(store: RunStore, sentence: str, work: Callable[[ModuleType], RunContext]) -> None:
+def _work(store: RunStore, message: str, until: int | None = None) -> None:
     """Work on a run; an interrupt says what is kept."""
     from loops.api.session import kept_sentence, work_on
 
     try:
-        work_on(store, sentence, work, Console())
+        work_on(store, message, Console(), until)
     except KeyboardInterrupt as stop:
         kept = f"{kept_sentence(store)}; `basin resume {store.name}` goes on."
         Console(stderr=True).print(f"\nStopped. {escape(kept)}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""What a run stands on and no round changes: texts, pointer, models, the size; and what things cost."""
+"""What every round of a run shares: real passages, pointer, models and prior; and the seconds that stages take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,49 +17,62 @@ from jaxtyping import Float, Int
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import Prior, estimate_prior, no_concept
 from agent.clustering.texts import Texts
+from agent.corpora.load import load_corpus
+from agent.corpora.passages import split
 from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import log_odds
+from agent.pointer.cache import FitCache
 from agent.pointer.topic_model import Pointer, PointerReading
 from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for
+from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.round.forecast import forecast
+from loops.round.partial import PartialWork
+from loops.round.pointer import find_pointer, language_warning, starting_vector
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_SIZE, LARGEST_SIZE = 0.02, 0.5
-"""A pointer that claims less or more of the corpus is still given this much to start from."""
+"""Bounds of the share of the corpus that a run starts from, whatever the pointer claims."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What no round changes: the real passages, the pointer's opinion of them, and the models."""
+    """What every round shares. Immutable."""
 
     config: RunConfig
     passages: PassageSet
     pointer: Pointer
     real: Texts
+    """The real passages: activations, pointer log-odds and, where configured, sentence embeddings."""
     prior: Prior
     language_model: LanguageModel
     coherence: Coherence
     no_concept: str | None
-    """The sentence that says that the pointer points at nothing, or None."""
+    """A sentence where the pointer singles out nothing, else None."""
     scratch: Path
-    """Where training keeps its state inside a round; the only place that a round writes to."""
+    """Folder for unfinished work of a round, the only place that a round writes to."""
     embed: Callable[[Sequence[str]], Float[np.ndarray, "text column"]] | None = None
-    """The sentence embedder, where re-clustering hears one."""
+    """The sentence embedder, where re-clustering uses one."""
+    preparation: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each stage before round 0."""
 
     @property
     def size(self) -> float:
         return self.prior.size
 
+    @property
+    def partial(self) -> PartialWork:
+        return PartialWork(self.scratch)
+
 
 @dataclass
 class Costs:
-    """Seconds by stage, measured while a round runs."""
+    """Seconds of each stage of a round."""
 
     round: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -75,20 +88,47 @@ class Costs:
         return {**self.seconds, "peak_gb": peak_gigabytes()}
 
 
+def open_context(store: RunStore) -> RunContext:
+    """The context of a stored run: passages and pointer from round 0, or from the corpus where there is no round yet.
+
+    Raises:
+        BasinError: the corpus, the pointer or a model cannot be loaded, or round 0 is damaged.
+    """
+    rounds, config = store.rounds(), store.config
+    costs = Costs(rounds[-1] + 1 if rounds else 0)
+    if rounds:
+        passages, pointer = store.load_passages(), store.load_pointer()
+    else:
+        with costs.stage("topics"):
+            starting_vector(config.updating)  # a wrong file is refused before anything is read
+            documents = load_corpus(config.corpus)
+            passages = split(documents, config.passages)
+            logger.info(f"Corpus: {passages.description}")
+            if warning := language_warning(config.topics, config.language_model.name, config.coherence.model):
+                logger.info(warning)
+            pointer = find_pointer(config, documents, passages, FitCache(store.scratch / "topics"))
+    return prepare(config, passages, pointer, store.scratch, costs=costs)
+
+
 def prepare(
     config: RunConfig,
     passages: PassageSet,
     pointer: Pointer,
-    costs: Costs,
     scratch: Path,
+    *,
     language_model: LanguageModel | None = None,
+    costs: Costs | None = None,
 ) -> RunContext:
-    """Load the models and read every real passage once.
+    """Load the models, record every real passage, and estimate the prior.
 
     Args:
-        scratch: where training may keep its state.
+        scratch: folder for unfinished work.
         language_model: the configured one, where it is loaded already.
+
+    Raises:
+        BasinError: a model cannot be loaded or recorded, or the configuration does not fit it.
     """
+    costs = costs or Costs()
     with costs.stage("load"):
         language_model = language_model or LanguageModel.load(config.language_model)
         config.updating.steered_layers(language_model.layers)  # refused before anything is read
@@ -96,32 +136,29 @@ def prepare(
         coherence = Coherence.load(passages.texts, config.coherence)
     with costs.stage("record"):
         activations = record_cached(language_model, passages.texts)
-        hears = config.clustering.use_embeddings
-        embed, embeddings = embedded(passages) if hears else (None, None)
+        uses = config.clustering.use_embeddings
+        embed, embeddings = embedded(passages) if uses else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
     real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
     claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):
-        found = estimate_prior(
-            real, document_of, claimed, _clustering(config), seed_for(config.seed, 0, "folds")
-        )
-    trust, document_spread = found.trust, reading.document_spread(document_of)
+        folds = seed_for(config.seed, 0, "folds")
+        found = estimate_prior(real, document_of, claimed, _clustering(config), folds)
+    trust, spread = found.trust, reading.document_spread(document_of)
     logger.info(
-        f"The concept starts with {found.size:.1%} of the corpus. Loadings on what pointer and activations share: "
-        f"pointer {trust.pointer_loading:.2f}, activations {trust.evidence_loading:.2f}; the activations know the "
-        f"pointer {trust.z_score:.1f} deviations better than a shuffled one, and it is spread over "
-        f"{document_spread:.0%} of the documents."
+        f"The concept starts with {found.size:.1%} of the corpus. Loadings on the shared factor: pointer "
+        f"{trust.pointer_loading:.2f}, activations {trust.evidence_loading:.2f}. The activations fit the pointer better "
+        f"than a shuffled one (z-score {trust.z_score:.1f}); it covers {spread:.0%} of the documents."
     )
-    nothing = no_concept(trust, document_spread, config.clustering)
-    return RunContext(
-        config, passages, pointer, real, found, language_model, coherence, nothing, scratch, embed
-    )
+    nothing = no_concept(trust, spread, config.clustering)
+    rest = (language_model, coherence, nothing, scratch, embed)
+    return RunContext(config, passages, pointer, real, found, *rest, preparation=costs.seconds)
 
 
 def embedded(
     passages: PassageSet,
 ) -> tuple[Callable[[Sequence[str]], Float[np.ndarray, "text column"]], Float[np.ndarray, "passage column"]]:
-    """The sentence embedder, and what it makes of the real passages, cached."""
+    """The sentence embedder, and the cached embeddings of the real passages."""
     embedder = load_embedder(EMBEDDED_EMBEDDER)
     real = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts)[:, 0]
     return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
@@ -134,7 +171,7 @@ def _clustering(config: RunConfig) -> ClusteringConfig:
 def claimed_size(
     config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"]
 ) -> float:
-    """The share of the corpus that the pointer claims by itself, or the one that is configured."""
+    """The share of the corpus that the pointer claims, within bounds, or the configured one."""
     size = _clustering(config).size
     if isinstance(size, float):
         return size
@@ -143,13 +180,13 @@ def claimed_size(
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
     if size != claimed:
         logger.info(
-            f"The pointer's {kind} is {claimed:.1%} of the corpus; {size:.0%} is taken instead. "
-            "Look at the topic (`basin topics`), or set clustering.size."
+            f"The pointer's {kind} is {claimed:.1%} of the corpus; the run starts from {size:.0%}. Look at the topic "
+            "(`basin topics`), or set clustering.size."
         )
     return size
 
 
 def peak_gigabytes() -> float:
-    """The most memory this process has held, in GB (1e9 bytes)."""
+    """Peak memory of this process, in GB (1e9 bytes)."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9

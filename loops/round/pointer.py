@@ -55,7 +55,7 @@ def fit_topics(
     return lda.fit(passages.documents, config, seed, fits)
 
 
-def spoken(config: TopicsConfig, language_model: str, judge: str | None) -> str | None:
+def language_warning(config: TopicsConfig, language_model: str, judge: str | None) -> str | None:
     """The sentence that says what of a run takes texts for English although they are not, or None."""
     if config.language == ENGLISH:
         return None

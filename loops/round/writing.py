@@ -1,16 +1,117 @@
-"""First words of real passages: the only prompts that a concept is written from, since they never name it."""
+"""Generated passages of a round: written from neutral openings, judged for coherence, recorded.
+
+Openings and sampling seeds are the same in every round. A round is then a deterministic map of the concept, which can have a
+fixed point; with fresh noise, drift would level off at the noise.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agent.clustering.texts import Texts
+from agent.concept import Concept
+from agent.language_model.coherence import CoherenceReport
+from agent.membership.log_odds import log_odds
+from agent.steering.gate import PLAIN
+from agent.types import seed_for
+from loops.records import Generated, RoundRecord
+from loops.round.context import Costs, RunContext
+from loops.round.partial import writing_key
+
+
+@dataclass(frozen=True)
+class Written:
+    """Passages of one kind, and their coherence."""
+
+    passages: tuple[Generated, ...]
+    coherence: CoherenceReport
+
+
+def generate(context: RunContext, concept: Concept, kind: str, costs: Costs) -> Written:
+    """Passages written with a concept and judged for coherence; kinds as in `Generated.kind`."""
+    with costs.stage("generate"):
+        passages = _write(context, concept, kind)
+    with costs.stage("coherence"):
+        report = _judge(context, passages)
+    judged = tuple(
+        replace(each, coherent=bool(coherent), loss=None if np.isnan(loss) else float(loss))
+        for each, coherent, loss in zip(passages, report.coherent, report.losses, strict=True)
+    )
+    return Written(judged, report)
+
+
+def record(context: RunContext, passages: Sequence[Generated], first: RoundRecord, costs: Costs) -> Texts:
+    """Activations, embeddings and pointer log-odds of this round's passages, then of round 0's."""
+    with costs.stage("record"):
+        texts = read(context, passages)
+        return texts.joined(_as_texts(context, first.generated, first.activations))
+
+
+def read(context: RunContext, passages: Sequence[Generated]) -> Texts:
+    """The same of passages that are not recorded yet; prompt and continuation are read as one."""
+    model, parts = context.language_model, []
+    for batch in context.partial.row_batches(
+        [each.whole for each in passages], f"record {model.fingerprint}"
+    ):
+        parts.append(batch.stored if batch.stored is not None else batch.keep(model.record(batch.items)))
+    return _as_texts(context, passages, np.concatenate(parts))
+
 
 def openings(texts: Sequence[str], count: int, words: int, seed: int) -> list[str]:
-    """The first `words` words of `count` passages of every kind, without replacement while they last."""
+    """The first `words` words of `count` random passages, without replacement while they last.
+
+    Passages are generated from openings alone, since an opening never names the concept.
+    """
     generator = np.random.default_rng(seed)
     chosen: list[int] = []
     while len(chosen) < count:
         chosen += generator.permutation(len(texts))[: count - len(chosen)].tolist()
     return [" ".join(texts[index].split()[:words]) for index in chosen]
+
+
+def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:
+    config, seed = context.config.generation, context.config.seed
+    count, stream = config.samples, "prompts"
+    if kind == "degenerate":  # on openings of their own
+        count, stream = context.config.updating.degenerate, "oversteered"
+    prompts = openings(context.passages.texts, count, config.prompt_words, seed_for(seed, 0, stream))
+    seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
+    if kind == "base":
+        concept = replace(concept, vector=None, adapter=None, mode=PLAIN)
+    key = writing_key(concept, config, context.language_model.fingerprint)
+    writer, texts = None, list[str]()
+    for batch in context.partial.text_batches(list(zip(prompts, seeds, strict=True)), config.batch_size, key):
+        if (found := batch.stored) is None:
+            # Adapted only when something is left to write.
+            writer = writer or context.language_model.adapted(concept.adapter)
+            heads, own = zip(*batch.items, strict=True)
+            found = batch.keep(writer.generate(heads, own, config, concept.vector, mode=concept.mode))
+        texts += found
+    return [
+        Generated(kind, prompt, text, own, 0.0, None, None)
+        for prompt, text, own in zip(prompts, texts, seeds, strict=True)
+    ]
+
+
+def _judge(context: RunContext, passages: Sequence[Generated]) -> CoherenceReport:
+    texts, prompts = [each.text for each in passages], [each.prompt for each in passages]
+    if (judge := context.coherence.language_model) is None:
+        return context.coherence.check(texts, prompts)
+    pairs, parts = list(zip(context.coherence.cut(texts), prompts, strict=True)), []
+    for batch in context.partial.row_batches(pairs, f"losses {judge.fingerprint}"):
+        if (losses := batch.stored) is None:
+            losses = batch.keep(judge.losses(*map(list, zip(*batch.items, strict=True))))
+        parts.append(losses)
+    return context.coherence.check(texts, prompts, np.concatenate(parts))
+
+
+def _as_texts(context: RunContext, passages: Sequence[Generated], activations: np.ndarray | None) -> Texts:
+    """Only round 0's incoherent passages are negatives: a fresh set each round would change the targets."""
+    assert activations is not None
+    texts = [each.whole for each in passages]
+    degenerate = np.array([each.coherent is False and each.kind != "steered" for each in passages])
+    embeddings = context.embed(texts) if context.embed else None
+    return Texts(activations, log_odds(context.pointer.weights(texts)), degenerate, embeddings)

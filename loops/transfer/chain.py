@@ -18,13 +18,14 @@ from typing import Any
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, is_safe_name, parse_json, read_inside
 from agent.membership.similarity import soft_jaccard
-from loops import refine
 from loops.checkpoint import fields as check
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.schema import MOST, sealed, unsealed
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
-from loops.round.context import Costs, prepare
+from loops.refine import refine
+from loops.report.watchers import run_watchers
+from loops.round.context import open_context, prepare
 from loops.transfer.receive import Heir, receive, received
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) 
     """Run the first model, then every link; a row for each hand-over. What is in the folder is not done again.
 
     Raises:
-        BasinError: there are no links, a model cannot be had, or as `loops.refine.run`. A hand-over that fails is no error.
+        BasinError: there are no links, a model cannot be had, or as `loops.refine.refine`. A hand-over that fails is no error.
     """
     if not config.links:
         raise BasinError(
@@ -56,7 +57,9 @@ def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) 
     good = _store(folder / f"00_{_plain(config.run.language_model.name)}", config.run, config_file)
     with good.exclusive():
         logger.info(f"First: {config.run.language_model.name} follows its pointer")
-        refine.resume(good, None)
+        context = open_context(good)
+        with run_watchers(good, context) as watchers:
+            refine(context, good, watchers=watchers)
     if good.load(0).metrics["no_concept"]:
         raise BasinError(str(good.load(0).metrics["no_concept"]))
     for number, link in enumerate(config.links, 1):
@@ -110,10 +113,10 @@ def _refined(
     }
     store = _store(path, heir.config, None, origin)
     with store.exclusive():
-        context = prepare(
-            heir.config, passages, good.load_pointer(), Costs(), store.scratch, heir.language_model
-        )
-        records = refine.flow(context, store, heir.config.rounds, begins, when_still=False)
+        model = heir.language_model
+        context = prepare(heir.config, passages, good.load_pointer(), store.scratch, language_model=model)
+        with run_watchers(store, context) as watchers:
+            records = refine(context, store, watchers=watchers, received=begins)
     last, certificate = records[-1], store.load_certificate() or {}
     refusals = [str(each) for each in (context.no_concept, last.metrics["collapsed"]) if each]
     if config.certificate and not certificate.get("certified"):

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import transformers
 from conftest import make_causal_lm
-from planted_loop import PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
+from planted_loop import PLAIN, SETTINGS, THEMES, corpus, run_rounds, tiny_parts  # noqa: F401 (fixtures)
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.transfer.learn import StitchingConfig
-from loops import refine
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig
 
@@ -118,6 +117,6 @@ def store(config, kept, tmp_path, readers):  # noqa: F811
     """A run of one round: made by the first test that asks for it, copied for the others."""
     if not (kept / "run").exists():
         made = RunStore.create(kept / "run", config().run.model_copy(update={"rounds": 1}))
-        refine.run(made.config, made)
+        run_rounds(made)
     shutil.copytree(kept / "run", tmp_path / "run")
     return RunStore.open(tmp_path / "run")

@@ -11,9 +11,10 @@ from conftest import make_causal_lm
 from planted_log import listening
 
 from agent.language_model.model import LanguageModel
-from loops import refine
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
+from loops.refine import refine
+from loops.round.context import RunContext, open_context
 from tests.tiny_models import word_tokenizer
 
 THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
@@ -81,16 +82,23 @@ def begin(tmp_path, corpus):
     return make
 
 
+def run_rounds(store: RunStore, until: int | None = None) -> RunContext:
+    """What a session does of a run, without page and loggers."""
+    context = open_context(store)
+    refine(context, store, until)
+    return context
+
+
 def run(store: RunStore) -> list[str]:
     """Run the store's configuration; gives what was logged."""
     with listening() as heard:
-        refine.run(store.config, store)
+        run_rounds(store)
     return heard.messages
 
 
 def resume(store: RunStore, rounds: int | None = None) -> list[str]:
     with listening() as heard:
-        refine.resume(RunStore.open(store.path), rounds)
+        run_rounds(RunStore.open(store.path), rounds)
     return heard.messages
 
 

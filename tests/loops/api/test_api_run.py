@@ -108,7 +108,7 @@ def test_an_interrupt_keeps_rounds_and_is_passed_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("loops.refine.run", interrupted)
+    monkeypatch.setattr("loops.round.context.open_context", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Run.start(ground / "vector.yaml", name="stopped")
     assert "Run.resume('stopped') goes on" in " ".join(capsys.readouterr().out.split())

@@ -8,11 +8,10 @@ import shutil
 import pytest
 from conftest import ARCHITECTURES, make_causal_lm
 from planted_forgery import forge_json
-from planted_loop import begin, contents, corpus, machine, resume, run, tiny_parts  # noqa: F401 (fixtures)
+from planted_loop import begin, contents, corpus, machine, resume, run, run_rounds, tiny_parts  # noqa: F401 (fixtures)
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from loops import refine
 from loops.api.generate import write
 from loops.checkpoint.fork import fork
 from loops.checkpoint.prune import plan, prune
@@ -22,7 +21,7 @@ NEVER_STILL = {"tracking": {"drift_bound": 0.0}}
 
 
 def stopped_after(store: RunStore, rounds: int) -> RunStore:
-    refine.run(store.config.model_copy(update={"rounds": rounds}), store)
+    run_rounds(store, rounds)
     return RunStore.open(store.path)
 
 

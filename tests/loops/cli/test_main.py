@@ -38,15 +38,15 @@ def config_file(tmp_path: Path) -> Path:
 def loop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A stand-in for the refinement loop: two planted rounds a run, one more a resume, and no report."""
 
-    def refined(store: RunStore, rounds: int) -> types.SimpleNamespace:
-        save_rounds(store, rounds)
-        return types.SimpleNamespace(real=types.SimpleNamespace(activations=ACTIVATIONS))
+    def refined(context: object, store: RunStore, until: int | None, watchers: object) -> None:
+        save_rounds(store, 1 if store.rounds() else 2)
 
+    context = types.SimpleNamespace(real=types.SimpleNamespace(activations=ACTIVATIONS))
     module = types.ModuleType("loops.refine")
-    module.run = lambda config, store: refined(store, 2)
-    module.resume = lambda store, rounds: refined(store, 1)
+    module.refine = refined
     monkeypatch.setitem(sys.modules, "loops.refine", module)
     monkeypatch.setattr("loops.refine", module, raising=False)
+    monkeypatch.setattr("loops.round.context.open_context", lambda store: context)
     module.reported = []
     monkeypatch.setattr(
         "loops.report.terminal.report_run",
@@ -127,12 +127,15 @@ def test_a_second_run_gets_a_name_of_its_own_and_a_given_name_is_kept(
 def test_an_interrupt_keeps_whole_rounds_and_resume_goes_on(
     loop: types.ModuleType, config_file: Path, checkpoints: Path
 ) -> None:
-    def interrupted(config: object, store: RunStore) -> None:
+    whole = loop.refine
+
+    def interrupted(context: object, store: RunStore, *_: object) -> None:
         save_rounds(store, 2)
         raise KeyboardInterrupt
 
-    loop.run = interrupted
+    loop.refine = interrupted
     result = _basin("run", config_file)
+    loop.refine = whole
     assert result.exit_code == 130 and "basin resume planted" in result.stderr
     assert _basin("resume", "planted").exit_code == 0
     assert RunStore.open(checkpoints / "planted").rounds() == [0, 1, 2]

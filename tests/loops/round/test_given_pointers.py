@@ -75,9 +75,9 @@ def test_another_models_vector_is_refused(tmp_path: Path) -> None:
     model = make_language_model(depth=4)
     config = UpdatingConfig(start_vector="v.gguf")
     with pytest.raises(BasinError, match="8 wide"):
-        calibrated_start(model, SteeringVector({2: torch.ones(8)}), config, [], print)
+        calibrated_start(model, SteeringVector({2: torch.ones(8)}), config, [])
     with pytest.raises(BasinError, match="only after the last block"):
-        calibrated_start(model, SteeringVector({9: torch.ones(16)}), config, [], print)
+        calibrated_start(model, SteeringVector({9: torch.ones(16)}), config, [])
     with pytest.raises(BasinError, match="check the path"):
         starting_vector(UpdatingConfig(start_vector=str(tmp_path / "none.gguf")))
     assert starting_vector(UpdatingConfig()) is None

@@ -7,16 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planted_loop import begin, contents, corpus, machine, run  # noqa: F401 (fixtures)
+from planted_loop import begin, contents, corpus, machine, run, run_rounds  # noqa: F401 (fixtures)
 
 from agent.concept import Concept
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import SteeringMode
 from agent.steering.vector import SteeringVector
-from loops import refine
 from loops.checkpoint.store import RunStore
-from loops.round.partial import FOLDER, READ, read_in_parts, write_in_parts
+from loops.round.partial import PartialWork, writing_key
 
 CONFIG = GenerationConfig(batch_size=3)
 PROMPTS, SEEDS = [f"prompt {at}" for at in range(8)], list(range(8))
@@ -28,15 +27,28 @@ class Writer:
     def __init__(self, dies_at: int = 99) -> None:
         self.calls, self.dies_at = 0, dies_at
 
-    def __call__(self, prompts, seeds, concept) -> list[str]:
+    def __call__(self, items) -> list[str]:
         self.calls += 1
         if self.calls == self.dies_at:
             raise KeyboardInterrupt
-        return [f"{prompt} {seed} “so”" for prompt, seed in zip(prompts, seeds, strict=True)]
+        return [f"{prompt} {seed} “so”" for prompt, seed in items]
 
 
 def write(writer, folder, concept=STEERED, config=CONFIG, model="m", prompts=PROMPTS):
-    return write_in_parts(writer, prompts, SEEDS[: len(prompts)], concept, config, model, folder)
+    items, texts = list(zip(prompts, SEEDS, strict=False)), []
+    for batch in PartialWork(folder).text_batches(
+        items, config.batch_size, writing_key(concept, config, model)
+    ):
+        texts += batch.stored or batch.keep(writer(batch.items))
+    return texts
+
+
+def read_rows(read, key, folder):
+    parts = [
+        batch.keep(read(batch.items)) if batch.stored is None else batch.stored
+        for batch in PartialWork(folder).row_batches(PROMPTS, key)
+    ]
+    return np.concatenate(parts)
 
 
 def test_a_kill_loses_the_batch_in_hand_alone(tmp_path):
@@ -68,14 +80,14 @@ def test_what_another_would_have_written_is_not_taken(tmp_path, changed):
 @pytest.mark.parametrize("content", [b"", b"[1, 2, 3]", b'["a", "b"]', b'{"a": 1}', b"\xff\xfe"])
 def test_a_damaged_batch_is_written_again(tmp_path, content):
     whole = write(Writer(), tmp_path)
-    file = max((tmp_path / FOLDER).iterdir(), key=lambda each: each.stat().st_size)  # one of three texts
+    file = max((tmp_path / "written").iterdir(), key=lambda each: each.stat().st_size)  # one of three texts
     file.write_bytes(content)
     writer = Writer()
     assert write(writer, tmp_path) == whole and writer.calls == 1
 
 
 def test_a_scratch_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path):
-    (tmp_path / FOLDER).write_text("in the way")
+    (tmp_path / "written").write_text("in the way")
     assert len(write(Writer(), tmp_path)) == len(PROMPTS)
 
 
@@ -94,8 +106,8 @@ def test_a_run_killed_while_it_writes_resumes_to_the_same_bits(begin, monkeypatc
     monkeypatch.setattr(LanguageModel, "generate", dying)
     with pytest.raises(KeyboardInterrupt):
         run(killed)
-    assert len(list((killed.scratch / FOLDER).iterdir())) == 2
-    refine.resume(RunStore.open(killed.path), None)
+    assert len(list((killed.scratch / "written").iterdir())) == 2
+    run_rounds(RunStore.open(killed.path))
     assert contents(killed) == contents(straight)
     assert not killed.scratch.exists()
     assert len(calls) == 8 + 1 + 3 * 3, "one batch of round 1, and all of rounds 2 to 4"
@@ -106,7 +118,7 @@ def rows(part):
 
 
 def test_what_was_read_is_not_read_again_after_a_kill(tmp_path, monkeypatch):
-    monkeypatch.setattr("loops.round.partial.TEXTS", 3)
+    monkeypatch.setattr("loops.round.partial.READ_TOGETHER", 3)
     calls = []
 
     def read(part, dies_at=99):
@@ -116,17 +128,17 @@ def test_what_was_read_is_not_read_again_after_a_kill(tmp_path, monkeypatch):
         return rows(part)
 
     with pytest.raises(KeyboardInterrupt):
-        read_in_parts(lambda part: read(part, 3), PROMPTS, "model", tmp_path)
+        read_rows(lambda part: read(part, 3), "model", tmp_path)
     calls.clear()
-    assert np.array_equal(read_in_parts(read, PROMPTS, "model", tmp_path), rows(PROMPTS)) and calls == [2]
+    assert np.array_equal(read_rows(read, "model", tmp_path), rows(PROMPTS)) and calls == [2]
     calls.clear()
-    read_in_parts(read, PROMPTS, "another model", tmp_path)
+    read_rows(read, "another model", tmp_path)
     assert calls == [3, 3, 2]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40])
 def test_numbers_that_are_damaged_are_read_again(tmp_path, content):
-    read_in_parts(rows, PROMPTS, "model", tmp_path)
-    (file,) = (tmp_path / READ).iterdir()
+    read_rows(rows, "model", tmp_path)
+    (file,) = (tmp_path / "read").iterdir()
     file.write_bytes(content)
-    assert np.array_equal(read_in_parts(rows, PROMPTS, "model", tmp_path), rows(PROMPTS))
+    assert np.array_equal(read_rows(rows, "model", tmp_path), rows(PROMPTS))

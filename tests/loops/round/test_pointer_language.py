@@ -12,7 +12,7 @@ from agent.files.checked import DamagedError
 from agent.pointer.topic_model import Pointer, TopicsConfig
 from loops.checkpoint.decode import decode_pointer
 from loops.checkpoint.encode import encode_pointer
-from loops.round.pointer import spoken
+from loops.round.pointer import language_warning
 
 
 def test_the_language_is_kept_where_it_is_not_english() -> None:
@@ -32,8 +32,8 @@ def test_a_language_that_is_none_is_refused(forged: object) -> None:
 
 
 def test_what_is_english_about_a_run_is_said() -> None:
-    assert spoken(TopicsConfig(), "smollm2-135m", None) is None
-    said = spoken(TopicsConfig(language="de"), "smollm2-135m", "gemma3-270m")
+    assert language_warning(TopicsConfig(), "smollm2-135m", None) is None
+    said = language_warning(TopicsConfig(language="de"), "smollm2-135m", "gemma3-270m")
     assert "smollm2-135m, which reads and writes, and gemma3-270m, which judges" in said
     assert "Capitals do not tell names" in said and "no list" not in said
-    assert "has no list of stop words" in spoken(TopicsConfig(language="la"), "a", None)
+    assert "has no list of stop words" in language_warning(TopicsConfig(language="la"), "a", None)

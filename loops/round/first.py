@@ -1,0 +1,97 @@
+"""Round 0: the pointer's claim as the first concept, a first steering vector, and what the base model writes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from agent.concept import Concept
+from agent.errors import BasinError
+from agent.membership.documents import document_mean
+from agent.membership.log_odds import sigmoid, threshold
+from agent.steering.gate import PLAIN
+from loops.records import Generated, Metrics, RoundRecord
+from loops.round.context import Costs, RunContext
+from loops.round.pointer import calibrated_start, starting_vector
+from loops.round.recluster import Redrawn
+from loops.round.update import steer, with_vector
+from loops.round.writing import generate, read
+
+logger = logging.getLogger(__name__)
+
+
+def first_round(context: RunContext, received: Concept | None = None) -> RoundRecord:
+    """The round that the loop starts from.
+
+    Args:
+        received: a concept from another model, instead of the pointer's claim; a vector that it has is tried as it is.
+    """
+    costs = Costs(0, dict(context.preparation))
+    concept = received or _pointed_at(context)
+    with costs.stage("update"):
+        budget = context.config.updating.budget_nats
+        step = steer(context, concept, budget, method="mean_difference")
+    # Written without the vector, so the order of writing and steering does not matter.
+    base = generate(context, concept, "base", costs)
+    if received is None or received.vector is None:
+        concept = _with_first_vector(context, with_vector(concept, step))
+    degenerate = _degenerate(context, concept, costs)
+    passages = [*base.passages, *degenerate]
+    with costs.stage("record"):
+        texts = read(context, passages)
+    at = threshold(context.real.pointer_log_odds, context.size)
+    generated = Redrawn(concept, sigmoid(texts.pointer_log_odds - at)).place(passages)
+    metrics = _metrics(context, concept) | {"base_coherence": base.coherence.share}
+    return RoundRecord(0, concept, metrics, generated, texts.activations, costs.total())
+
+
+def _pointed_at(context: RunContext) -> Concept:
+    single = context.real.pointer_log_odds
+    pooled = document_mean(single, context.passages.document_of)
+    return Concept(
+        0, context.prior.membership, single.copy(), pooled, context.size, size_curve=context.prior.size_curve
+    )
+
+
+def _with_first_vector(context: RunContext, concept: Concept) -> Concept:
+    """The mean difference, or the configured control vector in its place."""
+    updating = context.config.updating
+    if (given := starting_vector(updating)) is None:
+        return concept
+    texts = context.passages.texts
+    vector, nats = calibrated_start(context.language_model, given, updating, texts)
+    return replace(concept, vector=vector, nats_per_token=nats, mode=PLAIN)
+
+
+def _degenerate(context: RunContext, concept: Concept, costs: Costs) -> tuple[Generated, ...]:
+    """Deliberately over-steered passages: negative examples for every round."""
+    config = context.config.updating
+    if not config.degenerate:
+        return ()
+    try:
+        with costs.stage("update"):
+            step = steer(context, concept, config.degenerate_nats, method="mean_difference")
+    except BasinError as error:
+        logger.info(f"No degenerate passages serve as negative examples: {error}")
+        return ()
+    hard = replace(concept, vector=step.vector, mode=step.mode)
+    return generate(context, hard, "degenerate", costs).passages
+
+
+def _metrics(context: RunContext, concept: Concept) -> Metrics:
+    trust, words, pointer = context.prior.trust, context.config.topics.words, context.pointer
+    return {
+        "round": 0,
+        "topic": pointer.topic,
+        "words": " ".join(pointer.model.top_words(pointer.topic)),
+        "words_held": len(pointer.holds(words)) if words else None,
+        "size": float(concept.membership.mean()),
+        "members": len(concept.members()),
+        "nats_per_token": concept.nats_per_token,
+        "drift": None,
+        "z_score": trust.z_score,
+        "pointer_loading": trust.pointer_loading,
+        "evidence_loading": trust.evidence_loading,
+        "no_concept": context.no_concept,
+        "collapsed": None,
+    }
