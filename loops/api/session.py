@@ -32,7 +32,7 @@ def work_on(store: RunStore, message: str, console: Console, until: int | None =
     with store.exclusive(), show_progress(console, store.path / "run.log"):
         logger.info(message)
         from loops.refine import refine
-        from loops.report.make import finish
+        from loops.report.make import ReportPage
         from loops.report.terminal import report_run
         from loops.report.watchers import run_watchers
         from loops.round.context import open_context
@@ -43,7 +43,7 @@ def work_on(store: RunStore, message: str, console: Console, until: int | None =
             refine(context, store, until, watchers)
         begin_stage(max(store.rounds(), default=0), "measure")
         report_run(store, console, context.real.activations)
-        if page := finish(store, context):
+        if page := ReportPage(store, context).finish():
             console.print(f"Page: {escape(str(page))}", soft_wrap=True, highlight=False)
 
 

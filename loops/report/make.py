@@ -121,16 +121,6 @@ class ReportPage:
             return None
 
 
-def refresh(store: RunStore, records: Sequence[RoundRecord], context: RunContext) -> None:
-    """Write the page of a run that is going on; see `ReportPage`."""
-    ReportPage(store, context).round_done(records)
-
-
-def finish(store: RunStore, context: RunContext) -> Path | None:
-    """Write the last page of a run; see `ReportPage`."""
-    return ReportPage(store, context).finish()
-
-
 def _write(material: Material, run: Path, out: Path | None) -> Made:
     """Write the page, and the plane of its map beside the rounds."""
     plane = material_plane(material)

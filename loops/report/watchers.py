@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from loops.checkpoint.store import RunStore
 from loops.monitor.loggers import Logs, open_logs
 from loops.records import RoundRecord, Watcher
-from loops.report.make import refresh
+from loops.report.make import ReportPage
 from loops.round.context import RunContext
 
 
@@ -24,20 +24,8 @@ class _Logging:
         self.logs.keep(rounds)
 
 
-@dataclass(frozen=True)
-class _Page:
-    store: RunStore
-    context: RunContext
-
-    def begin(self, rounds: Sequence[RoundRecord]) -> None:
-        refresh(self.store, rounds, self.context)
-
-    def round_done(self, rounds: Sequence[RoundRecord]) -> None:
-        refresh(self.store, rounds, self.context)
-
-
 @contextmanager
 def run_watchers(store: RunStore, context: RunContext) -> Iterator[tuple[Watcher, ...]]:
     """The loggers that the configuration names, closed in the end, and the page."""
     with open_logs(store) as logs:
-        yield _Logging(logs), _Page(store, context)
+        yield _Logging(logs), ReportPage(store, context)
