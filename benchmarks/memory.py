@@ -93,11 +93,11 @@ def one(name: str, stage: str) -> dict[str, float]:
         prompts = ["".join(f" w{word}" for word in range(config.generation.prompt_words))] * count
         language_model.generate(prompts, range(count), config.generation)
     else:
-        from agent.adapting.supervised import teach
+        from agent.adapting.supervised import fit_lora
 
         with tempfile.TemporaryDirectory() as folder:
             lora = config.updating.adapting.lora
-            teach(language_model, texts, np.ones(len(texts)), None, lora, 0, Path(folder))
+            fit_lora(language_model, texts, np.ones(len(texts)), lora, seed=0, folder=Path(folder))
     return {
         "foreseen": peaks(language_model, config)[stage],
         "taken": resident("VmHWM") / 1e9,

@@ -173,7 +173,7 @@ def writers(
 def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[], int]]:
     """One pass of LoRA over the texts; TRL with its own defaults but for the adapter's shape and the batch."""
     from agent.adapting.config import LoraConfig
-    from agent.adapting.supervised import teach
+    from agent.adapting.supervised import fit_lora
     from agent.adapting.trainer import token_ids
 
     config = LoraConfig(passages=len(texts))
@@ -182,7 +182,7 @@ def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[
 
     def basin() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            teach(model, texts, np.ones(len(texts)), None, config, 0, Path(folder))
+            fit_lora(model, texts, np.ones(len(texts)), config, seed=0, folder=Path(folder))
         return tokens
 
     def trl() -> int:

@@ -1,4 +1,4 @@
-"""One round's adapter: taught by members and accepted passages, then by preference between what was written."""
+"""One round's adapter: supervised training on members, then preference training on generated pairs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import numpy as np
 from jaxtyping import Float
 
 from agent.adapting.config import AdaptingConfig
-from agent.adapting.preference import prefer
-from agent.adapting.supervised import teach
+from agent.adapting.preference import fit_preferences
+from agent.adapting.supervised import fit_lora
 from agent.adapting.training_data import Written, importance_weights, lesson_weights, log_likelihoods, pairs
 from agent.concept import MEMBER, Concept
 from agent.language_model.adapter import Adapter
 from agent.language_model.model import LanguageModel
 
+LAST_STEPS = 8
+"""Steps that a metric is averaged over."""
+
 
 @dataclass(frozen=True)
 class Adapted:
-    """A trained adapter and what is to be told of its training."""
+    """A trained adapter and the metrics of its training."""
 
     adapter: Adapter
     metrics: dict[str, float | int]
@@ -30,26 +33,26 @@ class Adapted:
 
 def adapt(
     language_model: LanguageModel,
+    last: Concept,
+    config: AdaptingConfig,
+    *,
     real: Sequence[str],
     membership: Float[np.ndarray, "passage"],
     by_base: Written,
     by_concept: Written,
-    last: Concept,
-    config: AdaptingConfig,
-    *,
     seed: int,
     folder: Path,
 ) -> Adapted:
     """Train an adapter on a concept.
 
     Args:
-        real, membership: real passages and how far each belongs; those under one half teach nothing.
-        by_base: what the base model wrote, by_concept: what `last` wrote, on the same openings. They are the pairs.
-        last: the concept whose vector, adapter or both wrote `by_concept`.
-        folder: where training keeps its state; a later call with equal arguments goes on from it.
+        last: the concept whose vector, adapter or both generated `by_concept`.
+        real, membership: real passages and their memberships; those below one half are not used.
+        by_base, by_concept: passages by the base model and by `last` on the same openings, for the pairs.
+        folder: where training keeps its state; a later call with equal arguments resumes from it.
 
     Raises:
-        BasinError: as `teach` and `prefer`.
+        BasinError: as `fit_lora` and `fit_preferences`.
     """
     written = by_base.joined(by_concept)
     ratio = np.zeros(len(written.texts))
@@ -58,30 +61,35 @@ def adapt(
         under_last = log_likelihoods(writer, texts, prompts, last.vector, last.mode)
         ratio[len(by_base.texts) :] = log_likelihoods(language_model, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
-    weights = lesson_weights(
-        np.where(membership >= MEMBER, membership, 0.0), of_written, config.written_share
-    )
-    adapter, history = teach(
+    members = np.where(membership >= MEMBER, membership, 0.0)
+    adapter, history = fit_lora(
         language_model,
         [*real, *written.whole],
-        weights,
-        None if config.afresh else last.adapter,
+        lesson_weights(members, of_written, config.written_share),
         config.lora,
-        seed,
-        folder / "teach",
+        seed=seed,
+        folder=folder / "lora",
+        start=None if config.afresh else last.adapter,
     )
-    metrics: dict[str, float | int] = {
-        "lesson_loss": float(np.mean([row["loss"] for row in history[-8:]])),
-        "exponent": exponent,
-    }
+    metrics: dict[str, float | int] = {"lesson_loss": _late_mean(history, "loss"), "exponent": exponent}
     found = pairs(written)[: config.preference.pairs]
     metrics["pairs"] = len(found)
     if found:
-        adapter, preferred = prefer(
-            language_model, found, adapter, config.preference, config.lora.tokens, seed, folder / "prefer"
+        adapter, preferred = fit_preferences(
+            language_model,
+            found,
+            adapter,
+            config.preference,
+            tokens=config.lora.tokens,
+            seed=seed,
+            folder=folder / "preference",
         )
         history += preferred
-        metrics["preference"] = float(np.mean([row["rewards/accuracies"] for row in preferred[-8:]]))
+        metrics["preference"] = _late_mean(preferred, "rewards/accuracies")
         if "rms_nats" in preferred[-1]:
-            metrics["rms_nats"] = float(np.mean([row["rms_nats"] for row in preferred[-8:]]))
+            metrics["rms_nats"] = _late_mean(preferred, "rms_nats")
     return Adapted(adapter, metrics, history)
+
+
+def _late_mean(history: Sequence[dict[str, float]], name: str) -> float:
+    return float(np.mean([row[name] for row in history[-LAST_STEPS:]]))

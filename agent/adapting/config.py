@@ -1,4 +1,4 @@
-"""Settings of adapters and their training, apart from it: reading them must not load the libraries that train."""
+"""Settings of adapters and their training, without the libraries that train, which are slow to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.types import StageConfig
 
 
 class LoraConfig(StageConfig):
-    """The adapter's shape, and how it is taught by example."""
+    """The adapter's shape, and its supervised training."""
 
     rank: int = Field(8, ge=1)
     alpha: float = Field(16.0, gt=0)
@@ -26,17 +26,17 @@ class LoraConfig(StageConfig):
 
 
 class PreferenceConfig(StageConfig):
-    """How accepted passages are preferred to rejected ones."""
+    """Preference training on accepted and rejected passages."""
 
     pairs: int = Field(48, ge=0)
-    """Pairs at most in a round; 0 leaves preference training out."""
+    """Largest number of pairs in a round; 0 leaves preference training out."""
     beta: float = Field(0.1, gt=0)
     """DPO's weight of the log-ratio to the reference, per nat."""
     learning_rate: float = Field(3e-4, gt=0)
     batch: int = Field(4, ge=1)
     """Pairs in a step."""
     limit_nats: float = Field(0.5, gt=0)
-    """Root mean square over tokens of KL(adapted || base) from which the barrier pushes back."""
+    """Root mean square over tokens of KL(adapted || base) above which the barrier adds a loss."""
     barrier: float = Field(1.0, ge=0)
     """Loss at twice the limit; it grows with the square of the excess. 0 leaves the barrier out."""
     barrier_passages: int = Field(2, ge=1)
@@ -49,6 +49,6 @@ class AdaptingConfig(StageConfig):
     lora: LoraConfig = LoraConfig()
     preference: PreferenceConfig = PreferenceConfig()
     written_share: float = Field(0.25, ge=0, lt=1)
-    """Share of the lesson that is drawn from what was written and accepted; real members are the rest."""
+    """Share of the lesson that is drawn from accepted generated passages; real members are the rest."""
     afresh: bool = True
-    """Begin every round at the base model, so that a round's faults are not handed on; else at the last round's adapter."""
+    """Start every round at the base model, so that faults do not accumulate; else at the last round's adapter."""

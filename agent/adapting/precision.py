@@ -1,10 +1,10 @@
-"""What is computed in which format while an adapter is taught to a model of bfloat16.
+"""Number formats of training an adapter on a bfloat16 model, chosen for speed.
 
-On a CPU, attention in float32: there the way back through scaled dot product attention takes twice as long in bfloat16 (92 ms
-and 43 ms for eight texts of 190 tokens, nine heads of 64), whose small products are converted one by one. Everywhere, the
-products of an adapter that is taught likelihood in bfloat16, while its weights, their gradients and the optimiser stay in
-float32: PEFT would turn the input of every adapted layer into float32 instead, which is a tenth of the time that teaching
-SmolLM2 takes on a CPU. Preference training gains nothing from it, and compares likelihoods that differ by little.
+On a CPU, attention runs in float32: its backward pass takes twice as long in bfloat16 (92 ms against 43 ms for eight
+texts of 190 tokens, nine heads of 64), whose small products are converted one by one. Supervised training multiplies
+with the adapter in bfloat16, while its weights, gradients and optimiser stay in float32. PEFT would cast the input of
+every adapted layer to float32, a tenth of SmolLM2's training time on a CPU. Preference training compares likelihoods
+that differ by little, and would not be faster.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -24,12 +25,12 @@ from agent.language_model.model import LanguageModel
 NAME = "basin_sdpa_in_float32"
 
 
-def trainee(language_model: LanguageModel) -> Any:
-    """A twin of the model to be taught; only its attention may be computed otherwise, and more exactly."""
+def trainable_twin(language_model: LanguageModel) -> Any:
+    """A twin of the model to train, whose attention may be computed in float32."""
     model = language_model.twin()
     narrow = language_model.device.type == "cpu" and model.dtype == torch.bfloat16
     if narrow and model.config._attn_implementation == "sdpa":
-        with quiet_transformers():  # a model that cannot be asked for it says so and stays as it is
+        with quiet_transformers():  # a model that refuses warns, and stays unchanged
             model.set_attn_implementation(NAME)
     return model
 
@@ -37,7 +38,7 @@ def trainee(language_model: LanguageModel) -> Any:
 def attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """As transformers' own, called by the name that is registered below."""
+    """transformers' scaled dot product attention in float32, registered below as `NAME`."""
     wide = [each.float() for each in (query, key, value)]
     if attention_mask is not None and attention_mask.is_floating_point():
         attention_mask = attention_mask.float()
@@ -46,11 +47,11 @@ def attend(
     return mixed.to(query.dtype), None
 
 
-class NarrowProducts:
-    """A trainer that multiplies with an adapter in the format of the model around it, where that is bfloat16.
+class NarrowProducts(transformers.Trainer):
+    """A trainer that multiplies with the adapter in the model's own format, where that is bfloat16.
 
-    Mixed into a TRL trainer before its own class. The adapter's weights are rounded once a step (Micikevicius et al.
-    1710.03740); in float16 their gradients might vanish, so there PEFT's way is kept.
+    A mixin before a TRL trainer. The adapter's weights are rounded once a step (Micikevicius et al. 1710.03740).
+    In float16 their gradients might vanish, so that PEFT's way is kept there.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

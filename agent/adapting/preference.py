@@ -1,12 +1,13 @@
-"""Preference training of an adapter: accepted against rejected passages of the same opening, held near the base model.
+"""Preference training of an adapter on pairs of passages, kept near the base model.
 
-Direct preference optimisation (Rafailov et al. 2305.18290) by TRL's DPOTrainer, the adapter as it was being the reference.
-A barrier is added to its loss: the root mean square over tokens of KL(adapted || base) may not pass a limit. A mean lets a few
-tokens pay for many, and those few are where text falls apart; the root mean square feels them.
+Direct preference optimisation (Rafailov et al. 2305.18290) by TRL's DPOTrainer, with the adapter at its start as the
+reference. A barrier limits the root mean square over tokens of KL(adapted || base). Text breaks at a few tokens far
+from the base model, which a limit on the mean would allow.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,8 @@ from torch import Tensor
 from trl import DPOConfig, DPOTrainer
 
 from agent.adapting.config import PreferenceConfig
-from agent.adapting.precision import trainee
-from agent.adapting.trainer import (
-    Told,
-    quiet,
-    scratch,
-    settings,
-    token_ids,
-    train,
-)
+from agent.adapting.precision import trainable_twin
+from agent.adapting.trainer import ReportSteps, quiet, token_ids, train, trainer_options, training_folder
 from agent.adapting.trainer_state import PlainState
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter
@@ -47,23 +41,24 @@ class Pair:
     rejected: str
 
 
-def prefer(
+def fit_preferences(
     language_model: LanguageModel,
     pairs: Sequence[Pair],
     start: Adapter,
     config: PreferenceConfig,
+    *,
     tokens: int,
     seed: int,
     folder: Path,
 ) -> tuple[Adapter, list[dict[str, float]]]:
-    """The adapter after one pass over the first `config.pairs` pairs, begun from `start`.
+    """The adapter after one pass over the first `config.pairs` pairs, starting from `start`.
+
+    A history row has TRL's metrics of a step (`loss`, `rewards/accuracies`, `rewards/margins` in nats times beta) and
+    `rms_nats`, the distance that the barrier limits. Deterministic given the seed.
 
     Args:
-        tokens: length to which prompt and continuation together are cut.
-
-    A history row has TRL's `loss`, `rewards/accuracies`, `rewards/margins` (nats, times beta) and so on of each step, and
-    `rms_nats`, the distance that the barrier holds. Deterministic given the seed; interrupted training goes on from its last
-    kept step in `folder`.
+        tokens: prompt and continuation together are cut to this length.
+        folder: interrupted training resumes from the state kept here.
 
     Raises:
         BasinError: there are no pairs, the loss is not a number, or `folder` cannot be written.
@@ -73,89 +68,72 @@ def prefer(
             "There are no accepted passages beside rejected ones to learn a preference from: write more samples."
         )
     columns = _columns(language_model, pairs[: config.pairs], tokens)
-    place = scratch(folder, "preference", language_model.fingerprint, start.digest, config, seed, columns)
-    arguments = settings(
-        language_model,
-        place,
-        seed,
-        -(-len(columns["prompt_ids"]) // config.batch),
-        per_device_train_batch_size=config.batch,
-        learning_rate=config.learning_rate,
+    place = training_folder(
+        folder, "preference", language_model.fingerprint, start.digest, config, seed, columns
     )
+    options = trainer_options(language_model, place, seed, -(-len(columns["prompt_ids"]) // config.batch))
+    options |= {"per_device_train_batch_size": config.batch, "learning_rate": config.learning_rate}
     with quiet():
-        trainer = _BarredTrainer(
-            model=start.attach(trainee(language_model), trainable=True),
-            args=DPOConfig(**arguments, beta=config.beta, max_length=None),
+        trainer = _PreferenceTrainer(
+            model=start.attach(trainable_twin(language_model), trainable=True),
+            args=DPOConfig(**options, beta=config.beta, max_length=None),
             train_dataset=Dataset.from_dict(columns),
             processing_class=language_model.tokenizer,
-            callbacks=[Told("prefer")],
+            callbacks=[ReportSteps("train preferences")],
         )
-    trainer.barred = config
+    trainer.limits = config
     history = train(trainer, place)
     return Adapter.of(trainer.model, language_model.config.name), history
 
 
 def barrier(rms_nats: Float[Tensor, ""], limit_nats: float, weight: float) -> Float[Tensor, ""]:
-    """`weight * max(0, rms / limit - 1)^2`: nothing inside the limit, `weight` at twice it."""
+    """`weight * max(0, rms / limit - 1)^2`: zero inside the limit, `weight` at twice it."""
     return weight * (rms_nats / limit_nats - 1).clamp(min=0).square()
 
 
 def rms_divergence(
     model: Any, ids: Int[Tensor, "text token"], real: Bool[Tensor, "text token"]
 ) -> Float[Tensor, ""]:
-    """Root mean square over real tokens of KL(adapted || base) in nats, `model` being a PEFT model; differentiable.
-
-    The square of a token's divergence is what weighs: ten tokens of 1 nat among ninety of none are as far as all at 0.32.
-    """
+    """Root mean square over real tokens of KL(adapted || base) in nats; differentiable in a PEFT model."""
     core = model.get_base_model()
     output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
     batch = {"input_ids": ids, "attention_mask": real.long(), "use_cache": False}
     adapted = base_of(core)(**batch).last_hidden_state[real]
     with torch.no_grad(), model.disable_adapter():
         base = base_of(core)(**batch).last_hidden_state[real]
-    # Not from zero: there the root's slope is infinite, and a fresh adapter begins there.
+    # The root has no finite slope at zero, where a fresh adapter starts.
     return (output.divergences(adapted, base).square().mean() + TINY).sqrt()
 
 
-class _BarredTrainer(PlainState, DPOTrainer):
+class _PreferenceTrainer(PlainState, DPOTrainer):
     """TRL's trainer with the barrier added to its loss."""
 
-    barred: PreferenceConfig
+    limits: PreferenceConfig
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
-        # Tokenised already, and without the end of text that TRL would append: passages are cut, they do not end.
+        # Tokenised before. TRL would append an end of text, and these passages are cut.
         return dataset
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
         loss = super().compute_loss(model, inputs, *arguments, **options)
-        if not self.barred.barrier:
+        if not self.limits.barrier:
             return loss
-        # The first half of a batch is what was chosen.
-        some = slice(0, min(self.barred.barrier_passages, len(inputs["input_ids"]) // 2))
+        # The first half of a batch are the chosen passages.
+        some = slice(0, min(self.limits.barrier_passages, len(inputs["input_ids"]) // 2))
         peft_model = self.accelerator.unwrap_model(model)
-        real = inputs["attention_mask"][some].bool()
-        rms = rms_divergence(peft_model, inputs["input_ids"][some], real)
+        rms = rms_divergence(peft_model, inputs["input_ids"][some], inputs["attention_mask"][some].bool())
         self._metrics["train"]["rms_nats"].append(float(rms.detach()))
-        return loss + barrier(rms, self.barred.limit_nats, self.barred.barrier).to(loss.dtype)
+        return loss + barrier(rms, self.limits.limit_nats, self.limits.barrier).to(loss.dtype)
 
 
 def _columns(language_model: LanguageModel, pairs: Sequence[Pair], tokens: int) -> dict[str, list[list[int]]]:
-    """What TRL's collator wants of every pair; the seam is where the two texts' tokens part."""
+    """The columns of TRL's collator; the prompt ends where the two token sequences part."""
     columns: dict[str, list[list[int]]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
     for pair in pairs:
-        prompt, chosen, rejected = token_ids(
-            language_model, [pair.prompt, pair.prompt + pair.chosen, pair.prompt + pair.rejected], tokens
-        )
-        seam = min(_common(prompt, chosen), _common(prompt, rejected))
+        texts = [pair.prompt, pair.prompt + pair.chosen, pair.prompt + pair.rejected]
+        prompt, chosen, rejected = token_ids(language_model, texts, tokens)
+        seam = min(len(os.path.commonprefix([prompt, other])) for other in (chosen, rejected))
         columns["prompt_ids"].append(prompt[:seam])
         columns["chosen_ids"].append(chosen[seam:])
         columns["rejected_ids"].append(rejected[seam:])
     return columns
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    for place, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
-            return place
-    return min(len(first), len(second))

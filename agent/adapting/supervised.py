@@ -1,8 +1,8 @@
-"""A LoRA adapter taught by the concept's own passages: the supervised part (Hu et al. 2106.09685, TRL's SFTTrainer).
+"""Supervised training of a LoRA adapter on weighted texts (Hu et al. 2106.09685, TRL's SFTTrainer).
 
-The lesson is a sample of texts drawn in proportion to their weights (sampling-importance resampling, Rubin 1988). With
-memberships as weights, likelihood on the lesson is, up to sampling, cross-entropy to corpus(x) m(x) / Z; texts that the model
-wrote get the weight that takes them to p(x) m(x) / Z, see `agent/adapting/training_data.py`.
+The lesson is a sample of texts in proportion to their weights (sampling-importance resampling, Rubin 1988). With
+memberships as weights, the loss is, up to sampling, cross-entropy to corpus(x) m(x) / Z. Generated texts get
+importance weights towards p(x) m(x) / Z, see `agent/adapting/training_data.py`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,8 @@ from jaxtyping import Float, Int
 from trl import SFTConfig, SFTTrainer
 
 from agent.adapting.config import LoraConfig
-from agent.adapting.precision import NarrowProducts, trainee
-from agent.adapting.trainer import (
-    Told,
-    quiet,
-    scratch,
-    settings,
-    token_ids,
-    train,
-)
+from agent.adapting.precision import NarrowProducts, trainable_twin
+from agent.adapting.trainer import ReportSteps, quiet, token_ids, train, trainer_options, training_folder
 from agent.adapting.trainer_state import PlainState
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter, new_adapter
@@ -36,62 +29,62 @@ from agent.language_model.model import LanguageModel
 from agent.language_model.output_layer import OutputLayer
 
 MOST_REPEATS = 3
-NOTHING = -100
-"""The label that TRL gives to padding."""
+NOT_SCORED = -100
+"""TRL's label of padding."""
 
 
-def teach(
+def fit_lora(
     language_model: LanguageModel,
     texts: Sequence[str],
     weights: Float[np.ndarray, "text"],
-    start: Adapter | None,
     config: LoraConfig,
+    *,
     seed: int,
     folder: Path,
+    start: Adapter | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
-    """The adapter after one pass over a lesson drawn from `texts`, begun from `start` or from the model itself.
+    """The adapter after one pass over a lesson drawn from `texts`, starting from `start` or a fresh adapter.
 
-    Deterministic given the seed, and interrupted training goes on from its last kept step in `folder`. A history row has
-    TRL's `loss` (nats per token), `learning_rate`, `grad_norm` and `num_tokens` of each step.
+    A history row has TRL's `loss` (nats per token), `learning_rate`, `grad_norm` and `num_tokens` of a step.
+    Deterministic given the seed.
+
+    Args:
+        folder: interrupted training resumes from the state kept here.
 
     Raises:
         BasinError: no text has weight, the loss is not a number, or `folder` cannot be written.
     """
     lesson = [texts[index] for index in resample(weights, config.passages, seed)]
     rows = token_ids(language_model, lesson, config.tokens)
-    place = scratch(folder, "lora", language_model.fingerprint, start and start.digest, config, seed, rows)
-    model = trainee(language_model)
-    torch.manual_seed(seed)  # the first A of a fresh adapter is drawn
-    arguments = settings(
-        language_model,
-        place,
-        seed,
-        -(-len(rows) // config.batch),
-        per_device_train_batch_size=config.batch,
-        learning_rate=config.learning_rate,
-        # A third more time, so only where memory demands it.
-        gradient_checkpointing=language_model.need.teaching(config.batch * config.tokens)
-        > memory_at_hand(language_model.device),
+    place = training_folder(
+        folder, "lora", language_model.fingerprint, start and start.digest, config, seed, rows
     )
+    model = trainable_twin(language_model)
+    torch.manual_seed(seed)  # the first A of a fresh adapter is drawn
+    options = trainer_options(language_model, place, seed, -(-len(rows) // config.batch))
+    options |= {"per_device_train_batch_size": config.batch, "learning_rate": config.learning_rate}
+    # Checkpointing takes a third more time, so only where memory demands it.
+    need = language_model.need.teaching(config.batch * config.tokens)
+    options["gradient_checkpointing"] = need > memory_at_hand(language_model.device)
+    if start:
+        model = start.attach(model, trainable=True)
+    else:
+        name = language_model.config.name
+        model = new_adapter(model, config.rank, config.alpha, config.modules, name)
     with quiet():
-        trainer = _Teacher(
-            model=start.attach(model, trainable=True)
-            if start
-            else new_adapter(model, config.rank, config.alpha, config.modules, language_model.config.name),
-            args=SFTConfig(**arguments, max_length=None, packing=False),
+        trainer = _LoraTrainer(
+            model=model,
+            args=SFTConfig(**options, max_length=None, packing=False),
             train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
             processing_class=language_model.tokenizer,
-            callbacks=[Told("teach")],
+            callbacks=[ReportSteps("train adapter")],
         )
     history = train(trainer, place)
     return Adapter.of(trainer.model, language_model.config.name), history
 
 
-class _Teacher(PlainState, NarrowProducts, SFTTrainer):
-    """TRL's trainer with the loss of our output layer, which computes no logits twice and no entropies for the log.
-
-    It keeps its state without pickles.
-    """
+class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
+    """TRL's trainer with the loss of `OutputLayer`, which computes no logits twice and no entropies."""
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -99,7 +92,7 @@ class _Teacher(PlainState, NarrowProducts, SFTTrainer):
         core = self.accelerator.unwrap_model(model).get_base_model()
         output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
         real, labels = inputs["attention_mask"], inputs["labels"]
-        where = labels[:, 1:] != NOTHING
+        where = labels[:, 1:] != NOT_SCORED
         states = base_of(core)(
             input_ids=inputs["input_ids"], attention_mask=real, use_cache=False
         ).last_hidden_state
@@ -114,16 +107,13 @@ class _Teacher(PlainState, NarrowProducts, SFTTrainer):
 def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[np.ndarray, "drawn"]:
     """`count` indices in proportion to the weights, by systematic resampling (Kitagawa 1996), shuffled.
 
-    Every text is drawn its expected number of times, rounded up or down; none of weight 0 is. The heaviest are clipped so
-    that none is drawn more than three times: repeating a text teaches its words and not its kind. Fewer than `count` where
-    too few texts have weight for that.
-
-    Raises `BasinError` where no text has weight.
+    Every text is drawn its expected number of times, rounded up or down, and at most three times: a repeated text
+    teaches its words. The result is shorter if too few texts have weight. Raises `BasinError` if none has.
     """
     total = float(weights.sum())
     if not (np.isfinite(total) and total > 0):
         raise BasinError(
-            "No text has any weight to be taught with: the concept has no members; take another topic."
+            "No text has any weight in training: the concept has no members; take another topic."
         )
     count = min(count, MOST_REPEATS * int(np.count_nonzero(weights)))
     generator = np.random.default_rng(seed)
@@ -134,7 +124,7 @@ def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[n
 
 
 def _clipped(shares: Float[np.ndarray, "text"], most: float) -> Float[np.ndarray, "text"]:
-    """Shares of 1, none above `most`: what is cut off the heaviest goes to the others in proportion, and so on."""
+    """Shares of 1, none above `most`; the excess goes to the others in proportion."""
     held = np.zeros(len(shares), dtype=bool)
     while (over := ~held & (shares > most)).any():
         held |= over

@@ -1,7 +1,7 @@
-"""The state of a training that was interrupted: kept every minute, known to be whole, and only then gone on from.
+"""The state of an interrupted training: kept every minute without pickles, and resumed only if complete.
 
-A trainer writes its state file by file into the folder that it will look for, so a kill leaves a folder that looks like a state
-and is none. Here a list of sizes and hashes is written last; what has none, or does not hold to it, is not gone on from.
+transformers writes its state file by file into the final folder, so a kill would leave an incomplete state. Here a list of
+sizes and hashes is written last. A folder without the list, or one that differs from it, is removed.
 """
 
 from __future__ import annotations
@@ -28,40 +28,44 @@ from transformers.trainer_callback import ExportableState
 from agent.files.checked import MEGABYTE, DamagedError, parse_json, parse_tensors, read_inside
 
 SECONDS_BETWEEN_SAVES = 60.0
-"""What a kill may cost, and the step in hand."""
+"""Largest loss by a kill, besides the current step."""
 WHOLE = "whole.json"
 STATE = re.compile(r"checkpoint-(\d+)")
+ARRAYS, NUMBERS, PROGRESS = "state.safetensors", "state.json", "trainer_state.json"
+"""Adapter, moments and generators; settings of optimiser and schedule; the trainer's own progress."""
+MOST_ARRAYS, MOST_NUMBERS = 8192 * MEGABYTE, 256 * MEGABYTE
+ADAPTER, MOMENT = "adapter.", "moment."
+GENERATOR, DEVICE_GENERATOR = "generator.cpu", "generator.cuda."
+PROGRESS_FIELDS = {field.name for field in dataclasses.fields(TrainerState)}
+INVALID = (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError)
+"""Errors of torch, numpy and Python for a state of another training."""
 
 
-class KeepsState(transformers.TrainerCallback):
-    """Has the trainer keep its state when a minute has passed and at the end; older states go once the new one is whole.
-
-    By the time that has passed and not by steps: how long a step takes depends on model, texts and machine.
-    """
+class SaveState(transformers.TrainerCallback):
+    """Save the trainer's state every minute and at the end, then remove older states."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.kept = time.monotonic()
+        self.saved = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.kept = time.monotonic()
+        self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        due = time.monotonic() - self.kept >= SECONDS_BETWEEN_SAVES
+        due = time.monotonic() - self.saved >= SECONDS_BETWEEN_SAVES
         if due or state.global_step >= state.max_steps:
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        own = self.folder / f"checkpoint-{state.global_step}"
-        _seal(own)
+        seal(self.folder / f"checkpoint-{state.global_step}")
         for step, other in _states(self.folder):
             if step != state.global_step:
                 shutil.rmtree(other, ignore_errors=True)
-        self.kept = time.monotonic()
+        self.saved = time.monotonic()
 
 
 def newest_state(folder: Path) -> Path | None:
-    """The state of most steps that is whole, or None; the others are removed, or training would take them for its own."""
+    """The complete state of most steps, or None; all others are removed."""
     newest = None
     for _, state in sorted(_states(folder), reverse=True):
         if newest is None and _is_whole(state):
@@ -78,15 +82,14 @@ def _states(folder: Path) -> list[tuple[int, Path]]:
     return [(int(match[1]), each) for match, each in found if match]
 
 
-def _seal(state: Path) -> None:
-    """Write the list of files, after them."""
+def seal(state: Path) -> None:
+    """Write the list of files last, which makes the state complete."""
     for file in _files(state):
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
-    listed = {str(file.relative_to(state)): _describe(file) for file in _files(state)}
     draft = state / f".{WHOLE}"
     with draft.open("w", encoding="utf-8") as stream:
-        json.dump(listed, stream)
+        json.dump(_listed(state), stream)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(draft, state / WHOLE)
@@ -94,32 +97,28 @@ def _seal(state: Path) -> None:
 
 def _is_whole(state: Path) -> bool:
     try:
-        listed = json.loads((state / WHOLE).read_bytes())
-        found = {str(file.relative_to(state)): _describe(file) for file in _files(state)}
+        return bool(json.loads((state / WHOLE).read_bytes()) == _listed(state))
     except (OSError, ValueError):
         return False
-    return listed == found
 
 
 def _files(state: Path) -> list[Path]:
-    return sorted(file for file in state.rglob("*") if file.is_file() and file.name != WHOLE)
+    own = (WHOLE, f".{WHOLE}")
+    return sorted(file for file in state.rglob("*") if file.is_file() and file.name not in own)
 
 
-def _describe(file: Path) -> list[int | str]:
-    with file.open("rb") as stream:
-        return [file.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest()]
+def _listed(state: Path) -> dict[str, list[int | str]]:
+    """Size and hash of every file."""
+    listed: dict[str, list[int | str]] = {}
+    for file in _files(state):
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        listed[str(file.relative_to(state))] = [file.stat().st_size, digest]
+    return listed
 
 
-ARRAYS, NUMBERS, PROGRESS = "state.safetensors", "state.json", "trainer_state.json"
-"""Adapter, moments and generators; settings of optimiser and schedule; what the trainer itself wants to know."""
-MOST_ARRAYS, MOST_NUMBERS = 8192 * MEGABYTE, 256 * MEGABYTE
-ADAPTER, MOMENT = "adapter.", "moment."
-GENERATOR, DEVICE_GENERATOR = "generator.cpu", "generator.cuda."
-PROGRESS_FIELDS = {field.name for field in dataclasses.fields(TrainerState)}
-
-
-class PlainState:
-    """Overrides everything of a trainer that writes or reads its state."""
+class PlainState(transformers.Trainer):
+    """A mixin that overrides every method of a trainer that writes or reads its state."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         from peft import get_peft_model_state_dict
@@ -137,12 +136,12 @@ class PlainState:
             states = torch.cuda.get_rng_state_all()
             arrays |= {f"{DEVICE_GENERATOR}{number}": each for number, each in enumerate(states)}
         schedule = {key: each for key, each in self.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
-        kind, words, *rest = np.random.get_state()
+        kind, words, *rest = np.random.get_state(legacy=True)
         numbers = {
             "groups": optimiser["param_groups"],
             "schedule": schedule,
             "python": random.getstate(),
-            "numpy": [kind, words.tolist(), *rest],
+            "numpy": [kind, np.asarray(words).tolist(), *rest],
         }
         plain = {name: each.detach().cpu().contiguous().clone() for name, each in arrays.items()}
         (folder / ARRAYS).write_bytes(safetensors.torch.save(plain))
@@ -153,7 +152,7 @@ class PlainState:
         self.state.save_to_json(str(folder / PROGRESS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """The adapter; called first, so what the trainer reads by itself is looked at here too."""
+        """Load the adapter. Called first, so the progress file, which the trainer reads, is checked here."""
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
         _check_progress(resume_from_checkpoint)
@@ -162,7 +161,10 @@ class PlainState:
             name.removeprefix(ADAPTER): each for name, each in arrays.items() if name.startswith(ADAPTER)
         }
         own = get_peft_model_state_dict(self.model)
-        _same_shapes(found, own, "adapter")
+        if {name: each.shape for name, each in found.items()} != {
+            name: each.shape for name, each in own.items()
+        }:
+            raise DamagedError(f"{ARRAYS} is of another adapter")
         set_peft_model_state_dict(
             self.model, {name: each.to(own[name].device, own[name].dtype) for name, each in found.items()}
         )
@@ -171,26 +173,23 @@ class PlainState:
         if checkpoint is None:
             return
         arrays, numbers = _arrays(checkpoint), _numbers(checkpoint)
-        state: dict[int, dict[str, Any]] = {}
-        for name, each in arrays.items():
-            if name.startswith(MOMENT):
-                number, _, kind = name.removeprefix(MOMENT).partition(".")
-                if not number.isdecimal():
-                    raise DamagedError(f"{ARRAYS} has {name[:80]!r}, which is no moment")
-                state.setdefault(int(number), {})[kind] = each
-        self._check_moments(state)
         try:
+            state: dict[int, dict[str, Any]] = {}
+            for name, each in arrays.items():
+                if name.startswith(MOMENT):
+                    number, _, kind = name.removeprefix(MOMENT).partition(".")
+                    state.setdefault(int(number), {})[kind] = each
+            self._check_moments(state)
             groups = [
                 {key: tuple(each) if key == "betas" else each for key, each in group.items()}
                 for group in numbers["groups"]
             ]
             self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-            kept = numbers["schedule"]
-            lambdas = [None] * len(self.lr_scheduler.state_dict()["lr_lambdas"])
-            if kept.keys() != self.lr_scheduler.state_dict().keys() - {"lr_lambdas"}:
-                raise DamagedError(f"{NUMBERS} is of another schedule")
-            self.lr_scheduler.load_state_dict({**kept, "lr_lambdas": lambdas})
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            kept, own = numbers["schedule"], self.lr_scheduler.state_dict()
+            if kept.keys() != own.keys() - {"lr_lambdas"}:
+                raise ValueError("another schedule")
+            self.lr_scheduler.load_state_dict({**kept, "lr_lambdas": [None] * len(own["lr_lambdas"])})
+        except INVALID as error:
             raise DamagedError(f"{NUMBERS} is of another training ({error})") from None
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
@@ -206,18 +205,18 @@ class PlainState:
             if torch.cuda.is_available() and f"{DEVICE_GENERATOR}0" in arrays:
                 count = torch.cuda.device_count()
                 torch.cuda.set_rng_state_all([arrays[f"{DEVICE_GENERATOR}{at}"] for at in range(count)])
-        except (KeyError, IndexError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        except INVALID as error:
             raise DamagedError(f"{NUMBERS} has no state of the generators ({error})") from None
 
     def _load_scaler(self, checkpoint: str | None) -> None:
-        """None is used: the adapter trains in float32."""
+        """There is no scaler: the adapter trains in float32."""
 
     def _check_moments(self, state: Mapping[int, Mapping[str, Any]]) -> None:
         own = [each for group in self.optimizer.param_groups for each in group["params"]]
         for number, moments in state.items():
             shapes = {tuple(each.shape) for name, each in moments.items() if name != "step"}
-            if number >= len(own) or shapes - {tuple(own[number].shape)}:
-                raise DamagedError(f"{ARRAYS} has moments of another adapter")
+            if shapes - {tuple(own[number].shape)}:
+                raise ValueError("moments of another adapter")
 
 
 def _arrays(folder: str) -> dict[str, Any]:
@@ -244,10 +243,3 @@ def _check_progress(folder: str) -> None:
         or not isinstance(tree.get("stateful_callbacks"), dict)
     ):
         raise DamagedError(f"{PROGRESS} is no progress of a trainer")
-
-
-def _same_shapes(found: Mapping[str, Any], own: Mapping[str, Any], what: str) -> None:
-    if {name: tuple(each.shape) for name, each in found.items()} != {
-        name: tuple(each.shape) for name, each in own.items()
-    }:
-        raise DamagedError(f"{ARRAYS} is of another {what}")

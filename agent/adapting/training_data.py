@@ -1,9 +1,9 @@
-"""What the next adapter is taught: real members, and what was written, weighted towards the exact target p(x) m(x) / Z.
+"""Training texts of the next adapter: real members, and generated passages weighted towards p(x) m(x) / Z.
 
-Expert iteration (Anthony et al. 1705.08439): sample, keep what is good, learn from it. A passage that the base model wrote
-counts as its membership; one that the concept wrote counts as membership times p / q, its likelihood under the base model over
-that under what wrote it (the weights of distributional policy gradients, Khalifa et al. 2012.11635). Over a hundred tokens that
-ratio hangs on a few passages, so it is tempered just as far as keeps half of them effective, and the exponent is told.
+Expert iteration (Anthony et al. 1705.08439): sample, keep the good samples, learn from them. A passage by the base model
+weighs its membership m. A passage by the concept weighs m p / q, with its likelihoods under the base model and under its
+generator (distributional policy gradients, Khalifa et al. 2012.11635). Over a hundred tokens that ratio is dominated by a few
+passages, so it is tempered until half of them are effective.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from agent.steering.vector import SteeringVector
 
 EFFECTIVE_SHARE = 0.5
 CLEAR = 0.1
-"""By how much less a rejected passage has to belong than the chosen one."""
+"""Smallest difference in membership between the chosen and the rejected passage."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """Passages that some generator wrote, as the loop has judged them: no gold label has been near."""
+    """Generated passages with the loop's own judgements; gold labels never enter."""
 
     prompts: Sequence[str]
     texts: Sequence[str]
@@ -55,7 +55,7 @@ def log_likelihoods(
     vector: SteeringVector | None = None,
     mode: SteeringMode = PLAIN,
 ) -> Float[np.ndarray, "text"]:
-    """log p(text | prompt) in nats, summed over tokens, of the model as it is steered."""
+    """log p(text | prompt) in nats, summed over tokens, of the steered model."""
     with language_model.steer(vector, mode=mode):
         return np.array([-float(each.sum()) for each in language_model.token_losses(texts, prompts)])
 
@@ -63,13 +63,13 @@ def log_likelihoods(
 def importance_weights(
     written: Written, log_ratio: Float[np.ndarray, "text"]
 ) -> tuple[Float[np.ndarray, "text"], float]:
-    """`m (p / q)^a` of the coherent passages, 0 of the others, with mean 1 where any has weight; and the exponent a.
+    """Weights `m (p / q)^a` of coherent passages, 0 of others, with mean 1 if any is positive; and the exponent a.
 
-    The exponent is the largest in [0, 1] at which the effective number of passages, (sum w)^2 / sum w^2 (Kish 1965), is at
-    least half of what it is without the ratio; the likelihood tempering of Del Moral et al. (2006). At 1 the weights are exact.
+    a is the largest exponent in [0, 1] that keeps half of the effective number of passages (sum w)^2 / sum w^2 (Kish
+    1965): the likelihood tempering of Del Moral et al. (2006). At 1 the weights are exact.
 
     Args:
-        log_ratio: log p - log q in nats, 0 for passages of the base model itself.
+        log_ratio: log p - log q in nats, 0 for passages by the base model.
     """
     plain = np.where(written.coherent, written.membership, 0.0)
     if not plain.sum() > 0:
@@ -77,7 +77,8 @@ def importance_weights(
     centred = log_ratio - log_ratio[plain > 0].max()
 
     def weights(exponent: float) -> Float[np.ndarray, "text"]:
-        return plain * np.exp(exponent * np.minimum(centred, 0.0))
+        tempered: np.ndarray = plain * np.exp(exponent * np.minimum(centred, 0.0))
+        return tempered
 
     wanted = EFFECTIVE_SHARE * _effective(plain)
     low, high = (1.0, 1.0) if _effective(weights(1.0)) >= wanted else (0.0, 1.0)
@@ -93,17 +94,17 @@ def importance_weights(
 def lesson_weights(
     real: Float[np.ndarray, "passage"], written: Float[np.ndarray, "text"], written_share: float
 ) -> Float[np.ndarray, "lesson"]:
-    """One array over real passages, then written ones; the latter have `written_share` of the sum, or none to give."""
+    """Weights of real, then generated passages; the latter have `written_share` of the sum if any has weight."""
     parts = [(real, 1 - written_share if written.sum() > 0 else 1.0), (written, written_share)]
     return np.concatenate([share * part / part.sum() if part.sum() > 0 else part for part, share in parts])
 
 
 def pairs(written: Written, clear: float = CLEAR) -> list[Pair]:
-    """One pair for every opening: its coherent passage that belongs most, against the worst that is clearly worse.
+    """One pair per opening: its coherent passage of highest membership, against the worst clearly worse one.
 
-    Worse is what belongs less by `clear`, or is not coherent, and of those the incoherent first: nonsense in the right words
-    is to be told from the real thing. No passage has to pass a fixed membership, for few do before there is anything to learn
-    from; the pairs whose chosen passage belongs most come first, so that a limit on their number keeps those.
+    Worse are incoherent passages, and those whose membership is lower by `clear`. The incoherent come first: the
+    adapter should avoid nonsense in the right words. No fixed membership is required, because few passages reach one
+    before training. Pairs are in falling order of the chosen passage's membership.
     """
     by_prompt: dict[str, list[int]] = {}
     for index, prompt in enumerate(written.prompts):

@@ -219,7 +219,9 @@ def _by_transformers(language_model: LanguageModel, prompt: str, barred: list[li
 
 
 def _adapted(language_model: LanguageModel, close: float) -> str | None:
-    from agent.adapting.supervised import teach  # some seconds, which whoever only records need not wait for
+    from agent.adapting.supervised import (
+        fit_lora,  # some seconds, which whoever only records need not wait for
+    )
 
     texts = _texts()
     with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +230,7 @@ def _adapted(language_model: LanguageModel, close: float) -> str | None:
         except BasinError:
             modules = "all"
         lesson = LESSON.model_copy(update={"modules": modules})
-        adapter, _ = teach(language_model, texts, np.ones(len(texts)), None, lesson, 0, Path(folder))
+        adapter, _ = fit_lora(language_model, texts, np.ones(len(texts)), lesson, seed=0, folder=Path(folder))
         for name, content in adapter.files().items():
             (Path(folder) / name).write_bytes(content)
         again = Adapter.from_files({name: (Path(folder) / name).read_bytes() for name in adapter.FILES})

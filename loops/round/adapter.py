@@ -32,12 +32,12 @@ def train_adapter(
 
     return adapt(
         context.language_model,
-        context.passages.texts,
-        concept.membership,
-        written([each for each in generated if each.kind == "base"]),
-        written([each for each in generated if each.kind == "steered"]),
         last,
         context.config.updating.adapting,
+        real=context.passages.texts,
+        membership=concept.membership,
+        by_base=written([each for each in generated if each.kind == "base"]),
+        by_concept=written([each for each in generated if each.kind == "steered"]),
         seed=seed_for(
             context.config.seed, 0, "adapter"
         ),  # of every round: a round is a deterministic map of the concept

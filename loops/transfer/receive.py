@@ -51,13 +51,15 @@ def improved_model(
                 )
             adapter = concept.adapter
         elif link.improved == "more_text":
-            from agent.adapting.supervised import teach  # slow to import, and most chains do without
+            from agent.adapting.supervised import fit_lora  # slow to import, and most chains do without
 
             general = config.stitching.model_copy(update={"passages": config.study})
             texts, _ = general_texts(general, own, seed)
             lora = config.run.updating.adapting.lora.model_copy(update={"passages": len(texts)})
             weights = np.ones(len(texts))
-            adapter, _ = teach(language_model, texts, weights, None, lora, seed, folder / ".training")
+            adapter, _ = fit_lora(
+                language_model, texts, weights, lora, seed=seed, folder=folder / ".training"
+            )
         else:
             raise BasinError(
                 "A link without a language_model has to say how the last one's is improved: own_adapter or more_text."

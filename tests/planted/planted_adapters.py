@@ -7,17 +7,17 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.adapting.config import LoraConfig
-from agent.adapting.supervised import teach
+from agent.adapting.supervised import fit_lora
 from agent.language_model.adapter import Adapter, new_adapter
 
 CONFIG = LoraConfig(passages=24, batch=4, learning_rate=0.03, tokens=32)
 LESSON = [sentence(*[number % 3 + 1] * 8) for number in range(24)]
 
 
-def taught(tmp_path, language_model=None, weights=None, start=None, seed=0):
+def trained(tmp_path, language_model=None, weights=None, start=None, seed=0):
     language_model = language_model or make_language_model()
     weights = np.ones(len(LESSON)) if weights is None else weights
-    return teach(language_model, LESSON, weights, start, CONFIG, seed, tmp_path)
+    return fit_lora(language_model, LESSON, weights, CONFIG, seed=seed, folder=tmp_path, start=start)
 
 
 def random_adapter(language_model, seed: int = 0) -> Adapter:

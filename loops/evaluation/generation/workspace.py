@@ -136,18 +136,23 @@ class Workspace:
 
     def adapter(self, name: str, weights: Float[np.ndarray, "passage"]) -> Adapter:
         """A LoRA adapter taught by seen passages in proportion to `weights`; kept as `name`."""
-        from agent.adapting.supervised import teach
+        from agent.adapting.supervised import fit_lora
 
         return self._adapter(
             name,
-            lambda folder: teach(
-                self.task.language_model, self.task.texts, weights, None, self.lora, self.task.seed, folder
+            lambda folder: fit_lora(
+                self.task.language_model,
+                self.task.texts,
+                weights,
+                self.lora,
+                seed=self.task.seed,
+                folder=folder,
             )[0],
         )
 
     def preferred(self, name: str, notion: Notion, start: Intervention) -> Adapter:
         """`start`'s adapter after preference training on what that pen and the base model wrote on practice openings."""
-        from agent.adapting.preference import prefer
+        from agent.adapting.preference import fit_preferences
 
         def train(folder: Path) -> Adapter:
             written = [
@@ -164,8 +169,14 @@ class Workspace:
             if not found:
                 return start.adapter
             config, seed = PreferenceConfig(), self.task.seed
-            return prefer(
-                self.task.language_model, found, start.adapter, config, self.lora.tokens, seed, folder
+            return fit_preferences(
+                self.task.language_model,
+                found,
+                start.adapter,
+                config,
+                tokens=self.lora.tokens,
+                seed=seed,
+                folder=folder,
             )[0]
 
         return self._adapter(name, train)

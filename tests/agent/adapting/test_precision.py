@@ -10,7 +10,7 @@ from conftest import make_causal_lm, make_language_model, make_tokenizer, senten
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from agent.adapting import preference, supervised
-from agent.adapting.precision import NAME, NarrowProducts, attend, trainee
+from agent.adapting.precision import NAME, NarrowProducts, attend, trainable_twin
 from agent.language_model.adapter import new_adapter
 from agent.language_model.architecture import base_of
 from agent.language_model.model import LanguageModel, LanguageModelConfig
@@ -38,7 +38,7 @@ def slopes(model, language_model):
 def test_a_taught_model_reads_and_learns_as_before(architecture):
     exact, narrow = make_language_model(architecture), in_bfloat16(architecture)
     wanted = slopes(exact.twin(), exact)
-    for model in (narrow.twin(), trainee(narrow)):
+    for model in (narrow.twin(), trainable_twin(narrow)):
         assert (slopes(model, narrow) - wanted).norm() < 0.1 * wanted.norm()
 
 
@@ -63,16 +63,16 @@ def test_attention_in_float32_is_nearer_to_the_exact_one():
 
 def test_only_the_twin_is_changed_and_only_where_it_is_narrow():
     narrow, exact = in_bfloat16(), make_language_model()
-    assert trainee(narrow).config._attn_implementation == NAME
+    assert trainable_twin(narrow).config._attn_implementation == NAME
     assert narrow.model.config._attn_implementation == "sdpa"
-    assert trainee(exact).config._attn_implementation == "sdpa"
+    assert trainable_twin(exact).config._attn_implementation == "sdpa"
 
 
 def test_attention_chosen_by_hand_is_kept():
     narrow = in_bfloat16()
     narrow.model.set_attn_implementation("eager")
-    assert trainee(narrow).config._attn_implementation == "eager"
-    assert next(trainee(narrow).parameters()).dtype == torch.bfloat16
+    assert trainable_twin(narrow).config._attn_implementation == "eager"
+    assert next(trainable_twin(narrow).parameters()).dtype == torch.bfloat16
 
 
 class Trainer:
@@ -125,6 +125,6 @@ def test_an_adapter_multiplies_in_the_models_format_and_learns_as_before(archite
 
 def test_likelihood_is_taught_so_and_preference_is_not():
     """A preference is between likelihoods that differ by little."""
-    assert issubclass(supervised._Teacher, NarrowProducts) and not issubclass(
-        preference._BarredTrainer, NarrowProducts
+    assert issubclass(supervised._LoraTrainer, NarrowProducts) and not issubclass(
+        preference._PreferenceTrainer, NarrowProducts
     )

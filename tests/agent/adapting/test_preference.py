@@ -10,8 +10,8 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.adapting.config import LoraConfig, PreferenceConfig
-from agent.adapting.preference import Pair, barrier, prefer, rms_divergence
-from agent.adapting.supervised import teach
+from agent.adapting.preference import Pair, barrier, fit_preferences, rms_divergence
+from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError
 from agent.language_model.adapter import new_adapter
 
@@ -27,7 +27,7 @@ def language_model():
 @pytest.fixture
 def start(language_model, tmp_path):
     lesson, config = [sentence(3, 4, 3, 4)] * 8, LoraConfig(passages=8, rank=2, batch=1, learning_rate=0.01)
-    return teach(language_model, lesson, np.ones(8), None, config, 0, tmp_path / "teach")[0]
+    return fit_lora(language_model, lesson, np.ones(8), config, seed=0, folder=tmp_path / "teach")[0]
 
 
 def chosen_over_rejected(language_model, adapter) -> float:
@@ -39,19 +39,25 @@ def chosen_over_rejected(language_model, adapter) -> float:
 
 
 def test_what_was_chosen_gains_on_what_was_rejected(language_model, start, tmp_path):
-    adapter, history = prefer(language_model, PAIRS, start, CONFIG, 32, 0, tmp_path)
+    adapter, history = fit_preferences(
+        language_model, PAIRS, start, CONFIG, tokens=32, seed=0, folder=tmp_path
+    )
     assert chosen_over_rejected(language_model, adapter) > chosen_over_rejected(language_model, start) + 0.3
     assert history[-1]["rewards/margins"] > 0
 
 
 def test_even_a_single_step_teaches(language_model, start, tmp_path):
-    adapter, history = prefer(language_model, PAIRS[:3], start, CONFIG, 32, 0, tmp_path)
+    adapter, history = fit_preferences(
+        language_model, PAIRS[:3], start, CONFIG, tokens=32, seed=0, folder=tmp_path
+    )
     assert len(history) == 1 and adapter.digest != start.digest
 
 
 def test_the_barrier_keeps_the_adapter_nearer_to_its_base(language_model, start, tmp_path):
     def distance(config: PreferenceConfig, place: str) -> float:
-        adapter, _ = prefer(language_model, PAIRS, start, config, 32, 0, tmp_path / place)
+        adapter, _ = fit_preferences(
+            language_model, PAIRS, start, config, tokens=32, seed=0, folder=tmp_path / place
+        )
         ids = torch.tensor([[1, *range(5, 20)]])
         return float(rms_divergence(adapter.attach(language_model.twin()), ids, torch.ones_like(ids).bool()))
 
@@ -86,4 +92,4 @@ def test_the_barrier_rises_with_the_square_of_the_excess(rms, loss):
 
 def test_no_pairs_are_refused_in_one_sentence(language_model, start, tmp_path):
     with pytest.raises(BasinError, match="no accepted passages"):
-        prefer(language_model, [], start, CONFIG, 32, 0, tmp_path)
+        fit_preferences(language_model, [], start, CONFIG, tokens=32, seed=0, folder=tmp_path)

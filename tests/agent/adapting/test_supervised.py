@@ -1,4 +1,4 @@
-"""Teaching by example: what is taught becomes likelier, the model stays as it was, and a kill loses nothing."""
+"""Supervised training: the lesson becomes likelier, and the language model is unchanged."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_language_model
-from planted_adapters import CONFIG, LESSON, taught
+from planted_adapters import CONFIG, LESSON, trained
 
-from agent.adapting import trainer_state
-from agent.adapting.supervised import resample, teach
+from agent.adapting import supervised, trainer_state
+from agent.adapting.config import LoraConfig
+from agent.adapting.supervised import fit_lora, resample
+from agent.adapting.trainer import train
 from agent.errors import BasinError
 
 
-def test_what_is_taught_becomes_likelier(tmp_path):
+def test_the_lesson_becomes_likelier(tmp_path):
     language_model = make_language_model()
-    adapter, history = taught(tmp_path, language_model)
+    adapter, history = trained(tmp_path, language_model)
     before, after = language_model.losses(LESSON), language_model.adapted(adapter).losses(LESSON)
     assert after.mean() < before.mean() - 0.5
     assert len(history) == 6 and history[-1]["num_tokens"] > 0
 
 
-def test_the_model_that_was_taught_stays_as_it_was(tmp_path):
+def test_the_language_model_is_unchanged(tmp_path):
     language_model = make_language_model()
     before = {name: weight.clone() for name, weight in language_model.model.state_dict().items()}
-    taught(tmp_path, language_model)
+    trained(tmp_path, language_model)
     assert all(
         torch.equal(weight, before[name]) for name, weight in language_model.model.state_dict().items()
     )
@@ -33,43 +35,21 @@ def test_the_model_that_was_taught_stays_as_it_was(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_adapter_to_the_bit(tmp_path):
-    first, again, other = (taught(tmp_path / str(at), seed=seed)[0] for at, seed in enumerate((0, 0, 1)))
+    first, again, other = (trained(tmp_path / str(at), seed=seed)[0] for at, seed in enumerate((0, 0, 1)))
     assert first.digest == again.digest != other.digest
 
 
-def test_teaching_goes_on_from_an_adapter(tmp_path):
+def test_training_starts_from_an_adapter(tmp_path):
     language_model = make_language_model()
-    first, _ = taught(tmp_path, language_model)
-    second, history = taught(tmp_path, language_model, start=first)
+    first, _ = trained(tmp_path, language_model)
+    second, history = trained(tmp_path, language_model, start=first)
     assert second.config["r"] == CONFIG.rank
     assert history[0]["loss"] < float(language_model.losses(LESSON).mean()) - 0.5
 
 
-def test_a_kill_in_the_middle_goes_on_to_the_same_adapter_to_the_bit(tmp_path, monkeypatch, messages):
-    monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
-    whole, _ = taught(tmp_path / "whole")
-
-    class Killed(BaseException):
-        pass
-
-    steps = []
-
-    def progress(sentence: str) -> None:
-        steps.append(sentence)
-        if len(steps) == 4:
-            raise Killed
-
-    with pytest.raises(Killed):
-        teach(make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut")
-    told: list[str] = messages
-    resumed, _ = teach(make_language_model(), LESSON, np.ones(24), None, CONFIG, 0, tmp_path / "cut")
-    assert told[0].startswith("teach: 4 of 6")  # what was kept after step 3 was not done again
-    assert resumed.digest == whole.digest
-
-
-def test_another_lesson_begins_anew_and_forgets_the_first(tmp_path):
-    taught(tmp_path)
-    taught(tmp_path, seed=1)
+def test_another_lesson_starts_anew_and_removes_the_first(tmp_path):
+    trained(tmp_path)
+    trained(tmp_path, seed=1)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -96,15 +76,15 @@ def test_a_lesson_without_weight_is_refused(weights):
         resample(weights, 3, seed=0)
 
 
-def test_weights_that_are_no_numbers_are_neither_kept_nor_handed_on(tmp_path, monkeypatch):
+def test_nan_weights_are_neither_kept_nor_returned(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
     explosive = CONFIG.model_copy(update={"learning_rate": 1e30})
-    for _ in range(2):  # going on finds the same
+    for _ in range(2):  # a resume finds the same
         with pytest.raises(BasinError, match="loss that is not a number"):
-            teach(make_language_model(), LESSON, np.ones(24), None, explosive, 0, tmp_path)
+            fit_lora(make_language_model(), LESSON, np.ones(24), explosive, seed=0, folder=tmp_path)
 
 
-def test_activations_are_computed_again_only_where_memory_demands_it(tmp_path, monkeypatch):
+def test_activations_are_checkpointed_only_where_memory_demands_it(tmp_path, monkeypatch):
     config, adapters, seen = LoraConfig(passages=8, batch=4, learning_rate=0.03, tokens=32), [], []
     for room in (0, 2**60):
         monkeypatch.setattr(supervised, "memory_at_hand", lambda device, room=room: room)
@@ -113,7 +93,7 @@ def test_activations_are_computed_again_only_where_memory_demands_it(tmp_path, m
         )
         folder = tmp_path / str(room)
         adapters.append(
-            supervised.teach(make_language_model(), TEXTS, np.ones(12), None, config, 0, folder)[0]
+            fit_lora(make_language_model(), LESSON[:12], np.ones(12), config, seed=0, folder=folder)[0]
         )
     assert [trainer.args.gradient_checkpointing for trainer in seen] == [True, False]
     for name, weight in adapters[0].tensors.items():

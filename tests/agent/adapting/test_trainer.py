@@ -8,7 +8,7 @@ import pytest
 import transformers
 from conftest import make_language_model
 
-from agent.adapting.trainer import scratch, settings, train
+from agent.adapting.trainer import train, trainer_options, training_folder
 from agent.errors import BasinError
 
 
@@ -54,17 +54,17 @@ def test_a_loss_that_is_no_number_is_refused(tmp_path, losses):
 
 
 def test_a_place_belongs_to_one_training_and_others_are_forgotten(tmp_path):
-    first = scratch(tmp_path, "lesson", 1)
-    assert first == scratch(tmp_path, "lesson", 1) and first.is_dir()
-    assert scratch(tmp_path, "lesson", 2) != first and not first.exists()
+    first = training_folder(tmp_path, "lesson", 1)
+    assert first == training_folder(tmp_path, "lesson", 1) and first.is_dir()
+    assert training_folder(tmp_path, "lesson", 2) != first and not first.exists()
 
 
 def test_a_place_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BasinError, match="cannot keep its state"):
-        scratch(tmp_path / "file", "lesson")
+        training_folder(tmp_path / "file", "lesson")
 
 
 def test_few_steps_have_no_warm_up(tmp_path):
     model = make_language_model()
-    assert [settings(model, tmp_path, 0, steps)["warmup_steps"] for steps in (1, 8, 100)] == [0, 2, 4]
+    assert [trainer_options(model, tmp_path, 0, steps)["warmup_steps"] for steps in (1, 8, 100)] == [0, 2, 4]

@@ -119,7 +119,7 @@ def _named(name: str) -> Callable[[Path], None]:
 
 def _pickles(run: Path) -> None:
     """Wherever a trainer or a library of models would look for one."""
-    place = run / ".training" / "teach" / "0123456789ab" / "checkpoint-3"
+    place = run / ".training" / "lora" / "0123456789ab" / "checkpoint-3"
     place.mkdir(parents=True)
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "adapter_model.bin"):
         (place / name).write_bytes(_trapped(run.parents[1]))
