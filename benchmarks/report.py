@@ -31,7 +31,7 @@ from loops.report import page as plotly_bundle
 from loops.report.compare import compare
 from loops.report.compare_page import write_comparison
 from loops.report.make import make_report
-from loops.report.topic_views import Asked, view_run
+from loops.report.topic_views import TopicOptions, view_run
 from loops.report.topics_page import write_topics
 from tests.planted.planted_scene import Scene, plant
 
@@ -341,11 +341,11 @@ def measure(
 @contextmanager
 def own_cache(folder: Path) -> Iterator[None]:
     """A cache for planted runs, with the bundle for charts in it."""
-    bundle = plotly_bundle.BASIC.path
+    bundle = plotly_bundle.PLOTLY.path
     with patch.dict(os.environ, BASIN_CACHE=str(folder / "cache")):
-        if bundle.exists() and not plotly_bundle.BASIC.path.exists():
-            plotly_bundle.BASIC.path.parent.mkdir(parents=True)
-            shutil.copy(bundle, plotly_bundle.BASIC.path)
+        if bundle.exists() and not plotly_bundle.PLOTLY.path.exists():
+            plotly_bundle.PLOTLY.path.parent.mkdir(parents=True)
+            shutil.copy(bundle, plotly_bundle.PLOTLY.path)
         yield
 
 
@@ -373,7 +373,7 @@ def main(
         for store in stores:
             pages[store.name] = partial(make_report, store, tokens=False)
             pages[f"topics of {store.name}"] = lambda file, store=store: write_topics(
-                view_run(store, Asked()), file
+                view_run(store, TopicOptions()), file
             )
         if len(stores) > 1:
             pages[" beside ".join(store.name for store in stores)] = lambda file: write_comparison(

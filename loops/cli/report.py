@@ -61,7 +61,8 @@ def compare_command(
     limit: Annotated[int, typer.Option("-n", min=1, max=10, help="Passages per list.")] = 5,
 ) -> None:
     """Lay runs or rounds side by side: settings, curves, overlap, what one holds and another does not, cost."""
-    from loops.report.compare import compare, show_comparison
+    from loops.report.compare import compare
+    from loops.report.compare_terminal import show_comparison
 
     found, console = compare(runs), Console()
     if html is None:

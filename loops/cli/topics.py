@@ -106,12 +106,12 @@ def topics_command(
     if file is not None and not html:
         raise BasinError(f"{file} is a second argument, which only --html takes: the file that it writes to.")
     from loops.monitor.progress import show_progress
-    from loops.report.topic_views import Asked, view_subject
+    from loops.report.topic_views import TopicOptions, view_subject
 
-    asked = Asked(count, _listed(words), _listed(seed_words), topic, seed)
+    options = TopicOptions(count, _listed(words), _listed(seed_words), topic, seed)
     console = Console()
     with show_progress(Console(stderr=True)):
-        view = view_subject(subject, asked)
+        view = view_subject(subject, options)
         if html:
             from loops.report.topics_page import write_topics
 

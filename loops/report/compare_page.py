@@ -1,4 +1,4 @@
-"""Runs side by side as a page."""
+"""Write a comparison of runs as an HTML page."""
 
 from __future__ import annotations
 
@@ -6,36 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from loops.report import page
-from loops.report.compare import CURVES, Comparison, Pair, Side
+from loops.report.compare import CURVES, GOLD, Comparison, Pair, Side
 from loops.report.page import Page, View, fill, write
-
-GOLD = {
-    "ap_topic": "AP of the topic",
-    "ap_concept": "AP alone",
-    "ap_concept_pooled": "AP with document",
-    "ap_ceiling": "gold-trained, alone",
-    "ap_ceiling_pooled": "gold-trained, with document",
-}
 
 
 def write_comparison(found: Comparison, path: Path) -> int:
-    """Write the page; its bytes. Raises `BasinError` where it cannot be written."""
+    """Write the page and return its size in bytes. Raises `BasinError` if it cannot be written."""
     page.obtain()
     return write(comparison_page(found), path)
 
 
 def comparison_page(found: Comparison) -> Page:
-    """The page; gold measurements, where any are stored, in a view apart."""
+    """The page; stored measurements against gold labels get a separate view."""
     data = comparison_data(found)
     views = [
-        View("sides", "Side by side", fill("compare_sides.html", found=found)),
-        View("curves", "How they went", fill("compare_curves.html")),
-        View("apart", "What they hold", fill("compare_apart.html")),
+        View("sides", "Overview", fill("compare_sides.html", found=found)),
+        View("curves", "Curves", fill("compare_curves.html")),
+        View("apart", "Memberships", fill("compare_apart.html")),
         View("settings", "Settings", fill("compare_settings.html", differences=found.differences)),
         View("cost", "Cost", fill("compare_cost.html")),
     ]
     if data["gold"]:
-        views.append(View("gold", "Against gold", fill("compare_gold.html"), apart=True))
+        views.append(View("gold", "Gold labels", fill("compare_gold.html"), apart=True))
     names = [side.name for side in found.sides]
     return Page(
         title=f"{', '.join(names)} compared",
@@ -44,26 +36,23 @@ def comparison_page(found: Comparison) -> Page:
         data=data,
         scripts=("compare.js",),
         styles=("compare.css",),
-        foot="Made by Basin from stored rounds alone. This file holds texts of the corpus; it loads nothing and sends nothing.",
+        foot="Made by Basin from stored rounds. This file contains texts of the corpus and needs no network.",
     )
 
 
 def comparison_data(found: Comparison) -> dict[str, Any]:
-    """What the page's charts and tables are made of."""
+    """The data of the page's charts and tables."""
     return {
         "names": [side.name for side in found.sides],
         "sides": [_side(side) for side in found.sides],
-        "curves": {number: [side.curve(number) for side in found.sides] for number in CURVES},
+        "curves": {name: [side.curve(name) for side in found.sides] for name in CURVES},
         "bounds": [side.store.config.tracking.drift_bound for side in found.sides],
         "pairs": [_pair(found, pair) for pair in found.pairs],
         "differences": [{"setting": name, "values": values} for name, values in found.differences.items()],
         "costs": [side.cost for side in found.sides],
         "gold": [
-            {
-                "run": side.name,
-                "concept": row["concept"],
-                **{title: row.get(key) for key, title in GOLD.items()},
-            }
+            {"run": side.name, "concept": row["concept"]}
+            | {title: row.get(key) for title, key in GOLD.items()}
             for side in found.sides
             for row in side.gold
         ],
@@ -75,7 +64,7 @@ def _side(side: Side) -> dict[str, Any]:
     return {
         "name": side.name,
         "round": side.record.round,
-        **{number: side.curve(number)[-1] for number in CURVES},
+        **{name: side.curve(name)[-1] for name in CURVES},
         "members": len(side.record.concept.members()),
         "passages": len(side.membership),
         "certified": None if certificate is None else "yes" if certificate["certified"] else "no",
@@ -89,7 +78,6 @@ def _pair(found: Comparison, pair: Pair) -> dict[str, Any]:
     return {
         "first": pair.first,
         "second": pair.second,
-        "unit": pair.unit,
         "shared": pair.shared,
         "overlap": pair.overlap,
         "counts": pair.counts,

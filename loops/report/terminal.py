@@ -1,4 +1,4 @@
-"""Runs and rounds on a terminal: tables, members, what moved, what was written. Reads stored rounds only."""
+"""Print stored runs and rounds on the terminal: tables, members, exchanged and generated passages."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ from loops.records import Generated, RoundRecord, typical_samples
 logger = logging.getLogger(__name__)
 
 FIRST_WORDS = 25
-
-MEASURED = ("AP alone", "AP with document", "PGR alone", "PGR with document")
 COLUMNS = ("size", "drift", "contraction", "agreement", "coherence")
+GOLD_COLUMNS = {
+    "AP alone": "ap_concept",
+    "AP with document": "ap_concept_pooled",
+    "PGR alone": "pgr_single",
+    "PGR with document": "pgr_pooled",
+}
 
 
 def first_words(text: str, words: int = FIRST_WORDS) -> str:
@@ -34,16 +38,23 @@ def first_words(text: str, words: int = FIRST_WORDS) -> str:
     return " ".join(running[:words]) + (" ..." if len(running) > words else "")
 
 
+def as_text(value: float | int | bool | str | None) -> str:
+    """A value as a table cell: numbers with three digits, `-` for None."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
 def show_run(store: RunStore, console: Console) -> None:
-    """What the run is about, and a row for every round."""
+    """Print a run's settings in short, a row per round, its certificate and stored measurements."""
     about, config = store.about, store.config
-    what = f"{config.corpus.source}, {config.language_model.name}"
-    console.print(f"[bold]{escape(store.name)}[/]  {escape(printable(what))}")
+    subject = escape(printable(f"{config.corpus.source}, {config.language_model.name}"))
+    console.print(f"[bold]{escape(store.name)}[/]  {subject}")
     console.print(
         f"begun {about['created']}, at most {config.rounds} rounds, seed {config.seed}", style="dim"
     )
     if origin := about.get("origin"):
-        console.print(escape(printable(str(origin.get("sentence")))), highlight=False, soft_wrap=True)
+        _print_sentence(str(origin.get("sentence")), console)
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
     for number in sorted([*store.every(), *store.broken()]):
         try:
@@ -51,52 +62,136 @@ def show_run(store: RunStore, console: Console) -> None:
         except BasinError:
             table.add_row(str(number), "damaged")
     console.print(table)
-    _show_pruned(store, console)
+    if pruned := store.pruned():
+        numbers = ", ".join(map(str, pruned))
+        _print_sentence(f"Pruned rounds ({numbers}) keep numbers and memberships only.", console, "dim")
     if certificate := store.load_certificate():
-        console.print(escape(printable(certificate["sentence"])), highlight=False, soft_wrap=True)
+        _print_sentence(certificate["sentence"], console)
     from loops.evaluation.measure import stored_rows
 
     if rows := stored_rows(store):
-        show_measurements(rows, console)
+        _show_measurements(rows, console)
 
 
-def _show_pruned(store: RunStore, console: Console) -> None:
-    if pruned := store.pruned():
-        which = ", ".join(map(str, pruned))
-        told = f"Of pruned rounds ({which}) numbers and memberships are left."
-        console.print(told, style="dim", highlight=False, soft_wrap=True)
+def _row(record: RoundRecord) -> list[str]:
+    values = {"size": record.concept.size} | record.metrics
+    nats = as_text(record.concept.nats_per_token) if record.concept.vector else "-"
+    return [
+        str(record.round),
+        *(as_text(values.get(column)) for column in COLUMNS),
+        nats,
+        f"{record.seconds:.0f}",
+    ]
+
+
+def _print_sentence(sentence: str, console: Console, style: str | None = None) -> None:
+    console.print(escape(printable(sentence)), style=style, highlight=False, soft_wrap=True)
+
+
+def _show_measurements(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print average precision against gold labels: of the topic, of training on the labels, of every round."""
+    for name in dict.fromkeys(row["concept"] for row in rows):
+        of_concept = [row for row in rows if row["concept"] == name]
+        table = plain_table(f"against gold: {name}", *GOLD_COLUMNS)
+        for title, source in (("topic", "ap_topic"), ("gold-trained", "ap_ceiling")):
+            values = [of_concept[0][f"{source}{pooled}"] for pooled in ("", "_pooled")]
+            table.add_row(title, *map(as_text, values))
+        for row in of_concept[1:]:
+            table.add_row(f"round {row['round']}", *(as_text(row[key]) for key in GOLD_COLUMNS.values()))
+        console.print(table)
+
+
+def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the share of generated passages in the gold concept: a row per judge and generator."""
+    if not rows:
+        console.print("There are no gold labels or no generated passages: nothing to judge.")
+        return
+    columns = [key for key in rows[0] if key not in ("corpus", "concept", "round")]
+    table = plain_table(*columns)
+    for row in rows:
+        table.add_row(*(as_text(row[column]) for column in columns))
+    console.print(table)
 
 
 def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
-    """A round in full: numbers, members, what changed hands with the topic and since the last round, samples."""
+    """Print a round in full: metrics, members, exchanged passages and samples, `limit` of each."""
     record, passages = store.load_kept(number), store.load_passages()
-    concept = record.concept
-    now = concept.membership
+    now = record.concept.membership
     console.print(f"\n[bold]Round {number}[/]")
-    numbers = ", ".join(f"{key} {_number(value)}" for key, value in record.metrics.items())
+    numbers = ", ".join(f"{key} {as_text(value)}" for key, value in record.metrics.items())
     console.print(escape(printable(numbers)), style="dim")
-    members = concept.members()
+    members = record.concept.members()
     title = f"Members: {len(members)} of {len(now)} passages, the most typical first"
-    _print_passages(console, title, passages, members[:limit], {"membership": now})
+    chosen = members[:limit].tolist()
+    print_passages(console, title, passages, chosen, {"membership": now[chosen]})
     if number:
         _show_exchange(store, record, passages, limit, console)
     if record.pruned:
-        console.print("\nWhat it wrote was pruned.", style="dim")
-    show_samples(record, limit, console)
-
-
-def show_samples(record: RoundRecord, limit: int, console: Console) -> None:
-    """Some of what the round wrote, steered and not, prompts set apart."""
+        console.print("\nIts generated passages were pruned.", style="dim")
     for kind in ("steered", "base"):
         samples = [sample for sample in record.generated if sample.kind == kind]
         if samples:
-            console.print(f"\n[bold]Written, {kind}[/]: {min(limit, len(samples))} of {len(samples)}")
+            console.print(f"\n[bold]Generated, {kind}[/]: {min(limit, len(samples))} of {len(samples)}")
         for sample in samples[:limit]:
             show_passage(sample.prompt, sample.text, console, _verdict(sample))
 
 
+def _show_exchange(
+    store: RunStore, record: RoundRecord, passages: PassageSet, limit: int, console: Console
+) -> None:
+    """Print the four lists of exchanged passages, computed again if the round did not store them."""
+    last = record.round - 1
+    if last not in store.every():
+        console.print(f"Round {last} is missing, so exchanged passages are unknown.", style="dim")
+        return
+    topic, before, now = (each.concept.membership for each in (store.load(0), store.load_kept(last), record))
+    ids = [passage.id for passage in passages.passages]
+    found = record.exchange or exchanged(ids, topic, before, now)
+    place = {name: index for index, name in enumerate(ids)}
+    with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}
+    for title, moved, columns in (
+        ("Claimed by the topic, refused by the concept", found.threw_out, with_topic),
+        ("Missed by the topic, added by the concept", found.took_in, with_topic),
+        (f"Entered since round {last}", found.entered, since),
+        (f"Left since round {last}", found.left, since),
+    ):
+        if unknown := [name for name in moved if name not in place]:
+            raise BasinError(
+                f"Round {record.round} of {store.name} names passages unknown to the run "
+                f"(such as {unknown[0][:40]!r}), so it belongs to another run; "
+                "`basin verify` lists the intact files."
+            )
+        chosen = [place[name] for name in moved[:limit]]
+        values = {column: membership[chosen] for column, membership in columns.items()}
+        print_passages(console, f"{title}: {len(moved)}", passages, chosen, values)
+
+
+def print_passages(
+    console: Console,
+    title: str,
+    passages: PassageSet,
+    chosen: Sequence[int],
+    columns: Mapping[str, Sequence[float] | Float[np.ndarray, "chosen"]],
+) -> None:
+    """Print a title, and a table of the chosen passages with named columns of numbers."""
+    console.print(f"\n[bold]{title}[/]", highlight=False, soft_wrap=True)
+    if not len(chosen):
+        return
+    table = Table(**FRAME)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("title")
+    table.add_column("first words", ratio=1)
+    for index, *values in zip(chosen, *columns.values(), strict=True):
+        passage = passages.passages[index]
+        document = passages.documents[passage.document]
+        texts = (document.title or document.id, first_words(passage.text))
+        table.add_row(*(f"{value:.2f}" for value in values), *(escape(printable(each)) for each in texts))
+    console.print(table)
+
+
 def show_passage(prompt: str, text: str, console: Console, note: str = "") -> None:
-    """A written passage: the real opening it was given, then what was written."""
+    """Print a generated passage: its prompt, a bar, and the continuation."""
     prompt, text = ("\n".join(map(printable, part.split("\n"))) for part in (prompt, text.rstrip()))
     body = Text.assemble((prompt, "dim"), ("|", "bold cyan"), text)
     console.print()
@@ -105,42 +200,23 @@ def show_passage(prompt: str, text: str, console: Console, note: str = "") -> No
     console.print(body)
 
 
-def show_measurements(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Average precision against gold labels: of the topic, of every round, and of training on the labels."""
-    for name in dict.fromkeys(row["concept"] for row in rows):
-        reading = [row for row in rows if row["concept"] == name]
-        table = plain_table(f"against gold: {name}", *MEASURED)
-        for who, source in (("topic", "topic"), ("gold-trained", "ceiling")):
-            first = [reading[0][f"ap_{source}{pooled}"] for pooled in ("", "_pooled")]
-            table.add_row(who, *(_number(value) for value in first))
-        for row in reading[1:]:
-            keys = ("ap_concept", "ap_concept_pooled", "pgr_single", "pgr_pooled")
-            table.add_row(f"round {row['round']}", *(_number(row[key]) for key in keys))
-        console.print(table)
-
-
-def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """How much of what was written belongs to the gold concept: a row for every judge and generator."""
-    if not rows:
-        console.print("There are no gold labels, or nothing was written: nothing to judge.")
-        return
-    columns = [key for key in rows[0] if key not in ("corpus", "concept", "round")]
-    table = plain_table(*columns)
-    for row in rows:
-        table.add_row(*(_number(row[column]) for column in columns))
-    console.print(table)
+def _verdict(sample: Generated) -> str:
+    coherence = {True: "coherent", False: "not coherent", None: "coherence not measured"}[sample.coherent]
+    loss = f", {sample.loss:.2f} nats/token" if sample.loss is not None else ""
+    return f"membership {sample.membership:.2f}, {coherence}{loss}, seed {sample.seed}"
 
 
 def report_run(
     store: RunStore, console: Console, activations: Float[np.ndarray, "passage layer width"]
 ) -> None:
-    """The end of a run: measured where there are gold labels, drawn, and three readable passages it wrote.
+    """Measure a finished run against gold labels if there are any, and print it with three samples.
 
-    What cannot be measured is said in a sentence: the run itself is whole. `activations` are the real passages'.
+    Args:
+        activations: of the real passages.
     """
     if not store.rounds():
         return
-    from loops.evaluation.measure import PICTURE, measure  # the loop is over; nothing it does can read this
+    from loops.evaluation.measure import PICTURE, measure  # the loop is over and cannot read gold labels
 
     try:
         measure(store, activations)
@@ -149,83 +225,12 @@ def report_run(
     show_run(store, console)
     picture = store.path / PICTURE
     if picture.exists():
-        console.print(f"Picture: {escape(str(picture))}", soft_wrap=True, highlight=False)
+        _print_sentence(f"Picture: {picture}", console)
     newest = store.load(store.rounds()[-1])
-    readable = typical_samples(newest.generated)
-    if readable:
-        console.print(
-            f"\n[bold]Passages it wrote[/] in round {newest.round}, the most typical of the readable"
-        )
-    for sample in readable[:3]:
+    coherent = typical_samples(newest.generated)
+    if coherent:
+        console.print(f"\n[bold]Generated passages[/] of round {newest.round}, the most typical first")
+    for sample in coherent[:3]:
         show_passage(sample.prompt, sample.text, console)
     more = f"basin inspect {store.name} --round {newest.round}; basin generate {store.name}"
     console.print(f"\nMore: {escape(more)}", soft_wrap=True)
-
-
-def _row(record: RoundRecord) -> list[str]:
-    values = {"size": record.concept.size} | record.metrics
-    return [
-        str(record.round),
-        *(_number(values.get(column)) for column in COLUMNS),
-        _number(record.concept.nats_per_token) if record.concept.vector else "-",
-        f"{record.seconds:.0f}",
-    ]
-
-
-def _show_exchange(
-    store: RunStore, record: RoundRecord, passages: PassageSet, limit: int, console: Console
-) -> None:
-    """The four lists of passages that changed hands; worked out anew where an older run did not keep them."""
-    last = record.round - 1
-    if last not in store.every():
-        console.print(f"Round {last} is not there: what changed hands since cannot be told.", style="dim")
-        return
-    topic, before, now = (each.concept.membership for each in (store.load(0), store.load_kept(last), record))
-    ids = [passage.id for passage in passages.passages]
-    found = record.exchange or exchanged(ids, topic, before, now)
-    place = {name: index for index, name in enumerate(ids)}
-    with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}
-    for title, moved, columns in (
-        ("The topic's that the concept threw out", found.threw_out, with_topic),
-        ("What the topic missed and the concept took in", found.took_in, with_topic),
-        (f"Entered since round {last}", found.entered, since),
-        (f"Left since round {last}", found.left, since),
-    ):
-        if strange := [name for name in moved if name not in place]:
-            raise BasinError(
-                f"Round {record.round} of {store.name} names passages that the run has not (such as {strange[0][:40]!r}): "
-                "it is of another run; `basin verify` says which files hold."
-            )
-        chosen = [place[name] for name in moved[:limit]]
-        _print_passages(console, f"{title}: {len(moved)}", passages, chosen, columns)
-
-
-def _print_passages(
-    console: Console, title: str, passages: PassageSet, chosen: Sequence[int], columns: dict[str, np.ndarray]
-) -> None:
-    table = Table(**FRAME)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("title")
-    table.add_column("first words", ratio=1)
-    for index in chosen:
-        passage = passages.passages[index]
-        document = passages.documents[passage.document]
-        values = [f"{column[index]:.2f}" for column in columns.values()]
-        words = (document.title or document.id, first_words(passage.text))
-        table.add_row(*values, *(escape(printable(each)) for each in words))
-    console.print(f"\n[bold]{title}[/]", highlight=False)
-    if len(chosen):
-        console.print(table)
-
-
-def _verdict(sample: Generated) -> str:
-    readable = {True: "readable", False: "not readable", None: "readability not measured"}[sample.coherent]
-    loss = f", {sample.loss:.2f} nats/token" if sample.loss is not None else ""
-    return f"membership {sample.membership:.2f}, {readable}{loss}, seed {sample.seed}"
-
-
-def _number(value: float | int | bool | str | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

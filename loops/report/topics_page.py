@@ -1,4 +1,4 @@
-"""The topic browser: one page on which a person finds the topic that points at what they mean."""
+"""Write the topic browser: a page on which to find the topic that points at a concept."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from agent.pointer.lda import seeded_counts
 from agent.pointer.topic_model import SURE_WORDS
 from agent.progress import timed
-from loops.report import page as plotly_bundle
+from loops.report import page
 from loops.report.page import Page, View, fill, write
 from loops.report.topic_map import (
     COHERENT_WORDS,
     coherences,
     distances,
-    distinctiveness,
     exclusivity,
     most_relevant,
     places,
@@ -31,61 +31,92 @@ WEIGHTS = tuple(step / 10 for step in range(11))
 SHOWN_WORDS = 30
 TYPICAL_PASSAGES, PER_DOCUMENT, TYPICAL_DOCUMENTS = 8, 2, 8
 LARGEST_MATRIX = 1_500_000
-"""Probabilities that a page carries; of a larger model the rarest words are left out, and the page says so."""
+"""Probabilities in a page; a larger model loses its rarest words, and the page says so."""
 
 
 def write_topics(view: TopicView, file: Path | None) -> tuple[Path, int]:
-    """Write the browser, by default beside a run or here; where it is, and its bytes.
+    """Write the browser, by default beside a run or here, and return its path and size in bytes.
 
     Raises:
         BasinError: the file cannot be written.
     """
-    plotly_bundle.obtain()
+    page.obtain()
     path = file or (view.folder / "topics.html" if view.folder else Path(f"topics-{view.name}.html"))
     with timed("topics: coherence"):
-        page = topics_page(view)
-    return path, write(page, path)
+        found = topics_page(view)
+    return path, write(found, path)
 
 
 def topics_page(view: TopicView) -> Page:
-    """The page; everything that it shows is in its data."""
+    """The page of the topic browser."""
     data = browser_data(view)
+    how = fill("topics_how.html", data=data, coherent=COHERENT_WORDS, sure=SURE_WORDS)
     return Page(
         title=f"Topics of {view.name}",
         views=[
             View("find", "Find a topic", fill("topics_find.html", data=data, sure=SURE_WORDS)),
             View("all", "All topics", fill("topics_all.html", data=data)),
-            View(
-                "how",
-                "How to read it",
-                fill("topics_how.html", data=data, coherent=COHERENT_WORDS, sure=SURE_WORDS),
-            ),
+            View("how", "How to read it", how),
         ],
         lead=fill("topics_lead.html", data=data, description=view.passages.description),
         data=data,
         scripts=("topics.js", "topics_words.js"),
         styles=("topics.css",),
-        foot="Made by Basin. This file holds texts of the corpus; it loads nothing and sends nothing.",
+        foot="Made by Basin. This file contains texts of the corpus and needs no network.",
     )
 
 
 def browser_data(view: TopicView) -> dict[str, Any]:
-    """The numbers of the page: topics, words, typical passages, and the lines that start from a topic."""
+    """Numbers, words and typical passages of all topics, and configurations that start from them."""
     model = view.model
-    kept = _kept_words(view)
+    words = _shown_words(view)
     position = np.full(len(model.vocabulary), -1)
-    position[kept] = np.arange(len(kept))
+    position[words] = np.arange(len(words))
+    seeds = zip(*seeded_counts(model, view.config), strict=True)
+    topics, shown = _topics(view, position)
+    typical = [_typical_passages(view, topic) for topic in range(model.count)]
+    passages = sorted({at for row in typical for at in row})
+    row_of = {at: row for row, at in enumerate(passages)}
+    for topic, row in zip(topics, typical, strict=True):
+        topic["passages"] = [[row_of[at], view.weights[at, topic["number"]]] for at in row]
+    return {
+        "name": view.name,
+        "topics": topics,
+        "vocabulary": [model.vocabulary[index] for index in words],
+        "left_out": len(model.vocabulary) - len(words),
+        "given_topic": _pack(model.topic_word[:, words]),
+        "word_shares": _pack(word_shares(model)[words]),
+        "topic_shares": topic_shares(model),
+        "expected_words": float(model.topic_word_counts.sum()),
+        "seeded": {int(position[word]): float(count) for word, count in seeds if position[word] >= 0},
+        "passages": [
+            {
+                "title": _title(view, view.chosen[at].document),
+                "position": view.chosen[at].position,
+                "text": view.chosen[at].text,
+            }
+            for at in passages
+        ],
+        "read": len(view.chosen),
+        "plane_shows": shown,
+        "picked": view.picked,
+        "by_number": view.config.topic is not None,
+        "words": list(view.config.words),
+        "line_before": _around_words(view),
+        "file": view.file,
+    }
+
+
+def _topics(view: TopicView, position: Int[np.ndarray, "word"]) -> tuple[list[dict[str, Any]], float]:
+    """A row per topic, and the share of squared distances that the plane shows."""
+    model = view.model
     apart = distances(model.topic_word)
     plane, shown = places(apart)
-    measured = coherences(model, [passage.text for passage in view.chosen])
+    coherence = coherences(model, [passage.text for passage in view.chosen])
     orders = np.stack([most_relevant(model, weight, SHOWN_WORDS) for weight in WEIGHTS], axis=1)
-    typical = [_typical_passages(view, topic) for topic in range(model.count)]
-    carried = sorted({at for row in typical for at in row})
-    row_of = {at: row for row, at in enumerate(carried)}
-    largest = view.weights.argmax(axis=1)
-    alone = exclusivity(model)
+    largest, alone = view.weights.argmax(axis=1), exclusivity(model)
     np.fill_diagonal(apart, np.inf)
-    topics = [
+    return [
         {
             "number": topic,
             "words": model.top_words(topic),
@@ -95,41 +126,19 @@ def browser_data(view: TopicView) -> dict[str, Any]:
             "y": plane[topic, 1],
             "nearest": int(apart[topic].argmin()),
             "apart": apart[topic].min(),
-            "npmi": measured["c_npmi"][topic],
-            "umass": measured["u_mass"][topic],
+            "npmi": coherence[topic],
             "exclusivity": alone[topic],
             "orders": position[orders[topic]],
             "sure": position[np.argsort(-model.topic_word[topic], kind="stable")[:SURE_WORDS]],
-            "passages": [[row_of[at], view.weights[at, topic]] for at in typical[topic]],
             "documents": _typical_documents(view, topic),
-            "line": _line(view, topic),
+            "line": config_text({"topics": view.topics_tree(topic)} if view.file else view.tree(topic)),
         }
         for topic in range(model.count)
-    ]
-    return {
-        "name": view.name,
-        "topics": topics,
-        "vocabulary": [model.vocabulary[index] for index in kept],
-        "left_out": len(model.vocabulary) - len(kept),
-        "given_topic": _packed(model.topic_word[:, kept]),
-        "word_shares": _packed(word_shares(model)[kept]),
-        "distinctiveness": _packed(distinctiveness(model)[kept]),
-        "topic_shares": topic_shares(model),
-        "expected_words": float(model.topic_word_counts.sum()),
-        "seeded": _seeded(view, position),
-        "passages": [_passage(view, at) for at in carried],
-        "read": len(view.chosen),
-        "plane_shows": shown,
-        "picked": view.picked,
-        "by_number": view.config.topic is not None,
-        "words": list(view.config.words),
-        "line_before": _line_before(view),
-        "file": view.file,
-    }
+    ], shown
 
 
-def _kept_words(view: TopicView) -> np.ndarray:
-    """Numbers of the words that the page knows, in the vocabulary's order: all of them, or the most frequent."""
+def _shown_words(view: TopicView) -> Int[np.ndarray, "shown"]:
+    """Numbers of the words in the page, rising: all of them, or the most frequent and the listed ones."""
     room = max(LARGEST_MATRIX // view.model.count, 1)
     if len(view.model.vocabulary) <= room:
         return np.arange(len(view.model.vocabulary))
@@ -139,24 +148,14 @@ def _kept_words(view: TopicView) -> np.ndarray:
     return np.unique(np.concatenate([frequent, sure, *listed]))
 
 
-def _seeded(view: TopicView, position: np.ndarray) -> dict[int, float]:
-    """What the prior of seed words adds to their occurrences, by a word's place in the page's vocabulary."""
-    words, counts = seeded_counts(view.model, view.config)
-    return {
-        int(position[word]): float(count)
-        for word, count in zip(words, counts, strict=True)
-        if position[word] >= 0
-    }
-
-
 def _typical_passages(view: TopicView, topic: int) -> list[int]:
-    """Places in `view.chosen` of the passages that hold most of the topic, few of one document."""
-    taken: dict[int, int] = {}
+    """Places in `view.chosen` with the largest weights of the topic, at most two of a document."""
+    counts: dict[int, int] = {}
     found: list[int] = []
     for at in np.argsort(-view.weights[:, topic], kind="stable"):
         document = view.chosen[at].document
-        if taken.get(document, 0) < PER_DOCUMENT:
-            taken[document] = taken.get(document, 0) + 1
+        counts[document] = counts.get(document, 0) + 1
+        if counts[document] <= PER_DOCUMENT:
             found.append(int(at))
         if len(found) == TYPICAL_PASSAGES:
             break
@@ -164,7 +163,7 @@ def _typical_passages(view: TopicView, topic: int) -> list[int]:
 
 
 def _typical_documents(view: TopicView, topic: int) -> list[dict[str, Any]]:
-    """The documents whose passages hold most of the topic on average."""
+    """The documents with the largest mean weight of the topic."""
     document_of = np.array([passage.document for passage in view.chosen])
     documents, inverse, counts = np.unique(document_of, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, weights=view.weights[:, topic]) / counts
@@ -174,29 +173,18 @@ def _typical_documents(view: TopicView, topic: int) -> list[dict[str, Any]]:
     ]
 
 
-def _passage(view: TopicView, at: int) -> dict[str, Any]:
-    passage = view.chosen[at]
-    return {"title": _title(view, passage.document), "position": passage.position, "text": passage.text}
-
-
 def _title(view: TopicView, document: int) -> str:
     found = view.passages.documents[document]
     return (found.title or found.id) + (f", {found.author}" if found.author else "")
 
 
-def _line(view: TopicView, topic: int) -> str:
-    """What starts from the topic: a section where there is a configuration, else a whole one."""
-    return config_text({"topics": view.topics_tree(topic)} if view.file else view.tree(topic))
-
-
-def _line_before(view: TopicView) -> list[str]:
-    """What stands before and after the words, in lines that pick a topic by words."""
+def _around_words(view: TopicView) -> list[str]:
+    """The text before and after the words, in lines that pick a topic by words."""
     mark = "WORDS-GO-HERE"
-    before, _, after = config_text(
-        {"topics": view.topics_tree(None, [mark])} if view.file else view.tree(None, [mark])
-    ).partition(mark)
+    tree = {"topics": view.topics_tree(None, [mark])} if view.file else view.tree(None, [mark])
+    before, _, after = config_text(tree).partition(mark)
     return [before, after]
 
 
-def _packed(array: np.ndarray) -> str:
+def _pack(array: Float[np.ndarray, "*any"]) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype="<f4").tobytes()).decode()

@@ -54,7 +54,7 @@
       const shade = value === null ? 0 : Math.round(40 * value);
       const text = value === null ? "–" : number(value, 3);
       const made = el("td", { style: `background: color-mix(in srgb, var(--blue) ${shade}%, transparent)` }, one === two ? "1" : text);
-      if (pair) made.append(el("br"), el("small", {}, pair.unit ? `${pair.shared} ${pair.unit}` : "nothing shared"));
+      if (pair) made.append(el("br"), el("small", {}, pair.shared ? `${pair.shared} passages` : "nothing shared"));
       return made;
     };
     place("overlap").replaceChildren(
@@ -76,13 +76,13 @@
   function apart(pair) {
     const both = [names[pair.first], names[pair.second]];
     const sides = [["first", both[0], both[1], 0], ["second", both[1], both[0], 1]];
-    place("apart-status").textContent = pair.unit === "passages"
+    place("apart-status").textContent = pair.shared
       ? `They share ${pair.shared} passages. Members of one run only are listed by difference, at most two of a document.`
-      : pair.unit ? "They split their texts differently, so their passages cannot be compared." : "They share no text.";
+      : "They share no passage.";
     for (const [side, holds, lacks, at] of sides) {
       const found = pair[`only_${side}`];
-      place(`apart-${side}-title`).textContent = pair.unit === "passages" ? `In ${holds} and not in ${lacks}: ${pair.counts[at]}` : "";
-      place(`apart-${side}`).replaceChildren(...(found.length || pair.unit !== "passages" ? found.map((passage) => held(passage, both)) : ["None."]));
+      place(`apart-${side}-title`).textContent = pair.shared ? `In ${holds} and not in ${lacks}: ${pair.counts[at]}` : "";
+      place(`apart-${side}`).replaceChildren(...(found.length || !pair.shared ? found.map((passage) => held(passage, both)) : ["None."]));
     }
   }
 

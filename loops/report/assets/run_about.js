@@ -1,5 +1,5 @@
 "use strict";
-/* Costs, guards and settings of the run. */
+/* Costs and settings of the run. */
 Basin.onView("about", () => {
   const { data, chart, table } = Basin;
   const { rounds, costs } = data.course;
@@ -17,11 +17,6 @@ Basin.onView("about", () => {
     rows: () => [["round", ...stages.map((stage) => `${stage} (s)`), "all (s)", "peak memory (GB)"], ...rounds.map((round, at) => [
       round, ...stages.map((stage) => costs[at][stage] ?? null), stages.reduce((sum, stage) => sum + (costs[at][stage] ?? 0), 0), costs[at].peak_gb ?? null,
     ])],
-  });
-
-  table(document.getElementById("guards"), {
-    caption: "Guards and the rounds that violated them", name: `${data.name}-guards`, rows: data.guards,
-    columns: [{ key: "guard", title: "guard" }, { key: "limit", title: "limit" }, { key: "worst", title: "worst value", number: true, digits: 2 }, { key: "fired", title: "violated" }],
   });
 
   const changed = data.settings.filter((each) => each.default !== "the same");

@@ -5,13 +5,13 @@ Basin.onView("convergence", () => {
   const { rounds, series, limits } = data.course;
   const place = document.getElementById("course-charts");
   const known = (name) => series[name].some((value) => value !== null);
-  const still = rounds.filter((round, at) => series.drift[at] !== null && series.drift[at] < limits.drift);
+  const converged = rounds.filter((round, at) => series.drift[at] !== null && series.drift[at] < limits.drift);
 
   const CHARTS = [
     {
       name: "drift", title: "Drift", lines: [["drift", "drift", "blue"]], log: true,
       about: `Change of the memberships since the previous round (1 − soft Jaccard). The run stops after ${limits.patience} consecutive rounds under ${limits.drift}, from round ${Math.max(limits.minimum_rounds, limits.patience)} on. Such rounds are ringed.`,
-      limits: [[limits.drift, "still"]], ringed: still,
+      limits: [[limits.drift, "bound"]], ringed: converged,
     },
     {
       name: "contraction", title: "Contraction", lines: [["contraction", "contraction", "blue"]],
@@ -64,7 +64,7 @@ Basin.onView("convergence", () => {
           marker: { symbol: symbol === "none" ? "circle" : symbol || "circle", size: 8 }, hovertemplate: "round %{x}: %{y:.3f}<extra></extra>", connectgaps: false,
         })),
         ...(each.ringed && each.ringed.length ? [{
-          x: each.ringed, y: each.ringed.map((round) => series.drift[rounds.indexOf(round)]), name: "still", mode: "markers", hoverinfo: "skip",
+          x: each.ringed, y: each.ringed.map((round) => series.drift[rounds.indexOf(round)]), name: "below the bound", mode: "markers", hoverinfo: "skip",
           marker: { symbol: "circle-open", size: 16, color: colours.green, line: { width: 3 } },
         }] : []),
       ],

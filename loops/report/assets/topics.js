@@ -15,7 +15,6 @@
     index,
     state,
     wordShares: floats(data.word_shares),
-    distinctiveness: floats(data.distinctiveness),
     given: (topic, word) => given[topic * size + word],
     /** Share of a word's occurrences assigned to the topic. */
     laid: (topic, word) => (data.topic_shares[topic] * given[topic * size + word]) / browser.wordShares[word],
@@ -106,8 +105,7 @@
   function facts(topic) {
     const rows = [
       [percent(topic.share), `of the text; the largest topic of ${topic.largest} of ${data.read} passages`],
-      [number(topic.npmi, 3), "coherence by NPMI, from −1 to 1"],
-      [number(topic.umass, 2), "coherence by u_mass, at most about 0"],
+      [number(topic.npmi, 3), "coherence (NPMI), from −1 to 1"],
       [number(topic.exclusivity, 2), "exclusivity of its top words"],
       [`topic ${topic.nearest}`, `is the nearest, at distance ${number(topic.apart, 2)} of at most 1`],
     ];
@@ -176,7 +174,6 @@
       { key: "share", title: "Share", number: true, digits: 3 },
       { key: "largest", title: "Passages it leads", number: true },
       { key: "npmi", title: "NPMI", number: true, digits: 3 },
-      { key: "umass", title: "u_mass", number: true, digits: 2 },
       { key: "exclusivity", title: "Exclusivity", number: true, digits: 2 },
       { key: "nearest", title: "Nearest", number: true },
       { key: "apart", title: "Distance", number: true, digits: 3 },

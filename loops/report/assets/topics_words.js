@@ -63,8 +63,8 @@
         const words = chosen();
         const bar = (name, color, value, opacity) => ({
           type: "bar", orientation: "h", name, y: words.map(vocabulary), x: words.map(value), marker: { color, opacity },
-          customdata: words.map((word) => [vocabulary(word), (100 * browser.laid(state.topic, word)).toFixed(0), number(browser.distinctiveness[word], 2)]),
-          hovertemplate: "%{x:.0f} times; %{customdata[1]} % assigned to this topic; distinctiveness %{customdata[2]}<extra>%{y}</extra>",
+          customdata: words.map((word) => [vocabulary(word), (100 * browser.laid(state.topic, word)).toFixed(0)]),
+          hovertemplate: "%{x:.0f} times; %{customdata[1]} % assigned to this topic<extra>%{y}</extra>",
         });
         return [bar("all occurrences", colours.grey, total, 0.45), bar("assigned to this topic", colours.blue, here, 1)];
       },
@@ -77,9 +77,9 @@
         yaxis: { autorange: "reversed", type: "category", dtick: 1 },
       }),
       rows: () => [
-        ["Word", "Assigned to the topic", "All occurrences", "p(word | topic)", "Share assigned to the topic", "Relevance", "Distinctiveness"],
+        ["Word", "Assigned to the topic", "All occurrences", "p(word | topic)", "Share assigned to the topic", "Relevance"],
         ...chosen().map((word) => [
-          vocabulary(word), here(word), total(word), browser.given(state.topic, word), browser.laid(state.topic, word), relevance(state.topic, word), browser.distinctiveness[word],
+          vocabulary(word), here(word), total(word), browser.given(state.topic, word), browser.laid(state.topic, word), relevance(state.topic, word),
         ]),
       ],
       ready: (drawn) => drawn.on("plotly_click", (event) => browser.search(event.points[0].customdata[0])),

@@ -1,8 +1,8 @@
-"""Per-round series with their limits, guards, provenance and settings for the page of a run."""
+"""Per-round series with their limits, provenance and settings for the page of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,55 +50,6 @@ def _acceptance(record: RoundRecord, kind: str) -> float | None:
     return float(np.mean(belongs)) if belongs else None
 
 
-def guards(material: Material) -> list[dict[str, Any]]:
-    """A row per guard: its limit, the worst value of all rounds, and the rounds that violated it."""
-    config, first = material.config, material.first.metrics
-    tracking, records = config.tracking, material.records
-    base = metric(material.first, "base_coherence")
-    coherence = _values(records, "coherence")
-    relative = [(number, value / base) for number, value in coherence] if base else []
-    nothing = first.get("no_concept")
-    return [
-        {
-            "guard": "z-score of the pointer against shuffled pointers",
-            "limit": f"at least {config.clustering.min_z_score:.2f}",
-            "worst": first.get("z_score"),
-            "fired": f"round 0: {nothing}" if nothing else "no",
-        },
-        _guard("size, lower limit", tracking.minimum_size, min, _values(records, "size")),
-        _guard("size, upper limit", tracking.maximum_size, max, _values(records, "size")),
-        _guard("coherence relative to the base model", tracking.minimum_coherence, min, relative),
-        _guard(
-            "share of repetitive passages", tracking.maximum_repetitive, max, _values(records, "repetitive")
-        ),
-        _guard(
-            "share of the topic's strongest passages that stay inside",
-            config.certificate.kept,
-            min,
-            _values(records, "pointer_kept"),
-        ),
-    ]
-
-
-def _values(records: Sequence[RoundRecord], name: str) -> list[tuple[int, float]]:
-    found = ((record.round, metric(record, name)) for record in records)
-    return [(number, value) for number, value in found if value is not None]
-
-
-def _guard(
-    name: str, limit: float, worst: Callable[[list[float]], float], values: Sequence[tuple[int, float]]
-) -> dict[str, Any]:
-    """A row of `guards`; `worst` is `min` for a lower limit and `max` for an upper one."""
-    fired = [number for number, value in values if value != limit and worst([value, limit]) == value]
-    rounds = ", ".join(f"round {number}" for number in fired)
-    return {
-        "guard": name,
-        "limit": f"at {'least' if worst is min else 'most'} {limit:.2f}",
-        "worst": worst([value for _, value in values]) if values else None,
-        "fired": rounds or ("no" if values else "not measured"),
-    }
-
-
 def provenance(material: Material) -> list[tuple[str, str]]:
     """Names and values of everything the run was made with."""
     about, config = material.about, material.config
@@ -112,7 +63,6 @@ def provenance(material: Material) -> list[tuple[str, str]]:
         ("code", str(about.get("commit") or "not from a git checkout")),
         ("configuration file", str(about.get("config_file") or "none")),
         ("overrides", ", ".join(map(str, about.get("overrides") or [])) or "none"),
-        ("format", str(about.get("schema"))),
     ]
     if origin := about.get("origin"):
         rows.append(("received from", str(origin.get("sentence") or origin)))
@@ -123,22 +73,23 @@ def provenance(material: Material) -> list[tuple[str, str]]:
 def settings(config: RunConfig) -> list[dict[str, Any]]:
     """Every setting with its value and its default; `the same` if they agree."""
     bare = RunConfig.model_validate({"corpus": {"source": config.corpus.source}})
-    defaults = dict(_flatten(bare.model_dump(mode="json"), ""))
+    defaults = dict(flatten(bare.model_dump(mode="json")))
     return [
         {
             "setting": name,
             "value": _as_text(value),
             "default": "the same" if defaults.get(name) == value else _as_text(defaults.get(name)),
         }
-        for name, value in _flatten(config.model_dump(mode="json"), "")
+        for name, value in flatten(config.model_dump(mode="json"))
     ]
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Leaves of nested mappings with their dotted names."""
     found: list[tuple[str, Any]] = []
     for name, value in tree.items():
         path = f"{prefix}.{name}".lstrip(".")
-        found += _flatten(value, path) if isinstance(value, Mapping) and value else [(path, value)]
+        found += flatten(value, path) if isinstance(value, Mapping) and value else [(path, value)]
     return found
 
 

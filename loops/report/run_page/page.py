@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from loops.report.page import Page, View, fill
-from loops.report.run_page.course import course_data, guards, provenance, settings
+from loops.report.run_page.course import course_data, provenance, settings
 from loops.report.run_page.material import Material
 from loops.report.run_page.passages import (
     Written,
@@ -19,7 +19,7 @@ from loops.report.run_page.passages import (
 )
 from loops.report.run_page.places import as_data, pictures
 from loops.report.run_page.stored import PlacedPlane, readout_digest
-from loops.report.run_page.summary import summarise
+from loops.report.run_page.summary import Summary
 
 SCRIPTS = (
     *("run.js", "run_map.js", "run_course.js", "run_passages.js"),
@@ -40,7 +40,7 @@ VIEWS = {
 def run_page(material: Material, placed: PlacedPlane | None) -> Page:
     """The page of a run; `placed` is the plane of the activations, if there is one."""
     written = Written(material)
-    summary = summarise(material)
+    summary, (verdict, _) = Summary(material), material.outcome
     drawn = pictures(material, placed, written)
     context = {
         "summary": summary,
@@ -54,7 +54,7 @@ def run_page(material: Material, placed: PlacedPlane | None) -> Page:
     if material.measurements:
         views.append(View("gold", "Gold labels", fill("run_gold.html", **context), apart=True))
     return Page(
-        title=f"{material.name}: {summary.verdict.lower()}",
+        title=f"{material.name}: {verdict.lower()}",
         views=views,
         lead=fill("run_lead.html", **context),
         data=_data(material, written, [as_data(picture, material) for picture in drawn]),
@@ -77,7 +77,6 @@ def _data(material: Material, written: Written, drawn: list[dict[str, Any]]) -> 
         "responsibilities": responsibility_data(material, sorted({*sides["refused"], *sides["taken"]})),
         "written": written_data(material, written),
         "course": course_data(material),
-        "guards": guards(material),
         "settings": settings(material.config),
         "tokens": None if material.tokens is None else [asdict(each) for each in material.tokens.passages],
         "gold": material.measurements and {"rows": material.measurements["rows"]},

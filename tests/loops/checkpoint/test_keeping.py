@@ -179,11 +179,11 @@ def test_commands_show_pruned_runs_or_refuse_in_a_sentence(store: RunStore) -> N
     pruned(store, "last:1")
     table = basin("inspect", "run")
     assert [line.split()[0] for line in table.output.splitlines() if line[:1].isdigit()] == list("012345")
-    assert "Of pruned rounds (1, 2, 3)" in table.output
+    assert "Pruned rounds (1, 2, 3)" in table.output
     one = basin("inspect", "run", "--round", 2)
     assert (
         one.exit_code == 0
-        and "What it wrote was pruned" in one.output
+        and "generated passages were pruned" in one.output
         and "Entered since round 1" in one.output
     )
     for command in (("generate", "run", "--round", 2), ("match", "run", "--in", "lda:3", "--round", 3)):

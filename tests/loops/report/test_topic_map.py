@@ -10,7 +10,6 @@ from agent.pointer.topic_model import TopicModel
 from loops.report.topic_map import (
     coherences,
     distances,
-    distinctiveness,
     exclusivity,
     most_relevant,
     places,
@@ -71,11 +70,7 @@ def test_relevance_goes_from_probable_to_peculiar() -> None:
     assert relevance(MODEL, 0.6)[0, 3] == -np.inf
 
 
-def test_what_one_topic_has_alone_is_as_distinct_as_can_be() -> None:
-    found = distinctiveness(MODEL)
-    assert found[:3] == pytest.approx(np.log(3)) and found[3:6] == pytest.approx(np.log(1.5))
-    assert found[7] == pytest.approx(0, abs=1e-12)  # as usual here as there: 10 of 100, 20 of 200
-    assert 0 < found[6] < 0.05
+def test_exclusivity_is_the_mean_share_of_the_top_words() -> None:
     assert exclusivity(MODEL, 3) == pytest.approx([(1 + 1 + 20 / 80) / 3, (1 + 60 / 80 + 1) / 3])
 
 
@@ -87,11 +82,9 @@ def test_words_that_keep_company_are_coherent_and_shuffled_ones_are_not() -> Non
     counts[0, :10], counts[1, 10:], counts[2, ::2] = 5, 5, 5
     model = TopicModel((*crime, *sea), counts + 0.01, np.ones(3), 0)
     found = coherences(model, texts)
-    assert found["c_npmi"][:2].min() > 0.2 > -0.2 > found["c_npmi"][2]
-    assert found["u_mass"][:2].min() > -0.5 > -5 > found["u_mass"][2]
+    assert found[:2].min() > 0.2 > -0.2 > found[2]
 
 
 def test_words_that_no_text_has_are_no_error() -> None:
     model = TopicModel(("absent", "missing", "clue", "police"), np.ones((2, 4)), np.ones(2), 0)
-    found = coherences(model, ["clue police clue", "police clue police"])
-    assert set(found) == {"c_npmi", "u_mass"} and all(len(each) == 2 for each in found.values())
+    assert len(coherences(model, ["clue police clue", "police clue police"])) == 2

@@ -47,8 +47,8 @@ def test_the_head_says_what_it_is_and_how_it_differs(tmp_path: Path) -> None:
     told = " ".join(read.text.split())
     claimed, inside = (store.load(number).concept.inside for number in (0, 3))
     assert "All 3 rounds are done" in told
-    threw_out = f"the concept refuses {(claimed & ~inside).sum()} of them."
-    assert f"The topic claims {claimed.sum()} passages; {threw_out}" in told
+    refused = f"The concept refuses {(claimed & ~inside).sum()} of them."
+    assert f"Passages that the topic claims: {claimed.sum()}. {refused}" in told
     out = (
         told.split("Words that distinguish them from the claimed passages that stay:")[1]
         .split("Mostly from")[0]
