@@ -1,4 +1,7 @@
-"""Where the named experiments and suites lie: beside the packages in a checkout, inside this one once Basin is installed."""
+"""Named experiments and suites by name, and error sentences for invalid settings.
+
+The files lie beside the packages in a checkout, and inside this package once installed.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +21,29 @@ CONFIGS = _HERE / "configs" if (_HERE / "configs").is_dir() else _HERE.parent / 
 
 
 def named_configs() -> list[str]:
-    """Names of the experiments that come with Basin, as `brown`."""
+    """Names of the experiments that come with Basin, such as `brown`."""
     return sorted(file.stem for file in (CONFIGS / "runs").glob("*.yaml"))
 
 
 def find_config(name: str | os.PathLike[str]) -> Path:
-    """The file that was named: a path, or the name of an experiment that comes with Basin, from any folder.
-
-    A file of that path goes before an experiment of that name.
+    """The config file of a path, or else of an experiment's name.
 
     Raises:
-        BasinError: there is neither; the nearest names are given.
+        BasinError: neither exists; the sentence gives the nearest names.
     """
-    said = os.fspath(name)
-    path = Path(os.path.expanduser(said))
-    # Unlike Path.exists, os.path's takes a name that cannot be one.
+    given = os.fspath(name)
+    path = Path(os.path.expanduser(given))
+    # Unlike Path.exists, os.path.exists accepts invalid names.
     if os.path.exists(path) and not os.path.isdir(path):
         return path
     experiments = named_configs()
-    if said in experiments:
-        return CONFIGS / "runs" / f"{said}.yaml"
+    if given in experiments:
+        return CONFIGS / "runs" / f"{given}.yaml"
     near = difflib.get_close_matches(path.stem[:200], experiments, n=2, cutoff=0.5) or experiments
     if os.path.isdir(path):
-        raise BasinError(f"{shortened(said, 200)} is a folder and no config file; name a file in it.")
+        raise BasinError(f"{shortened(given, 200)} is a folder and no config file; name a file in it.")
     raise BasinError(
-        f"There is no config file {shortened(said, 200)}; named experiments are {', '.join(near)}: `basin run {near[0]}` "
+        f"There is no config file {shortened(given, 200)}; named experiments are {', '.join(near)}: `basin run {near[0]}` "
         "takes one from any folder."
     )
 
@@ -51,7 +52,7 @@ LONGEST_NAME = 120
 
 
 def explain(error: ValidationError, kind: Any) -> str:
-    """The first thing that is wrong with what should have been a `kind` (a model, or a list or mapping of models)."""
+    """The first error of a validation against `kind`: a model, or a list or mapping of models."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = [str(part) for part in first["loc"]]
     name = shortened(".".join(place), LONGEST_NAME) or "the whole"
@@ -75,10 +76,10 @@ def _nearest(unknown: str, kind: Any, place: Sequence[str]) -> str | None:
 
 
 def _models_at(kind: Any, place: Sequence[str]) -> Iterator[type[BaseModel]]:
-    """Every model that may stand at a place, whatever lists, mappings and alternatives lead there."""
+    """Every model that may stand at a place, through lists, mappings and unions."""
     if get_origin(kind) in (Union, types.UnionType):
         for each in get_args(kind):
-            # The place names which alternative was tried, or does not.
+            # The place may name the alternative that was tried.
             yield from _models_at(
                 each, place[1:] if place and place[0] == getattr(each, "__name__", "") else place
             )

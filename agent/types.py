@@ -33,9 +33,9 @@ class StageConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Document:
-    """One text with what may be shown about it. Labels never enter: they live in `agent.judging`.
+    """One text with its title and author. Labels never enter: they live in `agent.judging`.
 
-    `id` is `document_id(text)`, an opaque digest, so that no category can leak through a file name.
+    `id` is `document_id(text)`, an opaque digest, so that no category leaks through a file name.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class PassageSet:
-    """All passages of a corpus in document order, and what was dropped on the way."""
+    """All passages of a corpus in document order, and counts of what was dropped."""
 
     documents: tuple[Document, ...]
     passages: tuple[Passage, ...]
@@ -76,7 +76,7 @@ class PassageSet:
 
     @property
     def description(self) -> str:
-        """How much there is, and what was dropped, in words."""
+        """Counts of documents, passages and dropped texts, in words."""
         dropped = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count)
         found = f"{len(self.documents)} documents, {len(self.passages)} passages"
         return found + (f" (dropped: {dropped})" if dropped else "")
@@ -88,11 +88,11 @@ def document_id(text: str) -> str:
 
 
 def total_seconds(cost: Mapping[str, float]) -> float:
-    """Seconds of all stages together; `cost` also has the memory they took, as peak_gb."""
+    """Sum of the stages' seconds; `cost` also holds memory, as `peak_gb`."""
     return float(sum(value for stage, value in cost.items() if stage != "peak_gb"))
 
 
 def seed_for(run_seed: int, round_number: int, stage: str) -> int:
-    """A 31-bit seed that depends on nothing but its arguments, so that resuming needs no generator state."""
+    """A 31-bit seed from its arguments alone, so that resuming needs no generator state."""
     digest = hashlib.sha256(f"{run_seed}/{round_number}/{stage}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -20,7 +20,7 @@ from agent.config import explain, find_config
 from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig
 from agent.errors import BasinError, quoted, shortened
-from agent.files.yaml_file import Unreadable, parse_yaml, read_yaml
+from agent.files.yaml_file import UnreadableYamlError, parse_yaml, read_yaml
 from agent.language_model.coherence import CoherenceConfig
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.model import LanguageModelConfig
@@ -286,7 +286,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         tree = child
     try:
         tree[leaf] = parse_yaml(value)
-    except Unreadable as error:
+    except UnreadableYamlError as error:
         raise BasinError(
             f"--set {shown}: {quoted(value)} is not a YAML value ({error}); correct or quote it."
         ) from None

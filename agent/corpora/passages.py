@@ -17,25 +17,25 @@ from agent.types import Document, Passage, PassageSet, StageConfig
 SENTENCE_END = regex.compile(
     r"""(?<![.!?…])[.!?…]++["'”’»“‘)\]]*+(?=\s++["'“‘„‚«»(\[—–¿¡-]*+[\p{Lu}\p{Lt}\p{Lo}\p{N}])|[。！？।॥؟۔]++|\n\s*\n"""
 )
-"""Tried once for a run of stops, however long: a text of stops alone takes no longer than another."""
+"""Possessive, so that a long run of stops is matched in linear time."""
 NO_SENTENCE_END = regex.compile(
     r"\b(?:\p{Lu}|Mr|Mrs|Ms|Dr|St|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Maj|Gov|Sen|Mme|Mlle|vs|No|Fig)$"
 )
-"""What a full stop may follow without ending a sentence: initials, and abbreviations that are common in English."""
+"""Before a full stop that ends no sentence: initials, and common English abbreviations."""
 
 ENOUGH, FEWEST = 1000, 4
-"""Passages of a corpus, and at least of each document, that do where all would take long to read."""
+"""Passages of a corpus, and at least of each document, that suffice where reading all is slow."""
 
 
 class PassagesConfig(StageConfig):
     """How documents are cut."""
 
     words: int = Field(default=180, ge=10)
-    """Length aimed at; passages end where sentences do."""
+    """Target length. Passages end at sentence ends."""
     minimum_words: int = Field(default=60, ge=1)
     """Shorter documents are dropped."""
     per_document: int | None = Field(default=None, ge=1)
-    """Keep at most this many passages of a document, evenly spaced; all of them when empty."""
+    """At most this many passages of a document, evenly spaced; None keeps all."""
 
     @model_validator(mode="after")
     def _ordered(self) -> PassagesConfig:
@@ -47,13 +47,15 @@ class PassagesConfig(StageConfig):
 def split(documents: Sequence[Document], config: PassagesConfig) -> PassageSet:
     """Cut documents into passages, dropping and counting duplicates and documents that are too short.
 
-    Two documents or passages are duplicates when they differ in nothing but case and spacing; the first is
-    kept. Raises `BasinError` when fewer than two documents are left, or two that differ have one identifier.
+    Duplicates differ at most in case and spacing; the first one stays.
+
+    Raises:
+        BasinError: fewer than two documents are left, or two different ones have one identifier.
     """
     dropped: Counter[str] = Counter()
     seen: set[bytes] = set()
-    named: set[str] = set()
-    kept: list[Document] = []
+    ids: set[str] = set()
+    chosen_documents: list[Document] = []
     passages: list[Passage] = []
     for document in documents:
         if _seen_before(document.text, seen):
@@ -64,23 +66,23 @@ def split(documents: Sequence[Document], config: PassagesConfig) -> PassageSet:
             continue
         cuts = cut(document.text, config.words)
         chosen = evenly_spaced(len(cuts), config.per_document)
-        # A document of one passage is itself that passage, and has just been seen.
+        # The single passage of a document is the document, which has just been seen.
         fresh = [at for at in chosen if len(cuts) == 1 or not _seen_before(cuts[at], seen)]
         if len(chosen) > len(fresh):
             dropped["duplicate passages"] += len(chosen) - len(fresh)
-        passages += [Passage(f"{document.id}-{at:04d}", len(kept), at, cuts[at]) for at in fresh]
+        passages += [Passage(f"{document.id}-{at:04d}", len(chosen_documents), at, cuts[at]) for at in fresh]
         if fresh:
-            _require_new(document, named)
-            kept.append(document)
-    _require_documents(len(documents), len(kept), dropped, config)
-    return PassageSet(documents=tuple(kept), passages=tuple(passages), dropped=dict(dropped))
+            _require_new_id(document, ids)
+            chosen_documents.append(document)
+    _require_documents(len(documents), len(chosen_documents), dropped, config)
+    return PassageSet(documents=tuple(chosen_documents), passages=tuple(passages), dropped=dict(dropped))
 
 
 def cut(text: str, words: int) -> list[str]:
-    """Cut a text into `round(n / words)` passages of about equal length (at least one), at sentence ends.
+    """Cut a text of n words into `round(n / words)` passages of about equal length, at sentence ends.
 
-    The passages joined again are the text, up to white space at the cuts. A stretch of more than `words`
-    words without a sentence end is cut between words. A text without words gives one empty passage.
+    The passages lose only white space at the cuts. More than `words` words without a sentence end are
+    cut between words. A text without words gives one empty passage.
     """
     starts = np.fromiter((match.start() for match in re.finditer(r"\S+", text)), dtype=np.int64)
     pieces = max(1, round(len(starts) / words))
@@ -97,16 +99,16 @@ def cut(text: str, words: int) -> list[str]:
 
 
 def evenly_spaced(count: int, wanted: int | None) -> list[int]:
-    """`wanted` of the indices below `count`, one from the middle of each of as many equal stretches."""
+    """`wanted` of the indices below `count`, each from the middle of an equal stretch."""
     if wanted is None or wanted >= count:
         return list(range(count))
     return [int((place + 0.5) * count / wanted) for place in range(wanted)]
 
 
 def enough_per_document(found: PassageSet, config: PassagesConfig) -> int | None:
-    """How many passages of a document would do; None where all are not too many, or where the configuration says how many.
+    """Passages of a document that suffice; None if the corpus is small or the number is configured.
 
-    Some thousand passages from everywhere are what notions were refined on wherever this was measured.
+    All measured results come from about a thousand passages spread over the corpus.
     """
     if config.per_document is not None:
         return None
@@ -114,18 +116,18 @@ def enough_per_document(found: PassageSet, config: PassagesConfig) -> int | None
     return wanted if len(found.passages) > 2 * max(ENOUGH, wanted * len(found.documents)) else None
 
 
-def _require_new(document: Document, named: set[str]) -> None:
-    """Refuse two texts of one digest: nobody writes them by chance, and one would be measured by the other's label."""
-    if document.id in named:
+def _require_new_id(document: Document, ids: set[str]) -> None:
+    """Refuse two texts with one digest, of which one would be measured by the other's label."""
+    if document.id in ids:
         raise BasinError(
             f"Two different documents have the identifier {document.id} (the second: {document.title[:60]!r}): "
             "take one of them out of the corpus."
         )
-    named.add(document.id)
+    ids.add(document.id)
 
 
 def _seen_before(text: str, seen: set[bytes]) -> bool:
-    """Whether a text equal up to case and spacing was given before; remembers it."""
+    """Whether an equal text, up to case and spacing, was seen; adds it to `seen`."""
     digest = hashlib.blake2b(" ".join(text.casefold().split()).encode("utf-8", "surrogatepass")).digest()
     known = digest in seen
     seen.add(digest)
@@ -133,7 +135,7 @@ def _seen_before(text: str, seen: set[bytes]) -> bool:
 
 
 def _cutting_places(text: str, starts: np.ndarray, words: int) -> np.ndarray:
-    """Sorted indices of the words before which a text may be cut, neither end included."""
+    """Sorted indices of the words before which a text may be cut, without its ends."""
     ends = [
         match.end()
         for match in SENTENCE_END.finditer(text)
@@ -149,15 +151,15 @@ def _cutting_places(text: str, starts: np.ndarray, words: int) -> np.ndarray:
     return places[(places > 0) & (places < len(starts))]
 
 
-def _require_documents(given: int, kept: int, dropped: Counter[str], config: PassagesConfig) -> None:
-    """Refuse a corpus in which there is nothing to compare."""
-    if kept >= 2:
+def _require_documents(given: int, left: int, dropped: Counter[str], config: PassagesConfig) -> None:
+    """Refuse a corpus with nothing to compare."""
+    if left >= 2:
         return
     if not given:
         raise BasinError("The corpus holds no documents: name one that holds at least two.")
     if dropped["short documents"]:
         raise BasinError(
-            f"{kept or 'None'} of the corpus's {given} documents is long enough, and two are needed: use "
+            f"{left or 'None'} of the corpus's {given} documents is long enough, and two are needed: use "
             f"longer documents, or lower passages.minimum_words from {config.minimum_words}."
         )
     raise BasinError(

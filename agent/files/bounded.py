@@ -1,7 +1,7 @@
-"""Reading files that nobody vouches for: ordinary files only, unpacked piece by piece, never more than is allowed.
+"""Reading untrusted files: ordinary files only, unpacked piece by piece, within limits.
 
-A packed file says how large it is only when it has been unpacked, so it is unpacked a buffer at a time and given up as soon as
-it has grown more than text does.
+A packed file shows its size only when unpacked. It is unpacked a buffer at a time, and refused as soon
+as it grows more than text does.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from agent.errors import BasinError
+from agent.errors import BasinError, first_sentence
 
 LONGEST_TEXT = 64 << 20
-"""Bytes of one document: of a text file, or of a line of JSON."""
+"""Bytes of one document: a text file, or a line of JSON."""
 MOST_TEXT = 4 << 30
 """Characters of all documents of a corpus."""
 MOST_DOCUMENTS = 1_000_000
 UNPACKED_FREELY = 64 << 20
-"""Bytes that a packed file may unpack to, whatever its own size."""
+"""Bytes that any packed file may unpack to."""
 HIGHEST_RATIO = 100
-"""Beyond that, bytes out for every byte in: prose packs to a third or a quarter, logs to a thirtieth."""
+"""Bytes out per byte in, beyond `UNPACKED_FREELY`. Prose reaches 4, logs 30."""
 UNPACKING_MEMORY = 256 << 20
-"""What an .xz file may ask for; `xz -9` needs 65 MiB."""
+"""Memory limit of an .xz file; `xz -9` needs 65 MiB."""
 CHUNK = 1 << 16
 
 PACKINGS = ("", ".gz", ".xz", ".zst", ".bz2")
@@ -46,15 +46,16 @@ KINDS = (
 
 
 def open_file(path: Path, *, follow: bool = True) -> BinaryIO:
-    """Open an ordinary file for reading; never waits, as opening a pipe would.
+    """Open an ordinary file for reading, without blocking on a pipe.
 
-    Raises `BasinError` for anything else than a file, and for a link where links are not to be followed.
+    Raises:
+        BasinError: the path leads to another kind of file, or to a link with `follow=False`.
     """
     require_file(path, os.stat(path, follow_symlinks=follow).st_mode)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     try:
-        require_file(path, os.fstat(descriptor).st_mode)  # it may have been exchanged
+        require_file(path, os.fstat(descriptor).st_mode)  # it may have been replaced
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -71,11 +72,12 @@ def require_file(path: Path, mode: int) -> None:
 
 
 def read_whole(path: Path, most: int, remedy: str, *, follow: bool = True) -> bytes:
-    """The bytes of an ordinary file, at most `most` of them; `remedy` says what to do about more."""
+    """The bytes of an ordinary file; raises `BasinError` with `remedy` for more than `most`."""
     with open_file(path, follow=follow) as stream:
         size = os.fstat(stream.fileno()).st_size
-        content = b"" if size > most else stream.read(size + 1)  # room for `most` would be taken at once
-        if size < len(content) <= most:  # it has grown
+        # Reading `most` bytes would allocate them at once.
+        content = b"" if size > most else stream.read(size + 1)
+        if size < len(content) <= most:  # the file has grown
             content += stream.read(most + 1 - len(content))
     if size > most or len(content) > most:
         raise BasinError(f"{path} is larger than {_in_words(most)}: {remedy}.")
@@ -85,11 +87,12 @@ def read_whole(path: Path, most: int, remedy: str, *, follow: bool = True) -> by
 def lines(path: Path, packing: str = "") -> Iterator[tuple[int, bytes]]:
     """(number from 1, line) of a file that may be packed.
 
-    Raises `BasinError` for a file that is damaged, for a line longer than a document may be, and for a file that unpacks
-    to more than text does.
+    Raises:
+        BasinError: the file is damaged, has a line longer than a document may be, or unpacks to more
+            than text does.
     """
     number = 0
-    with unpacked(path, packing) as stream:
+    with _unpacked(path, packing) as stream:
         try:
             while line := stream.readline(LONGEST_TEXT + 1):
                 number += 1
@@ -100,41 +103,35 @@ def lines(path: Path, packing: str = "") -> Iterator[tuple[int, bytes]]:
                 yield number, line
         except (EOFError, MemoryError, lzma.LZMAError, zlib.error, pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno:
-                raise  # the disk's fault, not the file's
+                raise  # the disk's error, not the file's
+            reason = first_sentence(error)[:120]
             raise BasinError(
-                f"{path} is damaged or cut short after line {number} ({_reason(error)}): fetch or pack it again."
+                f"{path} is damaged or cut short after line {number} ({reason}): fetch or pack it again."
             ) from error
 
 
 @contextmanager
-def unpacked(path: Path, packing: str) -> Iterator[BinaryIO]:
-    """A stream over what the file holds; raises `BasinError` while it is read, when that is out of proportion."""
+def _unpacked(path: Path, packing: str) -> Iterator[BinaryIO]:
+    """A stream over a packed file, which raises `BasinError` when its output is out of proportion."""
     with open_file(path) as file:
         if not packing:
             yield file
             return
-        counted = _Counted(file)
-        raw = _Proportionate(UNPACKERS[packing](counted), counted, path)
+        counted = _CountedFile(file)
+        raw = _ProportionateStream(UNPACKERS[packing](counted), counted, path)
         with io.BufferedReader(raw, CHUNK) as stream:
             yield stream
 
 
-def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-
-
 def _in_words(size: int) -> str:
-    return (
-        f"{size >> 30} GiB"
-        if size >= 1 << 30
-        else f"{size >> 20} MiB"
-        if size >= 1 << 20
-        else f"{size >> 10} KiB"
-    )
+    for shift, unit in ((30, "GiB"), (20, "MiB")):
+        if size >= 1 << shift:
+            return f"{size >> shift} {unit}"
+    return f"{size >> 10} KiB"
 
 
-class _Counted(io.RawIOBase):
-    """A file that counts what is read of it."""
+class _CountedFile(io.RawIOBase):
+    """A file that counts the bytes read from it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.count = file, 0
@@ -153,10 +150,10 @@ class _Counted(io.RawIOBase):
         return len(content)
 
 
-class _Proportionate(io.RawIOBase):
-    """What is unpacked, given up when it is far more than what it was unpacked from."""
+class _ProportionateStream(io.RawIOBase):
+    """Unpacked bytes, refused when they are far more than the packed ones."""
 
-    def __init__(self, inner: Any, packed: _Counted, path: Path) -> None:
+    def __init__(self, inner: Any, packed: _CountedFile, path: Path) -> None:
         self._inner, self._packed, self._path, self._count = inner, packed, path, 0
 
     def readable(self) -> bool:
@@ -175,27 +172,28 @@ class _Proportionate(io.RawIOBase):
 
 
 class _Streams:
-    """Unpacks one packed stream after the other, never more at a time than is asked for."""
+    """Unpacks concatenated streams; `read` returns at most the requested number of bytes."""
 
-    def __init__(self, source: _Counted, begin: Callable[[], Any]) -> None:
+    def __init__(self, source: _CountedFile, begin: Callable[[], Any]) -> None:
         self._source, self._begin = source, begin
-        self._now = begin()
+        self._decompressor = begin()
 
     def read(self, size: int) -> bytes:
         while True:
-            if self._now.eof:
-                rest = self._now.unused_data.lstrip(b"\0") or self._source.read(CHUNK).lstrip(b"\0")
-                if not rest and not (rest := self._after_padding()):
+            now = self._decompressor
+            if now.eof:
+                rest = now.unused_data.lstrip(b"\0") or self._after_padding()
+                if not rest:
                     return b""
-                self._now = self._begin()
-                content = self._now.decompress(rest, size)
-            elif self._now.needs_input:
+                self._decompressor = self._begin()
+                content: bytes = self._decompressor.decompress(rest, size)
+            elif now.needs_input:
                 packed = self._source.read(CHUNK)
                 if not packed:
                     raise EOFError("it ends before its last block does")
-                content = self._now.decompress(packed, size)
+                content = now.decompress(packed, size)
             else:
-                content = self._now.decompress(b"", size)
+                content = now.decompress(b"", size)
             if content:
                 return content
 
@@ -206,10 +204,10 @@ class _Streams:
         return b""
 
 
-UNPACKERS: dict[str, Callable[[_Counted], Any]] = {
+UNPACKERS: dict[str, Callable[[_CountedFile], Any]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),
     ".xz": lambda file: _Streams(file, lambda: lzma.LZMADecompressor(memlimit=UNPACKING_MEMORY)),
     ".bz2": lambda file: _Streams(file, bz2.BZ2Decompressor),
-    # Unlike the zstandard package's reader, Arrow's says when a stream ends before its last frame does.
+    # Arrow's reader notices a stream without its last frame; the zstandard package's does not.
     ".zst": lambda file: pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd"),
 }

@@ -1,7 +1,7 @@
-"""Reading files that anybody may have made: bounded, never through a link, and strict about JSON and tensors.
+"""Files of untrusted run folders: bounded, never through a link, with strict JSON and tensors.
 
-Whoever opens a run that came from somebody else must not hang on it, run out of memory, read a file outside of it, or run
-code. Everything here raises `DamagedError`, whose message is the end of a sentence that begins with the name of the thing.
+Opening a run from elsewhere must not hang, exhaust memory, read files outside it, or run code. All
+functions raise `DamagedError`; its message ends a sentence that begins with the file's folder.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.errors import first_sentence
+
 MEGABYTE = 1 << 20
 MOST_JSON_PARTS = 20_000_000
-"""Commas and brackets: a small file of nothing but those would become gigabytes of Python objects."""
+"""Commas and brackets. A small file of them alone becomes gigabytes of Python objects."""
 MOST_DIGITS = 19
-"""Of a whole number: everything that is stored fits 64 bits."""
+"""Digits of an integer; all stored ones fit 64 bits."""
 MOST_HEADER = 8 * MEGABYTE
 MOST_TENSORS = 20_000
 TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1}
@@ -29,23 +31,23 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._
 
 
 class DamagedError(Exception):
-    """What is wrong with a file or folder, as the end of a sentence."""
+    """A file or folder is damaged; the message is the end of a sentence."""
 
 
 def is_safe_name(name: object) -> bool:
-    """Whether a name stays inside the folder it is looked up in: no `..`, no absolute path, nothing hidden, not deep."""
+    """Whether a relative path stays inside its folder: no `..`, not absolute, hidden or deep."""
     return isinstance(name, str) and NAME.fullmatch(name) is not None
 
 
 def read_inside(root: Path, name: str, most: int) -> bytes:
-    """A plain file inside a folder; neither it nor a folder on the way to it may be a link.
+    """The bytes of a plain file inside a folder, reached without following links.
 
     Args:
         root: the folder; it may be a link itself, since the user named it.
-        most: bytes; a larger file is refused before it is read.
+        most: bytes; a larger file is refused unread.
 
     Raises:
-        DamagedError: it is missing, larger, no plain file, cannot be read, or the name leads elsewhere.
+        DamagedError: the file is missing, too large, no plain file or unreadable, or lies outside.
     """
     if not is_safe_name(name):
         raise DamagedError(f"{name[:80]!r} is no name of a file inside")
@@ -60,7 +62,7 @@ def read_inside(root: Path, name: str, most: int) -> bytes:
 
 
 def size_inside(root: Path, name: str) -> int | None:
-    """Bytes of a plain file inside a folder, None where there is no such file."""
+    """Size in bytes of a plain file inside a folder, or None if there is none."""
     try:
         with _opened(root, name) as descriptor:
             about = os.fstat(descriptor)
@@ -71,7 +73,7 @@ def size_inside(root: Path, name: str) -> int | None:
 
 @contextmanager
 def _opened(root: Path, name: str) -> Iterator[int]:
-    """A descriptor of a file, reached folder by folder so that nothing on the way can be a link."""
+    """A descriptor of a file, opened folder by folder so that no link is followed."""
     *folders, last = name.split("/")
     opened: list[int] = []
     try:
@@ -79,26 +81,29 @@ def _opened(root: Path, name: str) -> Iterator[int]:
         for folder in folders:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             opened.append(os.open(folder, flags, dir_fd=opened[-1]))
-        # Not blocking: a pipe that nobody writes to would wait for ever.
+        # Opening a pipe without a writer would block.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         opened.append(os.open(last, flags, dir_fd=opened[-1]))
         yield opened[-1]
     except OSError as error:
-        raise DamagedError(f"{name} {_why(error)}") from None
+        raise DamagedError(f"{name} {_reason(error)}") from None
     finally:
         for descriptor in reversed(opened):
             os.close(descriptor)
 
 
-def _why(error: OSError) -> str:
-    told = {errno.ENOENT: "is missing", errno.ELOOP: "is a link", errno.ENXIO: "is no plain file"}
-    if error.errno == errno.ENOTDIR:
-        return "lies behind a link or a file"
-    return told.get(error.errno or 0) or f"cannot be read ({error.strerror or error})"
+def _reason(error: OSError) -> str:
+    known = {
+        errno.ENOENT: "is missing",
+        errno.ELOOP: "is a link",
+        errno.ENXIO: "is no plain file",
+        errno.ENOTDIR: "lies behind a link or a file",
+    }
+    return known.get(error.errno or 0) or f"cannot be read ({error.strerror or error})"
 
 
 def plain_folder(path: Path) -> bool:
-    """Whether there is a folder, and not a link to one."""
+    """Whether the path is a folder, and not a link to one."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
@@ -106,34 +111,39 @@ def plain_folder(path: Path) -> bool:
 
 
 def parse_json(content: bytes, name: str) -> Any:
-    """What JSON says; `DamagedError` also for a key given twice, NaN, a number out of range, too many parts, deep nesting."""
+    """Parse strict JSON.
+
+    Raises:
+        DamagedError: it is no JSON; or has a duplicate key, NaN, a number out of range, too many
+            parts, or deep nesting.
+    """
     parts = sum(map(content.count, (b",", b"[", b"{")))
     if parts > MOST_JSON_PARTS:
         raise DamagedError(f"{name} has more parts than can be meant")
     try:
-        # Texts may hold half of a surrogate pair, which is how a model's byte tokens can end.
+        # A generated text may end in half of a surrogate pair.
         text = content.decode("utf-8", errors="surrogatepass")
         return json.loads(
             text,
-            object_pairs_hook=_once,
-            parse_constant=_no_number,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=_small,
+            parse_int=_integer,
         )
     except RecursionError:
         raise DamagedError(f"{name} is nested too deeply") from None
     except ValueError as error:
-        raise DamagedError(f"{name} is not JSON that can be meant ({_short(error)})") from None
+        raise DamagedError(f"{name} is not JSON that can be meant ({first_sentence(error)[:120]})") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     tree = dict(pairs)
     if len(tree) != len(pairs):
         raise ValueError("a key is there twice")
     return tree
 
 
-def _no_number(text: str) -> float:
+def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is no number")
 
 
@@ -144,26 +154,31 @@ def _finite(text: str) -> float:
     return value
 
 
-def _small(text: str) -> int:
+def _integer(text: str) -> int:
     if len(text) > MOST_DIGITS + 1:
         raise ValueError("a number is out of range")
     return int(text)
 
 
 def parse_tensors(content: bytes, name: str) -> dict[str, Any]:
-    """Torch tensors of a safetensors file, or `DamagedError` where its header lies, is cut off, or names other types."""
+    """Torch tensors of a safetensors file.
+
+    Raises:
+        DamagedError: the header is wrong, truncated, or names unknown types.
+    """
     import safetensors.torch
     from safetensors import SafetensorError
 
     _check_header(content, name)
     try:
-        return safetensors.torch.load(content)
+        tensors: dict[str, Any] = safetensors.torch.load(content)
     except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError, OverflowError) as error:
-        raise DamagedError(f"{name} is no whole safetensors file ({_short(error)})") from None
+        raise DamagedError(f"{name} is no whole safetensors file ({first_sentence(error)[:120]})") from None
+    return tensors
 
 
 def tensors_metadata(content: bytes, name: str) -> dict[str, str]:
-    """What a safetensors file says about itself; raises as `parse_tensors`."""
+    """The metadata of a safetensors file; raises as `parse_tensors`."""
     return _check_header(content, name)
 
 
@@ -184,7 +199,7 @@ def _check_header(content: bytes, name: str) -> dict[str, str]:
 
 
 def _is_entry(entry: Any, room: int) -> bool:
-    """Whether type, shape and place of a tensor agree; where tensors overlap or leave gaps, safetensors itself refuses."""
+    """Whether type, shape and offsets of a tensor agree; safetensors checks overlaps and gaps."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         return False
     shape, place = entry["shape"], entry["data_offsets"]
@@ -197,8 +212,5 @@ def _is_entry(entry: Any, room: int) -> bool:
     ):
         return False
     begin, end = place
-    return begin <= end <= room and end - begin == math.prod(shape) * TYPES[entry["dtype"]]
-
-
-def _short(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:120]
+    whole: bool = begin <= end <= room and end - begin == math.prod(shape) * TYPES[entry["dtype"]]
+    return whole

