@@ -69,6 +69,14 @@ def texts_a_file(language_model: LanguageModel) -> int:
     return size
 
 
+def is_recorded(language_model: LanguageModel, texts: Sequence[str]) -> bool:
+    """Whether the cache has a file for all of these texts, which must be whole files of it."""
+    chunks = _chunks(texts, texts_a_file(language_model))
+    return all(
+        _chunk_path(language_model.fingerprint, [texts[row] for row in rows]).exists() for rows in chunks
+    )
+
+
 def in_order(texts: Sequence[str]) -> list[str]:
     """The texts as they follow each other in files of the cache: any `CHUNK` of them from a multiple of it are whole files."""
     return sorted(texts, key=_place)

@@ -1,0 +1,347 @@
+"""Independent pieces of work over processes of this machine, or over a Ray cluster, by joblib."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
+
+from agent.concept import Concept
+from agent.errors import BasinError, first_sentence
+from agent.language_model.activation_cache import (
+    CHUNK,
+    in_order,
+    is_recorded,
+    keep_recorded,
+    record_cached,
+    texts_a_file,
+)
+from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.progress import advance
+
+logger = logging.getLogger(__name__)
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+Batch = tuple[Sequence[str], Sequence[int]]
+"""Prompts and their seeds."""
+
+PROJECT = Path(__file__).resolve().parents[1]
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_REACH = 5
+PIECES_PER_CPU = 4
+"""Pieces that a Ray cluster gets at once: more balance better, fewer lose less when the driver is killed."""
+
+
+def run_pieces(
+    work: Callable[[Piece], Result],
+    pieces: Mapping[str, Piece],
+    *,
+    workers: int = 1,
+    ray: str | None = None,
+    gpus: int = 0,
+) -> Iterator[tuple[str, Result]]:
+    """Yield each piece's name and `work(piece)` as soon as it is finished.
+
+    One worker without Ray runs here, in order. Otherwise everything must be picklable, each worker
+    computes with one thread, and large arrays inside `work` reach local workers read-only, mapped
+    from one file. A piece whose worker was killed is tried once more, alone. Save each result as it
+    comes: a driver that is killed ends its workers and loses only the pieces under way.
+
+    Args:
+        ray: `local` starts Ray here with `workers` CPUs; `auto` or host:port joins a cluster.
+        gpus: GPUs that Ray gives to a piece, where its cluster has any.
+
+    Raises:
+        BasinError: a piece killed its worker twice; Ray is not installed or not reached.
+        Exception: the first that `work` raised; pieces under way are stopped.
+    """
+    if ray is not None:
+        yield from _over_ray(work, pieces, address=ray, workers=workers, gpus=gpus)
+    elif workers > 1:
+        yield from _over_processes(work, pieces, workers)
+    else:
+        for name, piece in pieces.items():
+            yield name, work(piece)
+
+
+def _over_processes(
+    work: Callable[[Piece], Result], pieces: Mapping[str, Piece], workers: int
+) -> Iterator[tuple[str, Result]]:
+    waiting, retried = dict(pieces), set[str]()
+    try:
+        while waiting:
+            suspects = [name for name in waiting if name in retried]
+            batch = {name: waiting[name] for name in suspects[:1] or waiting}
+            started: list[str] = []
+            try:
+                for name, result in _run_batch(work, batch, workers, started):
+                    del waiting[name]
+                    yield name, result
+            except TerminatedWorkerError:
+                lost = [name for name in started if name in waiting]
+                if suspects:
+                    raise BasinError(
+                        f"{suspects[0]} killed its worker twice, perhaps for want of memory: give fewer "
+                        "workers or a smaller piece."
+                    ) from None
+                logger.info(f"A worker was killed while it ran {' or '.join(lost)}: tried again.")
+                retried.update(lost)
+    finally:
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+
+def _run_batch(
+    work: Callable[[Piece], Result], batch: Mapping[str, Piece], workers: int, started: list[str]
+) -> Iterator[tuple[str, Result]]:
+    """Results of one pool; `started` gets the names as workers take them."""
+
+    def calls() -> Iterator[Any]:
+        for name, piece in batch.items():
+            started.append(name)
+            yield delayed(_named)(work, name, piece)
+
+    options = {"inner_max_num_threads": 1, "initializer": _begin_worker, "initargs": (os.getpid(),)}
+    with parallel_config("loky", n_jobs=workers, **options):
+        pool = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
+        with contextlib.closing(pool(calls())) as results:
+            yield from results
+
+
+def _named(work: Callable[[Piece], Result], name: str, piece: Piece) -> tuple[str, Result]:
+    with threadpool_limits(1):
+        return name, work(piece)
+
+
+def _begin_worker(driver: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver too, which ends its workers
+    Thread(target=_end_with, args=(driver,), daemon=True).start()
+
+
+def _end_with(driver: int) -> None:
+    while os.getppid() == driver:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
+
+
+def _over_ray(
+    work: Callable[[Piece], Result], pieces: Mapping[str, Piece], *, address: str, workers: int, gpus: int
+) -> Iterator[tuple[str, Result]]:
+    """Waves of pieces, since Ray's backend of joblib gives no result before its wave is over."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise BasinError(
+            "Work over a cluster needs Ray, which is missing: pip install 'basin[ray]'."
+        ) from None
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(address, workers)
+    register_ray()
+    try:
+        resources = ray.cluster_resources()
+        cpus = max(2, int(resources.get("CPU", 1)))
+        environment = {"env_vars": {"PYTHONPATH": _import_paths(), "OMP_NUM_THREADS": "1"}}
+        actors = {"num_cpus": 1, "num_gpus": gpus if resources.get("GPU") else 0, "runtime_env": environment}
+        actors |= {"max_restarts": -1, "max_task_retries": 1}
+        shipped = ray.put(work)
+        names = list(pieces)
+        each = PIECES_PER_CPU * cpus
+        waves = [names[at : at + each] for at in range(0, len(names), each)]
+        backend = parallel_config("ray", n_jobs=cpus, ray_remote_args=actors, max_nbytes=None)
+        with backend, Parallel(batch_size=1, pre_dispatch="all") as pool:
+            for wave in waves:
+                yield from pool(delayed(_ray_piece)(shipped, name, pieces[name]) for name in wave)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        raise BasinError(
+            f"Ray could not run a piece, tried twice ({first_sentence(error)}): give its machines more "
+            "memory, or a smaller piece."
+        ) from error
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _ray_piece(shipped: Any, name: str, piece: Any) -> tuple[str, Any]:
+    import ray
+
+    return _named(ray.get(shipped), name, piece)
+
+
+def _connect(address: str, workers: int) -> None:
+    """Start Ray here, or join a cluster that answers; raises as `run_pieces`."""
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        try:
+            ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
+        except Exception as error:  # Ray has no class of its own for a start that takes too long
+            raise BasinError(
+                f"Ray did not start on this machine ({first_sentence(error)}): free memory and "
+                "processors, or use --workers without --ray."
+            ) from error
+        return
+    try:
+        if address != "auto":  # Ray would wait for minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), SECONDS_TO_REACH).close()
+        ray.init(address, **quiet)
+    except (OSError, ValueError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
+        raise BasinError(
+            f"No Ray cluster is reached at {address} ({first_sentence(error)}): start one with "
+            "`ray start --head`, give its host:port, or `local`; where Ray itself is broken, "
+            "pip install 'basin[ray]'."
+        ) from None
+
+
+def _import_paths() -> str:
+    """The project's root and the folders this process imports from, without Python's own."""
+    own = (sys.prefix, sys.base_prefix)
+    folders = [os.path.abspath(path) for path in sys.path if not path.startswith(own)]
+    return os.pathsep.join(dict.fromkeys([str(PROJECT), *folders]))
+
+
+@dataclass(frozen=True)
+class WorkerModel:
+    """Which model a worker loads, and where."""
+
+    config: LanguageModelConfig
+    devices: tuple[str, ...]
+    """Devices that workers share out among themselves; empty: the configured one."""
+    claims: str
+    """A folder of this machine in which devices are claimed."""
+
+
+@contextlib.contextmanager
+def _worker_model(config: LanguageModelConfig, ray: str | None) -> Iterator[WorkerModel]:
+    import torch
+
+    count = torch.cuda.device_count() if ray is None and config.device in ("auto", "cuda") else 0
+    devices = tuple(f"cuda:{number}" for number in range(count)) if count > 1 else ()
+    with tempfile.TemporaryDirectory(prefix="basin-devices-") as claims:
+        yield WorkerModel(config, devices, claims)
+
+
+@cache
+def _load(model: WorkerModel) -> LanguageModel:
+    """Loaded once in a worker, on a device that no other worker of this machine has."""
+    config = model.config
+    if model.devices:
+        config = config.model_copy(update={"device": claim_device(model.devices, Path(model.claims))})
+    return LanguageModel.load(config)
+
+
+_claimed: list[IO[str]] = []
+
+
+def claim_device(devices: Sequence[str], folder: Path) -> str:
+    """The first device that no living process has claimed; the last one where all are taken.
+
+    A claim is a lock on a file, so it ends with its process.
+    """
+    for device in devices:
+        file = (folder / device.replace(":", "-")).open("w")
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _claimed.append(file)
+            return device
+        file.close()
+    return devices[-1]
+
+
+def record_passages(
+    language_model: LanguageModel, texts: Sequence[str], *, workers: int = 1, ray: str | None = None
+) -> Float[np.ndarray, "text layer width"]:
+    """`record_cached`, where several workers first record what the cache lacks.
+
+    Every worker loads the configured model by itself. Pieces are whole files of the cache, so a kill
+    loses only those under way. One thread a worker changes numbers by rounding.
+
+    Raises:
+        BasinError: as `record_cached` and `run_pieces`.
+    """
+    if workers > 1 or ray is not None:
+        ordered = in_order(texts)
+        starts = range(0, len(ordered), CHUNK)
+        parts = {f"passages {at + 1} to {at + CHUNK}": tuple(ordered[at : at + CHUNK]) for at in starts}
+        missing = {name: part for name, part in parts.items() if not is_recorded(language_model, part)}
+        size, count = texts_a_file(language_model), sum(map(len, missing.values()))
+        done = 0
+        with _worker_model(language_model.config, ray) as model:
+            record = partial(_record, model)
+            for name, rows in run_pieces(record, missing, workers=workers, ray=ray, gpus=1):
+                keep_recorded(missing[name], rows, language_model.fingerprint, size)
+                done += len(missing[name])
+                advance("record", done, count, "texts")
+    return record_cached(language_model, texts)
+
+
+def _record(model: WorkerModel, texts: tuple[str, ...]) -> Float[np.ndarray, "text layer width"]:
+    return np.asarray(record_cached(_load(model), texts))
+
+
+def generate_passages(
+    language_model: LanguageModel,
+    concept: Concept,
+    batches: Mapping[str, Batch],
+    config: GenerationConfig,
+    *,
+    workers: int = 1,
+    ray: str | None = None,
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield each batch's name and its continuations, steered and adapted by `concept`, as they finish.
+
+    A passage depends on its prompt and its seed, and on its batch by rounding: the same batches give
+    the same passages with any number of workers, up to rounding.
+
+    Args:
+        concept: without vector and adapter, the base model writes.
+
+    Raises:
+        BasinError: as `LanguageModel.generate` and `run_pieces`.
+    """
+    if len(batches) < 2 or (workers == 1 and ray is None):
+        writer = language_model.adapted(concept.adapter) if batches else language_model
+        for name, (prompts, seeds) in batches.items():
+            yield name, writer.generate(prompts, seeds, config, concept.vector, mode=concept.mode)
+        return
+    with _worker_model(language_model.config, ray) as model:
+        write = partial(_generate, model, concept, config)
+        yield from run_pieces(write, batches, workers=workers, ray=ray, gpus=1)
+
+
+_adapted: dict[str, LanguageModel] = {}
+"""The model that this worker writes with, by its adapter's digest."""
+
+
+def _generate(model: WorkerModel, concept: Concept, config: GenerationConfig, batch: Batch) -> list[str]:
+    digest = concept.adapter.digest if concept.adapter else ""
+    if digest not in _adapted:
+        _adapted.clear()
+        _adapted[digest] = _load(model).adapted(concept.adapter)
+    return _adapted[digest].generate(*batch, config, concept.vector, mode=concept.mode)
