@@ -87,9 +87,10 @@ def run(name: str, case: Case, say) -> dict[str, Value]:
     minutes: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for workers in WORKERS if name == next(iter(CASES)) else WORKERS[-1:]:
-            found = map_basin(config, Path(scratch) / str(workers), say, workers=workers)
+            run = config.run.model_copy(update={"workers": workers})
+            found = map_basin(config.model_copy(update={"run": run}), Path(scratch) / str(workers))
             minutes[workers] = found.minutes
-        labels = every_gold_labels(config.run.corpus, found.place.passages.documents, say, SUITE_GOLD_FILE)
+        labels = every_gold_labels(config.run.corpus, found.setup.passages.documents, say, SUITE_GOLD_FILE)
         reading = next(each for each in labels if each.concept == case.concept)
         folder = PLACE / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def row_of(
         "corpus": case.corpus,
         "concept": case.concept,
         "mode": "cheap",
-        "size": found.place.ground.round_map.size,
+        "size": found.setup.inputs.round_map.size,
         "base_rate": numbers["base_rate"],
         "starts": len(found.flows),
         "settled": int((found.reached >= 0).sum()),

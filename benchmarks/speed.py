@@ -34,7 +34,7 @@ from agent.steering.vector import SteeringVector
 from benchmarks import speed_rivals
 from benchmarks.results import RESULTS, resident, with_earlier, write_results
 from loops.checkpoint.provenance import cores
-from loops.recording import record_spread
+from loops.parallel import record_passages
 
 STAGES = ("record", "write", "overhead", "teach", "threads", "workers")
 GROWTH = (1000, 4000, 16_000, 64_000)
@@ -253,7 +253,7 @@ class Bench:
 
         def read(workers: int, texts: Sequence[str]) -> None:
             with without_recordings():
-                record_spread(self.model.config, texts, workers=workers)
+                record_passages(self.model, texts, workers=workers)
 
         most, threads = cores(), torch.get_num_threads()
         torch.set_num_threads(1)  # as workers do

@@ -344,4 +344,5 @@ def _generate(model: WorkerModel, concept: Concept, config: GenerationConfig, ba
     if digest not in _adapted:
         _adapted.clear()
         _adapted[digest] = _load(model).adapted(concept.adapter)
-    return _adapted[digest].generate(*batch, config, concept.vector, mode=concept.mode)
+    texts: list[str] = _adapted[digest].generate(*batch, config, concept.vector, mode=concept.mode)
+    return texts

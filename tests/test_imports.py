@@ -9,7 +9,7 @@ import pytest
 PACKAGES = """
 agent types errors progress membership hub files config corpora steering pointer language_model concept
 clustering basin adapting updating transfer judging
-loops config records sweeping recording parallel checkpoint monitor round refine evaluation export report transfer diagnostics
+loops config records parallel checkpoint monitor round refine evaluation export report transfer diagnostics
 basin_map api cli
 """
 ORDER = PACKAGES.split()

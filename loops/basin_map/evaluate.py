@@ -50,7 +50,7 @@ def measure_map(found: BasinMap, folder: Path) -> MeasuredMap | None:
     Raises:
         BasinError: the corpus is not the one that was mapped, or the labels cannot be read.
     """
-    labels = gold_labels(found.config.run.corpus, found.place.passages.documents)
+    labels = gold_labels(found.config.run.corpus, found.setup.passages.documents)
     if labels is None:
         logger.info(
             "The corpus has no gold labels: the map says which basins there are, and not how good they are."
@@ -112,7 +112,7 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
 
 def flows_of(found: BasinMap) -> Flows:
     """The map as the judging takes it."""
-    starts = found.place.starts
+    starts = found.setup.starts
     return Flows(
         [start.kind for start in starts],
         [start.level for start in starts],
@@ -127,7 +127,7 @@ def ceiling_ap(
     found: BasinMap, gold: Bool[np.ndarray, "document"], counted: Bool[np.ndarray, "document"]
 ) -> float:
     """Average precision of the round's own classifiers, taught the gold labels, on documents that they did not see."""
-    scores = found.place.ground.round_map.heard(gold.astype(np.float64))
+    scores = found.setup.inputs.round_map.heard(gold.astype(np.float64))
     return float(average_precisions(gold[counted], scores[None, counted])[0])
 
 
@@ -149,14 +149,14 @@ def draw(found: BasinMap, labels: GoldLabels, folder: Path) -> None:
     quality = start_quality(flows, gold, counted).precision
     arrived = np.flatnonzero((flows.fixed_point == flows.fixed_point[0]) & (np.arange(len(quality)) > 0))
     which = int(arrived[np.argmin(quality[arrived])]) if len(arrived) else 0
-    titles = [document.title or document.id for document in found.place.passages.documents]
+    titles = [document.title or document.id for document in found.setup.passages.documents]
     draw_path(folder / ONE_START, flows, which, gold, counted, titles=titles)
 
 
 def share_of(true: Bool[np.ndarray, "start"], among: Bool[np.ndarray, "start"]) -> dict[str, object] | None:
     """A share with its interval, as plain numbers."""
     found = share(int((true & among).sum()), int(among.sum()))
-    return found and asdict(found)
+    return None if found is None else asdict(found)
 
 
 def _at_point(
@@ -200,7 +200,7 @@ def _by_kind(
         (kind, level if kind in ("noise", "mixture", "documents") else None)
         for kind, level in zip(flows.kinds, flows.levels, strict=True)
     ]
-    rows = []
+    rows: list[dict[str, object]] = []
     for key in dict.fromkeys(keys):
         rows_of = np.array([each == key for each in keys])
         rows.append(

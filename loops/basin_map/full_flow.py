@@ -52,16 +52,16 @@ def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict
     Raises:
         BasinError: there is no start of a name; else as `loops.refine.refine`.
     """
-    by_name = {start.name: number for number, start in enumerate(found.place.starts)}
-    require_starts(found.place, names)
+    by_name = {start.name: number for number, start in enumerate(found.setup.starts)}
+    require_starts(found.setup, names)
     config = found.config.run
-    place, scratch = found.place, folder / RUNS / ".training"
-    ground = prepare(config, place.passages, place.pointer, scratch)
+    scratch = folder / RUNS / ".training"
+    context = prepare(config, found.setup.passages, found.setup.pointer, scratch)
     rows = []
     for name in names:
         number = by_name[name]
         logger.info(f"In full: {name}")
-        rows.append(_one(found, ground, number, folder / RUNS))
+        rows.append(_one(found, context, number, folder / RUNS))
         content = json.dumps(rows, indent=1, ensure_ascii=False)
         write_file(folder / FULL, content.encode())
     return rows
@@ -88,10 +88,10 @@ def aimed(context: RunContext, start: Start, scratch: Path) -> RunContext:
     return replace(context, real=real, prior=own, pointer=pointer, no_concept=None, scratch=scratch)
 
 
-def _one(found: BasinMap, ground: RunContext, number: int, folder: Path) -> dict[str, object]:
-    start, cheap = found.place.starts[number], found.flows[number].path[-1]
-    store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], ground.config)
-    context = aimed(ground, start, store.scratch)
+def _one(found: BasinMap, shared: RunContext, number: int, folder: Path) -> dict[str, object]:
+    start, cheap = found.setup.starts[number], found.flows[number].path[-1]
+    store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], shared.config)
+    context = aimed(shared, start, store.scratch)
     with store.exclusive(), run_watchers(store, context) as watchers:
         records = refine(context, store, found.config.rounds, watchers)
     final = document_means(records[-1].concept.membership, numbered(context.passages.document_of))

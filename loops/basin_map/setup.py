@@ -1,4 +1,4 @@
-"""What all starts of a basin map stand on: texts, features, the round map; loaded once, and shipped once to every worker."""
+"""The inputs that all starts of a basin map share: texts, features and the round map."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from agent.clustering.texts import View
 from agent.corpora.load import load_corpus
 from agent.corpora.passages import split
 from agent.errors import BasinError
-from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
 from agent.membership.documents import numbered
 from agent.pointer.cache import fit_cached
 from agent.pointer.topic_model import Pointer, TopicModel, pick
 from agent.types import Document, PassageSet, seed_for
 from loops.config import MapConfig, RunConfig
+from loops.parallel import record_passages
 from loops.round.context import claimed_size, embedded
 from loops.round.pointer import fit_topics, refuse_given_pointer
 
@@ -33,8 +33,8 @@ NAMED_BY = 2
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What a worker needs to let one start flow."""
+class SweepInputs:
+    """The data that a worker needs to follow a start."""
 
     round_map: RoundMap
     schedule: Schedule
@@ -44,30 +44,30 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A map's corpus and design, in the driver."""
+class MapSetup:
+    """A map's corpus, topics and starts."""
 
-    ground: Ground
+    inputs: SweepInputs
     passages: PassageSet
     starts: list[Start]
     topic_scores: np.ndarray
-    """Every topic's score of every document, shape [topic, document]."""
+    """Each topic's score of each document, shape [topic, document]."""
     topic_names: list[str]
     pointer: Pointer
-    """The topic itself, in its model."""
-    holds: np.ndarray
-    """Which document holds which word of the topic model's vocabulary, bool of shape [document, word]."""
+    """The topic that the map is about."""
+    contains_word: np.ndarray
+    """Whether a document contains a word of the vocabulary, bool of shape [document, word]."""
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
         return self.pointer.model.vocabulary
 
 
-def survey(map_config: MapConfig) -> Place:
-    """Read the corpus, record it where it is not cached, fit the topics and lay out the starts.
+def prepare(map_config: MapConfig) -> MapSetup:
+    """Read the corpus, record its activations, fit the topics and choose the starts.
 
     Raises:
-        BasinError: as `loops.refine.run`; or no start can be laid out.
+        BasinError: the corpus, the models or the topics cannot be used, or no start can be made.
     """
     config = map_config.run
     refuse_given_pointer(config, "A map")
@@ -83,32 +83,36 @@ def survey(map_config: MapConfig) -> Place:
     round_map = RoundMap.of_views(_views(config, passages), document_of, size, config.clustering, folds)
     weights = model.weights(expected)
     names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
-    authors = [document.author for document in passages.documents]
-    words = config.topics.words or config.topics.seed_words
     material = Material(
-        weights, pointer.topic, document_of, passages.texts, authors, words, names, model.language
+        weights,
+        pointer.topic,
+        document_of,
+        passages.texts,
+        [document.author for document in passages.documents],
+        config.topics.words or config.topics.seed_words,
+        names,
+        model.language,
     )
-    laid = starts(material, map_config.starts, config.seed)
-    laid += _poorer(map_config, passages, material)
-    logger.info(
-        f"{len(laid)} starts: "
-        + ", ".join(f"{count} {kind}" for kind, count in Counter(start.kind for start in laid).items())
+    design = starts(material, map_config.starts, config.seed) + _poorer(map_config, passages, material)
+    kinds = Counter(start.kind for start in design)
+    logger.info(f"{len(design)} starts: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
+    schedule, seed = Schedule(config.clustering.fading.rounds), seed_for(config.seed, 0, "map")
+    return MapSetup(
+        SweepInputs(round_map, schedule, map_config, config.certificate, seed),
+        passages,
+        design,
+        np.stack([material.scores(weights[:, topic]) for topic in range(model.count)]),
+        names,
+        pointer,
+        _contained_words(passages, model),
     )
-    ground = Ground(
-        round_map,
-        Schedule(config.clustering.fading.rounds),
-        map_config,
-        config.certificate,
-        seed_for(config.seed, 0, "map"),
-    )
-    scores = np.stack([material.scores(weights[:, topic]) for topic in range(model.count)])
-    return Place(ground, passages, laid, scores, names, pointer, _held_words(passages, model))
 
 
 def _views(config: RunConfig, passages: PassageSet) -> list[np.ndarray]:
-    """The passages' activations and, where they are heard, their embeddings, each on its principal components."""
+    """Principal components of the activations and, if used, of the sentence embeddings."""
     components = config.clustering.components
-    activations = record_cached(LanguageModel.load(config.language_model), passages.texts)
+    language_model = LanguageModel.load(config.language_model)
+    activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
     views = [View.of(activations, components).features]
     if config.clustering.fading.embeddings:
         views.append(View.of(embedded(passages)[1][:, None], components).features)
@@ -116,7 +120,7 @@ def _views(config: RunConfig, passages: PassageSet) -> list[np.ndarray]:
 
 
 def _poorer(map_config: MapConfig, passages: PassageSet, material: Material) -> list[Start]:
-    """Topics of models that were given fewer topics, passes and documents, each picked as the true one is."""
+    """Topics of models fitted with fewer topics, passes and documents, each chosen like the true one."""
     found, config = [], map_config.run
     for number in range(map_config.starts.poorer):
         count = max(2, config.topics.count // (2 if number % 2 else 4))
@@ -139,7 +143,7 @@ def _poorer(map_config: MapConfig, passages: PassageSet, material: Material) -> 
 
 
 def _half(passages: PassageSet, generator: np.random.Generator) -> Sequence[Document]:
-    """Half of the documents, of each only the passages that are read: less data in both ways."""
+    """Half of the documents, each reduced to its chosen passages."""
     texts: dict[int, list[str]] = {}
     for passage in passages.passages:
         texts.setdefault(passage.document, []).append(passage.text)
@@ -147,11 +151,10 @@ def _half(passages: PassageSet, generator: np.random.Generator) -> Sequence[Docu
     return [Document(passages.documents[at].id, "\n".join(texts[at])) for at in chosen]
 
 
-def _held_words(passages: PassageSet, model: TopicModel) -> np.ndarray:
+def _contained_words(passages: PassageSet, model: TopicModel) -> np.ndarray:
     index = {word: number for number, word in enumerate(model.vocabulary)}
-    holds = np.zeros((len(passages.documents), len(index)), dtype=bool)
+    contained = np.zeros((len(passages.documents), len(index)), dtype=bool)
     for passage in passages.passages:
-        holds[passage.document, [index[word] for word in model.words_of(passage.text) if word in index]] = (
-            True
-        )
-    return holds
+        known = [index[word] for word in model.words_of(passage.text) if word in index]
+        contained[passage.document, known] = True
+    return contained

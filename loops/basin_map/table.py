@@ -1,4 +1,4 @@
-"""A basin map on the terminal: its fixed points, which starts arrive, and what the certificate was worth."""
+"""A basin map on the terminal: fixed points, starts that reach them, and the certificate's quality."""
 
 from __future__ import annotations
 
@@ -9,99 +9,92 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from loops.basin_map.evaluate import ONE_START, PICTURE, MeasuredMap
 from loops.basin_map.map import BasinMap
+from loops.monitor.tables import number, table_of
 
 SHOWN = 6
 """Fixed points in the table; the rest is counted."""
+POINT_COLUMNS = {
+    "starts": "starts",
+    "members": "members",
+    "contraction": "contraction",
+    "eigenvalue": "eigenvalue",
+    "back_after_kicks": "after kicks",
+}
+KIND_COLUMNS = {
+    "kind": "kind",
+    "level": "level",
+    "starts": "starts",
+    "precision": "before",
+    "final_ap": "final AP",
+    "lowest_final_ap": "lowest",
+    "arrived": "arrived",
+    "right": "right",
+    "certified": "certified",
+}
 
 
 def show_map(found: BasinMap, measured: MeasuredMap | None, folder: Path, console: Console) -> None:
-    """Print the map; with gold labels also how good the starts and where they arrived were."""
+    """Print the map and, with gold labels, the quality of its starts and fixed points."""
     _show_points(found, console)
     _show_failures(found, console)
     if measured is not None:
         _show_measured(measured, console)
     drawn = measured is not None and (folder / PICTURE).exists()
     pictures = f"; pictures {PICTURE}, {ONE_START}" if drawn else ""
-    console.print(f"\nMap: {escape(str(folder))}{pictures}", soft_wrap=True, highlight=False)
+    _print(console, f"\nMap: {folder}{pictures}")
 
 
 def show_full(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Starts that flowed with generation: whether they end where the cheap map says."""
+    """Print whether starts that were also run with generation end where the cheap map says."""
     for row in rows:
-        console.print(
-            f"In full, {escape(row['name'])}: overlap with the cheap map's end {row['overlap_with_cheap']:.3f}, drift "
-            f"{_number(row['drift'])}, agreement {_number(row['agreement'])}, coherence {_number(row['coherence'])}, "
-            f"{row['seconds'] / 60:.0f} min. {escape(row['certificate'] or '')}",
-            highlight=False,
-            soft_wrap=True,
+        _print(
+            console,
+            f"In full, {row['name']}: overlap with the cheap map's end {row['overlap_with_cheap']:.3f}, drift "
+            f"{number(row['drift'])}, agreement {number(row['agreement'])}, coherence {number(row['coherence'])}, "
+            f"{row['seconds'] / 60:.0f} min. {row['certificate'] or ''}",
         )
 
 
 def _show_points(found: BasinMap, console: Console) -> None:
-    told = found.summary
-    console.print(
-        f"\n{told['starts']} starts, {told['rounds']} rounds each; {told['settled']} came to rest, in "
-        f"{len(found.points)} fixed points; {told['certified']} certified.",
-        highlight=False,
+    summary = found.summary
+    _print(
+        console,
+        f"\n{summary['starts']} starts, {summary['rounds']} rounds each; {summary['settled']} came to rest, in "
+        f"{len(found.points)} fixed points; {summary['certified']} certified.",
     )
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("fixed point", "starts", "members", "contraction", "eigenvalue", "after kicks"):
-        table.add_column(name, justify="left" if name == "fixed point" else "right", no_wrap=True)
-    shown = list(zip(found.point_names, told["fixed_points"], strict=True))[:SHOWN]
-    for name, point in shown:
-        rates = (point["contraction"], point["eigenvalue"], point["back_after_kicks"])
-        table.add_row(escape(name), str(point["starts"]), str(point["members"]), *map(_number, rates))
-    console.print(table)
+    shown = list(zip(found.point_names, summary["fixed_points"], strict=True))[:SHOWN]
+    rows = [[name, *(point[key] for key in POINT_COLUMNS)] for name, point in shown]
+    console.print(table_of(["fixed point", *POINT_COLUMNS.values()], rows))
     for name, point in shown:
         nearest = f"{point['topics'][0]['topic']} ({point['topics'][0]['correlation']:.2f})"
-        typical = f"{name}: {'; '.join(point['typical'])}. Most like topic {nearest}."
-        console.print(escape(typical), highlight=False, style="dim", soft_wrap=True)
+        _print(console, f"{name}: {'; '.join(point['typical'])}. Most like topic {nearest}.", style="dim")
     if len(found.points) > SHOWN:
-        rest = sum(point["starts"] for point in told["fixed_points"][SHOWN:])
-        console.print(f"and {len(found.points) - SHOWN} more, of {rest} starts together", style="dim")
+        rest = sum(point["starts"] for point in summary["fixed_points"][SHOWN:])
+        _print(console, f"and {len(found.points) - SHOWN} more, of {rest} starts together", style="dim")
 
 
 def _show_failures(found: BasinMap, console: Console) -> None:
     reasons = Counter(sentence.partition(" (")[0] for failures in found.failures for sentence in failures)
     if reasons:
-        told = "; ".join(f"{reason}, {count}" for reason, count in reasons.most_common())
-        console.print(f"\nWhy starts are not certified: {told}.", highlight=False, soft_wrap=True)
+        counts = "; ".join(f"{reason}, {count}" for reason, count in reasons.most_common())
+        _print(console, f"\nWhy starts are not certified: {counts}.")
 
 
 def _show_measured(measured: MeasuredMap, console: Console) -> None:
-    numbers = measured.numbers
-    console.print(f"\nagainst gold ({escape(measured.concept)}):", highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for name in (
-        "kind",
-        "level",
-        "starts",
-        "before",
-        "final AP",
-        "lowest",
-        "arrived",
-        "right",
-        "certified",
-    ):
-        table.add_column(name, justify="left" if name == "kind" else "right", no_wrap=True)
-    for row in measured.by_kind:
-        level = "" if row["level"] is None else f"{row['level']:g}"
-        table.add_row(
-            row["kind"], level, str(row["starts"]), *(_number(row[name]) for name in
-            ("precision", "final_ap", "lowest_final_ap", "arrived", "right", "certified")),
-        )  # fmt: skip
-    console.print(table)
+    numbers: Mapping[str, Any] = measured.numbers
+    _print(console, f"\nagainst gold ({measured.concept}):")
+    rows = [[row[key] for key in KIND_COLUMNS] for row in measured.by_kind]
+    console.print(table_of(list(KIND_COLUMNS.values()), rows))
     same, crossing, worth = numbers["same_fixed_point"], numbers["threshold"], numbers["certificate"]
     lines = [
         f"Starts of precision 0.5 or more that reach the same fixed point: {_share(same['reached'])}",
-        f"Its AP {_number(numbers['fixed_point_ap'])}; the topic {_number(numbers['topic_ap'])}, trained on gold labels "
-        f"{_number(numbers['ceiling_ap'])}, best round of any start {_number(numbers['best_round_of_any_start'])}",
-        f"Half of the starts flow there from precision {_number(crossing['half'])} on "
-        f"({_number(crossing['low'])} to {_number(crossing['high'])}), nine in ten from {_number(crossing['nine_tenths'])}",
+        f"Its AP {number(numbers['fixed_point_ap'])}; the topic {number(numbers['topic_ap'])}, trained on gold labels "
+        f"{number(numbers['ceiling_ap'])}, best round of any start {number(numbers['best_round_of_any_start'])}",
+        f"Half of the starts flow there from precision {number(crossing['half'])} on "
+        f"({number(crossing['low'])} to {number(crossing['high'])}), nine in ten from {number(crossing['nine_tenths'])}",
         f"The certificate, all starts: precision {_share(worth['all']['precision'])}, recall {_share(worth['all']['recall'])}",
         f"The certificate, starts that point at the concept better than chance: precision "
         f"{_share(worth['pointing']['precision'])}, recall {_share(worth['pointing']['recall'])}",
@@ -111,16 +104,16 @@ def _show_measured(measured: MeasuredMap, console: Console) -> None:
             f"With trust held instead, {_share(numbers['held']['same_as_topic'])} end where the topic does"
         )
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        _print(console, line)
 
 
-def _share(found: dict | None) -> str:
+def _print(console: Console, text: str, style: str | None = None) -> None:
+    console.print(escape(text), highlight=False, soft_wrap=True, style=style)
+
+
+def _share(found: Mapping[str, Any] | None) -> str:
     if not found:
-        return "–"
+        return number(None)
     return (
         f"{found['share']:.3f} ({found['count']} of {found['of']}; {found['low']:.2f} to {found['high']:.2f})"
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

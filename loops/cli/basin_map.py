@@ -46,12 +46,12 @@ def map_command(
 
     config = find_config(config)
     resolved = load_wrapped(MapConfig, config, settings or ())
+    spread = {"workers": workers or os.cpu_count() or 1, "ray": ray or resolved.run.ray}
+    resolved = resolved.model_copy(update={"run": resolved.run.model_copy(update=spread)})
     folder = named_path(name or f"map-{config.stem}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with show_progress(Console(stderr=True)):
-        found = map_basin(
-            resolved, folder, workers=workers or os.cpu_count() or 1, ray_address=ray, wanted=full or ()
-        )
+        found = map_basin(resolved, folder, wanted=full or ())
         measured = measure_map(found, folder)
         rows = full_flows(found, full, folder) if full else []
     show_map(found, measured, folder, Console())

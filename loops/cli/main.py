@@ -17,7 +17,6 @@ from loops.cli.checkpoints import fork_command, prune_command, verify_command
 from loops.cli.evaluate import evaluate
 from loops.cli.export import export_command
 from loops.cli.probe import probe_command
-from loops.cli.record import record_command
 from loops.cli.report import compare_command, report_command
 from loops.cli.signals import ends_softly, exit_status, outlast_terminal
 from loops.cli.topics import topics_command
@@ -87,7 +86,6 @@ app.command(name="map")(map_command)
 app.command(name="match")(match_command)
 app.command(name="probe")(probe_command)
 app.command(name="prune")(prune_command)
-app.command(name="record")(record_command)
 app.command(name="report")(report_command)
 app.command(name="stitch")(stitch_command)
 app.command(name="succeed")(succeed_command)

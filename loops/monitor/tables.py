@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 FRAME: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
@@ -15,3 +17,23 @@ def plain_table(*columns: str) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
     return table
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], digits: int = 3) -> Table:
+    """A plain table of values as `number` writes them; strings are shown as they are."""
+    table = plain_table(*map(escape, columns))
+    for row in rows:
+        table.add_row(*(escape(each) if isinstance(each, str) else number(each, digits) for each in row))
+    return table
+
+
+def number(value: object, digits: int = 3) -> str:
+    """A float with `digits` decimals, an integer in full, a dash for None."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def percentage(value: float | None) -> str:
+    """A share in whole per cent, a dash for None."""
+    return "-" if value is None else f"{value:.0%}"

@@ -1,4 +1,4 @@
-"""A basin map's ground made up for tests: planted activations, a pointer that is half right, and forty starts."""
+"""The setup of a basin map for tests: planted activations, a half-right pointer and noisy starts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from agent.membership.ridge import CrossFittedRidge
 from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet
 from loops.basin_map import map as basin_map
-from loops.basin_map.setup import Ground, Place
+from loops.basin_map.setup import MapSetup, SweepInputs
 from loops.config import MapConfig
 
+FOLLOW = basin_map.follow
 MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
 CONFIG = MapConfig(
     run={
@@ -32,7 +33,7 @@ CONFIG = MapConfig(
 )
 
 
-def planted_place(count: int = 12, config: MapConfig = CONFIG) -> Place:
+def planted_setup(count: int = 12, config: MapConfig = CONFIG) -> MapSetup:
     """The topic, then starts with ever more noise."""
     clustering = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
     divisions = divisions_of(DOCUMENT_OF, 0, clustering, 0)
@@ -49,31 +50,27 @@ def planted_place(count: int = 12, config: MapConfig = CONFIG) -> Place:
     documents = tuple(Document(f"d{at}", "", f"Book {at}") for at in range(DOCUMENTS))
     passages = tuple(Passage(f"p{at}", int(of), at % 3, f"passage {at}") for at, of in enumerate(DOCUMENT_OF))
     holds = np.stack([MEMBERS, ~MEMBERS], axis=1)
-    ground = Ground(
+    inputs = SweepInputs(
         RoundMap.over(ridges, DOCUMENT_OF, 0.25, 8.0), Schedule(5), CONFIG, config.run.certificate, 3
     )
     names = ["police clue", "sea ship"]
     scores = np.stack([topic, -topic])
     pointer = Pointer(TopicModel(("clue", "ship"), np.ones((2, 2)), np.ones(2), 0), 0)
-    return Place(ground, PassageSet(documents, passages), starts, scores, names, pointer, holds)
+    return MapSetup(inputs, PassageSet(documents, passages), starts, scores, names, pointer, holds)
 
 
-def slowly(ground: Ground, start: Start) -> basin_map.Flow:
-    """As `follow`, and long enough to be killed."""
+def slowly(inputs: SweepInputs, start: Start) -> basin_map.Flow:
+    """`follow`, slow enough to be killed."""
     time.sleep(0.5)
-    return basin_map.follow(ground, start)
+    return FOLLOW(inputs, start)
 
 
 def main(folder: str, workers: str) -> None:
-    """What a driver does that a test kills: a map whose starts take half a second each."""
-    basin_map.survey = lambda config: planted_place()
-    whole = basin_map.sweep
-
-    def sweep(function, *arguments, **options):
-        return whole(slowly, *arguments, **options)
-
-    basin_map.sweep = sweep
-    basin_map.map_basin(CONFIG, Path(folder), workers=int(workers))
+    """The driver that a test kills: a map whose starts take half a second each."""
+    basin_map.prepare = lambda config: planted_setup()
+    basin_map.follow = slowly
+    run = CONFIG.run.model_copy(update={"workers": int(workers)})
+    basin_map.map_basin(CONFIG.model_copy(update={"run": run}), Path(folder))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from agent.errors import BasinError
 from loops.basin_map import setup
 from loops.basin_map.full_flow import FULL, aimed, full_flows
 from loops.basin_map.map import map_basin
-from loops.basin_map.setup import survey
+from loops.basin_map.setup import prepare
 from loops.checkpoint.store import RunStore
 from loops.config import MapConfig
 
@@ -37,8 +37,8 @@ def config(corpus):
 
 
 def test_a_survey_lays_out_the_starts_of_the_design(config):
-    place = survey(config)
-    kinds = [start.kind for start in place.starts]
+    setup = prepare(config)
+    kinds = [start.kind for start in setup.starts]
     assert {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)} == {
         "topic": 1,
         "noise": 1,
@@ -48,8 +48,8 @@ def test_a_survey_lays_out_the_starts_of_the_design(config):
         "word": len(THEMES["crime"]),
         "words without topic": 1,
     }  # a poorer model has too few words here
-    assert place.ground.round_map.size == 0.33 and len(place.ground.round_map.ridges) == 1
-    assert set(place.vocabulary) >= set(THEMES["crime"]) and place.holds.shape[0] == DOCUMENTS
+    assert setup.inputs.round_map.size == 0.33 and len(setup.inputs.round_map.ridges) == 1
+    assert set(setup.vocabulary) >= set(THEMES["crime"]) and setup.contains_word.shape[0] == DOCUMENTS
 
 
 def test_a_model_that_cannot_be_fitted_leaves_its_start_out(config, monkeypatch, messages):
@@ -58,7 +58,7 @@ def test_a_model_that_cannot_be_fitted_leaves_its_start_out(config, monkeypatch,
 
     monkeypatch.setattr(setup, "fit_cached", failing)
     said: list[str] = messages
-    assert "poorer topic" not in [start.kind for start in survey(config).starts]
+    assert "poorer topic" not in [start.kind for start in prepare(config).starts]
     assert "Poorer topic 0 is left out: Too few words." in said
 
 
@@ -90,7 +90,7 @@ def test_a_spoiled_start_says_nothing_of_what_is_written(config, tmp_path, monke
     (context,) = seen
     weights = context.pointer.weights(["crimea crimeb", "oceana", ""])
     assert len(set(weights)) == 1 and 0 < weights[0] < 1
-    start = next(each for each in found.place.starts if each.name == "noise 30% 0")
+    start = next(each for each in found.setup.starts if each.name == "noise 30% 0")
     assert np.corrcoef(context.prior.pointer, start.scores)[0, 1] == pytest.approx(1)
 
 

@@ -1,4 +1,4 @@
-"""A basin map: what it finds, that it goes on where it was, and that no kill loses a start that has arrived."""
+"""A basin map finds the planted fixed point, resumes, and loses no finished start when it is killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
-from planted_map import CONFIG, MEMBERS, planted_place
+from planted_map import CONFIG, MEMBERS, planted_setup
 
 from agent.basin.starts import StartsConfig
 from agent.errors import BasinError
@@ -29,16 +29,16 @@ HERE = Path(__file__).resolve().parents[2] / "planted"
 
 @pytest.fixture(autouse=True)
 def planted(monkeypatch):
-    monkeypatch.setattr(basin_map, "survey", lambda config: planted_place())
+    monkeypatch.setattr(basin_map, "prepare", lambda config: planted_setup())
 
 
 def counted(monkeypatch) -> list[str]:
     """Names of the starts that are followed from now on."""
     follow, followed = basin_map.follow, []
 
-    def watched(ground, start):
+    def watched(inputs, start):
         followed.append(start.name)
-        return follow(ground, start)
+        return follow(inputs, start)
 
     monkeypatch.setattr(basin_map, "follow", watched)
     return followed
@@ -56,12 +56,15 @@ def test_the_better_starts_share_a_fixed_point_and_it_is_the_planted_one(tmp_pat
 
 def test_what_is_written_says_the_same(tmp_path):
     found = map_basin(CONFIG, tmp_path / "map")
-    told = json.loads((tmp_path / "map" / SUMMARY).read_bytes())
-    assert told["starts"] == 12 and sum(point["starts"] for point in told["fixed_points"]) == told["settled"]
-    first = told["fixed_points"][0]
+    summary = json.loads((tmp_path / "map" / SUMMARY).read_bytes())
+    assert (
+        summary["starts"] == 12
+        and sum(point["starts"] for point in summary["fixed_points"]) == summary["settled"]
+    )
+    first = summary["fixed_points"][0]
     assert first["eigenvalue"] < 1 and first["back_after_kicks"] > 0.9 and len(first["typical"]) == 3
     table = parquet.read_table(tmp_path / "map" / TABLE).to_pylist()
-    assert [row["name"] for row in table] == [start.name for start in found.place.starts]
+    assert [row["name"] for row in table] == [start.name for start in found.setup.starts]
     assert [row["fixed_point"] for row in table] == found.reached.tolist()
     assert np.allclose(table[3]["final"], found.flows[3].path[-1], atol=1e-6)
 
@@ -87,10 +90,9 @@ def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch,
     map_basin(more, tmp_path / "map")
     assert followed == []
     longer = CONFIG.model_copy(update={"rounds": 8})
-    said: list[str] = messages
     map_basin(longer, tmp_path / "map")
     assert len(followed) == 12 and (tmp_path / "map-1").is_dir()
-    assert any("kept as map-1" in sentence for sentence in said)
+    assert any("kept as map-1" in sentence for sentence in messages)
 
 
 def test_a_start_that_is_wanted_and_not_there_is_refused_before_any_flows(tmp_path, monkeypatch):
@@ -102,14 +104,16 @@ def test_a_start_that_is_wanted_and_not_there_is_refused_before_any_flows(tmp_pa
 
 def test_two_processes_find_what_one_finds(tmp_path):
     one = map_basin(CONFIG, tmp_path / "one")
-    two = map_basin(CONFIG, tmp_path / "two", workers=2)
+    run = CONFIG.run.model_copy(update={"workers": 2})
+    two = map_basin(CONFIG.model_copy(update={"run": run}), tmp_path / "two")
     assert np.allclose(one.path, two.path, atol=1e-6)
     assert one.certified.tolist() == two.certified.tolist()
 
 
-def children(driver: int) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(driver)], capture_output=True, text=True).stdout.split()
-    return [int(each) for each in listed]
+def workers_of(driver: int) -> list[int]:
+    """Worker processes; the driver's other child tracks their shared files."""
+    listed = subprocess.run(["pgrep", "-P", str(driver), "-f", "popen_loky"], capture_output=True, text=True)
+    return [int(each) for each in listed.stdout.split()]
 
 
 @pytest.mark.parametrize("victim", ["driver", "worker"])
@@ -130,7 +134,7 @@ def test_a_kill_loses_no_start_that_has_arrived(tmp_path, monkeypatch, victim):
     while len(list(folder.glob(f"{FLOWS}/*.safetensors"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     if victim == "worker":
-        os.kill(max(children(driver.pid)), signal.SIGKILL)
+        os.kill(max(workers_of(driver.pid)), signal.SIGKILL)
         output, _ = driver.communicate(timeout=120)
         assert driver.returncode == 0, output
         assert len(list(folder.glob(f"{FLOWS}/*.safetensors"))) == 12
@@ -166,5 +170,5 @@ def test_a_map_is_measured_drawn_and_shown(tmp_path, capsys):
     for name in (evaluate.PICTURE, evaluate.ONE_START):
         assert (tmp_path / "map" / name).read_bytes().startswith(b"\x89PNG")
     show_map(found, measured, tmp_path / "map", Console(width=100))
-    told = capsys.readouterr().out
-    assert "12 starts" in told and "against gold (planted)" in told and "same fixed point: 1.000" in told
+    shown = capsys.readouterr().out
+    assert "12 starts" in shown and "against gold (planted)" in shown and "same fixed point: 1.000" in shown
