@@ -90,7 +90,7 @@ def run(name: str, case: Case, say) -> dict[str, Value]:
             run = config.run.model_copy(update={"workers": workers})
             found = map_basin(config.model_copy(update={"run": run}), Path(scratch) / str(workers))
             minutes[workers] = found.minutes
-        labels = every_gold_labels(config.run.corpus, found.setup.passages.documents, say, SUITE_GOLD_FILE)
+        labels = every_gold_labels(config.run.corpus, found.setup.passages.documents, SUITE_GOLD_FILE)
         reading = next(each for each in labels if each.concept == case.concept)
         folder = PLACE / name
         folder.mkdir(parents=True, exist_ok=True)

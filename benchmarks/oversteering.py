@@ -75,7 +75,7 @@ def measure(task: Task, say) -> list[dict[str, float | int | str | None]]:
     for nats, samples in written.items():
         read = desk.read(samples)
         row: dict[str, float | int | str | None] = {"generator": "steered", "nats_per_token": nats}
-        row |= {"membership": float(sigmoid(task.notions["basin"].place(read)).mean())}
+        row |= {"membership": float(sigmoid(task.targets["basin"].log_odds(read)).mean())}
         row |= {"membership_taught": float(taught(read).mean())}
         row |= {
             f"cluster_score_{which}": float(np.nanmean(cluster_scores([judged[which]], str(nats))))
@@ -93,7 +93,7 @@ def _steered(desk: Desk, nats: float) -> Pen:
 
 def _taught(task: Task, spoiled: Texts):
     """Membership of single texts after one more redrawing that knows the spoiled ones."""
-    readout = task.refined.knowing(spoiled).readout
+    readout = task.refined.with_generated(spoiled).readout
     return lambda read: readout.membership(read.activations, read.pointer_log_odds)
 
 

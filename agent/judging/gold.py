@@ -1,13 +1,14 @@
-"""Gold labels: the only reader of what somebody said a document is.
+"""Gold labels: which documents belong to a concept. They are used to measure only.
 
-Labels exist to measure. Which field of a corpus holds them is written in `configs/labels/gold.yaml`, apart from
-every run configuration, so that the loop cannot so much as name them.
+`configs/labels/gold.yaml` names the field of a corpus that holds them. Run configurations cannot name it,
+so the loop never reads them.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,69 +23,65 @@ from agent.errors import BasinError, escaped, quoted, shortened
 from agent.files.yaml_file import read_yaml
 from agent.types import Document, StageConfig, document_id
 
+logger = logging.getLogger(__name__)
+
 GOLD_FILE = CONFIGS / "labels" / "gold.yaml"
 SUITE_GOLD_FILE = GOLD_FILE.with_name("suite.yaml")
 """Labels of the concepts that `basin evaluate membership` measures."""
 
 
 class GoldConfig(StageConfig):
-    """Where one label of a corpus is, and which value means that a document belongs."""
+    """The field and the value that mark a document as belonging to a concept."""
 
     field: str = "label"
     """Field of a JSONL or Parquet record; for Brown `category`, the letter in a sample's file name."""
     positive: bool | int | str = True
-    """The value of a document that belongs; of a field that holds a list, one of its entries."""
+    """The value of a document that belongs; in a list, one of its entries."""
     leave_out: str | None = None
-    """A field that is true for documents whose label is debatable; they are not measured."""
+    """A field that is true for documents with a debatable label, which are not measured."""
     concept: str = "label"
-    """What the label calls the concept, for tables."""
+    """Name of the concept in tables."""
     corpus: str | None = None
-    """Name of the corpus in tables; by default the file's own, without its endings."""
+    """Name of the corpus in tables; by default the file's, without its endings."""
 
 
 @dataclass(frozen=True)
 class GoldLabels:
-    """Which documents belong to the concept, according to somebody who has read them."""
+    """Which documents belong to the concept, according to human readers."""
 
     labels: Bool[np.ndarray, "document"]
     counted: Bool[np.ndarray, "document"]
-    """False for documents that are left out of the measuring."""
+    """False for documents that are not measured."""
     concept: str
     corpus: str
 
     def of_passages(self, document_of: Int[np.ndarray, "passage"]) -> Bool[np.ndarray, "passage"]:
-        """The label of every passage's document; a passage has none of its own."""
+        """The label of each passage's document."""
         return self.labels[document_of]
 
 
 def gold_labels(
-    corpus: CorpusConfig,
-    documents: Sequence[Document],
-    report: Callable[[str], None] | None = None,
-    gold_file: Path = GOLD_FILE,
+    corpus: CorpusConfig, documents: Sequence[Document], gold_file: Path = GOLD_FILE
 ) -> GoldLabels | None:
     """The corpus's main gold labels, or None where it has none; see `every_gold_labels`."""
-    return next(iter(every_gold_labels(corpus, documents, report, gold_file)), None)
+    return next(iter(every_gold_labels(corpus, documents, gold_file)), None)
 
 
 def every_gold_labels(
-    corpus: CorpusConfig,
-    documents: Sequence[Document],
-    report: Callable[[str], None] | None = None,
-    gold_file: Path = GOLD_FILE,
+    corpus: CorpusConfig, documents: Sequence[Document], gold_file: Path = GOLD_FILE
 ) -> list[GoldLabels]:
     """All readings of a corpus's gold labels, the main one first, matched by `document_id`.
 
-    Args:
-        report: given one sentence for every reading that cannot be used, saying why.
+    A reading that cannot be used is logged and left out.
 
     Raises:
-        BasinError: the gold file is not valid, some of `documents` are not in the corpus (any more), or the
+        BasinError: the gold file is not valid, some of `documents` are missing from the corpus, or the
             corpus cannot be read.
     """
     name = corpus.source if corpus.source in NAMED else Path(corpus.source).name
     configs = _entries(name, gold_file)
-    wanted = {config.field for config in configs} | {config.leave_out for config in configs} - {None}
+    wanted = {config.field for config in configs}
+    wanted |= {config.leave_out for config in configs if config.leave_out is not None}
     found: dict[str, dict[str, Any]] = {}
     for record, text in iter_records(corpus, fields=wanted):
         values = {field: _label(record.get(field)) for field in wanted}
@@ -102,8 +99,8 @@ def every_gold_labels(
         labels = _read(records, config, name)
         if isinstance(labels, GoldLabels):
             readings.append(labels)
-        elif report:
-            report(labels)
+        else:
+            logger.info(labels)
     return readings
 
 
@@ -126,7 +123,7 @@ def _entries(name: str, gold_file: Path) -> list[GoldConfig]:
 
 
 def _read(records: Sequence[Mapping[str, Any]], config: GoldConfig, name: str) -> GoldLabels | str:
-    """One reading of the labels, or the sentence that says why there is none."""
+    """One reading of the labels, or the reason why it cannot be used."""
     name = shortened(escaped(name), 100)
     values = [record[config.field] for record in records]
     unknown = sum(value is None for value in values)

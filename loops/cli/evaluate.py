@@ -62,13 +62,7 @@ def generation(
         int, typer.Option(min=8, max=100_000, help="Passages in the lesson of an adapter.")
     ] = 240,
     seed: Annotated[int, typer.Option(min=0, help="Of topics, split, sampling and training.")] = 0,
-    rubric: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="A larger instruction-tuned model that grades by rubric besides."),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out the two judges that read everything once more.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the story judge, which is slow.")] = False,
     suite: Annotated[
         Path | None, typer.Option(help="Corpora and concepts; by default configs/suites/generation.yaml.")
     ] = None,
@@ -95,7 +89,6 @@ def generation(
             samples=samples,
             seed=seed,
             passages=passages,
-            rubric=rubric,
             quick=quick,
         )
     show_generation(rows, Console())

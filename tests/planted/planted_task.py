@@ -1,4 +1,4 @@
-"""A writing task made up for tests: a random model that knows `w0` to `w89`, of which the concept prefers the first thirty."""
+"""A planted generation task: a random model of the words `w0` to `w89`, of which the concept prefers thirty."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from agent.membership.log_odds import log_odds
 from agent.membership.projection import Projection
 from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document
-from loops.evaluation.generation.task import Notion, Refined, Task
+from loops.evaluation.generation.task import Refined, TargetConcept, Task
 from loops.evaluation.generation.workspace import Workspace
 
 CALLED = "whodunit"
-"""What nobody but `prompt-name` may be told."""
+"""A name that only `prompt-name` may use."""
 PROMPTS = [sentence(at, at + 30, at + 60) for at in range(6)]
 LORA = LoraConfig(passages=8, rank=2, batch=4, tokens=32, learning_rate=0.1)
 
@@ -36,7 +36,7 @@ def passage(generator: np.random.Generator, inside: bool, words: int) -> str:
 
 
 def planted_task(folder: Path, model=None) -> Task:
-    """Half of 24 seen and of 40 unseen passages are members; notions read one coordinate of the activations."""
+    """Half of the passages are members; target concepts read one coordinate of the activations."""
     generator = np.random.default_rng(0)
     model = model or make_language_model(layers=(1,), dtype="float32")
     seen_gold, unseen_gold = np.arange(24) % 2 == 0, np.arange(40) // 4 % 2 == 0
@@ -45,8 +45,8 @@ def planted_task(folder: Path, model=None) -> Task:
     counts = np.ones((2, 90))
     counts[0, :30] = 50
     vocabulary = tuple(f"w{number}" for number in range(90))
-    notions = {
-        name: Notion(membership, lambda texts, sign=sign: sign * 4 * texts.activations[:, 0, 0])
+    targets = {
+        name: TargetConcept(membership, lambda texts, sign=sign: sign * 4 * texts.activations[:, 0, 0])
         for name, membership, sign in (
             ("topic", np.where(np.arange(24) % 5 < 2, 0.6, 0.3), -1),
             ("basin", np.where(np.arange(24) % 4 == 0, 0.9, 0.1), 1),
@@ -60,12 +60,11 @@ def planted_task(folder: Path, model=None) -> Task:
         concept="sea",
         called=CALLED,
         contrast="story",
-        words=("w0",),
         seed=3,
         texts=seen,
         activations=activations,
         pointer=pointer,
-        notions=notions,
+        targets=targets,
         refined=planted_refinement(Texts(activations, log_odds(pointer.weights(seen)))),
         warning=None,
         language_model=model,
@@ -78,16 +77,14 @@ def planted_task(folder: Path, model=None) -> Task:
 
 
 def planted_refinement(real: Texts) -> Refined:
-    """As a task makes it, of the passages two by two."""
+    """A refinement of documents of two passages each."""
     document_of, config = np.arange(len(real.activations)) // 2, ClusteringConfig(folds=4, divisions=2)
-    anchored = estimate_prior(
-        real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8)
-    )
-    return Refined(real, document_of, anchored, settle(real, document_of, anchored, config, 3)[-1], config, 3)
+    found = estimate_prior(real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8))
+    return Refined(real, document_of, found, settle(real, document_of, found, config, 3)[-1], config, 3)
 
 
 class OddIsCoherent:
-    """Coherence as a test can foretell it: whether the last word's number is odd."""
+    """Coherence that a test can predict: whether the last word's number is odd."""
 
     def __init__(self) -> None:
         self.read: list[str] = []
@@ -101,5 +98,5 @@ def odd(text: str) -> bool:
     return int(text.rpartition("w")[2]) % 2 == 1
 
 
-def planted_desk(task: Task, tokens: int = 8) -> Workspace:
+def planted_workspace(task: Task, tokens: int = 8) -> Workspace:
     return Workspace(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), LORA)

@@ -1,199 +1,173 @@
-"""Ways to write that are compared: what a user would try first, ours, and ours driven by gold labels.
+"""The generators that are compared: baselines, Basin's ways to write, and the same ways driven by gold labels.
 
-A generator is a function from a `Desk` to samples, one a prompt unless it rejects. What several of them need (what the base
-model writes, an adapter) is made once at the desk and kept on disk, so that an evaluation that was stopped goes on.
+A generator is a function from a `Workspace` to samples, one for each prompt unless it rejects. The workspace
+keeps pools of passages and adapters on disk, so several generators share them and a stopped evaluation resumes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from agent.concept import MEMBER
 from agent.judging.llm_judges import with_article
-from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.decoding.rejection import Proposal
 from agent.membership.log_odds import sigmoid
 from agent.updating import UpdatingConfig
-from loops.evaluation.generation.task import Notion, Task
+from loops.evaluation.generation.task import TargetConcept, Task
 from loops.evaluation.generation.workspace import Intervention, Output, Sample, Workspace
 
+Generator = Callable[[Workspace], Output]
+MakeIntervention = Callable[[Workspace, str], Intervention]
+"""From a workspace and the name of a target concept."""
+
 TRIES = 4
-"""Passages written on every prompt where the best one is chosen, or some are accepted."""
+"""Passages per prompt where the best is chosen or some are rejected."""
 STEERED_LAYERS = (12, 18)
 ADAPTER_NATS = 0.05
-"""KL(steered || base) per token of the vector that is added to an adapter."""
+"""KL(steered || base) per token of a vector that is added to an adapter: half of a vector's own budget."""
 FEWEST_MEMBERS = 0.02
-"""Share of the seen passages that is taught from at least: the most typical ones, where a notion claims fewer."""
+"""Minimum share of the seen passages that an adapter is trained on."""
 
 
-def lesson(notion: Notion) -> Float[np.ndarray, "passage"]:
-    """Weights of the passages that teach: the members', or of the most typical two in a hundred where fewer are members."""
-    least = np.sort(notion.membership)[-max(1, int(FEWEST_MEMBERS * len(notion.membership)))]
-    return np.where(notion.membership >= min(MEMBER, least), notion.membership, 0.0)
+def training_weights(target: TargetConcept) -> Float[np.ndarray, "passage"]:
+    """Weights of an adapter's training passages: the members, or the most typical where they are too few."""
+    least = np.sort(target.membership)[-max(1, int(FEWEST_MEMBERS * len(target.membership)))]
+    return np.where(target.membership >= min(MEMBER, least), target.membership, 0.0)
 
 
-def _base(workspace: Workspace) -> Output:
-    return Output(_first(workspace.write("pool-base", Intervention(), tries=TRIES)), Intervention())
+def _unchanged(workspace: Workspace, target: str) -> Intervention:
+    return Intervention()
 
 
-def _rejection(workspace: Workspace, driver: str) -> Output:
-    """Of what the base model writes, what a notion accepts: exact samples of p m / Z under that notion."""
-    pool = workspace.write("pool-base", Intervention(), tries=TRIES)
-    placed = sigmoid(workspace.task.notions[driver].place(workspace.read(pool)))
-    kept = [
-        sample
-        for sample, membership in zip(pool, placed.tolist(), strict=True)
-        if Proposal(sample.prompt, sample.text, sample.seed, membership).accepted
-    ]
-    return Output(kept, Intervention(), len(kept) / len(pool))
+def _adapted(workspace: Workspace, target: str) -> Intervention:
+    if target == "random":
+        return Intervention(workspace.adapter("random", np.ones(len(workspace.task.texts))))
+    return Intervention(workspace.adapter(target, training_weights(workspace.task.targets[target])))
 
 
-def _best(
-    workspace: Workspace, driver: str, pool: str, intervention: Callable[[Workspace], Intervention]
-) -> Output:
-    """On every prompt the coherent one of `TRIES` passages that a notion likes best."""
-    with_pen = intervention(workspace)
-    samples = workspace.write(pool, with_pen, tries=TRIES)
-    place = workspace.task.notions[driver].place(workspace.read(samples))
-    coherent = workspace.coherent(samples)
-    chosen = []
-    for start in range(0, len(samples), TRIES):
-        rows = range(start, start + TRIES)
-        chosen.append(samples[max(rows, key=lambda row: (coherent[row], place[row]))])
-    return Output(chosen, with_pen, 1 / TRIES)
+def _adapted_and_steered(workspace: Workspace, target: str) -> Intervention:
+    config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=ADAPTER_NATS)
+    steered = workspace.vector(target, config)
+    return Intervention(_adapted(workspace, target).adapter, steered.vector, steered.mode)
 
 
-def _fusion(workspace: Workspace) -> Output:
-    task = workspace.task
-    fusion = TopicFusion(task.pointer.model, task.pointer.topic, task.language_model.tokenizer)
-    return Output(workspace.write("topic-fusion", Intervention(fusion=fusion)), Intervention(fusion=fusion))
+def _preferred(workspace: Workspace, target: str) -> Intervention:
+    start = _adapted_and_steered(workspace, target)
+    adapter = workspace.preferred(f"{target}-preferred", workspace.task.targets[target], start)
+    return Intervention(adapter)
 
 
-def _steered(workspace: Workspace, driver: str, name: str, **settings: object) -> Output:
-    config = UpdatingConfig(layers=STEERED_LAYERS, **settings)
-    intervention = workspace.vector(driver, config)
+def _preferred_and_steered(workspace: Workspace, target: str) -> Intervention:
+    steered = _adapted_and_steered(workspace, target)
+    return Intervention(_preferred(workspace, target).adapter, steered.vector, steered.mode)
+
+
+def _write(workspace: Workspace, name: str, make: MakeIntervention) -> Output:
+    intervention = make(workspace, name.partition("-")[0])
     return Output(workspace.write(name, intervention), intervention)
 
 
-def _taught(workspace: Workspace, driver: str) -> Intervention:
-    if driver == "random":
-        return Intervention(workspace.adapter("random", np.ones(len(workspace.task.texts))))
-    return Intervention(workspace.adapter(driver, lesson(workspace.task.notions[driver])))
+def _first_of_pool(workspace: Workspace, pool: str, make: MakeIntervention) -> Output:
+    """The first passage on each prompt of a pool that other generators choose from."""
+    intervention = make(workspace, pool.removeprefix("pool-"))
+    return Output(workspace.write(pool, intervention, tries=TRIES)[::TRIES], intervention)
 
 
-def _lora_steered(workspace: Workspace, driver: str) -> Intervention:
-    """The adapter, and a small push along the mean difference: half of what a vector alone is given."""
-    config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=ADAPTER_NATS)
-    vector = workspace.vector(driver, config)
-    return Intervention(_taught(workspace, driver).adapter, vector.vector, vector.mode)
+def _best_of_pool(workspace: Workspace, target: str, pool: str, make: MakeIntervention) -> Output:
+    """On each prompt, the coherent one of `TRIES` passages that belongs most to the target."""
+    intervention = make(workspace, target)
+    samples = workspace.write(pool, intervention, tries=TRIES)
+    log_odds = workspace.task.targets[target].log_odds(workspace.read(samples))
+    coherent = workspace.coherent(samples)
+    chosen: list[Sample] = []
+    for start in range(0, len(samples), TRIES):
+        rows = range(start, start + TRIES)
+        chosen.append(samples[max(rows, key=lambda row: (coherent[row], log_odds[row]))])
+    return Output(chosen, intervention, 1 / TRIES)
 
 
-def _preferred(workspace: Workspace, driver: str) -> Intervention:
-    return Intervention(
-        workspace.preferred(
-            f"{driver}-preferred", workspace.task.notions[driver], _lora_steered(workspace, driver)
-        )
-    )
+def _rejection(workspace: Workspace, target: str) -> Output:
+    """Passages of the base model that the target accepts: exact samples of p m / Z."""
+    pool = workspace.write("pool-base", Intervention(), tries=TRIES)
+    memberships = sigmoid(workspace.task.targets[target].log_odds(workspace.read(pool))).tolist()
+    accepted = [
+        sample
+        for sample, membership in zip(pool, memberships, strict=True)
+        if Proposal(sample.prompt, sample.text, sample.seed, membership).accepted
+    ]
+    return Output(accepted, Intervention(), len(accepted) / len(pool))
 
 
-def _preferred_steered(workspace: Workspace, driver: str) -> Intervention:
-    steered = _lora_steered(workspace, driver)
-    return Intervention(_preferred(workspace, driver).adapter, steered.vector, steered.mode)
-
-
-def _penned(
-    workspace: Workspace, driver: str, name: str, intervention: Callable[[Workspace, str], Intervention]
-) -> Output:
-    found = intervention(workspace, driver)
-    return Output(workspace.write(name, found), found)
-
-
-def _pooled(
-    workspace: Workspace, driver: str, intervention: Callable[[Workspace, str], Intervention]
-) -> Output:
-    """Of a pool that the notion chooses from elsewhere, the first passage on every prompt: nothing is chosen here."""
-    found = intervention(workspace, driver)
-    return Output(_first(workspace.write(f"pool-{driver}", found, tries=TRIES)), found)
+def _steered(workspace: Workspace, name: str, **settings: Any) -> Output:
+    settings = {"method": "mean_difference", "budget_nats": 0.1} | settings
+    config = UpdatingConfig(layers=STEERED_LAYERS, **settings)
+    intervention = workspace.vector(name.partition("-")[0], config)
+    return Output(workspace.write(name, intervention), intervention)
 
 
 def _prompted(workspace: Workspace, name: str, instruction: Callable[[Task], str]) -> Output:
-    """Told what to write, in the model's own chat format where it has one; the passage is what follows the opening."""
-    asked = instruction(workspace.task)
-    intervention = Intervention(preamble=workspace.task.language_model.chat(asked) or f"{asked}\n\n")
+    """Text after an instruction, in the model's chat format where it has one."""
+    request = instruction(workspace.task)
+    preamble = workspace.task.language_model.chat(request) or f"{request}\n\n"
+    intervention = Intervention(preamble=preamble)
     return Output(workspace.write(name, intervention), intervention)
 
 
-def _first(pool: Sequence[Sample]) -> list[Sample]:
-    return list(pool[::TRIES])
+def _name_instruction(task: Task) -> str:
+    return f"Write {with_article(task.called)}."
 
 
-def _topic_words(task: Task) -> str:
+def _topic_instruction(task: Task) -> str:
     return f"Write a story about {', '.join(task.pointer.model.top_words(task.pointer.topic))}."
 
 
-def _table() -> dict[str, Callable[[Workspace], Output]]:
-    """Name to generator. `topic-`, `prompt-`, `random-` are rivals, `basin-` ours, `gold-` given labels: each way's ceiling."""
-
-    def of(function: Callable[..., Output], **settings: object) -> Callable[[Workspace], Output]:
-        return partial(function, **settings)
-
-    def steered(name: str, **settings: object) -> Callable[[Workspace], Output]:
-        settings = {"method": "mean_difference", "budget_nats": 0.1, **settings}
-        return of(_steered, driver=name.partition("-")[0], name=name, **settings)
-
-    def penned(
-        name: str, intervention: Callable[[Workspace, str], Intervention]
-    ) -> Callable[[Workspace], Output]:
-        return of(_penned, driver=name.partition("-")[0], name=name, intervention=intervention)
-
-    def best(
-        driver: str, pool: str, intervention: Callable[[Workspace], Intervention]
-    ) -> Callable[[Workspace], Output]:
-        return of(_best, driver=driver, pool=pool, intervention=intervention)
-
-    def base_pen(workspace: Workspace) -> Intervention:
-        return Intervention()
-
-    table = {
-        "base": _base,
-        "topic-rejection": of(_rejection, driver="topic"),
-        "topic-best-of-4": best("topic", "pool-base", base_pen),
-        "topic-fusion": _fusion,
-        "topic-steered-0.1": steered("topic-steered-0.1"),
-        "topic-steered-0.4": steered("topic-steered-0.4", budget_nats=0.4),
-        "topic-lora": penned("topic-lora", _taught),
-        "topic-lora-steered": penned("topic-lora-steered", _lora_steered),
-        "prompt-name": of(
-            _prompted, name="prompt-name", instruction=lambda task: f"Write {with_article(task.called)}."
+def _of_target(target: str) -> dict[str, Generator]:
+    """The ways to write that Basin and gold labels share."""
+    pool = f"pool-{target}"
+    return {
+        f"{target}-lora": partial(_write, name=f"{target}-lora", make=_adapted),
+        f"{target}-lora-steered": partial(_write, name=f"{target}-lora-steered", make=_adapted_and_steered),
+        f"{target}-preferred": partial(_write, name=f"{target}-preferred", make=_preferred),
+        f"{target}-preferred-steered": partial(_first_of_pool, pool=pool, make=_preferred_and_steered),
+        f"{target}-preferred-steered-best-of-4": partial(
+            _best_of_pool, target=target, pool=pool, make=_preferred_and_steered
         ),
-        "prompt-topic-words": of(_prompted, name="prompt-topic-words", instruction=_topic_words),
-        "random-lora": penned("random-lora", _taught),
-        "basin-filter": of(_rejection, driver="basin"),
-        "basin-best-of-4": best("basin", "pool-base", base_pen),
-        "basin-steered-0.1": steered("basin-steered-0.1"),
-        "basin-steered-0.4": steered("basin-steered-0.4", budget_nats=0.4),
-        "basin-optimised-0.1": steered("basin-optimised-0.1", method="optimised"),
-        "basin-conditional-0.1": steered("basin-conditional-0.1", conditional=True, norm_preserving=True),
-    }
-    for driver in ("basin", "gold"):
-        table |= {
-            f"{driver}-lora": penned(f"{driver}-lora", _taught),
-            f"{driver}-lora-steered": penned(f"{driver}-lora-steered", _lora_steered),
-            f"{driver}-preferred": penned(f"{driver}-preferred", _preferred),
-            f"{driver}-preferred-steered": of(_pooled, driver=driver, intervention=_preferred_steered),
-            f"{driver}-preferred-steered-best-of-4": best(
-                driver, f"pool-{driver}", partial(_preferred_steered, driver=driver)
-            ),
-        }
-    return table | {
-        "gold-best-of-4": best("gold", "pool-base", base_pen),
-        "gold-steered-0.1": steered("gold-steered-0.1"),
     }
 
 
-GENERATORS: Mapping[str, Callable[[Workspace], Output]] = _table()
-"""By name, in the order of tables."""
+def _best_of_base(target: str) -> Generator:
+    return partial(_best_of_pool, target=target, pool="pool-base", make=_unchanged)
+
+
+def _steering(names: Sequence[str], **settings: Any) -> dict[str, Generator]:
+    return {name: partial(_steered, name=name, **settings) for name in names}
+
+
+GENERATORS: Mapping[str, Generator] = {
+    "base": partial(_first_of_pool, pool="pool-base", make=_unchanged),
+    "topic-rejection": partial(_rejection, target="topic"),
+    "topic-best-of-4": _best_of_base("topic"),
+    **_steering(["topic-steered-0.1"]),
+    **_steering(["topic-steered-0.4"], budget_nats=0.4),
+    "topic-lora": partial(_write, name="topic-lora", make=_adapted),
+    "topic-lora-steered": partial(_write, name="topic-lora-steered", make=_adapted_and_steered),
+    "prompt-name": partial(_prompted, name="prompt-name", instruction=_name_instruction),
+    "prompt-topic-words": partial(_prompted, name="prompt-topic-words", instruction=_topic_instruction),
+    "random-lora": partial(_write, name="random-lora", make=_adapted),
+    "basin-filter": partial(_rejection, target="basin"),
+    "basin-best-of-4": _best_of_base("basin"),
+    **_steering(["basin-steered-0.1"]),
+    **_steering(["basin-steered-0.4"], budget_nats=0.4),
+    **_steering(["basin-optimised-0.1"], method="optimised"),
+    **_steering(["basin-conditional-0.1"], conditional=True, norm_preserving=True),
+    **_of_target("basin"),
+    **_of_target("gold"),
+    "gold-best-of-4": _best_of_base("gold"),
+    **_steering(["gold-steered-0.1"]),
+}
+"""By name, in the order of tables: `topic-`, `prompt-` and `random-` are baselines, `gold-` are ceilings."""

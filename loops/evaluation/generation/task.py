@@ -1,6 +1,6 @@
-"""One concept to be written from, and the notions of it that drive the generators: the topic's, the refined one, gold's.
+"""A generation task: one concept, its target concepts (topic, refined, gold) and the prompts to write on.
 
-A side branch like the membership evaluation: gold labels are read here, to make the ceilings and for the judges.
+Gold labels are read here for the ceilings and the judges.
 """
 
 from __future__ import annotations
@@ -33,37 +33,35 @@ from agent.types import Document, PassageSet, seed_for
 from loops.evaluation.generation.suite import WrittenConcept, WrittenCorpus
 from loops.evaluation.membership import suite
 from loops.evaluation.membership.methods import claimed_size
-from loops.evaluation.membership.suite import Pointed
 from loops.round.writing import openings
 
 logger = logging.getLogger(__name__)
 
 LANGUAGE_MODEL = LanguageModelConfig(name="smollm2-135m", layers=(6, 12, 18))
 PLAIN = "Write a short story."
-"""The one prompt that is no passage's opening."""
+"""The one prompt that is not the opening of a passage."""
 NEUTRAL = {"story", "essay", "novel"}
-"""Words of a concept's name that name nothing."""
+"""Words of a concept's name that do not reveal it."""
 PLAIN_EVERY = 8
-"""One prompt in so many is the plain one."""
+"""Every eighth prompt is the plain one."""
 COMPONENTS = 150
 FEWEST = 2
-"""Documents inside and outside the concept that a judge needs, whose folds have to hold both."""
-Place = Callable[[Texts], Float[np.ndarray, "text"]]
+"""Documents inside and outside the concept that a judge needs."""
 
 
 @dataclass(frozen=True)
-class Notion:
-    """What a generator is driven by."""
+class TargetConcept:
+    """A concept that drives a generator."""
 
     membership: Float[np.ndarray, "passage"]
     """Of the seen passages, in [0, 1]."""
-    place: Place
+    log_odds: Callable[[Texts], Float[np.ndarray, "text"]]
     """Log-odds that new texts belong, each alone."""
 
 
 @dataclass(frozen=True)
 class Refined:
-    """How the refined notion came about, for redrawing it with further texts."""
+    """Inputs and result of the refinement, for another one with generated texts."""
 
     real: Texts
     """Seen passages."""
@@ -73,128 +71,154 @@ class Refined:
     config: ClusteringConfig
     seed: int
 
-    def knowing(self, generated: Texts) -> Reclustering:
-        """One more redrawing, with generated texts."""
+    def with_generated(self, generated: Texts) -> Reclustering:
+        """One more re-clustering, with generated texts."""
+        real, document_of = self.real, self.document_of
         return redraw(
-            self.real,
-            self.document_of,
-            self.settled,
-            generated,
-            self.prior,
-            config=self.config,
-            seed=self.seed,
+            real, document_of, self.settled, generated, self.prior, config=self.config, seed=self.seed
         )
 
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that generators of one concept may use; the unseen passages are the judges'."""
+    """Everything that generators of one concept may use; the unseen passages are for the judges."""
 
     corpus: str
     concept: str
     called: str
     contrast: str
-    words: tuple[str, ...]
     seed: int
     texts: Sequence[str]
     """Seen passages."""
     activations: Float[np.ndarray, "passage layer width"]
     pointer: Pointer
-    notions: dict[str, Notion]
+    targets: dict[str, TargetConcept]
     """`topic`, `basin` and `gold`."""
     refined: Refined
     warning: str | None
-    """What a run would say if it thought that the pointer points at nothing."""
+    """The refiner's reason to doubt that the pointer points at a concept."""
     language_model: LanguageModel
     prompts: Sequence[str]
     practice_prompts: Sequence[str]
-    """Openings of seen passages, for what is written to learn from."""
+    """Openings of seen passages, for preference training."""
     unseen: RealPassages
     documents: Sequence[Document]
-    """Whole documents, for finding what was copied."""
+    """Whole documents, to find copies in."""
     folder: Path
 
     def read(self, texts: Sequence[str]) -> Texts:
-        """Texts as a notion reads them: an unsteered, unadapted pass."""
+        """Activations and pointer log-odds of texts, by the unchanged model."""
         return Texts(self.language_model.record(texts), log_odds(self.pointer.weights(texts)))
 
 
-def read_corpus(corpus: WrittenCorpus) -> tuple[PassageSet, LanguageModel, np.ndarray]:
-    """Passages, the language model, and its activations over them (cached)."""
+@dataclass(frozen=True)
+class RecordedCorpus:
+    """A corpus and its activations."""
+
+    corpus: WrittenCorpus
+    passages: PassageSet
+    language_model: LanguageModel
+    activations: Float[np.ndarray, "passage layer width"]
+
+
+def read_corpus(corpus: WrittenCorpus) -> RecordedCorpus:
+    """Read a corpus and record its passages, cached."""
     passages = suite.load_passages(corpus.pointed_at)
     logger.info(f"{corpus.name}: {passages.description}")
     language_model = LanguageModel.load(LANGUAGE_MODEL)
-    return passages, language_model, record_cached(language_model, passages.texts)
+    return RecordedCorpus(corpus, passages, language_model, record_cached(language_model, passages.texts))
 
 
-def make_task(
-    corpus: WrittenCorpus,
-    concept: str,
-    read: tuple[PassageSet, LanguageModel, np.ndarray],
-    samples: int,
-    seed: int,
-    folder: Path,
-) -> Task:
-    """Fit the topic on seen documents, refine it there, and give gold the same classifier.
+def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int, folder: Path) -> Task:
+    """Fit the topic on seen documents, refine it there, and train the gold classifier on the same ones.
 
     Raises:
-        BasinError: the corpus has no gold labels for the concept, or too few of the seen or unseen documents are of a
-            kind to judge by.
+        BasinError: the corpus has no gold labels for the concept, or too few documents of a kind.
     """
-    passages, language_model, activations = read
-    hidden = suite.parts(passages, seed) == 0
-    document_of = passages.document_of
+    corpus, passages = recorded.corpus, recorded.passages
+    hidden, document_of = suite.parts(passages, seed) == 0, passages.document_of
     seen = ~hidden[document_of]
-    labels = {
-        each.concept: each for each in every_gold_labels(corpus.corpus, passages.documents, SUITE_GOLD_FILE)
-    }
-    if concept not in labels:
-        raise BasinError(
-            f"{corpus.name} has no gold labels for {concept!r} in {SUITE_GOLD_FILE}; add them there."
-        )
-    gold = labels[concept].of_passages(document_of)
-    if any(
-        np.bincount(labels[concept].labels[part], minlength=2).min() < FEWEST for part in (hidden, ~hidden)
-    ):
-        raise BasinError(
-            f"{corpus.name}, {concept}: of the seen or of the unseen documents, fewer than {FEWEST} are of a kind, and a "
-            "judge needs them; take another seed or a larger corpus."
-        )
+    gold = _gold_labels(corpus, passages, concept, hidden)
     pointed = next(iter(suite.pointers(corpus.pointed_at, passages, hidden, seed, [concept])))
-    settings = corpus.concepts[concept]
-    notions, refined, warning = _notions(
-        pointed, activations, seen, document_of, gold, corpus.pointer == "seed_words", seed
-    )
-    texts = passages.texts
-    of_unseen, of_seen = ([texts[at] for at in np.flatnonzero(part)] for part in (~seen, seen))
-    prompts = neutral_prompts(of_unseen, samples, settings, seed_for(seed, 0, "prompts"))
-    practice = neutral_prompts(of_seen, samples, settings, seed_for(seed, 0, "practice"))
+    seeded = corpus.pointer == "seed_words"
+    claimed = claimed_size(pointed, seen, document_of, seeded)
+    real = Texts(recorded.activations[seen], log_odds(pointed.reading.of(seen).weights))
+    refined = _refine(real, numbered(document_of[seen]), claimed, seeded, seed)
+    spread = pointed.reading.of(seen).document_spread(refined.document_of)
+    of_unseen, of_seen = ([passages.texts[at] for at in np.flatnonzero(part)] for part in (~seen, seen))
+    written = corpus.concepts[concept]
     return Task(
         corpus=corpus.name,
         concept=concept,
-        called=settings.called,
+        called=written.called,
         contrast=corpus.contrast,
-        words=settings.words,
         seed=seed,
         texts=of_seen,
-        activations=activations[seen],
+        activations=real.activations,
         pointer=pointed.pointer,
-        notions=notions,
+        targets=_targets(refined, claimed, gold[seen]),
         refined=refined,
-        warning=warning,
-        language_model=language_model,
-        prompts=prompts,
-        practice_prompts=practice,
+        warning=no_concept(refined.prior.trust, spread, refined.config),
+        language_model=recorded.language_model,
+        prompts=neutral_prompts(of_unseen, samples, written, seed_for(seed, 0, "prompts")),
+        practice_prompts=neutral_prompts(of_seen, samples, written, seed_for(seed, 0, "practice")),
         unseen=RealPassages(of_unseen, gold[~seen], document_of[~seen]),
         documents=passages.documents,
         folder=folder,
     )
 
 
+def _gold_labels(
+    corpus: WrittenCorpus, passages: PassageSet, concept: str, hidden: Bool[np.ndarray, "document"]
+) -> Bool[np.ndarray, "passage"]:
+    every = every_gold_labels(corpus.corpus, passages.documents, SUITE_GOLD_FILE)
+    labels = next((each for each in every if each.concept == concept), None)
+    if labels is None:
+        raise BasinError(
+            f"{corpus.name} has no gold labels for {concept!r} in {SUITE_GOLD_FILE}; add them there."
+        )
+    counts = [np.bincount(labels.labels[part], minlength=2).min() for part in (hidden, ~hidden)]
+    if min(counts) < FEWEST:
+        raise BasinError(
+            f"{corpus.name}, {concept}: of the seen or of the unseen documents, fewer than {FEWEST} are of "
+            "a kind, and a judge needs them; take another seed or a larger corpus."
+        )
+    return labels.of_passages(passages.document_of)
+
+
+def _refine(
+    real: Texts, document_of: Int[np.ndarray, "passage"], claimed: float, seeded: bool, seed: int
+) -> Refined:
+    config = ClusteringConfig().of_pointer(seeded)
+    projection = Projection.fit(real.activations, COMPONENTS)
+    found = estimate_prior(real, document_of, claimed, config, seed, projection=projection)
+    settled = settle(real, document_of, found, config, seed)[-1]
+    return Refined(real, document_of, found, settled, config, seed)
+
+
+def _targets(refined: Refined, claimed: float, gold: Bool[np.ndarray, "passage"]) -> dict[str, TargetConcept]:
+    real, document_of, readout = refined.real, refined.document_of, refined.settled.readout
+    labels = gold.astype(np.float64)
+    classify = linear_reader(refined.prior.projection, real.activations, labels)
+    topic_cut = threshold(real.pointer_log_odds, claimed)
+    gold_cut = threshold(classify(real.activations, real.pointer_log_odds), float(gold.mean()))
+    topic = document_membership(document_mean(real.pointer_log_odds, document_of), document_of, claimed)
+    return {
+        "topic": TargetConcept(topic, lambda texts: texts.pointer_log_odds - topic_cut),
+        "basin": TargetConcept(
+            refined.settled.membership,
+            lambda texts: readout.log_odds(texts.activations, texts.pointer_log_odds),
+        ),
+        "gold": TargetConcept(
+            labels, lambda texts: classify(texts.activations, texts.pointer_log_odds) - gold_cut
+        ),
+    }
+
+
 def neutral_prompts(
     texts: Sequence[str], count: int, concept: WrittenConcept, seed: int, words: int = 9
 ) -> list[str]:
-    """Openings of passages of every kind that do not name the concept, and the plain prompt once in `PLAIN_EVERY`.
+    """Openings of passages that do not name the concept, and the plain prompt once in `PLAIN_EVERY`.
 
     Raises `BasinError` where every opening names it.
     """
@@ -207,54 +231,12 @@ def neutral_prompts(
 
 
 def names(prompt: str, concept: WrittenConcept) -> bool:
-    """Whether a prompt has one of the concept's words, or a word of its name that is not the plain prompt's, in any ending."""
-    told = {word.casefold() for word in (*concept.words, *concept.called.split())} - NEUTRAL
-    stems = {word.removesuffix("y") for word in told}  # married, philosopher
+    """Whether a prompt contains a word of the concept or of its name, with any ending."""
+    words = {word.casefold() for word in (*concept.words, *concept.called.split())} - NEUTRAL
+    stems = {word.removesuffix("y") for word in words}  # married, philosopher
     return any(
         word.startswith(stem)
         for word in re.findall(r"\w+", prompt.casefold())
         for stem in stems
         if len(stem) > 2
-    )
-
-
-def _notions(
-    pointed: Pointed,
-    activations: Float[np.ndarray, "passage layer width"],
-    seen: Bool[np.ndarray, "passage"],
-    document_of: Int[np.ndarray, "passage"],
-    gold: Bool[np.ndarray, "passage"],
-    seeded: bool,
-    seed: int,
-) -> tuple[dict[str, Notion], Refined, str | None]:
-    """The three notions on the seen passages; also the refiner's own doubt that there is a concept at all."""
-    config = ClusteringConfig().of_pointer(seeded)
-    claimed = claimed_size(pointed, seen, document_of, seeded)
-    documents = numbered(document_of[seen])
-    real = Texts(activations[seen], log_odds(pointed.reading.of(seen).weights))
-    projection = Projection.fit(real.activations, COMPONENTS)
-    anchored = estimate_prior(real, documents, claimed, config, seed, projection=projection)
-    settled = settle(real, documents, anchored, config, seed)[-1]
-    cut = threshold(real.pointer_log_odds, claimed)
-    reader = linear_reader(projection, real.activations, gold[seen].astype(np.float64))
-    at_gold = threshold(reader(real.activations, real.pointer_log_odds), float(gold[seen].mean()))
-    notions = {
-        "topic": Notion(
-            document_membership(document_mean(real.pointer_log_odds, documents), documents, claimed),
-            lambda texts: texts.pointer_log_odds - cut,
-        ),
-        "basin": Notion(
-            settled.membership,
-            lambda texts: settled.readout.log_odds(texts.activations, texts.pointer_log_odds),
-        ),
-        "gold": Notion(
-            gold[seen].astype(np.float64),
-            lambda texts: reader(texts.activations, texts.pointer_log_odds) - at_gold,
-        ),
-    }
-    refined = Refined(real, documents, anchored, settled, config, seed)
-    return (
-        notions,
-        refined,
-        no_concept(anchored.trust, pointed.reading.of(seen).document_spread(documents), config),
     )

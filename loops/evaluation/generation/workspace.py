@@ -1,4 +1,4 @@
-"""The workplace of generators: one task, what was written, trained and judged readable there, all kept on disk."""
+"""The workspace of generators: what was written, trained and read for one task, kept on disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from agent.adapting.config import LoraConfig, PreferenceConfig
 from agent.adapting.training_data import Written, pairs
 from agent.clustering.texts import Texts
 from agent.concept import MEMBER
-from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.adapter import Adapter
 from agent.language_model.coherence import Coherence
 from agent.language_model.decoding.loop import GenerationConfig
@@ -26,7 +25,7 @@ from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from agent.updating import UpdatingConfig, update
 from loops.checkpoint.atomic import write_file
-from loops.evaluation.generation.task import Notion, Task
+from loops.evaluation.generation.task import TargetConcept, Task
 
 logger = logging.getLogger(__name__)
 
@@ -38,51 +37,49 @@ class Sample:
     """One passage."""
 
     prompt: str
-    """The neutral opening; what a rival is told besides is not part of the passage."""
+    """The neutral opening; an instruction before it is no part of the passage."""
     text: str
     seed: int
 
     @property
     def whole(self) -> str:
-        """Prompt and continuation, as a real passage is read."""
+        """Prompt and continuation."""
         return self.prompt + self.text
 
 
 @dataclass(frozen=True)
 class Intervention:
-    """What it is written with, where that is a change of the model: the distance from the base model is then exact."""
+    """A change of the model or of its prompt, whose distance from the base model can be computed."""
 
     adapter: Adapter | None = None
     vector: SteeringVector | None = None
     mode: SteeringMode = PLAIN
     preamble: str = ""
     """Read before the opening."""
-    fusion: TopicFusion | None = None
-    """Changes every token's score."""
 
     @property
     def changes(self) -> bool:
-        """Whether it writes otherwise than the base model."""
-        return bool(self.adapter or self.vector or self.preamble or self.fusion)
+        """Whether its output differs from the base model's."""
+        return bool(self.adapter or self.vector or self.preamble)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a generator wrote."""
+    """Passages of one generator."""
 
     samples: list[Sample]
     intervention: Intervention
     accepted: float = 1.0
-    """Share of what was written that was kept."""
+    """Share of the generated passages that the generator keeps."""
 
 
 class Workspace:
-    """One task's workplace."""
+    """Everything that generators of one task share."""
 
     def __init__(self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig) -> None:
         self.task, self.config, self.coherence, self.lora = task, config, coherence, lora
-        self.last: str | None = None
-        """What was written last, or found on disk."""
+        self.last = ""
+        """The name that was written or loaded last."""
         self._coherent: dict[Sample, bool] = {}
         self._read: dict[Sample, tuple[np.ndarray, float]] = {}
         self._vectors: dict[tuple[str, str], Intervention] = {}
@@ -96,7 +93,7 @@ class Workspace:
         tries: int = 1,
         tokens: int | None = None,
     ) -> list[Sample]:
-        """Passages on every prompt, `tries` times each, all with the same sampling and seeds whoever writes; kept as `name`."""
+        """Write `tries` passages on each prompt and save them as `name`; sampling and seeds are always the same."""
         self.last = name
         prompts = self.task.prompts if prompts is None else prompts
         file = self.task.folder / "written" / f"{name}.json"
@@ -117,17 +114,16 @@ class Workspace:
             config,
             intervention.vector,
             mode=intervention.mode,
-            processors=[intervention.fusion] if intervention.fusion else [],
         )
         speed = len(texts) * config.new_tokens / (time.perf_counter() - begin)
         samples = [Sample(*each) for each in zip(openings, texts, seeds, strict=True)]
-        _keep(self._speeds, self.speeds | {name: speed})
-        _keep(file, [asdict(sample) for sample in samples])
+        _save(self._speeds, self.speeds | {name: speed})
+        _save(file, [asdict(sample) for sample in samples])
         return samples
 
     @property
     def speeds(self) -> dict[str, float]:
-        """Tokens per second at which everything was written whose writing was timed."""
+        """Tokens per second by name."""
         return json.loads(self._speeds.read_bytes()) if self._speeds.exists() else {}
 
     @property
@@ -135,63 +131,54 @@ class Workspace:
         return self.task.folder / "speeds.json"
 
     def adapter(self, name: str, weights: Float[np.ndarray, "passage"]) -> Adapter:
-        """A LoRA adapter taught by seen passages in proportion to `weights`; kept as `name`."""
+        """A LoRA adapter trained on seen passages in proportion to `weights`, saved as `name`."""
         from agent.adapting.supervised import fit_lora
 
-        return self._adapter(
-            name,
-            lambda folder: fit_lora(
-                self.task.language_model,
-                self.task.texts,
-                weights,
-                self.lora,
-                seed=self.task.seed,
-                folder=folder,
-            )[0],
-        )
+        task = self.task
 
-    def preferred(self, name: str, notion: Notion, start: Intervention) -> Adapter:
-        """`start`'s adapter after preference training on what that pen and the base model wrote on practice openings."""
+        def train(folder: Path) -> Adapter:
+            model, texts = task.language_model, task.texts
+            return fit_lora(model, texts, weights, self.lora, seed=task.seed, folder=folder)[0]
+
+        return self._adapter(name, train)
+
+    def preferred(self, name: str, target: TargetConcept, start: Intervention) -> Adapter:
+        """`start`'s adapter after preference training on passages by `start` and by the base model."""
         from agent.adapting.preference import fit_preferences
+
+        adapter, task = start.adapter, self.task
+        assert adapter is not None  # preference training begins with an adapter
 
         def train(folder: Path) -> Adapter:
             written = [
                 self.placed(
-                    self.write(
-                        who, intervention, self.task.practice_prompts, tries=2, tokens=PRACTICE_TOKENS
-                    ),
-                    notion,
+                    self.write(who, by, task.practice_prompts, tries=2, tokens=PRACTICE_TOKENS), target
                 )
-                for who, intervention in (("practice-base", Intervention()), (f"practice-{name}", start))
+                for who, by in (("practice-base", Intervention()), (f"practice-{name}", start))
             ]
             found = pairs(written[0].joined(written[1]))
-            logger.info(f"{self.task.corpus}, {self.task.concept}: {len(found)} pairs for {name}")
+            logger.info(f"{task.corpus}, {task.concept}: {len(found)} pairs for {name}")
             if not found:
-                return start.adapter
-            config, seed = PreferenceConfig(), self.task.seed
+                return adapter
+            model, config = task.language_model, PreferenceConfig()
+            tokens = self.lora.tokens
             return fit_preferences(
-                self.task.language_model,
-                found,
-                start.adapter,
-                config,
-                tokens=self.lora.tokens,
-                seed=seed,
-                folder=folder,
+                model, found, adapter, config, tokens=tokens, seed=task.seed, folder=folder
             )[0]
 
         return self._adapter(name, train)
 
-    def placed(self, samples: Sequence[Sample], notion: Notion) -> Written:
-        """Samples with their membership by a notion, and whether they are coherent."""
+    def placed(self, samples: Sequence[Sample], target: TargetConcept) -> Written:
+        """Samples with their membership in the target and their coherence."""
         return Written(
             [sample.prompt for sample in samples],
             [sample.text for sample in samples],
-            sigmoid(notion.place(self.read(samples))),
+            sigmoid(target.log_odds(self.read(samples))),
             self.coherent(samples),
         )
 
     def read(self, samples: Sequence[Sample]) -> Texts:
-        """Samples as a notion reads them; what was read already is not read again, for several choose from one pool."""
+        """Activations and pointer log-odds of samples; each sample is read once."""
         unknown = [sample for sample in dict.fromkeys(samples) if sample not in self._read]
         if unknown:
             read = self.task.read([sample.whole for sample in unknown])
@@ -202,7 +189,7 @@ class Workspace:
         return Texts(np.stack(activations), np.array(odds))
 
     def coherent(self, samples: Sequence[Sample]) -> Bool[np.ndarray, "text"]:
-        """Whether each sample is coherent; what was judged already is not judged again."""
+        """Whether each sample is coherent; each sample is checked once."""
         unknown = [sample for sample in dict.fromkeys(samples) if sample not in self._coherent]
         if unknown:
             texts, prompts = [each.text for each in unknown], [each.prompt for each in unknown]
@@ -211,29 +198,29 @@ class Workspace:
             )
         return np.array([self._coherent[sample] for sample in samples])
 
-    def vector(self, driver: str, config: UpdatingConfig) -> Intervention:
-        """A steering vector from outside a notion to inside it; found once."""
-        key = driver, config.model_dump_json()
+    def vector(self, target: str, config: UpdatingConfig) -> Intervention:
+        """A steering vector from outside the target to inside it, computed once."""
+        key = target, config.model_dump_json()
         if key not in self._vectors:
-            self._vectors[key] = self._vector(self.task.notions[driver], config)
+            self._vectors[key] = self._vector(self.task.targets[target], config)
         return self._vectors[key]
 
-    def _vector(self, notion: Notion, config: UpdatingConfig) -> Intervention:
-        inside = notion.membership >= MEMBER
+    def _vector(self, target: TargetConcept, config: UpdatingConfig) -> Intervention:
+        inside = target.membership >= MEMBER
         if not inside.any():
-            inside = notion.membership >= np.sort(notion.membership)[-max(1, len(inside) // 50)]
+            inside = target.membership >= np.sort(target.membership)[-max(1, len(inside) // 50)]
         texts = self.task.texts
         found = update(
             self.task.language_model,
-            [texts[at] for at in np.flatnonzero(inside)],
-            [texts[at] for at in np.flatnonzero(~inside)],
+            [texts[at] for at in np.flatnonzero(inside).tolist()],
+            [texts[at] for at in np.flatnonzero(~inside).tolist()],
             self.task.activations[inside],
             self.task.activations[~inside],
             config=config,
             nats=config.budget_nats,
             seed=self.task.seed,
-            member_weights=notion.membership[inside],
-            other_weights=1 - notion.membership[~inside],
+            member_weights=target.membership[inside],
+            other_weights=1 - target.membership[~inside],
         )
         return Intervention(vector=found.vector, mode=found.mode)
 
@@ -245,10 +232,12 @@ class Workspace:
         adapter = train(self.task.folder / "training" / name)
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in reversed(sorted(adapter.files().items())):
-            write_file(folder / file, content)  # the configuration last: with it the adapter counts as there
+            write_file(
+                folder / file, content
+            )  # the configuration comes last, since it marks the adapter as complete
         return adapter
 
 
-def _keep(file: Path, content: object) -> None:
+def _save(file: Path, content: object) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, json.dumps(content, indent=0).encode())

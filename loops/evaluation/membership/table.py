@@ -1,4 +1,4 @@
-"""What `basin evaluate membership` prints: the refiner beside topic, rivals and ceiling, concept by concept; then totals."""
+"""`basin evaluate membership` on the terminal: each concept beside topic, rivals and ceiling, then totals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from loops.evaluation.membership.summary import FUNCTION_WORDS, OURS, SHUFFLED, concept_rows, method_rows
-from loops.monitor.tables import plain_table
+from loops.monitor.tables import percentage, table_of
 
 KINDS = {"single": "passages alone", "pooled": "passages with their document"}
+SCORES = ("topic", "basin", "rival", "ceiling", "pgr")
 TOTALS = {
     "median_pgr_single": "PGR alone",
     "median_pgr_pooled": "PGR with document",
@@ -23,40 +23,27 @@ TOTALS = {
 
 
 def show_evaluation(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Means over seeds of every concept, a summary of every method, and a line on sizes and flags."""
+    """Print each concept's mean over seeds, a summary of each method, and shares of sizes and flags."""
     if not rows:
         console.print("Nothing was measured: no corpus of these is here and has gold labels.")
         return
     for kind, words in KINDS.items():
-        table = plain_table(f"AP of {words}", "topic", "basin", "best rival", "ceiling", "PGR", "which rival")
-        for row in concept_rows(rows, kind):
-            numbers = (_number(row[key]) for key in ("topic", "basin", "rival", "ceiling", "pgr"))
-            name = escape(f"{row['corpus']}: {row['concept']}")
-            table.add_row(name, *numbers, row["best_rival"] or "-")
-        console.print(table)
+        lines = [
+            [f"{row['corpus']}: {row['concept']}", *(row[key] for key in SCORES), row["best_rival"]]
+            for row in concept_rows(rows, kind)
+        ]
+        heads = [f"AP of {words}", "topic", "basin", "best rival", "ceiling", "PGR", "which rival"]
+        console.print(table_of(heads, lines))
         console.print()
     totals = method_rows(rows)
-    table = plain_table("median PGR, mean AP, worst gain on the topic", *TOTALS.values())
-    for row in totals:
-        table.add_row(row["method"], *(_number(row[key]) for key in TOTALS))
-    console.print(table)
+    lines = [[row["method"], *(row[key] for key in TOTALS)] for row in totals]
+    console.print(table_of(["median PGR, mean AP, worst gain on the topic", *TOTALS.values()], lines))
     console.print()
-    flagged = {row["method"]: row["flagged"] for row in totals}
-    for row in totals:
-        if row["method"] == OURS:
-            console.print(f"Sizes within a factor of 1.5 of the true one: {_share(row['sizes_found'])}.")
-    for method, pointers in (
-        (OURS, "true"),
-        (SHUFFLED, "shuffled"),
-        (FUNCTION_WORDS, "function-word"),
-    ):
-        if method in flagged:
-            console.print(f"Flagged as no concept, of {pointers} pointers: {_share(flagged[method])}.")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
+    by_method = {row["method"]: row for row in totals}
+    if OURS in by_method:
+        share = percentage(by_method[OURS]["sizes_found"])
+        console.print(f"Sizes within a factor of 1.5 of the true one: {share}.")
+    for method, pointers in ((OURS, "true"), (SHUFFLED, "shuffled"), (FUNCTION_WORDS, "function-word")):
+        if method in by_method:
+            share = percentage(by_method[method]["flagged"])
+            console.print(f"Flagged as no concept, of {pointers} pointers: {share}.")

@@ -1,12 +1,13 @@
-"""The judge that is told what a passage is from, with random models that know nothing and stubs that do."""
+"""The story judge with random models and with stubs that know the concept."""
 
 import numpy as np
 import pytest
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
+from agent.judging import llm_judges
 from agent.judging.decisions import RealPassages
-from agent.judging.llm_judges import FRAMINGS, framed, log_ratios, story_judge
+from agent.judging.llm_judges import log_ratios, story_judge, with_article
 from agent.judging.writing import WritingConfig, judge_passages
 from agent.language_model.model import LanguageModel
 
@@ -67,40 +68,31 @@ def test_a_reader_who_does_not_care_is_a_coin(real):
     assert judgement.generated["basin"] == pytest.approx(0.5, abs=0.05)
 
 
-def test_every_text_is_read_twice_per_framing(real):
+def test_every_text_is_read_twice():
     reader = Reader(1.0)
     log_ratios(["clue word"], reader, "detective story", "novel")
-    assert reader.calls == 2 * len(FRAMINGS)
+    assert reader.calls == 2
 
 
-def test_ratios_by_hand_and_antisymmetric():
+def test_ratios_by_hand_and_antisymmetric(monkeypatch):
+    monkeypatch.setattr(llm_judges, "FRAMING", " w9 {a_name}")
+    monkeypatch.setattr(llm_judges, "with_article", str)
     language_model = make_language_model("gemma3")
     texts = [sentence(1, 2, 3), sentence(4, 5, 6, 7, 8)]
-    framings = [" w9 {name}", "{name} w8 w7"]
-    ratios = log_ratios(texts, language_model, "w10", "w11", framings)
-    by_hand = [
-        language_model.losses(texts, [framing.format(name="w11")] * 2)
-        - language_model.losses(texts, [framing.format(name="w10")] * 2)
-        for framing in framings
-    ]
-    assert ratios == pytest.approx(np.mean(by_hand, axis=0), abs=1e-6)
+    ratios = log_ratios(texts, language_model, "w10", "w11")
+    by_hand = language_model.losses(texts, [" w9 w11"] * 2) - language_model.losses(texts, [" w9 w10"] * 2)
+    assert ratios == pytest.approx(by_hand, abs=1e-6)
     assert np.abs(ratios).max() > 1e-3
-    assert log_ratios(texts, language_model, "w11", "w10", framings) == pytest.approx(-ratios, abs=1e-6)
+    assert log_ratios(texts, language_model, "w11", "w10") == pytest.approx(-ratios, abs=1e-6)
 
 
 def test_names_get_their_article():
-    pair = framed("adventure story", "novel", ["It is {a_name} ({name})."])
-    assert pair == [("It is an adventure story (adventure story).", "It is a novel (novel).")]
+    assert with_article("adventure story") == "an adventure story" and with_article("novel") == "a novel"
 
 
-def test_what_says_nothing_is_refused():
-    model = Reader(1.0)
+def test_equal_or_empty_names_and_empty_texts_are_refused():
     for names in (("novel", "novel "), ("", "novel")):
         with pytest.raises(BasinError, match="two kinds"):
-            story_judge(model, *names)
-    with pytest.raises(BasinError, match="no place"):
-        story_judge(model, "detective story", "novel", ["From a book."])
-    with pytest.raises(BasinError, match="at least one"):
-        story_judge(model, "detective story", "novel", [])
+            story_judge(Reader(1.0), *names)
     with pytest.raises(BasinError, match="number 2"):
         log_ratios([sentence(1, 2), ""], make_language_model(), "w1", "w2")

@@ -12,13 +12,12 @@ from planted_suite import planted_corpus
 from planted_task import OddIsCoherent, planted_task
 
 from agent.errors import BasinError
-from agent.judging.readability import ReadableConfig
 from agent.language_model.model import LanguageModel
 from loops.evaluation.generation import evaluate, generators, judge
 from loops.evaluation.generation.evaluate import evaluate_generation
 from loops.evaluation.generation.suite import WrittenCorpus, task_name
 
-SOME = ["base", "topic-fusion", "basin-filter", "basin-best-of-4", "basin-steered-0.1"]
+SOME = ["base", "prompt-name", "basin-filter", "basin-best-of-4", "basin-steered-0.1"]
 COLUMNS = [
     "corpus",
     "concept",
@@ -28,7 +27,6 @@ COLUMNS = [
     "coherent_share",
     "inside",
     "inside_and_readable",
-    "energy_to_filter",
     "kl_per_token",
     *(f"distinct{n}" for n in (1, 2, 3)),
     "vendi_ratio",
@@ -63,14 +61,13 @@ def machine(monkeypatch):
     monkeypatch.setattr(generators, "STEERED_LAYERS", (1,))
     evaluating = {
         "read_corpus": lambda corpus: None,
-        "make_task": lambda corpus, concept, read, samples, seed, folder: planted_task(folder, model),
+        "make_task": lambda read, concept, samples, seed, folder: planted_task(folder, model),
         "Coherence": SimpleNamespace(fit=lambda *given: OddIsCoherent()),
         "NEW_TOKENS": 40,
         "commit": lambda: "abc",
     }
     judging = {
         "load_embedder": lambda: Embedder(),
-        "ReadableConfig": lambda passages: ReadableConfig(words=30, skip_words=3, passages=30),
         "NEW_TOKENS": 40,
         "STORY_WORDS": 30,
     }
@@ -114,11 +111,10 @@ def test_every_generator_has_a_row_and_its_passages_and_nothing_is_written_twice
         assert row["inside_and_readable"] == both
         scores = [each["cluster_score_a"] for each in judged if each["cluster_score_a"] is not None]
         assert row["cluster_score_a"] == pytest.approx(np.mean(scores), abs=2e-3)
-    # The base model is at no distance; choosing, steering and fusing are; the filter is what it is compared with.
+    # The base model is at no distance; choosing, steering and prompting are.
     assert found["base"]["kl_per_token"] == 0 and found["base"]["vendi_ratio"] == 1
     assert all(found[name]["kl_per_token"] > 0.001 for name in SOME[1:])
     assert found["basin-best-of-4"]["kl_per_token"] == pytest.approx(np.log(4) / 40)
-    assert found["basin-filter"]["energy_to_filter"] == pytest.approx(0, abs=1e-9)
     assert 0 < found["basin-filter"]["kept_share"] < 1
     assert found["base"]["auc_b"] > 0.9  # the planted words are there for a judge to find
 
@@ -134,37 +130,37 @@ def test_every_generator_has_a_row_and_its_passages_and_nothing_is_written_twice
 
 def test_seconds_are_those_of_the_first_time(tmp_path):
     task = SimpleNamespace(folder=tmp_path / "task")
-    assert evaluate._seconds(task, "base", 30.0) == 30.0
-    assert evaluate._seconds(task, "basin-lora", 5.0) == 5.0
-    assert evaluate._seconds(task, "base", 0.1) == 30.0
+    assert evaluate._first_seconds(task, "base", 30.0) == 30.0
+    assert evaluate._first_seconds(task, "basin-lora", 5.0) == 5.0
+    assert evaluate._first_seconds(task, "base", 0.1) == 30.0
     assert json.loads((task.folder / "seconds.json").read_bytes()) == {"base": 30.0, "basin-lora": 5.0}
 
 
 def test_a_folder_begun_with_other_settings_is_set_aside(corpus, tmp_path, monkeypatch, messages):
     monkeypatch.setattr(evaluate, "_evaluate", lambda task, *rest: [{"folder": task.folder}])
-    place, said = tmp_path / "out" / "stories_sea", []
+    place = tmp_path / "out" / "stories_sea"
     for _ in range(2):
         assert evaluated(corpus, tmp_path) == [{"folder": place}]
         (place / "kept.txt").write_text("first")
-    assert said == [] and [each.name for each in place.parent.iterdir()] == ["stories_sea"]
+    assert messages == [] and [each.name for each in place.parent.iterdir()] == ["stories_sea"]
     evaluated(corpus, tmp_path, seed=1)
-    assert said == ["stories_sea was begun with other settings: it is kept as stories_sea-1."]
+    assert messages == ["stories_sea was begun with other settings: it is kept as stories_sea-1."]
     assert (place.with_name("stories_sea-1") / "kept.txt").read_text() == "first"
     assert not (place / "kept.txt").exists()
     evaluated(corpus, tmp_path, seed=1, samples=16)
     assert (place.with_name("stories_sea-2")).exists()
 
 
-def test_a_folder_that_cannot_be_used_is_told(corpus, tmp_path):
+def test_an_unusable_folder_is_refused(corpus, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "stories_sea").write_text("no folder")
-    with pytest.raises(BasinError, match="stories_sea cannot be used .*--out") as told:
+    with pytest.raises(BasinError, match="stories_sea cannot be used .*--out") as raised:
         evaluated(corpus, tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"generators": ["basin-lore"]}, "no generator 'basin-lore' to evaluate; did you mean basin-lora?"),
         ({"only": ["storys"]}, "no corpus 'storys' to evaluate; did you mean stories?"),
@@ -172,15 +168,14 @@ def test_a_folder_that_cannot_be_used_is_told(corpus, tmp_path):
         ({"concepts": ["xyz"]}, "no concept 'xyz' to evaluate; choose among sea."),
     ],
 )
-def test_unknown_names_are_told_with_the_nearest_before_anything_is_done(corpus, tmp_path, given, said):
-    with pytest.raises(BasinError) as told:
+def test_unknown_names_are_refused_first_with_the_nearest_name(corpus, tmp_path, given, expected):
+    with pytest.raises(BasinError) as raised:
         evaluated(corpus, tmp_path, **given)
-    assert said in str(told.value)
+    assert expected in str(raised.value)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_corpus_that_is_not_here_is_left_out(corpus, tmp_path, messages):
     (tmp_path / "stories.jsonl").unlink()
-    said = messages
     assert evaluated(corpus, tmp_path) == []
-    assert any("stories, sea is left out" in text for text in said)
+    assert any("stories, sea is left out" in text for text in messages)

@@ -6,27 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_task import CALLED, PROMPTS, odd, planted_desk, planted_task
+from planted_task import CALLED, PROMPTS, odd, planted_task, planted_workspace
 
-from agent.judging.topic_fusion import TopicFusion
 from agent.language_model.decoding.rejection import Proposal
 from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import sigmoid
 from loops.evaluation.generation import generators
-from loops.evaluation.generation import workspace as desks
-from loops.evaluation.generation.generators import GENERATORS, TRIES, Intervention, lesson
-from loops.evaluation.generation.task import Notion
+from loops.evaluation.generation import workspace as workspaces
+from loops.evaluation.generation.generators import GENERATORS, TRIES, Intervention, training_weights
+from loops.evaluation.generation.task import TargetConcept
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setattr(generators, "STEERED_LAYERS", (1,))
-    monkeypatch.setattr(desks, "PRACTICE_TOKENS", 6)
+    monkeypatch.setattr(workspaces, "PRACTICE_TOKENS", 6)
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    return planted_desk(planted_task(tmp_path))
+    return planted_workspace(planted_task(tmp_path))
 
 
 @pytest.fixture
@@ -42,18 +41,20 @@ def heard(monkeypatch):
     return prompts
 
 
-def place(workspace, driver, samples):
+def log_odds(workspace, target, samples):
     task = workspace.task
-    return task.notions[driver].place(task.read([each.prompt + each.text for each in samples]))
+    return task.targets[target].log_odds(task.read([each.prompt + each.text for each in samples]))
 
 
 def test_a_passage_is_read_once_and_a_vector_found_once(workspace, monkeypatch):
     read, update = [], []
-    record, found = LanguageModel.record, desks.update
+    record, found = LanguageModel.record, workspaces.update
     monkeypatch.setattr(
         LanguageModel, "record", lambda self, texts: read.extend(texts) or record(self, texts)
     )
-    monkeypatch.setattr(desks, "update", lambda *given, **more: update.append(1) or found(*given, **more))
+    monkeypatch.setattr(
+        workspaces, "update", lambda *given, **more: update.append(1) or found(*given, **more)
+    )
     for name in (
         "basin-filter",
         "basin-best-of-4",
@@ -99,7 +100,7 @@ def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(workspace, h
         assert {sample.prompt for sample in output.samples} <= set(PROMPTS), name
         chooses = name.endswith(("rejection", "filter"))
         assert chooses or [sample.prompt for sample in output.samples] == PROMPTS, name
-    # Each is driven by a notion of its own.
+    # Each is driven by a target of its own.
     learned = [
         "random-lora",
         *(f"{driver}-lora" for driver in ("topic", "basin", "gold")),
@@ -116,16 +117,16 @@ def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(workspace, h
     )
 
     heard.clear()
-    again = planted_desk(workspace.task)
+    again = planted_workspace(workspace.task)
     for name, generator in GENERATORS.items():
         assert generator(again).samples == outputs[name].samples, name
-    assert heard == [] and again.speeds.keys() >= {"pool-base", "topic-fusion"}
+    assert heard == [] and again.speeds.keys() >= {"pool-base", "prompt-name"}
 
 
-def test_best_of_takes_the_coherent_one_that_the_notion_likes_best(workspace):
+def test_best_of_takes_the_coherent_one_that_the_target_likes_best(workspace):
     output = GENERATORS["basin-best-of-4"](workspace)
     pool = workspace.write("pool-base", Intervention(), tries=TRIES)
-    liked = place(workspace, "basin", pool)
+    liked = log_odds(workspace, "basin", pool)
     for number, chosen in enumerate(output.samples):
         rows = range(number * TRIES, (number + 1) * TRIES)
         good = [row for row in rows if odd(pool[row].text)] or list(rows)
@@ -133,15 +134,15 @@ def test_best_of_takes_the_coherent_one_that_the_notion_likes_best(workspace):
         assert pool[rows[0]].prompt == chosen.prompt == PROMPTS[number]
     assert output.accepted == 1 / TRIES
     assert output.samples != GENERATORS["topic-best-of-4"](workspace).samples
-    # Readability comes first: somewhere the notion would have liked an unreadable one better.
+    # Readability comes first: somewhere the target would have liked an unreadable one better.
     best = [max(range(at, at + TRIES), key=lambda row: liked[row]) for at in range(0, len(pool), TRIES)]
     assert any(not odd(pool[row].text) for row in best)
 
 
-def test_rejection_keeps_what_the_notion_accepts(workspace):
+def test_rejection_keeps_what_the_target_accepts(workspace):
     output = GENERATORS["basin-filter"](workspace)
     pool = workspace.write("pool-base", Intervention(), tries=TRIES)
-    membership = sigmoid(place(workspace, "basin", pool))
+    membership = sigmoid(log_odds(workspace, "basin", pool))
     wanted = [
         sample
         for sample, value in zip(pool, membership, strict=True)
@@ -152,10 +153,14 @@ def test_rejection_keeps_what_the_notion_accepts(workspace):
 
 
 @pytest.mark.parametrize(("odds", "share"), [(50.0, 1.0), (-50.0, 0.0)])
-def test_a_notion_that_takes_all_or_none(tmp_path, odds, share):
+def test_a_target_that_takes_all_or_none(tmp_path, odds, share):
     task = planted_task(tmp_path)
-    sure = Notion(task.notions["basin"].membership, lambda texts: np.full(len(texts.activations), odds))
-    output = GENERATORS["basin-filter"](planted_desk(replace(task, notions={**task.notions, "basin": sure})))
+    sure = TargetConcept(
+        task.targets["basin"].membership, lambda texts: np.full(len(texts.activations), odds)
+    )
+    output = GENERATORS["basin-filter"](
+        planted_workspace(replace(task, targets={**task.targets, "basin": sure}))
+    )
     assert output.accepted == share and len(output.samples) == share * len(PROMPTS) * TRIES
 
 
@@ -173,16 +178,8 @@ def test_coherence_is_asked_once_of_each_passage(workspace):
     assert len(workspace.coherence.read) == len(PROMPTS) * TRIES
 
 
-def test_fusion_is_a_change_of_the_model_like_any_other(workspace):
-    output = GENERATORS["topic-fusion"](workspace)
-    assert isinstance(output.intervention.fusion, TopicFusion) and output.intervention.changes
-    base = GENERATORS["base"](workspace)
-    assert [each.seed for each in base.samples] == [each.seed for each in output.samples]
-    assert [each.text for each in base.samples] != [each.text for each in output.samples]
-
-
-def test_a_lesson_is_the_members_or_the_most_typical_where_there_are_none():
-    many = Notion(np.array([0.9, 0.5, 0.4, 0.1]), lambda texts: np.zeros(0))
-    assert lesson(many).tolist() == [0.9, 0.5, 0.0, 0.0]
-    none = Notion(np.arange(100) / 400, lambda texts: np.zeros(0))
-    assert np.flatnonzero(lesson(none)).tolist() == [98, 99]
+def test_an_adapter_learns_from_members_or_the_most_typical_passages():
+    many = TargetConcept(np.array([0.9, 0.5, 0.4, 0.1]), lambda texts: np.zeros(0))
+    assert training_weights(many).tolist() == [0.9, 0.5, 0.0, 0.0]
+    none = TargetConcept(np.arange(100) / 400, lambda texts: np.zeros(0))
+    assert np.flatnonzero(training_weights(none)).tolist() == [98, 99]

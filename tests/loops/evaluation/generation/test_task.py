@@ -13,7 +13,14 @@ from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from loops.evaluation.generation import task as generation_task
 from loops.evaluation.generation.suite import WrittenConcept, WrittenCorpus
-from loops.evaluation.generation.task import PLAIN, PLAIN_EVERY, make_task, names, neutral_prompts
+from loops.evaluation.generation.task import (
+    PLAIN,
+    PLAIN_EVERY,
+    RecordedCorpus,
+    make_task,
+    names,
+    neutral_prompts,
+)
 from loops.evaluation.membership import suite
 
 CONCEPT = WrittenConcept(called="harbor story", words=tuple(SEA[:3]))
@@ -38,15 +45,15 @@ def corpus(tmp_path):
 def read(corpus, tmp_path):
     """Planted activations that hold the concept; no language model."""
     passages = suite.load_passages(corpus.pointed_at)
-    labels = every_gold_labels(corpus.corpus, passages.documents, None, tmp_path / "labels.yaml")
+    labels = every_gold_labels(corpus.corpus, passages.documents, tmp_path / "labels.yaml")
     gold = labels[0].of_passages(passages.document_of)
     noise = np.random.default_rng(3).normal(size=(len(gold), 2, 10))
-    return passages, None, (noise + 0.9 * gold[:, None, None]).astype(np.float32)
+    return RecordedCorpus(corpus, passages, None, (noise + 0.9 * gold[:, None, None]).astype(np.float32))
 
 
 @pytest.fixture
-def task(corpus, read, tmp_path):
-    return make_task(corpus, "sea", read, 32, 1, tmp_path)
+def task(read, tmp_path):
+    return make_task(read, "sea", samples=32, seed=1, folder=tmp_path)
 
 
 def opening(text: str, words: int = 9) -> str:
@@ -54,16 +61,16 @@ def opening(text: str, words: int = 9) -> str:
 
 
 def test_no_prompt_names_the_concept_though_the_texts_do(task):
-    told = {"harbor", *SEA[:3]}
+    words = {"harbor", *SEA[:3]}
     for texts, prompts in (
         (task.unseen.texts, task.prompts),
         (task.texts, task.practice_prompts),
     ):
         # By hand, and not by the function that chose them.
-        naming = [text for text in texts if told & set(opening(text).lower().split())]
+        naming = [text for text in texts if words & set(opening(text).lower().split())]
         assert len(naming) > 10 and len(prompts) == 32
         for prompt in prompts:
-            assert not any(word in prompt.lower() for word in told), prompt
+            assert not any(word in prompt.lower() for word in words), prompt
             assert "sea" not in prompt.lower().split()
         # Prompts are of every kind: the other words of the same stories do occur.
         assert any(word in prompt for prompt in prompts for word in SEA[3:])
@@ -78,7 +85,7 @@ def test_one_prompt_in_eight_is_the_plain_one_and_the_others_open_passages(task)
 
 
 def test_prompts_open_unseen_passages_and_practice_opens_seen_ones(task, read):
-    passages = read[0]
+    passages = read.passages
     unseen, seen = ({opening(text) for text in texts} for texts in (task.unseen.texts, task.texts))
     drawn, practised = (set(prompts) - {f"{PLAIN}\n\n"} for prompts in (task.prompts, task.practice_prompts))
     assert drawn <= unseen and practised <= seen
@@ -92,54 +99,54 @@ def test_prompts_open_unseen_passages_and_practice_opens_seen_ones(task, read):
     assert len(task.unseen.texts) + len(task.texts) == len(passages.texts)
 
 
-def test_the_notions_are_of_the_seen_passages_and_gold_knows_best(task):
-    gold = task.notions["gold"].membership
+def test_target_concepts_cover_the_seen_passages_and_gold_is_known(task):
+    gold = task.targets["gold"].membership
     assert set(np.unique(gold)) == {0, 1} and 0.1 < gold.mean() < 0.5
-    for notion in task.notions.values():
-        assert notion.membership.shape == (len(task.texts),)
-        assert ((notion.membership >= 0) & (notion.membership <= 1)).all()
+    for target in task.targets.values():
+        assert target.membership.shape == (len(task.texts),)
+        assert ((target.membership >= 0) & (target.membership <= 1)).all()
     inside, outside = (
         Texts(np.full((4, 2, 10), value, dtype=np.float32), np.full(4, pointer))
         for value, pointer in ((0.9, 1.0), (0.0, -4.0))
     )
-    for name, notion in task.notions.items():
-        assert (notion.place(inside) > notion.place(outside)).all(), name
-    assert np.corrcoef(task.notions["basin"].membership, gold)[0, 1] > 0.7
+    for name, target in task.targets.items():
+        assert (target.log_odds(inside) > target.log_odds(outside)).all(), name
+    assert np.corrcoef(task.targets["basin"].membership, gold)[0, 1] > 0.7
     assert task.warning is None
 
 
-def test_labels_of_unseen_documents_decide_nothing(corpus, read, tmp_path, monkeypatch, task):
+def test_labels_of_unseen_documents_decide_nothing(read, tmp_path, monkeypatch, task):
     """With them turned round, only the judges' passages change."""
     true = generation_task.every_gold_labels
 
     def turned(config, documents, file):
-        hidden = suite.parts(read[0], 1) == 0
+        hidden = suite.parts(read.passages, 1) == 0
         return [
             type(each)(np.where(hidden, ~each.labels, each.labels), each.counted, each.concept, each.corpus)
             for each in true(config, documents, file)
         ]
 
     monkeypatch.setattr(generation_task, "every_gold_labels", turned)
-    other = make_task(corpus, "sea", read, 32, 1, tmp_path)
+    other = make_task(read, "sea", samples=32, seed=1, folder=tmp_path)
     assert list(other.prompts) == list(task.prompts) and other.texts == task.texts
-    for name in task.notions:
-        assert np.array_equal(other.notions[name].membership, task.notions[name].membership)
+    for name in task.targets:
+        assert np.array_equal(other.targets[name].membership, task.targets[name].membership)
     assert np.array_equal(other.unseen.gold, ~task.unseen.gold)
 
 
-def test_the_seed_decides_prompts_and_split(corpus, read, tmp_path, task):
-    again, other = (make_task(corpus, "sea", read, 32, seed, tmp_path) for seed in (1, 4))
+def test_the_seed_decides_prompts_and_split(read, tmp_path, task):
+    again, other = (make_task(read, "sea", samples=32, seed=seed, folder=tmp_path) for seed in (1, 4))
     assert again.prompts == task.prompts != other.prompts
     assert again.unseen.texts == task.unseen.texts != other.unseen.texts
 
 
-def test_a_concept_without_labels_or_with_one_kind_of_document_is_told(corpus, read, tmp_path, monkeypatch):
+def test_a_concept_without_labels_or_with_one_kind_of_document_is_refused(read, tmp_path, monkeypatch):
     with pytest.raises(BasinError, match="stories has no gold labels for 'kitchen'"):
-        make_task(corpus, "kitchen", read, 8, 1, tmp_path)
+        make_task(read, "kitchen", samples=8, seed=1, folder=tmp_path)
     first = np.arange(48) % 8 < 2
     monkeypatch.setattr(suite, "parts", lambda passages, seed: np.where(first, 0, 1))
     with pytest.raises(BasinError, match="fewer than 2 are of a kind"):
-        make_task(corpus, "sea", read, 8, 1, tmp_path)
+        make_task(read, "sea", samples=8, seed=1, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
