@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
-from agent.judging.figures.frontier import draw_frontier
+from benchmarks.frontier import draw_frontier
 from benchmarks.generation_rounds import all_rounds
 from benchmarks.generation_samples import SHOWN, samples_page
 from benchmarks.results import RESULTS, with_earlier, write_results

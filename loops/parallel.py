@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from threading import Thread
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -25,19 +25,13 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
-from agent.concept import Concept
 from agent.errors import BasinError, first_sentence
-from agent.language_model.activation_cache import (
-    CHUNK,
-    in_order,
-    is_recorded,
-    keep_recorded,
-    record_cached,
-    texts_a_file,
-)
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.progress import advance
+
+if TYPE_CHECKING:  # workers that need no language model start without these
+    from agent.concept import Concept
+    from agent.language_model.decoding.loop import GenerationConfig
+    from agent.language_model.model import LanguageModel, LanguageModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -250,6 +244,8 @@ def _worker_model(config: LanguageModelConfig, ray: str | None) -> Iterator[Work
 @cache
 def _load(model: WorkerModel) -> LanguageModel:
     """Loaded once in a worker, on a device that no other worker of this machine has."""
+    from agent.language_model.model import LanguageModel
+
     config = model.config
     if model.devices:
         config = config.model_copy(update={"device": claim_device(model.devices, Path(model.claims))})
@@ -285,6 +281,15 @@ def record_passages(
     Raises:
         BasinError: as `record_cached` and `run_pieces`.
     """
+    from agent.language_model.activation_cache import (
+        CHUNK,
+        in_order,
+        is_recorded,
+        keep_recorded,
+        record_cached,
+        texts_a_file,
+    )
+
     if workers > 1 or ray is not None:
         ordered = in_order(texts)
         starts = range(0, len(ordered), CHUNK)
@@ -302,6 +307,8 @@ def record_passages(
 
 
 def _record(model: WorkerModel, texts: tuple[str, ...]) -> Float[np.ndarray, "text layer width"]:
+    from agent.language_model.activation_cache import record_cached
+
     return np.asarray(record_cached(_load(model), texts))
 
 

@@ -1,7 +1,6 @@
-"""How good starting pointers are, where they flow, and from which precision on they flow to the same concept.
+"""Quality of starting pointers and of the fixed points that they reach, against gold labels.
 
-A sweep of starts is stored as `Flows`. Everything here is against gold labels and over counted documents only; an
-array holds NaN and a number is None where the measure has no value.
+Only counted documents enter. An array holds NaN and a number is None where a measure has no value.
 """
 
 from __future__ import annotations
@@ -17,30 +16,28 @@ from sklearn.linear_model import LogisticRegression
 from agent.concept import MEMBER
 
 WEAK = 100.0
-"""Inverse strength of the logistic regression's penalty: keeps its slope finite where one precision parts good from bad."""
+"""Inverse penalty of the logistic regression; keeps its slope finite where the classes are separable."""
 NINE_TO_ONE = np.log(9)
 """Log-odds of 90 %."""
 SHORT_OF_CEILING = 0.02
-STILL = 1e-6
-"""A drift that rounding alone can make."""
 
 
 @dataclass(frozen=True)
 class Flows:
-    """Where each of many starting pointers went, round by round."""
+    """Paths of many starting pointers."""
 
     kinds: Sequence[str]
-    """Of every start: `topic`, `noise`, `mixture`, ..."""
+    """Of each start: `topic`, `noise`, `mixture`, ..."""
     levels: Sequence[float]
-    """Of every start, in its kind's own units, such as the share of noise."""
+    """Of each start, in its kind's own units, such as the share of noise."""
     starts: Float[np.ndarray, "start document"]
-    """The pointer's score of every document; only the order matters."""
+    """The pointer's score of each document; only the order matters."""
     path: Float[np.ndarray, "start round document"]
-    """Membership in [0, 1]; the first is what the start itself claims, if the flow is to be drawn from there."""
+    """Membership in [0, 1]; the first is the start's own claim."""
     fixed_point: Int[np.ndarray, "start"]
-    """Which fixed point was reached, the most visited being 0; -1 where the start did not settle."""
+    """The fixed point that was reached, 0 being the most visited; -1 where the start did not settle."""
     certified: Bool[np.ndarray, "start"]
-    """What the certificate, which knows no label, said of where the start went."""
+    """Whether the certificate, which knows no labels, holds for the start."""
 
     def __post_init__(self) -> None:
         every = (self.kinds, self.levels, self.starts, self.path, self.fixed_point, self.certified)
@@ -56,7 +53,7 @@ class Flows:
 
 @dataclass(frozen=True)
 class StartQuality:
-    """How close each pointer is to the concept before anything is refined."""
+    """How close each pointer is to the concept before refinement."""
 
     precision: Float[np.ndarray, "start"]
     """At the concept's true size."""
@@ -68,7 +65,7 @@ class MembershipQuality:
     """How close memberships are to the concept; axes [start] or [start round]."""
 
     precision: Float[np.ndarray, "*over"]
-    """Of the members; NaN where there are none."""
+    """Precision of the members; NaN where there are none."""
     recall: Float[np.ndarray, "*over"]
     average_precision: Float[np.ndarray, "*over"]
     precision_at_size: Float[np.ndarray, "*over"]
@@ -88,17 +85,17 @@ class Share:
 
 @dataclass(frozen=True)
 class SameFixedPoint:
-    """How many of the better starts agree on where to go."""
+    """How many of the better starts reach the same fixed point."""
 
     fixed_point: int | None
-    """The one that most of them reach; None where none of them settles."""
+    """The one that most of them reach; None where none settles."""
     reached: Share | None
     """None where no start is so precise."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The start's precision from which it flows to the good fixed point."""
+    """The precision from which starts reach the good fixed point."""
 
     half: float | None
     """Where half of the starts succeed; None where all or none do, or success does not rise with precision."""
@@ -123,7 +120,7 @@ class QualityCurve:
 
 @dataclass(frozen=True)
 class CertificateQuality:
-    """Whether what is certified is right, and what is right is certified."""
+    """Precision and recall of the certificate for right starts."""
 
     precision: Share | None
     """None where nothing is certified."""
@@ -131,22 +128,12 @@ class CertificateQuality:
     """None where nothing is right."""
 
 
-@dataclass(frozen=True)
-class Contraction:
-    """drift = drift_at_first * rate ** (step - first), over the fitted steps."""
-
-    rate: float
-    drift_at_first: float
-    first: int
-    last: int
-
-
 def average_precisions(
     gold: Bool[np.ndarray, "document"], scores: Float[np.ndarray, "*over document"]
 ) -> Float[np.ndarray, "*over"]:
-    """Area under every stepwise precision-recall curve; documents of equal score enter together.
+    """Average precision of many rankings at once, equal to scikit-learn's; equal scores enter together.
 
-    As scikit-learn's, for thousands of rankings at once. Raises ValueError when no document is positive.
+    Raises ValueError when no document is positive.
     """
     _require_positive(gold)
     order = np.argsort(-scores, axis=-1, kind="stable")
@@ -154,7 +141,7 @@ def average_precisions(
     documents = ranked.shape[-1]
     ends = np.ones(ranked.shape, dtype=bool)
     ends[..., :-1] = ranked[..., :-1] != ranked[..., 1:]
-    # Of every document, the rank at which its group of equal scores ends.
+    # The rank at which each document's group of equal scores ends.
     end = np.where(ends, np.arange(documents), documents)
     end = np.minimum.accumulate(end[..., ::-1], axis=-1)[..., ::-1]
     precision = np.take_along_axis(right.cumsum(axis=-1), end, axis=-1) / (end + 1)
@@ -164,9 +151,9 @@ def average_precisions(
 def precisions_at_size(
     gold: Bool[np.ndarray, "document"], scores: Float[np.ndarray, "*over document"]
 ) -> Float[np.ndarray, "*over"]:
-    """Precision of as many top documents as are positive; equal scores are drawn from at random, on average.
+    """R-precision: precision, and recall, of as many top documents as are positive; ties count on average.
 
-    Recall is the same number. Raises ValueError when no document is positive.
+    Raises ValueError when no document is positive.
     """
     _require_positive(gold)
     size = int(gold.sum())
@@ -184,23 +171,9 @@ def _require_positive(gold: Bool[np.ndarray, "document"]) -> None:
 def start_quality(
     flows: Flows, gold: Bool[np.ndarray, "document"], counted: Bool[np.ndarray, "document"]
 ) -> StartQuality:
-    """Of the pointers themselves."""
+    """Quality of the pointers themselves."""
     gold, scores = gold[counted], flows.starts[:, counted]
     return StartQuality(precisions_at_size(gold, scores), average_precisions(gold, scores))
-
-
-def final_quality(
-    flows: Flows, gold: Bool[np.ndarray, "document"], counted: Bool[np.ndarray, "document"]
-) -> MembershipQuality:
-    """Of the last round; axes [start]."""
-    return membership_quality(flows.final, gold, counted)
-
-
-def path_quality(
-    flows: Flows, gold: Bool[np.ndarray, "document"], counted: Bool[np.ndarray, "document"]
-) -> MembershipQuality:
-    """Of every round; axes [start round]."""
-    return membership_quality(flows.path, gold, counted)
 
 
 def membership_quality(
@@ -208,7 +181,7 @@ def membership_quality(
     gold: Bool[np.ndarray, "document"],
     counted: Bool[np.ndarray, "document"],
 ) -> MembershipQuality:
-    """Of any memberships, over counted documents."""
+    """Quality of any memberships, over counted documents."""
     gold, membership = gold[counted], membership[..., counted]
     _require_positive(gold)
     inside = membership >= MEMBER
@@ -219,7 +192,7 @@ def membership_quality(
 
 
 def share(count: int, of: int) -> Share | None:
-    """With the interval of Wilson (1927); None of nothing."""
+    """A share with the interval of Wilson (1927); None where `of` is 0."""
     if of == 0:
         return None
     interval = binomtest(count, of).proportion_ci(0.95, method="wilson")
@@ -227,15 +200,12 @@ def share(count: int, of: int) -> Share | None:
 
 
 def is_right(average_precision: Float[np.ndarray, "start"], ceiling_ap: float) -> Bool[np.ndarray, "start"]:
-    """Whether a final notion is as good as the same classifiers trained on gold labels, or `SHORT_OF_CEILING` short of them."""
+    """Whether a concept is at most `SHORT_OF_CEILING` below the same classifiers trained on gold labels."""
     return average_precision >= ceiling_ap - SHORT_OF_CEILING
 
 
 def same_fixed_point_share(flows: Flows, quality: StartQuality, minimum: float = 0.5) -> SameFixedPoint:
-    """Of the starts at least so precise, the share that reaches the fixed point most of them reach.
-
-    A start that does not settle counts as one that does not reach it.
-    """
+    """The share of starts with at least this precision that reach the fixed point most of them reach."""
     reached = flows.fixed_point[quality.precision >= minimum]
     settled = reached[reached >= 0]
     if len(settled) == 0:
@@ -250,10 +220,10 @@ def threshold(
     resamples: int = 500,
     seed: int = 0,
 ) -> Threshold:
-    """By a logistic regression of success on precision, and the bootstrap over starts.
+    """Logistic regression of success on precision, with a bootstrap interval over starts.
 
-    A point beyond the precisions that were tried is None: nothing is known there. Starts made from one pointer are not
-    independent, so the interval is too narrow where few pointers make many starts.
+    A threshold outside the tried precisions is None. Starts made from one pointer are not independent, so
+    the interval is too narrow where few pointers make many starts.
     """
     half, nine_tenths = _crossing(start_precision, good)
     least, most = float(start_precision.min()), float(start_precision.max())
@@ -273,7 +243,7 @@ def threshold(
 def _crossing(
     precision: Float[np.ndarray, "start"], good: Bool[np.ndarray, "start"]
 ) -> tuple[float | None, float | None]:
-    """Where success has a probability of 50 and of 90 %."""
+    """Precisions at which success has a probability of 50 % and of 90 %."""
     centre, spread = precision.mean(), precision.std()
     if good.all() or not good.any() or spread < 1e-9:
         return None, None
@@ -300,20 +270,6 @@ def quality_curve(
 def certificate_quality(
     certified: Bool[np.ndarray, "start"], right: Bool[np.ndarray, "start"]
 ) -> CertificateQuality:
-    """What a certificate is worth, where it is known which starts went right."""
+    """How well the certificate predicts which starts are right."""
     both = int((certified & right).sum())
     return CertificateQuality(share(both, int(certified.sum())), share(both, int(right.sum())))
-
-
-def contraction(drift: Float[np.ndarray, "step"]) -> Contraction | None:
-    """Least squares on the logarithm, over the later half of the steps that still moved.
-
-    The early ones tell of the trust in the pointer, which is still fading; the late ones of the fixed point itself.
-    None where fewer than three steps are left.
-    """
-    moving = np.flatnonzero(drift > STILL)
-    fitted = moving[len(moving) // 2 :]
-    if len(fitted) < 3:
-        return None
-    slope, level = np.polyfit(fitted - fitted[0], np.log(drift[fitted]), 1)
-    return Contraction(float(np.exp(slope)), float(np.exp(level)), int(fitted[0]), int(fitted[-1]))

@@ -16,7 +16,7 @@ from agent.judging.basin_quality import (
     average_precisions,
     certificate_quality,
     is_right,
-    path_quality,
+    membership_quality,
     same_fixed_point_share,
     share,
     start_quality,
@@ -68,7 +68,7 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
     """All numbers, of one reading of the labels."""
     gold, counted = labels.labels, labels.counted
     flows = flows_of(found)
-    start, ways = start_quality(flows, gold, counted), path_quality(flows, gold, counted)
+    start, ways = start_quality(flows, gold, counted), membership_quality(flows.path, gold, counted)
     final = ways.average_precision[:, -1]
     ceiling = ceiling_ap(found, gold, counted)
     right = is_right(final, ceiling)
@@ -142,7 +142,7 @@ def draw(found: BasinMap, labels: GoldLabels, folder: Path) -> None:
         flows,
         gold,
         counted,
-        found.point_names,
+        names=found.point_names,
         ceiling_ap=ceiling_ap(found, gold, counted),
         topic_start=0,
     )

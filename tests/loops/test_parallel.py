@@ -17,6 +17,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_causal_lm, make_tokenizer, sentence
+from planted_pieces import (
+    die_always,
+    die_the_first_time,
+    node_of,
+    place_of_array,
+    refuse,
+    runs,
+    square,
+    threads_of_blas,
+)
 
 from agent.concept import Concept
 from agent.errors import BasinError
@@ -29,65 +39,6 @@ from loops.parallel import claim_device, generate_passages, record_passages, run
 
 PIECES = {f"piece {number}": number for number in range(4)}
 LARGE = 1 << 18
-
-
-def square(shared: int, item: int) -> int:
-    return shared + item**2
-
-
-def place_of_array(array: np.ndarray, item: int) -> tuple[int, bool, bool, float]:
-    """The process, whether the array can be written, whether it is mapped from a file, one value."""
-    mapped = isinstance(array, np.memmap) or isinstance(array.base, np.memmap)
-    return os.getpid(), array.flags.writeable, mapped, float(array[item])
-
-
-def threads_of_blas(matrix: np.ndarray, item: int) -> list[int]:
-    from threadpoolctl import threadpool_info
-
-    matrix @ matrix
-    return [each["num_threads"] for each in threadpool_info()]
-
-
-def die_the_first_time(folder: Path, item: int) -> int:
-    _note(folder, item)
-    if item == 2 and len(_runs(folder, item)) == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return item
-
-
-def die_always(folder: Path, item: int) -> int:
-    """Piece 1 kills its worker; piece 0 is long, so that it is under way when that happens."""
-    _note(folder, item)
-    if item == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(1.5 if item == 0 else 0)
-    return item
-
-
-def refuse(kind: type[Exception], item: int) -> int:
-    if item == 1:
-        raise kind("no piece 1: leave it out.")
-    return item
-
-
-def work_until_killed(folder: Path, item: int) -> None:
-    (folder / f"{os.getpid()}.worker").touch()
-    time.sleep(60)
-
-
-def node_of(shared: np.ndarray, item: int) -> tuple[str, float]:
-    import ray
-
-    time.sleep(0.3)
-    return ray.get_runtime_context().get_node_id(), float(shared[item])
-
-
-def _note(folder: Path, item: int) -> None:
-    (folder / f"{item}.{time.monotonic_ns()}").touch()
-
-
-def _runs(folder: Path, item: int) -> list[Path]:
-    return [*folder.glob(f"{item}.*")]
 
 
 def _run(work: Any, shared: Any, pieces: Any = PIECES, **where: Any) -> dict[str, Any]:
@@ -129,10 +80,10 @@ def test_a_killed_worker_is_replaced_and_nothing_finished_is_run_again(
     tmp_path: Path, messages: list[str]
 ) -> None:
     for _, item in run_pieces(partial(die_the_first_time, tmp_path), PIECES, workers=2):
-        (tmp_path / f"saved {item} after {len(_runs(tmp_path, item))}").touch()
+        (tmp_path / f"saved {item} after {len(runs(tmp_path, item))}").touch()
     saved = {path.name.split()[1]: path.name.split()[-1] for path in tmp_path.glob("saved*")}
     assert saved.keys() == {"0", "1", "2", "3"} and saved["2"] == "2"
-    assert {str(item): str(len(_runs(tmp_path, item))) for item in range(4)} == saved
+    assert {str(item): str(len(runs(tmp_path, item))) for item in range(4)} == saved
     assert len(messages) == 1 and "piece 2" in messages[0]
 
 
@@ -142,7 +93,7 @@ def test_a_piece_that_always_kills_is_named_and_its_neighbour_is_not(
     with pytest.raises(BasinError, match="^piece 1 killed its worker twice") as raised:
         _run(die_always, tmp_path, workers=2)
     assert "piece 0" not in str(raised.value)
-    assert len(_runs(tmp_path, 1)) == 2 and len(messages) == 1
+    assert len(runs(tmp_path, 1)) == 2 and len(messages) == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -165,7 +116,7 @@ def test_no_worker_outlives_its_driver(how: signal.Signals, tmp_path: Path) -> N
     script = tmp_path / "driver.py"
     script.write_text(
         "import signal; from functools import partial; from pathlib import Path\n"
-        "from loops.parallel import run_pieces; from test_parallel import work_until_killed\n"
+        "from loops.parallel import run_pieces; from planted_pieces import work_until_killed\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "if __name__ == '__main__':\n"
         f"    list(run_pieces(partial(work_until_killed, Path({str(tmp_path)!r})), {PIECES}, workers=2))"
@@ -228,10 +179,10 @@ def test_ray_tries_again_and_says_what_always_kills(running_ray: ModuleType, tmp
     first, always = tmp_path / "first", tmp_path / "always"
     first.mkdir(), always.mkdir()
     assert sorted(_run(die_the_first_time, first, ray="auto").values()) == [0, 1, 2, 3]
-    assert len(_runs(first, 2)) == 2
+    assert len(runs(first, 2)) == 2
     with pytest.raises(BasinError, match="tried twice"):
         _run(die_always, always, ray="auto")
-    assert len(_runs(always, 1)) == 2
+    assert len(runs(always, 1)) == 2
     with pytest.raises(BasinError, match=r"^no piece 1: leave it out\.$"):
         _run(refuse, BasinError, ray="auto")
     assert running_ray.is_initialized()

@@ -1,9 +1,8 @@
-"""One picture of a run: where the concept lies, how it differs from the topic, how it got there."""
+"""The figure of a run: its passages, topic against concept, and progress by round."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +16,8 @@ from sklearn.decomposition import PCA
 
 from agent.concept import Concept, Readout
 from agent.judging.average_precision import MeasuredRun, Row
+from agent.judging.figures.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 
-# Okabe and Ito's colours, told apart by people of every kind of colour vision; shapes differ as well.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#B8B8B8",
-)
 GOLD_CAPTION = "gold label, not known to the loop"
 
 
@@ -61,9 +52,9 @@ def draw(
 ) -> None:
     """Write a PNG of a run that has at least one round after the pointer.
 
-    Left: real passages in a plane of the activation space, with what was generated. Middle: every passage as
-    the topic and as the concept reads it. Right: average precision round by round (where labels are known),
-    and drift. Gold labels show as hollow markers only, captioned as what the loop did not know.
+    Left: real and generated passages in a plane of the activation space. Middle: each passage's log-odds by
+    topic and concept. Right: average precision by round (where labels are known) and drift. Gold labels are
+    hollow markers with the caption that the loop did not know them.
 
     Args:
         rows: `measure_run`'s; empty where the corpus has no labels.
@@ -82,10 +73,10 @@ def draw(
 
 
 def plane(activations: Float[np.ndarray, "passage layer width"], readout: Readout | None) -> Plane:
-    """First axis: what the concept reads (nats); second: the leading principal component orthogonal to it.
+    """The readout's evidence (nats) and the leading principal component orthogonal to it.
 
-    Features are standardised first, so that no single large dimension of the residual stream is the view.
-    Without a readout, the two leading principal components.
+    Features are standardised first, so that no single large dimension dominates. Without a readout, the two
+    leading principal components.
     """
     flat = activations.reshape(len(activations), -1).astype(np.float64)
     centre, spread = flat.mean(axis=0), flat.std(axis=0)
@@ -100,7 +91,7 @@ def plane(activations: Float[np.ndarray, "passage layer width"], readout: Readou
         direction = weights / max(np.linalg.norm(weights), 1e-12)
         rest = standard - np.outer(standard @ direction, direction)
         axes = np.stack([weights, PCA(1, svd_solver="randomized", random_state=0).fit(rest).components_[0]])
-        labels = ("what the concept reads in the passage alone (nats)", "leading direction beside it")
+        labels = ("the concept's evidence in the passage alone (nats)", "leading direction beside it")
         bias = np.array([readout.bias + centre @ readout.weights.reshape(-1), 0.0])
     project = (axes / spread).T
     return Plane(project, bias - centre @ project, labels)
@@ -201,14 +192,14 @@ def _mark_gold(
 
 
 def _boundary(scores: Float[np.ndarray, "passage"], claimed: Bool[np.ndarray, "passage"]) -> float | None:
-    """The score that parts what is claimed from the rest; None where no single score does."""
+    """The score that separates claimed passages from others; None where no single score does."""
     if claimed.all() or not claimed.any() or scores[~claimed].max() > scores[claimed].min():
         return None
     return float(scores[~claimed].max() + scores[claimed].min()) / 2
 
 
 def _limit(axes: Axes, points: Float[np.ndarray, "text axis"]) -> None:
-    """Show all but the farthest two in a thousand on each side, which would squeeze the others together."""
+    """Limit the axes to all but the farthest two in a thousand on each side."""
     low, high = np.quantile(points, [0.002, 0.998], axis=0)
     margin = 0.05 * np.maximum(high - low, 1e-9)
     axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
@@ -219,18 +210,3 @@ def _legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
     axes.legend(handles, labels, fontsize=8, title="passages", title_fontsize=8, frameon=False, **place)
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
-    """Four digits are more than a picture shows; what has no value is left empty."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: _cell(value) for key, value in row.items()})
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.4g}" if np.isfinite(value) else ""
-    return value

@@ -1,4 +1,4 @@
-"""One start's way in detail: every document's membership, round by round, and how good it is. Numbers are written beside it."""
+"""The figure of one start: each document's membership by round, and the quality of the memberships."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from agent.judging.basin_quality import (
     MembershipQuality,
     membership_quality,
 )
-from agent.judging.figures.labels import move_apart, spread
-from agent.judging.figures.run import BLUE, GREEN, VERMILION, write_table
+from agent.judging.figures.labels import BLUE, GREEN, VERMILION, move_apart, spread
 
 NAMED = 3
-"""Documents named of those that rose, and of those that fell."""
+"""Documents to name that rose most, and that fell most."""
 TITLE = 34
-"""Letters of a title that are shown."""
+"""Maximum length of a title."""
 
 
 def draw_path(
@@ -39,12 +38,7 @@ def draw_path(
     *,
     titles: Sequence[str],
 ) -> None:
-    """Write a PNG of one start's way, document by document, and its numbers as CSV under the same name.
-
-    Args:
-        which: of the starts.
-        titles: of all documents.
-    """
+    """Write a PNG of the start with index `which`; `titles` are of all documents."""
     documents = np.flatnonzero(counted)
     final = flows.final[which]
     documents = documents[np.lexsort((-final[documents], ~gold[documents]))]
@@ -67,7 +61,6 @@ def draw_path(
     figure.set_layout_engine("none")
     _join_rows(strip, moved, texts)
     figure.savefig(path, format="png", metadata={"Software": None})
-    _write_path(path.with_suffix(".csv"), documents, gold, titles, membership, quality)
 
 
 def _draw_strip(axes: Axes, membership: Float[np.ndarray, "document round"], positive: int) -> AxesImage:
@@ -83,13 +76,13 @@ def _draw_strip(axes: Axes, membership: Float[np.ndarray, "document round"], pos
     axes.tick_params(length=0, labelsize=11, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_title(
-        "each row a document, the surest of the last round first", loc="left", fontsize=11, color="0.45"
+        "each row a document, by membership in the last round", loc="left", fontsize=11, color="0.45"
     )
     return image
 
 
 def _draw_quality(axes: Axes, quality: MembershipQuality) -> None:
-    """Average precision, precision and recall by round, named at their ends."""
+    """Average precision, precision and recall by round."""
     lines = {
         "average precision": (quality.average_precision, BLUE, "-", 2.4),
         "precision": (quality.precision, VERMILION, "--", 1.4),
@@ -112,7 +105,7 @@ def _draw_quality(axes: Axes, quality: MembershipQuality) -> None:
 
 
 def _moved(membership: Float[np.ndarray, "document round"]) -> Int[np.ndarray, "moved"]:
-    """Rows of those that rose most and of those that fell most, in their order in the strip."""
+    """Rows of the documents that rose most or fell most, in the order of the strip."""
     change = membership[:, -1] - membership[:, 0]
     order = np.argsort(-change, kind="stable")
     rose, fell = order[:NAMED], order[::-1][:NAMED]
@@ -120,7 +113,7 @@ def _moved(membership: Float[np.ndarray, "document round"]) -> Int[np.ndarray, "
 
 
 def _name_rows(axes: Axes, changes: Float[np.ndarray, "moved"], names: Sequence[str]) -> list[Text]:
-    """Titles in the right margin, to be moved to their rows when the layout is known."""
+    """Titles in the right margin, to be moved to their rows when the layout is final."""
     texts = []
     for change, name in zip(changes, names, strict=True):
         colour, sign = (GREEN, "▲ +") if change > 0 else (VERMILION, "▼ −")
@@ -137,27 +130,3 @@ def _join_rows(axes: Axes, rows: Int[np.ndarray, "moved"], texts: Sequence[Text]
         end = axes.transAxes.inverted().transform(mixed.transform((1, row)))[1]
         style = {"color": text.get_color(), "linewidth": 1, "clip_on": False}
         axes.plot([1.0, 1.02, 1.035], [end, place, place], transform=axes.transAxes, **style)
-
-
-def _write_path(
-    path: Path,
-    documents: Int[np.ndarray, "shown"],
-    gold: Bool[np.ndarray, "document"],
-    titles: Sequence[str],
-    membership: Float[np.ndarray, "shown round"],
-    quality: MembershipQuality,
-) -> None:
-    """A row for every document, in the picture's order; then the rows of the lower panel."""
-    rounds = [f"round_{number}" for number in range(membership.shape[1])]
-    rows: list[dict[str, object]] = []
-    for document, values in zip(documents.tolist(), membership, strict=True):
-        own = {
-            "row": "document",
-            "document": document,
-            "title": titles[document],
-            "gold": int(gold[document]),
-        }
-        rows.append(own | dict(zip(rounds, values, strict=True)))
-    for name in ("average_precision", "precision", "recall"):
-        rows.append({"row": name} | dict(zip(rounds, getattr(quality, name), strict=True)))
-    write_table(path, ["row", "document", "title", "gold", *rounds], rows)

@@ -12,10 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
-from agent.judging.figures.labels import Box, place_labels
-from agent.judging.figures.run import BLUE, GREEN, VERMILION
+from agent.judging.figures.labels import BLUE, GREEN, VERMILION, Label, name_points
 
 MARKER = 8
 """Side of a marker, in points."""
@@ -186,24 +184,9 @@ def _draw_panel(
 
 
 def _label(axes: Axes, every: Sequence[Point]) -> None:
-    """A name beside every marker, where nothing else is, with a thin line to a marker that is not next to it."""
-    if not every:
-        return
-    pixels = axes.figure.dpi / 72
-    style = {"fontsize": LABEL, "ha": "center", "va": "center", "zorder": 4}
-    style |= {"path_effects": [withStroke(linewidth=3, foreground="white")]}  # lines pass behind, not through
-    texts = [axes.text(0, 0, point.generator, color=point.kind.colour, **style) for point in every]
-    sizes = np.array([[box.width, box.height] for box in (text.get_window_extent() for text in texts)])
-    at = axes.transData.transform([(point.distance, point.value) for point in every])
-    area = axes.get_window_extent()
-    bounds = Box(*(float(side) for side in area.extents))
-    places = place_labels(at, sizes + 3 * pixels, MARKER * pixels, bounds)
-    for text, place, anchor, size, point in zip(texts, places, at, sizes, every, strict=True):
-        text.set_position(axes.transData.inverted().transform(place))
-        nearest = np.clip(anchor, place - size / 2, place + size / 2)
-        if np.linalg.norm(nearest - anchor) > 0.9 * MARKER * pixels:
-            ends = axes.transData.inverted().transform([anchor, nearest])
-            axes.plot(*ends.T, color=point.kind.colour, linewidth=0.5, alpha=0.7, zorder=2)
+    """A name beside each marker."""
+    labels = [Label(point.generator, (point.distance, point.value), point.kind.colour) for point in every]
+    name_points(axes, labels, np.array([label.at for label in labels]).reshape(-1, 2), LABEL)
 
 
 def _legend(axes: Axes) -> None:

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from agent.judging.figures import frontier
-from agent.judging.figures.frontier import KINDS, Point, draw_frontier, kind_of, points
+from benchmarks import frontier
+from benchmarks.frontier import KINDS, Point, draw_frontier, kind_of, points
 
 NAMES = [
     "base",
