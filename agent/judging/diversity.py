@@ -142,5 +142,5 @@ def selection_bound(kept: float, tokens: float) -> float:
 
 def _batch(model: LanguageModel, prompt: str, text: str) -> TokenBatch:
     limit = model.config.max_tokens
-    (batch,) = token_batches(model.tokenizer, [text], [prompt], limit)
+    (batch,) = token_batches(model.tokenizer, [text], [prompt], max_tokens=limit)
     return batch.to(model.device)
