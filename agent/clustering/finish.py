@@ -61,10 +61,10 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
     count, size = len(texts.document_of), prior.size
     single, cut = refined.single, threshold(refined.single[: len(texts.document_of)], size)
     weights, bias = linear_reading(
-        texts.ridge,
+        texts.ridges[0],
         refined.targets,
         refined.held_out,
-        projection=prior.projection,
+        projection=prior.views[0].projection,
         shape=real.activations.shape[1:],
     )
     readout = Readout(weights, bias, refined.pointer_weight, refined.pointer_centre, cut)

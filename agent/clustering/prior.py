@@ -60,11 +60,6 @@ class Prior:
     views: tuple[View, ...]
     """The real passages by activations, then by sentence embeddings where these are used."""
 
-    @property
-    def projection(self) -> Projection:
-        """Of activations."""
-        return self.views[0].projection
-
 
 def estimate_prior(
     real: Texts,

@@ -26,7 +26,7 @@ def self_train(
     pointer = own.trust * (texts.pointers - centre)
     targets = np.concatenate([membership, np.where(texts.degenerate, 0.0, prior.size)])
     for _ in range(own.steps):
-        evidence = texts.ridge.evidence(targets)
+        evidence = texts.ridges[0].evidence(targets)
         slope = calibration_slope(evidence[:count], prior.membership)
         single = slope * (evidence - float(evidence[:count].mean())) + pointer
         pooled = document_mean(single[:count], document_of)

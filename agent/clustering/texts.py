@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from agent.clustering.config import ClusteringConfig
 from agent.errors import BasinError
 from agent.membership.documents import document_folds, numbered
-from agent.membership.projection import NOT_FINITE, Projection
+from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedRidge
 from agent.types import seed_for
 
@@ -66,19 +66,9 @@ class View:
         components: int,
         projection: Projection | None = None,
     ) -> View:
-        """The view of activations; embeddings count as those of a single layer. Raises as `project`."""
+        """The view of activations; embeddings count as those of a single layer. Raises as `Projection.fit`."""
         projection = projection or Projection.fit(recorded, components)
-        return cls(projection, project(recorded, projection))
-
-
-def project(
-    recorded: Float[np.ndarray, "text layer width"], projection: Projection
-) -> Float[np.ndarray, "text feature"]:
-    """Features of the texts. Raises `BasinError` where they are not finite."""
-    features = projection.apply(recorded)
-    if not np.isfinite(features).all():
-        raise BasinError(NOT_FINITE)
-    return features
+        return cls(projection, projection.apply(recorded))
 
 
 def divisions_of(
@@ -117,18 +107,13 @@ class TrainingSet:
     document_of: Int[np.ndarray, "passage"]
     """Numbered from 0 without gaps."""
     ridges: tuple[CrossFittedRidge, ...]
-    """One for each view."""
+    """One for each view, that of activations first."""
     pointers: Float[np.ndarray, "text"]
     """Log-odds of the pointer."""
     weights: Float[np.ndarray, "text"]
     divisions: list[Int[np.ndarray, "text"]]
     degenerate: Bool[np.ndarray, "generated"]
     """Generated texts that are trained on as outside."""
-
-    @property
-    def ridge(self) -> CrossFittedRidge:
-        """The one on activations."""
-        return self.ridges[0]
 
 
 def training_set(
@@ -148,7 +133,7 @@ def training_set(
     features, pointers = [view.features for view in views], real.pointer_log_odds
     if generated is not None:
         features = [
-            np.concatenate([view.features, project(recorded, view.projection)])
+            np.concatenate([view.features, view.projection.apply(recorded)])
             for view, recorded in zip(views, generated.recordings, strict=True)
         ]
         pointers = np.concatenate([pointers, generated.pointer_log_odds])

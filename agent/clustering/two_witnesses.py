@@ -18,7 +18,7 @@ from agent.clustering.finish import Refined
 from agent.clustering.prior import Prior
 from agent.clustering.texts import TrainingSet
 from agent.clustering.trust import Trust
-from agent.membership.documents import document_means, mostly_single, other_passages
+from agent.membership.documents import document_means
 from agent.membership.log_odds import calibration_slope
 from agent.membership.mixture import OverlapMixture
 from agent.membership.projection import Projection
@@ -37,10 +37,10 @@ def weigh_witnesses(
 ) -> Refined:
     """Learn what the pointer and the last round's `evidence` say together; None: the pointer alone."""
     document_of, count = texts.document_of, len(texts.document_of)
-    method: Evidence = texts.ridge
+    method: Evidence = texts.ridges[0]
     if config.method == "mixture":
         method = OverlapMixture(
-            texts.ridge.features, texts.weights, texts.divisions, config.mixture_components, seed
+            texts.ridges[0].features, texts.weights, texts.divisions, config.mixture_components, seed
         )
     read_weight, target_weight = _weights(prior.trust, document_of, config)
     pointer, share = standardised(prior.pointer), standardised(prior.share)
@@ -105,8 +105,8 @@ class _Alone:
         if several.mean() < 0.5:
             return cls(weight / total, 1 / deviation / total, centre)
         others = (
-            weight * other_passages(found, document_of)
-            + (other_passages(pointer_log_odds, document_of) - centre) / deviation
+            weight * _other_passages(found, document_of)
+            + (_other_passages(pointer_log_odds, document_of) - centre) / deviation
         )
         columns = np.stack([found, pointer_log_odds - centre, np.ones(len(found))], axis=1)
         fitted = np.linalg.lstsq(columns[several], others[several] / total, rcond=None)[0]
@@ -122,7 +122,8 @@ def _weights(
     trust: Trust, document_of: Int[np.ndarray, "passage"], config: ClusteringConfig
 ) -> tuple[float, float]:
     """Weights of evidence beside the pointer's 1: in results, and in targets."""
-    feedback_weight = 0.0 if mostly_single(document_of) else config.feedback_weight
+    mostly_single = (np.bincount(document_of) > 1).mean() < 0.5
+    feedback_weight = 0.0 if mostly_single else config.feedback_weight
     if config.evidence_weight == "earned":
         return trust.read_weight, feedback_weight * trust.target_weight
     return config.evidence_weight, feedback_weight * config.evidence_weight
@@ -148,3 +149,11 @@ def _slope(
     share = float(np.polyfit(evidence, together, 1)[0]) if evidence.std() > 0 else 0.0
     attenuation = max(prior.trust.pointer_loading, SMALLEST_LOADING) ** 2
     return max(earned / share / attenuation if share > 0 else 0.0, 1e-3)
+
+
+def _other_passages(
+    values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
+) -> Float[np.ndarray, "passage"]:
+    """Mean over the document's other passages; zero where the document has one passage."""
+    passages, total = np.bincount(document_of), np.bincount(document_of, weights=values)
+    return (total[document_of] - values) / np.maximum(passages[document_of] - 1, 1)

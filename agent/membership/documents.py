@@ -42,19 +42,6 @@ def document_membership(
     return sigmoid(passages * (pooled - shift))
 
 
-def mostly_single(document_of: Int[np.ndarray, "passage"]) -> bool:
-    """Whether most documents are of one passage, whose noise nothing tells from what the document is about."""
-    return bool((np.bincount(document_of) > 1).mean() < 0.5)
-
-
-def other_passages(
-    values: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"]
-) -> Float[np.ndarray, "passage"]:
-    """Mean over the document's other passages; zero where the document has one passage."""
-    passages, total = np.bincount(document_of), np.bincount(document_of, weights=values)
-    return (total[document_of] - values) / np.maximum(passages[document_of] - 1, 1)
-
-
 def document_folds(
     document_of: Int[np.ndarray, "passage"], folds: int, seed: int
 ) -> Int[np.ndarray, "passage"]:

@@ -48,11 +48,14 @@ class Projection:
         return cls(mean, deviation, axes * signs[:, None], float(np.sqrt(variances.mean())) or 1.0)
 
     def apply(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text feature"]:
+        """Features of any texts. Raises `BasinError` where they are not finite."""
         features = np.empty((len(activations), len(self.axes)))
         start = 0
         for block in _blocks(activations):
             features[start : start + len(block)] = ((block - self.mean) / self.deviation) @ self.axes.T
             start += len(block)
+        if not np.isfinite(features).all():
+            raise BasinError(NOT_FINITE)
         return features / self.scale
 
     def pull_back(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 
-from agent.membership.documents import document_means, mostly_single
+from agent.membership.documents import document_means
 from agent.membership.similarity import correlation
 
 
@@ -136,9 +136,9 @@ def _agreement(scores: Float[np.ndarray, "2 text"], document_of: Int[np.ndarray,
     halving: passages of a document add their covariance over n to that of its means.
     """
     means = np.stack([document_means(each, document_of) for each in scores])
-    if mostly_single(document_of):
-        return correlation(*means)
     several = np.bincount(document_of) > 1
+    if several.mean() < 0.5:  # the noise of single passages cannot be separated from the document's subject
+        return correlation(*means)
     apart = scores - means[:, document_of]
     passages = np.bincount(document_of)[several]
     between = np.cov(means[:, several], ddof=0)

@@ -81,7 +81,7 @@ def aimed(context: RunContext, start: Start, scratch: Path) -> RunContext:
         context.size,
         clustering.model_copy(update={"size": context.size}),
         seed_for(context.config.seed, 0, "folds"),
-        projection=context.prior.projection,
+        projection=context.prior.views[0].projection,
     )
     level = float(sigmoid(np.array([topic.mean()]))[0])
     pointer = MutePointer(context.pointer.model, context.pointer.topic, level)

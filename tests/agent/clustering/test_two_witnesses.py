@@ -445,7 +445,7 @@ def test_activations_may_be_mapped_from_a_file(real, tmp_path):
     mapped = replace(real, activations=np.load(tmp_path / "activations.npy", mmap_mode="r"))
     assert isinstance(mapped.activations, np.memmap)
     first, second = anchored(real), anchored(mapped)
-    assert np.array_equal(first.projection.axes, second.projection.axes)
+    assert np.array_equal(first.views[0].projection.axes, second.views[0].projection.axes)
     assert np.array_equal(first.views[0].features, second.views[0].features)
     assert np.array_equal(redrawn(real).membership, redrawn(mapped).membership)
 
