@@ -21,9 +21,8 @@ from benchmarks.results import RESULTS, Value, write_results
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
 from loops.transfer.evaluate import MEASURED
-from loops.transfer.match_store import MATCHES
-from loops.transfer.stitch_output import PICTURE
-from loops.transfer.stitch_store import saved_stitches
+from loops.transfer.picture import PICTURE
+from loops.transfer.store import MATCHES, saved_stitches
 
 PLACE = RESULTS.parent / "stitch"
 JUDGED = re.compile(r"(score|effect|ratio|auc)_.*")

@@ -1,7 +1,7 @@
-"""What a run can honestly say about itself without a single label: is this notion a fixed point, and the pointer's own?
+"""The certificate: checks without labels that a concept is a natural fixed point and still the pointer's.
 
-Eight things are looked at. None of them is truth: a notion can be stable, natural and wrong. How often the certificate was
-right is measured against gold on a whole basin map, and printed beside it.
+No check proves the concept right: a concept can be stable, natural and wrong. A basin map measures how often the
+certificate holds where gold labels agree.
 """
 
 from __future__ import annotations
@@ -15,52 +15,52 @@ from pydantic import Field
 
 from agent.basin.fixed_points import SAME, agreement
 from agent.basin.natural_latent import natural_latent
-from agent.basin.tracking import drifts, kept
+from agent.basin.tracking import drifts, share_kept
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
 from agent.types import StageConfig, seed_for
 
 
 class CertificateConfig(StageConfig):
-    """How hard a notion is tried, and what it has to stand."""
+    """Number and strength of the trials, and the bounds of the checks."""
 
     still: float = Field(0.02, gt=0)
-    """The last drift is below this."""
+    """Bound of the last drift."""
     kicks: int = Field(3, ge=0)
     kick: float = Field(0.2, gt=0, le=1)
-    """Share of the documents whose memberships are dealt out anew by a kick."""
+    """Share of the documents among which a kick shuffles memberships."""
     kick_rounds: int = Field(10, ge=1)
     restarts: int = Field(3, ge=0)
     restart_noise: float = Field(0.3, ge=0, le=1)
-    """Share of the documents whose pointer scores are dealt out anew for a restart."""
+    """Share of the documents among which a restart shuffles pointer scores."""
     redundancy: float = Field(0.25, gt=0)
-    """Share of the membership's entropy that half a document may leave open."""
+    """Largest share of the membership's entropy that half a document leaves open."""
     mediation: float = Field(0.5, gt=0)
-    """Nats per document that halves may still share once the membership is known."""
+    """Largest information, in nats per document, that halves share given the membership."""
     kept: float = Field(0.5, ge=0, le=1)
-    """Share of the pointer's surest documents that are still inside: else it is a notion, and another one."""
+    """Least share of the pointer's surest documents still inside; below it is another concept."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was found; `holds` says whether all of it is as it should be."""
+    """The measurements of all checks."""
 
     drift: float
     """Of the last round."""
     eigenvalue: float
-    """Leading, of the round map without pointer at the notion; below 1 it contracts."""
+    """Leading eigenvalue of the round map without pointer; below 1 it contracts."""
     came_back: float
     """Least soft Jaccard with itself after a kick."""
     restarts_agree: float
-    """Least soft Jaccard with where spoiled restarts arrived."""
+    """Least soft Jaccard with the limits of noisy restarts."""
     redundancy: float | None
     mediation: float | None
     """None where too few documents have several passages."""
     kept: float
     pointer_weight: float
-    """Trust in the pointer in the last round; a fixed point that leans on its pointer is not certified."""
+    """Trust in the pointer in the last round; 0 is required."""
 
     def failures(self, config: CertificateConfig) -> list[str]:
-        """What is not as it should be, in words; empty where the certificate holds."""
+        """Failed checks as clauses; empty where the certificate holds."""
         checks = [
             (self.drift < config.still, f"it still moves (drift {self.drift:.3f})"),
             (self.pointer_weight == 0, f"it leans on its pointer (trust {self.pointer_weight:.2f})"),
@@ -69,22 +69,22 @@ class Certificate:
             (self.restarts_agree >= SAME, f"restarts arrive elsewhere (overlap {self.restarts_agree:.2f})"),
             (
                 self.redundancy is not None and self.redundancy <= config.redundancy,
-                f"half a document does not tell it ({_told(self.redundancy)} of the entropy left open)",
+                f"half a document does not tell it ({_shown(self.redundancy)} of the entropy left open)",
             ),
             (
                 self.mediation is not None and self.mediation <= config.mediation,
-                f"it is not all that halves of a document share ({_told(self.mediation)} nats left)",
+                f"it is not all that halves of a document share ({_shown(self.mediation)} nats left)",
             ),
             (self.kept >= config.kept, f"it left its pointer ({self.kept:.0%} of the surest documents kept)"),
         ]
         return [sentence for passed, sentence in checks if not passed]
 
     def holds(self, config: CertificateConfig) -> bool:
-        """Whether nothing fails."""
+        """Whether no check fails."""
         return not self.failures(config)
 
     def numbers(self) -> dict[str, float | None]:
-        """For a file or a table."""
+        """All measurements by name."""
         return asdict(self)
 
 
@@ -93,10 +93,11 @@ def certify(
     path: Float[np.ndarray, "round document"],
     pointer: Float[np.ndarray, "document"],
     schedule: Schedule,
+    *,
     config: CertificateConfig,
     seed: int,
 ) -> Certificate:
-    """Try the notion at the end of `path`, which `pointer` led to under `schedule`."""
+    """Check the concept at the end of `path`, which starts at `pointer` and follows `schedule`."""
     final, rounds = path[-1], len(path) - 1
     kicks = [
         round_map.kicked(final, config.kick, config.kick_rounds, seed_for(seed, number, "kick"))
@@ -116,9 +117,9 @@ def certify(
         eigenvalue=round_map.eigenvalue(final, seed_for(seed, 0, "eigenvalue")),
         came_back=agreement(kicks, final),
         restarts_agree=agreement(restarts, final),
-        redundancy=natural and natural.redundancy_share,
-        mediation=natural and natural.mediation,
-        kept=kept(path[0], final),
+        redundancy=natural.redundancy_share if natural else None,
+        mediation=natural.mediation if natural else None,
+        kept=share_kept(path[0], final),
         pointer_weight=schedule.trust(rounds),
     )
 
@@ -130,5 +131,5 @@ def verdict(failures: Sequence[str]) -> str:
     return "Certified: still, contracting, back after every kick, the same after restarts, natural, and the pointer's own."
 
 
-def _told(value: float | None) -> str:
+def _shown(value: float | None) -> str:
     return "an unknown part" if value is None else f"{value:.2f}"

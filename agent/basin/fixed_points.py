@@ -1,4 +1,4 @@
-"""Where starts arrive: final memberships that overlap are one fixed point, with a basin of starts and a name. Maths only."""
+"""Fixed points: final memberships that overlap, each with the starts that reached it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from scipy.spatial.distance import squareform
 from agent.membership.similarity import overlap, soft_jaccard
 
 SAME = 0.9
-"""Soft Jaccard from which two memberships are one notion: design's definition of a basin."""
+"""Soft Jaccard from which two memberships are the same concept."""
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """One notion that starts flow to."""
+    """One concept that starts flow to."""
 
     membership: Float[np.ndarray, "document"]
-    """Mean of those that arrived."""
+    """Mean over the starts that arrived."""
     starts: Int[np.ndarray, "arrived"]
-    """Which starts arrived: its basin, as far as it was sampled."""
+    """Starts that arrived: a sample of its basin."""
 
 
 def overlaps(
@@ -36,9 +36,9 @@ def overlaps(
 def fixed_points(
     finals: Float[np.ndarray, "start document"], settled: Bool[np.ndarray, "start"]
 ) -> tuple[list[FixedPoint], Int[np.ndarray, "start"]]:
-    """The fixed points, those with most starts first, and which one each start reached; -1 where it had not settled.
+    """The fixed points, by falling number of starts, and the one that each start reached; -1 where unsettled.
 
-    Complete linkage at `SAME`: any two that arrived at one point overlap by as much.
+    Complete linkage at `SAME`: any two memberships at one point overlap by as much.
     """
     rows = np.flatnonzero(settled)
     reached = np.full(len(finals), -1)
@@ -64,7 +64,7 @@ def fixed_points(
 def most_like(
     membership: Float[np.ndarray, "document"], topics: Float[np.ndarray, "topic document"]
 ) -> list[tuple[int, float]]:
-    """Topics by falling correlation of their documents' scores with the membership."""
+    """Topics by falling correlation of their scores with the membership."""
     centred = topics - topics.mean(axis=1, keepdims=True)
     own = membership - membership.mean()
     lengths = np.linalg.norm(centred, axis=1) * np.linalg.norm(own)
@@ -75,14 +75,15 @@ def most_like(
 def telling_words(
     membership: Float[np.ndarray, "document"], holds: Bool[np.ndarray, "document word"], count: int
 ) -> list[int]:
-    """The words that most tell members from others: by how many deviations more of the members hold them."""
+    """Words with the largest z-score of being in members rather than in others."""
     inside, outside = membership / membership.sum(), (1 - membership) / (1 - membership).sum()
     among, elsewhere = inside @ holds, outside @ holds
     either = holds.mean(axis=0)
     deviation = np.sqrt(either * (1 - either) * ((inside**2).sum() + (outside**2).sum())) + 1e-9
-    return np.argsort(-(among - elsewhere) / deviation, kind="stable")[:count].tolist()
+    order = np.argsort(-(among - elsewhere) / deviation, kind="stable")
+    return [int(word) for word in order[:count]]
 
 
 def agreement(finals: Sequence[Float[np.ndarray, "document"]], own: Float[np.ndarray, "document"]) -> float:
-    """The least soft Jaccard of any of the memberships with one's own; 1 where there is none."""
+    """The least soft Jaccard of the memberships with `own`; 1 where there are none."""
     return min((soft_jaccard(own, each) for each in finals), default=1.0)

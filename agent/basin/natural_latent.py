@@ -1,9 +1,9 @@
-"""How nearly a membership is a natural latent of documents: can each half be read for it, and is it all they share?
+"""Natural latents: whether each half of a document tells its membership, and whether halves share more.
 
-Wentworth and Lorell, "Natural latents: the math" (2023). Observables are the two halves X1, X2 of a document's passages;
-the latent Λ is one bit, in the concept or not, drawn with the membership m = P[Λ = 1 | X1, X2]. Both conditions are
-measured in nats per document, through the concept's evidence, one number a passage. Mediation is therefore tested along
-the concept's own direction only: what halves share in any other direction is not seen. Maths only.
+Wentworth and Lorell, "Natural latents: the math" (2023). Observables are the two halves X1, X2 of a document's
+passages. The latent Λ is one bit, inside the concept or not, with the membership m = P[Λ = 1 | X1, X2]. Both conditions
+are measured in nats per document, through the concept's evidence, one number a passage. So mediation is tested along
+the concept's own direction only.
 """
 
 from __future__ import annotations
@@ -18,28 +18,27 @@ from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import soft_logistic
 from agent.membership.similarity import standardised
 
-FEWEST_DOCUMENTS = 10  # of two or more passages; fewer say nothing about a condition
+FEWEST_DOCUMENTS = 10  # with several passages; fewer give no estimate
 FOLDS = 5
-NEGLIGIBLE = 1e-12  # of a variance: rounding; of 1 - rho^2: what keeps a perfect correlation finite
+NEGLIGIBLE = 1e-12  # rounding of a variance; keeps a perfect correlation finite
 
 
 @dataclass(frozen=True)
 class NaturalLatent:
-    """By how much each condition fails, in nats per document; 0 is an exact natural latent."""
+    """Failure of each condition in nats per document; 0 is an exact natural latent."""
 
     redundancy: float
-    """Lost when one half is read instead of both: H(Λ | X1) - H(Λ | X1, X2) at most, mean over the halves."""
+    """Information lost by reading one half: at most H(Λ | X1) - H(Λ | X1, X2), mean over the halves."""
     mediation: float
-    """Still shared when Λ is known: I(X1; X2 | Λ) of halves that are Gaussian given Λ."""
+    """Information shared given Λ: I(X1; X2 | Λ) of halves that are Gaussian given Λ."""
     entropy: float
     """H(Λ), of the mean membership."""
 
     @property
     def redundancy_share(self) -> float:
-        """`redundancy` over `entropy`; 0 where nothing is uncertain.
+        """`redundancy` over `entropy`; 0 where the entropy is 0.
 
-        About 1 - H(Λ | X1, X2) / H(Λ) where a half says nothing: 1 for a sharp membership, less for a soft one. An
-        overconfident half can exceed it.
+        Where a half tells nothing it is about 1 - H(Λ | X1, X2) / H(Λ), and more for an overconfident half.
         """
         return self.redundancy / self.entropy if self.entropy > 0 else 0.0
 
@@ -50,11 +49,11 @@ def natural_latent(
     document_of: Int[np.ndarray, "passage"],
     seed: int,
 ) -> NaturalLatent | None:
-    """Both conditions over the documents of two or more passages; None where there are fewer than ten of them.
+    """Both conditions over the documents of several passages; None for fewer than ten of them.
 
     Args:
         membership: in [0, 1], averaged over each document: m.
-        evidence: log-odds or any score, of passages by models that did not see their document.
+        evidence: held-out scores of the passages.
         document_of: the document of every passage, any numbers.
         seed: of the division into halves and of the folds.
     """
@@ -76,7 +75,7 @@ def _halves(
     document_of: Int[np.ndarray, "passage"],
     generator: np.random.Generator,
 ) -> Float[np.ndarray, "2 document"]:
-    """Mean evidence of the odd and of the even passages of each document, its passages shuffled."""
+    """Mean evidence of two random halves of each document's passages."""
     order = generator.permutation(len(document_of))
     order = order[np.argsort(document_of[order], kind="stable")]
     document_of, evidence = document_of[order], evidence[order]
@@ -89,7 +88,7 @@ def _divergence(
     half: Float[np.ndarray, "document"],
     folds: Int[np.ndarray, "document"],
 ) -> float:
-    """Mean KL(Λ | X1, X2 || Λ | X1): cross-entropy of the bit as one half predicts it, less its own entropy; held out."""
+    """Mean KL(Λ | X1, X2 || Λ | X1): held-out cross-entropy of the bit given one half, less its entropy."""
     scores = standardised(half)
     log_odds = np.empty(len(latent))
     for fold in range(FOLDS):
@@ -101,8 +100,8 @@ def _divergence(
 def _shared(halves: Float[np.ndarray, "2 document"], latent: Float[np.ndarray, "document"]) -> float:
     """-log(1 - rho^2) / 2, with rho the partial correlation of the halves given the bit Λ, not given m.
 
-    The bit's variance, p (1 - p), stands where m's own would: m was read off both halves, and to hold it fixed would
-    make them look opposed even where Λ is all they share. For a sharp membership the two are the same.
+    The bit's variance p (1 - p) replaces m's own. As m depends on both halves, conditioning on it would make them
+    look opposed even where they share only Λ. For a sharp membership the two are equal.
     """
     size = float(latent.mean())
     together = np.cov(halves, bias=True)
@@ -116,6 +115,6 @@ def _shared(halves: Float[np.ndarray, "2 document"], latent: Float[np.ndarray, "
     return float(-0.5 * np.log(max(1 - squared, NEGLIGIBLE)))
 
 
-def _entropy(shares: Float[np.ndarray, "*any"] | float) -> Float[np.ndarray, "*any"] | float:
+def _entropy(shares: Float[np.ndarray, "*any"] | float) -> Float[np.ndarray, "*any"]:
     """Of bits, in nats."""
-    return entr(shares) + entr(1 - shares)
+    return np.asarray(entr(shares) + entr(1 - shares))

@@ -1,7 +1,7 @@
-"""Starting pointers for a basin map: the topic, spoiled in every way and by every amount that somebody might. Maths only.
+"""Starting pointers of a basin map: the topic with random or systematic errors, or with less information.
 
-A start is one score for every document; only the scores' order and spread matter. Random error moves scores between documents;
-systematic error mixes in another topic; poverty leaves a few documents, a single word, or a topic of a worse model.
+A start is one score for every document. Random error shuffles scores, systematic error mixes in another topic, and
+poor pointers are a few documents, a single word, or a topic of a smaller model.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from agent.types import StageConfig, seed_for
 
 
 class StartsConfig(StageConfig):
-    """The design: which starts, and how many of each."""
+    """Kinds of starts and their numbers."""
 
     draws: int = Field(4, ge=1)
-    """Starts of every level that is drawn at random."""
+    """Starts of each random level."""
     noise: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    """Shares of the documents whose scores are dealt out anew among them."""
+    """Shares of the documents among which scores are shuffled."""
     mixtures: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
-    """Shares of a decoy topic's weight in the mixture with the true one."""
+    """Shares of a decoy topic in the mixture with the true one."""
     decoys: int = Field(30, ge=0)
-    """Decoy topics at most, those with most mass first."""
+    """Decoy topics at most, by falling mass."""
     documents: tuple[int, ...] = (3, 5, 10, 20, 40)
-    """Numbers of seed documents, drawn among those that the topic claims."""
+    """Numbers of seed documents, drawn from those of the topic."""
     authors: int = Field(8, ge=0)
-    """Authors at most all of whose documents, three at least, are the seed; those with most documents first."""
+    """Authors at most whose documents, three or more, are the seed; by falling number of documents."""
     poorer: int = Field(6, ge=0)
-    """Topics of poorer models: fewer topics, fewer passes, half of the documents."""
+    """Topics of smaller models: fewer topics, fewer passes, half of the documents."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Start:
 
     kind: str
     level: float
-    """How much of it: of noise, of the decoy, of seed documents; 0 where it does not apply."""
+    """Amount of noise, of the decoy, or of seed documents; 0 where there is none."""
     name: str
-    """Unique in a map; says which draw, decoy, word or author."""
+    """Unique in a map, with the draw, decoy, word or author."""
     scores: Float[np.ndarray, "document"]
 
 
 @dataclass(frozen=True)
 class Material:
-    """What starts are made of."""
+    """The data that starts are made from."""
 
     weights: Float[np.ndarray, "passage topic"]
     """Topic weights of every passage, each in (0, 1)."""
@@ -64,9 +64,9 @@ class Material:
     document_of: Int[np.ndarray, "passage"]
     texts: Sequence[str]
     authors: Sequence[str]
-    """Of the documents; empty where nobody is named."""
+    """Of the documents; empty where unknown."""
     words: Sequence[str]
-    """The words that the topic was picked by; each alone is a start."""
+    """The words that picked the topic; each alone is a start."""
     topic_names: Sequence[str]
     """A few words for every topic."""
     language: str = ENGLISH
@@ -77,7 +77,7 @@ class Material:
 
 
 def starts(material: Material, config: StartsConfig, seed: int) -> list[Start]:
-    """All starts of the design but those of poorer models, which have to be fitted; the topic itself first."""
+    """All starts except those of smaller models, which have to be fitted; the topic comes first."""
     topic = material.scores(material.weights[:, material.topic])
     counts = [Counter(words_of(text, material.language)) for text in material.texts]
     return [
@@ -94,7 +94,7 @@ def starts(material: Material, config: StartsConfig, seed: int) -> list[Start]:
 
 
 def of_poorer(number: int, weights: Float[np.ndarray, "passage"], material: Material) -> Start:
-    """The start from a topic of a poorer model."""
+    """The start from a topic of a smaller model."""
     return Start("poorer topic", float(number), f"poorer topic {number}", material.scores(weights))
 
 
@@ -148,11 +148,11 @@ def _of_authors(material: Material, config: StartsConfig) -> Iterator[Start]:
 def _words_without_topic(
     material: Material, counts: Sequence[Counter[str]], topic: Float[np.ndarray, "document"]
 ) -> Float[np.ndarray, "document"]:
-    """The right words in the wrong place: documents that use the words more than the topic explains."""
+    """Documents that use the topic's words more than the topic explains."""
     wanted = {word.lower() for word in material.words}
     found = np.array([sum(each[word] for word in wanted) for each in counts], dtype=np.float64)
     rate = np.sqrt(document_means(found, material.document_of))
-    return standardised(rate) - 2 * standardised(topic)
+    return np.asarray(standardised(rate) - 2 * standardised(topic))
 
 
 def _only(chosen: Int[np.ndarray, "chosen"], count: int) -> Float[np.ndarray, "document"]:

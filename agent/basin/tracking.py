@@ -1,4 +1,4 @@
-"""Is the notion still moving, is it contracting, what changed hands, and has it collapsed?"""
+"""Tracking of a run: drift, contraction, exchanged passages, the stopping rule and collapse."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ class TrackingConfig(StageConfig):
     """When a run stops."""
 
     drift_bound: float = Field(0.02, ge=0, lt=1)
-    """The notion counts as still when drift is below this."""
+    """The concept counts as still when drift is below this."""
     patience: int = Field(2, ge=1)
     """Rounds in a row that must be still."""
     minimum_rounds: int = Field(4, ge=1)
     minimum_coherence: float = Field(0.5, ge=0)
-    """Below this multiple of the base model's share of readable passages the round has collapsed: a small model is not
-    always readable either."""
+    """Least share of coherent passages, as a multiple of the base model's; below it the run has collapsed."""
     minimum_size: float = Field(0.01, ge=0, le=1)
     maximum_size: float = Field(0.6, gt=0, le=1)
-    """A concept outside these shares of the corpus has collapsed to nothing or to everything."""
+    """Bounds of the concept's share of the corpus; outside them the run has collapsed."""
     maximum_repetitive: float = Field(0.5, ge=0, le=1)
-    """Share of generated passages that may repeat themselves."""
+    """Largest share of repetitive generated passages."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +36,19 @@ class Movement:
     """How far the concept moved in one round."""
 
     drift: float
-    """1 - soft Jaccard with the previous round, on the real passages; in [0, 1]."""
+    """1 - soft Jaccard with the previous round, on the real passages."""
     contraction: float | None
     """drift_t / drift_{t-1}; below 1 the round map is contracting. None in the first round or after drift 0."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Ids of the passages that changed hands, the largest change of membership first in every list."""
+    """Ids of the passages that changed sides, the largest change of membership first."""
 
     threw_out: tuple[str, ...]
-    """Inside what the topic claimed in round 0, outside the concept."""
+    """Inside the topic of round 0, outside the concept."""
     took_in: tuple[str, ...]
-    """Outside what the topic claimed, inside the concept."""
+    """Outside the topic, inside the concept."""
     entered: tuple[str, ...]
     """Inside now, outside in the round before."""
     left: tuple[str, ...]
@@ -57,7 +56,7 @@ class Exchange:
 
 
 def drifts(path: Float[np.ndarray, "*over round document"]) -> Float[np.ndarray, "*over step"]:
-    """1 - soft Jaccard of every two rounds that follow each other."""
+    """1 - soft Jaccard of every two consecutive rounds."""
     return 1 - overlap(path[..., 1:, :], path[..., :-1, :])
 
 
@@ -75,7 +74,7 @@ def exchanged(
     before: Float[np.ndarray, "passage"],
     now: Float[np.ndarray, "passage"],
 ) -> Exchange:
-    """What changed hands between the topic of round 0 and now, and between the round before and now.
+    """Passages that changed sides since round 0, and since the round before.
 
     Equal changes stay in the order of the passages. Raises ValueError when the lengths differ.
     """
@@ -101,10 +100,10 @@ def _ranked(
     return chosen[np.argsort(-change[chosen], kind="stable")]
 
 
-def kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray, "passage"]) -> float:
-    """Share of the pointer's surest passages, as many as make half of its mass, that are still inside; in [0, 1].
+def share_kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray, "passage"]) -> float:
+    """Share of the pointer's surest passages, those of half of its mass, that are still inside.
 
-    A guard against sliding to a neighbour: what the pointer is surest of must stay in.
+    A guard against sliding to a neighbouring concept.
     """
     surest = np.argsort(-pointer, kind="stable")
     surest = surest[: int(np.searchsorted(np.cumsum(pointer[surest]), pointer.sum() / 2)) + 1]
@@ -121,13 +120,12 @@ def is_still(drifts: Sequence[float], config: TrackingConfig) -> bool:
 def collapse(
     size: float, coherence: float | None, repetitive: float | None, config: TrackingConfig
 ) -> str | None:
-    """The sentence that says how the run collapsed, or None when it has not.
+    """How the run collapsed, as a clause, or None where it has not.
 
     Args:
         size: mean membership of the real passages.
-        coherence: share of generated passages that read as English, in units of the base model's share; None when
-            nothing was generated.
-        repetitive: share of generated passages that repeat themselves; None when nothing was generated.
+        coherence: share of coherent generated passages, over the base model's share; None without any.
+        repetitive: share of repetitive generated passages; None without any.
     """
     if not np.isfinite(size):
         return "the membership is not a number"

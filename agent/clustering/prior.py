@@ -99,7 +99,8 @@ def estimate_prior(
         shuffles=config.shuffles,
         seed=seed_for(seed, 0, "shuffles"),
     )
-    size, curve = claimed, ()
+    size: float = claimed
+    curve: tuple[tuple[float, float], ...] = ()
     if config.size == "bounds":
         surest = np.argsort(-pointer, kind="stable")[: max(1, round(claimed * len(pointer)))]
         evidence = ridge.evidence(share[document_of])

@@ -1,10 +1,9 @@
-"""One round as a map of the documents' memberships, without anything generated: what a basin is a basin of. Maths only.
+"""One round as a map of the documents' memberships, without generated texts: the map that has basins.
 
-The last membership is taught to a classifier of each view, which scores documents that it did not see; the scores, and the
-pointer as far as it is still trusted, are cut where the concept's size says. Trust falls from one to nothing over a few
-rounds: from then on the map knows nothing of where it started, and its fixed points are its own. Two views, the language
-model's activations and a sentence embedder's, keep each other from following what only one of them sees (co-training,
-Blum and Mitchell 1998): alone, each flows on past the concept towards the corpus's largest contrast.
+A classifier of each view learns the last membership and scores documents that it did not see. The scores, plus the
+pointer's at the current trust, are cut at the concept's size. Once trust is zero the map no longer depends on the
+start. Two views, activations and sentence embeddings, keep each other from following what only one of them sees
+(co-training, Blum and Mitchell 1998): alone, each flows past the concept to the corpus's largest contrast.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ POWER_STEPS = 40
 
 @dataclass(frozen=True)
 class Schedule:
-    """How trust in the pointer goes from 1 to 0, or does not."""
+    """Trust in the pointer by round."""
 
     rounds: int | None
-    """Over how many rounds; None holds it at 1."""
+    """Rounds over which it falls from 1 to 0; None: it stays at 1."""
 
     def trust(self, round_number: int) -> float:
         """In [0, 1]; 1 in round 0."""
@@ -40,16 +39,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class RoundMap:
-    """What no round changes."""
+    """The map, with all that no round changes."""
 
     ridges: tuple[CrossFittedRidge, ...]
     """One for every view, over the same texts."""
     document_of: Int[np.ndarray, "passage"]
-    """Numbered from 0 without gaps; texts after the passages belong to no document."""
+    """Numbered from 0 without gaps; texts after the passages have no document."""
     size: float
     """Mean membership."""
     sharpness: float
-    """Nats per standard deviation of the documents' scores: how sharply the boundary is drawn."""
+    """Nats per standard deviation of the documents' scores."""
 
     @classmethod
     def over(
@@ -59,7 +58,7 @@ class RoundMap:
         size: float,
         sharpness: float,
     ) -> RoundMap:
-        """The map over documents of any numbers."""
+        """The map over documents with any numbering."""
         return cls(tuple(ridges), numbered(document_of), size, sharpness)
 
     @classmethod
@@ -71,21 +70,22 @@ class RoundMap:
         config: ClusteringConfig,
         seed: int,
     ) -> RoundMap:
-        """The map of real passages alone, each view of them read as re-clustering reads; `seed` divides the folds."""
+        """The map of real passages alone; `seed` divides the folds."""
         ridges = [cross_fitted(view, document_of, config, seed) for view in views]
         return cls.over(ridges, document_of, size, config.fading.sharpness)
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-        """What the views together say of every text, held out, in deviations of the documents' scores."""
-        return sum(self._standardised(ridge.evidence(targets)) for ridge in self.ridges)
+        """Held-out scores summed over the views, each in deviations of the documents' scores."""
+        found = [self._standardised(ridge.evidence(targets)) for ridge in self.ridges]
+        return np.asarray(np.sum(found, axis=0))
 
     def membership(self, scores: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
-        """Scores cut where the mean membership is the size; only their order and their spread matter."""
+        """Memberships of mean `size`, from standardised scores."""
         sharp = self.sharpness * standardised(scores)
         return sigmoid(sharp - threshold(sharp, self.size))
 
-    def heard(self, membership: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
-        """What activations say of every document when they are taught the membership, in deviations."""
+    def scores(self, membership: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
+        """Held-out scores of every document for the membership, standardised."""
         found = document_means(self.evidence(membership[self.document_of]), self.document_of)
         return standardised(found)
 
@@ -95,8 +95,8 @@ class RoundMap:
         pointer: Float[np.ndarray, "document"] | None = None,
         trust: float = 0.0,
     ) -> Float[np.ndarray, "document"]:
-        """The membership one round on."""
-        scores = self.heard(membership)
+        """The membership after one round."""
+        scores = self.scores(membership)
         if pointer is not None and trust > 0:
             scores = scores + trust * standardised(pointer)
         return self.membership(scores)
@@ -104,17 +104,17 @@ class RoundMap:
     def flow(
         self, pointer: Float[np.ndarray, "document"], schedule: Schedule, rounds: int
     ) -> Float[np.ndarray, "round document"]:
-        """Memberships of round 0, the pointer's own, to round `rounds`."""
+        """Memberships from round 0, the pointer's own, to round `rounds`."""
         path = [self.membership(pointer)]
         for number in range(1, rounds + 1):
             path.append(self.step(path[-1], pointer, schedule.trust(number)))
         return np.stack(path)
 
     def eigenvalue(self, membership: Float[np.ndarray, "document"], seed: int) -> float:
-        """Modulus of the leading eigenvalue of the map, without pointer, at a fixed point; below 1 it contracts.
+        """Modulus of the map's leading eigenvalue, without pointer, at a fixed point; below 1 it contracts.
 
-        By power iteration on central differences, so no derivative is needed; the growth is averaged over the last half of the
-        steps, since a complex pair turns as it grows.
+        By power iteration on central differences. The growth is averaged over the last half of the steps, since
+        a complex pair rotates.
         """
         direction = np.random.default_rng(seed).normal(size=len(membership))
         direction /= np.linalg.norm(direction)
@@ -132,13 +132,13 @@ class RoundMap:
     def kicked(
         self, membership: Float[np.ndarray, "document"], share: float, rounds: int, seed: int
     ) -> Float[np.ndarray, "document"]:
-        """Where the map goes, without pointer, after the memberships of a share of the documents were dealt out anew."""
+        """The limit, without pointer, from memberships shuffled among a share of the documents."""
         return self.settled(shuffled(membership, share, seed), rounds)
 
     def settled(
         self, membership: Float[np.ndarray, "document"], rounds: int, still: float = 1e-4
     ) -> Float[np.ndarray, "document"]:
-        """Where the map goes, without pointer, in at most so many rounds."""
+        """The limit, without pointer, after at most so many rounds."""
         for _ in range(rounds):
             last, membership = membership, self.step(membership)
             if 1 - soft_jaccard(last, membership) < still:
@@ -150,7 +150,7 @@ class RoundMap:
 
 
 def shuffled(values: Float[np.ndarray, "document"], share: float, seed: int) -> Float[np.ndarray, "document"]:
-    """The values, with those of a share of the documents dealt out anew among these."""
+    """The values, shuffled among a share of the documents."""
     generator = np.random.default_rng(seed)
     chosen = generator.permutation(len(values))[: round(share * len(values))]
     dealt = values.copy()

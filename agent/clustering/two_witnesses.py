@@ -78,7 +78,7 @@ def cross_fitted_log_odds(
     """Held-out log-odds of `targets` from the same classifier, fitted once, without a pointer."""
     features = Projection.fit(activations, config.components).apply(activations)
     evidence = CrossFittedRidge(features, np.ones(len(features)), [folds], config.penalty).evidence(targets)
-    return calibration_slope(evidence, targets) * (evidence - evidence.mean())
+    return np.asarray(calibration_slope(evidence, targets) * (evidence - evidence.mean()))
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _weights(
 
 def _in_unit_range(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
     """The scores as memberships: the lowest 0, the highest 1."""
-    return (scores - scores.min()) / max(float(np.ptp(scores)), 1e-12)
+    return np.asarray((scores - scores.min()) / max(float(np.ptp(scores)), 1e-12))
 
 
 def _slope(
@@ -156,4 +156,4 @@ def _other_passages(
 ) -> Float[np.ndarray, "passage"]:
     """Mean over the document's other passages; zero where the document has one passage."""
     passages, total = np.bincount(document_of), np.bincount(document_of, weights=values)
-    return (total[document_of] - values) / np.maximum(passages[document_of] - 1, 1)
+    return np.asarray((total[document_of] - values) / np.maximum(passages[document_of] - 1, 1))

@@ -1,4 +1,4 @@
-"""Passages of one document pooled: means over documents and memberships of whole documents."""
+"""Means, memberships and folds of whole documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def document_mean(
 ) -> Float[np.ndarray, "passage"]:
     """Every passage's value replaced by the mean over its document."""
     document_of = numbered(document_of)
-    return document_means(values, document_of)[document_of]
+    return np.asarray(document_means(values, document_of)[document_of])
 
 
 def document_membership(
@@ -34,7 +34,7 @@ def document_membership(
 ) -> Float[np.ndarray, "passage"]:
     """Membership of whole documents, with mean `size` over the passages.
 
-    Given what a document is about its passages are independent witnesses (mediation), so their log-odds add up:
+    Given the document's subject its passages are independent (mediation), so their log-odds add up:
     sigmoid(n_d (mean log-odds - b)), with b set by the size.
     """
     passages = np.bincount(document_of)[document_of].astype(np.float64)
@@ -45,7 +45,7 @@ def document_membership(
 def document_folds(
     document_of: Int[np.ndarray, "passage"], folds: int, seed: int
 ) -> Int[np.ndarray, "passage"]:
-    """A fold in `0 .. folds - 1` for every passage, whole documents together, folds of nearly equal size.
+    """A fold from 0 on for every passage; documents stay whole, folds are of nearly equal size.
 
     Raises `BasinError` when there are fewer documents than folds.
     """
@@ -53,7 +53,7 @@ def document_folds(
     if len(documents) < folds:
         raise BasinError(f"{folds} folds need {folds} documents, not {len(documents)}: use fewer folds.")
     order = np.random.default_rng(seed).permutation(len(documents))
-    # The largest first, each to the emptiest fold; among equals the order is random.
+    # The largest documents first, each to the emptiest fold; equal ones in random order.
     order = order[np.argsort(-sizes[order], kind="stable")]
     fold_of, filled = np.empty(len(documents), dtype=np.int64), np.zeros(folds, dtype=np.int64)
     for document in order:

@@ -12,13 +12,15 @@ SHARE_FLOOR = 1e-6  # keeps log-odds finite
 
 
 def sigmoid(values: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
-    return 1 / (1 + np.exp(-np.clip(values, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)))
+    found: np.ndarray = 1 / (1 + np.exp(-np.clip(values, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)))
+    return found
 
 
 def log_odds(shares: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
     """log(q / (1 - q)) in nats, with q clipped to [1e-6, 1 - 1e-6]."""
     clipped = np.clip(shares, SHARE_FLOOR, 1 - SHARE_FLOOR)
-    return np.log(clipped) - np.log1p(-clipped)
+    found: np.ndarray = np.log(clipped) - np.log1p(-clipped)
+    return found
 
 
 def threshold(
@@ -38,7 +40,7 @@ def calibration_slope(
 ) -> float:
     """Slope that turns held-out scores into log-odds of `membership` (Platt 1999), never negative.
 
-    Fitted on the pointer's claims, not on the concept's own: confidence has to be earned against something outside.
+    Fitted on the pointer's claims: the concept's own would make it overconfident.
     """
     deviation = float(np.concatenate([evidence, evidence]).std())
     if deviation == 0:
@@ -49,7 +51,7 @@ def calibration_slope(
 def soft_logistic(
     scores: Float[np.ndarray, "text"], membership: Float[np.ndarray, "text"]
 ) -> LogisticRegression:
-    """Logistic regression of labels in [0, 1] on one score: every text is a member and a non-member, each in part."""
+    """Logistic regression of labels in [0, 1] on one score; every text counts in part on both sides."""
     weights = np.concatenate([membership, 1 - membership])
     # A weak ridge keeps the slope finite where the scores separate the labels perfectly.
     return LogisticRegression(C=10.0).fit(

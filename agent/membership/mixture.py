@@ -1,4 +1,4 @@
-"""Memberships read off a Gaussian mixture, whose components count by their overlap with the concept."""
+"""Memberships from a Gaussian mixture, whose components count by their overlap with the concept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from agent.membership.log_odds import log_odds
 
 
 class OverlapMixture:
-    """A Gaussian mixture whose components belong to the concept as far as they overlap with it.
+    """A Gaussian mixture whose components belong to the concept by their overlap with it.
 
-    A component's share is E_mu[m r_k] / E_mu[r_k], the overlap on texts that stands in for one in feature space.
-    It is counted on the documents outside the fold, so no document vouches for itself.
+    A component's share is E_mu[m r_k] / E_mu[r_k], measured on texts outside the fold.
     """
 
     def __init__(

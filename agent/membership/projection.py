@@ -26,10 +26,10 @@ class Projection:
 
     @classmethod
     def fit(cls, activations: Float[np.ndarray, "text layer width"], components: int) -> Projection:
-        """Learn the components from real texts; no more of them than the texts can carry.
+        """Learn at most `components` components from real texts.
 
-        The covariance is summed over blocks of texts, so activations may be memory-mapped and larger than memory.
-        Deterministic: a full eigendecomposition, signs fixed by the largest entry of each axis.
+        The covariance is summed over blocks of texts, so activations may be larger than memory. Signs are fixed
+        by the largest entry of each axis.
         """
         count = min(components, len(activations) - 1, int(np.prod(activations.shape[1:])))
         if count < 1:
@@ -59,15 +59,15 @@ class Projection:
         return features / self.scale
 
     def pull_back(
-        self, weights: Float[np.ndarray, "feature"], shape: tuple[int, int]
+        self, weights: Float[np.ndarray, "feature"], shape: tuple[int, ...]
     ) -> tuple[Float[np.ndarray, "layer width"], float]:
-        """The linear map on activations of shape [layer, width] that equals `weights` on features, and its bias."""
+        """Weights and bias on activations of `shape` [layer, width] that equal `weights` on features."""
         flat = (self.axes.T @ weights) / self.deviation / self.scale
         return flat.reshape(shape), -float(self.mean @ flat)
 
 
 def _blocks(activations: Float[np.ndarray, "text layer width"]) -> Iterator[Float[np.ndarray, "text column"]]:
-    """Texts in double precision, layers side by side, a bounded number at a time."""
+    """Blocks of texts in double precision, layers side by side."""
     for start in range(0, len(activations), BLOCK):
         block = np.asarray(activations[start : start + BLOCK], dtype=np.float64)
         yield block.reshape(len(block), -1)

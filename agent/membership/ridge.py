@@ -1,4 +1,4 @@
-"""Ridge regression of memberships on features, cross-fitted so that no document is scored by its own model."""
+"""Ridge regression of memberships on features, cross-fitted by document."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from agent.membership.similarity import correlation
 
 
 class Evidence(Protocol):
-    """A method of re-clustering."""
+    """A classifier: held-out scores of every text, given target memberships."""
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]: ...
 
 
 class _Normal:
-    """Normal equations of one ridge regression, factored once: a fit to new targets costs O(passages x features)."""
+    """Normal equations of a ridge regression, factored once for many targets."""
 
     def __init__(
         self, features: Float[np.ndarray, "text feature"], weights: Float[np.ndarray, "text"], penalty: float
@@ -38,10 +38,7 @@ class _Normal:
 
 
 class CrossFittedRidge:
-    """Ridge regression of memberships on features, scoring every passage without its own document.
-
-    Memory is linear in passages.
-    """
+    """Ridge regressions that score every passage by a model that did not see its document."""
 
     def __init__(
         self,
@@ -50,7 +47,7 @@ class CrossFittedRidge:
         divisions: Sequence[Int[np.ndarray, "text"]],
         penalty: float,
     ) -> None:
-        """`divisions` give every text's fold, -1 for texts that belong to no document and are never held out."""
+        """`divisions` give every text's fold; -1 for texts of no document, which are never held out."""
         self.features = features
         self.divisions = [
             (
@@ -64,15 +61,15 @@ class CrossFittedRidge:
         ]
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-        """Held-out score of every text, mean over the divisions; texts of no document get the mean of all models."""
-        return np.mean([self._scores(*division, targets) for division in self.divisions], axis=0)
+        """Held-out scores, averaged over the divisions; texts of no document get the mean of all models."""
+        return np.asarray(np.mean([self._scores(*division, targets) for division in self.divisions], axis=0))
 
     def quick_evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-        """The same from the first division alone."""
+        """Scores from the first division alone."""
         return self._scores(*self.divisions[0], targets)
 
     def average(self, targets: Float[np.ndarray, "text"]) -> tuple[Float[np.ndarray, "feature"], float]:
-        """The mean of all fold models, which scores texts of no document."""
+        """Weights and bias, averaged over all models."""
         fits = [model.fit(targets) for _, models in self.divisions for model in models]
         return np.mean([weights for weights, _ in fits], axis=0), float(np.mean([bias for _, bias in fits]))
 
@@ -84,11 +81,11 @@ class CrossFittedRidge:
         scores = every + np.mean([bias for _, bias in fits])
         for fold, (weights, bias) in enumerate(fits):
             scores[folds == fold] = self.features[folds == fold] @ weights + bias
-        return scores
+        return np.asarray(scores)
 
 
 class CrossFittedHalves:
-    """Two classifiers from disjoint halves of the documents, compared on documents that neither saw."""
+    """Pairs of classifiers from disjoint halves of the documents, compared on documents neither saw."""
 
     def __init__(
         self,
@@ -97,7 +94,7 @@ class CrossFittedHalves:
         halves: Sequence[Int[np.ndarray, "text"]],
         penalty: float,
     ) -> None:
-        """`halves` say 0 or 1 for every text, alike for all texts of a document; one array for each division."""
+        """`halves` give 0 or 1 for every text, the same within a document; one array a division."""
         self.features = features
         self.divisions = [
             (
@@ -111,10 +108,10 @@ class CrossFittedHalves:
         ]
 
     def correlation(self, targets: Float[np.ndarray, "text"], document_of: Int[np.ndarray, "text"]) -> float:
-        """Correlation over documents of the two classifiers' held-out scores, mean over the divisions.
+        """Correlation over documents of the two classifiers' scores, averaged over the divisions.
 
-        As if each read its own half of a document's passages, so that what one text hides or feigns is not taken for
-        agreement; documents of one passage are left out. Where most are of one passage, both read the same.
+        As if each read its own half of a document's passages, so that the noise of a text does not count as
+        agreement. Documents of one passage are left out, unless most are.
         """
         if np.ptp(targets) == 0:
             return 0.0
@@ -130,9 +127,9 @@ class CrossFittedHalves:
 
 
 def _agreement(scores: Float[np.ndarray, "2 text"], document_of: Int[np.ndarray, "text"]) -> float:
-    """What two scores would correlate over documents if each read one half of a document's passages, and not the same.
+    """Correlation over documents of two scores that read different halves of the passages.
 
-    From the components of variance (Searle et al. 1992, "Variance components", 3.6), so the same for every way of
+    From the components of variance (Searle et al. 1992, "Variance components", 3.6), so independent of the
     halving: passages of a document add their covariance over n to that of its means.
     """
     means = np.stack([document_means(each, document_of) for each in scores])
@@ -156,7 +153,7 @@ def _agreement(scores: Float[np.ndarray, "2 text"], document_of: Int[np.ndarray,
 
 
 def _half(outside: Bool[np.ndarray, "text"], side: Bool[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-    """Weights of one half of the texts outside a fold; of all of them where so few documents leave the half empty."""
+    """Weights of one half of the texts outside a fold; of all of them where the half is empty."""
     return (outside & side if (outside & side).any() else outside).astype(np.float64)
 
 

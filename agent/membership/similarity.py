@@ -35,12 +35,12 @@ def correlation(first: Float[np.ndarray, "document"], second: Float[np.ndarray, 
 def standardised(
     values: Float[np.ndarray, "text"], reference: Float[np.ndarray, "reference"] | None = None
 ) -> Float[np.ndarray, "text"]:
-    """Deviations from the mean of the reference, by default of the values themselves, in its standard deviations.
+    """Values less the reference's mean, over its standard deviation; the reference defaults to the values.
 
     A constant becomes zeros; other values become very large beside a constant reference.
     """
     reference = values if reference is None else reference
-    return (values - reference.mean()) / spread(reference)
+    return np.asarray((values - reference.mean()) / spread(reference))
 
 
 def spread(values: Float[np.ndarray, "text"]) -> float:

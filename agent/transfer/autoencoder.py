@@ -1,4 +1,4 @@
-"""A small autoencoder that both models share: what the one says, decoded into the other. The only map that is not linear."""
+"""A small autoencoder with a code shared by two models: the only nonlinear map between them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from agent.errors import BasinError
 
 HIDDEN = 512
 BASES = 512
-"""Points from which the displacement of a direction is averaged."""
+"""Activations over which the displacement of a direction is averaged."""
 
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """Two encoders into one code and two decoders out of it, trained on all four ways through (crossmodal autoencoding)."""
+    """Two encoders into one code and two decoders, trained on all four ways through (crossmodal autoencoding)."""
 
     code: int = 128
     steps: int = 400
@@ -29,10 +29,7 @@ class Autoencoder:
     def fit(
         self, x: Float[np.ndarray, "token source"], y: Float[np.ndarray, "token target"], seed: int
     ) -> CodedMap:
-        """Trained on pairs in memory: a sample of them, where there are many.
-
-        Raises `BasinError` where training runs away.
-        """
+        """Trained on pairs in memory. Raises `BasinError` where training diverges."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             spaces = [_Standard.of(x), _Standard.of(y)]
@@ -77,10 +74,10 @@ class CodedMap:
         return self.spaces[1].out_of(self.decoder(self.coder(self.spaces[0].into(x))))
 
     def direction(self, vector: Float[np.ndarray, "source"]) -> Float[np.ndarray, "target"]:
-        """Mean displacement of what real activations are decoded to, when the vector is added to them."""
+        """Mean displacement of decoded activations when the vector is added to real ones."""
         moved = self.bases + torch.from_numpy(vector.astype(np.float32)) / self.spaces[0].deviation
         displaced = self.decoder(self.coder(moved)) - self.decoder(self.coder(self.bases))
-        return (displaced.mean(0) * self.spaces[1].deviation).numpy().astype(np.float64)
+        return np.asarray((displaced.mean(0) * self.spaces[1].deviation).numpy().astype(np.float64))
 
     def unexplained(
         self, x: Float[np.ndarray, "token source"], y: Float[np.ndarray, "token target"]
@@ -104,7 +101,7 @@ class _Standard:
         return (torch.from_numpy(values.astype(np.float32)) - self.mean) / self.deviation
 
     def out_of(self, values: Float[Tensor, "token width"]) -> Float[np.ndarray, "token width"]:
-        return (values * self.deviation + self.mean).numpy()
+        return np.asarray((values * self.deviation + self.mean).numpy())
 
 
 def _mlp(entering: int, leaving: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Does a translated vector do what a native one does? Effects on the same prompts with the same dice, and their ratio."""
+"""Effects of steering on the same prompts and seeds, and their ratio to the native vector's effect."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ import numpy as np
 from jaxtyping import Float
 
 RESAMPLED = 2000
-"""Times that the bootstrap draws passages."""
+"""Resamples of the bootstrap."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """How far steering moved what was written, against the base model on the same prompts and seeds."""
+    """The shift of the readings by steering, against the base model on the same prompts and seeds."""
 
     mean: float
     error: float
     """Standard error over passages, or over draws where several vectors were drawn."""
     ratio: float | None
-    """Over the native vector's effect; None where there is none to compare with, or the native one has no effect."""
+    """Over the native vector's effect; None without a native vector, or where it has no effect."""
     ratio_error: float | None
-    """Standard error of the ratio, by a bootstrap over passages, or draws (Efron 1979), that keeps the pairs together."""
+    """Standard error of the ratio, by a paired bootstrap over passages or draws (Efron 1979)."""
     helped: float
-    """Share of passages that it moved the right way: a mean hides those that steering hurts."""
+    """Share of passages moved the right way; a mean hides those that moved back."""
 
 
 def effect(
     steered: Float[np.ndarray, "text"],
     base: Float[np.ndarray, "text"],
     native: Float[np.ndarray, "text"] | None = None,
+    *,
     seed: int = 0,
     draws: int = 1,
 ) -> Effect:
-    """Of readings of the same prompts, in any unit. Passages that one of the readings lacks (NaN) are left out.
+    """The effect on readings of the same prompts, in any unit; passages with a missing reading (NaN) are left out.
 
     Args:
-        draws: vectors that the passages were dealt out to in turn. What passages of one vector share is no evidence about
-            the next one, so errors are then those of the draws.
+        draws: number of vectors that the passages were written with in turn. Errors are then those of the draws, since
+            passages of one vector say nothing about the next.
     """
     rows = np.isfinite(steered) & np.isfinite(base)
     if native is not None:
@@ -66,6 +67,6 @@ def effect(
 def on_members_scale(
     readings: Float[np.ndarray, "text"], members: float, others: float
 ) -> Float[np.ndarray, "text"]:
-    """Readings with 0 at the mean of real passages outside and 1 at that of real members; NaN where these coincide."""
+    """Readings scaled to 0 at the mean of real passages outside and 1 at that of real members; NaN where these coincide."""
     gap = members - others
     return (readings - others) / (gap if gap > 0 else np.nan)

@@ -1,4 +1,4 @@
-"""The kinds of map by name, each fitted on what was gathered, and the maps that must not work.
+"""The kinds of map by name, fitted on gathered pairs, and the control maps.
 
 Add a kind: a file with its class here, and a line in `fit`.
 """
@@ -17,12 +17,16 @@ from agent.transfer.translate import Carrier
 
 Method = Literal["affine", "low_rank", "procrustes", "autoencoder"]
 METHODS: tuple[Method, ...] = get_args(Method)
-LINEAR = {"affine": Affine(), "low_rank": LowRank(), "procrustes": Procrustes()}
+LINEAR: dict[str, Affine | LowRank | Procrustes] = {
+    "affine": Affine(),
+    "low_rank": LowRank(),
+    "procrustes": Procrustes(),
+}
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One map, and how well it does on unseen text."""
+    """One map and its error on unseen text."""
 
     carrier: Carrier
     unexplained: float
@@ -30,7 +34,7 @@ class Fitted:
 
 
 def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) -> Fitted:
-    """The map from x to y, or with `back` the one from y to x, on text that the other way has not seen.
+    """The map from x to y, or with `back` from y to x, fitted on text that the other way has not seen.
 
     Raises `BasinError` as the method's own `fit`.
     """
@@ -46,13 +50,13 @@ def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) ->
 
 
 def fit_shuffled(gathered: Gathered, draw: int = 0) -> Fitted:
-    """An affine map learnt from pairs that do not belong together, dealt out for the `draw`th time; judged on pairs that do."""
+    """An affine map fitted on the `draw`th shuffle of the pairs, tested on true pairs."""
     found = Affine().fit([gathered.shuffled[draw][part] for part in gathered.seen(FORWARD)])
     return Fitted(found, found.unexplained(gathered.moments[UNSEEN]))
 
 
 def random_map(gathered: Gathered, seed: int) -> Fitted:
-    """Independent normal weights, of the scale that leaves y's variance as it is."""
+    """Independent normal weights, at the scale that preserves the variance of y."""
     unseen = gathered.moments[UNSEEN]
     weights = np.random.default_rng(seed).normal(size=unseen.xy.shape)
     standard = unseen.standardised

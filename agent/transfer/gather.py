@@ -1,9 +1,9 @@
-"""General text read by both models, added up for the maps: bounded memory, however much text there is."""
+"""Moments of paired activations over general text, by pair of layers and by part of the text, in bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,7 +15,7 @@ from agent.transfer.pairs import Pairs
 UNSEEN = 0
 """The part of the text that no map is fitted on."""
 FORWARD, BACK = 1, 0
-"""Ways: maps from the first model to the second are fitted on the odd parts, those back on the other even ones."""
+"""Ways: maps from the first model to the second are fitted on odd parts, maps back on the other even ones."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,16 @@ class Gathered:
     moments: Sequence[Moments]
     """By part; the first is `UNSEEN`."""
     shuffled: Sequence[Mapping[int, Moments]]
-    """By part, of those that maps forward are fitted on, several times over: every x paired with the y of a token of another
-    document, what a map finds where there is nothing to find. Other tokens of the same text would not do: what the text is
-    about is what they have in common."""
+    """By part, for several shuffles: every x paired with the y of a token of another document. Tokens of the same text
+    share a subject, so they would not do."""
     x: Float[np.ndarray, "token source"]
     y: Float[np.ndarray, "token target"]
     part: Int[np.ndarray, "token"]
-    """Of the sample, which part of the text each pair is of."""
+    """The part of the text that each pair of the sample is from."""
 
     @property
     def tokens(self) -> int:
-        """Pairs in all, those of the unseen part with them."""
+        """Number of pairs, with those of the unseen part."""
         return sum(each.count for each in self.moments)
 
     def seen(self, way: int) -> list[int]:
@@ -45,63 +44,71 @@ class Gathered:
     def spreads(self) -> tuple[float, float]:
         """Root of the summed variances of x and of y, on the unseen part."""
         unseen = self.moments[UNSEEN]
-        return tuple(float(np.sqrt(np.trace(each) / unseen.count)) for each in (unseen.xx, unseen.yy))
+        x, y = (float(np.sqrt(np.trace(each) / unseen.count)) for each in (unseen.xx, unseen.yy))
+        return x, y
+
+
+@dataclass
+class _Sums:
+    """One pair of layers, while text is read."""
+
+    shuffled: list[dict[int, Moments]]
+    moments: dict[int, Moments] = field(default_factory=dict)
+    sample: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
 
 
 def gather(
     stream: Iterable[Pairs],
     columns: Sequence[tuple[int, int]],
     part_of: Int[np.ndarray, "text"],
+    *,
     sample: int,
     seed: int,
     shuffles: int = 1,
 ) -> list[Gathered]:
-    """Add up the pairs of every pair of layers.
+    """Sum the moments of every pair of layers.
 
     Args:
-        columns: for every pair of layers, where they are among the recorded layers of both models.
-        part_of: the part of every text; whole documents have to be in one part.
-        sample: pairs that are kept themselves, those of the first texts.
-        shuffles: how many times the pairs are dealt out anew.
+        columns: positions of every pair of layers among the recorded layers of both models.
+        part_of: the part of every text; every document is in one part.
+        sample: number of pairs that are stored themselves, those of the first texts.
 
     Raises:
-        BasinError: a part got no pairs.
+        BasinError: a part has no pairs.
     """
     parts = int(part_of.max()) + 1
-    generator = np.random.default_rng(seed)
-    true: list[list[Moments | None]] = [[None] * parts for _ in columns]
-    shuffled: list[list[dict[int, Moments]]] = [[{} for _ in range(shuffles)] for _ in columns]
-    forward = seen(FORWARD, parts)
-    kept: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in columns]
-    read = 0
+    generator, forward, read = np.random.default_rng(seed), seen(FORWARD, parts), 0
+    sums = [_Sums([{} for _ in range(shuffles)]) for _ in columns]
     for pairs in stream:
-        part = part_of[pairs.text]
-        room = max(0, sample - read)
-        for at, (here, there) in enumerate(columns):
+        part, room = part_of[pairs.text], max(0, sample - read)
+        for each, (here, there) in zip(sums, columns, strict=True):
             x, y = pairs.x[:, here], pairs.y[:, there]
             for number in np.unique(part).tolist():
-                rows = np.flatnonzero(part == number)
-                true[at][number] = _added(true[at][number], Moments.of(x[rows], y[rows]))
-                strange = np.flatnonzero(part != number)
-                for deal in shuffled[at]:
-                    dealt = generator.choice(strange if len(strange) else rows, len(rows))
+                rows, others = np.flatnonzero(part == number), np.flatnonzero(part != number)
+                _add(each.moments, number, Moments.of(x[rows], y[rows]))
+                for shuffled in each.shuffled:
+                    dealt = generator.choice(others if len(others) else rows, len(rows))
                     if number in forward:
-                        deal[number] = _added(deal.get(number), Moments.of(x[rows], y[dealt]))
+                        _add(shuffled, number, Moments.of(x[rows], y[dealt]))
             if room:
-                kept[at].append((x[:room].copy(), y[:room].copy(), part[:room]))
+                each.sample.append((x[:room].copy(), y[:room].copy(), part[:room]))
         read += len(part)
-    if any(each is None for moments in true for each in moments) or not true:
+    if not sums or any(len(each.moments) < parts for each in sums):
         raise BasinError("Some part of the general text has no aligned tokens; give more general text.")
     return [
-        Gathered(moments, dealt, *(np.concatenate(each) for each in zip(*sampled, strict=True)))
-        for moments, dealt, sampled in zip(true, shuffled, kept, strict=True)
+        Gathered(
+            [each.moments[number] for number in range(parts)],
+            each.shuffled,
+            *(np.concatenate(column) for column in zip(*each.sample, strict=True)),
+        )
+        for each in sums
     ]
 
 
 def seen(way: int, parts: int) -> list[int]:
-    """Which of so many parts the maps of one way are fitted on."""
+    """The parts, out of so many, that the maps of one way are fitted on."""
     return [part for part in range(1, parts) if part % 2 == way]
 
 
-def _added(sum_so_far: Moments | None, moments: Moments) -> Moments:
-    return moments if sum_so_far is None else sum_so_far + moments
+def _add(sums: dict[int, Moments], part: int, moments: Moments) -> None:
+    sums[part] = sums[part] + moments if part in sums else moments

@@ -1,8 +1,7 @@
-"""A concept handed to another reader: by intersection, by stitching, or by both as a check of each other. Maths only.
+"""Hand-over of a concept to another reader: by intersection, by stitching, or by both as a check of each other.
 
-By intersection the reader is told which real texts belong, and keeps what it can see of that. By stitching it is given
-the predecessor's readout and vector through a map that knows nothing of the concept. The two share no step, so where
-they agree it is because there is one thing that both point at.
+By intersection the reader learns from the memberships of real texts. By stitching it receives the predecessor's readout
+and vector through a map that was learnt without the concept. The two share no step, so their agreement is evidence.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ By = Literal["intersection", "stitching", "both"]
 
 
 class HandoverConfig(StageConfig):
-    """What a hand-over has to stand before the successor refines anything."""
+    """Bounds of the checks before a successor refines."""
 
     overlap: float = Field(0.6, ge=0, le=1)
-    """Soft Jaccard, over documents, of the predecessor's concept with what the successor makes of it, either way."""
+    """Soft Jaccard, over documents, of the predecessor's concept with the successor's, by either way."""
     agreement: float = Field(0.6, ge=0, le=1)
     """Soft Jaccard of the two ways with each other, where both are used."""
     cosine: float = Field(0.5, ge=-1, le=1)
-    """Cosine of the stitched vector with the successor's own mean difference between what is inside and outside."""
+    """Cosine of the stitched vector with the successor's own mean difference."""
 
 
 @dataclass(frozen=True)
-class Stitched:
-    """What arrives through maps."""
+class Carried:
+    """Readout and vector after the maps."""
 
     readout: Readout
     vector: SteeringVector | None
@@ -53,14 +52,13 @@ class Stitched:
 class Handover:
     """A concept as the successor receives it."""
 
-    by: By
     membership: Float[np.ndarray, "passage"]
     single: Float[np.ndarray, "passage"]
     evidence: Float[np.ndarray, "passage"]
     vector: SteeringVector | None
     checks: dict[str, float] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
-    """Why it must not be gone on from, in words; empty where it may."""
+    """Reasons to refuse it, as clauses; empty where it is accepted."""
 
 
 def hand_over(
@@ -68,87 +66,80 @@ def hand_over(
     activations: Float[np.ndarray, "passage layer width"],
     layers: tuple[int, ...],
     document_of: Int[np.ndarray, "passage"],
-    by: By,
-    stitched: Stitched | None,
     *,
+    by: By,
+    carried: Carried | None,
     clustering: ClusteringConfig,
     config: HandoverConfig,
     seed: int,
 ) -> Handover:
-    """Hand a concept to whoever has these activations of the same real passages, recorded at `layers`.
+    """Hand a concept to a reader with these activations of the same real passages, recorded at `layers`.
 
     Raises:
-        BasinError: nothing was stitched where it is asked for, or as `agent.clustering.probe.fit_probe`.
+        BasinError: there are no maps and `by` needs them, or as `agent.clustering.probe.fit_probe`.
     """
-    if by != "intersection" and stitched is None:
-        raise BasinError("Handing over by stitching needs maps between the two models, and there are none.")
     document_of = numbered(document_of)
-    told = document_means(concept.membership, document_of)
-    taught = fit_probe(activations, concept.membership, document_of, clustering, seed)
-    ways = {} if by == "stitching" else {"intersection": taught}
-    if stitched is not None and by != "intersection":
-        ways["stitching"] = _stitched_notion(stitched.readout, activations, document_of, concept)
-    checks = {
-        f"overlap by {name}": soft_jaccard(document_means(way.membership, document_of), told)
-        for name, way in ways.items()
-    }
+    ways: dict[str, Probe] = {}
+    if by != "stitching":
+        ways["intersection"] = fit_probe(activations, concept.membership, document_of, clustering, seed)
+    if by == "intersection":
+        carried = None
+    elif carried is None:
+        raise BasinError("Handing over by stitching needs maps between the two models, and there are none.")
+    else:
+        ways["stitching"] = _stitched(carried.readout, activations, document_of, concept)
+    pooled = {name: document_means(way.membership, document_of) for name, way in ways.items()}
+    wanted = document_means(concept.membership, document_of)
+    checks = {f"overlap by {name}": soft_jaccard(each, wanted) for name, each in pooled.items()}
     refusals = [
-        f"what arrives by {name.removeprefix('overlap by ')} is not what was handed over (overlap {value:.2f})"
-        for name, value in checks.items()
+        f"what arrives by {name} is not what was handed over (overlap {value:.2f})"
+        for name, value in zip(ways, checks.values(), strict=True)
         if value < config.overlap
     ]
     if len(ways) == 2:
-        two = [document_means(way.membership, document_of) for way in ways.values()]
-        checks["two ways agree"] = soft_jaccard(*two)
+        checks["two ways agree"] = soft_jaccard(*pooled.values())
         if checks["two ways agree"] < config.agreement:
             refusals.append(
-                f"the two ways arrive at different notions (overlap {checks['two ways agree']:.2f})"
+                f"the two ways arrive at different concepts (overlap {checks['two ways agree']:.2f})"
             )
-    if stitched is not None and stitched.vector is not None and by != "intersection":
-        inside = next(iter(ways.values())).membership >= MEMBER
-        checks["cosine"] = _cosine(stitched, activations, layers, inside)
-        if not checks["cosine"] >= config.cosine:
-            refusals.append(
-                f"the vector does not point at what the readout reads (cosine {checks['cosine']:.2f})"
-            )
-    first = ways["intersection"] if "intersection" in ways else ways["stitching"]
-    vector = stitched.vector if stitched and by != "intersection" else None
-    return Handover(by, first.membership, first.single, first.evidence, vector, checks, refusals)
+    first = next(iter(ways.values()))
+    vector = carried.vector if carried else None
+    if carried and vector is not None:
+        cosine = _cosine(vector, carried.deviations, activations, layers, inside=first.membership >= MEMBER)
+        checks["cosine"] = cosine
+        if not cosine >= config.cosine:  # NaN, too
+            refusals.append(f"the vector does not point at what the readout reads (cosine {cosine:.2f})")
+    return Handover(first.membership, first.single, first.evidence, vector, checks, refusals)
 
 
-def _stitched_notion(
+def _stitched(
     readout: Readout,
     activations: Float[np.ndarray, "passage layer width"],
     document_of: Int[np.ndarray, "passage"],
     concept: Concept,
 ) -> Probe:
-    """What the stitched readout makes of the real passages, documents pooled, cut at the concept's size."""
+    """Memberships by the stitched readout, documents pooled, cut at the concept's size."""
     read, size = readout.evidence(activations), float(concept.membership.mean())
     single = read - threshold(read, size)
     pooled = document_means(single, document_of)
-    return Probe(
-        membership=cut_like(pooled, document_means(concept.membership, document_of))[document_of],
-        single=single,
-        evidence=standardised(single, pooled),
-        readout=readout,
-    )
+    membership = cut_like(pooled, document_means(concept.membership, document_of))[document_of]
+    return Probe(membership, single, standardised(single, pooled), readout)
 
 
 def _cosine(
-    stitched: Stitched,
+    vector: SteeringVector,
+    deviations: dict[int, Float[np.ndarray, "width"]],
     activations: Float[np.ndarray, "passage layer width"],
     layers: tuple[int, ...],
+    *,
     inside: Bool[np.ndarray, "passage"],
 ) -> float:
-    """Mean over layers, in deviations of the stream; NaN where nothing, or everything, is inside."""
+    """Mean over layers, in deviations of the stream; NaN where all passages are inside, or none."""
     if inside.all() or not inside.any():
         return float("nan")
-    steered = stitched.vector.layers
-    own = mean_difference(activations[inside], activations[~inside], recorded=layers, steered=steered)
+    own = mean_difference(activations[inside], activations[~inside], recorded=layers, steered=vector.layers)
     found = []
-    for layer in steered:
-        here, there = (
-            each.directions[layer].numpy() / stitched.deviations[layer] for each in (own, stitched.vector)
-        )
+    for layer in vector.layers:
+        here, there = (each.directions[layer].numpy() / deviations[layer] for each in (own, vector))
         found.append(float(here @ there / np.linalg.norm(here) / np.linalg.norm(there)))
     return float(np.mean(found))

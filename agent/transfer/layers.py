@@ -1,9 +1,10 @@
-"""Which layer of one model goes with which of the other: every pair of layers is tried on text that no map was fitted on."""
+"""Corresponding layers of two models, found by comparing every pair on unseen text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -15,9 +16,9 @@ from agent.transfer.linear_maps import Affine
 from agent.transfer.moments import Moments
 
 KEPT = 0.99
-"""Share of the variance whose directions are compared; the rest is taken for noise."""
+"""Share of the variance that is compared; the rest counts as noise."""
 MOST = 64
-"""Directions compared at most: with nearly as many as tokens, anything correlates with anything."""
+"""Directions compared at most: with nearly as many as tokens, any two layers correlate."""
 
 
 def svcca(moments: Moments) -> float:
@@ -31,13 +32,13 @@ def svcca(moments: Moments) -> float:
 
 
 def _whitening(scatter: Float[np.ndarray, "width width"]) -> Float[np.ndarray, "width feature"]:
-    """Columns that map onto the leading directions at unit scatter."""
+    """Columns that project on the leading directions at unit scatter."""
     values, axes = eigh(scatter)
     values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
     if not values.sum() > 0:
-        return axes[:, :0]
+        return np.asarray(axes[:, :0])
     count = min(int(np.searchsorted(np.cumsum(values) / values.sum(), KEPT)) + 1, MOST)
-    return axes[:, :count] / np.sqrt(values[:count])
+    return np.asarray(axes[:, :count] / np.sqrt(values[:count]))
 
 
 COMPONENTS = 128
@@ -46,7 +47,7 @@ COMPONENTS = 128
 
 @dataclass(frozen=True)
 class LayerMatrix:
-    """How every layer of one model (a row) goes with every layer of the other (a column)."""
+    """Similarity of every layer of one model (rows) with every layer of the other (columns)."""
 
     first: tuple[int, ...]
     second: tuple[int, ...]
@@ -58,18 +59,16 @@ class LayerMatrix:
     """Mean canonical correlation, on unseen text."""
 
     def partner(self, layer: int) -> int:
-        """The second's layer most alike to a layer of the first: by canonical correlation.
+        """The second's layer with the highest canonical correlation with a layer of the first.
 
-        The fit in one direction alone would favour layers that are easy to guess from anything, early ones; this knows no
-        direction. Raises `BasinError` for a layer that was not compared.
+        The fit in one direction would favour early layers, which any layer predicts; correlation is symmetric. Raises
+        `BasinError` for a layer that was not compared.
         """
         if layer not in self.first:
             raise BasinError(f"Layer {layer} was not compared; compared were {list(self.first)}.")
         return self.second[int(self.svcca[self.first.index(layer)].argmax())]
 
 
-# Hundreds of small problems: threads would wait for one another longer than they compute, on busy cores twenty times as long.
-@threadpool_limits.wrap(limits=1, user_api="blas")
 def layer_matrix(
     x: Float[np.ndarray, "token layer source"],
     y: Float[np.ndarray, "token other target"],
@@ -80,7 +79,7 @@ def layer_matrix(
     """Compare all layers on pairs in memory, each layer by its leading principal components.
 
     Args:
-        unseen: pairs of the texts that no map is fitted on; both kinds have to be there.
+        unseen: pairs of unseen text; both kinds are needed.
 
     Raises:
         BasinError: one of the two kinds of text has no pairs.
@@ -90,8 +89,9 @@ def layer_matrix(
     xs, ys = ([_Components.of(each[:, at], unseen) for at in range(each.shape[1])] for each in (x, y))
     shape = (len(xs), len(ys))
     forward, back, alike = (np.empty(shape) for _ in range(3))
-    for row, here in enumerate(xs):
-        for column, there in enumerate(ys):
+    # Hundreds of small problems, which many threads would slow down, by up to twenty times on busy cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for (row, here), (column, there) in product(enumerate(xs), enumerate(ys)):
             parts = [Moments.of(here.scores[part], there.scores[part]) for part in (~unseen, unseen)]
             forward[row, column] = there.left_over(_unexplained(*parts))
             back[row, column] = here.left_over(_unexplained(*(part.swapped for part in parts)))
@@ -100,7 +100,7 @@ def layer_matrix(
 
 
 def _unexplained(seen: Moments, unseen: Moments) -> float:
-    """Components are few beside the tokens, so hardly any penalty is asked for."""
+    """Components are few beside the tokens, so the penalty is small."""
     return min(1.0, Affine().solve(seen, 1e-3).unexplained(unseen))
 
 
@@ -110,7 +110,7 @@ class _Components:
 
     scores: Float[np.ndarray, "token feature"]
     kept: float
-    """Share of the unseen variance that the components hold."""
+    """Share of the unseen variance inside the components."""
 
     @classmethod
     def of(
@@ -126,5 +126,5 @@ class _Components:
         return cls(scores, float(scores[unseen].var(0).sum() / max(values[unseen].var(0).sum(), 1e-12)))
 
     def left_over(self, unexplained: float) -> float:
-        """Of the whole layer's variance, where so much of its components' is unexplained."""
+        """Unexplained share of the whole layer's variance, from that of its components."""
         return 1 - self.kept * (1 - unexplained)

@@ -1,4 +1,4 @@
-"""Two models, general text, and all the maps between them: what a translation needs, learnt once."""
+"""All maps between two models, learnt once from general text."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ logger = logging.getLogger(__name__)
 
 
 class StitchingConfig(StageConfig):
-    """What maps between two models are learnt from, and which."""
+    """The maps between two models, and the general text they are learnt from."""
 
     corpus: CorpusConfig = CorpusConfig(source="brown")
-    """General text. Documents of the run itself are left out: maps must not be learnt from what is to be steered."""
+    """General text. Documents of the run itself are left out: maps must not know the texts to be steered."""
     passages: int = Field(600, ge=8)
     """Passages of it, about 180 words each, that both models read."""
     compared: int = Field(32, ge=4)
-    """Of these, passages that every pair of layers is compared on."""
+    """Passages of these on which every pair of layers is compared."""
     parts: int = Field(7, ge=5)
-    """One part is unseen, the others are learnt from: half of them for the way there, half for the way back."""
+    """One part is unseen; half of the others serve the way there, half the way back."""
     sample: int = Field(20_000, ge=100)
     """Pairs of tokens that the autoencoder learns from."""
     methods: tuple[Method, ...] = METHODS
     draws: int = Field(6, ge=1)
-    """Maps, or vectors, of each kind that must not work: one alone may do something by chance."""
+    """Draws of each control: one alone may work by chance."""
 
 
 @dataclass(frozen=True)
 class Stitches:
-    """What was learnt between two models."""
+    """The maps between two models."""
 
     matrix: LayerMatrix
     partner: Mapping[int, int]
@@ -56,21 +56,25 @@ class Stitches:
     back: Mapping[Method, Mapping[int, Fitted]]
     """From the second to the first, learnt from other text; by method and by layer of the first."""
 
+    @property
+    def tokens(self) -> int:
+        """Pairs of tokens that the maps of a layer were learnt and tested on."""
+        return next(iter(self.gathered.values())).tokens
+
     def ways(self, maps: Mapping[int, Fitted]) -> list[Way]:
         """Ways from the first model to the second."""
-        spreads = {layer: gathered.spreads() for layer, gathered in self.gathered.items()}
         return [
-            Way(layer, self.partner[layer], found.carrier, *spreads[layer]) for layer, found in maps.items()
+            Way(layer, self.partner[layer], found.carrier, *self.gathered[layer].spreads())
+            for layer, found in maps.items()
         ]
 
     def ways_back(self, method: Method) -> list[Way]:
-        """Ways from the second model to the first; where layers share a partner, from it to the first of them."""
+        """Ways from the second model to the first; where layers share a partner, to the first of them."""
         found: dict[int, Way] = {}
         for layer, fitted in self.back[method].items():
             here, there = self.gathered[layer].spreads()
-            found.setdefault(
-                self.partner[layer], Way(self.partner[layer], layer, fitted.carrier, there, here)
-            )
+            way = Way(self.partner[layer], layer, fitted.carrier, there, here)
+            found.setdefault(self.partner[layer], way)
         return list(found.values())
 
 
@@ -79,32 +83,29 @@ def learn(
     second: LanguageModel,
     texts: Sequence[str],
     part_of: Int[np.ndarray, "text"],
+    *,
     layers: Sequence[int],
     config: StitchingConfig,
     seed: int,
 ) -> Stitches:
-    """Compare all layers, then learn maps from each of `layers` of the first model to its partner in the second, and back.
+    """Compare all layers, then learn maps between `layers` of the first model and their partners, both ways.
 
     Args:
-        part_of: the part of every text, whole documents in one part; the first is unseen.
+        part_of: the part of every text, whole documents in one part; the first part is unseen.
 
     Raises:
         BasinError: too little text, or a model's activations are not finite.
     """
     if len(texts) < config.parts:
         raise BasinError(f"{len(texts)} passages of general text are too few to learn maps from; give more.")
-    matrix = _compared(first, second, texts, part_of, config)
+    matrix = _compare(first, second, texts, part_of, config.compared)
     partner = {layer: matrix.partner(layer) for layer in layers}
-    logger.info(
-        "stitch: layers "
-        + ", ".join(f"{layer} and {there}" for layer, there in partner.items())
-        + " go together"
-    )
+    pairs = ", ".join(f"{layer} and {there}" for layer, there in partner.items())
+    logger.info(f"stitch: layers {pairs} correspond")
     first, second = first.reading(sorted(partner)), second.reading(sorted(set(partner.values())))
     columns = [(first.layers.index(layer), second.layers.index(there)) for layer, there in partner.items()]
-    total = len(texts)
-    read = _counted(paired(first, second, texts), total)
-    found = gather(read, columns, part_of, config.sample, seed, shuffles=config.draws)
+    stream = _counted(paired(first, second, texts), len(texts))
+    found = gather(stream, columns, part_of, sample=config.sample, seed=seed, shuffles=config.draws)
     gathered = dict(zip(partner, found, strict=True))
     there: dict[Method, dict[int, Fitted]] = {}
     back: dict[Method, dict[int, Fitted]] = {}
@@ -115,27 +116,26 @@ def learn(
     return Stitches(matrix, partner, gathered, there, back)
 
 
-def _compared(
+def _compare(
     first: LanguageModel,
     second: LanguageModel,
     texts: Sequence[str],
     part_of: Int[np.ndarray, "text"],
-    config: StitchingConfig,
+    count: int,
 ) -> LayerMatrix:
-    """On as many texts as are to be compared, a quarter of them unseen."""
+    """Compare all layers on `count` texts, a quarter of them unseen."""
     unseen, seen = np.flatnonzero(part_of == UNSEEN), np.flatnonzero(part_of != UNSEEN)
-    quarter = max(1, config.compared // 4)
-    chosen = [*unseen[:quarter], *seen[: config.compared - quarter]]
-    layers = [tuple(range(1, model.depth)) for model in (first, second)]
-    readers = [model.reading(each) for model, each in zip((first, second), layers, strict=True)]
-    logger.info(f"stitch: comparing {len(layers[0])} layers with {len(layers[1])}")
-    read = list(paired(*readers, [texts[at] for at in chosen]))
+    quarter = max(1, count // 4)
+    chosen = [*unseen[:quarter], *seen[: count - quarter]]
+    here, there = (tuple(range(1, model.depth)) for model in (first, second))
+    logger.info(f"stitch: comparing {len(here)} layers with {len(there)}")
+    read = list(paired(first.reading(here), second.reading(there), [texts[at] for at in chosen]))
     if not read:
         raise BasinError(
             "The two tokenizers never end a token together on the general text; give other text."
         )
     x, y, text = (np.concatenate([getattr(each, name) for each in read]) for name in ("x", "y", "text"))
-    return layer_matrix(x, y, text < min(quarter, len(unseen)), *layers)
+    return layer_matrix(x, y, text < min(quarter, len(unseen)), here, there)
 
 
 def _counted(stream: Iterable[Pairs], total: int) -> Iterator[Pairs]:

@@ -1,4 +1,4 @@
-"""A linear map between two models' residual streams, and how well it does on texts it was not fitted on."""
+"""Linear maps between two models' residual streams, and their error on unseen text."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class LinearMap:
         return cls(raw, moments.mean_y - moments.mean_x @ raw)
 
     def apply(self, x: Float[np.ndarray, "token source"]) -> Float[np.ndarray, "token target"]:
-        return x @ self.weights + self.bias
+        return np.asarray(x @ self.weights + self.bias)
 
     def direction(self, vector: Float[np.ndarray, "source"]) -> Float[np.ndarray, "target"]:
-        """Where a difference of activations goes: no bias."""
-        return vector @ self.weights
+        """The image of a difference of activations, without bias."""
+        return np.asarray(vector @ self.weights)
 
     def unexplained(self, held_out: Moments) -> float:
-        """Unexplained variance: of every coordinate of y squared error over variance, and the mean of these.
+        """Unexplained variance: squared error over variance, averaged over the coordinates of y; exact from moments.
 
-        1 for the mean of y alone, above 1 where the map does harm; exact from moments. In the mean every coordinate counts
-        alike: in Gemma 3 one of 640 has half of the stream's variance, and would speak for all.
+        1 for the mean of y alone, above 1 where the map does harm. Every coordinate has the same weight, since one of
+        Gemma 3's 640 holds half of the stream's variance.
         """
         offset = held_out.mean_x @ self.weights + self.bias - held_out.mean_y
         explained = np.einsum("st,st->t", self.weights, 2 * held_out.xy - held_out.xx @ self.weights)
@@ -58,15 +58,15 @@ class Affine:
     strengths: Sequence[float] = STRENGTHS
 
     def fit(self, parts: Sequence[Moments]) -> LinearMap:
-        """Fitted on all parts, at the strength that does best on each when it is left out; raises as `choose_strength`."""
+        """Fitted on all parts, at the cross-validated strength; raises as `choose_strength`."""
         return self.solve(total(parts), self.choose_strength(parts))
 
     def solve(self, moments: Moments, strength: float) -> LinearMap:
-        """The map at a strength that is known."""
+        """The map at a known strength."""
         return LinearMap.between_standards(_Solved.of(moments).weights(strength), moments)
 
     def choose_strength(self, parts: Sequence[Moments]) -> float:
-        """The strength of the least squared error over the parts, each held out in its turn.
+        """The strength of the least error over the parts, each held out in turn.
 
         Raises `BasinError` for fewer than two parts.
         """
@@ -82,12 +82,12 @@ class Affine:
 
 @dataclass(frozen=True)
 class LowRank:
-    """Reduced-rank regression (Izenman 1975): the ridge map followed by the projection on what it predicts most of."""
+    """Reduced-rank regression (Izenman 1975): the ridge map, projected on its leading predictions."""
 
     ranks: Sequence[int] = (4, 8, 16, 32, 64, 128, 256)
 
     def fit(self, parts: Sequence[Moments]) -> LinearMap:
-        """Fitted on all parts, at the rank that does best on each when it is left out; raises as `Affine.fit`."""
+        """Fitted on all parts, at the cross-validated rank; raises as `Affine.fit`."""
         strength = Affine().choose_strength(parts)
         everything = total(parts)
         weights, axes = _axes(everything, strength)
@@ -95,7 +95,7 @@ class LowRank:
         return LinearMap.between_standards(weights @ kept @ kept.T, everything)
 
     def choose_rank(self, parts: Sequence[Moments], strength: float) -> int:
-        """The smallest rank within a hundredth of the least error over the parts, each held out in its turn."""
+        """The smallest rank within a hundredth of the least error over the parts, each held out in turn."""
         full = min(parts[0].xy.shape)
         ranks = [*(rank for rank in self.ranks if rank < full), full]
         errors = np.zeros(len(ranks))
@@ -107,12 +107,12 @@ class LowRank:
                 )
                 for rank in ranks
             ]
-        return ranks[int(np.flatnonzero(errors <= 1.01 * errors.min())[0])]
+        return int(ranks[int(np.flatnonzero(errors <= 1.01 * errors.min())[0])])
 
 
 @dataclass(frozen=True)
 class _Solved:
-    """Normal equations of standardised coordinates in their eigenbasis: a ridge of every strength costs two products."""
+    """Normal equations of standardised coordinates in their eigenbasis, where each strength costs two products."""
 
     values: Float[np.ndarray, "feature"]
     axes: Float[np.ndarray, "source feature"]
@@ -131,7 +131,7 @@ class _Solved:
 def _axes(
     seen: Moments, strength: float
 ) -> tuple[Float[np.ndarray, "source target"], Float[np.ndarray, "target target"]]:
-    """The ridge's weights, and the principal axes of what it predicts on the texts it was fitted on, the largest first."""
+    """The ridge's weights, and the principal axes of its predictions, the largest first."""
     weights = _Solved.of(seen).weights(strength)
     return weights, eigh(weights.T @ seen.standardised.xx @ weights)[1][:, ::-1]
 

@@ -1,7 +1,7 @@
-"""First and second moments of paired activations, added up chunk by chunk: all that a linear map is solved from.
+"""First and second moments of paired activations, summed chunk by chunk: the input of every linear map.
 
-A million tokens or a billion take the memory of a few matrices. Sums are kept about the mean, by the pairwise update
-of Chan, Golub and LeVeque (1979): residual streams have a few coordinates far from zero, and raw sums would lose the rest.
+Memory does not grow with the tokens. Sums are taken about the mean by the pairwise update of Chan, Golub and LeVeque
+(1979), since residual streams have coordinates far from zero, which would swamp raw sums.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent.errors import BasinError
 
 @dataclass(frozen=True)
 class Moments:
-    """Of pairs (x, y); `Moments.of(a, b) + Moments.of(c, d)` is that of all four."""
+    """Moments of pairs (x, y); the sum of two is that of all their pairs."""
 
     count: int
     mean_x: Float[np.ndarray, "source"]
@@ -30,7 +30,7 @@ class Moments:
 
     @classmethod
     def of(cls, x: Float[np.ndarray, "token source"], y: Float[np.ndarray, "token target"]) -> Moments:
-        """Of one chunk. Raises `BasinError` where it is empty or not finite."""
+        """Moments of one chunk. Raises `BasinError` where it is empty or not finite."""
         if not len(x):
             raise BasinError("There are no aligned tokens to learn a map from; give more general text.")
         # Products in single precision, sums over chunks in double: a chunk has thousands of rows, not millions.
@@ -57,15 +57,12 @@ class Moments:
     @property
     def deviations(self) -> tuple[Float[np.ndarray, "source"], Float[np.ndarray, "target"]]:
         """Standard deviation of every coordinate of x and of y; 1 for one that never varies."""
-        found = [np.sqrt(np.diag(each) / self.count) for each in (self.xx, self.yy)]
-        return tuple(np.where(each > 0, each, 1.0) for each in found)
+        here, there = (np.sqrt(np.diag(each) / self.count) for each in (self.xx, self.yy))
+        return np.where(here > 0, here, 1.0), np.where(there > 0, there, 1.0)
 
     @property
     def standardised(self) -> Moments:
-        """Of the coordinates less their means, over their deviations.
-
-        A residual stream has a few coordinates a thousand times as large as the rest; unscaled, they are all that counts.
-        """
+        """Moments of standardised coordinates; unscaled, a few coordinates of a residual stream would dominate."""
         here, there = self.deviations
         return Moments(
             self.count,
@@ -78,10 +75,10 @@ class Moments:
 
     @property
     def swapped(self) -> Moments:
-        """Of (y, x): for the map the other way."""
+        """Moments of (y, x), for the map back."""
         return Moments(self.count, self.mean_y, self.mean_x, self.yy, self.xy.T, self.xx)
 
 
 def total(parts: Iterable[Moments]) -> Moments:
-    """Of all parts together. Raises TypeError where there is none."""
+    """Moments of all parts together. Raises TypeError where there is none."""
     return reduce(Moments.__add__, parts)

@@ -1,4 +1,4 @@
-"""Two models reading the same text: pairs of activations at the characters where both end a token."""
+"""Pairs of activations of two models on the same text, at the characters where both end a token."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from agent.language_model.model import LanguageModel
 def aligned(
     first: Int[np.ndarray, "token"], second: Int[np.ndarray, "other"]
 ) -> tuple[Int[np.ndarray, "pair"], Int[np.ndarray, "pair"]]:
-    """Positions in both of every character that a token of each ends at.
+    """Positions, in both, of every character at which a token of each ends.
 
-    Where several tokens end at one character (the bytes of one letter), the last counts: only then is the letter read.
+    Where several tokens end at one character, the bytes of one letter, the last one counts.
     """
     (ends_first, last_first), (ends_second, last_second) = _last_at(first), _last_at(second)
     _, at_first, at_second = np.intersect1d(ends_first, ends_second, assume_unique=True, return_indices=True)
@@ -24,15 +24,15 @@ def aligned(
 
 
 def _last_at(ends: Int[np.ndarray, "token"]) -> tuple[Int[np.ndarray, "end"], Int[np.ndarray, "end"]]:
-    """Every end once, and the last position that has it."""
+    """Every end once, and its last position."""
     found, from_behind = np.unique(ends[::-1], return_index=True)
     return found, len(ends) - 1 - from_behind
 
 
 CHUNK = 32
-"""Texts that are held in memory at a time."""
+"""Texts in memory at a time."""
 UNREAD = 4
-"""Tokens at the head of a text that are not paired: what a model makes of them is mostly that a text begins."""
+"""First tokens of a text that are not paired, since their activations mostly mark its beginning."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Pairs:
     x: Float[np.ndarray, "token layer source"]
     y: Float[np.ndarray, "token other target"]
     text: Int[np.ndarray, "token"]
-    """Which of the texts handed in every pair is of."""
+    """The number of the text that each pair is from."""
 
 
 def paired(first: LanguageModel, second: LanguageModel, texts: Sequence[str]) -> Iterator[Pairs]:
-    """Pairs of both models' recorded layers, a few texts at a time; memory does not grow with the texts.
+    """Pairs of both models' recorded layers, a chunk of texts at a time; texts without a common token end are skipped.
 
-    Texts without a common token end are passed over. Raises `BasinError` as `LanguageModel.token_states`.
+    Raises `BasinError` as `LanguageModel.token_states`.
     """
     for start in range(0, len(texts), CHUNK):
         chunk = list(texts[start : start + CHUNK])

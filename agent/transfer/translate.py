@@ -1,4 +1,4 @@
-"""A concept's direction and its readout, carried through maps between two models."""
+"""Translation of a steering vector and a readout through maps between two models."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from agent.transfer.linear_maps import LinearMap
 
 @runtime_checkable
 class Carrier(Protocol):
-    """A map, as far as directions go through it."""
+    """A map of directions."""
 
     def direction(self, vector: Float[np.ndarray, "source"]) -> Float[np.ndarray, "target"]: ...
 
 
 @dataclass(frozen=True)
 class Way:
-    """The way from one layer to its partner in the other model."""
+    """The map from one layer to its partner in the other model."""
 
     layer: int
     partner: int
@@ -36,10 +36,10 @@ class Way:
 
 
 def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
-    """The vector as the other model would have it: no bias, and each layer as long there, in spreads of the stream, as here.
+    """The vector in the other model, without bias, each layer of the same norm in spreads of the stream.
 
     Strength is not translated: calibrate the result in its own model. Directions that meet at one layer are added.
-    Raises `BasinError` for a layer without a way, and where nothing of a direction arrives.
+    Raises `BasinError` for a layer without a way, and where a direction arrives as zero.
     """
     by_layer = {way.layer: way for way in ways}
     if missing := [layer for layer in vector.layers if layer not in by_layer]:
@@ -61,12 +61,12 @@ def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
 def translate_readout(
     readout: Readout, recorded: Sequence[int], into: Sequence[int], back: Mapping[int, tuple[int, LinearMap]]
 ) -> Readout:
-    """The readout for the other model's activations: w (x M + b) = (M w) x + w b, with M from the other model to this one.
+    """The readout for the other model's activations: w (x M + b) = (M w) x + w b, with M the map back to this one.
 
     Args:
         recorded: layers of the readout's weights.
-        into: layers that are recorded in the other model.
-        back: for every recorded layer its partner there, and the map from the partner to it.
+        into: recorded layers of the other model.
+        back: for every recorded layer its partner, and the map from the partner to it.
 
     Raises:
         BasinError: a partner is not recorded.

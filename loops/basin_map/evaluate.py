@@ -127,7 +127,7 @@ def ceiling_ap(
     found: BasinMap, gold: Bool[np.ndarray, "document"], counted: Bool[np.ndarray, "document"]
 ) -> float:
     """Average precision of the round's own classifiers, taught the gold labels, on documents that they did not see."""
-    scores = found.setup.inputs.round_map.heard(gold.astype(np.float64))
+    scores = found.setup.inputs.round_map.scores(gold.astype(np.float64))
     return float(average_precisions(gold[counted], scores[None, counted])[0])
 
 

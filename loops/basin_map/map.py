@@ -164,7 +164,9 @@ def follow(inputs: SweepInputs, start: Start) -> Flow:
     seed = seed_for(inputs.seed, 0, start.name)
     path = inputs.round_map.flow(start.scores, inputs.schedule, config.rounds)
     held = inputs.round_map.flow(start.scores, Schedule(None), config.rounds)[-1] if config.held else None
-    found = certify(inputs.round_map, path, start.scores, inputs.schedule, inputs.certificate, seed)
+    found = certify(
+        inputs.round_map, path, start.scores, inputs.schedule, config=inputs.certificate, seed=seed
+    )
     return Flow(path, held, found, time.perf_counter() - begin)
 
 

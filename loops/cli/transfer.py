@@ -54,7 +54,7 @@ def match_command(
     from loops.checkpoint.find import open_run
     from loops.monitor.progress import show_progress
     from loops.transfer.match import match
-    from loops.transfer.match_store import save_match
+    from loops.transfer.store import save_match
 
     store = open_run(run)
     other = open_run(compare) if compare else None
@@ -68,7 +68,7 @@ def match_command(
 def _show(found: Matched, console: Console) -> None:
     from agent.errors import printable
     from loops.monitor.tables import plain_table
-    from loops.transfer.match_store import rows, two_sides
+    from loops.transfer.match import rows, two_sides
 
     real, written = len(found.texts.passages.passages), len(found.texts.generated)
     console.print(
@@ -96,8 +96,8 @@ def _show(found: Matched, console: Console) -> None:
     if compared := found.compared:
         sentences.append(
             f"With the concept that was refined there: overlap {compared['match']:.3f} of the match, "
-            f"{compared['told']:.3f} of what was looked for; by documents {compared['match_by_documents']:.3f} and "
-            f"{compared['told_by_documents']:.3f}."
+            f"{compared['concept']:.3f} of what was looked for; by documents {compared['match_by_documents']:.3f} and "
+            f"{compared['concept_by_documents']:.3f}."
         )
     for sentence in sentences:
         console.print(escape(sentence), highlight=False, soft_wrap=True)
@@ -157,9 +157,10 @@ def stitch_command(
     from loops.monitor.drawing import can_draw
     from loops.monitor.progress import show_progress
     from loops.transfer.evaluate import labels_of, measure_stitch
-    from loops.transfer.stitch import Pair, carry, chosen_settings, refuse_own_model, stitch
-    from loops.transfer.stitch_output import show_stitch
-    from loops.transfer.stitch_store import save_stitch, stitch_folder
+    from loops.transfer.output import show_stitch
+    from loops.transfer.stitch import carry, chosen_settings, stitch
+    from loops.transfer.store import save_stitch, stitch_folder
+    from loops.transfer.trials import Pair, refuse_own_model
 
     if label and len(label) != len(runs):
         raise BasinError(
@@ -188,7 +189,7 @@ def stitch_command(
             save_stitch(found, folder)
             measured = measure_stitch(found, store, labels, folder) if labels else []
             if can_draw("The picture"):
-                from loops.transfer.stitch_output import draw_stitch
+                from loops.transfer.picture import draw_stitch
 
                 draw_stitch(found, measured, folder)
         show_stitch(found, measured, folder, Console())
@@ -210,8 +211,8 @@ def succeed_command(
     from loops.config import ChainConfig, load_wrapped
     from loops.monitor.progress import show_progress
     from loops.transfer.chain import succeed
-    from loops.transfer.chain_table import show_chain
     from loops.transfer.evaluate import measure_chain
+    from loops.transfer.output import show_chain
 
     config = find_config(config)
     resolved = load_wrapped(ChainConfig, config, settings or ())

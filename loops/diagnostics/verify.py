@@ -123,7 +123,7 @@ def _beside(store: RunStore) -> Iterator[str]:
 
 def _inside(path: Path) -> Iterator[str]:
     """What `basin stitch` and `basin match` found."""
-    from loops.transfer.stitch_store import STITCHES, TABLE, check_stitch  # loads what stitches
+    from loops.transfer.store import STITCHES, TABLE, check_stitch  # loads what stitches
 
     for name in ("matches/*.json", f"{STITCHES}/*/{TABLE}", f"{STITCHES}/*/measured.json"):
         for file in sorted(path.glob(name)):

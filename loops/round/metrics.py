@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.basin.natural_latent import natural_latent
-from agent.basin.tracking import Exchange, collapse, exchanged, kept, movement
+from agent.basin.tracking import Exchange, collapse, exchanged, movement, share_kept
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model.coherence import CoherenceReport
@@ -76,7 +76,7 @@ def _of_concept(context: RunContext, rounds: Sequence[RoundRecord], concept: Con
         "members": len(concept.members()),
         "drift": moved.drift,
         "contraction": moved.contraction,
-        "pointer_kept": kept(context.prior.membership, concept.membership),
+        "pointer_kept": share_kept(context.prior.membership, concept.membership),
         "redundancy": natural.redundancy if natural else None,
         "redundancy_share": natural.redundancy_share if natural else None,
         "mediation": natural.mediation if natural else None,

@@ -1,8 +1,8 @@
-"""`basin succeed`: a chain of models, each of which receives the concept, refines it in its own activations and hands it on.
+"""`basin succeed`: a chain of models, each of which receives the concept, refines it and hands it on.
 
-A successor is accepted if what it received is what was handed over, the topic still points at something in it, and its
-last notion is certified. One that is refused is reported, and the chain goes on from the last good one. Nothing here can
-read a gold label; `loops/transfer/evaluate.py` compares a finished chain with them.
+A successor is accepted where the concept arrived, the topic still points at it, and its last round is certified. A
+refused one is reported, and the chain goes on from the last accepted run. No code here can read a gold label;
+`loops/transfer/evaluate.py` compares a finished chain with labels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, is_safe_name, parse_json, read_inside
 from agent.membership.similarity import soft_jaccard
+from agent.types import seed_for
 from loops.checkpoint import fields as check
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.schema import MOST, sealed, unsealed
@@ -26,7 +27,7 @@ from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.refine import refine
 from loops.report.watchers import run_watchers
 from loops.round.context import open_context, prepare
-from loops.transfer.receive import Heir, receive, received
+from loops.transfer.receive import Predecessor, Successor, receive
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +37,16 @@ ROW = {
     "sentence": check.is_text,
     "to_run": lambda value: is_safe_name(value) and "/" not in value,
 }
-"""What is read of a hand-over again; the folder of the next run must be one of the chain's."""
+"""Checked where a hand-over is read again; the folder of the next run must be one of the chain's."""
 
 Row = dict[str, Any]
 
 
 def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) -> list[Row]:
-    """Run the first model, then every link; a row for each hand-over. What is in the folder is not done again.
+    """Run the first model, then every link that the folder does not hold yet; a row for each hand-over.
 
     Raises:
-        BasinError: there are no links, a model cannot be had, or as `loops.refine.refine`. A hand-over that fails is no error.
+        BasinError: there are no links, a model cannot be loaded, or as `loops.refine.refine`. A refused link is no error.
     """
     if not config.links:
         raise BasinError(
@@ -64,8 +65,7 @@ def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) 
         raise BasinError(str(good.load(0).metrics["no_concept"]))
     for number, link in enumerate(config.links, 1):
         if number > len(rows):
-            row = _hand_on(number, link, config, good, folder)
-            rows.append(row)
+            rows.append(_hand_on(number, link, config, Predecessor.of(good), folder))
             write_file(folder / CHAIN, sealed({"rows": rows}))
         logger.info(str(rows[number - 1]["sentence"]))
         if rows[number - 1]["accepted"]:
@@ -73,73 +73,77 @@ def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) 
     return rows
 
 
-def _hand_on(number: int, link: LinkConfig, config: ChainConfig, good: RunStore, folder: Path) -> Row:
-    """One hand-over, from the last good run to a new one."""
+def _hand_on(
+    number: int, link: LinkConfig, config: ChainConfig, predecessor: Predecessor, folder: Path
+) -> Row:
+    """One hand-over, from the last accepted run to a new one."""
     begin = time.perf_counter()
-    record = good.load(good.rounds()[-1])
-    heir = receive(number, link, config, good, record, folder)
-    name = f"{number:02d}_{_plain(heir.config.language_model.name)}"
+    seed = seed_for(config.run.seed, number, "succession")
+    successor = receive(predecessor, link, config, seed=seed, folder=folder / f"{number:02d}_model")
+    name, store = f"{number:02d}_{_plain(successor.config.language_model.name)}", predecessor.store
     row: Row = {
         "number": number,
-        "from_run": good.name,
-        "from_model": good.config.language_model.name,
-        "from_round": record.round,
+        "from_run": store.name,
+        "from_model": store.config.language_model.name,
+        "from_round": predecessor.record.round,
         "to_run": name,
-        "to_model": heir.config.language_model.name,
+        "to_model": successor.config.language_model.name,
         "improved": link.improved,
         "by": link.by,
         "planted": link.planted,
-        "tokens": heir.tokens,
-        **{name.replace(" ", "_"): value for name, value in heir.handover.checks.items()},
+        "tokens": successor.tokens,
+        **{key.replace(" ", "_"): value for key, value in successor.handover.checks.items()},
     }
-    refusals = list(heir.handover.refusals)
+    refusals = list(successor.handover.refusals)
     if not refusals:
-        row, refusals = _refined(row, link, heir, good, folder / name, config)
+        refined, refusals = _refine(row, successor, predecessor, folder / name, config.certificate)
+        row |= refined
     row |= {"refusals": refusals, "accepted": not refusals, "seconds": time.perf_counter() - begin}
     return row | {"sentence": sentence(row)}
 
 
-def _refined(
-    row: Row, link: LinkConfig, heir: Heir, good: RunStore, path: Path, config: ChainConfig
+def _refine(
+    row: Row, successor: Successor, predecessor: Predecessor, path: Path, certified: bool
 ) -> tuple[Row, list[str]]:
-    """Let the successor refine what it received, and say what speaks against it."""
-    passages, handover = good.load_passages(), heir.handover
-    begins = received(heir, passages.texts, passages.document_of)
+    """The successor's own rounds in numbers, and the reasons to refuse it."""
+    good, passages = predecessor.store, predecessor.passages
+    received = successor.first_concept(passages)
     origin = {
-        "sentence": f"Received from {good.name} (round {row['from_round']}, {row['from_model']}) by {link.by}.",
+        "sentence": f"Received from {good.name} (round {row['from_round']}, {row['from_model']}) by {row['by']}.",
         "lineage": [*(good.about.get("origin") or {}).get("lineage", []), good.name],
         **{key: row[key] for key in ("from_run", "from_model", "from_round", "by", "planted")},
-        "checks": handover.checks,
+        "checks": successor.handover.checks,
     }
-    store = _store(path, heir.config, None, origin)
+    config = successor.config
+    store = _store(path, config, None, origin)
     with store.exclusive():
-        model = heir.language_model
-        context = prepare(heir.config, passages, good.load_pointer(), store.scratch, language_model=model)
+        model = successor.language_model
+        context = prepare(config, passages, good.load_pointer(), store.scratch, language_model=model)
         with run_watchers(store, context) as watchers:
-            records = refine(context, store, watchers=watchers, received=begins)
+            records = refine(context, store, watchers=watchers, received=received)
     last, certificate = records[-1], store.load_certificate() or {}
     refusals = [str(each) for each in (context.no_concept, last.metrics["collapsed"]) if each]
-    if config.certificate and not certificate.get("certified"):
+    if certified and not certificate.get("certified"):
         refusals.append(str(certificate.get("sentence", "Not certified: it made no round.")))
-    row |= {
+    kept = ("drift", "pointer_kept", "redundancy_share", "mediation", "agreement", "coherence")
+    numbers = {
         "rounds": last.round,
-        "received_kept": soft_jaccard(begins.membership, last.concept.membership),
-        **{key: last.metrics.get(key) for key in ("drift", "pointer_kept", "redundancy_share", "mediation")},
-        **{key: last.metrics.get(key) for key in ("agreement", "coherence")},
+        "received_kept": soft_jaccard(received.membership, last.concept.membership),
+        **{key: last.metrics.get(key) for key in kept},
         "certified": bool(certificate.get("certified")),
         "certificate": certificate.get("sentence"),
     }
-    return row, refusals
+    return numbers, refusals
 
 
 def sentence(row: Row) -> str:
     """A hand-over in one sentence."""
-    told = f"{row['from_run']} to {row['to_run']}, by {row['by']}" + (
-        f" ({row['planted'].replace('_', ' ')} planted)" if row["planted"] else ""
-    )
+    which = f"{row['from_run']} to {row['to_run']}, by {row['by']}"
+    if row["planted"]:
+        which += f" ({row['planted'].replace('_', ' ')} planted)"
     if row["accepted"]:
-        return f"Accepted: {told}, {row['rounds']} rounds; {row['received_kept']:.0%} of what it received is left."
-    return f"Refused: {told}: {'; '.join(each.rstrip('.') for each in row['refusals'])}."
+        return f"Accepted: {which}, {row['rounds']} rounds; {row['received_kept']:.0%} of the received concept is left."
+    return f"Refused: {which}: {'; '.join(each.rstrip('.') for each in row['refusals'])}."
 
 
 def _store(path: Path, config: RunConfig, config_file: Path | None, origin: Row | None = None) -> RunStore:
@@ -149,10 +153,9 @@ def _store(path: Path, config: RunConfig, config_file: Path | None, origin: Row 
 
 
 def read_rows(folder: Path, name: str) -> list[Row]:
-    """Rows of a chain's file, none where it is not there yet; before format 5 the file was the rows alone.
+    """Rows of a chain's file; none where there is no file. Before format 5 the file was the rows alone.
 
-    Raises:
-        BasinError: it is damaged, or a newer Basin's.
+    Raises `BasinError` where it is damaged, or from a newer Basin.
     """
     if not os.path.lexists(folder / name):
         return []
@@ -163,16 +166,13 @@ def read_rows(folder: Path, name: str) -> list[Row]:
             raise DamagedError(f"{name} has no rows")
         if name == CHAIN:
             for row in rows:
-                check.table(row, ROW, name, may_lack=dict.fromkeys(row.keys() - ROW.keys(), _anything))
+                others = dict.fromkeys(row.keys() - ROW.keys(), lambda _value: True)
+                check.table(row, ROW, name, may_lack=others)
         return rows
     except DamagedError as damage:
         raise BasinError(
-            f"{folder / name} cannot be read ({damage}); move it away, and the chain is told anew from its runs."
+            f"{folder / name} cannot be read ({damage}); move it away, and it is written again from the chain's runs."
         ) from None
-
-
-def _anything(_value: object) -> bool:
-    return True
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""General text for maps between models: passages of a corpus of every kind, none of them of the run's own documents."""
+"""General text that maps between models are learnt from: passages of documents that are not the run's own."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WORDS, PER_DOCUMENT = 180, 8
 
 
 def general_texts(config: StitchingConfig, own: PassageSet, seed: int) -> tuple[list[str], np.ndarray]:
-    """`config.passages` texts in random order, and the part of each; whole documents are in one part.
+    """`config.passages` texts in random order, and the part of each; every document is in one part.
 
-    Raises `BasinError` where the corpus has too few documents besides the run's own, or these texts are of too few.
+    Raises `BasinError` where the corpus, or this choice of passages, has too few other documents.
     """
     passages = split(load_corpus(config.corpus), PassagesConfig(words=WORDS, per_document=PER_DOCUMENT))
     known = {document.id for document in own.documents}

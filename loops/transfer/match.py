@@ -1,7 +1,7 @@
-"""`basin match`: the cluster of another reader that shares most with a run's concept, with no map between the two.
+"""`basin match`: the cluster of another reader that overlaps most with a run's concept, with no map between the two.
 
-A reader is a language model, the sentence embedder, or a topic model of its own. All of them see the same texts: the run's
-real passages, and what it wrote. Nothing here can read a gold label.
+A reader is a language model, the sentence embedder, or another topic model. Every reader sees the same texts: the run's
+real passages and its generated ones. No code here can read a gold label.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from agent.concept import MEMBER
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel, LanguageModelConfig
@@ -22,7 +24,7 @@ from agent.membership.log_odds import log_odds, sigmoid, threshold
 from agent.membership.similarity import soft_jaccard
 from agent.pointer.cache import fit_cached
 from agent.pointer.topic_model import TopicsConfig
-from agent.transfer.matching import Candidate, best_match
+from agent.transfer.matching import Candidate, Reader, best_match, sides
 from agent.types import Document, PassageSet, seed_for
 from loops.checkpoint.store import RunStore
 from loops.records import Generated, RoundRecord
@@ -33,30 +35,28 @@ logger = logging.getLogger(__name__)
 CONCEPT, TOPIC, EMBEDDER = "concept", "topic", "embedder"
 LDA = re.compile(r"lda:(\d+)(?::(\d+))?")
 WORDS = 6
-"""Of a topic, to tell which it is."""
+"""Words shown for a topic."""
+TYPICAL = 5
+"""Passages shown for each side."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What is compared on: the real passages, then what the run wrote."""
+    """The real passages, then the generated texts."""
 
     passages: PassageSet
     generated: tuple[Generated, ...]
     """Steered and base passages of all rounds, each text once."""
     activations: Float[np.ndarray, "generated layer width"]
-    """Of the generated ones in the run's own model."""
+    """Of the generated texts in the run's own model."""
 
     @property
     def written(self) -> list[str]:
         return [each.whole for each in self.generated]
 
     @property
-    def document_of(self) -> Int[np.ndarray, "passage"]:
-        return self.passages.document_of
-
-    @property
     def prompt_of(self) -> Int[np.ndarray, "generated"]:
-        """Number of the opening that each written text goes on from: rounds write on the same ones and repeat each other."""
+        """The number of each generated text's opening, which rounds share."""
         number: dict[str, int] = {}
         return np.array(
             [number.setdefault(each.prompt, len(number)) for each in self.generated], dtype=np.int64
@@ -64,82 +64,105 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The same texts as a reader sees them."""
-
-    activations: Float[np.ndarray, "text layer width"]
-    components: Float[np.ndarray, "text component"] | None = None
-    """Clusters that the reader has already."""
-    words: tuple[str, ...] = ()
-    """What they are about, where words tell."""
-
-
-@dataclass(frozen=True)
 class Matched:
-    """What was found."""
+    """The result of a match."""
 
     run: str
     round: int
     origin: str
     into: str
     texts: Texts
-    told: Float[np.ndarray, "text"]
+    target: Float[np.ndarray, "text"]
+    """The memberships that were looked for."""
     candidates: list[Candidate]
     """The best first."""
     compared: dict[str, float] | None = None
-    """Soft Jaccard on real passages with another run's concept, of the match and of what was told; also by documents."""
+    """Soft Jaccard on real passages of another run's concept with the match and with the target; also by documents."""
     words: tuple[str, ...] = ()
-    """Of the reader's own clusters, see `Seen`."""
+    """Of the reader's topics."""
     nothing: str | None = None
-    """The sentence that says that the best match shares no more than chance would, or None where it does."""
+    """Why the best candidate is no better than chance, as a sentence, or None where it is."""
 
 
 def match(
     store: RunStore, number: int | None, into: str, origin: str, compare: RunStore | None = None
 ) -> Matched:
-    """Find a round's concept (the newest when `number` is None) in the reader `into`.
+    """Find a round's concept, of the newest round when `number` is None, in the reader `into`.
 
     Args:
-        origin: `concept`, `topic` for what the run's pointer claims, or a reader in which the concept is found first.
-        compare: another run over the same passages, whose newest concept the match is held against.
+        origin: `concept`, `topic` for the pointer's own claims, or a reader in which the concept is found first.
+        compare: another run over the same passages, whose newest concept is compared with the match.
 
     Raises:
         BasinError: there is no such round or reader, or the other run has other passages.
     """
     record = store.load(_newest(store) if number is None else number)
-    texts = _texts(store, record)
+    texts, config = _texts(store, record), store.config.clustering
     seed = seed_for(store.config.seed, 0, "match")
-    told = _pointed(store, texts) if origin == TOPIC else _notion(store, record, texts)
+    target = _of_pointer(store, texts) if origin == TOPIC else _of_concept(store, record, texts)
 
-    def found_in(space: str, memberships: Float[np.ndarray, "text"]) -> tuple[list[Candidate], Seen]:
-        seen = read(space, store, texts)
-        candidates = best_match(
-            memberships,
-            seen.activations,
-            texts.document_of,
-            config=store.config.clustering,
-            seed=seed,
-            components=seen.components,
-            prompt_of=texts.prompt_of,
-        )
-        return candidates, seen
+    def find(space: str) -> tuple[list[Candidate], Seen]:
+        seen, document_of = read(space, store, texts), texts.passages.document_of
+        reader = Reader(seen.activations, document_of, seen.components, texts.prompt_of)
+        return best_match(target, reader, config=config, seed=seed), seen
 
-    least = store.config.clustering.min_z_score
     if origin not in (CONCEPT, TOPIC):
-        candidates, _ = found_in(origin, told)
-        if sentence := _by_chance(candidates[0], origin, least):
-            logger.info(f"{sentence} What is looked for in {into} is that cluster all the same.")
-        told = candidates[0].membership
-    candidates, seen = found_in(into, told)
-    compared = None if compare is None else _compared(candidates[0], told, texts, compare)
-    nothing = _by_chance(candidates[0], into, least)
+        candidates, _ = find(origin)
+        if sentence := _by_chance(candidates[0], origin, config.min_z_score):
+            logger.info(f"{sentence} The search in {into} uses that cluster all the same.")
+        target = candidates[0].membership
+    candidates, seen = find(into)
     return Matched(
-        store.name, record.round, origin, into, texts, told, candidates, compared, seen.words, nothing
+        run=store.name,
+        round=record.round,
+        origin=origin,
+        into=into,
+        texts=texts,
+        target=target,
+        candidates=candidates,
+        compared=None if compare is None else _compare(candidates[0], target, texts, compare),
+        words=seen.words,
+        nothing=_by_chance(candidates[0], into, config.min_z_score),
     )
 
 
+def rows(found: Matched) -> list[dict[str, Any]]:
+    """A row for every candidate, the best first; further single components come last."""
+    masses = ("shared", "only_first", "only_second", "first_contained", "second_contained")
+    return [
+        {"cluster": each.name, "kind": each.kind, "soft_jaccard": each.overlap.jaccard}
+        | {"soft_jaccard_real": each.on_real, "soft_jaccard_generated": each.on_generated}
+        | {name: getattr(each.overlap, name) for name in masses}
+        | {"size": each.overlap.size_second}
+        | ({"words": found.words[int(each.name)]} if found.words and each.kind == "component" else {})
+        for each in found.candidates
+    ]
+
+
+def two_sides(found: Matched) -> dict[str, list[str]]:
+    """Beginnings of the most typical real passages of both and of each side, one from a document."""
+    passages = found.texts.passages
+    real = slice(0, len(passages.passages))
+    target, best = found.target[real], found.candidates[0].membership[real]
+    typical = {"both": target + best, "only the concept": target - best, "only the match": best - target}
+    shown = {}
+    for name, part in sides(target, best, MEMBER).items():
+        first: dict[int, int] = {}
+        for at in np.argsort(-typical[name], kind="stable").tolist():
+            if part[at]:
+                first.setdefault(passages.passages[at].document, at)
+        shown[name] = [_beginning(passages, at) for at in list(first.values())[:TYPICAL]]
+    return shown
+
+
+def _beginning(passages: PassageSet, at: int) -> str:
+    passage = passages.passages[at]
+    document = passages.documents[passage.document]
+    return f"{document.title or document.id}: {' '.join(passage.text.split()[:14])} ..."
+
+
 def _newest(store: RunStore) -> int:
-    """The newest whole round; of a run without any, 0, which `load` refuses in a sentence."""
+    """The newest whole round; without any, 0, which `load` refuses in a sentence."""
     return max(store.rounds(), default=0)
 
 
@@ -147,15 +170,26 @@ def _by_chance(best: Candidate, space: str, least: float) -> str | None:
     if best.z_score >= least:
         return None
     return (
-        f"Nothing in {space} is like it: the best cluster's overlap is {best.overlap.jaccard:.3f}, and the best for dealt-out "
-        f"memberships {best.chance:.3f} ({best.z_score:.1f} deviations less, {least:.1f} asked)."
+        f"Nothing in {space} is like it: the best cluster's overlap is {best.overlap.jaccard:.3f}, and for shuffled "
+        f"memberships it is {best.chance:.3f} (z-score {best.z_score:.1f}, minimum {least:.1f})."
     )
 
 
-def read(space: str, store: RunStore, texts: Texts) -> Seen:
-    """The texts in a space by name: `embedder`, `lda:COUNT` or `lda:COUNT:SEED`, else a language model.
+@dataclass(frozen=True)
+class Seen:
+    """The texts as a reader sees them."""
 
-    Raises `BasinError` for a topic model without a number of topics, for what is no reader, and as `LanguageModel.load`.
+    activations: Float[np.ndarray, "text layer width"]
+    components: Float[np.ndarray, "text component"] | None = None
+    """Clusters that the reader has already."""
+    words: tuple[str, ...] = ()
+    """Of its topics, where it has any."""
+
+
+def read(space: str, store: RunStore, texts: Texts) -> Seen:
+    """The texts in a space by name: `embedder`, `lda:COUNT`, `lda:COUNT:SEED`, or a language model.
+
+    Raises `BasinError` for a name that is no reader, and as `LanguageModel.load`.
     """
     if space in (CONCEPT, TOPIC, ""):
         raise BasinError(
@@ -173,7 +207,7 @@ def read(space: str, store: RunStore, texts: Texts) -> Seen:
 
 
 def _topics(space: str, store: RunStore, texts: Texts) -> Seen:
-    """Another topic model, fitted on the run's passages put together by document; its topics are clusters already."""
+    """Another topic model, fitted on the run's passages by document; its topics are clusters already."""
     named = LDA.fullmatch(space)
     if named is None or int(named[1]) < 2:
         raise BasinError(f"{space!r} is no topic model: name it lda:COUNT or lda:COUNT:SEED, such as lda:30.")
@@ -193,11 +227,11 @@ def _topics(space: str, store: RunStore, texts: Texts) -> Seen:
 
 
 def _texts(store: RunStore, record: RoundRecord) -> Texts:
-    """What was written up to a round, each text once; what round 0 ruined on purpose is left out, and what was pruned."""
+    """Texts generated up to a round, each once, without degenerate and pruned ones."""
     kept: dict[str, tuple[Generated, np.ndarray]] = {}
     if gone := [number for number in store.pruned() if number < record.round]:
         logger.info(
-            f"What rounds {', '.join(map(str, gone))} wrote was pruned: the match is of what the others wrote."
+            f"The texts of rounds {', '.join(map(str, gone))} were pruned; the match uses those of other rounds."
         )
     for number in store.rounds():
         if number > record.round:
@@ -213,19 +247,19 @@ def _texts(store: RunStore, record: RoundRecord) -> Texts:
     return Texts(passages, samples, activations)
 
 
-def _notion(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np.ndarray, "text"]:
-    """The concept's membership of every text; what earlier rounds wrote is read anew by this round's readout."""
+def _of_concept(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np.ndarray, "text"]:
+    """Membership of every text; this round's readout scores the texts of all rounds."""
     concept = record.concept
     if concept.readout is None:
-        return _pointed(store, texts)
+        return _of_pointer(store, texts)
     if not texts.generated:
         return concept.membership
     pointer = log_odds(store.load_pointer().weights(texts.written))
     return np.concatenate([concept.membership, concept.readout.membership(texts.activations, pointer)])
 
 
-def _pointed(store: RunStore, texts: Texts) -> Float[np.ndarray, "text"]:
-    """What the pointer claims: of real passages as round 0 has it, of written ones each alone, at the same threshold."""
+def _of_pointer(store: RunStore, texts: Texts) -> Float[np.ndarray, "text"]:
+    """The pointer's claims: those of round 0 on real passages, and each generated text alone at the same threshold."""
     first, pointer = store.load(0).concept, store.load_pointer()
     if not texts.generated:
         return first.membership
@@ -233,10 +267,10 @@ def _pointed(store: RunStore, texts: Texts) -> Float[np.ndarray, "text"]:
     return np.concatenate([first.membership, sigmoid(log_odds(pointer.weights(texts.written)) - cut)])
 
 
-def _compared(
-    best: Candidate, told: Float[np.ndarray, "text"], texts: Texts, other: RunStore
+def _compare(
+    best: Candidate, target: Float[np.ndarray, "text"], texts: Texts, other: RunStore
 ) -> dict[str, float]:
-    """On the real passages that both runs have, by passages and by documents."""
+    """Soft Jaccard with the other run's concept, by passages and by documents."""
     theirs = {passage.id: at for at, passage in enumerate(other.load_passages().passages)}
     ours = [passage.id for passage in texts.passages.passages]
     if set(ours) != set(theirs):
@@ -244,9 +278,9 @@ def _compared(
             f"{other.name} has other passages, so its concept cannot be compared; name a run of the same corpus."
         )
     concept = other.load(_newest(other)).concept.membership[[theirs[each] for each in ours]]
-    document_of = numbered(texts.document_of)
+    document_of = numbered(texts.passages.document_of)
     found = {}
-    for name, memberships in (("match", best.membership), ("told", told)):
+    for name, memberships in (("match", best.membership), ("concept", target)):
         real = memberships[: len(ours)]
         found[name] = soft_jaccard(real, concept)
         found[f"{name}_by_documents"] = soft_jaccard(

@@ -1,8 +1,8 @@
-"""`basin stitch`: a run's concept carried into another model, and the evidence that it arrived.
+"""`basin stitch`: a run's concept translated into another model, with the evidence for it.
 
-The maps are learnt on general text, the strength is calibrated in the model that is steered, and whoever reads what is
-written is the other model: nothing is optimised on what the second model writes. Nothing here can read a gold label;
-`loops/transfer/evaluate.py` compares what was written with them afterwards.
+Maps are learnt on general text, the strength is calibrated in the steered model, and the other model scores the texts.
+Nothing is optimised on what the second model writes. No code here can read a gold label; `loops/transfer/evaluate.py`
+compares the texts with labels afterwards.
 """
 
 from __future__ import annotations
@@ -17,24 +17,18 @@ from jaxtyping import Float
 from pydantic import ValidationError
 
 from agent.errors import BasinError
-from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.membership.similarity import soft_jaccard
 from agent.transfer.effect import Effect, effect
-from agent.transfer.learn import Stitches, StitchingConfig, learn
+from agent.transfer.learn import Stitches, StitchingConfig
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord, refuse_other_model
-from loops.transfer.effects import BASE, NATIVE, Bench, Pushed
-from loops.transfer.general_text import general_texts
-from loops.transfer.vectors import in_first, in_second
-
-COMPARED = ("translated", "control")
-"""Kinds of vector that are compared with the native one."""
-Readings = Callable[[Pushed], Float[np.ndarray, "text"]]
+from loops.transfer.trials import BASE, COMPARED, NATIVE, Pair, Setup, Trial
+from loops.transfer.vectors import try_in_first, try_in_second
 
 
 @dataclass(frozen=True)
-class Stitched:
+class Stitching:
     """All evidence of one concept between two models."""
 
     run: str
@@ -44,103 +38,62 @@ class Stitched:
     nats: float
     stitches: Stitches
     prompts: Sequence[str]
-    pushed: Sequence[Pushed]
-    notion_overlap: float
-    """Soft Jaccard on real passages of the concept and of what the second model makes of its memberships."""
+    trials: Sequence[Trial]
+    overlap: float
+    """Soft Jaccard on real passages of the concept and the second model's version of it."""
     left_behind: bool = False
-    """Whether the round has an adapter besides: it belongs to its own model's weights, and no map takes it anywhere."""
+    """Whether the round also has an adapter, which no map carries to another model."""
 
-    def of(self, model: str, name: str) -> Pushed:
-        return next(each for each in self.pushed if (each.model, each.name) == (model, name))
+    def of(self, model: str, name: str) -> Trial:
+        return next(each for each in self.trials if (each.model, each.name) == (model, name))
 
-    def effect(self, pushed: Pushed, readings: Readings | None = None) -> Effect:
-        """Against the base model and, in the second model, the native vector; of the other model's readings by default."""
-        read = readings or (lambda each: each.readings)
-        native = read(self.of(self.second, NATIVE)) if pushed.model == self.second else None
-        return effect(
-            read(pushed), read(self.of(pushed.model, BASE)), native, draws=max(1, len(pushed.vectors))
-        )
+    def effect(self, trial: Trial, readings: Callable[[Trial], Float[np.ndarray, "text"]]) -> Effect:
+        """Against the base model and, in the second model, against the native vector."""
+        native = readings(self.of(self.second, NATIVE)) if trial.model == self.second else None
+        base = readings(self.of(trial.model, BASE))
+        return effect(readings(trial), base, native, draws=max(1, len(trial.vectors)))
 
     def rows(self) -> list[dict[str, Any]]:
-        """A flat row for every vector in every model; None for what is not a number."""
+        """A flat row for every vector in every model; None for a number that is not finite."""
         return [
             {
                 key: None if isinstance(value, float) and not math.isfinite(value) else value
                 for key, value in self._row(each).items()
             }
-            for each in self.pushed
+            for each in self.trials
         ]
 
-    def _row(self, pushed: Pushed) -> dict[str, Any]:
-        found, base = self.effect(pushed), self.of(pushed.model, BASE)
-        native = self.of(self.second, NATIVE)
-        leaning = (
-            pushed.leaning / native.leaning if pushed.model == self.second and native.leaning > 0 else None
-        )
+    def _row(self, trial: Trial) -> dict[str, Any]:
+        found, native = self.effect(trial, lambda each: each.readings), self.of(self.second, NATIVE)
+        compared = trial.kind in COMPARED
+        comparable = compared and trial.model == self.second and native.leaning > 0
         return {
             "run": self.run,
             "from": self.first,
             "to": self.second,
-            "model": pushed.model,
-            "vector": pushed.name,
-            "kind": pushed.kind,
-            "nats": pushed.nats,
-            **pushed.numbers,
-            "reading": float(pushed.readings.mean()),
+            "model": trial.model,
+            "vector": trial.name,
+            "kind": trial.kind,
+            "nats": trial.nats,
+            **trial.numbers,
+            "reading": float(trial.readings.mean()),
             "effect": found.mean,
             "effect_error": found.error,
-            "behavioural_ratio": found.ratio if pushed.kind in COMPARED else None,
-            "ratio_error": found.ratio_error if pushed.kind in COMPARED else None,
+            "behavioural_ratio": found.ratio if compared else None,
+            "ratio_error": found.ratio_error if compared else None,
             "helped": found.helped,
-            "leaning": pushed.leaning,
-            "leaning_ratio": leaning if pushed.kind in COMPARED else None,
-            "coherence": float(pushed.coherent.mean()),
-            "coherence_of_base": float(base.coherent.mean()),
-            "soft_jaccard_intersection": self.notion_overlap,
-            "samples": len(pushed.texts),
-            "draws": len(pushed.vectors),
+            "leaning": trial.leaning,
+            "leaning_ratio": trial.leaning / native.leaning if comparable else None,
+            "coherence": float(trial.coherent.mean()),
+            "coherence_of_base": float(self.of(trial.model, BASE).coherent.mean()),
+            "soft_jaccard_intersection": self.overlap,
+            "samples": len(trial.texts),
+            "draws": len(trial.vectors),
         }
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two models and the maps between them: learnt once for all runs of one model over one corpus."""
-
-    first: LanguageModel
-    second: LanguageModel
-    stitches: Stitches
-    documents: frozenset[str]
-    """Of the runs, which the maps have not seen."""
-
-    @classmethod
-    def of(cls, store: RunStore, to: str, config: StitchingConfig) -> Pair:
-        """Load the run's model and the other one, and learn the maps on general text.
-
-        Raises:
-            BasinError: the other model is the run's own, or not to be had, or text for the maps is wanting.
-        """
-        refuse_own_model(store, to)
-        passages, seed = store.load_passages(), seed_for(store.config.seed, 0, "stitch")
-        first = LanguageModel.load(store.config.language_model)
-        second = LanguageModel.load(LanguageModelConfig(name=to))
-        texts, parts = general_texts(config, passages, store.config.seed)
-        stitches = learn(first, second, texts, parts, first.layers, config, seed)
-        return cls(first, second, stitches, frozenset(each.id for each in passages.documents))
-
-    def serves(self, store: RunStore) -> bool:
-        """Whether another run's concept can go the same way: its model and its documents are the same."""
-        documents = {each.id for each in store.load_passages().documents}
-        return store.config.language_model == self.first.config and documents == self.documents
-
-
-def refuse_own_model(store: RunStore, to: str) -> None:
-    """Raise `BasinError` for a run that was made in the model that its concept is to go to."""
-    if to == store.config.language_model.name:
-        raise BasinError(f"{store.name} was made in {to} itself; name another model with --to.")
-
-
 def chosen_settings(config: StitchingConfig, changes: Mapping[str, object]) -> StitchingConfig:
-    """The settings with some changed. Raises `BasinError` for a value that they cannot take."""
+    """The settings with some changed. Raises `BasinError` for a wrong value."""
     try:
         return StitchingConfig.model_validate(config.model_dump() | dict(changes))
     except ValidationError as error:
@@ -150,9 +103,9 @@ def chosen_settings(config: StitchingConfig, changes: Mapping[str, object]) -> S
 
 
 def carry(store: RunStore, number: int | None) -> RoundRecord:
-    """The round whose concept is to be carried over, the newest when `number` is None.
+    """The round whose concept is carried over, the newest when `number` is None.
 
-    Raises `BasinError` where there is no such round, it has no vector and readout, or nothing is inside or outside.
+    Raises `BasinError` for no such round, no vector or readout, or a concept without members or without others.
     """
     record = store.load(next(reversed(store.rounds()), 0) if number is None else number)
     concept, which = record.concept, f"Round {record.round} of {store.name}"
@@ -174,27 +127,24 @@ def stitch(
     *,
     samples: int = 48,
     nats: float | None = None,
-) -> Stitched:
-    """Carry a round's concept into the pair's second model, and gather the evidence.
+) -> Stitching:
+    """Translate a round's concept into the pair's second model, and gather the evidence.
 
     Raises:
-        BasinError: the second model cannot be steered, or nothing of a vector arrives there.
+        BasinError: the second model cannot be steered, or a translated vector is zero.
     """
     refuse_other_model(store.name, [record], pair.first)
     concept, seed = record.concept, seed_for(store.config.seed, 0, "stitch")
-    bench = Bench.set_up(
-        *(store, concept, pair.first, pair.second, pair.stitches), nats=nats, samples=samples, seed=seed
-    )
-    pushed = [*in_first(bench), *in_second(bench, config)]
-    return Stitched(
-        store.name,
-        record.round,
-        pair.first.config.name,
-        pair.second.config.name,
-        bench.nats,
-        pair.stitches,
-        bench.prompts,
-        pushed,
-        soft_jaccard(bench.taught.membership, concept.membership),
-        concept.adapter is not None,
+    setup = Setup.of(store, concept, pair, nats=nats, samples=samples, seed=seed)
+    return Stitching(
+        run=store.name,
+        round=record.round,
+        first=pair.first.config.name,
+        second=pair.second.config.name,
+        nats=setup.nats,
+        stitches=pair.stitches,
+        prompts=setup.prompts,
+        trials=[*try_in_first(setup), *try_in_second(setup, config)],
+        overlap=soft_jaccard(setup.probe.membership, concept.membership),
+        left_behind=concept.adapter is not None,
     )

@@ -1,4 +1,4 @@
-"""The vectors that a stitching compares: the native ones, those that were carried over, and those that must not work."""
+"""The vectors that a stitching compares: native ones, translated ones, and controls that should do nothing."""
 
 from __future__ import annotations
 
@@ -10,144 +10,129 @@ import torch
 from agent.membership.documents import document_mean, document_membership, numbered
 from agent.membership.log_odds import log_odds
 from agent.steering.vector import SteeringVector
-from agent.transfer.fit import Fitted, fit_shuffled, random_map
+from agent.transfer.fit import Fitted, Method, fit_shuffled, random_map
 from agent.transfer.learn import StitchingConfig
 from agent.transfer.translate import translate
 from agent.types import seed_for
 from agent.updating import update
 from agent.updating.mean_difference import mean_difference
-from loops.transfer.effects import BASE, NATIVE, Bench, Pushed
+from loops.transfer.trials import BASE, NATIVE, Setup, Trial
 
+Numbers = dict[str, float | None]
 Control = tuple[Mapping[int, Fitted], SteeringVector]
 """Maps, and the vector that goes through them."""
 
 
-def in_first(bench: Bench) -> list[Pushed]:
+def try_in_first(setup: Setup) -> list[Trial]:
     """Part (a): the vector in the model that it was found in."""
-    own = bench.calibrated(bench.first, bench.concept.vector)
     return [
-        bench.push(bench.first, BASE, BASE, [], {}),
-        bench.push(bench.first, NATIVE, NATIVE, [own], {}),
+        setup.run(setup.first, BASE, BASE),
+        setup.run(setup.first, NATIVE, NATIVE, [setup.vector]),
     ]
 
 
-def in_second(bench: Bench, config: StitchingConfig) -> list[Pushed]:
-    """Part (b): the translated vector in the other model, beside the one found there and vectors that must not work."""
-    native = _native(bench)
+def try_in_second(setup: Setup, config: StitchingConfig) -> list[Trial]:
+    """Part (b): the translated vector in the other model, beside the native one and the controls."""
+    native, stitches = _native(setup), setup.stitches
     found = [
-        bench.push(bench.second, BASE, BASE, [], {}),
-        bench.push(bench.second, NATIVE, NATIVE, [native], {"cosine_native": 1.0}),
+        setup.run(setup.second, BASE, BASE),
+        setup.run(setup.second, NATIVE, NATIVE, [native], numbers={"cosine_native": 1.0}, calibrated=True),
     ]
-    vector = bench.concept.vector
     for method in config.methods:
-        carried = translate(vector, bench.stitches.ways(bench.stitches.there[method]))
-        returned = _returned(bench, carried, method)
-        numbers = _numbers(bench, bench.stitches.there[method], carried, native)
-        numbers |= {"returned_cosine": returned}
-        found.append(_pushed(bench, method, "translated", [carried], numbers))
-    for name, drawn in _controls(bench, vector, config.draws).items():
-        carried = [translate(control, bench.stitches.ways(maps)) for maps, control in drawn]
-        told = [_numbers(bench, maps, each, native) for (maps, _), each in zip(drawn, carried, strict=True)]
-        numbers = {key: float(np.mean([each[key] for each in told])) for key in told[0]}
-        found.append(_pushed(bench, name, "control", carried, numbers))
+        carried = translate(setup.vector, stitches.ways(stitches.there[method]))
+        numbers = _numbers(setup, stitches.there[method], carried, native)
+        numbers["returned_cosine"] = _returned(setup, carried, method)
+        found.append(setup.run(setup.second, method, "translated", [carried], numbers=numbers))
+    for name, drawn in _controls(setup, config.draws).items():
+        vectors = [translate(vector, stitches.ways(maps)) for maps, vector in drawn]
+        each = [_numbers(setup, maps, one, native) for (maps, _), one in zip(drawn, vectors, strict=True)]
+        means: Numbers = {key: float(np.mean([numbers[key] for numbers in each])) for key in each[0]}
+        found.append(setup.run(setup.second, name, "control", vectors, numbers=means))
     return found
 
 
-def _pushed(
-    bench: Bench, name: str, kind: str, vectors: list[SteeringVector], numbers: Mapping[str, float | None]
-) -> Pushed:
-    """At the strength of every other vector, in the second model."""
-    calibrated = [bench.calibrated(bench.second, vector) for vector in vectors]
-    return bench.push(bench.second, name, kind, calibrated, numbers)
-
-
-def _controls(bench: Bench, vector: SteeringVector, draws: int) -> dict[str, list[Control]]:
-    """Maps and vectors that ought to do nothing, by name. One draw may do something by chance, so there are several."""
-    gathered = bench.stitches.gathered
-    method = next(iter(bench.stitches.there))
-    true = bench.stitches.there[method]
-    turns = range(draws)
-    shuffled = [{layer: fit_shuffled(each, turn) for layer, each in gathered.items()} for turn in turns]
+def _controls(setup: Setup, draws: int) -> dict[str, list[Control]]:
+    """Maps and vectors that should do nothing, by name; several draws, since one may work by chance."""
+    gathered, vector, turns = setup.stitches.gathered, setup.vector, range(draws)
+    true = next(iter(setup.stitches.there.values()))
     noise = [
         {
-            layer: random_map(each, seed_for(bench.seed, turn, f"map {layer}"))
+            layer: random_map(each, seed_for(setup.seed, turn, f"map {layer}"))
             for layer, each in gathered.items()
         }
         for turn in turns
     ]
-    random = [_random_like(vector, seed_for(bench.seed, turn, "vector")) for turn in turns]
+    shuffled = [{layer: fit_shuffled(each, turn) for layer, each in gathered.items()} for turn in turns]
+    random = [_random_like(vector, seed_for(setup.seed, turn, "vector")) for turn in turns]
     return {
         "random map": [(maps, vector) for maps in noise],
         "shuffled pairs": [(maps, vector) for maps in shuffled],
         "random vector": [(true, each) for each in random],
-        "another concept": [(true, each) for each in _other_concepts(bench, vector, draws)],
+        "another concept": [(true, each) for each in _other_concepts(setup, draws)],
     }
 
 
-def _other_concepts(bench: Bench, vector: SteeringVector, draws: int) -> list[SteeringVector]:
-    """Towards the members of topics that have least to do with the concept, for or against, as many as the concept has."""
-    pointer, document_of = bench.store.load_pointer(), numbered(bench.passages.document_of)
-    weights = pointer.model.weights(pointer.model.expected_words(bench.passages.texts))
+def _other_concepts(setup: Setup, draws: int) -> list[SteeringVector]:
+    """Mean differences of the topics least correlated with the concept, each of the concept's size."""
+    pointer, document_of = setup.store.load_pointer(), numbered(setup.passages.document_of)
+    weights = pointer.model.weights(pointer.model.expected_words(setup.passages.texts))
     topics = [document_mean(log_odds(weights[:, topic]), document_of) for topic in range(weights.shape[1])]
-    alike = np.array([np.corrcoef(each, bench.concept.membership)[0, 1] for each in topics])
-    size = float(bench.concept.membership.mean())
+    membership, inside = setup.concept.membership, setup.concept.inside
+    alike = np.array([np.corrcoef(each, membership)[0, 1] for each in topics])
     found = []
-    for topic in np.argsort(np.abs(alike))[
-        :draws
-    ]:  # a topic that never varies has none (NaN), and comes last
-        membership = document_membership(topics[topic], document_of, size)
-        inside = membership >= np.quantile(membership, 1 - max(bench.concept.inside.mean(), 0.02))
-        here, there = bench.activations[inside], bench.activations[~inside]
-        found.append(mean_difference(here, there, recorded=bench.first.layers, steered=vector.layers))
+    for topic in np.argsort(np.abs(alike))[:draws]:  # a topic that never varies is NaN, and comes last
+        other = document_membership(topics[topic], document_of, float(membership.mean()))
+        members = other >= np.quantile(other, 1 - max(inside.mean(), 0.02))
+        here, there = setup.activations[members], setup.activations[~members]
+        found.append(mean_difference(here, there, recorded=setup.first.layers, steered=setup.vector.layers))
     return found
 
 
-def _native(bench: Bench) -> SteeringVector:
-    """The concept's own mean difference in the second model, at the layers that the translated vector goes to."""
-    inside = bench.concept.inside
-    steered = sorted({bench.stitches.partner[layer] for layer in bench.concept.vector.layers})
-    texts = np.array(bench.passages.texts, dtype=object)
+def _native(setup: Setup) -> SteeringVector:
+    """The concept's mean difference in the second model, at the layers that the translated vector goes to."""
+    inside, membership = setup.concept.inside, setup.concept.membership
+    steered = sorted({setup.stitches.partner[layer] for layer in setup.vector.layers})
+    texts = np.array(setup.passages.texts, dtype=object)
     return update(
-        bench.second,
+        setup.second,
         texts[inside].tolist(),
         texts[~inside].tolist(),
-        bench.theirs[inside],
-        bench.theirs[~inside],
-        config=bench.updating.model_copy(update={"layers": tuple(steered)}),
-        nats=bench.nats,
-        seed=bench.seed,
-        member_weights=bench.concept.membership[inside],
-        other_weights=1 - bench.concept.membership[~inside],
+        setup.theirs[inside],
+        setup.theirs[~inside],
+        config=setup.updating.model_copy(update={"layers": tuple(steered)}),
+        nats=setup.nats,
+        seed=setup.seed,
+        member_weights=membership[inside],
+        other_weights=1 - membership[~inside],
     ).vector
 
 
-def _returned(bench: Bench, carried: SteeringVector, method: str) -> float | None:
-    """Cosine of the vector with itself after the way there and the way back, which were learnt from different text."""
-    ways = {way.layer for way in bench.stitches.ways_back(method)}
-    if not set(carried.layers) <= ways:
+def _returned(setup: Setup, carried: SteeringVector, method: Method) -> float | None:
+    """Cosine of the vector with itself after the way there and back, which are learnt from different text."""
+    back = setup.stitches.ways_back(method)
+    if not set(carried.layers) <= {way.layer for way in back}:
         return None
-    returned = translate(carried, bench.stitches.ways_back(method))
-    return _cosine(bench, returned, bench.concept.vector, there=False)
+    return _cosine(setup, translate(carried, back), setup.vector, there=False)
 
 
 def _numbers(
-    bench: Bench, maps: Mapping[int, Fitted], carried: SteeringVector, native: SteeringVector
-) -> dict[str, float | None]:
-    steered = [maps[layer].unexplained for layer in bench.concept.vector.layers]
+    setup: Setup, maps: Mapping[int, Fitted], carried: SteeringVector, native: SteeringVector
+) -> Numbers:
+    unexplained = float(np.mean([maps[layer].unexplained for layer in setup.vector.layers]))
     return {
-        "unexplained_variance": float(np.mean(steered)),
-        "cosine_native": _cosine(bench, carried, native, there=True),
+        "unexplained_variance": unexplained,
+        "cosine_native": _cosine(setup, carried, native, there=True),
     }
 
 
-def _cosine(bench: Bench, one: SteeringVector, other: SteeringVector, *, there: bool) -> float | None:
-    """Mean over layers of the cosine in standardised coordinates: raw, one coordinate of hundreds would speak for all.
+def _cosine(setup: Setup, one: SteeringVector, other: SteeringVector, *, there: bool) -> float | None:
+    """Mean over layers of the cosine in standardised coordinates, where no single coordinate dominates.
 
-    None where the one has no direction at some layer of the other, as after a way back from layers that were shared.
+    None where `one` lacks a layer of the other, as after a way back from layers that were shared.
     """
     deviations = {
-        bench.stitches.partner[layer] if there else layer: each.moments[0].deviations[1 if there else 0]
-        for layer, each in bench.stitches.gathered.items()
+        setup.stitches.partner[layer] if there else layer: each.moments[0].deviations[int(there)]
+        for layer, each in setup.stitches.gathered.items()
     }
     cosines = []
     for layer, direction in other.directions.items():

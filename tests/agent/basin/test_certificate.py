@@ -21,10 +21,10 @@ def test_a_planted_concept_is_certified():
     round_map = RoundMap.over([ridge(), ridge(seed=1)], DOCUMENT_OF, 0.25, 8.0)
     pointer = document_means(pointer_of(GOLD, DOCUMENT_OF, 1), DOCUMENT_OF)
     path = round_map.flow(pointer, Schedule(5), 15)
-    found = certify(round_map, path, pointer, Schedule(5), CONFIG, 0)
+    found = certify(round_map, path, pointer, Schedule(5), config=CONFIG, seed=0)
     assert found.failures(CONFIG) == []
-    assert found == certify(round_map, path, pointer, Schedule(5), CONFIG, 0)
-    held = certify(round_map, path, pointer, Schedule(None), CONFIG, 0)
+    assert found == certify(round_map, path, pointer, Schedule(5), config=CONFIG, seed=0)
+    held = certify(round_map, path, pointer, Schedule(None), config=CONFIG, seed=0)
     assert any("leans on its pointer" in failure for failure in held.failures(CONFIG))
 
 
@@ -32,7 +32,7 @@ def test_a_pointer_at_nothing_is_not_certified():
     round_map = RoundMap.over([ridge(strength=0.0)], DOCUMENT_OF, 0.25, 8.0)
     pointer = np.random.default_rng(0).normal(size=DOCUMENT_OF.max() + 1)
     path = round_map.flow(pointer, Schedule(5), 15)
-    assert not certify(round_map, path, pointer, Schedule(5), CONFIG, 0).holds(CONFIG)
+    assert not certify(round_map, path, pointer, Schedule(5), config=CONFIG, seed=0).holds(CONFIG)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from agent.basin.tracking import Exchange, TrackingConfig, collapse, exchanged, is_still, kept, movement
+from agent.basin.tracking import Exchange, TrackingConfig, collapse, exchanged, is_still, movement, share_kept
 from agent.membership.similarity import soft_jaccard
 
 FIRST = np.array([0.0, 0.5, 1.0, 0.2])
@@ -109,18 +109,18 @@ def test_an_exchange_between_different_corpora_is_refused():
 def test_kept_by_hand():
     # Half of the mass, 1.2 of 2.4, is the two surest: 0.9 alone is less, 0.9 + 0.8 is more; 2.4 / 6 of six is 0.4.
     pointer = np.array([0.9, 0.1, 0.8, 0.3, 0.2, 0.1])
-    assert kept(pointer, pointer) == 1
-    assert kept(pointer, np.array([0.9, 0.1, 0.2, 0.6, 0.8, 0.1])) == 0.5
-    assert kept(pointer, 1 - pointer) == 0
+    assert share_kept(pointer, pointer) == 1
+    assert share_kept(pointer, np.array([0.9, 0.1, 0.2, 0.6, 0.8, 0.1])) == 0.5
+    assert share_kept(pointer, 1 - pointer) == 0
 
 
 def test_kept_asks_for_the_surest_alone_and_not_for_how_sure():
     """A concept may leave most of what the pointer claims; what it is surest of is the guard."""
     pointer = np.r_[np.full(10, 0.9), np.full(40, 0.2), np.full(50, 0.02)]
     concept = np.r_[np.full(10, 0.6), np.full(40, 0.01), np.full(50, 0.3)]
-    assert kept(pointer, concept) == 1
-    assert kept(pointer, 0.01 * concept) == 1
-    assert kept(pointer, np.r_[np.full(10, 0.01), np.linspace(0.2, 0.9, 90)]) == 0
+    assert share_kept(pointer, concept) == 1
+    assert share_kept(pointer, 0.01 * concept) == 1
+    assert share_kept(pointer, np.r_[np.full(10, 0.01), np.linspace(0.2, 0.9, 90)]) == 0
 
 
 @pytest.mark.parametrize(

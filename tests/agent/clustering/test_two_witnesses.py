@@ -20,7 +20,7 @@ from planted_activations import (
 from pydantic import ValidationError
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
-from agent.basin.tracking import kept
+from agent.basin.tracking import share_kept
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering
 from agent.clustering.prior import Prior, estimate_prior, no_concept
@@ -157,8 +157,8 @@ def test_without_a_cluster_in_the_activations_there_is_no_concept(real):
 
 def test_what_the_pointer_is_surest_of_stays_inside(real):
     context = anchored(real)
-    sure = kept(context.membership, settled(real).membership)
-    by_chance = kept(context.membership, np.random.default_rng(0).random(DOCUMENTS)[DOCUMENT_OF])
+    sure = share_kept(context.membership, settled(real).membership)
+    by_chance = share_kept(context.membership, np.random.default_rng(0).random(DOCUMENTS)[DOCUMENT_OF])
     assert sure > 0.6 > by_chance + 0.2
 
 

@@ -13,7 +13,7 @@ from agent.concept import Concept, Readout
 from agent.errors import BasinError
 from agent.membership.similarity import soft_jaccard
 from agent.steering.vector import SteeringVector
-from agent.transfer.handover import HandoverConfig, Stitched, hand_over
+from agent.transfer.handover import Carried, HandoverConfig, hand_over
 
 DOCUMENT_OF = np.repeat(np.arange(60), 4)
 TRUE = (DOCUMENT_OF % 3 == 0).astype(np.float64)
@@ -25,21 +25,21 @@ VECTOR = SteeringVector(
     {layer: torch.from_numpy(row.astype(np.float32)) for layer, row in zip(LAYERS, DIRECTION, strict=True)}
 )
 CONCEPT = Concept(3, TRUE, TRUE, TRUE, 1 / 3, vector=VECTOR)
-STITCHED = Stitched(
+STITCHED = Carried(
     Readout(DIRECTION, -float((DIRECTION**2).sum()), 0.0, 0.0, 0.0, 1.0),
     VECTOR,
     {layer: np.ones(8) for layer in LAYERS},
 )
 
 
-def handed(by: str, concept: Concept = CONCEPT, stitched: Stitched | None = STITCHED):
+def handed(by: str, concept: Concept = CONCEPT, stitched: Carried | None = STITCHED):
     return hand_over(
         concept,
         THEIRS,
         LAYERS,
         DOCUMENT_OF,
-        by,
-        stitched,
+        by=by,
+        carried=stitched,
         clustering=ClusteringConfig(components=10, penalty=0.1),
         config=HandoverConfig(),
         seed=0,

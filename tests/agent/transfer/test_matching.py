@@ -13,7 +13,7 @@ from agent.errors import BasinError
 from agent.membership.documents import document_folds
 from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import soft_jaccard
-from agent.transfer.matching import _Search, best_match, mu, overlap, sides
+from agent.transfer.matching import Candidate, Reader, _Search, best_match, mu, overlap, sides
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint.store import RunStore
 from loops.cli.transfer import _show
@@ -34,6 +34,12 @@ def reader(seed: int, kinds: np.ndarray = KIND, strength: float = 5.0) -> np.nda
     return (strength * corners[kinds] + noise).astype(np.float32)
 
 
+def matched(
+    target: np.ndarray, activations: np.ndarray, document_of: np.ndarray, **clusters
+) -> list[Candidate]:
+    return best_match(target, Reader(activations, document_of, **clusters), config=CONFIG, seed=0)
+
+
 def test_half_the_mass_is_generated() -> None:
     weights = mu(30, 10)
     assert weights[:30].sum() == pytest.approx(0.5) and weights[30:].sum() == pytest.approx(0.5)
@@ -52,33 +58,33 @@ def test_masses_add_up_and_equal_memberships_share_everything() -> None:
 
 
 def test_a_planted_cluster_is_found_without_a_map() -> None:
-    best = best_match(TRUE, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)[0]
+    best = matched(TRUE, reader(5), DOCUMENT_OF)[0]
     assert best.overlap.jaccard > 0.95
     assert soft_jaccard(best.membership, TRUE) > 0.95
 
 
 def test_two_kinds_are_a_union() -> None:
     two = np.isin(KIND, (1, 3)).astype(float)
-    found = {each.kind: each for each in best_match(two, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)[::-1]}
+    found = {each.kind: each for each in matched(two, reader(5), DOCUMENT_OF)[::-1]}
     assert found["union"].overlap.jaccard > 0.95 > 0.6 > found["component"].overlap.jaccard
 
 
 def test_generated_texts_are_matched_too() -> None:
     kinds = np.concatenate([KIND, np.tile(np.arange(5), 8)])
     told = (kinds == 0).astype(float)
-    best = best_match(told, reader(5, kinds), DOCUMENT_OF, config=CONFIG, seed=0)[0]
+    best = matched(told, reader(5, kinds), DOCUMENT_OF)[0]
     assert soft_jaccard(best.membership[len(KIND) :], told[len(KIND) :]) > 0.9
 
 
 def test_a_reader_s_own_clusters_are_taken() -> None:
     topics = np.eye(5)[KIND]
-    best = best_match(TRUE, reader(5), DOCUMENT_OF, config=CONFIG, seed=0, components=topics)[0]
+    best = matched(TRUE, reader(5), DOCUMENT_OF, components=topics)[0]
     assert best.overlap.jaccard == 1 and best.name == "0"
 
 
 def test_nothing_is_found_where_there_is_nothing() -> None:
     shuffled = TRUE[::3][np.random.default_rng(0).permutation(90)][DOCUMENT_OF]
-    candidates = best_match(shuffled, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)
+    candidates = matched(shuffled, reader(5), DOCUMENT_OF)
     assert all(each.overlap.jaccard < 0.4 for each in candidates)
 
 
@@ -94,29 +100,29 @@ def test_sides_divide_what_is_claimed() -> None:
 @pytest.mark.parametrize("told", [np.zeros(270), np.ones(270)])
 def test_a_concept_that_claims_nothing_or_everything_is_refused(told: np.ndarray) -> None:
     with pytest.raises(BasinError, match="nothing, or everything"):
-        best_match(told, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)
+        matched(told, reader(5), DOCUMENT_OF)
 
 
 def test_one_document_is_refused() -> None:
     with pytest.raises(BasinError, match="One document"):
-        best_match(np.array([0.9, 0.1, 0.5]), reader(5)[:3], np.zeros(3, int), config=CONFIG, seed=0)
+        matched(np.array([0.9, 0.1, 0.5]), reader(5)[:3], np.zeros(3, int))
 
 
 def test_unrelated_soft_memberships_overlap_and_that_is_called_chance() -> None:
     topics = np.random.default_rng(1).uniform(0.3, 0.6, size=(90, 2))[DOCUMENT_OF]
     told = np.random.default_rng(2).uniform(0.3, 0.6, size=90)[DOCUMENT_OF]
-    found = best_match(told, reader(5), DOCUMENT_OF, config=CONFIG, seed=0, components=topics)
+    found = matched(told, reader(5), DOCUMENT_OF, components=topics)
     assert found[0].overlap.jaccard > 0.6
     assert found[0].chance == pytest.approx(found[0].overlap.jaccard, abs=0.05)
     assert found[0].z_score < 2
 
 
 def test_a_planted_cluster_surprises_and_shuffled_ones_do_not() -> None:
-    best = best_match(TRUE, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)[0]
+    best = matched(TRUE, reader(5), DOCUMENT_OF)[0]
     assert best.chance < 0.25 and best.z_score > 8
     order = np.random.default_rng(0)
     shuffled = [TRUE[::3][order.permutation(90)][DOCUMENT_OF] for _ in range(12)]
-    bests = [best_match(told, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)[0] for told in shuffled]
+    bests = [matched(told, reader(5), DOCUMENT_OF)[0] for told in shuffled]
     assert np.mean([each.z_score > 2 for each in bests]) < 0.2
 
 
@@ -130,9 +136,8 @@ def test_texts_on_one_opening_do_not_vouch_for_each_other() -> None:
     config = ClusteringConfig(components=80, penalty=0.01, shuffles=9)
 
     def on_generated(prompts: np.ndarray | None) -> float:
-        found = best_match(
-            told, np.concatenate([real, copies]), DOCUMENT_OF, config=config, seed=0, prompt_of=prompts
-        )
+        texts = Reader(np.concatenate([real, copies]), DOCUMENT_OF, prompt_of=prompts)
+        found = best_match(told, texts, config=config, seed=0)
         return next(each.on_generated for each in found if each.kind == "classifier")
 
     assert on_generated(None) > 0.75 > 0.5 > on_generated(prompt_of)
@@ -141,7 +146,7 @@ def test_texts_on_one_opening_do_not_vouch_for_each_other() -> None:
 def test_the_classifier_is_cut_at_the_size_of_what_was_told_on_real_and_on_generated_texts() -> None:
     told = np.concatenate([TRUE, np.tile([1.0, 1, 1, 0], 8)])
     nothing = np.random.default_rng(0).normal(size=(len(told), 1, 20)).astype(np.float32)
-    found = best_match(told, nothing, DOCUMENT_OF, config=CONFIG, seed=0)
+    found = matched(told, nothing, DOCUMENT_OF)
     taught = next(each.membership for each in found if each.kind == "classifier")
     for part in (slice(0, len(KIND)), slice(len(KIND), None)):
         assert taught[part].mean() == pytest.approx(told[part].mean(), abs=0.02)
@@ -151,7 +156,7 @@ def test_a_component_that_only_one_half_of_the_documents_chooses_is_not_the_best
     half = document_folds(DOCUMENT_OF, 2, 0)
     halves = np.stack([TRUE * (half == 0), TRUE * (half == 1)], axis=1)
     noise = np.random.default_rng(0).normal(size=(len(KIND), 1, 20)).astype(np.float32)
-    found = best_match(TRUE, noise, DOCUMENT_OF, config=CONFIG, seed=0, components=halves)
+    found = matched(TRUE, noise, DOCUMENT_OF, components=halves)
     assert [each.kind for each in found[-2:]] == ["component", "component"]
     assert found[-1].overlap.jaccard > 0.3
     assert next(each.overlap.jaccard for each in found if each.kind == "union") < 0.1
@@ -165,14 +170,14 @@ def test_containment_is_the_share_of_one_side() -> None:
 
 
 def test_nothing_generated_has_no_overlap_there() -> None:
-    found = best_match(TRUE, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)
+    found = matched(TRUE, reader(5), DOCUMENT_OF)
     assert all(each.on_generated is None for each in found)
     assert found[0].on_real == pytest.approx(found[0].overlap.jaccard)
 
 
 def test_two_documents_are_enough() -> None:
     two = np.repeat([0, 1], 4)
-    found = best_match(1.0 - two, reader(5, two), two, config=CONFIG, seed=0)
+    found = matched(1.0 - two, reader(5, two), two)
     assert np.isfinite([each.z_score for each in found]).all()
 
 
@@ -197,16 +202,14 @@ def test_components_are_about_the_texts_and_not_about_who_wrote_them() -> None:
     kinds = np.concatenate([KIND, np.tile(np.arange(5), 8)])
     shifted = reader(5, kinds) + 40 * (np.arange(len(kinds)) >= len(KIND))[:, None, None].astype(np.float32)
     told = (kinds == 0).astype(float)
-    union = next(
-        each for each in best_match(told, shifted, DOCUMENT_OF, config=CONFIG, seed=0) if each.kind == "union"
-    )
+    union = next(each for each in matched(told, shifted, DOCUMENT_OF) if each.kind == "union")
     assert union.on_real > 0.9 and union.on_generated > 0.9
 
 
 def test_a_run_without_a_round_is_refused_in_a_sentence(tmp_path: Path) -> None:
     store = RunStore.create(tmp_path / "begun", parse_config({"corpus": {"source": "somewhere"}}, "test"))
     with pytest.raises(BasinError, match="no whole round"):
-        match(store, None, "lda:5", "concept", print)
+        match(store, None, "lda:5", "concept")
 
 
 def test_texts_on_one_opening_are_numbered_alike() -> None:
@@ -218,7 +221,7 @@ def test_texts_on_one_opening_are_numbered_alike() -> None:
 @pytest.mark.parametrize("name", ["concept", "topic", ""])
 def test_what_is_looked_for_is_no_reader_to_look_in(name: str) -> None:
     with pytest.raises(BasinError, match="is no reader to look in"):
-        read(name, None, None, print)
+        read(name, None, None)
 
 
 def test_where_nothing_was_written_the_table_says_so() -> None:
@@ -227,7 +230,7 @@ def test_where_nothing_was_written_the_table_says_so() -> None:
         [Passage(f"p{at}", at // 3, at % 3, "text") for at in range(270)],
     )
     texts = Texts(PassageSet((document,) * 90, tuple(passages)), (), np.zeros((0, 1, 1)))
-    found = best_match(TRUE, reader(5), DOCUMENT_OF, config=CONFIG, seed=0)
+    found = matched(TRUE, reader(5), DOCUMENT_OF)
     console = Console(record=True, width=80)
     _show(Matched("r", 1, "concept", "embedder", texts, TRUE, found), console)
     said = console.export_text()

@@ -39,7 +39,8 @@ def test_what_is_gathered_does_not_depend_on_the_sample_and_covers_every_pair() 
     first, second = make_language_model("llama"), make_language_model("gpt2", seed=1)
     part_of = np.arange(len(TEXTS)) % 4
     whole, small = (
-        gather(paired(first, second, TEXTS), [(0, 0)], part_of, sample, 0)[0] for sample in (10**6, 25)
+        gather(paired(first, second, TEXTS), [(0, 0)], part_of, sample=sample, seed=0)[0]
+        for sample in (10**6, 25)
     )
     assert len(whole.x) == whole.tokens > 100
     assert len(small.x) == 25
@@ -48,4 +49,4 @@ def test_what_is_gathered_does_not_depend_on_the_sample_and_covers_every_pair() 
     assert all(np.array_equal(a.xy, b.xy) for a, b in zip(whole.moments, small.moments, strict=True))
     assert np.allclose(whole.moments[2].mean_x, whole.x[whole.part == 2].mean(0), atol=1e-5)
     with pytest.raises(BasinError, match="Some part"):
-        gather(paired(first, second, TEXTS[:2]), [(0, 0)], part_of, 5, 0)
+        gather(paired(first, second, TEXTS[:2]), [(0, 0)], part_of, sample=5, seed=0)

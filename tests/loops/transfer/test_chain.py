@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from planted_chain import LENIENT, OTHER, SAME, config, general, machine, stitching  # noqa: F401 (fixtures)
+from planted_chain import OTHER, SAME, config, general, machine, model_of, stitching  # noqa: F401 (fixtures)
 from planted_log import listening
 from planted_loop import CRIME, DOCUMENTS, PLAIN, SETTINGS, THEMES, corpus, tiny_parts  # noqa: F401 (fixtures)
 
@@ -17,8 +17,8 @@ from benchmarks import successors
 from loops.checkpoint.store import RunStore
 from loops.report.terminal import show_run
 from loops.transfer.chain import CHAIN, succeed
-from loops.transfer.chain_table import show_chain
 from loops.transfer.evaluate import measure_chain
+from loops.transfer.output import show_chain
 
 
 def chain(config, folder) -> tuple[list[dict], list[str]]:

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from agent.errors import BasinError
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
-from loops.transfer.match import match
-from loops.transfer.match_store import MATCHES, rows, save_match, two_sides
+from loops.transfer.match import match, rows, two_sides
+from loops.transfer.store import MATCHES, save_match
 
 
 def test_the_concept_is_found_in_another_model(store):
@@ -22,7 +22,7 @@ def test_the_concept_is_found_in_another_model(store):
     best = found.candidates[0]
     real = slice(0, len(CRIME))
     assert (best.membership[real][CRIME] > 0.5).mean() > (best.membership[real][~CRIME] > 0.5).mean() + 0.3
-    assert len(found.told) == len(CRIME) + len(found.texts.generated)
+    assert len(found.target) == len(CRIME) + len(found.texts.generated)
     kinds = [each.kind for each in found.texts.generated]
     assert set(kinds) == {"steered", "base"}
     assert len({each.whole for each in found.texts.generated}) == len(kinds)
@@ -32,7 +32,7 @@ def test_the_concept_is_found_in_another_model(store):
 
 def test_in_its_own_model_the_concept_is_itself(store):
     found = match(store, None, "tiny", "concept", compare=store)
-    assert found.compared["told"] == pytest.approx(1)
+    assert found.compared["concept"] == pytest.approx(1)
     assert found.compared["match"] > 0.5
 
 
@@ -43,15 +43,15 @@ def test_topics_are_clusters_and_the_pointer_can_be_matched(store):
     assert sum(each.kind == "component" for each in found.candidates) == 3
     through = match(store, None, "other", "lda:3")
     direct = match(store, None, "lda:3", "concept")
-    assert np.array_equal(through.told, direct.candidates[0].membership)
+    assert np.array_equal(through.target, direct.candidates[0].membership)
 
 
 def test_written_texts_are_read_by_the_round_that_is_asked_for(store):
     found = match(store, None, "other", "concept")
     concept = store.load(store.rounds()[-1]).concept
-    assert np.array_equal(found.told[: len(CRIME)], concept.membership)
+    assert np.array_equal(found.target[: len(CRIME)], concept.membership)
     written = concept.readout.evidence(found.texts.activations)
-    assert np.corrcoef(written, found.told[len(CRIME) :])[0, 1] > 0.5
+    assert np.corrcoef(written, found.target[len(CRIME) :])[0, 1] > 0.5
 
 
 def test_it_is_kept_with_both_sides(store):

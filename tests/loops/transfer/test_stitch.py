@@ -21,11 +21,13 @@ from agent.types import seed_for
 from loops.checkpoint.schema import unsealed
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
-from loops.transfer import evaluate, stitch, stitch_store
+from loops.transfer import evaluate, stitch, trials
+from loops.transfer import store as stored
 from loops.transfer.evaluate import MEASURED, labels_of, measure_stitch
 from loops.transfer.general_text import general_texts
-from loops.transfer.stitch_output import PICTURE, draw_stitch, evidence, show_stitch
-from loops.transfer.stitch_store import (
+from loops.transfer.output import evidence, show_stitch
+from loops.transfer.picture import PICTURE, draw_stitch
+from loops.transfer.store import (
     MATRIX,
     SAMPLES,
     TABLE,
@@ -38,7 +40,7 @@ from loops.transfer.stitch_store import (
 
 def carried(store: RunStore, to: str, **options):
     config = stitching_of(store)
-    pair = stitch.Pair.of(store, to, config)
+    pair = trials.Pair.of(store, to, config)
     record = stitch.carry(store, None)
     return stitch.stitch(store, record, pair, config, samples=12, **options)
 
@@ -110,7 +112,7 @@ def test_everything_is_kept_and_shown(store, monkeypatch, capsys):
     vectors = safetensors.torch.load_file(folder / VECTORS)
     assert any(name.startswith("other.affine.layer_") for name in vectors)
     samples = json.loads((folder / SAMPLES).read_bytes())
-    assert len(samples) == 12 * len(found.pushed)
+    assert len(samples) == 12 * len(found.trials)
     show_stitch(found, measured, folder, Console(width=80))
     printed = capsys.readouterr().out
     assert "(a) In tiny the vector" in printed and "(b) In other" in printed
@@ -139,14 +141,14 @@ def test_sentences_claim_no_more_than_the_numbers(store):
         return " ".join(evidence(found, changed))
 
     good = with_effects(1.0, 0.9, 0.02)
-    assert "works" in good and "0.90 ± 0.05 of what" in good and "What must not work does not" in good
+    assert "works" in good and "0.90 ± 0.05 of the native" in good and "The controls do nothing" in good
     assert "has no certain effect" in with_effects(1.0, 0.1, 0.0)
-    assert "But what must not work does, too" in with_effects(1.0, 0.9, 0.6)
+    assert "But some controls work, too" in with_effects(1.0, 0.9, 0.6)
     assert "nothing to compare with" in with_effects(0.1, 0.9, 0.0)
-    assert "stays behind" not in good
-    assert "adapter stays behind" in evidence(replace(found, left_behind=True), rows)[0]
-    # An error as large as the limit proves nothing of what must not work.
-    assert "not all is certain to be below; the largest is" in with_effects(1.0, 0.9, 0.08)
+    assert "adapter" not in good
+    assert "round's adapter" in evidence(replace(found, left_behind=True), rows)[0]
+    # An error as large as the limit proves nothing about controls.
+    assert "not all are certainly below; the largest is" in with_effects(1.0, 0.9, 0.08)
     blind = [{**row, "effect": None, "effect_error": None, "behavioural_ratio": None} for row in rows]
     assert "has no certain effect" in evidence(found, blind)[0] and len(evidence(found, blind)) == 2
 
@@ -154,15 +156,15 @@ def test_sentences_claim_no_more_than_the_numbers(store):
 def test_what_is_not_a_number_is_kept_as_nothing(store, tmp_path):
     """A reader that cannot tell members from others has no scale to read on."""
     found = carried(store, "again")
-    pushed = [replace(each, readings=np.full(len(each.readings), np.nan)) for each in found.pushed]
-    save_stitch(replace(found, pushed=pushed), tmp_path / "kept")
+    pushed = [replace(each, readings=np.full(len(each.readings), np.nan)) for each in found.trials]
+    save_stitch(replace(found, trials=pushed), tmp_path / "kept")
     rows = json.loads((tmp_path / "kept" / TABLE).read_bytes(), parse_constant=pytest.fail)["rows"]
     assert all(row["effect"] is None and row["reading"] is None for row in rows)
 
 
 def test_nothing_is_left_where_the_disk_refuses(store, tmp_path, monkeypatch):
     found, folder = carried(store, "again"), tmp_path / "kept"
-    monkeypatch.setattr(stitch_store, "write_file", refuse)
+    monkeypatch.setattr(stored, "write_file", refuse)
     with pytest.raises(BasinError, match="kept cannot be written .No space left on device.; make room"):
         save_stitch(found, folder)
     assert not (folder / TABLE).exists()
@@ -247,7 +249,7 @@ def test_too_little_general_text_is_one_sentence(store, tmp_path, documents, wor
     changes = {"corpus": CorpusConfig(source=str(folder)), "passages": 8}
     config = stitching_of(store).model_copy(update=changes)
     with pytest.raises(BasinError, match=sentence):
-        stitch.Pair.of(store, "other", config)
+        trials.Pair.of(store, "other", config)
 
 
 def test_the_whole_command(store, monkeypatch):
@@ -263,7 +265,7 @@ def test_the_whole_command(store, monkeypatch):
 
 
 def test_maps_serve_other_runs_of_the_same_model_and_documents(store, config, tmp_path):
-    pair = stitch.Pair.of(store, "other", stitching_of(store))
+    pair = trials.Pair.of(store, "other", stitching_of(store))
     assert pair.serves(store)
     deeper = store.config.language_model.model_copy(update={"layers": (1,)})
     assert not pair.serves(RunStore(store.path, store.config.model_copy(update={"language_model": deeper})))
