@@ -1,16 +1,14 @@
-"""Activations of real texts, kept on disk: they never change while the language model does not."""
+"""Activations of texts on disk, by model and layers: they never change while the model does not."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,42 +24,77 @@ from agent.progress import advance
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-logger = logging.getLogger(__name__)
 
 CHUNK = 128
-"""Texts per file: what is lost when recording is interrupted. A minute for a small model on two cores that lack bfloat16."""
+"""Texts per file, lost if recording is interrupted: a minute for a small model on two cores without bfloat16."""
 SMALL = 250_000_000
-"""Parameters up to which a model counts as small: larger ones get fewer texts a file."""
+"""Parameters above which a file has fewer texts."""
 LARGEST_IN_MEMORY = 1 << 30
 """Bytes of activations from which they are memory-mapped."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A model or embedder whose results are cached."""
+
+    name: str
+    """Of its progress."""
+    fingerprint: str
+    shape: tuple[int, int]
+    size: int
+    """Texts per file."""
+    compute: Callable[..., Float[np.ndarray, "text layer width"]]
+    tokenize: Callable[[Sequence[str]], list[TokenBatch]] | None = None
+    keep: Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None] | None = None
+    """Called with every chunk of texts and its activations."""
 
 
 def record_cached(
     language_model: LanguageModel, texts: Sequence[str], *, also_for: LanguageModel | None = None
 ) -> Float[np.ndarray, "text layer width"]:
-    """`language_model.record`, reading what the cache holds already and adding to it what it does not.
+    """`language_model.record` by way of the cache.
 
     Args:
-        also_for: the same model, read at some of these layers: the texts are kept for it too, so that they are read once.
+        also_for: the same model at some of these layers, whose cache is filled as well.
 
     Raises:
-        BasinError: the model's activations are not finite, or the cache folder cannot be written.
+        BasinError: the activations are not finite, or the cache folder cannot be written.
     """
-    shape = (len(language_model.layers), language_model.width)
-    keep = _keeper(language_model, also_for) if also_for else None
-    report = partial(advance, "record")
-    size = texts_a_file(language_model)
 
-    def tokenize(chunk: Sequence[str]) -> list[TokenBatch]:
-        return list(language_model.batches(chunk))
+    def keep_columns(chunk: Sequence[str], activations: Float[np.ndarray, "text layer width"]) -> None:
+        assert also_for is not None
+        columns = [language_model.layers.index(layer) for layer in also_for.layers]
+        _keep_new(also_for.fingerprint, chunk, activations[:, columns])
 
     return _cached(
-        texts, language_model.fingerprint, shape, language_model.record, report, keep, size, tokenize
+        texts,
+        _Source(
+            "record",
+            language_model.fingerprint,
+            (len(language_model.layers), language_model.width),
+            texts_a_file(language_model),
+            language_model.record,
+            tokenize=lambda chunk: list(language_model.batches(chunk)),
+            keep=keep_columns if also_for else None,
+        ),
     )
 
 
+def embed_cached(
+    embedder: SentenceTransformer, fingerprint: str, texts: Sequence[str]
+) -> Float[np.ndarray, "text layer width"]:
+    """Sentence embeddings as activations of a single layer, cached under `fingerprint`; raises as above."""
+
+    def embed(chunk: Sequence[str]) -> Float[np.ndarray, "text layer width"]:
+        found: np.ndarray = embedder.encode(list(chunk), show_progress_bar=False)
+        return found[:, None, :]
+
+    width = embed(["."]).shape[2]  # the method for it changed its name between versions
+    return _cached(texts, _Source("embed", fingerprint, (1, width), CHUNK, embed))
+
+
 def texts_a_file(language_model: LanguageModel) -> int:
-    """`CHUNK`, halved for as long as reading so much by a larger model would take minutes."""
+    """`CHUNK`, halved until a larger model records a file in about a minute."""
     parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
     size = CHUNK
     while size > 1 and size * parameters > CHUNK * SMALL:
@@ -78,62 +111,22 @@ def is_recorded(language_model: LanguageModel, texts: Sequence[str]) -> bool:
 
 
 def in_order(texts: Sequence[str]) -> list[str]:
-    """The texts as they follow each other in files of the cache: any `CHUNK` of them from a multiple of it are whole files."""
-    return sorted(texts, key=_place)
-
-
-def _place(text: str) -> tuple[int, str]:
-    """By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others."""
-    return len(text), text
+    """The texts in the order of the files: every `CHUNK` of them from a multiple of it are whole files."""
+    return sorted(texts, key=_order)
 
 
 def keep_recorded(
     texts: Sequence[str], activations: Float[np.ndarray, "text layer width"], fingerprint: str, size: int
 ) -> None:
-    """Put into the cache what another process, or another machine, made of whole files of it; raises as `record_cached`."""
+    """Put activations of whole files, recorded by another process, into the cache; raises as `record_cached`."""
     for rows in _chunks(texts, size):
         _keep_new(fingerprint, [texts[row] for row in rows], activations[rows])
-
-
-def _keep_new(
-    fingerprint: str, chunk: Sequence[str], activations: Float[np.ndarray, "text layer width"]
-) -> None:
-    path = _chunk_path(fingerprint, chunk)
-    if not path.exists():
-        _write(path, np.ascontiguousarray(activations))
-
-
-def _keeper(
-    language_model: LanguageModel, other: LanguageModel
-) -> Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None]:
-    """Keeps a chunk for another reading of the same model, at some of the layers."""
-    columns = [language_model.layers.index(layer) for layer in other.layers]
-
-    def keep(chunk: Sequence[str], activations: Float[np.ndarray, "text layer width"]) -> None:
-        _keep_new(other.fingerprint, chunk, activations[:, columns])
-
-    return keep
-
-
-def embed_cached(
-    embedder: SentenceTransformer, fingerprint: str, texts: Sequence[str]
-) -> Float[np.ndarray, "text layer width"]:
-    """Sentence embeddings as activations of a single layer, cached likewise under `fingerprint`; raises as above."""
-
-    def embed(chunk: Sequence[str]) -> Float[np.ndarray, "text layer width"]:
-        return embedder.encode(list(chunk), show_progress_bar=False)[:, None, :]
-
-    shape = embed(["."]).shape[1:]  # the method that tells the width changed its name between versions
-    return _cached(texts, fingerprint, shape, embed, partial(advance, "embed"))
 
 
 def find_recorded(
     texts: Sequence[str], layers: int, width: int
 ) -> Iterator[Float[np.ndarray, "text layer width"]]:
-    """Activations of all these texts that the cache holds whole, by whichever model: the model itself need not be at hand.
-
-    Several models, or one at other layers, may have recorded them; the caller has to tell which is meant.
-    """
+    """Activations of all these texts by every model of that shape in the cache, without the models."""
     folder = cache_root() / "activations"
     fingerprints = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
     sizes = [CHUNK >> halvings for halvings in range(CHUNK.bit_length())]
@@ -149,49 +142,21 @@ def find_recorded(
             yield result
 
 
+def _order(text: str) -> tuple[int, str]:
+    """By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others."""
+    return len(text), text
+
+
 def _chunks(texts: Sequence[str], size: int) -> Iterator[list[int]]:
-    """Which texts lie in a file together, file by file."""
-    order = sorted(range(len(texts)), key=lambda row: _place(texts[row]))
+    """Indices of the texts of each file."""
+    order = sorted(range(len(texts)), key=lambda row: _order(texts[row]))
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
-def _cached(
-    texts: Sequence[str],
-    fingerprint: str,
-    shape: tuple[int, int],
-    compute: Callable[..., Float[np.ndarray, "text layer width"]],
-    report: Callable[[int, int], None],
-    keep: Callable[[Sequence[str], Float[np.ndarray, "text layer width"]], None] | None = None,
-    size: int | None = None,
-    tokenize: Callable[[Sequence[str]], list[TokenBatch]] | None = None,
-) -> Float[np.ndarray, "text layer width"]:
-    sweep("activations")
-    result = _room((len(texts), *shape))
-    done = 0
-
-    def prepare(rows: list[int]) -> _Prepared:
-        chunk = [texts[row] for row in rows]
-        path = _chunk_path(fingerprint, chunk)
-        found = _read(path, (len(chunk), *shape))
-        return _Prepared(rows, chunk, path, found, tokenize(chunk) if tokenize and found is None else None)
-
-    for each in _one_ahead(_chunks(texts, size or CHUNK), prepare):
-        rows, chunk, found = each.rows, each.chunk, each.found
-        if found is None:
-            found = compute(chunk) if each.batches is None else compute(chunk, batches=each.batches)
-            _write(each.path, found)
-        if keep is not None:
-            keep(chunk, found)
-        result[rows] = found
-        done += len(rows)
-        report(done, len(texts))
-    return result
-
-
 @dataclass(frozen=True)
 class _Prepared:
-    """A chunk that was looked up, and tokenized where it has to be computed."""
+    """A chunk that was looked up, and tokenized if it has to be computed."""
 
     rows: list[int]
     chunk: list[str]
@@ -200,8 +165,34 @@ class _Prepared:
     batches: list[TokenBatch] | None
 
 
+def _cached(texts: Sequence[str], source: _Source) -> Float[np.ndarray, "text layer width"]:
+    sweep("activations")
+    result = _room((len(texts), *source.shape))
+    done = 0
+
+    def prepare(rows: list[int]) -> _Prepared:
+        chunk = [texts[row] for row in rows]
+        path = _chunk_path(source.fingerprint, chunk)
+        found = _read(path, (len(chunk), *source.shape))
+        batches = source.tokenize(chunk) if source.tokenize and found is None else None
+        return _Prepared(rows, chunk, path, found, batches)
+
+    for each in _one_ahead(_chunks(texts, source.size), prepare):
+        found = each.found
+        if found is None:
+            options = {} if each.batches is None else {"batches": each.batches}
+            found = source.compute(each.chunk, **options)
+            _write(each.path, found)
+        if source.keep is not None:
+            source.keep(each.chunk, found)
+        result[each.rows] = found
+        done += len(each.rows)
+        advance(source.name, done, len(texts), "texts")
+    return result
+
+
 def _one_ahead(chunks: Iterator[list[int]], prepare: Callable[[list[int]], _Prepared]) -> Iterator[_Prepared]:
-    """Prepare the next chunk on a thread while the caller computes this one: a GPU would wait for its tokens otherwise."""
+    """Prepare the next chunk on a thread while this one is computed: a GPU would wait for its tokens."""
     with ThreadPoolExecutor(1) as thread:
         waiting = None
         for rows in chunks:
@@ -214,11 +205,11 @@ def _one_ahead(chunks: Iterator[list[int]], prepare: Callable[[list[int]], _Prep
 
 
 def _room(shape: tuple[int, int, int]) -> Float[np.ndarray, "text layer width"]:
-    """An array in memory, or where it would be large in a file without a name that goes when the array does."""
+    """An array in memory, or if large in a nameless file that goes with the array."""
     if 4 * int(np.prod(shape)) <= LARGEST_IN_MEMORY:
         return np.empty(shape, dtype=np.float32)
     cache_root().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=cache_root()) as file:
+    with TemporaryFile(dir=cache_root()) as file:
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
@@ -230,19 +221,28 @@ def _chunk_path(fingerprint: str, chunk: Sequence[str]) -> Path:
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> Float[np.ndarray, "text layer width"] | None:
-    """None where there is nothing, or nothing usable: it is recorded again then."""
+    """The activations of a file; None if it is missing or damaged, so that it is recorded again."""
     try:
         with safe_open(path, framework="numpy") as file:
-            activations, told = file.get_tensor("activations"), (file.metadata() or {}).get("sha256")
+            activations: np.ndarray = file.get_tensor("activations")
+            digest = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError, KeyError):
         return None
-    if told is not None and told != _digest(activations):  # files of before had no digest
+    if digest not in (None, _digest(activations)):
         return None
     return activations if activations.shape == shape and np.isfinite(activations).all() else None
 
 
 def _digest(activations: Float[np.ndarray, "text layer width"]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(activations)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(activations).data).hexdigest()
+
+
+def _keep_new(
+    fingerprint: str, chunk: Sequence[str], activations: Float[np.ndarray, "text layer width"]
+) -> None:
+    path = _chunk_path(fingerprint, chunk)
+    if not path.exists():
+        _write(path, np.ascontiguousarray(activations))
 
 
 def _write(path: Path, activations: Float[np.ndarray, "text layer width"]) -> None:

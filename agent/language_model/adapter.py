@@ -1,8 +1,7 @@
-"""A low-rank adapter as plain data: what PEFT saves, held in memory, so that a round can keep it like any array.
+"""A low-rank adapter as plain data: PEFT's files, held in memory.
 
 LoRA (Hu et al. 2106.09685): a frozen weight W becomes W + (alpha / r) B A, with A [r, in] and B [out, r] trained.
-Applying one is `LanguageModel.adapted`; finding one is `agent.updating`. PEFT takes two seconds to import, which whoever has
-no adapter need not wait for: so it is imported where it is used.
+`LanguageModel.adapted` applies an adapter; `agent.adapting` trains one. PEFT is imported on use: it takes two seconds.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ SET: Mapping[str, Callable[[Any], bool]] = {
     "fan_in_fan_out": lambda value: isinstance(value, bool),
     "megatron_core": lambda value: value == "megatron.core",
 }
-"""Settings that a plain LoRA adapter has, and their values. PEFT has many more: some make it import a module by name, or match
-a pattern for hours. Those must be off in an adapter that is read, whoever wrote it; a bare number names nothing."""
+"""Settings of a plain LoRA adapter, with their valid values. All other settings of PEFT must be off in an adapter that is read:
+some import a module by name, or match a pattern for hours. Numbers are harmless."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +48,18 @@ class Adapter:
     """Weights and settings under PEFT's own names."""
 
     config: Mapping[str, Any]
-    """What PEFT writes into adapter_config.json."""
+    """Content of adapter_config.json."""
     tensors: Mapping[str, Tensor]
-    """What PEFT writes into adapter_model.safetensors; float32 on the CPU."""
+    """Content of adapter_model.safetensors; float32 on the CPU."""
     FILES: ClassVar[tuple[str, str]] = (CONFIG, WEIGHTS)
 
     @classmethod
     def of(cls, model: Any, base: str) -> Adapter:
-        """The active adapter of a PEFT model; `base` is the name of the model it belongs to."""
+        """The active adapter of a PEFT model; `base` is the name of its base model."""
         from peft import get_peft_model_state_dict
 
         config = model.peft_config[model.active_adapter].to_dict()
-        # Left to itself, PEFT asks the hub for a model of this one's name, and keeps the embedding where vocabularies differ.
+        # Otherwise PEFT asks the hub for a model of this name, and keeps the embedding if vocabularies differ.
         config |= {"base_model_name_or_path": base, "inference_mode": True}
         tensors = {
             name: tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
@@ -77,7 +76,7 @@ class Adapter:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Adapter:
-        """Inverse of `files`. Raises `BasinError` where they are not a plain LoRA adapter, or have anything beside it."""
+        """Inverse of `files`. Raises `BasinError` for anything but a plain LoRA adapter."""
         try:
             if files.keys() != {CONFIG, WEIGHTS}:
                 raise DamagedError(
@@ -101,7 +100,7 @@ class Adapter:
         return digest.hexdigest()[:16]
 
     def attach(self, model: Any, trainable: bool = False) -> Any:
-        """A PEFT model around `model`, whose modules are replaced in place. Raises `BasinError` where it does not fit."""
+        """A PEFT model around `model`, whose modules are replaced in place. Raises `BasinError` if it does not fit."""
         from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
         try:
@@ -116,10 +115,9 @@ class Adapter:
         return peft_model
 
     def merge_into(self, model: Any) -> None:
-        """Add the low-rank products to the weights of `model`, which get storage of their own before that.
+        """Add the low-rank products to copies of the weights of `model`; raises as `attach`.
 
-        Other models that share the tensors stay as they are. To quantised weights nothing can be added without loss: there
-        the products stay beside them. Raises as `attach`.
+        Models that share the weights are unchanged. Beside quantised weights, the products stay separate.
         """
         peft_model = self.attach(model)
         adapted = [
@@ -134,7 +132,7 @@ class Adapter:
 
 
 def new_adapter(model: Any, rank: int, alpha: float, modules: str, base: str) -> Any:
-    """A PEFT model: a fresh trainable adapter in `model`, whose products are zero, so that it begins as the model itself.
+    """A PEFT model with a fresh trainable adapter in `model`, whose products are zero.
 
     Args:
         modules: `attention` for the projections of the attention blocks, `all` for every linear map of a block.
@@ -156,12 +154,12 @@ def _wrapped(model: Any, config: Any) -> Any:
     from peft import get_peft_model
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a base model that has another name on this disk
+        warnings.simplefilter("ignore")  # that the base model has another name on this disk
         return get_peft_model(model, config)
 
 
 def targets(model: Any, modules: str) -> list[str]:
-    """Names of the linear maps in a decoder block that are adapted, as PEFT matches them; `BasinError` for none."""
+    """Names of the adapted linear maps in a decoder block. Raises `BasinError` if there are none."""
     names = sorted(
         name
         for name, module in decoder_blocks(model)[0].named_modules()
@@ -177,7 +175,7 @@ def targets(model: Any, modules: str) -> list[str]:
 
 
 def _plain_lora(tree: Any) -> dict[str, Any]:
-    """The settings, each of which is one that a plain adapter has, or is off."""
+    """The settings, if all others than a plain adapter's are off."""
     if not isinstance(tree, dict):
         raise DamagedError(f"{CONFIG} is no table of names and values")
     for key, value in tree.items():

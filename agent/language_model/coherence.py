@@ -1,7 +1,7 @@
-"""Is what was written still English? An independent language model's opinion, and checks of the text itself.
+"""Coherence of generated passages: their likelihood under an independent model, and statistics of the text.
 
-Every limit is a quantile of what real passages measure at the same length, so nothing here is set by hand and
-nothing is about the concept: a passage is coherent if a real one could look like it.
+Every limit is a quantile over real passages of the same length. Nothing is set by hand or depends on the concept: a
+passage is coherent if a real one could look like it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from agent.types import StageConfig
 logger = logging.getLogger(__name__)
 
 MINIMUM_PASSAGES = 8
-"""Below this a quantile of real passages means nothing."""
-
+"""Fewer passages give no quantile."""
 
 Read = Callable[[LanguageModel, Sequence[str], Sequence[str]], Float[np.ndarray, "text"]]
 
 
 class CoherenceConfig(StageConfig):
-    """Who reads the generated text, and how unlike a real passage it may be."""
+    """The independent model, and the limits of coherence."""
 
     model: str | None = "gemma3-270m"
-    """A language model other than the one that writes; none: only the text itself is checked."""
+    """A language model other than the generating one; none: only statistics of the text are checked."""
     quantile: float = Field(0.9, gt=0, lt=1)
-    """The loss that this share of real passages does not exceed is the limit."""
+    """Share of real passages within the limit of the loss."""
     text_quantile: float = Field(0.995, gt=0.5, lt=1)
-    """The same for each check of the text itself; high, because there are several."""
+    """The same for each statistic of the text; high, because there are several."""
     words: int = Field(60, ge=10)
-    """Real and generated passages are both cut to this many words after their opening."""
+    """Real and generated passages are cut to this many words after their opening."""
     prompt_words: int = Field(9, ge=1)
-    """Words at the head of a real passage that stand in for the prompt."""
+    """Words at the start of a real passage that serve as its prompt."""
     real_passages: int = Field(64, ge=MINIMUM_PASSAGES)
     """Real passages that the language model reads, evenly spaced over the corpus."""
 
@@ -51,14 +50,15 @@ class CoherenceReport:
     """Verdicts on generated passages, in their order."""
 
     losses: Float[np.ndarray, "text"]
-    """Nats per token under the independent model; NaN where there is none, or nothing to read."""
+    """Nats per token under the independent model; NaN without a model or tokens."""
     unlikely: Bool[np.ndarray, "text"]
     repetitive: Bool[np.ndarray, "text"]
     broken: Bool[np.ndarray, "text"]
 
     @property
     def coherent(self) -> Bool[np.ndarray, "text"]:
-        return ~(self.unlikely | self.repetitive | self.broken)
+        coherent: np.ndarray = ~(self.unlikely | self.repetitive | self.broken)
+        return coherent
 
     @property
     def share(self) -> float:
@@ -76,20 +76,20 @@ class CoherenceReport:
 
 @dataclass(frozen=True)
 class Coherence:
-    """Limits measured on real passages; `check` holds generated ones to them."""
+    """Limits measured on real passages; `check` applies them to generated ones."""
 
     config: CoherenceConfig
     language_model: LanguageModel | None
     loss_limit: float
     """Nats per token; infinite without a model."""
     common: frozenset[str]
-    """The corpus's most frequent words, which every sentence is held together by."""
+    """The corpus's most frequent words."""
     limits: dict[str, tuple[float, float]]
     """Lowest and highest value of each text statistic."""
 
     @classmethod
     def load(cls, real_texts: Sequence[str], config: CoherenceConfig) -> Coherence:
-        """`fit` with the model that the configuration names. Raises as `fit` and `LanguageModel.load`."""
+        """`fit` with the configured model; raises as `fit` and `LanguageModel.load`."""
         if config.model is None:
             return cls.fit(real_texts, config, None)
         language_model = LanguageModel.load(LanguageModelConfig(name=config.model))
@@ -111,8 +111,9 @@ class Coherence:
         measured = [text_statistics(rest, common) for _, rest in pairs]
         tail = 1 - config.text_quantile
         limits = {
-            name: tuple(float(np.quantile([row[name] for row in measured], at)) for at in (tail, 1 - tail))
+            name: (float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail)))
             for name in measured[0]
+            if (values := [row[name] for row in measured])
         }
         loss_limit = np.inf
         if language_model is not None:
@@ -167,12 +168,12 @@ SENTENCES = {
     "words_per_stop": "low",
     "uncapitalised": "high",
 }
-"""Which side of each statistic is bad. Few letters: tables and codes; few common words: words, not sentences;
-few words between full stops: fragments; sentences that start without a capital: they are not sentences."""
+"""The bad side of each statistic: tables and codes have few letters, word lists few common words, fragments few words
+between full stops, and non-sentences no capitals."""
 
 
 def text_statistics(text: str, common: frozenset[str]) -> dict[str, float]:
-    """What is measured of a text; a text without words gets the worst value of each.
+    """Statistics of a text; a text without words gets the worst value of each.
 
     `distinct_trigrams`: different word trigrams over all of them. `longest_repeat`: words in the longest run
     that occurs twice. `letters`: share of letters among characters other than white space. `punctuation_run`:
@@ -210,7 +211,7 @@ def _longest_repeat(words: Sequence[str]) -> int:
 
 
 def common_words(texts: Sequence[str], count: int = 100) -> frozenset[str]:
-    """The `count` most frequent words of the texts, which every sentence is held together by."""
+    """The `count` most frequent words of the texts."""
     frequencies = Counter(word for text in texts for word in _words(text))
     # Ties broken by the word, so that the order of the texts does not matter.
     ranked = sorted(frequencies, key=lambda word: (-frequencies[word], word))

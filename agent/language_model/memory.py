@@ -1,4 +1,4 @@
-"""Work that does not fit into memory, done in halves: results are the same but for rounding, and only the time is lost."""
+"""Memory that the model's work takes, and work in halves where it does not fit: results are equal up to rounding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOCATOR = (
     "could not create a primitive",
     "could not create a memory",
 )
-"""How torch says it where it has no type of its own for it: on the CPU, in some CUDA libraries, and by oneDNN."""
+"""Messages of torch errors without a type of their own: on the CPU, in some CUDA libraries, and by oneDNN."""
 
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ Batch = TypeVar("Batch", bound=Divisible)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is what running out of memory looks like."""
+    """Whether the error means that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(each in str(error).casefold() for each in ALLOCATOR)
@@ -46,10 +46,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 def within_memory(
     batch: Batch, work: Callable[[Batch], Result], shrunk: Callable[[int], None]
 ) -> list[tuple[Batch, Result]]:
-    """The batch and what `work` makes of it, or its parts in order where the whole does not fit.
+    """The batch and the result of `work`, or its parts in order where the whole does not fit.
 
     Args:
-        shrunk: told the rows of the half that is tried next.
+        shrunk: called with the rows of the half that is tried next.
 
     Raises:
         BasinError: not even one row fits.
@@ -59,7 +59,7 @@ def within_memory(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    # Outside of the handler, or the error would keep what it holds alive.
+    # Outside of the handler: the error keeps its tensors alive.
     if len(batch) == 1:
         raise BasinError(
             "Memory is too small for the language model to read or write one single text: take shorter texts "
@@ -72,14 +72,14 @@ def within_memory(
 
 
 def release_memory() -> None:
-    """Give back what nothing holds any more."""
+    """Free memory without references."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def total_memory() -> int:
-    """Bytes of main memory that this machine has; without a way to ask, as good as endless."""
+    """Bytes of main memory of this machine; 2^62 if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -89,15 +89,15 @@ def total_memory() -> int:
 PROCESS = 0.7e9
 """Bytes of Python with the libraries loaded."""
 SHARE = 0.5
-"""Of the memory there is, for the work in hand."""
+"""Share of the memory for the work at hand."""
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Bytes beyond the weights, by what is done."""
+    """Bytes that a model's work takes beyond its weights."""
 
     weights: int
-    """Bytes of the model, once more where they are packed."""
+    """Bytes of the weights themselves; packed weights take as many again."""
     width: int
     inner: int
     heads: int
@@ -105,7 +105,7 @@ class MemoryNeed:
     depth: int
     vocabulary: int
     losses: int
-    """Bytes of the logits held at a time where texts are scored."""
+    """Bytes of the logits held at a time in scoring."""
     itemsize: int
 
     @classmethod
@@ -136,16 +136,16 @@ class MemoryNeed:
         )
 
     def reading(self, tokens: int) -> int:
-        """A batch of so many tokens: the residual stream, its norms in float32, the perceptron's inside."""
+        """A batch of `tokens`: the residual stream, its norms in float32, the perceptron's inner layer."""
         return tokens * ((4 * self.width + 4 * self.inner) * self.itemsize + 8 * self.width)
 
     def writing(self, texts: int, length: int) -> int:
-        """So many texts of that length, prompts with them: keys and values, and one row of scores each."""
+        """Generating `texts` of `length` tokens with their prompts: keys and values, and a row of scores each."""
         cache = length * self.depth * self.heads * self.itemsize
         return texts * (cache + 2 * self.vocabulary * (self.itemsize + 1))
 
     def teaching(self, tokens: int) -> int:
-        """A step over so many tokens, whose activations all stay for the way back."""
+        """A training step over `tokens`, with all activations kept for the backward pass."""
         layer = (10 * self.width + 4 * self.inner) * self.itemsize + 12 * self.width
         if self.itemsize < 4:
             layer += 16 * self.width  # attention in float32, see `agent/adapting/precision.py`
@@ -153,12 +153,12 @@ class MemoryNeed:
 
 
 def memory_at_hand(device: torch.device) -> int:
-    """Bytes that the work in hand may take on this device."""
+    """Bytes that the work at hand may take on this device."""
     if device.type == "cuda":
         return int(SHARE * torch.cuda.get_device_properties(device).total_memory)
     return int(SHARE * total_memory())
 
 
 def most(need_of_one: int, wanted: int, room: int) -> int:
-    """How many of `wanted` fit, each of which needs so much; at least one."""
+    """How many of `wanted` fit into `room`; at least one."""
     return max(1, min(wanted, room // max(need_of_one, 1)))

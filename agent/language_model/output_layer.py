@@ -1,7 +1,7 @@
-"""From final hidden states to likelihoods, a few positions at a time.
+"""Likelihoods and divergences from final hidden states, a few positions at a time.
 
-A vocabulary of 262,000 words makes a megabyte of logits per position, so no function here ever holds more
-than `CHUNK_BYTES` of them, forward or backward.
+A vocabulary of 262,000 words has a megabyte of logits per position. No function here holds more than `CHUNK_BYTES` of
+them, forward or backward.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 ROWS = 64
-"""Rows that the layout is chosen for; measured from 1 to 4,096 rows it makes no difference."""
+"""Rows that oneDNN lays the weight out for; from 1 to 4,096 the speed is the same."""
 
 
 class PackedLinear(nn.Module):
-    """What several linear layers make of one input, side by side. Takes no gradient.
+    """Several linear layers of one input, their outputs side by side. Takes no gradient.
 
-    On a CPU, oneDNN rearranges a weight before every product; here that is done once (a product of 32 rows in bfloat16
-    then takes 0.6 of the time). Elsewhere the layers are called one by one and their weights shared.
+    On a CPU, oneDNN rearranges a weight before every product; here it is done once. A product of 32 rows in bfloat16
+    then takes 0.6 of the time. Elsewhere the layers are called one by one and share their weights.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__()
-        self.layers = tuple(layers)  # a tuple, so that their weights do not count as this module's
+        self.layers = tuple(layers)  # a tuple, so that their weights are not this module's
         first = layers[0].weight
         self.bias: Tensor | None = None
         self.packed: Tensor | None = None
@@ -56,7 +56,7 @@ class PackedLinear(nn.Module):
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Whether oneDNN is there and multiplies this format natively. The operators are those that torch.compile uses."""
+    """Whether oneDNN multiplies this format natively; by the operators of torch.compile."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -66,18 +66,18 @@ def can_pack(weight: Tensor) -> bool:
 
 CHUNK_BYTES = 400 * 2**20
 CPU_ROWS = 128
-"""Positions at a time on a CPU, at most: arrays of the size that the allocator hands out again, where larger ones come from the
-system, and are cleared, every time (a third of the time that teaching losses took, a fiftieth of writing 256 texts)."""
+"""Largest number of positions at a time on a CPU. The allocator reuses arrays of that size; larger ones are cleared by the
+system every time, a third of the time of training losses."""
 COPIES = 4
-"""Float32 arrays of the logits' size that are alive at once: steered, base, a softmax, its gradient."""
+"""Float32 arrays of the logits' size alive at once: steered, base, a softmax, its gradient."""
 
 
 class OutputLayer:
-    """A causal language model's unembedding and what its configuration does to the logits afterwards."""
+    """A causal language model's unembedding, with the scaling and soft-capping of its logits."""
 
     def __init__(self, head: nn.Module, config: Any) -> None:
         self.head = head
-        self.vocabulary = head.weight.shape[0]
+        self.vocabulary: int = head.weight.shape[0]
         self.softcap = getattr(config, "final_logit_softcapping", None)
         # Cohere multiplies its logits, Granite divides them.
         multiplier, divisor = (
@@ -94,7 +94,7 @@ class OutputLayer:
 
     @property
     def bytes_at_a_time(self) -> int:
-        """Of all their copies."""
+        """Bytes of the logits of a chunk, with all copies."""
         return self.chunk * self._bytes_of_one
 
     @property
@@ -102,11 +102,11 @@ class OutputLayer:
         return 4 * COPIES * self.vocabulary
 
     def packed(self) -> OutputLayer:
-        """The same for reading alone, its weight laid out as the processor multiplies it."""
+        """The same layer without gradients, with its weight packed."""
         return OutputLayer(PackedLinear([self.head]), self._config)
 
     def logits(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
-        """Float32 logits; `states` are the decoder's outputs after its last norm."""
+        """Float32 logits of final states, after the last norm."""
         return self.finished(self.raw(states).float())
 
     def raw(self, states: Float[Tensor, "token width"]) -> Float[Tensor, "token word"]:
@@ -114,7 +114,7 @@ class OutputLayer:
         return self.head(states)
 
     def finished(self, logits: Float[Tensor, "token choice"]) -> Float[Tensor, "token choice"]:
-        """Float32 logits scaled and capped, whichever of the words they are."""
+        """Scaled and soft-capped logits of any choice of words."""
         logits = logits * self.scale if self.scale != 1 else logits
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
@@ -146,7 +146,7 @@ class OutputLayer:
     ) -> Tensor:
         size = self.chunk
         parts = [
-            # Recomputed on the way back, or the logits of all chunks would be kept for it.
+            # Recomputed in the backward pass, which would otherwise keep the logits of all chunks.
             checkpoint(function, *pair, use_reentrant=False) if torch.is_grad_enabled() else function(*pair)
             for pair in zip(states.split(size), others.split(size), strict=True)
         ]
@@ -154,9 +154,9 @@ class OutputLayer:
 
 
 class _Losses(torch.autograd.Function):
-    """Losses together with their slopes: the slope of a position's loss in its state is known as soon as its logits are.
+    """Losses and their gradients in one forward pass, so that logits are neither kept nor recomputed.
 
-    So the logits are neither kept for the way back nor computed again on it; the output layer's weight is frozen.
+    The output layer's weight must be frozen.
     """
 
     @staticmethod

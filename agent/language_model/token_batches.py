@@ -1,4 +1,4 @@
-"""Texts to padded batches of tokens of similar length, and which of the tokens count for what."""
+"""Padded token batches of texts of similar length, with masks of pooled and scored tokens."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Some of the texts handed in, padded to one length."""
+    """Some of the texts, padded to one length."""
 
     rows: tuple[int, ...]
-    """Which of the texts these are."""
+    """Indices of the texts."""
     ids: Int[Tensor, "text token"]
     real: Bool[Tensor, "text token"]
     """Not padding: the attention mask."""
     pooled: Bool[Tensor, "text token"]
-    """Counts for the mean activation: not padding, not a special token, not the sequence's first position.
+    """In the mean activation: not padding, not a special token, not the sequence's first position.
 
-    The first position is an attention sink: whatever stands there, its residual stream is a hundred times
-    longer than any other's, so a mean over it would mostly measure how short the text is.
+    The first position is an attention sink: its residual stream is a hundred times longer than any other's, and
+    would dominate the mean of a short text.
     """
     scored: Bool[Tensor, "text token"]
     """Its loss counts: predicted from a token before it, and neither special nor part of the prefix."""
     ends: Int[Tensor, "text token"]
-    """Characters of the text, without its prefix, that have been read with each token; 0 where there is none.
+    """Characters of the text, without its prefix, read with each token; 0 for other tokens.
 
-    Tokenizers cut words differently, but where two of them end a token at the same character, two models have
-    read the same.
+    Two models with different tokenizers have read the same text where tokens end at the same character.
     """
 
     @property
     def positions(self) -> Int[Tensor, "text token"]:
-        """Positions that do not depend on the side of the padding."""
+        """Positions, independent of the side of the padding."""
         return (self.real.long().cumsum(1) - 1).clamp(min=0)
 
     def __len__(self) -> int:
@@ -77,8 +76,8 @@ def token_batches(
 ) -> Iterator[TokenBatch]:
     """Batches in rising order of length, each of at most `batch_tokens` tokens with its padding.
 
-    A text is read right after its prefix, as one string; only the text's own tokens are pooled and scored.
-    The tokenizer adds the special tokens it always adds. Longer sequences are cut to `max_tokens`.
+    Prefix and text are tokenized as one string; only the text's own tokens are pooled and scored. Longer sequences
+    are cut to `max_tokens`.
     """
     rows = _tokenize(tokenizer, texts, prefixes, max_tokens)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))
@@ -124,7 +123,7 @@ def _pad(rows: list[_Row], indices: tuple[int, ...], side: Literal["left", "righ
         span = slice(length - len(row.ids), length) if side == "left" else slice(0, len(row.ids))
         ids[index, span] = torch.tensor(row.ids, dtype=torch.long)
         real[index, span] = True
-        # Nothing but a first token to pool: better that one than none.
+        # A text of one token pools its first position.
         pooled[index, span] = torch.tensor(row.scored if any(row.scored) else row.content, dtype=torch.bool)
         scored[index, span] = torch.tensor(row.scored, dtype=torch.bool)
         ends[index, span] = torch.tensor(row.ends, dtype=torch.long)

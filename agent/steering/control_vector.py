@@ -1,14 +1,12 @@
-"""A steering vector as a control vector of llama.cpp and repeng: one GGUF file, and back.
+"""Control vectors of llama.cpp and repeng: steering vectors as GGUF files.
 
-Both name a direction after the block whose output it is added to, counted from 0: `direction.11` is added to what block 11
-hands on. We count blocks that the stream has gone through: that is layer 12. llama.cpp has no `direction.0`, and we steer
-nothing after the last block.
+Both name a direction after the block whose output it is added to, from 0: `direction.11` belongs to our layer 12, the stream
+after twelve blocks. llama.cpp has no `direction.0`, and Basin steers nothing after the last block.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,10 @@ MOST_FIELDS, MOST_TENSORS, MOST_ENTRIES, MOST_AXES = 1000, 2000, 100_000, 4
 
 
 def check_header(content: bytes) -> None:
-    """Walk fields and tensors. Raises `ValueError` where the header is cut off, or claims more than a control vector needs."""
+    """Raise `ValueError` for a header that is cut off, or claims more than a control vector needs.
+
+    The `gguf` library allocates what a header claims, so a malicious file must not reach it.
+    """
     walk = _Walk(content)
     if content[:4] != MAGIC or walk.number(4) not in VERSIONS:
         raise ValueError("it has no GGUF header of a known version")
@@ -48,7 +49,7 @@ def check_header(content: bytes) -> None:
 
 
 def write_out(writer: Any) -> None:
-    """Let a `GGUFWriter` write what it was given, and close its file however that ends."""
+    """Write a `GGUFWriter`'s content and close its file."""
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -69,7 +70,7 @@ class _Walk:
         return part
 
     def number(self, size: int) -> int:
-        return struct.unpack("<I" if size == 4 else "<Q", self.skip(size))[0]
+        return int.from_bytes(self.skip(size), "little")
 
     def count(self, most: int) -> int:
         found = self.number(8)
@@ -96,16 +97,16 @@ class _Walk:
 ARCHITECTURE = "controlvector"
 DIRECTION = re.compile(r"direction\.(\d{1,4})")
 MOST_BYTES = 1 << 28
-"""A control vector is one row a layer: even the largest models' have some megabytes."""
+"""A control vector is one row per layer, a few megabytes for the largest models."""
 
 
 @dataclass(frozen=True)
 class ControlVector:
-    """What a file of directions says."""
+    """Content of a control vector file."""
 
     vector: SteeringVector
     model_hint: str
-    """The architecture it was made for, as transformers calls it (`llama`); empty where the file does not say."""
+    """The architecture, as transformers calls it (`llama`), or empty."""
 
 
 def write_control_vector(
@@ -115,23 +116,23 @@ def write_control_vector(
     mode: SteeringMode,
     about: Mapping[str, str | float | int] = {},
 ) -> None:
-    """Write a vector that is simply added.
+    """Write a vector of plain addition.
 
     Args:
-        path: where to; replaced where it is there.
+        path: replaced if it exists.
         model_hint: the model's architecture, as transformers calls it; repeng compares it.
-        mode: how the vector is meant to be applied.
-        about: what else is to be said in the file's metadata, under `basin.`.
+        mode: how the vector is applied.
+        about: further metadata, under `basin.`.
 
     Raises:
-        BasinError: it is not simply added, or steers where llama.cpp cannot.
+        BasinError: the mode is not plain addition, or llama.cpp cannot steer such a layer.
     """
     import gguf
 
     if not mode.is_plain:
-        how = "spends less where the text is inside" if mode.gate else "keeps the stream's length"
+        how = "is gated by the text" if mode.gate else "keeps the stream's length"
         raise BasinError(
-            f"This vector {how}, and a control vector is simply added: export it to safetensors, which says how it is applied."
+            f"This vector {how}, but a control vector is plainly added: export it to safetensors, which stores its mode."
         )
     if 1 in vector.layers:
         raise BasinError(
@@ -155,10 +156,10 @@ def write_control_vector(
 
 
 def read_control_vector(path: Path) -> ControlVector:
-    """The directions of a file that llama.cpp or repeng wrote, under our layers.
+    """Read a file of llama.cpp or repeng, with Basin's layer numbers.
 
     Raises:
-        BasinError: there is no such file, it is not a control vector, or its directions cannot be meant.
+        BasinError: there is no such file, it is not a control vector, or a direction is invalid.
     """
     tensors, hint = _read(path)
     directions: dict[int, torch.Tensor] = {}
@@ -191,6 +192,6 @@ def _read(path: Path) -> tuple[list[tuple[str, np.ndarray]], str]:
         field = reader.get_field(f"{ARCHITECTURE}.model_hint")
         hint = field.contents() if field else ""
         tensors = [(tensor.name, np.array(tensor.data)) for tensor in reader.tensors]
-    except Exception as error:  # whatever a damaged header leads the reader to
+    except Exception as error:  # the library raises anything on a damaged header
         raise BasinError(f"{path} cannot be read ({first_sentence(error)}): make the file again.") from None
     return tensors, hint if isinstance(hint, str) else ""

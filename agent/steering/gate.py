@@ -1,7 +1,7 @@
-"""How a steering vector is applied: as it is, without changing lengths, or less where the text is inside already.
+"""Modes of applying a steering vector: plain addition, norm-preserving, or gated by the text so far.
 
-Plain addition lengthens the residual stream and steers a text that needs no steering as hard as any other. Both
-mends are choices of application, not of direction, so they are kept apart from `SteeringVector`.
+Plain addition lengthens the residual stream, and steers a text that is inside already as hard as any other. The modes
+are independent of the direction, so `SteeringVector` does not know them.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ from torch import Tensor
 from agent.errors import BasinError
 
 PRIOR_TOKENS = 16
-"""Tokens' worth of belief that a text is outside before it has been read: a mean over three tokens says little."""
+"""Weight, in tokens, of the prior that a text is outside: a mean over three tokens says little."""
 SMALLEST_NORM = 1e-6
 CACHES = ("past_key_values", "cache")
-"""What models call their key-value cache, by architecture."""
+"""Names of the key-value cache, by architecture."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """The share of the strength that is spent on a text, from where its mean activation so far stands.
+    """The share of the strength spent on a text, from the projection of its mean activation so far.
 
     `sigmoid(-(projection - centre) / width)`, which `find_gate` makes the probability that the text is outside.
-    It reads the lowest steered layer before anything is added there: below it nothing is steered, at no position,
-    so the gate reads what the text says and never what steering added to it.
+    It reads the lowest steered layer before the addition, so that steering never enters.
     """
 
     layer: int
     direction: Float[Tensor, "width"]
     """Unit vector from outside to inside."""
     outside: float
-    """Mean projection of the passages outside, in units of the residual stream: where every text starts."""
+    """Mean projection of passages outside, in units of the residual stream: the start of every text."""
     centre: float
     """Projection at which half of the strength is spent."""
     width: float
@@ -48,11 +47,11 @@ class Gate:
         return torch.sigmoid((self.centre - projection) / self.width)
 
     def tensors(self) -> dict[str, Float[Tensor, "width"]]:
-        """What safetensors stores; `numbers` is the rest."""
+        """Tensors for safetensors; `numbers` has the rest."""
         return {"direction": self.direction}
 
     def numbers(self) -> dict[str, float | int]:
-        """All but the direction, as JSON stores it."""
+        """All fields except the direction, for JSON."""
         return {
             "layer": self.layer,
             "outside": self.outside,
@@ -63,10 +62,10 @@ class Gate:
 
 @dataclass(frozen=True, eq=False)
 class SteeringMode:
-    """The default is plain addition. At strength 0 every mode is the base model, to the bit."""
+    """How a vector is applied; by default plain addition. At strength 0 every mode is the base model, to the bit."""
 
     norm_preserving: bool = False
-    """Every position's residual is scaled back to its length before: steering turns it and does not stretch it."""
+    """Every position's residual is scaled back to its length before the addition."""
     gate: Gate | None = None
 
     @property
@@ -87,8 +86,10 @@ def find_gate(
     """The gate at `layer`, one of the `recorded`: one minus the posterior of Fisher's linear discriminant (1936).
 
     Along the difference of the groups' means, with a common variance s^2 and equal priors, the log-odds of inside are
-    `(projection - midpoint) (inside - outside) / s^2`; groups that overlap make a gate that hardly moves. Raises
-    `BasinError` for a group without passages, and for groups whose means coincide.
+    `(projection - midpoint) (inside - outside) / s^2`. Overlapping groups give a nearly constant gate.
+
+    Raises:
+        BasinError: a group is empty, or the means coincide.
     """
     column = recorded.index(layer)
     groups = [each[:, column].astype(np.float64) for each in (member_activations, other_activations)]
@@ -106,7 +107,7 @@ def find_gate(
     direction = difference / length
     inside, outside = (float((group @ direction).mean()) for group in groups)
     spread = np.concatenate([group @ direction - (group @ direction).mean() for group in groups])
-    # A single passage a side has no spread: then the gap itself is the scale.
+    # A single passage per side has no spread, so the gap is the scale.
     variance = float(np.mean(spread**2)) or length**2
     return Gate(
         layer,
@@ -118,10 +119,10 @@ def find_gate(
 
 
 class TextSoFar:
-    """Reads the gate at every position, and remembers each text's running mean across the steps of a generation.
+    """The gate at every position, with each text's running mean kept across the steps of a generation.
 
-    With a key-value cache a step shows one position only. The attention mask covers the cached positions too: it says
-    which are padding, and that a text starts afresh, for then it is as long as what is shown.
+    With a key-value cache, a step has one position, but its attention mask covers the cached ones too. A mask as long
+    as the step starts new texts.
     """
 
     def __init__(self, gate: Gate, device: torch.device) -> None:
@@ -133,16 +134,16 @@ class TextSoFar:
         self.count: Int[Tensor, "text 1"] | int = 0
 
     def begin(self, options: Mapping[str, Any]) -> None:
-        """Take note of a forward pass from its named arguments, before any block of it runs."""
+        """Start a forward pass from its named arguments, before any block runs."""
         self.mask = options.get("attention_mask")
         caches = [options[name] for name in CACHES if options.get(name) is not None]
         self.cached = caches[0].get_seq_length() if caches else 0
 
     @torch.no_grad()
     def gate_value(self, stream: Float[Tensor, "text token width"]) -> Float[Tensor, "text token"]:
-        """The gate at each position, from the text up to and with it."""
+        """The gate at each position, from the text up to and including it."""
         shown = stream.shape[1]
-        # Transformers leaves out a mask that hides nothing.
+        # transformers omits a mask without padding.
         whole = (stream.shape[0], self.cached + shown)
         mask = torch.ones(whole, device=stream.device) if self.mask is None else self.mask.to(stream.device)
         if mask.shape[1] == shown:
@@ -161,15 +162,15 @@ def shifted(
     gate_value: Float[Tensor, "text token"] | None,
     norm_preserving: bool,
 ) -> Float[Tensor, "text token width"]:
-    """The stream after steering: `stream + openness * shift`, scaled back to its length before where that is asked.
+    """The stream after steering: `stream + gate_value * shift`, scaled back to its length if `norm_preserving`.
 
-    `shift` is for all texts, or one for each [text, 1, width].
+    `shift` is one row for all texts, or [text, 1, width].
     """
     if gate_value is not None:
         shift = gate_value[..., None].to(shift.dtype) * shift
     moved = stream + shift
     if not norm_preserving:
         return moved
-    # In float32: a bfloat16 norm is off by up to half a percent, and would change the length at every layer.
+    # In float32: a bfloat16 norm is off by up to half a percent at every layer.
     before, after = (each.float().norm(dim=-1, keepdim=True) for each in (stream, moved))
     return (moved.float() * (before / after.clamp(min=SMALLEST_NORM))).to(stream.dtype)

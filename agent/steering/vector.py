@@ -1,7 +1,7 @@
 """A steering vector: one direction per layer, plain data with `+ - *`, so that `0.5 * (a + b)` works.
 
 Layer `l` is the residual stream after `l` blocks, transformers' `hidden_states[l]`; `1 <= l <= depth - 1`.
-Applying a vector is `LanguageModel.steer`; finding one is `agent.updating`.
+`LanguageModel.steer` applies a vector; `agent.updating` finds one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from agent.errors import BasinError
 
 @dataclass(frozen=True, eq=False)
 class SteeringVector:
-    """Directions by layer, float32 on the CPU, kept in rising order of the layer.
+    """Directions by layer, float32 on the CPU, in rising order of the layer.
 
-    Sums run over the union of the layers: a layer that one side lacks counts as zero there. Gradients pass
-    through, so that `agent.updating` can optimise the directions themselves.
+    Sums run over the union of the layers, a missing layer being zero. Gradients pass through.
     """
 
     directions: Mapping[int, Float[Tensor, "width"]]
@@ -52,7 +51,7 @@ class SteeringVector:
         return {layer: float(direction.norm()) for layer, direction in self.directions.items()}
 
     def cosine(self, other: SteeringVector) -> float:
-        """Cosine over all layers laid end to end; 0 where one of the two is zero."""
+        """Cosine over all layers concatenated; 0 if one of the two is zero."""
         product = sum(
             float(direction @ other.directions[layer])
             for layer, direction in self.directions.items()
@@ -62,14 +61,14 @@ class SteeringVector:
         return product / length if length > 0 else 0.0
 
     def tensors(self) -> dict[str, Float[Tensor, "width"]]:
-        """What safetensors stores: `layer_12` to the direction at layer 12."""
+        """Tensors for safetensors: `layer_12` is the direction at layer 12."""
         return {
             f"layer_{layer}": direction.detach().contiguous() for layer, direction in self.directions.items()
         }
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Float[Tensor, "width"]]) -> SteeringVector:
-        """Inverse of `tensors`. Raises `BasinError` where a name is not `layer_` and a number."""
+        """Inverse of `tensors`. Raises `BasinError` for a name other than `layer_` and a number."""
         unknown = [name for name in tensors if not (name.startswith("layer_") and name[6:].isdecimal())]
         if unknown:
             raise BasinError(f"A steering vector's tensors are named layer_1 and so on, not {unknown[0]!r}.")

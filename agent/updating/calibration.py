@@ -90,7 +90,7 @@ def _next_strength(
         if halve or not (less > 0 and math.isfinite(more)):
             return math.sqrt(low * high)
         share = math.log(budget / less) / math.log(more / less)
-        return low * (high / low) ** min(max(share, 0.02), 0.98)
+        return low * math.pow(high / low, min(max(share, 0.02), 0.98))
     strength, nats = below or above or (1.0, budget)
     if not (nats > 0 and math.isfinite(nats)):
         return strength * (LARGEST_STEP if below else 1 / LARGEST_STEP)

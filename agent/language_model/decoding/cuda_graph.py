@@ -1,7 +1,7 @@
-"""The fused decoder with shapes that never change, so that a GPU can replay a step as one graph instead of launching its parts.
+"""Experimental: one step of the fused decoder as a CUDA graph, replayed for every token of a batch.
 
-Steering is recorded with the graph: its hooks add tensors that stay where they are while a batch is written. A batch records
-its own graph, which takes about three steps of it.
+Shapes never change: a step attends to the whole cache behind a mask. Hooks of steering are captured with the graph, because
+the tensors they add stay in place. Each batch captures its own graph, at the cost of about three steps.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from agent.language_model.memory import is_out_of_memory
 
 
 class StaticReader(Reader):
-    """As `Reader`, but after the first tokens it takes one at a time, and attends to the whole room behind a mask."""
+    """A `Reader` that takes one token at a time after the prompt, in tensors that stay in place."""
+
+    ids: Int[Tensor, "text 1"]
+    states: Float[Tensor, "text width"]
 
     def __init__(self, base: FusedDecoder, depth: int, room: int) -> None:
         super().__init__(base, depth, room)
         self.room = room
-        self.ids: Int[Tensor, "text 1"] | None = None
-        self.states: Float[Tensor, "text width"] | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.records = False
 
@@ -66,14 +67,12 @@ class StaticReader(Reader):
         ).last_hidden_state[:, -1]
 
     def _record(self) -> None:
-        """A step that cannot be recorded is launched part by part: slower, and the same."""
+        """Capture a step; if that fails, steps are launched kernel by kernel, with equal results."""
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         try:
-            with torch.cuda.stream(
-                aside
-            ):  # the first runs choose their kernels; each writes the same keys and values
-                for _ in range(2):
+            with torch.cuda.stream(aside):
+                for _ in range(2):  # the first runs choose kernels; each writes the same keys and values
                     self._step()
             torch.cuda.current_stream().wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
@@ -87,5 +86,5 @@ class StaticReader(Reader):
 
 
 def can_be_static(base: object) -> bool:
-    """Whether nothing that is hooked to the decoder keeps count of the steps, as a gate does."""
+    """Whether steps can be replayed: no hook counts them, as a gate does."""
     return isinstance(base, FusedDecoder) and not base._forward_pre_hooks

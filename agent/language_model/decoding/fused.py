@@ -1,9 +1,8 @@
-"""The same decoder with less between its products, for Llama and what is built like it (Mistral, Qwen, Gemma 3).
+"""A faster decoder for Llama and similar architectures (Mistral, Qwen, Gemma 3), with equal results.
 
-A product takes half of the time that a step of transformers' own modules takes on a CPU. Here queries, keys and values are
-one product, rotation and norms a few operations, keys and values are not repeated for the heads that share them, and the
-mask is made once a step. What a model's class does beyond this is not looked up by name: `fused` reads a few tokens both
-ways, and takes this one only where they agree.
+On a CPU, matrix products are only half of a step of transformers' modules. Here queries, keys and values are one product,
+rotation and norms a few operations, shared keys and values are not repeated, and the mask is made once a step. `fused`
+reads a few tokens with both decoders, and returns this one only where they agree.
 """
 
 from __future__ import annotations
@@ -23,11 +22,10 @@ from agent.language_model.memory import total_memory
 from agent.language_model.output_layer import PackedLinear, can_pack
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
-"""How far the probe's states may be apart, as a share of their size; in bfloat16 both ways are 0.03 from float32's."""
+"""Largest relative difference of states between the decoders; in bfloat16 both are 0.03 from float32."""
 
 LARGEST_SHARE = 1 / 8
-"""Of the machine's memory: packed weights are a second copy. Of all memory, not of what is free, so that a machine always
-decides alike."""
+"""Of the machine's memory: packed weights are a second copy. All memory counts, so a machine always decides alike."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +37,25 @@ class Output:
 
 @dataclass
 class Step:
-    """What all blocks of a forward pass share."""
+    """Inputs that all blocks of a forward pass share."""
 
     real: Bool[Tensor, "text seen"]
     cosine: dict[Any, Float[Tensor, "_text new 1 head_width"]]
     sine: dict[Any, Float[Tensor, "_text new 1 head_width"]]
-    """The rotation by kind of layer, signed so that the halves need only be swapped."""
+    """The rotation by kind of layer, signed so that swapping the halves completes it."""
     masks: dict[int | None, Tensor | None]
-    """By window: what is added to the attention's scores, made when first asked for."""
+    """Additions to the attention scores by window, made on first use."""
     place: Int[Tensor, "1"] | None
-    """Where the one new token stands in a cache that is attended to whole, see `cuda_graph.py`."""
+    """Place of the one new token in a cache that is attended to whole, see `cuda_graph.py`."""
     whole: bool
-    """Texts are read from their beginning, with padding behind them alone: then order says who attends to whom."""
+    """Texts are read from their start, with padding only behind them, so that a causal mask suffices."""
 
     def in_order(self, window: int | None) -> bool:
-        """Whether no mask is needed but that of order."""
+        """Whether the causal mask suffices."""
         return self.whole and (window is None or self.real.shape[1] <= window)
 
     def mask(self, window: int | None, new: int, dtype: torch.dtype) -> Tensor | None:
-        """Which of the tokens seen each new one attends to: those before it, no padding, none beyond the window."""
+        """The mask of new tokens over seen ones: earlier tokens within the window, without padding."""
         if self.in_order(window):
             return None
         if window not in self.masks and self.place is not None:
@@ -72,7 +70,7 @@ class Step:
             places = torch.arange(seen, device=self.real.device)
             distance = places[-new:, None] - places
             near = distance >= 0 if window is None else (distance >= 0) & (distance < window)
-            # Padding attends to itself, or its softmax were over nothing.
+            # Padding attends to itself: its softmax must not be empty.
             allowed = (near & self.real[:, None, :]) | (distance == 0)
             hides = new > 1 or not bool(allowed.all())
             self.masks[window] = (
@@ -86,7 +84,7 @@ class Step:
 
 
 class FusedBlock(nn.Module):
-    """One decoder block. Called as a module, so that what is hooked to it sees and steers its output."""
+    """One decoder block, a module whose output hooks can read and steer."""
 
     def __init__(self, block: nn.Module, kind: Any) -> None:
         super().__init__()
@@ -105,8 +103,9 @@ class FusedBlock(nn.Module):
         self.attended = PackedLinear([attention.o_proj])
         self.gate_up, self.down = PackedLinear([mlp.gate_proj, mlp.up_proj]), PackedLinear([mlp.down_proj])
         self.activation, self.inner = mlp.act_fn, mlp.gate_proj.out_features
-        self.query_norm, self.key_norm = (getattr(attention, name, None) for name in ("q_norm", "k_norm"))
-        # Where Gemma has a norm behind attention and one before the multilayer perceptron, Llama has the latter alone.
+        self.query_norm: Any = getattr(attention, "q_norm", None)
+        self.key_norm: Any = getattr(attention, "k_norm", None)
+        # Llama has a norm before attention and before the perceptron; Gemma also has one after each.
         four = hasattr(block, "pre_feedforward_layernorm")
         self.before_attention = Norm(block.input_layernorm)
         self.after_attention = Norm(block.post_attention_layernorm) if four else None
@@ -146,7 +145,7 @@ class FusedBlock(nn.Module):
         mask = step.mask(self.window, new, inputs.dtype)
         shared = self.queries // self.keys
         if new == 1 and layer is not None:
-            # Heads that share a key stand in as positions of one head: nothing is repeated.
+            # Heads that share a key become positions of one head, so nothing is repeated.
             query = query.view(texts, self.keys, shared, self.head_width)
         else:
             query = query.transpose(1, 2)
@@ -159,17 +158,18 @@ class FusedBlock(nn.Module):
 
 
 def _window(attention: nn.Module) -> int | None:
-    """How far the layer sees; the probe is too short to tell, so it is looked up."""
+    """The layer's sliding window; looked up, because the comparison is shorter than most windows."""
     configured = getattr(attention.config, "sliding_window", None)
     if hasattr(attention, "sliding_window"):
-        return attention.sliding_window
+        window: int | None = attention.sliding_window
+        return window
     if configured is not None and attention.config.model_type != "mistral":
-        raise NotImplementedError("a window that the layers do not know of")
+        raise NotImplementedError("a window that the layers do not name")
     return configured
 
 
 class Norm(nn.Module):
-    """A root mean square norm as one operation; Gemma's weights are stored less 1."""
+    """A root mean square norm as one operation; Gemma stores its weights minus 1."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
@@ -180,17 +180,17 @@ class Norm(nn.Module):
     def forward(self, inputs: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
         if inputs.dtype != torch.float32 or inputs.device.type != "cpu":
             return nn.functional.rms_norm(inputs, self.weight.shape, self.weight, self.epsilon)
-        # On a CPU torch squares into an array of its own; the length takes a quarter to a third of the time.
+        # On a CPU, torch squares into a new array; the vector norm takes a quarter to a third of the time.
         size = torch.linalg.vector_norm(inputs, dim=-1, keepdim=True)
         return (inputs * size.square_().div_(inputs.shape[-1]).add_(self.epsilon).rsqrt_()).mul_(self.weight)
 
 
 class FusedDecoder(nn.Module):
-    """Called as transformers calls a base model; without a cache it reads texts whole."""
+    """Called as a base model of transformers; without a cache it reads whole texts."""
 
     def __init__(self, base: Any, blocks: nn.ModuleList) -> None:
         super().__init__()
-        self.base = (base,)  # in a tuple: its parameters are not this module's
+        self.base = (base,)  # in a tuple, so that its parameters are not this module's
         rotary = inspect.signature(base.rotary_emb.forward).parameters
         kinds = [getattr(block.self_attn, "layer_type", None) for block in blocks]
         self.by_kind = "layer_type" in rotary
@@ -230,7 +230,7 @@ class FusedDecoder(nn.Module):
 
 @torch.no_grad()
 def fused(base: Any, blocks: nn.ModuleList) -> FusedDecoder | None:
-    """The decoder fused, or None where it is built otherwise: by its parts, or by what it makes of a few tokens."""
+    """The fused decoder, or None where its parts or its states of a few tokens differ from the base model's."""
     weights = list(blocks.parameters())
     if len({weight.device for weight in weights}) > 1:
         return None
@@ -244,7 +244,7 @@ def fused(base: Any, blocks: nn.ModuleList) -> FusedDecoder | None:
 
 
 def _agrees(decoder: FusedDecoder, base: Any, depth: int) -> bool:
-    """Two texts, one padded, longer than a short window; then one more token on the cache."""
+    """Compare states of two texts, one padded, longer than a short window; then of one more cached token."""
     embedding = base.embed_tokens.weight
     length = 24
     places = torch.arange(2 * length, device=embedding.device).view(2, length)

@@ -1,4 +1,4 @@
-"""Reading a text token by token: the base model of transformers with a cache that has its room from the start."""
+"""Reading a text token by token, with a key-value cache whose memory is allocated once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from agent.language_model.memory import is_out_of_memory
 
 
 class RoomyLayer(DynamicLayer):
-    """Keys and values of one layer, written where there is room for them instead of being copied at every token.
+    """Keys and values of one layer, written in place instead of copied at every token.
 
-    Layers with a sliding window keep everything too: the mask says what they see.
+    Layers with a sliding window keep all tokens too: the mask limits what they attend to.
     """
+
+    all_keys: Tensor
+    all_values: Tensor
 
     def __init__(self, room: int) -> None:
         super().__init__()
         self.room = room
         self.length = 0
-        self.all_keys: Tensor | None = None
-        self.all_values: Tensor | None = None
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         shape = (*key_states.shape[:2], self.room)
@@ -45,13 +46,13 @@ class RoomyLayer(DynamicLayer):
         return self.keys, self.values
 
     def put(self, key_states: Tensor, value_states: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Write one token at `place`, a number on the device, and hand back the whole room."""
+        """Write one token at `place`, a number on the device, and return the whole room."""
         self.all_keys.index_copy_(2, place, key_states)
         self.all_values.index_copy_(2, place, value_states)
         return self.all_keys, self.all_values
 
     def clear_rest(self) -> None:
-        """What was never written may be anything, and a mask does not hide what is not a number."""
+        """Zero the unwritten part: a mask does not hide NaN."""
         self.all_keys[:, :, self.length :] = 0
         self.all_values[:, :, self.length :] = 0
 
@@ -60,12 +61,12 @@ class RoomyLayer(DynamicLayer):
 
 
 def empty_cache(depth: int, room: int) -> Cache:
-    """A cache of `depth` layers with room for so many tokens a text."""
+    """A cache of `depth` layers with room for `room` tokens per text."""
     return Cache(layers=[RoomyLayer(room) for _ in range(depth)])
 
 
 class Reader:
-    """Hands tokens to a model and gets its last state after the last norm, remembering what went before.
+    """Reads new tokens of a batch of texts and returns their last states, with a cache of earlier tokens.
 
     Args:
         base: called as transformers calls a base model.
@@ -74,14 +75,14 @@ class Reader:
     def __init__(self, base: Callable[..., Any], depth: int, room: int) -> None:
         self.base = base
         self.cache = empty_cache(depth, room)
-        # Renamed between versions of transformers, one architecture after the other.
+        # Its name differs between versions of transformers, and between architectures.
         forward = inspect.signature(getattr(base, "forward", base)).parameters
         self.cache_name = "cache" if "cache" in forward else "past_key_values"
 
     def read(
         self, ids: Int[Tensor, "text new"], real: Bool[Tensor, "text seen"]
     ) -> Float[Tensor, "text width"]:
-        """States at the last of the new tokens; `real` says of all tokens so far which are not padding."""
+        """States after the last norm at the last new token; `real` marks all tokens so far that are not padding."""
         positions = (real.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         states = self.base(
             input_ids=ids,
@@ -90,13 +91,13 @@ class Reader:
             use_cache=True,
             **{self.cache_name: self.cache},
         ).last_hidden_state
-        # Laid out anew: given a slice of a longer tensor, torch would multiply by a copy of the output layer for every text.
+        # Contiguous: for a slice, torch multiplies by a copy of the output layer for every text.
         return states[:, -1].contiguous()
 
 
 @torch.no_grad()
 def reads_token_by_token(base: Any, depth: int) -> bool:
-    """Whether the model's memory is keys and values, so that a text in two parts is read as it is in one."""
+    """Whether the model's memory is keys and values: a text read in two parts gives the same state."""
     ids = torch.tensor([[5, 4, 3, 6, 7, 8]], device=base.device) % base.get_input_embeddings().weight.shape[0]
     real = torch.ones_like(ids, dtype=torch.bool)
     try:
@@ -105,6 +106,6 @@ def reads_token_by_token(base: Any, depth: int) -> bool:
         reader.read(ids[:, :5], real[:, :5])
         parted = reader.read(ids[:, 5:], real)
     except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
-        return is_out_of_memory(error)  # then the writing itself will say so, or do with less
+        return is_out_of_memory(error)  # generating itself will then use smaller batches
     apart = (parted - whole).float().norm() / whole.float().norm()
     return bool(reader.cache.get_seq_length() == 6 and apart < 0.1)

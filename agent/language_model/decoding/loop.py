@@ -1,4 +1,4 @@
-"""Writing on from prompts, several at a time: the loop over tokens."""
+"""The generation loop: continuations of a batch of prompts, token by token."""
 
 from __future__ import annotations
 
@@ -8,42 +8,25 @@ from typing import Any
 import torch
 import transformers
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from agent.errors import BasinError
 from agent.language_model.architecture import longest_sequence
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.cuda_graph import StaticReader, can_be_static
 from agent.language_model.decoding.kv_cache import Reader
 from agent.language_model.decoding.sampling import Sampler, barred_tokens
 from agent.language_model.output_layer import OutputLayer
-from agent.types import StageConfig
 
-
-class GenerationConfig(StageConfig):
-    """What is written in a round. Every passage has exactly `new_tokens` tokens: it cannot end early."""
-
-    samples: int = Field(48, ge=1)
-    """Passages per round."""
-    new_tokens: int = Field(90, ge=1)
-    prompt_words: int = Field(9, ge=1)
-    """Words of a real passage that open a generated one; they never name the concept."""
-    batch_size: int = Field(48, ge=1)
-    temperature: float = Field(0.9, ge=0)
-    """0 writes the likeliest token, whatever `top_k` and `top_p`."""
-    top_k: int = Field(64, ge=1)
-    top_p: float = Field(0.95, gt=0, le=1)
-    """Applied inside the `top_k` likeliest tokens."""
-    repetition_penalty: float = Field(1.0, ge=1)
+__all__ = ["GenerationConfig", "Writer"]
 
 
 class Writer:
-    """Writes continuations with one model; what is the same for all of them is looked up once.
+    """Generates continuations with one model.
 
     Args:
-        base: what is called for the states of tokens, as transformers calls a base model; None leaves the loop to
-            transformers.
+        base: computes states of tokens, called as a base model of transformers; None: transformers' own loop.
     """
 
     def __init__(self, model: Any, base: Any | None, depth: int, output: OutputLayer, tokenizer: Any) -> None:
@@ -57,10 +40,7 @@ class Writer:
         config: GenerationConfig,
         processors: Sequence[LogitsProcessor] = (),
     ) -> list[str]:
-        """One batch of continuations, without their prompts; raises as `LanguageModel.generate` does.
-
-        `processors` see the model's scores in turn; the sampler draws from what the last one makes of them.
-        """
+        """Continuations of one batch, without their prompts; raises as `LanguageModel.generate`."""
         rows = [_open_ids(self.model, self.tokenizer, prompt, config.new_tokens) for prompt in prompts]
         length = max(map(len, rows))
         room = length + config.new_tokens
@@ -92,7 +72,7 @@ class Writer:
 
 
 class _Drawing(LogitsProcessor):
-    """Turns the greedy search of transformers into our sampler: of every row's scores the one drawn is left."""
+    """Turns transformers' greedy search into our sampler: only the drawn token keeps a score."""
 
     def __init__(self, sampler: Sampler, real: Bool[Tensor, "text room"], begin: int) -> None:
         self.sampler, self.real, self.begin = sampler, real, begin
@@ -109,9 +89,9 @@ class _Drawing(LogitsProcessor):
 def _by_transformers(
     model: Any, ids: Int[Tensor, "text room"], real: Bool[Tensor, "text room"], begin: int, sampler: Sampler
 ) -> Int[Tensor, "text new"]:
-    """For models that remember otherwise than by keys and values."""
+    """For models whose memory is not keys and values."""
     new_tokens = ids.shape[1] - begin
-    # Named in full: what is left out here, transformers takes from the published model's own defaults.
+    # Complete, because transformers takes missing settings from the published model.
     settings = transformers.GenerationConfig(
         max_new_tokens=new_tokens,
         min_new_tokens=new_tokens,
@@ -124,17 +104,19 @@ def _by_transformers(
         pad_token_id=0,
         disable_compile=True,
     )
-    return model.generate(
+    written: Tensor = model.generate(
         ids[:, :begin],
         attention_mask=real[:, :begin].long(),
         generation_config=settings,
         logits_processor=LogitsProcessorList([_Drawing(sampler, real, begin)]),
-    )[:, begin:]
+    )
+    return written[:, begin:]
 
 
 def _open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[int]:
     encoded = tokenizer(prompt, return_special_tokens_mask=True)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    ids: list[int] = encoded["input_ids"]
+    special = encoded["special_tokens_mask"]
     # Some tokenizers close a sequence; a prompt stays open.
     while len(ids) > 1 and special[len(ids) - 1]:
         ids = ids[:-1]
@@ -151,7 +133,7 @@ def _open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[
 def _text_after(tokenizer: Any, prompt: list[int], written: list[int]) -> str:
     # Decoded together: many tokenizers drop the space before a sequence's first word.
     before, both = (
-        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         for ids in (prompt, prompt + written)
     )
     return both[len(before) :].rstrip("\ufffd")

@@ -1,7 +1,6 @@
-"""Rejection sampling by the concept (von Neumann 1951): exact samples of p(x) m(x) / Z, as slow as Z is small.
+"""Rejection sampling by the concept (von Neumann 1951): exact samples of p(x) m(x) / Z from the base model.
 
-Nothing but what the base model would write is ever kept, so this is what other generators are compared with. `Z`, the share
-that is accepted, is the concept's share of what the model writes.
+The reference for other generators. It is slow where Z, the accepted share, is small.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ class Proposal:
 
     @property
     def accepted(self) -> bool:
-        """True with probability `membership`; the passage's own seed decides, so it is decided alike every time."""
+        """True with probability `membership`; decided by the passage's own seed."""
         return bool(np.random.default_rng(seed_for(self.seed, 0, "accept")).random() < self.membership)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What was accepted, in the order in which it was written."""
+    """Accepted passages, in the order of generation."""
 
     passages: tuple[Proposal, ...]
     proposed: int
-    """How many were read until enough were accepted, or until there were no more."""
+    """Passages read until enough were accepted, or none were left."""
 
     @property
     def share(self) -> float:
@@ -46,7 +45,7 @@ class Kept:
 
 
 def keep(proposals: Iterable[Proposal], wanted: int) -> Kept:
-    """Read proposals until `wanted` are accepted; no more of them are drawn than that takes."""
+    """Read proposals until `wanted` are accepted."""
     passages: list[Proposal] = []
     proposed = 0
     for proposal in proposals:

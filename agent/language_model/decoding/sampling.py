@@ -1,4 +1,4 @@
-"""Drawing next tokens such that a passage depends on its prompt and its own seed, never on the batch it sits in."""
+"""Sampling of next tokens by a seed per passage, independent of the batch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from agent.errors import BasinError
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.output_layer import OutputLayer
-from agent.types import StageConfig
 
 COLUMNS = 2048
-"""Columns that a row of scores is folded into before the likeliest are looked for; two to four thousand are fastest."""
+"""Columns that a row of scores is folded into, see `likeliest`; two to four thousand are fastest."""
 
 
 class Sampler:
     """An exact sampler by the Gumbel-max trick (Gumbel 1954).
 
-    The likeliest token after adding Gumbel noise to log-probabilities is a sample from them. The noise is a function of
-    (seed, step, token), so rounding that swaps two near-equal tokens does not change the draw. Scaling, soft-capping and
-    temperature keep the order of the tokens, so they are done on the `top_k` that are left, not on the vocabulary.
+    The likeliest token after adding Gumbel noise to log-probabilities is a sample from them. The noise is a function
+    of (seed, step, token), so the draw survives rounding that swaps two near-equal tokens. Scaling, soft-capping and
+    temperature keep the order of tokens, so they apply to the `top_k` only.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Sampler:
         output: OutputLayer,
         barred: Bool[Tensor, "word"],
         seeds: Sequence[int],
-        config: Any,
+        config: GenerationConfig,
         processors: Sequence[LogitsProcessor] = (),
     ) -> None:
         self.output = output
         self.barred = barred.nonzero()[:, 0]
         self.seeds = torch.tensor(seeds, dtype=torch.long, device=barred.device)
-        self.config: StageConfig = config
+        self.config = config
         self.processors = processors
         greedy = config.temperature == 0
         self.temperature = 1.0 if greedy else config.temperature
@@ -50,10 +50,14 @@ class Sampler:
         ids: Int[Tensor, "text seen"],
         real: Bool[Tensor, "text seen"],
     ) -> Int[Tensor, "text"]:
-        """The token after each text, whose last state after the last norm is handed in.
+        """The next token of each text.
 
-        `ids` are the tokens so far, of which those that are not `real` are padding. Raises `BasinError` where the
-        model's scores are not finite.
+        Args:
+            states: last states after the last norm.
+            ids, real: the tokens so far, and which of them are not padding.
+
+        Raises:
+            BasinError: the scores are not finite.
         """
         if self.processors or self.config.repetition_penalty != 1:
             scores = self.processed(self.output.logits(states), ids, real)
@@ -66,7 +70,7 @@ class Sampler:
         return self.chosen(self.output.finished(top.float()), tokens, step)
 
     def drawn(self, scores: Float[Tensor, "text word"], step: int | Int[Tensor, ""]) -> Int[Tensor, "text"]:
-        """The draw by float32 logits; barred tokens are left out."""
+        """The draw by float32 logits, without barred tokens."""
         top, tokens = likeliest(scores.index_fill(1, self.barred, -torch.inf), self.top)
         return self.chosen(top, tokens, step)
 
@@ -76,7 +80,7 @@ class Sampler:
         tokens: Int[Tensor, "text choice"],
         step: int | Int[Tensor, ""],
     ) -> Int[Tensor, "text"]:
-        """The draw among the likeliest tokens, whose scores fall along each row."""
+        """The draw among the likeliest tokens, in falling order of their scores."""
         if not top.is_cuda and not torch.isfinite(top).all():
             raise BasinError(
                 "The model's next-token scores are not finite: steer less, or use dtype float32."
@@ -95,7 +99,7 @@ class Sampler:
     ) -> Float[Tensor, "text word"]:
         """Float32 logits after the penalty and the processors."""
         if self.config.repetition_penalty != 1:
-            # As transformers does it (Keskar et al. 1909.05858), but for padding, which was never written.
+            # As in transformers (Keskar et al. 1909.05858), without padding.
             penalty = self.config.repetition_penalty
             seen = (
                 torch.zeros_like(scores, dtype=torch.int8).scatter_reduce(1, ids, real.to(torch.int8), "amax")
@@ -110,15 +114,16 @@ class Sampler:
 def likeliest(
     scores: Float[Tensor, "text word"], count: int
 ) -> tuple[Float[Tensor, "text choice"], Int[Tensor, "text choice"]]:
-    """The `count` highest scores of every row, falling, and where they are: `topk`, three times as fast on a CPU.
+    """`topk`, three times as fast on a CPU: the `count` highest scores of every row, falling, and their places.
 
-    The vocabulary is folded into columns. Among the `count` highest there is none outside the `count` columns with the
-    highest maxima: each of those has a word at least as high. So only their words are looked through.
+    The vocabulary is folded into columns. The `count` highest scores lie in the `count` columns with the highest
+    maxima, since each of those has a word at least as high. Only their words are searched.
     """
     rows, words = scores.shape
     deep = words // COLUMNS
     if deep < 4 or count * 4 > COLUMNS:
-        return scores.topk(count, dim=-1)
+        top, places = scores.topk(count, dim=-1)
+        return top, places
     whole = deep * COLUMNS
     columns = scores[:, :whole].view(rows, deep, COLUMNS).amax(1).topk(count, dim=-1, sorted=False).indices
     depths = COLUMNS * torch.arange(deep, device=scores.device)
@@ -129,7 +134,7 @@ def likeliest(
 
 
 def barred_tokens(model: Any, tokenizer: Any) -> Bool[Tensor, "word"]:
-    """Tokens never written: special ones, ends of text, and rows of the vocabulary without a token."""
+    """Tokens never generated: special ones, ends of text, and rows of the vocabulary without a token."""
     barred = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool)
     barred[len(tokenizer) :] = True
     ends = model.generation_config.eos_token_id

@@ -1,7 +1,9 @@
-"""Control vectors: layers are counted as llama.cpp and repeng count them, and what they cannot say is refused."""
+"""Control vectors have the layer numbers of llama.cpp and repeng; invalid files are refused."""
 
 from __future__ import annotations
 
+import random
+import struct
 from pathlib import Path
 
 import gguf
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from agent.errors import BasinError
-from agent.steering.control_vector import read_control_vector, write_control_vector
+from agent.steering.control_vector import check_header, read_control_vector, write_control_vector
 from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 
@@ -39,7 +41,7 @@ def test_reading_is_the_inverse_of_writing(tmp_path: Path) -> None:
     assert all(torch.equal(found.vector.directions[layer], VECTOR.directions[layer]) for layer in (2, 7))
 
 
-def test_what_a_control_vector_cannot_say_is_refused(tmp_path: Path) -> None:
+def test_other_modes_and_layers_are_refused(tmp_path: Path) -> None:
     gate = Gate(2, torch.ones(4) / 2, 0.0, 1.0, 1.0)
     for mode in (SteeringMode(norm_preserving=True), SteeringMode(gate=gate)):
         with pytest.raises(BasinError, match="safetensors"):
@@ -49,8 +51,8 @@ def test_what_a_control_vector_cannot_say_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "v.gguf").exists()
 
 
-def test_files_that_are_no_control_vectors_are_told(tmp_path: Path) -> None:
-    def told(content: bytes) -> str:
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    def refusal_of(content: bytes) -> str:
         (tmp_path / "x.gguf").write_bytes(content)
         with pytest.raises(BasinError) as refusal:
             read_control_vector(tmp_path / "x.gguf")
@@ -58,14 +60,14 @@ def test_files_that_are_no_control_vectors_are_told(tmp_path: Path) -> None:
 
     with pytest.raises(BasinError, match="no control vector at"):
         read_control_vector(tmp_path / "none.gguf")
-    assert "no GGUF file" in told(b"PK\x03\x04")
-    assert "cannot be read" in told(b"GGUF" + b"\xff" * 60)
+    assert "no GGUF file" in refusal_of(b"PK\x03\x04")
+    assert "cannot be read" in refusal_of(b"GGUF" + b"\xff" * 60)
     write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", PLAIN)
     whole = (tmp_path / "v.gguf").read_bytes()
-    assert "cannot be read" in told(whole[: len(whole) // 2])
+    assert "cannot be read" in refusal_of(whole[: len(whole) // 2])
 
 
-def test_directions_that_cannot_be_meant_are_told(tmp_path: Path) -> None:
+def test_invalid_directions_are_refused(tmp_path: Path) -> None:
     for row in (np.full(4, np.nan, np.float32), np.ones((2, 4), np.float32)):
         writer = gguf.GGUFWriter(tmp_path / "bad.gguf", "controlvector")
         writer.add_tensor("direction.3", row)
@@ -75,3 +77,54 @@ def test_directions_that_cannot_be_meant_are_told(tmp_path: Path) -> None:
         writer.close()
         with pytest.raises(BasinError, match=r"direction\.3"):
             read_control_vector(tmp_path / "bad.gguf")
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", PLAIN, {"run": "brown", "nats": 0.1})
+    return (tmp_path / "v.gguf").read_bytes()
+
+
+def _header(fields: int, tensors: int, rest: bytes) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", 3, tensors, fields) + rest
+
+
+ENDLESS_LIST = struct.pack("<Q", 1) + b"k" + struct.pack("<IIQ", 9, 4, 2**60)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        _header(2**40, 0, b""),
+        _header(0, 2**40, b""),
+        _header(1, 0, ENDLESS_LIST),
+        _header(1, 0, struct.pack("<Q", 2**50)),
+        _header(1, 0, struct.pack("<Q", 1) + b"k" + struct.pack("<I", 99)),
+        _header(0, 1, struct.pack("<Q", 1) + b"t" + struct.pack("<I", 9)),
+        b"GGUF" + struct.pack("<I", 77),
+    ],
+)
+def test_false_headers_are_refused(lie: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        check_header(lie)
+    (tmp_path / "lie.gguf").write_bytes(lie)
+    with pytest.raises(BasinError, match="cannot be read"):
+        read_control_vector(tmp_path / "lie.gguf")
+
+
+def test_damaged_files_are_read_or_refused(whole: bytes, tmp_path: Path) -> None:
+    check_header(whole)
+    draw, file = random.Random(0), tmp_path / "damaged.gguf"
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        file.write_bytes(bytes(damaged[: draw.choice((len(damaged), draw.randrange(4, len(damaged))))]))
+        try:
+            found = read_control_vector(file)
+        except BasinError:
+            refused += 1
+        else:
+            assert all(torch.isfinite(row).all() for row in found.vector.directions.values())
+    assert 50 < refused < 300

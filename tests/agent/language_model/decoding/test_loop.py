@@ -59,22 +59,19 @@ def test_a_penalty_is_that_of_transformers():
     assert language_model.generate(prompts, [1, 2], GREEDY) != expected
 
 
-def test_a_model_without_keys_and_values_writes_by_transformers_own_loop_and_says_so_once():
+def test_a_model_without_keys_and_values_generates_by_transformers_and_says_so_once(messages):
     config = transformers.MambaConfig(
         **COMMON, hidden_size=16, state_size=4, num_hidden_layers=4, intermediate_size=32
     )
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    language_model, said = (
-        LanguageModel(model, make_tokenizer(), LanguageModelConfig(name="random mamba")),
-        [],
-    )
+    language_model = LanguageModel(model, make_tokenizer(), LanguageModelConfig(name="random mamba"))
     prompts, config = [sentence(1, 2, 3), sentence(4, 5, 6)], GenerationConfig(new_tokens=6, top_k=96)
     written = language_model.generate(prompts, [1, 2], config, some_vector())
     assert [len(text.split()) for text in written] == [6, 6]
     assert language_model.generate(prompts, [1, 2], config, some_vector()) == written
     assert language_model.generate(prompts, [3, 4], config, some_vector()) != written
-    assert len(said) == 1 and "slower" in said[0]
+    assert ["slower" in message for message in messages] == [True]
 
 
 def test_vectors_that_do_not_pair_up_with_the_prompts_are_refused():

@@ -1,0 +1,24 @@
+"""Settings of generation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from agent.types import StageConfig
+
+
+class GenerationConfig(StageConfig):
+    """Generation in a round. Every passage has exactly `new_tokens` tokens: it cannot end early."""
+
+    samples: int = Field(48, ge=1)
+    """Passages per round."""
+    new_tokens: int = Field(90, ge=1)
+    prompt_words: int = Field(9, ge=1)
+    """Words of a real passage that open a generated one; they never name the concept."""
+    batch_size: int = Field(48, ge=1)
+    temperature: float = Field(0.9, ge=0)
+    """0 takes the likeliest token, whatever `top_k` and `top_p`."""
+    top_k: int = Field(64, ge=1)
+    top_p: float = Field(0.95, gt=0, le=1)
+    """Applied inside the `top_k` likeliest tokens."""
+    repetition_penalty: float = Field(1.0, ge=1)
