@@ -1,7 +1,7 @@
-"""`python -m benchmarks.basin [NAME ...]`: basin maps of several concepts, as results, pictures and tables of their starts.
+"""Basin maps of several concepts: `python -m benchmarks.basin [NAME ...]`.
 
-Minutes are of the sweep alone; the first map is made by one process and by two, the others by two. A map that another call made
-is kept in results/basin.json; its picture and its starts are in basin/NAME/.
+Minutes are of the sweep alone; the first map is made by one process and by two, the others by two. Rows of other
+maps stay in results/basin.json; pictures and starts lie in benchmark_basin/NAME among the runs.
 """
 
 from __future__ import annotations
@@ -15,18 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from agent.config import CONFIGS
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
 from benchmarks.results import RESULTS, Value, write_results
 from loops.basin_map.evaluate import MeasuredMap, draw, measured_by
 from loops.basin_map.map import TABLE, BasinMap, map_basin
+from loops.checkpoint.find import checkpoints_folder
 from loops.config import MapConfig, load_wrapped
 from loops.evaluation.membership.suite import SUITE_FILE, is_present, load_suite
-from loops.monitor.progress import open_progress
 
-PLACE = RESULTS.parent / "basin"
 WORKERS = (1, 2)
 
 
@@ -65,18 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := [name for name in chosen if name not in CASES]:
         raise SystemExit(f"Error: there is no case {unknown[0]}; there are {', '.join(CASES)}.")
     rows = _kept()
-    with open_progress(Console(stderr=True)) as progress:
-        for name in chosen:
-            case = CASES[name]
-            if not is_present(next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)):
-                progress.say(f"The corpus {case.corpus} is not here: {name} is left out.")
-                continue
-            rows[name] = run(name, case, progress.say)
-            command = ["python", "-m", "benchmarks.basin", *(each for each in CASES if each in rows)]
-            write_results("basin", [rows[each] for each in CASES if each in rows], command)
+    for name in chosen:
+        case = CASES[name]
+        if not is_present(next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)):
+            print(f"The corpus {case.corpus} is not here: {name} is left out.", file=sys.stderr)
+            continue
+        rows[name] = run(name, case)
+        command = ["python", "-m", "benchmarks.basin", *(each for each in CASES if each in rows)]
+        write_results("basin", [rows[each] for each in CASES if each in rows], command)
 
 
-def run(name: str, case: Case, say) -> dict[str, Value]:
+def run(name: str, case: Case) -> dict[str, Value]:
     """One row, and the files beside it."""
     suite = next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)
     words = ", ".join(suite.concepts[case.concept])
@@ -92,7 +88,7 @@ def run(name: str, case: Case, say) -> dict[str, Value]:
             minutes[workers] = found.minutes
         labels = every_gold_labels(config.run.corpus, found.setup.passages.documents, SUITE_GOLD_FILE)
         reading = next(each for each in labels if each.concept == case.concept)
-        folder = PLACE / name
+        folder = checkpoints_folder() / "benchmark_basin" / name
         folder.mkdir(parents=True, exist_ok=True)
         measured = measured_by(found, reading)
         if case.drawn:

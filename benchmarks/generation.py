@@ -1,142 +1,58 @@
-"""`python -m benchmarks.generation [FOLDER ...]`: what `basin evaluate generation` found, as results, pages and pictures.
+"""Results and pages of `basin evaluate generation`: `python -m benchmarks.generation [FOLDER ...]`.
 
-Of every task in the folders (by default generation among the runs) it writes rows into results/generation.json (those of other
-tasks stay), the first samples of every generator into samples/CORPUS_CONCEPT.md and a picture
-frontier_CORPUS_CONCEPT.png. With `--rounds RUN ...` it writes what the rounds of those runs wrote into
-results/generation_rounds.json, and looks at folders only if some are named. With `--page-of GENERATOR` it writes all
-passages of that one into a page of its own, its rows into results/generation_pages.json, and nothing else.
+Rows of every finished task, by default of the folder generation among the runs, go into results/generation.json;
+rows of other tasks stay. With `--page-of GENERATOR`, all passages of one generator go onto a page in samples/,
+and its rows into results/generation_pages.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from agent.errors import BasinError
-from benchmarks.frontier import draw_frontier
-from benchmarks.generation_rounds import all_rounds
-from benchmarks.generation_samples import SHOWN, samples_page
 from benchmarks.results import RESULTS, with_earlier, write_results
-from loops.checkpoint.find import checkpoints_folder, find_run
-from loops.checkpoint.store import RunStore
+from loops.checkpoint.find import checkpoints_folder
 from loops.evaluation.generation.suite import task_name
 
-PLACE = RESULTS.parent
-"""Pages go to `samples` there, pictures right there."""
+SHOWN, WIDTH = 20, 110
+"""Passages of a generator on a page of all, and characters a line."""
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class TaskFolder:
-    """One corpus and concept, written from and judged."""
-
-    path: Path
-    rows: list[dict[str, Any]]
-
-    @property
-    def title(self) -> str:
-        return f"{self.rows[0]['corpus']}: {self.rows[0]['concept']}"
-
-    @property
-    def name(self) -> str:
-        """In the names of files; the folder's own, unless it was set aside."""
-        return task_name(str(self.rows[0]["corpus"]), str(self.rows[0]["concept"]))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Collect, write, and say what was written."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.generation", description=__doc__)
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="of tasks, or a task's own")
-    parser.add_argument("--rounds", nargs="+", default=[], metavar="RUN", help="runs whose rounds to keep")
-    parser.add_argument(
-        "--page-of", metavar="GENERATOR", help="all that this one wrote, on a page of its own"
-    )
-    chosen = parser.parse_args(arguments)
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    command = ["python", "-m", "benchmarks.generation", *given]
-    try:
-        if chosen.rounds:
-            rows = all_rounds([RunStore.open(find_run(name)) for name in chosen.rounds])
-            _keep("generation_rounds", rows, command)
-        if chosen.page_of:
-            tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
-            for task in tasks:
-                page = write_page(task, [chosen.page_of], PLACE, f"_{chosen.page_of}", None)
-                _say(f"{page.name} is written")
-            rows = [row for task in tasks for row in task.rows if row["generator"] == chosen.page_of]
-            _keep("generation_pages", rows, command)
-        elif chosen.folders or not chosen.rounds:
-            tasks = find_tasks(chosen.folders or [checkpoints_folder() / "generation"], _say)
-            for task in tasks:
-                if not keep_task(task, PLACE):
-                    _say(f"{task.title}: no judge can tell it, so there is no picture.")
-            rows = [row for task in tasks for row in task.rows]
-            kept = with_earlier(
-                rows, lambda row: (row["corpus"], row["concept"]), PLACE / "results" / "generation.json"
-            )
-            _keep("generation", kept, command)
-    except BasinError as error:
-        raise SystemExit(f"Error: {error}") from None
-
-
-def find_tasks(folders: Sequence[Path], say: Callable[[str], None]) -> list[TaskFolder]:
-    """Every finished task in the folders, in the order of its name; what was set aside there is left out.
+def find_tasks(folders: Sequence[Path]) -> dict[Path, list[Row]]:
+    """Rows by folder of every finished task; a folder that was set aside is left out.
 
     Raises:
         BasinError: none is there, rows cannot be read, or two folders hold the same task.
     """
+    found: dict[Path, list[Row]] = {}
     files = [
-        file
-        for folder in folders
-        for file in ([folder / "rows.json"] if (folder / "rows.json").exists() else _inside(folder))
+        file for folder in folders for file in (folder / "rows.json", *sorted(folder.glob("*/rows.json")))
     ]
-    found: dict[str, TaskFolder] = {}
-    for file in files:
-        task = TaskFolder(file.parent, _read(file))
-        if task.path.resolve().name != task.name:
-            say(f"{task.path} was set aside when {task.title} was evaluated anew: it is left out.")
-        elif task.name in found:
-            raise BasinError(f"{task.title} is both in {found[task.name].path} and in {task.path}; name one.")
+    for file in (file for file in files if file.exists()):
+        rows = read(file)
+        name = task_name(str(rows[0]["corpus"]), str(rows[0]["concept"]))
+        if file.parent.resolve().name != name:
+            print(f"{file.parent} was set aside when {name} was evaluated again.", file=sys.stderr)
+        elif twin := next((each for each in found if each.resolve().name == name), None):
+            raise BasinError(f"{name} is both in {twin} and in {file.parent}; name one.")
         else:
-            found[task.name] = task
+            found[file.parent] = rows
     if not found:
         named = ", ".join(map(str, folders))
-        raise BasinError(
-            f"There is no finished task in {named}; `basin evaluate generation` writes and judges some."
-        )
-    return list(found.values())
+        raise BasinError(f"There is no finished task in {named}; `basin evaluate generation` makes some.")
+    return found
 
 
-def keep_task(task: TaskFolder, place: Path) -> bool:
-    """Write a task's page of samples and its picture; whether there was anything to draw.
-
-    Raises:
-        BasinError: the passages of a generator are not there.
-    """
-    write_page(task, [str(row["generator"]) for row in task.rows], place)
-    return draw_frontier(place / f"frontier_{task.name}.png", task.title, task.rows)
-
-
-def write_page(
-    task: TaskFolder, generators: Sequence[str], place: Path, ending: str = "", most: int | None = SHOWN
-) -> Path:
-    """Write what generators of a task wrote as a page of samples; raises `BasinError` where that is not there."""
-    judged = {name: _read(task.path / "judged" / f"{name}.json") for name in generators}
-    page = place / "samples" / f"{task.name}{ending}.md"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(samples_page(task.title, judged, most), encoding="utf-8")
-    return page
-
-
-def _inside(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*/rows.json"))
-
-
-def _read(file: Path) -> list[dict[str, Any]]:
+def read(file: Path) -> list[Row]:
     try:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError):
@@ -146,16 +62,77 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return content
 
 
-def _keep(name: str, rows: Sequence[dict[str, Any]], command: Sequence[str]) -> None:
-    if not rows:
-        raise BasinError("None of these runs has a whole round, so there is nothing to keep.")
-    path = write_results(name, rows, command)
-    _say(f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
+def samples_page(
+    title: str, judged: Mapping[str, Sequence[Mapping[str, Any]]], most: int | None = SHOWN
+) -> str:
+    """A Markdown page of passages in the order in which they were written, with what judges say.
+
+    Args:
+        judged: generator to passages, as `basin evaluate generation` keeps them.
+        most: passages of a generator; None for all.
+    """
+    some = "All" if most is None else f"The first {most}"
+    lines = [
+        f"# {title}",
+        "",
+        f"{some} passages of every generator in the order of writing, unpicked. A and B are",
+    ]
+    lines += [
+        "cluster scores: 0 as a real passage from outside the concept in the mean, 1 as one from inside.",
+        "",
+    ]
+    for generator, samples in judged.items():
+        lines += [f"## {generator}", "", f"{len(samples[:most])} of {len(samples)} passages.", ""]
+        for number, sample in enumerate(samples[:most], 1):
+            scores = ", ".join(
+                f"{which.upper()} {_score(sample[f'cluster_score_{which}'])}" for which in "ab"
+            )
+            lines += [f"**{number}.** {scores}, coherent: {'yes' if sample['coherent'] else 'no'}", ""]
+            for part in ("prompt", "text"):
+                lines += [f"{part.title()}:", *_verbatim(str(sample[part]).strip())]
+    return "\n".join(lines)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _verbatim(text: str) -> list[str]:
+    """A block that nothing in the text can end or format; long lines are broken between words."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    wrapped = [
+        piece
+        for line in text.splitlines()
+        for piece in textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
+    return ["", f"{fence}text", *wrapped, fence, ""]
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def main(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of tasks, or a task's own.")] = None,
+    page_of: Annotated[
+        str | None, typer.Option(metavar="GENERATOR", help="All passages of this one.")
+    ] = None,
+    place: Annotated[Path, typer.Option(help="Folder of results and samples.")] = RESULTS.parent,
+) -> None:
+    """Collect tasks and write results, or one page of passages."""
+    command = ["python", "-m", "benchmarks.generation", *sys.argv[1:]]
+    try:
+        tasks = find_tasks(folders or [checkpoints_folder() / "generation"])
+        for folder, rows in tasks.items() if page_of else ():
+            page = place / "samples" / f"{folder.resolve().name}_{page_of}.md"
+            passages = read(folder / "judged" / f"{page_of}.json")
+            page.parent.mkdir(parents=True, exist_ok=True)
+            title = f"{rows[0]['corpus']}: {rows[0]['concept']}"
+            page.write_text(samples_page(title, {str(page_of): passages}, None), encoding="utf-8")
+    except BasinError as error:
+        raise SystemExit(f"Error: {error}") from None
+    rows = [row for rows in tasks.values() for row in rows if page_of in (None, row["generator"])]
+    if not page_of:
+        earlier = place / "results" / "generation.json"
+        rows = with_earlier(rows, lambda row: (row["corpus"], row["concept"]), earlier)
+    write_results("generation_pages" if page_of else "generation", rows, command, place / "results")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,9 +1,7 @@
-"""`python -m benchmarks.oversteering [CORPUS CONCEPT]`: can the concept be fooled by its own generator?
+"""Membership of passages steered ever harder: `python -m benchmarks.oversteering [CORPUS CONCEPT]`.
 
-Membership is read from activations, and steering pushes activations. So passages are steered ever harder and then read in a
-pass that is not steered, by the concept, by the gold-trained judges and for coherence. `membership` is what the refined
-concept says; `membership_taught` what it says after over-steered passages on other openings have entered the re-clustering
-as spoiled.
+Passages are read in an unsteered pass by the concept, by judges trained on gold labels, and for coherence.
+`membership_taught` is after over-steered passages on other openings were used as negative examples.
 """
 
 from __future__ import annotations
@@ -11,10 +9,9 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from agent.clustering.anchor import Texts
-from rich.console import Console
 
 from agent.adapting.config import LoraConfig
+from agent.clustering.texts import Texts
 from agent.hub.embedders import load_embedder
 from agent.judging.inside import cluster_scores
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
@@ -30,8 +27,7 @@ from loops.evaluation.generation.evaluate import JUDGE
 from loops.evaluation.generation.generators import STEERED_LAYERS
 from loops.evaluation.generation.suite import load_generation_suite, task_name
 from loops.evaluation.generation.task import Task, make_task, read_corpus
-from loops.evaluation.generation.workspace import Desk, Pen
-from loops.monitor.progress import open_progress
+from loops.evaluation.generation.workspace import Intervention, Workspace
 
 BUDGETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """KL(steered || base) in nats per token."""
@@ -42,29 +38,29 @@ def main() -> None:
     """Write results/oversteering.json."""
     name, concept = sys.argv[1:3] if len(sys.argv) > 2 else ("brown-fiction", "detective")
     corpus = next(each for each in load_generation_suite() if each.name == name)
-    with open_progress(Console(stderr=True)) as progress:
-        folder = checkpoints_folder() / "oversteering" / task_name(name, concept)
-        task = make_task(
-            corpus, concept, read_corpus(corpus, progress.say), SAMPLES, SEED, folder, progress.say
-        )
-        rows = measure(task, progress.say)
-    write_results("oversteering", rows, ["python", "-m", "benchmarks.oversteering", name, concept])
+    folder = checkpoints_folder() / "oversteering" / task_name(name, concept)
+    task = make_task(corpus, concept, read_corpus(corpus), SAMPLES, SEED, folder)
+    write_results("oversteering", measure(task), ["python", "-m", "benchmarks.oversteering", name, concept])
 
 
-def measure(task: Task, say) -> list[dict[str, float | int | str | None]]:
+def measure(task: Task) -> list[dict[str, float | int | str | None]]:
     """A row for every budget, from the base model on."""
-    reader = LanguageModel.load(LanguageModelConfig(name=JUDGE), say)
-    coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE), reader, say)
+    reader = LanguageModel.load(LanguageModelConfig(name=JUDGE))
+    coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE), reader)
     config = GenerationConfig(samples=SAMPLES, new_tokens=TOKENS, batch_size=SAMPLES)
-    desk = Desk(task, config, coherence, LoraConfig(), say)
-    pens = {0.0: Pen()} | {nats: _steered(desk, nats) for nats in BUDGETS}
-    written = {nats: desk.write(f"steered-{nats}", pen) for nats, pen in pens.items()}
-    hard = desk.write(f"practice-{BUDGETS[-1]}", pens[BUDGETS[-1]], task.practice_prompts)
-    spoiled = desk.read(hard)
-    taught = _taught(
-        task, Texts(spoiled.activations, spoiled.pointer_log_odds, np.ones(len(hard), dtype=bool))
-    )
-    embedder = load_embedder(progress=say)
+    workspace = Workspace(task, config, coherence, LoraConfig())
+    steered = {
+        nats: UpdatingConfig(method="mean_difference", layers=STEERED_LAYERS, budget_nats=nats)
+        for nats in BUDGETS
+    }
+    interventions = {0.0: Intervention()}
+    interventions |= {nats: workspace.vector("basin", each) for nats, each in steered.items()}
+    written = {nats: workspace.write(f"steered-{nats}", each) for nats, each in interventions.items()}
+    hard = workspace.write(f"practice-{BUDGETS[-1]}", interventions[BUDGETS[-1]], task.practice_prompts)
+    read = workspace.read(hard)
+    negative = Texts(read.activations, read.pointer_log_odds, np.ones(len(hard), dtype=bool))
+    readout = task.refined.with_generated(negative).readout
+    embedder = load_embedder()
     judges = {
         "a": embedding_judge(lambda texts: embedder.encode(list(texts), show_progress_bar=False)),
         "b": word_judge(),
@@ -73,28 +69,18 @@ def measure(task: Task, say) -> list[dict[str, float | int | str | None]]:
     judged = judge_passages(task.unseen, texts, judges, WritingConfig(), seed_for(SEED, 0, "judging"))
     rows = []
     for nats, samples in written.items():
-        read = desk.read(samples)
+        read = workspace.read(samples)
+        after = readout.membership(read.activations, read.pointer_log_odds)
         row: dict[str, float | int | str | None] = {"generator": "steered", "nats_per_token": nats}
         row |= {"membership": float(sigmoid(task.targets["basin"].log_odds(read)).mean())}
-        row |= {"membership_taught": float(taught(read).mean())}
-        row |= {
-            f"cluster_score_{which}": float(np.nanmean(cluster_scores([judged[which]], str(nats))))
-            for which in judged
-        }
-        row |= {"coherent_share": float(desk.coherent(samples).mean()), "samples": len(samples)}
-        rows.append(row)
+        row |= {"membership_taught": float(after.mean())}
+        for which in judged:
+            scores = cluster_scores([judged[which]], str(nats))
+            row[f"cluster_score_{which}"] = float(np.nanmean(scores))
+        rows.append(
+            row | {"coherent_share": float(workspace.coherent(samples).mean()), "samples": len(samples)}
+        )
     return rows
-
-
-def _steered(desk: Desk, nats: float) -> Pen:
-    config = UpdatingConfig(method="mean_difference", layers=STEERED_LAYERS, budget_nats=nats)
-    return desk.vector("basin", config)
-
-
-def _taught(task: Task, spoiled: Texts):
-    """Membership of single texts after one more redrawing that knows the spoiled ones."""
-    readout = task.refined.with_generated(spoiled).readout
-    return lambda read: readout.membership(read.activations, read.pointer_log_odds)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.refining_cost [PASSAGES...]`: seconds and memory of refining, on synthetic activations.
+"""Seconds and memory of refining synthetic activations: `python -m benchmarks.refining_cost [PASSAGES...]`.
 
-Each size runs in a process of its own, with memory-mapped activations of 3 layers x 576 in which a tenth of the documents
-is planted; by default 5,000 and 200,000 passages of 8 a document. Writes results/refining_cost.json.
+Each size, by default 5,000 and 200,000 passages, has a process of its own and memory-mapped activations of three
+layers of 576, with a planted tenth of the documents. Writes results/refining_cost.json.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from agent.clustering.anchor import ClusteringConfig, Texts, anchor
 
+from agent.clustering.config import ClusteringConfig
+from agent.clustering.prior import estimate_prior
 from agent.clustering.redraw import settle
+from agent.clustering.texts import Texts
 from benchmarks.results import write_results
 from loops.round.context import peak_gigabytes
 
@@ -53,7 +55,7 @@ def measure(passages: int) -> dict[str, float | int | str]:
         pointer = generator.normal(inside * 2.0, 1.0)[document_of] + generator.normal(0, 1, passages)
         begin, config = time.perf_counter(), ClusteringConfig()
         real = Texts(activations, pointer)
-        found = anchor(real, document_of, SIZE, config, 0)
+        found = estimate_prior(real, document_of, SIZE, config, 0)
         drawn = settle(real, document_of, found, config, 0)
         seconds = time.perf_counter() - begin
     return {
