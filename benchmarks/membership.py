@@ -1,7 +1,7 @@
-"""`python -m benchmarks.membership`: the refiner and its rivals over the suite of concepts, on unseen documents.
+"""The refiner and other methods over a suite of concepts: `python -m benchmarks.membership [--suite FILE]`.
 
-Takes the options of `basin evaluate membership` and shares its file of finished rows, so that whichever was killed
-goes on in the other. Writes results/membership.json, of another suite (suite_second.yaml) results/membership_second.json.
+Shares its file of finished rows with `basin evaluate membership`, so either resumes the other. Writes
+results/membership.json, or a file named after another suite.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     done = chosen.out or checkpoints_folder() / f"{name}.jsonl"
     try:
         whole = load_suite(chosen.suite)
-        rows = evaluate_membership(whole, chosen.method, range(chosen.seeds), done, _say, only=chosen.corpus)
+        rows = evaluate_membership(whole, chosen.method, range(chosen.seeds), done, only=chosen.corpus)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     if not rows:
@@ -44,11 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     command = ["python", "-m", "benchmarks.membership", *(sys.argv[1:] if arguments is None else arguments)]
     path = write_results(name, rows, command)
-    _say(f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"{len(rows)} rows in {path.name}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""`python -m benchmarks.memory`: the memory that `basin doctor` foresees for a stage, beside what it took at its peak.
+"""Predicted and used memory of recording, generating and training: `python -m benchmarks.memory`.
 
-Every stage of every model runs in a process of its own, whose peak of resident memory (`VmHWM`, libraries and weights
-included) is what counts. Writes results/memory.json.
+Every stage of every model has a process of its own, whose peak resident memory counts. Writes results/memory.json.
 """
 
 from __future__ import annotations
@@ -21,27 +20,14 @@ from loops.checkpoint.provenance import PROJECT
 from loops.config import RunConfig, parse_config
 
 STAGES = ("record", "generate", "adapt")
+# fmt: off
 RANDOM: Mapping[str, Mapping[str, int]] = {
-    "random 27M": {
-        "hidden_size": 256,
-        "intermediate_size": 1024,
-        "num_hidden_layers": 10,
-        "num_attention_heads": 4,
-    },
-    "random 110M": {
-        "hidden_size": 640,
-        "intermediate_size": 2560,
-        "num_hidden_layers": 10,
-        "num_attention_heads": 10,
-    },
-    "random 330M": {
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 16,
-        "num_attention_heads": 16,
-    },
+    "random 27M": {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 10, "num_attention_heads": 4},
+    "random 110M": {"hidden_size": 640, "intermediate_size": 2560, "num_hidden_layers": 10, "num_attention_heads": 10},
+    "random 330M": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 16, "num_attention_heads": 16},
 }
-"""Of Llama's architecture, with 32,000 words."""
+# fmt: on
+"""Random Llamas with 32,000 words."""
 NAMES = ("smollm2-135m", *RANDOM)
 STEPS = 2
 """Of teaching: the peak is in the first, and the second finds the optimiser's state there."""
@@ -130,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for stage in STAGES:
             rows.append(measured(name, stage))
             path = write_results("memory", rows, ["python", "-m", "benchmarks.memory", *given])
-    print(f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
+    print(f"{len(rows)} rows in {path.name}")
 
 
 if __name__ == "__main__":

@@ -1,26 +1,19 @@
-"""`python -m benchmarks.models`: what Basin can do with each architecture, tried on a tiny random model of it.
+"""What works with each architecture, on a tiny random model of it: `python -m benchmarks.models`.
 
-Writes results/models.json, a row per architecture, and the matrix in docs/models.md. `--all` tries every causal model of
-transformers and prints what does not work; it writes nothing.
+Writes results/models.json and the matrix in docs/models.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import signal
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from agent.errors import first_sentence
 from agent.hub.quiet import quiet_transformers
 from benchmarks.results import write_results
 from loops.checkpoint.provenance import PROJECT
-from loops.diagnostics.model_trial import Trial, try_out
+from loops.diagnostics.model_trial import try_out
 
 PAGE = PROJECT / "docs" / "models.md"
 BEGIN, END = "<!-- models: python -m benchmarks.models -->", "<!-- end of models -->"
@@ -93,8 +86,6 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "T5": ("t5", {}),
 }
 """By the name people know: the type in transformers, and what published models set otherwise than its defaults."""
-PATIENCE = 60.0
-"""Seconds that a survey waits for one of them."""
 COLUMNS = ("recorded", "steered", "generated", "adapted", "fused")
 
 
@@ -124,48 +115,15 @@ def with_matrix(page: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{before}{BEGIN}\n{matrix(rows)}\n{END}{rest.split(END)[1]}"
 
 
-def survey() -> list[Trial]:
-    """Every causal model that transformers has, by its default configuration."""
-    import agent.adapting.supervised  # noqa: F401  # slow, and no fault of the first one
-
-    found = []
-    signal.signal(signal.SIGALRM, _too_long)
-    for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE / 3)
-        try:
-            with quiet_transformers():
-                found.append(try_out(transformers.AutoConfig.for_model(kind)))
-        except Exception as error:  # a configuration without defaults
-            found.append(Trial(kind, note=f"no configuration by default: {first_sentence(error)}"))
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        marks = "".join(name[0] if getattr(found[-1], name) else "-" for name in COLUMNS)
-        print(f"{marks}  {kind}  {found[-1].note}", flush=True)
-    return found
-
-
-def _too_long(*_: Any) -> None:
-    raise TimeoutError("it takes too long")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Try them, write the results and the matrix."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__)
-    parser.add_argument("--all", action="store_true", help="every causal model of transformers; only printed")
-    given = sys.argv[1:] if arguments is None else arguments
-    if parser.parse_args(given).all:
-        found = survey()
-        print(
-            f"{sum(trial.usable for trial in found)} of {len(found)} can be recorded, steered and written with"
-        )
-        return
+def main() -> None:
+    """Try every family, write the results and the matrix."""
     rows = []
     for name in FAMILIES:
         rows.append(family(name))
         print(name, {key: rows[-1][key] for key in COLUMNS}, rows[-1]["note"], flush=True)
-    path = write_results("models", rows, ["python", "-m", "benchmarks.models", *given])
+    path = write_results("models", rows, ["python", "-m", "benchmarks.models"])
     PAGE.write_text(with_matrix(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
-    print(f"{len(rows)} rows in {Path(path).name}; `python -m benchmarks.render` makes the page of them")
+    print(f"{len(rows)} rows in {path.name}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.run CONFIG_OR_RUN...`: what the loop reaches, round by round, on each of the corpora.
+"""Average precision round by round: `python -m benchmarks.run CONFIG_OR_RUN...`.
 
-A configuration is run afresh, in a process of its own so that its peak of memory is its own; a run that is
-there already, by name or folder, is only measured. Writes results/run.json, with `--writing` also
-results/writing.json.
+A config is run in a process of its own, so that its peak of memory is its own; an existing run is only measured.
+Writes results/run.json, with `--writing` also results/writing.json.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import BasinError
@@ -29,22 +28,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     try:
         stores = [RunStore.open(_run_folder(what, chosen.set)) for what in chosen.what]
-        rows = [row for store in stores for row in _rows(store, _say)]
-        writing = [row for store in stores for row in judge(store, _say)] if chosen.writing else []
+        rows = [row for store in stores for row in _rows(store)]
+        writing = [row for store in stores for row in judge(store)] if chosen.writing else []
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     command = ["python", "-m", "benchmarks.run", *(sys.argv[1:] if arguments is None else arguments)]
     for name, found in (("run", rows), ("writing", writing)):
         if found:
             path = write_results(name, found, command)
-            _say(f"{len(found)} rows in {path.name}; `python -m benchmarks.render` makes the page of them")
+            print(f"{len(found)} rows in {path.name}", file=sys.stderr)
     if not rows:
         raise SystemExit("Error: none of these corpora has gold labels, so there is nothing to keep.")
 
 
-def _rows(store: RunStore, say: Callable[[str], None]) -> list[dict]:
+def _rows(store: RunStore) -> list[dict]:
     rows = stored_rows(store)
-    return measure(store, say) if rows is None else rows
+    return measure(store) if rows is None else rows
 
 
 def _run_folder(what: str, settings: Sequence[str]) -> Path:
@@ -60,10 +59,6 @@ def _run_folder(what: str, settings: Sequence[str]) -> Path:
     if subprocess.run(command, check=False).returncode:
         raise BasinError(f"The run of {what} failed, as it says above; nothing was kept.")
     return path
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

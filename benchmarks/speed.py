@@ -1,8 +1,7 @@
-"""Recording, steered writing and teaching beside other libraries: `python -m benchmarks.speed`.
+"""Recording, steered generation and training beside other libraries: `python -m benchmarks.speed`.
 
-All tools of a stage take turns in one process, with one model, the same texts and threads. Writes results/speed.json; a stage
-that is run again replaces its own rows. `--rivals FOLDER` names a site-packages folder in which repeng, steering-vectors,
-nnsight and transformer-lens lie (`pip install --no-deps --target FOLDER ...`: they would change torch and transformers).
+All tools of a stage take turns in one process, with one model, the same texts and threads. `--rivals FOLDER` names
+a site-packages folder with the other libraries. Writes results/speed.json; a stage replaces its own rows.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,7 @@ from loops.checkpoint.provenance import cores
 from loops.parallel import record_passages
 
 STAGES = ("record", "write", "overhead", "teach", "threads", "workers")
+ORDER = [*STAGES[:4], "threads: record", "threads: write", "workers: record", "growth: record"]
 GROWTH = (1000, 4000, 16_000, 64_000)
 PROFILES = Path(__file__).parent / "profile"
 WORDS = (
@@ -136,18 +136,12 @@ def compare(
 
 def reset_peak() -> None:
     """Let the peak of memory begin anew, where the system can."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
 
 
 def peak_gigabytes() -> float:
-    """Since `reset_peak`: of the accelerator where there is one, else of this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
+    """Of this process since `reset_peak`."""
     try:
         return resident("VmHWM") / 1e9
     except (OSError, RuntimeError):
@@ -368,45 +362,34 @@ def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row
     kept = with_earlier(
         rows, lambda row: tuple(row.get(name) for name in ("stage", "device", "dtype", *size)), path
     )
-    order = ["record", "write", "overhead", "teach", "threads: record", "threads: write", "workers: record"]
-    order += ["growth: record"]
     return sorted(
         kept,
-        key=lambda row: (order.index(row["stage"]), row["dtype"], *(row.get(name) or 0 for name in size)),
+        key=lambda row: (ORDER.index(row["stage"]), row["dtype"], *(row.get(name) or 0 for name in size)),
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument(
-        "--stage",
-        action="append",
-        choices=[*STAGES, "growth", "profile"],
-        help="all but the last two, if left out",
-    )
+    stages = [*STAGES, "growth", "profile"]
+    parser.add_argument("--stage", action="append", choices=stages, help="all but the last two")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: seconds of this process")
     parser.add_argument("--batch", type=int, action="append", help="texts written at a time; 32 and 256")
-    parser.add_argument("--passages", type=int, help="to record and to teach with; 2,000")
+    parser.add_argument("--passages", type=int, default=2000, help="to record and to train with")
     parser.add_argument("--most", type=int, default=GROWTH[-1], help="passages that growth goes up to")
-    parser.add_argument("--tokens", type=int, help="written per text; 128")
+    parser.add_argument("--tokens", type=int, default=128, help="generated per text")
     parser.add_argument("--rivals", help="a site-packages folder with the other libraries")
-    parser.add_argument("--tool", action="append", help="only these, by the names in the rows; all")
-    parser.add_argument("--llama", action="store_true", help="llama.cpp too, where llama_cpp can be imported")
+    parser.add_argument("--tool", action="append", help="only these, by the names in the rows")
+    parser.add_argument("--llama", action="store_true", help="llama.cpp too, where it can be imported")
     options = parser.parse_args(arguments)
     options.batch = options.batch or [32, 256]
-    options.passages = options.passages or 2000
-    options.tokens = options.tokens or 128
     if options.rivals:
         sys.path.append(options.rivals)  # last: what is installed here stays what it is
     bench, rows = Bench(options), []
     for stage in options.stage or STAGES:
-        if stage == "profile":
-            bench.profile()
-            continue
-        rows += getattr(bench, stage)()
+        rows += getattr(bench, stage)() or []
     if options.tool and not rows and options.stage != ["profile"]:
         raise SystemExit(f"Error: no stage that ran has a tool called {' or '.join(options.tool)}.")
     if rows:

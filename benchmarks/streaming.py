@@ -1,14 +1,11 @@
-"""`python -m benchmarks.streaming`: how much memory a corpus takes that is larger than is held. Writes results/streaming.json.
+"""Memory of corpora larger than is held: `python -m benchmarks.streaming`.
 
-A JSONL file of made-up words is generated, whose vocabulary grows as a real one does (Zipf's law over 200,000 words); what is
-larger than 50 MB is the first 50 MB again and again, which takes as long to read and is made sooner. Each stage runs in a
-process of its own, since a process's peak never falls: what it has before it reads anything, and at its peak.
+A JSONL file of made-up words by Zipf's law; beyond 50 MB its beginning is repeated. Writes results/streaming.json.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +17,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from agent.corpora.load import CorpusConfig, iter_documents, load_corpus
+from agent.pointer.lda import TopicsConfig, fit_stream
 from benchmarks.results import RESULTS, resident, with_earlier, write_results
 
 WORDS, WORDS_A_DOCUMENT, DOCUMENTS_AT_ONCE = 200_000, 800, 500
@@ -64,42 +63,35 @@ def _word(number: int) -> str:
     return letters
 
 
-def stage(name: str, path: Path) -> dict[str, float]:
-    """Run one stage in this process; megabytes before and at the peak."""
-    from agent.corpora.load import CorpusConfig, iter_documents, load_corpus
-    from agent.pointer.lda import fit_stream
-    from agent.pointer.topic_model import TopicsConfig
-
-    before, begin = resident("VmRSS") / 2**20, time.perf_counter()
+def stage(name: str, path: Path) -> dict[str, int]:
+    """Run one stage in this process: megabytes before and at the peak, seconds, and documents or words found."""
+    before, begin = resident("VmRSS"), time.perf_counter()
     config = CorpusConfig(source=str(path), sample=None if name == "whole" else SAMPLE)
     if name == "topics":
         topics = TopicsConfig(count=10, passes=1, fit_on="all")
-        texts = lambda: (document.text for document in iter_documents(config))  # noqa: E731
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            found = len(fit_stream(texts, topics, 0, Path(folder)).vocabulary)
+            model = fit_stream(
+                lambda: (each.text for each in iter_documents(config)), topics, 0, Path(folder)
+            )
+        found = len(model.vocabulary)
     else:
         found = len(load_corpus(config))
     return {
-        "before_mb": before,
-        "peak_mb": resident("VmHWM") / 2**20,
-        "seconds": time.perf_counter() - begin,
         "found": found,
+        "before_mb": before >> 20,
+        "peak_mb": resident("VmHWM") >> 20,
+        "seconds": round(time.perf_counter() - begin),
     }
 
 
 def main(
     megabytes: Annotated[list[int] | None, typer.Option(help="Size of the file; may be repeated.")] = None,
-    topics_up_to: Annotated[
-        int, typer.Option(help="Megabytes; larger files are only sampled: LDA takes time.")
-    ] = 250,
-    whole_up_to: Annotated[
-        int, typer.Option(help="Megabytes; smaller files are also held whole, to compare.")
-    ] = 1000,
-    folder: Annotated[Path | None, typer.Option(help="Where the file is made, and taken away again.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder for streaming.json.")] = RESULTS,
+    topics_up_to: Annotated[int, typer.Option(help="Megabytes; larger files are only sampled.")] = 250,
+    whole_up_to: Annotated[int, typer.Option(help="Megabytes; smaller files are also held whole.")] = 1000,
+    folder: Annotated[Path | None, typer.Option(help="Where the file is made and deleted.")] = None,
     child: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Measure, and write down what came out."""
+    """Measure every stage in a process of its own, and write results/streaming.json."""
     if child:
         print(json.dumps(stage(child, folder or Path())))
         return
@@ -107,7 +99,7 @@ def main(
     for size in megabytes or [60, 250, 1000, 2000]:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             path = Path(scratch) / "corpus.jsonl"
-            documents = generate(path, size << 20)
+            about = {"documents": generate(path, size << 20), "file_mb": path.stat().st_size >> 20}
             limits = {"topics": topics_up_to, "whole": whole_up_to}
             for name in (name for name in STAGES if size <= limits.get(name, size)):
                 command = [
@@ -119,29 +111,11 @@ def main(
                     "--folder",
                     str(path),
                 ]
-                done = subprocess.run(
-                    command, stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ)
-                )
-                found = json.loads(done.stdout.splitlines()[-1])
-                rows.append(
-                    {
-                        "tool": STAGES[name],
-                        "file_mb": round(path.stat().st_size / 2**20),
-                        "documents": documents,
-                        "found": int(found["found"]),
-                        "before_mb": round(found["before_mb"]),
-                        "peak_mb": round(found["peak_mb"]),
-                        "seconds": round(found["seconds"]),
-                    }
-                )
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                rows.append({"tool": STAGES[name], **about, **json.loads(done.stdout.splitlines()[-1])})
                 print(rows[-1], file=sys.stderr, flush=True)
-                kept = with_earlier(rows, _measured, results / "streaming.json")
-                write_results(
-                    "streaming",
-                    sorted(kept, key=_measured),
-                    ["python", "-m", "benchmarks.streaming", *sys.argv[1:]],
-                    results,
-                )
+    kept = sorted(with_earlier(rows, _measured, RESULTS / "streaming.json"), key=_measured)
+    write_results("streaming", kept, ["python", "-m", "benchmarks.streaming", *sys.argv[1:]])
 
 
 def _measured(row: Mapping[str, Any]) -> tuple[int, int]:

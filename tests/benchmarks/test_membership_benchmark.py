@@ -15,7 +15,7 @@ def asked(monkeypatch, tmp_path):
     """What the evaluation was asked for; results go to a folder of the test's own."""
     found = []
 
-    def evaluate(corpora, methods, seeds, done, say, only):
+    def evaluate(corpora, methods, seeds, done, only):
         found.append((methods, list(seeds), done.name, only))
         return [] if "empty" in only else ROWS
 
