@@ -64,7 +64,7 @@ def model_card(export: Export, kind: str, notes: Sequence[str]) -> str:
     """
     parts = [
         front_matter(export, kind),
-        f"# {export.store.name}: {', '.join(_words(export)[:3])}",
+        f"# {export.store.name}: {', '.join(export.words[:3])}",
         _description(export),
         f"```python\n{USE[kind]}\n```",
         "## Measurements",
@@ -98,66 +98,31 @@ def front_matter(export: Export, kind: str) -> str:
     return f"---\n{yaml.safe_dump(tree, sort_keys=False)}---"
 
 
-def _words(export: Export) -> list[str]:
-    return export.pointer.model.top_words(export.pointer.topic)
-
-
 def _description(export: Export) -> str:
-    config, concept = export.store.config, export.concept
-    inside, source = int(concept.inside.sum()), escaped(Path(config.corpus.source).name)
+    concept, source = export.concept, escaped(Path(export.store.config.corpus.source).name)
+    way = export.store.config.pointer.way or "topic"
     return (
-        f"A concept selected by a pointer, without a definition. It began with {_pointer(export)} over "
-        f"passages of `{source}`. {export.model_name} refined it for {export.round} rounds, by "
-        f"re-clustering and steering. {inside} of {len(concept.membership)} passages belong. "
-        "No label was used."
+        f"A concept selected by a pointer, without a definition. It began with a pointer of the kind "
+        f'`{way}` over passages of `{source}` (its words: "{" ".join(export.words)}"). '
+        f"{export.model_name} refined it for {export.round} rounds, by re-clustering and steering. "
+        f"{int(concept.inside.sum())} of {len(concept.membership)} passages belong. No label was used."
     )
-
-
-def _pointer(export: Export) -> str:
-    config = export.store.config
-    topics, way = config.topics, config.pointer.way
-    given = ", ".join(topics.seed_words or topics.words or config.pointer.keywords)
-    named = {
-        "keywords": f"the keywords {given}",
-        "examples": "example texts",
-        "examples_file": "example texts",
-        "document_weights": "weights of documents",
-        "topic_model": "an imported topic",
-    }
-    if way is not None:
-        pointer = named[way]
-    elif topics.seed_words:
-        pointer = f"a topic seeded with the words {given}"
-    else:
-        pointer = f"a topic chosen by the words {given}" if given else "a topic"
-    return f'{escaped(pointer)} (its words: "{" ".join(_words(export))}")'
 
 
 def _measurements(export: Export) -> list[str]:
     metrics = export.record.metrics
-    numbers = [
-        (meaning, value)
-        for name, meaning in METRICS.items()
-        if isinstance(value := metrics.get(name), int | float)
-    ]
-    parts = [_table(("without labels", "value"), numbers)]
-    gold = _gold(export)
-    for row in gold:
-        named = [(meaning, row[name]) for name, meaning in GOLD_METRICS.items() if row.get(name) is not None]
+    parts = [_table("without labels", {meaning: metrics.get(name) for name, meaning in METRICS.items()})]
+    try:
+        rows = [row for row in read_rows(export.store.path)[1] if row["round"] == export.round]
+    except DamagedError:
+        rows = []
+    for row in rows:
         parts.append(
             f'Average precision against the label "{escaped(str(row["concept"]))}" of these documents. '
             "The run read the texts but never the label."
         )
-        parts.append(_table(("ranking by", "average precision"), named))
-    return parts if gold else [*parts, "Nothing was measured against labels."]
-
-
-def _gold(export: Export) -> list[Mapping[str, Any]]:
-    try:
-        _, rows = read_rows(export.store.path)
-    except DamagedError:
-        return []
-    return [row for row in rows if row["round"] == export.round]
+        parts.append(_table("ranking by", {meaning: row.get(name) for name, meaning in GOLD_METRICS.items()}))
+    return parts if rows else [*parts, "Nothing was measured against labels."]
 
 
 def _certificate(export: Export) -> str:
@@ -178,6 +143,6 @@ def _provenance(export: Export) -> str:
     )
 
 
-def _table(header: tuple[str, str], rows: Sequence[tuple[str, Any]]) -> str:
-    lines = [f"| {header[0]} | {header[1]} |", "| --- | ---: |"]
-    return "\n".join([*lines, *(f"| {name} | {value:.3g} |" for name, value in rows)])
+def _table(title: str, values: Mapping[str, Any]) -> str:
+    rows = [f"| {name} | {value:.3g} |" for name, value in values.items() if isinstance(value, int | float)]
+    return "\n".join([f"| {title} | value |", "| --- | ---: |", *rows])

@@ -54,6 +54,11 @@ class Export:
     def pointer(self) -> Pointer:
         return self.store.load_pointer()
 
+    @property
+    def words(self) -> list[str]:
+        """The most probable words of the pointer's topic."""
+        return self.pointer.model.top_words(self.pointer.topic)
+
     @cached_property
     def passages(self) -> PassageSet:
         return self.store.load_passages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 def _pair(found: Comparison, pair: Pair) -> dict[str, Any]:
     one, other = found.sides[pair.first], found.sides[pair.second]
-    return {
-        "first": pair.first,
-        "second": pair.second,
-        "shared": pair.shared,
-        "overlap": pair.overlap,
-        "counts": pair.counts,
+    return asdict(pair) | {
         "only_first": [_passage(one, *each) for each in pair.only_first],
         "only_second": [_passage(other, *each) for each in pair.only_second],
     }

@@ -59,10 +59,7 @@ def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
                 raise
             sentences.append(f"No passage was read token by token: {error}")
     if has_readout and material.activations is None and material.plane is None:
-        sentences.append(
-            "The activations of the real passages are not in the cache. "
-            "The map shows log-odds of topic and concept instead."
-        )
+        sentences.append("The activations of the real passages are not in the cache, so the page has no map.")
     made = _write(material, store.path, out)
     return replace(made, sentences=[*material.notes, *sentences])
 

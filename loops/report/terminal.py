@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from agent.basin.tracking import exchanged
 from agent.errors import BasinError, printable
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
@@ -139,21 +138,19 @@ def show_round(store: RunStore, number: int, limit: int, console: Console) -> No
 def _show_exchange(
     store: RunStore, record: RoundRecord, passages: PassageSet, limit: int, console: Console
 ) -> None:
-    """Print the four lists of exchanged passages, computed again if the round did not store them."""
-    last = record.round - 1
-    if last not in store.every():
+    """Print the four lists of exchanged passages."""
+    exchange, last = record.exchange, record.round - 1
+    if exchange is None or last not in store.every():
         console.print(f"Round {last} is missing, so exchanged passages are unknown.", style="dim")
         return
     topic, before, now = (each.concept.membership for each in (store.load(0), store.load_kept(last), record))
-    ids = [passage.id for passage in passages.passages]
-    found = record.exchange or exchanged(ids, topic, before, now)
-    place = {name: index for index, name in enumerate(ids)}
+    place = {passage.id: index for index, passage in enumerate(passages.passages)}
     with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}
     for title, moved, columns in (
-        ("Claimed by the topic, refused by the concept", found.threw_out, with_topic),
-        ("Missed by the topic, added by the concept", found.took_in, with_topic),
-        (f"Entered since round {last}", found.entered, since),
-        (f"Left since round {last}", found.left, since),
+        ("Claimed by the topic, refused by the concept", exchange.threw_out, with_topic),
+        ("Missed by the topic, added by the concept", exchange.took_in, with_topic),
+        (f"Entered since round {last}", exchange.entered, since),
+        (f"Left since round {last}", exchange.left, since),
     ):
         if unknown := [name for name in moved if name not in place]:
             raise BasinError(

@@ -68,7 +68,7 @@
       "article",
       { class: "held" },
       el("h4", { dir: "auto" }, passage.title),
-      el("p", { class: "quiet" }, `${names[0]} ${number(passage.first)}, ${names[1]} ${number(passage.second)}`),
+      el("p", { class: "quiet" }, `${names[0]} ${number(passage.first, 2)}, ${names[1]} ${number(passage.second, 2)}`),
       el("div", { class: "text", dir: "auto", tabindex: "0", role: "region", "aria-label": passage.title }, passage.text),
     );
   }

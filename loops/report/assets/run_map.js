@@ -2,12 +2,12 @@
 /* The map: texts in a fixed plane, the topic's ellipse, the concept's boundary, with a slider over the rounds. */
 Basin.onView("map", () => {
   const { data, el, chart, literal, say } = Basin;
-  const { real, wrote, choice, share } = Basin.run;
-  if (!data.pictures.length) return;
+  const { real, wrote, share } = Basin.run;
+  const picture = data.map;
+  if (!picture) return;
   const MOST = 2500; // marks of real passages: more of them are slow to draw and hide each other
   const RADIUS = 1.48; // of an ellipse that holds two thirds of a normal distribution
   const { rounds, passages, written } = data;
-  let picture = data.pictures[0];
   let index = rounds.length - 1;
   let playing = null;
   let everything = false;
@@ -123,7 +123,7 @@ Basin.onView("map", () => {
     const [x, y] = frame();
     return {
       xaxis: { title: { text: literal(picture.titles[0]) }, range: x }, yaxis: { title: { text: literal(picture.titles[1]) }, range: y },
-      uirevision: picture.id, hovermode: "closest", dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 10 },
+      uirevision: "map", hovermode: "closest", dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "pan", margin: { t: 10 },
     };
   }
 
@@ -163,10 +163,6 @@ Basin.onView("map", () => {
   const shown = el("output", { for: "map-round", id: "map-shown" });
   const play = el("button", { type: "button", id: "map-play", on: { click: () => (playing ? stop() : start()) } }, "Play");
   const controls = document.getElementById("map-controls");
-  if (data.pictures.length > 1) {
-    const planes = data.pictures.map((each) => [each.id, each.name]);
-    controls.append(choice("Plane", planes, picture.id, (id) => { picture = data.pictures.find((each) => each.id === id); drawn_.redraw(); describe(); }).element);
-  }
   if (rounds.length > 1) controls.append(el("label", {}, "Round", slider), shown, play);
   if (thinned) {
     const box = el("input", { type: "checkbox", on: { change: () => { everything = box.checked; drawn_.redraw(); describe(); } } });

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from agent.basin.tracking import Exchange, exchanged, is_still
+from agent.basin.tracking import is_still
 from agent.concept import MEMBER
 from agent.errors import BasinError
 from agent.files.checked import DamagedError
@@ -86,16 +86,6 @@ class Material:
         if self.about.get("origin"):
             return self.pointer.weights(self.passages.texts)
         return sigmoid(self.first.concept.single)
-
-    @cached_property
-    def exchanges(self) -> list[Exchange | None]:
-        """The passages exchanged in every round, computed against the previous whole round if not stored."""
-        ids = [passage.id for passage in self.passages.passages]
-        found: list[Exchange | None] = [None]
-        for before, record in zip(self.records, self.records[1:], strict=False):
-            memberships = (each.concept.membership for each in (self.first, before, record))
-            found.append(record.exchange or exchanged(ids, *memberships))
-        return found
 
     @cached_property
     def outcome(self) -> tuple[str, str]:

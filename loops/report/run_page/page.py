@@ -17,7 +17,7 @@ from loops.report.run_page.passages import (
     shown_whole,
     written_data,
 )
-from loops.report.run_page.places import as_data, pictures
+from loops.report.run_page.places import map_data
 from loops.report.run_page.stored import PlacedPlane, readout_digest
 from loops.report.run_page.summary import Summary
 
@@ -39,13 +39,11 @@ VIEWS = {
 
 def run_page(material: Material, placed: PlacedPlane | None) -> Page:
     """The page of a run; `placed` is the plane of the activations, if there is one."""
-    written = Written(material)
     summary, (verdict, _) = Summary(material), material.outcome
-    drawn = pictures(material, placed, written)
     context = {
         "summary": summary,
         "material": material,
-        "planes": [picture.id for picture in drawn],
+        "has_map": placed is not None,
         "provenance": provenance(material),
         "stale_tokens": material.tokens is not None
         and material.tokens.digest != readout_digest(material.newest.concept.readout),
@@ -57,7 +55,7 @@ def run_page(material: Material, placed: PlacedPlane | None) -> Page:
         title=f"{material.name}: {verdict.lower()}",
         views=views,
         lead=fill("run_lead.html", **context),
-        data=_data(material, written, [as_data(picture, material) for picture in drawn]),
+        data=_data(material, placed),
         scripts=(*SCRIPTS, *(["run_gold.js"] if material.measurements else [])),
         styles=("run.css",),
         foot=f"Made by Basin from the stored rounds of {material.name}, up to round "
@@ -65,17 +63,17 @@ def run_page(material: Material, placed: PlacedPlane | None) -> Page:
     )
 
 
-def _data(material: Material, written: Written, drawn: list[dict[str, Any]]) -> dict[str, Any]:
+def _data(material: Material, placed: PlacedPlane | None) -> dict[str, Any]:
     sides = disagreements(material)
     return {
         "name": material.name,
         "rounds": [record.round for record in material.records],
         "passages": passages_data(material, shown_whole(material)),
-        "pictures": drawn,
+        "map": None if placed is None else map_data(material, placed),
         "exchange": exchange_data(material),
         "disagreements": sides,
         "responsibilities": responsibility_data(material, sorted({*sides["refused"], *sides["taken"]})),
-        "written": written_data(material, written),
+        "written": written_data(material, Written(material)),
         "course": course_data(material),
         "settings": settings(material.config),
         "tokens": None if material.tokens is None else [asdict(each) for each in material.tokens.passages],

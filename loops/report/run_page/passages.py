@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 
 from agent.concept import MEMBER
 from agent.corpora.words import language
-from agent.membership.log_odds import log_odds
 from agent.pointer.topic_model import Pointer
 from loops.records import RoundRecord
 from loops.report.run_page.material import Material
@@ -45,12 +44,6 @@ class Written:
     def of(self, record: RoundRecord) -> list[int]:
         """Numbers of a round's texts."""
         return [self.numbers[each.kind, each.prompt, each.text] for each in record.generated]
-
-    @cached_property
-    def topic_log_odds(self) -> Float[np.ndarray, "text"]:
-        """The topic's log-odds for every different text."""
-        texts = [f"{prompt}{text}" for _, prompt, text in self.numbers]
-        return log_odds(self.material.pointer.weights(texts)) if texts else np.zeros(0)
 
 
 def responsible_words(pointer: Pointer, texts: Sequence[str], least: float = 0.2) -> list[Spans]:
@@ -125,13 +118,15 @@ def passages_data(material: Material, whole: Iterable[int]) -> dict[str, Any]:
 
 
 def exchange_data(material: Material) -> list[dict[str, list[int]] | None]:
-    """Numbers of the passages that entered and left in every round."""
+    """Numbers of the passages that entered and left in every round; None for round 0."""
     place = {passage.id: at for at, passage in enumerate(material.passages.passages)}
+
+    def numbers(ids: Sequence[str]) -> list[int]:
+        return [place[id] for id in ids if id in place]
+
     return [
-        None
-        if each is None
-        else {name: [place[id] for id in getattr(each, name) if id in place] for name in ("entered", "left")}
-        for each in material.exchanges
+        None if each is None else {"entered": numbers(each.entered), "left": numbers(each.left)}
+        for each in (record.exchange for record in material.records)
     ]
 
 

@@ -70,30 +70,21 @@ def test_a_run_that_came_to_rest_is_said_to_have_converged(tmp_path: Path) -> No
     assert data["course"]["limits"]["drift"] == 0.02 and data["course"]["series"]["drift"][0] is None
 
 
-def test_both_planes_are_there_and_one_where_the_cache_is_gone(tmp_path: Path) -> None:
-    _, data = made(plant(tmp_path / "run", Scene(3)))
-    assert [each["id"] for each in data["pictures"]] == ["activations", "log_odds"]
-    for picture in data["pictures"]:
-        assert len(picture["real"]) == 240 and len(picture["rounds"]) == 4
-        assert [len(each["written"]) for each in picture["rounds"]] == [
-            len(each) for each in data["written"]["rounds"]
-        ]
-        assert picture["topic"] and all(each["ellipse"] for each in picture["rounds"])
-    read, data = made(plant(tmp_path / "other", Scene(3, cached=False, seed=1)))
-    assert [each["id"] for each in data["pictures"]] == ["log_odds"]
-    assert "not available" in read.text
-
-
-def test_the_plane_outlives_the_cache(tmp_path: Path) -> None:
+def test_the_map_shows_every_text_and_outlives_the_cache(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(3))
-    _, before = made(store)
+    _, data = made(store)
+    assert len(data["map"]["real"]) == 240 and len(data["map"]["rounds"]) == 4
+    assert [len(each["written"]) for each in data["map"]["rounds"]] == [
+        len(each) for each in data["written"]["rounds"]
+    ]
+    assert data["map"]["topic"] and all(each["ellipse"] for each in data["map"]["rounds"])
     shutil.rmtree(tmp_path / "cache")
-    _, after = made(store)
-    assert np.allclose(before["pictures"][0]["real"], after["pictures"][0]["real"])
-    store.save(
-        gather(plant(tmp_path / "longer", Scene(4))).newest
-    )  # another readout would do; this one is the same
-    assert [each["id"] for each in made(store)[1]["pictures"]] == ["activations", "log_odds"]
+    assert np.allclose(made(store)[1]["map"]["real"], data["map"]["real"])
+
+
+def test_without_activations_there_is_no_map(tmp_path: Path) -> None:
+    read, data = made(plant(tmp_path / "run", Scene(3, cached=False)))
+    assert data["map"] is None and "There is no map" in read.text
 
 
 def test_what_is_kept_stays_inside_the_run(tmp_path: Path) -> None:
