@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from agent.basin.tracking import exchanged
 from agent.errors import BasinError, printable
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
@@ -139,12 +140,13 @@ def _show_exchange(
     store: RunStore, record: RoundRecord, passages: PassageSet, limit: int, console: Console
 ) -> None:
     """Print the four lists of exchanged passages."""
-    exchange, last = record.exchange, record.round - 1
-    if exchange is None or last not in store.every():
+    last = record.round - 1
+    if last not in store.every():
         console.print(f"Round {last} is missing, so exchanged passages are unknown.", style="dim")
         return
     topic, before, now = (each.concept.membership for each in (store.load(0), store.load_kept(last), record))
     place = {passage.id: index for index, passage in enumerate(passages.passages)}
+    exchange = record.exchange or exchanged(list(place), topic, before, now)
     with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}
     for title, moved, columns in (
         ("Claimed by the topic, refused by the concept", exchange.threw_out, with_topic),
