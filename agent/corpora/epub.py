@@ -29,7 +29,7 @@ LONGEST_DESCRIPTION = 8 << 20
 """Bytes of the XML that lists the contents."""
 PAGES = ("application/xhtml+xml", "text/html", "text/x-oeb1-document", "application/xml", "text/xml")
 NOT_THE_BOOK = frozenset(
-    (
+    [
         "cover",
         "titlepage",
         "halftitlepage",
@@ -40,7 +40,7 @@ NOT_THE_BOOK = frozenset(
         "loi",
         "lot",
         "landmarks",
-    )
+    ]
 )
 """Parts (`epub:type`) that a publisher adds to an author's text."""
 LONGEST_ADDED = 20_000

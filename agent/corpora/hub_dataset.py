@@ -24,14 +24,14 @@ SCHEME = "hf:"
 NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?|[~./].{0,4000}")
 """A name on the hub, or a folder."""
 UNREACHABLE = frozenset(
-    (
+    [
         "ConnectionError",
         "HTTPError",
         "TransportError",
         "OfflineModeIsEnabled",
         "TimeoutError",
         "LocalEntryNotFoundError",
-    )
+    ]
 )
 
 

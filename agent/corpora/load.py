@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -123,11 +123,9 @@ def load_corpus(config: CorpusConfig, base: Path | None = None) -> list[Document
     documents = iter_documents(config, base)
     if config.sample is None:
         return list(documents)
-    sample = draw_sample(documents, config.sample, config.sample_seed, config.source)
-    logger.info(
-        f"A sample of {len(sample.documents):,} of the {sample.population:,} documents of {config.source}"
-    )
-    return sample.documents
+    sample, population = draw_sample(documents, config.sample, config.sample_seed, config.source)
+    logger.info(f"A sample of {len(sample):,} of the {population:,} documents of {config.source}")
+    return sample
 
 
 def iter_documents(config: CorpusConfig, base: Path | None = None) -> Iterator[Document]:
@@ -137,15 +135,8 @@ def iter_documents(config: CorpusConfig, base: Path | None = None) -> Iterator[D
         yield Document(document_id(text), text, _one_line(title), _one_line(author))
 
 
-class Sample(NamedTuple):
-    """Documents drawn from a stream, in its order, and the length of the stream."""
-
-    documents: list[Document]
-    population: int
-
-
-def draw_sample(stream: Iterable[Document], count: int, seed: int, source: str) -> Sample:
-    """`count` documents of a stream, or all of a shorter one (Vitter 1985, algorithm R).
+def draw_sample(stream: Iterable[Document], count: int, seed: int, source: str) -> tuple[list[Document], int]:
+    """(`count` documents of a stream in its order, length of the stream); Vitter 1985, algorithm R.
 
     Raises:
         BasinError: the sample alone exceeds the limit on text.
@@ -167,7 +158,7 @@ def draw_sample(stream: Iterable[Document], count: int, seed: int, source: str) 
             raise BasinError(
                 f"{count:,} documents of {source} are more than {MOST_TEXT >> 30} GiB of text: lower corpus.sample."
             )
-    return Sample([document for _, document in sorted(drawn, key=lambda each: each[0])], at)
+    return [document for _, document in sorted(drawn, key=lambda each: each[0])], at
 
 
 def iter_records(

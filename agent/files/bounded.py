@@ -117,8 +117,7 @@ def _unpacked(path: Path, packing: str) -> Iterator[BinaryIO]:
         if not packing:
             yield file
             return
-        counted = _CountedFile(file)
-        raw = _ProportionateStream(UNPACKERS[packing](counted), counted, path)
+        raw = _ProportionateStream(UNPACKERS[packing](file), file, path)
         with io.BufferedReader(raw, CHUNK) as stream:
             yield stream
 
@@ -130,30 +129,10 @@ def _in_words(size: int) -> str:
     return f"{size >> 10} KiB"
 
 
-class _CountedFile(io.RawIOBase):
-    """A file that counts the bytes read from it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.count = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        content = self._file.read(size)
-        self.count += len(content)
-        return content
-
-    def readinto(self, buffer: Any) -> int:
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-
 class _ProportionateStream(io.RawIOBase):
     """Unpacked bytes, refused when they are far more than the packed ones."""
 
-    def __init__(self, inner: Any, packed: _CountedFile, path: Path) -> None:
+    def __init__(self, inner: Any, packed: BinaryIO, path: Path) -> None:
         self._inner, self._packed, self._path, self._count = inner, packed, path, 0
 
     def readable(self) -> bool:
@@ -163,7 +142,7 @@ class _ProportionateStream(io.RawIOBase):
         content = self._inner.read(len(buffer))
         buffer[: len(content)] = content
         self._count += len(content)
-        if self._count > UNPACKED_FREELY and self._count > HIGHEST_RATIO * self._packed.count:
+        if self._count > UNPACKED_FREELY and self._count > HIGHEST_RATIO * self._packed.tell():
             raise BasinError(
                 f"{self._path} unpacks to more than {HIGHEST_RATIO} times its size, which text does not: "
                 "if it is what you want, unpack it yourself and name the unpacked file."
@@ -171,12 +150,14 @@ class _ProportionateStream(io.RawIOBase):
         return len(content)
 
 
-class _Streams:
-    """Unpacks concatenated streams; `read` returns at most the requested number of bytes."""
+class _XzStreams:
+    """Concatenated .xz streams within `UNPACKING_MEMORY`, which `lzma.LZMAFile` cannot limit."""
 
-    def __init__(self, source: _CountedFile, begin: Callable[[], Any]) -> None:
-        self._source, self._begin = source, begin
-        self._decompressor = begin()
+    def __init__(self, source: BinaryIO) -> None:
+        self._source, self._decompressor = source, self._begin()
+
+    def _begin(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=UNPACKING_MEMORY)
 
     def read(self, size: int) -> bytes:
         while True:
@@ -186,7 +167,7 @@ class _Streams:
                 if not rest:
                     return b""
                 self._decompressor = self._begin()
-                content: bytes = self._decompressor.decompress(rest, size)
+                content = self._decompressor.decompress(rest, size)
             elif now.needs_input:
                 packed = self._source.read(CHUNK)
                 if not packed:
@@ -204,10 +185,10 @@ class _Streams:
         return b""
 
 
-UNPACKERS: dict[str, Callable[[_CountedFile], Any]] = {
+UNPACKERS: dict[str, Callable[[BinaryIO], Any]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".xz": lambda file: _Streams(file, lambda: lzma.LZMADecompressor(memlimit=UNPACKING_MEMORY)),
-    ".bz2": lambda file: _Streams(file, bz2.BZ2Decompressor),
+    ".xz": _XzStreams,
+    ".bz2": bz2.BZ2File,
     # Arrow's reader notices a stream without its last frame; the zstandard package's does not.
     ".zst": lambda file: pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd"),
 }

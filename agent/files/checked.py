@@ -26,7 +26,7 @@ MOST_DIGITS = 19
 """Digits of an integer; all stored ones fit 64 bits."""
 MOST_HEADER = 8 * MEGABYTE
 MOST_TENSORS = 20_000
-TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1}
+TYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "U8")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}){0,2}")
 
 
@@ -192,25 +192,7 @@ def _check_header(content: bytes, name: str) -> dict[str, str]:
     about = header.pop("__metadata__", {})
     if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
         raise DamagedError(f"{name} is no safetensors file (its metadata are no texts)")
-    for tensor, entry in header.items():
-        if not _is_entry(entry, len(content) - 8 - length):
-            raise DamagedError(f"{name} lies about its tensor {tensor[:80]!r}")
+    # safetensors checks shapes and offsets, but would also load other types.
+    if not all(isinstance(entry, dict) and entry.get("dtype") in TYPES for entry in header.values()):
+        raise DamagedError(f"{name} has tensors of unknown types")
     return about
-
-
-def _is_entry(entry: Any, room: int) -> bool:
-    """Whether type, shape and offsets of a tensor agree; safetensors checks overlaps and gaps."""
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        return False
-    shape, place = entry["shape"], entry["data_offsets"]
-    if entry["dtype"] not in TYPES or not (isinstance(shape, list) and isinstance(place, list)):
-        return False
-    if (
-        len(shape) > 6
-        or len(place) != 2
-        or not all(type(each) is int and each >= 0 for each in [*shape, *place])
-    ):
-        return False
-    begin, end = place
-    whole: bool = begin <= end <= room and end - begin == math.prod(shape) * TYPES[entry["dtype"]]
-    return whole

@@ -11,6 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -177,18 +178,15 @@ def _prior(vocabulary: tuple[str, ...], config: TopicsConfig, words: int) -> Flo
     return eta
 
 
+@dataclass(frozen=True)
 class _Fit:
     """One LDA fit from one seed."""
 
-    def __init__(
-        self,
-        bags: Collection[Bag],
-        vocabulary: tuple[str, ...],
-        eta: Float[np.ndarray, "topic word"],
-        config: TopicsConfig,
-        seed: int,
-    ) -> None:
-        self.bags, self.vocabulary, self.eta, self.config, self.seed = bags, vocabulary, eta, config, seed
+    bags: Collection[Bag]
+    vocabulary: tuple[str, ...]
+    eta: Float[np.ndarray, "topic word"]
+    config: TopicsConfig
+    seed: int
 
     def digest(self) -> str:
         """24 hex digits of all that the fit depends on."""

@@ -221,10 +221,6 @@ class Pointer:
         """q0(x): the topic's weight in each text, in [0, 1]."""
         return self.read(texts).weights
 
-    def presence(self, texts: Sequence[str], document_of: Int[np.ndarray, "text"]) -> float:
-        """Share of the documents with a word of the topic; see `PointerReading.presence`."""
-        return self.read(texts).presence(document_of)
-
     def read(self, texts: Sequence[str]) -> PointerReading:
         """Weights and word counts of the texts, from one (slow) inference."""
         return self.reading(self.model.expected_words(texts))

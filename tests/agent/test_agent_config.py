@@ -1,14 +1,17 @@
-"""Named experiments are found from any folder; a mistyped name is told with the nearest."""
+"""Named experiments are found from any folder, and errors give the nearest name or setting."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from pydantic import Field, TypeAdapter, ValidationError
 
-from agent.config import CONFIGS, find_config, named_configs
+from agent.config import CONFIGS, explain, find_config, named_configs
 from agent.errors import BasinError
+from agent.types import StageConfig
 
 
 def test_experiments_are_listed_without_suites_and_labels() -> None:
@@ -34,7 +37,7 @@ def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("wrong", ["brwon", "configs/brwon.yaml", "brown.yml", "/nowhere/brown.yaml"])
-def test_the_nearest_name_is_told(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_names_are_given(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BasinError, match="There is no config file .*`basin run brown`"):
         find_config(wrong)
@@ -50,3 +53,42 @@ def test_a_folder_and_names_that_no_file_can_have_are_told_apart(
         with pytest.raises(BasinError, match="There is no config file|is a folder"):
             find_config(odd)
     assert os.listdir(tmp_path) == []
+
+
+class Inner(StageConfig):
+    words: tuple[str, ...] = ()
+    weight: float = Field(1.0, ge=0)
+    kind: Literal["a", "b"] = "a"
+
+
+class Outer(StageConfig):
+    one: Inner = Inner()
+    maybe: Inner | None = None
+    many: tuple[Inner, ...] = ()
+    named: dict[str, Inner] = {}
+    needed: int
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ({"needde": 1}, "needed is missing."),
+        ({"needed": 1, "onne": {}}, "no setting onne; the nearest known one is one."),
+        ({"needed": 1, "one": {"wrods": []}}, "no setting one.wrods; the nearest known one is one.words."),
+        ({"needed": 1, "maybe": {"wieght": 1}}, "nearest known one is maybe.weight."),
+        ({"needed": 1, "many": [{}, {"wieght": 1}]}, "nearest known one is many.1.weight."),
+        ({"needed": 1, "named": {"x": {"kinds": 1}}}, "nearest known one is named.x.kind."),
+        ({"needed": 1, "one": {"kind": "c"}}, "one.kind: input should be 'a' or 'b' (got 'c')."),
+        ({"needed": 1, "one": {"weight": float("nan")}}, "one.weight: "),
+        ({"needed": 1, "one": {"weight": float("inf")}}, "one.weight: "),
+        ({"needed": 1, "one": {"words": "a" * 10_000}}, "one.words: "),
+        ({"needed": 1, 7: 2}, "7"),
+        ([], "the whole: "),
+        ({"needed": 1, "k" * 10_000: 2}, "no setting kkk"),
+    ],
+)
+def test_the_first_error_is_explained(tree: object, said: str) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        TypeAdapter(Outer).validate_python(tree)
+    sentence = explain(wrong.value, Outer)
+    assert said in sentence and sentence.endswith(".") and len(sentence) < 350

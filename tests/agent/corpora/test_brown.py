@@ -1,12 +1,11 @@
-"""Brown: tagged tokens become text that reads like the book."""
+"""Brown: tagged tokens become running text."""
 
 import re
 
 import pytest
 
 from agent.corpora import brown
-from agent.corpora.brown import brown_files, read_brown, read_contents, restore
-from agent.errors import BasinError
+from agent.corpora.brown import brown_files, read_contents, restore
 
 
 def tagged(text: str) -> str:
@@ -35,7 +34,7 @@ def test_spacing_quotes_and_stops(tokens, printed):
     assert restore(tagged(tokens)) == printed
 
 
-def test_tags_go_even_where_words_hold_slashes():
+def test_tags_are_removed_from_words_with_slashes():
     assert restore("\tHe/pps and/or/cc she/pps won't/md* sleep/vb 1/2/cd mile/nn ./.") == (
         "He and/or she won't sleep 1/2 mile."
     )
@@ -48,7 +47,7 @@ def test_paragraphs_are_blocks_and_headlines_stand_alone():
     assert restore(text) == "News today\n\nOne came. Two went.\n\nAll slept."
 
 
-def test_lost_points_of_suspension_return_where_prose_breaks_off():
+def test_an_ellipsis_returns_where_prose_breaks_off():
     broken = "\t" + tagged("He had seen it . He still hoped that she") + "\n\n\t" + tagged("`` No '' .")
     assert restore(broken) == 'He had seen it. He still hoped that she...\n\n"No."'
     assert restore(tagged("A list of things to do")) == "A list of things to do"
@@ -76,22 +75,6 @@ def test_titles_and_authors():
         "ck04": ("Worlds of Color", "W. E. B. DuBois"),
         "cl10": ("The Night", "A. B. Smith & Co."),
     }
-
-
-def test_categories_choose_samples_and_do_not_show(monkeypatch):
-    samples = [("ck01", "kkk", "K", ""), ("cl01", "lll", "L", "A")]
-    monkeypatch.setattr(
-        brown, "brown_files", lambda categories: (x for x in samples if x[0][1] in categories)
-    )
-    (document,) = read_brown("l")
-    assert (document.text, document.title, document.author) == ("lll", "L", "A")
-    assert re.fullmatch("[0-9a-f]{12}", document.id)
-
-
-@pytest.mark.parametrize("categories", ["x", "kx", ""])
-def test_unknown_category_is_named(categories):
-    with pytest.raises(BasinError, match="abcdefghjklmnpr"):
-        read_brown(categories)
 
 
 @pytest.mark.weights

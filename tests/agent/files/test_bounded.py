@@ -1,4 +1,4 @@
-"""Files that are packed out of proportion, or are no files, are refused before they take memory or time."""
+"""Packed bombs and files of other kinds are refused before they take memory or time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("packing", PACK)
-def test_a_bomb_is_given_up_and_what_packs_like_text_is_not(
-    packing: str, small: None, tmp_path: Path
-) -> None:
+def test_a_bomb_is_refused_and_packed_text_is_not(packing: str, small: None, tmp_path: Path) -> None:
     path = tmp_path / f"bomb{packing}"
     path.write_bytes(PACK[packing](b"aaaaaaa\n" * (1 << 19)))
     with pytest.raises(BasinError, match="bomb.* more than 100 times its size"):
@@ -48,7 +47,7 @@ def test_a_bomb_is_given_up_and_what_packs_like_text_is_not(
     assert list(lines(path, packing)) == [(1, b"one\n"), (2, b"two\n"), (3, b"three")]
 
 
-def test_padding_between_streams_is_passed_over(tmp_path: Path) -> None:
+def test_padding_between_streams_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "two.xz"
     path.write_bytes(lzma.compress(b"one\n") + b"\0" * 200_000 + lzma.compress(b"two\n") + b"\0" * 8)
     assert [line for _, line in lines(path, ".xz")] == [b"one\n", b"two\n"]
@@ -81,7 +80,7 @@ def test_two_gigabytes_of_one_letter_take_little_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder", "a device", "a socket"])
-def test_what_is_no_file_is_named_and_never_waited_for(kind: str, tmp_path: Path) -> None:
+def test_other_kinds_of_file_are_named_without_waiting(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "odd"
     if kind == "a pipe":
         os.mkfifo(path)
@@ -90,8 +89,6 @@ def test_what_is_no_file_is_named_and_never_waited_for(kind: str, tmp_path: Path
     elif kind == "a device":
         path = Path("/dev/zero")
     else:
-        import socket
-
         here = os.getcwd()
         os.chdir(tmp_path)  # a socket's name is short
         try:
@@ -102,7 +99,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(kind: str, tmp_path: Path
         open_file(path)
 
 
-def test_links_are_followed_only_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_links_are_followed_only_on_request(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"text")
     (tmp_path / "link").symlink_to("file")
     assert read_whole(tmp_path / "link", 10, "cut it") == b"text"

@@ -67,9 +67,9 @@ def test_presence_is_the_share_of_documents_with_a_word_of_the_topic(model):
         "Unknown.",
         filler,
     ]
-    assert pointer.presence(texts, np.arange(8)) == pytest.approx(2 / 8)
+    assert pointer.read(texts).presence(np.arange(8)) == pytest.approx(2 / 8)
     # Passages of one document count together.
-    assert pointer.presence(texts, np.arange(8) // 2) == pytest.approx(2 / 4)
+    assert pointer.read(texts).presence(np.arange(8) // 2) == pytest.approx(2 / 4)
 
 
 def test_document_spread_is_the_share_of_documents_that_a_topic_is_spread_over():

@@ -1,4 +1,4 @@
-"""Lines of JSON that are not what they seem are named by their number."""
+"""Invalid lines of JSON are named by their number."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def read(tmp_path: Path, content: bytes) -> list[dict]:
         (b"null", "line 2 is not a JSON object"),
     ],
 )
-def test_an_odd_line_is_named(line: bytes, said: str, tmp_path: Path) -> None:
+def test_an_invalid_line_is_named(line: bytes, said: str, tmp_path: Path) -> None:
     with pytest.raises(BasinError, match=said):
         read(tmp_path, GOOD + line + b"\n" + GOOD)
 
 
-def test_numbers_that_nobody_has_are_taken_for_what_they_are(tmp_path: Path) -> None:
+def test_nan_and_huge_numbers_are_read(tmp_path: Path) -> None:
     (record,) = read(tmp_path, b'{"a": NaN, "b": -Infinity, "c": ' + b"9" * 5000 + b', "d": 12}')
     assert record["a"] is None and record["b"] is None and record["d"] == 12
     assert record["c"] == float("inf")
 
 
-def test_a_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
     assert (
         read(tmp_path, b"\xef\xbb\xbf" + GOOD.replace(b"\n", b"\r\n") * 2 + b"\r\n") == [{"text": "One."}] * 2
     )

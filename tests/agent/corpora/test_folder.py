@@ -1,4 +1,4 @@
-"""Folders of texts: nothing outside them is read, and what is no text is named."""
+"""Folders of texts: nothing outside them is read, and files that are no text are named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from agent.corpora import folder as folders
 from agent.corpora import text
 from agent.corpora.load import CorpusConfig, iter_records
-from agent.corpora.text import decode
 from agent.errors import BasinError
 
 
@@ -60,7 +59,7 @@ def test_pipes_and_devices_are_named(folder: Path) -> None:
     assert "pipe.md is a pipe" in refusal(folder)
 
 
-def test_what_is_hidden_or_no_text_is_left_alone(folder: Path) -> None:
+def test_hidden_files_and_other_kinds_are_skipped(folder: Path) -> None:
     os.mkfifo(folder / ".pipe.txt")
     (folder / ".git").symlink_to("/")
     (folder / "picture.png").write_bytes(b"\0")
@@ -87,18 +86,3 @@ def test_a_name_that_is_not_utf8_can_be_shown(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("Another.")
     titles = [record["title"] for record, _ in read_folder(folder)]
     assert len(titles) == 2 and all(title.isprintable() for title in titles)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("text".encode("utf-16"), "UTF-16"),
-        ("text".encode("utf-32"), "UTF-32"),
-        (b"caf\xe9", "byte 3"),
-        (b"\xed\xa0\x80", "not UTF-8"),
-        (b"a\0b", "binary"),
-    ],
-)
-def test_other_encodings_are_named(content: bytes, said: str) -> None:
-    with pytest.raises(BasinError, match=said):
-        decode(content, "a.txt")
