@@ -54,7 +54,7 @@ def model_of(name: str, config: RunConfig) -> LanguageModel:
     import transformers
 
     from agent.language_model.architecture import choose_dtype
-    from tests.tiny_models import tiny_tokenizer
+    from loops.diagnostics.tiny_twin import tiny_tokenizer
 
     described = transformers.LlamaConfig(vocab_size=32000, max_position_embeddings=2048, **RANDOM[name])
     dtype = choose_dtype("auto", torch.device("cpu"))

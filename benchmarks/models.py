@@ -11,9 +11,9 @@ from typing import Any
 import transformers
 
 from agent.hub.quiet import quiet_transformers
+from benchmarks.model_trial import try_out
 from benchmarks.results import write_results
 from loops.checkpoint.provenance import PROJECT
-from loops.diagnostics.model_trial import try_out
 
 PAGE = PROJECT / "docs" / "models.md"
 BEGIN, END = "<!-- models: python -m benchmarks.models -->", "<!-- end of models -->"

@@ -65,7 +65,7 @@ ARCHITECTURES = {
 
 def make_tokenizer(begins_with_bos: bool = True):
     """Whole words `w0` to `w89`, each with the space before it, and four special tokens."""
-    from tests.tiny_models import word_tokenizer
+    from loops.diagnostics.tiny_twin import word_tokenizer
 
     return word_tokenizer(WORDS, r"w\d+", begins_with_bos)
 

@@ -19,7 +19,7 @@ from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.decoding.sampling import barred_tokens
 from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.steering.vector import SteeringVector
-from tests.tiny_models import WORDS, tiny_tokenizer, tiny_twin
+from loops.diagnostics.tiny_twin import WORDS, tiny_tokenizer, tiny_twin
 
 ARCHITECTURES = (
     *("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "phi", "phi3"),

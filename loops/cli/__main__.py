@@ -1,4 +1,4 @@
-"""`python -m loops.cli` is the command `basin`."""
+"""`python -m loops.cli` runs the command `basin`."""
 
 from loops.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`basin evaluate …`: arguments to settings, nothing else. Slow imports wait for their command."""
+"""`basin evaluate membership` and `basin evaluate generation`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-evaluate = typer.Typer(
-    no_args_is_help=True, help="Measure the parts of Basin over a suite of concepts that somebody labelled."
+app = typer.Typer(
+    no_args_is_help=True, help="Measure refiners and generators over a suite of labelled concepts."
 )
 
 
-@evaluate.command()
+@app.command()
 def membership(
+    *,
     corpora: Annotated[
-        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; may be repeated.")
+        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; repeatable.")
     ] = None,
     methods: Annotated[
-        list[str] | None, typer.Option("--method", metavar="NAME", help="Only this method; may be repeated.")
+        list[str] | None, typer.Option("--method", metavar="NAME", help="Only this method; repeatable.")
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many topic models and splits of each corpus.")
-    ] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Topic models and splits per corpus.")] = 3,
     suite: Annotated[
         Path | None, typer.Option(help="Corpora and concepts; by default configs/suites/membership.yaml.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where rows are kept; by default membership.jsonl among the runs.")
+        Path | None, typer.Option(help="File of rows; by default membership.jsonl among the runs.")
     ] = None,
 ) -> None:
-    """Compare the refiner with its rivals on unseen documents; what is in the file already is not done again."""
+    """Compare the refiner with its rivals on held-out documents; finished rows are not repeated."""
     from loops.checkpoint.find import checkpoints_folder
     from loops.evaluation.membership.evaluate import evaluate_membership
     from loops.evaluation.membership.suite import SUITE_FILE, load_suite
@@ -44,22 +43,23 @@ def membership(
     show_evaluation(rows, Console())
 
 
-@evaluate.command()
+@app.command()
 def generation(
+    *,
     corpora: Annotated[
-        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; may be repeated.")
+        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; repeatable.")
     ] = None,
     concepts: Annotated[
         list[str] | None,
-        typer.Option("--concept", metavar="NAME", help="Only this concept; may be repeated."),
+        typer.Option("--concept", metavar="NAME", help="Only this concept; repeatable."),
     ] = None,
     generators: Annotated[
         list[str] | None,
-        typer.Option("--generator", metavar="NAME", help="Only this generator; may be repeated."),
+        typer.Option("--generator", metavar="NAME", help="Only this generator; repeatable."),
     ] = None,
-    samples: Annotated[int, typer.Option(min=8, max=100_000, help="Passages of each generator.")] = 48,
+    samples: Annotated[int, typer.Option(min=8, max=100_000, help="Passages per generator.")] = 48,
     passages: Annotated[
-        int, typer.Option(min=8, max=100_000, help="Passages in the lesson of an adapter.")
+        int, typer.Option(min=8, max=100_000, help="Passages that an adapter is trained on.")
     ] = 240,
     seed: Annotated[int, typer.Option(min=0, help="Of topics, split, sampling and training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the story judge, which is slow.")] = False,
@@ -71,7 +71,7 @@ def generation(
         typer.Option(help="Folder for samples and adapters; by default generation among the runs."),
     ] = None,
 ) -> None:
-    """Write from a concept in every way there is, and judge what was written; what is in the folder is not made again."""
+    """Generate from a concept by every generator and judge the samples; finished ones are not repeated."""
     from loops.checkpoint.find import checkpoints_folder
     from loops.evaluation.generation.evaluate import evaluate_generation
     from loops.evaluation.generation.suite import SUITE_FILE, load_generation_suite

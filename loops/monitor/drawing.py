@@ -1,4 +1,4 @@
-"""Pictures need matplotlib, which comes with the extra `plots`; who has done without is told so, and loses nothing else."""
+"""Whether figures can be drawn."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import logging
 logger = logging.getLogger(__name__)
 
 
-def can_draw(what: str) -> bool:
-    """Whether pictures can be drawn here; `say` is told which one was not, and how it would be."""
+def can_draw(figure: str) -> bool:
+    """Return whether matplotlib (extra `plots`) is installed; warn that `figure` was not drawn if not."""
     if importlib.util.find_spec("matplotlib") is not None:
         return True
-    logger.info(
-        f"{what} was not drawn, since matplotlib is not installed: pip install 'basin[plots]' adds it."
-    )
+    logger.warning(f"{figure} was not drawn: install matplotlib with `pip install 'basin[plots]'`.")
     return False

@@ -1,7 +1,7 @@
-"""A run's loggers: brought up to date with its whole rounds after each of them, and never a reason to stop.
+"""Loggers of a run, as a watcher: TensorBoard, trackio and wandb through the same three calls.
 
-TensorBoard's files are made from the rounds (`loops.monitor.events`). What trackio and wandb were told is marked in the run's
-folder, so that a resumed run neither repeats nor skips a step, in whichever process.
+The newest logged round is noted per logger in the run's folder. So a resumed run neither repeats
+nor skips a step. A logger that fails is reported once and left out; the run continues.
 """
 
 from __future__ import annotations
@@ -12,33 +12,47 @@ import importlib.util
 import json
 import logging
 import os
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
+
+import yaml
 
 from agent.errors import BasinError, first_sentence
 from loops.checkpoint.atomic import write_file
 from loops.checkpoint.store import RunStore
 from loops.config import LoggingConfig
-from loops.monitor.events import FOLDER, keep_events, scalars
-from loops.records import RoundRecord
+from loops.records import RoundRecord, typical_samples
 
 logger = logging.getLogger(__name__)
 
+FOLDER = "events"
 PACKAGES = {"tensorboard": "tensorboardX", "trackio": "trackio", "wandb": "wandb"}
-SENDING = (
-    "TRACKIO_SPACE_ID",
-    "TRACKIO_SERVER_URL",
-    "TRACKIO_DATASET_ID",
-    "TRACKIO_BUCKET_ID",
-    "TRACKIO_WEBHOOK_URL",
+ADDRESSES = tuple(
+    f"TRACKIO_{name}" for name in ("SPACE_ID", "SERVER_URL", "DATASET_ID", "BUCKET_ID", "WEBHOOK_URL")
 )
-"""Variables that would make trackio send what it is told, whatever the configuration says."""
+"""Environment variables that make trackio send, whatever the configuration says."""
+GROUPS = {
+    "writing": "agreement base_agreement degenerate_agreement coherence base_coherence repetitive broken loss",
+    "concept": "size members drift contraction pointer_kept redundancy redundancy_share mediation nats_per_token "
+    "z_score pointer_loading evidence_loading words_held",
+}
+"""Metrics by their group in a logger; all others belong to `training`."""
+GROUP_OF = {name: group for group, names in GROUPS.items() for name in names.split()}
+NAMES = {"round", "topic"}
+"""Numbers that identify something and measure nothing."""
+PASSAGES = 5
+QUEUE = 10_000
+"""Events that tensorboardX may hold: on a full disk its thread ends, and a full queue would block forever."""
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:>])")
 
 
 def require_loggers(config: LoggingConfig) -> None:
-    """Refuse loggers that are not installed, before anything is read; raises `BasinError`."""
+    """Raise `BasinError` for configured loggers that are not installed."""
     for name in config.to:
         if importlib.util.find_spec(PACKAGES[name]) is None:
             raise BasinError(
@@ -46,112 +60,166 @@ def require_loggers(config: LoggingConfig) -> None:
             )
 
 
+def scalars(record: RoundRecord) -> dict[str, float]:
+    """Return a round's numbers by name: `concept/drift`, `writing/agreement`, `training/...`, `cost/...`."""
+    numbers = {
+        f"{GROUP_OF.get(key, 'training')}/{key}": float(value)
+        for key, value in record.metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and key not in NAMES
+    }
+    for stage, value in record.cost.items():
+        numbers[f"cost/{stage}" if stage == "peak_gb" else f"cost/seconds_{stage}"] = float(value)
+    return numbers | ({"cost/seconds": record.seconds} if record.cost else {})
+
+
+class TensorBoard:
+    """One event file per round, in the run's folder."""
+
+    def __init__(self, store: RunStore) -> None:
+        self.run = store.path
+        self.config: Mapping[str, Any] = store.config.model_dump(mode="json")
+
+    def open(self) -> None:
+        """Nothing stays open: each round's file is complete when it is closed."""
+
+    def log(self, record: RoundRecord) -> None:
+        from tensorboardX import SummaryWriter
+
+        step = record.round
+        # Of the round, not of now: a log that is made again from the rounds shows the same times.
+        when = (self.run / f"round_{step:03d}" / "manifest.json").stat().st_mtime
+        # TensorBoard reads files in the order of their names, and drops earlier events from `purge_step` on.
+        with SummaryWriter(
+            str(self.run / FOLDER), purge_step=step, max_queue=QUEUE, filename_suffix=f".{time.time_ns()}"
+        ) as writer:
+            for name, value in scalars(record).items():
+                writer.add_scalar(name, value, step, when)
+            writer.add_histogram("concept/membership", record.concept.membership, step, "auto", when)
+            chosen = typical_samples(record.generated) or [
+                each for each in record.generated if each.kind == "base"
+            ]
+            if chosen:
+                texts = (
+                    f"**membership {each.membership:.2f}**\n\n{_plain(each.whole)}"
+                    for each in chosen[:PASSAGES]
+                )
+                writer.add_text(f"written/{chosen[0].kind}", "\n\n---\n\n".join(texts), step, when)
+            if step == 0:
+                text = yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True)
+                lines = (f"    {line}" for line in text.splitlines())
+                writer.add_text("run/config", "\n".join(lines), step, when)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 class Tracker:
-    """trackio or wandb, opened when there is something to tell."""
+    """trackio or wandb, opened with the first new round."""
 
     def __init__(self, package: str, store: RunStore) -> None:
         self.package, self.store = package, store
-        self.mark = store.path / FOLDER / f"{package}.json"
         self.session: Any = None
 
-    def keep(self, records: Sequence[RoundRecord]) -> None:
-        """Tell of the rounds that were not told yet."""
-        told = self._told()
-        for record in records:
-            if record.round > told:
-                self._open().log(scalars(record), step=record.round)
-                self.mark.parent.mkdir(exist_ok=True)
-                write_file(self.mark, json.dumps({"round": record.round, "id": self.id}).encode())
+    def open(self) -> None:
+        if self.session is not None:
+            return
+        module, settings = importlib.import_module(self.package), self.store.config.logging
+        config, id_ = self.store.config.model_dump(mode="json"), _id(self.store)
+        common: dict[str, Any] = {"project": settings.project, "config": config, "resume": "allow"}
+        if self.package == "wandb":
+            mode = "online" if settings.online else "offline"
+            where = {"id": id_, "name": self.store.name, "mode": mode, "dir": str(self.store.path)}
+            self.session = module.init(**common, **where)
+            return
+        space = {"space_id": settings.space} if settings.online and settings.space else {}
+        with _without(() if settings.online else ADDRESSES):
+            # trackio identifies runs by name.
+            self.session = module.init(**common, name=f"{self.store.name}-{id_[:6]}", **space)
+
+    def log(self, record: RoundRecord) -> None:
+        self.session.log(scalars(record), step=record.round)
 
     def close(self) -> None:
         if self.session is not None:
             self.session.finish()
 
-    @property
-    def id(self) -> str:
-        """Of this run and no other of its name, the same in every process."""
-        about = self.store.about
-        return hashlib.sha256(f"{about['name']}/{about['created']}".encode()).hexdigest()[:12]
 
-    def _told(self) -> int:
-        """The newest round that was told of; -1 before the first."""
-        try:
-            found = json.loads(self.mark.read_bytes())
-            return int(found["round"]) if found["id"] == self.id else -1
-        except (OSError, ValueError, KeyError, TypeError):
-            return -1
-
-    def _open(self) -> Any:
-        if self.session is None:
-            module, settings = importlib.import_module(self.package), self.store.config.logging
-            config = self.store.config.model_dump(mode="json")
-            common: dict[str, Any] = {"project": settings.project, "config": config, "resume": "allow"}
-            if self.package == "wandb":
-                mode = "online" if settings.online else "offline"
-                where = {"id": self.id, "name": self.store.name, "mode": mode, "dir": str(self.store.path)}
-                self.session = module.init(**common, **where)
-            else:
-                name = f"{self.store.name}-{self.id[:6]}"  # trackio knows runs by their names
-                where = {"space_id": settings.space} if settings.online and settings.space else {}
-                with _unset(() if settings.online else SENDING):
-                    self.session = module.init(**common, name=name, **where)
-        return self.session
-
-
-class EventFiles:
-    """TensorBoard's files."""
+class RunLoggers:
+    """The loggers that a run's configuration names, as a watcher and a context manager."""
 
     def __init__(self, store: RunStore) -> None:
-        self.path: Path = store.path
-        self.config: Mapping[str, Any] = store.config.model_dump(mode="json")
+        self.store = store
+        self.loggers: dict[str, TensorBoard | Tracker] = {
+            name: TensorBoard(store) if name == "tensorboard" else Tracker(name, store)
+            for name in store.config.logging.to
+        }
 
-    def keep(self, records: Sequence[RoundRecord]) -> None:
-        keep_events(self.path, records, self.config)
+    def __enter__(self) -> RunLoggers:
+        return self
 
-    def close(self) -> None: ...
-
-
-class Logs:
-    """All loggers of a run; one that fails is said once and left out from then on."""
-
-    def __init__(self, loggers: Mapping[str, EventFiles | Tracker]) -> None:
-        self.loggers = dict(loggers)
-
-    def keep(self, records: Sequence[RoundRecord]) -> None:
-        """Bring every logger up to date with all whole rounds of the run."""
-        for name in list(self.loggers):
-            try:
-                self.loggers[name].keep(records)
-            except Exception as error:  # whatever a logger's library raises
-                del self.loggers[name]
-                logger.info(
-                    f"Nothing more is logged to {name} ({first_sentence(error)}); the run itself goes on."
-                )
-
-    def close(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for name, each in self.loggers.items():
             try:
                 each.close()
-            except Exception as error:
-                logger.info(f"{name} did not take the end of the run ({first_sentence(error)}).")
+            except Exception as failure:  # any error of the logger's library
+                logger.warning(f"{name} could not be closed ({first_sentence(failure)}).")
+
+    def begin(self, rounds: Sequence[RoundRecord]) -> None:
+        """Log stored rounds that were not logged yet."""
+        for name in list(self.loggers):
+            try:
+                self._catch_up(name, rounds)
+            except Exception as failure:  # any error of the logger's library
+                del self.loggers[name]
+                logger.warning(f"Logging to {name} failed ({first_sentence(failure)}); the run continues.")
+
+    def round_done(self, rounds: Sequence[RoundRecord]) -> None:
+        """Log the newest round."""
+        self.begin(rounds)
+
+    def _catch_up(self, name: str, rounds: Sequence[RoundRecord]) -> None:
+        mark, id_ = self.store.path / FOLDER / f"{name}.json", _id(self.store)
+        newest = _logged(mark, id_)
+        if name == "tensorboard" and rounds and newest > rounds[-1].round:
+            newest = (
+                rounds[-1].round - 1
+            )  # damaged rounds were set aside: log the last again, which purges them
+        for record in rounds:
+            if record.round > newest:
+                self.loggers[name].open()
+                self.loggers[name].log(record)
+                mark.parent.mkdir(exist_ok=True)
+                write_file(mark, json.dumps({"round": record.round, "id": id_}).encode())
 
 
-@contextmanager
-def open_logs(store: RunStore) -> Iterator[Logs]:
-    """The loggers that a run's configuration names, closed in the end."""
-    logs = Logs({name: EventFiles(store) if name == "tensorboard" else Tracker(name, store)
-                 for name in dict.fromkeys(store.config.logging.to)})  # fmt: skip
+def _id(store: RunStore) -> str:
+    """Return an identifier that every process computes alike, and that a run begun anew changes."""
+    about = store.about
+    return hashlib.sha256(f"{about['name']}/{about['created']}".encode()).hexdigest()[:12]
+
+
+def _logged(mark: Path, id_: str) -> int:
+    """Return the newest logged round; -1 before the first."""
     try:
-        yield logs
-    finally:
-        logs.close()
+        found = json.loads(mark.read_bytes())
+        return int(found["round"]) if found["id"] == id_ else -1
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
+
+
+def _plain(text: str) -> str:
+    """Escape Markdown and HTML: TensorBoard renders both, so a passage could fetch a picture."""
+    safe = text.encode("utf-8", errors="replace").decode().replace("&", "&amp;").replace("<", "&lt;")
+    return MARKDOWN.sub(r"\\\1", safe)
 
 
 @contextmanager
-def _unset(names: Sequence[str]) -> Iterator[None]:
+def _without(names: Sequence[str]) -> Iterator[None]:
+    """Remove environment variables for the duration of the context."""
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.environ.update(before)
+        os.environ.update(before)

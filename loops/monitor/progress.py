@@ -1,4 +1,4 @@
-"""Log records at a terminal and in a run's folder: bars with an estimate or plain lines, run.log, progress.json."""
+"""Show log records as progress bars or lines, and write them to run.log and progress.json."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rich.progress import (
 from agent.errors import first_sentence, printable
 from agent.progress import Count
 from loops.checkpoint.atomic import appendable
-from loops.monitor.follow import STATUS, StatusFile, now
+from loops.monitor.follow import FINISHED, STATUS, STOPPED, StatusFile
 
 SECONDS_BETWEEN_LINES = 20
 PACKAGES = ("agent", "loops")
@@ -34,7 +34,7 @@ PACKAGES = ("agent", "loops")
 
 @dataclass
 class _Work:
-    """One counted piece of work, and since when."""
+    """One counted piece of work."""
 
     count: Count
     since: float = field(default_factory=time.monotonic)
@@ -43,15 +43,6 @@ class _Work:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.since
-
-    def numbers(self) -> dict[str, object]:
-        count = self.count
-        return {
-            "name": count.name,
-            "done": count.done,
-            "total": count.total,
-            "seconds": round(self.seconds, 3),
-        }
 
     def sentence(self) -> str:
         count = self.count
@@ -65,7 +56,7 @@ class _Work:
 class LineHandler(logging.Handler):
     """Shows messages as lines, and a count as a line every 20 seconds: for logs and pipes.
 
-    What is shown is also kept: messages and finished counts in `log`, the current state in `status`.
+    Messages and finished counts also go to `log`, the current state to `status`.
     """
 
     def __init__(
@@ -81,10 +72,9 @@ class LineHandler(logging.Handler):
         if (count := getattr(record, "count", None)) is not None:
             self._count(count)
         elif (stage := getattr(record, "stage", None)) is not None:
-            self.status.tell(at_once=True, round=stage[0], part=stage[1], part_since=now())
+            self.status.update(at_once=True, round=stage[0], part=stage[1])
         else:
             self.log.handle(record)
-            self.status.tell(said=record.getMessage())
             self.line(record.getMessage())
 
     def _count(self, count: Count) -> None:
@@ -96,7 +86,7 @@ class LineHandler(logging.Handler):
             self.hide(work)
         else:
             self.show(work)
-        self.status.tell(counts=[each.numbers() for each in self.works.values()])
+        self.status.update(counts=[each.sentence() for each in self.works.values()])
 
     def line(self, text: str) -> None:
         self.console.print(escape(printable(text)), highlight=False)
@@ -112,7 +102,7 @@ class LineHandler(logging.Handler):
 
 
 class BarHandler(LineHandler):
-    """Shows counts as bars that vanish when their work is done; a line stays where it took a while."""
+    """Shows counts as bars that vanish at the end; work of more than five seconds leaves a line."""
 
     def __init__(
         self, bars: Progress, log: logging.Handler | None = None, status: StatusFile | None = None
@@ -139,24 +129,24 @@ def show_progress(console: Console, log: Path | None = None) -> Iterator[None]:
     """Show the project's log records on `console` while the context is open.
 
     Args:
-        log: a file that messages are appended to with their time; progress.json beside it holds the current state, and
-            in the end how the work ended.
+        log: a file that messages are appended to, with their time. progress.json beside it holds
+            the current state, and finally how the work ended.
     """
     file, status = _log_file(log), StatusFile(log and log.with_name(STATUS))
-    status.tell(ended=None)
+    status.update(ended=None)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
     handler = BarHandler(bars, file, status) if console.is_terminal else LineHandler(console, file, status)
-    ended = "stopped"
+    ended = STOPPED
     try:
         with bars if console.is_terminal else nullcontext(), _attached(handler):
             yield
-        ended = "whole"
+        ended = FINISHED
     except Exception as error:
         ended = f"failed: {first_sentence(error)}"
         raise
     finally:
-        status.tell(at_once=True, ended=ended)
+        status.update(at_once=True, ended=ended)
         with suppress(OSError):  # the disk may be full
             file.close()
 
@@ -181,7 +171,7 @@ def _record(message: str) -> logging.LogRecord:
 
 
 def _log_file(log: Path | None) -> logging.Handler:
-    """The log's handler; a log that cannot be written, as on a full disk, is no reason to stop."""
+    """Return the log's handler. A log that cannot be written, as on a full disk, must not end the work."""
     if log is None:
         return logging.NullHandler()
     try:
@@ -194,7 +184,7 @@ def _log_file(log: Path | None) -> logging.Handler:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, such as `45 s`, `12 min` or `1.5 h`."""
+    """Return seconds in words, such as `45 s`, `12 min` or `1.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

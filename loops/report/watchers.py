@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from loops.checkpoint.store import RunStore
-from loops.monitor.loggers import Logs, open_logs
-from loops.records import RoundRecord, Watcher
+from loops.monitor.loggers import RunLoggers
+from loops.records import Watcher
 from loops.report.make import ReportPage
 from loops.round.context import RunContext
 
 
-@dataclass(frozen=True)
-class _Logging:
-    logs: Logs
-
-    def begin(self, rounds: Sequence[RoundRecord]) -> None:
-        self.logs.keep(rounds)
-
-    def round_done(self, rounds: Sequence[RoundRecord]) -> None:
-        self.logs.keep(rounds)
-
-
 @contextmanager
 def run_watchers(store: RunStore, context: RunContext) -> Iterator[tuple[Watcher, ...]]:
-    """The loggers that the configuration names, closed in the end, and the page."""
-    with open_logs(store) as logs:
-        yield _Logging(logs), ReportPage(store, context)
+    """Yield the loggers that the configuration names, closed at the end, and the page."""
+    with RunLoggers(store) as loggers:
+        yield loggers, ReportPage(store, context)

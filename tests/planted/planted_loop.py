@@ -13,9 +13,9 @@ from planted_log import listening
 from agent.language_model.model import LanguageModel
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
+from loops.diagnostics.tiny_twin import word_tokenizer
 from loops.refine import refine
 from loops.round.context import RunContext, open_context
-from tests.tiny_models import word_tokenizer
 
 THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
 PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]

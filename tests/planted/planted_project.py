@@ -97,7 +97,7 @@ def make_model(folder: Path, seed: int, spoil: float | None = None, hidden_layer
     import torch
     import transformers
 
-    from tests.tiny_models import word_tokenizer
+    from loops.diagnostics.tiny_twin import word_tokenizer
 
     tokenizer = word_tokenizer(WORDS, "[a-z]+")
     tokenizer.save_pretrained(folder)

@@ -16,7 +16,7 @@ from agent.membership.similarity import soft_jaccard
 from agent.transfer.matching import Candidate, Reader, _Search, best_match, mu, overlap, sides
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint.store import RunStore
-from loops.cli.transfer import _show
+from loops.cli.models import _show_match
 from loops.config import parse_config
 from loops.records import Generated
 from loops.transfer.match import Matched, Texts, match, read
@@ -232,7 +232,7 @@ def test_where_nothing_was_written_the_table_says_so() -> None:
     texts = Texts(PassageSet((document,) * 90, tuple(passages)), (), np.zeros((0, 1, 1)))
     found = matched(TRUE, reader(5), DOCUMENT_OF)
     console = Console(record=True, width=80)
-    _show(Matched("r", 1, "concept", "embedder", texts, TRUE, found), console)
+    _show_match(Matched("r", 1, "concept", "embedder", texts, TRUE, found), console)
     said = console.export_text()
     assert "all the mass on 270 real passages" in said and "0 written" not in said
     assert max(len(line) for line in said.splitlines() if "classifier" in line) <= 80

@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "stitch": ("stitch", "evil", "--to", NOWHERE),
     "prune": ("prune", "evil", "--keep", "last:1", "--dry-run"),
     "fork": ("fork", "evil", "--name", "fork-of-evil"),
-    "watch": ("watch", "evil", "--once"),
+    "follow": ("inspect", "evil", "--follow"),
     "report": ("report", "evil", "--no-tokens"),
     "compare": ("compare", "evil", "evil:1"),
     "topics": ("topics", "evil", "--topic", "0"),
@@ -297,7 +297,7 @@ def test_no_command_does_what_a_hostile_run_wants(harm: str, place: Path) -> Non
         assert "Traceback" not in done.output + done.stderr, told
         errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
         # These two also exit with 1 where what they read is not well.
-        assert len(errors) == done.exit_code or (name in ("verify", "watch") and not errors), told
+        assert len(errors) == done.exit_code or (name in ("verify", "follow") and not errors), told
         assert "\x1b]" not in done.output, told
         assert contents(place / "outside") == before, told
         for made in (place / "runs").iterdir():

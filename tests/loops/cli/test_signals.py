@@ -15,9 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 WORK = """
 import sys, time
-from loops.cli.signals import ends_softly, exit_status, outlast_terminal
-outlast_terminal()
-with ends_softly():
+from loops.cli.signals import clean_shutdown, exit_status, detach_output
+detach_output()
+with clean_shutdown():
     try:
         print("ready", flush=True)
         time.sleep(60)
@@ -75,8 +75,8 @@ def test_ignored_signals_stay_ignored(tmp_path):
 
 PRINTS = """
 import sys
-from loops.cli.signals import outlast_terminal
-outlast_terminal()
+from loops.cli.signals import detach_output
+detach_output()
 for number in range(20000):
     print("a line that nobody reads", number, flush=True)
 open(sys.argv[1], "w").write("kept")

@@ -1,4 +1,4 @@
-"""Loggers are asked for, told every round once across resumes, kept off the network, and never a reason to stop."""
+"""Loggers get every round once across resumes, stay off the network, and never stop a run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import os
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from planted_run import save_rounds
+from planted_log import listening
+from planted_run import CONFIG, planted_record, save_rounds
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent.errors import BasinError
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
 from loops.monitor import loggers
-from loops.monitor.loggers import open_logs, require_loggers
+from loops.monitor.loggers import RunLoggers, require_loggers, scalars
+from loops.records import Generated
 
 
 def _config(**logging: object):
@@ -54,27 +58,35 @@ def _records(store: RunStore, count: int):
 
 
 def _log(store: RunStore, *counts: int) -> list[str]:
-    said: list[str] = []
-    with open_logs(store, said.append) as opened:
-        for count in counts:
-            opened.keep(_records(store, count))
-    return said
+    """Log that many rounds after one another in one process; return the messages."""
+    with listening() as heard, RunLoggers(store) as opened:
+        for number, count in enumerate(counts):
+            (opened.round_done if number else opened.begin)(_records(store, count))
+    return heard.messages
+
+
+def _read(store: RunStore) -> EventAccumulator:
+    sizes = {"scalars": 0, "tensors": 0, "histograms": 0}
+    return EventAccumulator(str(store.path / "events"), size_guidance=sizes).Reload()
+
+
+def _steps(reader: EventAccumulator, name: str = "concept/drift") -> list[int]:
+    return [each.step for each in reader.Scalars(name)]
 
 
 def test_tensorboard_is_the_default_and_trackers_are_off(tmp_path: Path) -> None:
     store = RunStore.create(tmp_path / "run", parse_config({"corpus": {"source": "somewhere"}}, "test"))
     save_rounds(store, 2)
     assert store.config.logging.to == ("tensorboard",) and not store.config.logging.online
-    assert _log(store, 1, 2) == []
-    assert len(list((store.path / "events").iterdir())) == 2
+    assert _log(store, 1, 2) == [] and _steps(_read(store)) == [0, 1]
 
 
-def test_nothing_is_written_where_nothing_is_asked_for(tmp_path: Path) -> None:
+def test_without_loggers_nothing_is_written(tmp_path: Path) -> None:
     store = _store(tmp_path, to=[])
     assert _log(store, 3) == [] and not (store.path / "events").exists()
 
 
-def test_every_round_is_told_once_across_resumes(tmp_path: Path, fake: types.ModuleType) -> None:
+def test_every_round_is_logged_once_across_resumes(tmp_path: Path, fake: types.ModuleType) -> None:
     store = _store(tmp_path, to=[fake.__name__])
     _log(store, 1, 2)
     _log(RunStore.open(store.path), 2, 3, 4)
@@ -83,7 +95,7 @@ def test_every_round_is_told_once_across_resumes(tmp_path: Path, fake: types.Mod
     assert len(fake.begun) == 2 and fake.ended == [2, 4]
     assert fake.begun[0] == fake.begun[1] and fake.begun[0]["resume"] == "allow"
     _log(store, 4)
-    assert len(fake.begun) == 2  # nothing to tell, nothing opened
+    assert len(fake.begun) == 2  # nothing new, nothing opened
 
 
 def test_a_run_begun_anew_under_the_same_name_is_another(tmp_path: Path, fake: types.ModuleType) -> None:
@@ -109,7 +121,7 @@ def test_nothing_is_sent_unless_asked(
     assert os.environ["TRACKIO_SPACE_ID"] == "somebody/space"
 
 
-def test_what_is_asked_for_is_sent(tmp_path: Path, fake: types.ModuleType) -> None:
+def test_configured_loggers_send(tmp_path: Path, fake: types.ModuleType) -> None:
     space = {"space": "me/mine"} if fake.__name__ == "trackio" else {}
     _log(_store(tmp_path, to=[fake.__name__], online=True, project="books", **space), 1)
     begun = fake.begun[0]
@@ -117,28 +129,24 @@ def test_what_is_asked_for_is_sent(tmp_path: Path, fake: types.ModuleType) -> No
     assert begun.get("mode") == "online" or begun.get("space_id") == "me/mine"
 
 
-def test_a_logger_that_fails_is_said_once_and_the_rest_goes_on(
-    tmp_path: Path, fake: types.ModuleType
-) -> None:
+def test_a_logger_that_fails_is_reported_once_and_left_out(tmp_path: Path, fake: types.ModuleType) -> None:
     fake.breaks = True
     store = _store(tmp_path, to=[fake.__name__, "tensorboard"])
-    said = _log(store, 1, 2, 3)
-    assert said == [
-        f"Nothing more is logged to {fake.__name__} (the server is gone); the run itself goes on."
-    ]
-    assert len(list((store.path / "events").glob("*tfevents*"))) == 3
+    messages = _log(store, 1, 2, 3)
+    assert messages == [f"Logging to {fake.__name__} failed (the server is gone); the run continues."]
+    assert _steps(_read(store)) == [0, 1, 2]
     fake.breaks = False
-    _log(store, 4)  # a resume makes up for it
+    _log(store, 4)  # a resume catches up
     assert [step for step, _ in fake.told] == [0, 1, 2, 3]
 
 
-def test_a_full_disk_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path) -> None:
     store = _store(tmp_path)
     (store.path / "events").write_text("in the way")
     assert len(_log(store, 2, 3)) == 1
 
 
-def test_what_is_not_installed_is_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         loggers.importlib.util, "find_spec", lambda name: None if name == "wandb" else "there"
     )
@@ -163,3 +171,76 @@ def test_wrong_settings_are_refused(wrong: dict[str, object], told: str) -> None
 def test_another_logger_is_no_other_configuration(tmp_path: Path) -> None:
     store = _store(tmp_path)
     store.check_config(_config(to=["wandb"], project="other"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    store = RunStore.create(tmp_path / "planted", CONFIG)
+    save_rounds(store, 4)
+    return store
+
+
+def test_every_number_of_every_round_reads_back(store: RunStore) -> None:
+    _log(store, 4)
+    found = _read(store)
+    drifts = found.Scalars("concept/drift")
+    assert [(each.step, each.value) for each in drifts] == [(step, pytest.approx(0.3)) for step in range(4)]
+    expected = {name for number in range(4) for name in scalars(store.load(number))}
+    assert set(found.Tags()["scalars"]) == expected and "cost/peak_gb" in expected
+    assert _steps(found, "cost/seconds_record") == [1, 2, 3]
+    assert found.Scalars("cost/seconds")[0].value == pytest.approx(1.5)
+    assert [each.step for each in found.Histograms("concept/membership")] == [0, 1, 2, 3]
+    assert all(
+        each.wall_time == pytest.approx((store.path / f"round_{each.step:03d}/manifest.json").stat().st_mtime)
+        for each in drifts
+    )
+
+
+def test_numbers_are_grouped_and_identifiers_left_out() -> None:
+    metrics = {"round": 3, "topic": 7, "drift": 0.5, "agreement": 0.25, "teach_loss": 2, "stop": None}
+    record = replace(planted_record(1), metrics=metrics | {"still": True, "words": "a b"}, cost={})
+    assert scalars(record) == {"concept/drift": 0.5, "writing/agreement": 0.25, "training/teach_loss": 2.0}
+
+
+def test_a_resumed_run_neither_repeats_nor_skips_a_step(store: RunStore) -> None:
+    _log(store, 1, 2)
+    watching = _read(store)  # as a TensorBoard that stays open
+    (store.path / "events" / "tensorboard.json").write_text("half")  # killed before the round was noted
+    _log(store, 2, 3, 4)
+    watching.Reload()
+    for reader in (watching, _read(store)):
+        assert _steps(reader) == _steps(reader, "concept/size") == [0, 1, 2, 3]
+
+
+def test_rounds_that_were_set_aside_disappear(store: RunStore) -> None:
+    _log(store, 4)
+    _log(store, 2)
+    assert _steps(_read(store)) == [0, 1]
+    _log(store, 2, 3)
+    assert _steps(_read(store)) == [0, 1, 2]
+
+
+def test_loggers_change_no_round(store: RunStore, tmp_path: Path) -> None:
+    other = RunStore.create(tmp_path / "other", CONFIG)
+    _log(store, 4)
+    save_rounds(other, 4)
+    for number in range(4):
+        names = [path / f"round_{number:03d}" / "round.json" for path in (store.path, other.path)]
+        assert names[0].read_bytes() == names[1].read_bytes()
+
+
+def test_texts_cannot_act_in_tensorboard(store: RunStore) -> None:
+    text = ' ![x](http://a.b/c) <img src="x"> `code`\n# not a heading \udc80'
+    hostile = Generated("steered", "Up", text, 1, 0.9, True, 1.0)
+    with RunLoggers(store) as opened:
+        opened.begin([replace(store.load(1), generated=(hostile,))])
+    text = _read(store).Tensors("written/steered/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "membership 0.90" in text
+    assert "![" not in text and "<img" not in text
+    assert r"\!\[x\]\(http\:" in text and r"\# not a heading" in text
+
+
+def test_the_configuration_is_kept_with_round_0(store: RunStore) -> None:
+    _log(store, 2)
+    found = _read(store).Tensors("run/config/text_summary")
+    assert [each.step for each in found] == [0] and b"    rounds: 4" in found[0].tensor_proto.string_val[0]

@@ -21,7 +21,7 @@ from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.decoding.sampling import barred_tokens
 from agent.language_model.model import LanguageModel, LanguageModelConfig
 from agent.steering.vector import SteeringVector
-from tests.tiny_models import WORDS, tiny_tokenizer, tiny_twin
+from loops.diagnostics.tiny_twin import WORDS, tiny_tokenizer, tiny_twin
 
 CLOSE = 1e-4
 """Apart at most, as a share of the size of what is compared; float32."""

@@ -1,0 +1,70 @@
+"""`basin run` and `basin resume`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from loops.cli.arguments import ConfigName, Ray, RunName, Settings, Workers, overrides, print_line
+from loops.cli.signals import exit_status
+
+if TYPE_CHECKING:
+    from loops.checkpoint.store import RunStore
+
+MaximumRounds = Annotated[int | None, typer.Option(min=1, help="At most this many rounds in total.")]
+
+
+def run(
+    config: ConfigName,
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="By default the config's name, numbered when it is taken.")
+    ] = None,
+    rounds: MaximumRounds = None,
+    workers: Workers = None,
+    ray: Ray = None,
+    settings: Settings = None,
+) -> None:
+    """Start a run: point at a topic, then refine it until the concept stops moving."""
+    from agent.config import find_config
+    from loops.checkpoint.find import fresh_path, named_path
+    from loops.checkpoint.store import RunStore
+    from loops.config import load_config
+
+    changes = overrides(settings, rounds=rounds, workers=workers, ray=ray)
+    file = find_config(config)
+    resolved = load_config(file, changes)
+    path = named_path(name) if name is not None else fresh_path(file.stem)
+    store = RunStore.create(path, resolved, file, changes)
+    _work(store, f"Run {store.name} in {store.path}")
+
+
+def resume(
+    run: RunName,
+    *,
+    rounds: MaximumRounds = None,
+    as_begun: Annotated[
+        bool, typer.Option("--as-begun", help="Ignore changes to the config file since the run began.")
+    ] = False,
+) -> None:
+    """Continue from the last complete round, with the config that the run began with."""
+    from loops.checkpoint.find import find_run, heed_file
+    from loops.checkpoint.store import RunStore
+
+    store = RunStore.open(find_run(run))
+    if not as_begun:
+        store = heed_file(store)
+    _work(store, f"Run {store.name} goes on", rounds)
+
+
+def _work(store: RunStore, message: str, until: int | None = None) -> None:
+    from loops.api.session import kept_sentence, work_on
+
+    try:
+        work_on(store, message, Console(), until)
+    except KeyboardInterrupt as stop:
+        print_line("", error=True)
+        print_line(f"Stopped. {kept_sentence(store)}; `basin resume {store.name}` continues.", error=True)
+        raise typer.Exit(exit_status(stop)) from None

@@ -1,0 +1,94 @@
+"""`basin generate` and `basin export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from loops.cli.arguments import RoundNumber, RunName, print_line
+
+
+def generate(
+    run: RunName,
+    *,
+    round_number: RoundNumber = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=100_000, help="Number of passages.")] = 3,
+    prompt: Annotated[str | None, typer.Option(help="By default the openings of real passages.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    strength: Annotated[
+        float, typer.Option(help="Times the round's steering vector; 0 is the base model.")
+    ] = 1.0,
+    best_of: Annotated[
+        int,
+        typer.Option(
+            "--best-of",
+            min=1,
+            max=1000,
+            help="Passages per prompt; the readable one with the highest membership is printed.",
+        ),
+    ] = 1,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--filter", help="Let the base model write, and print what the concept accepts: exact and slow."
+        ),
+    ] = False,
+    tries: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="With --filter, passages to write at most.")
+    ] = 400,
+) -> None:
+    """Generate passages from the concept of a round."""
+    from loops.api.generate import write, write_accepted
+    from loops.checkpoint.find import open_run
+    from loops.monitor.progress import show_progress
+    from loops.report.terminal import show_passage
+
+    store = open_run(run)
+    with show_progress(Console(stderr=True)):
+        if not accept:
+            written = write(
+                store, round_number, count, prompt=prompt, seed=seed, strength=strength, best_of=best_of
+            )
+        else:
+            kept = write_accepted(store, round_number, count, prompt=prompt, seed=seed, tries=tries)
+            written = [(each.prompt, each.text) for each in kept.passages]
+    for opening, text in written:
+        show_passage(opening, text, Console())
+    if accept:
+        print_line("")
+        print_line(f"Accepted {len(written)} of {kept.proposed}: {kept.share:.0%} of what the model writes.")
+
+
+def export(
+    run: RunName,
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="FORMAT", help="control-vector, safetensors, adapter, model or dataset."
+        ),
+    ],
+    round_number: RoundNumber = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="By default run, round and format, in the working directory."),
+    ] = None,
+    strength: Annotated[float, typer.Option(help="Times the round's steering vector.")] = 1.0,
+    dtype: Annotated[str, typer.Option(help="Of weights: bfloat16, float16 or float32.")] = "bfloat16",
+) -> None:
+    """Write a round's concept for another program: llama.cpp, repeng, PEFT, transformers, datasets."""
+    from loops.checkpoint.find import open_run
+    from loops.export.formats import export_round
+    from loops.export.subject import Export
+    from loops.monitor.progress import show_progress
+
+    store = open_run(run)
+    with show_progress(Console(stderr=True)):
+        export = Export.of(store, round_number, strength=strength, dtype=dtype)
+        made = export_round(export, to, out)
+        print_line(f"Written: {made.path}")
+        for sentence in made.sentences:
+            print_line(sentence)

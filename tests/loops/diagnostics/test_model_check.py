@@ -1,0 +1,126 @@
+"""`basin doctor MODEL` reports what loading would find, and reads no weights."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+import typer.testing
+from conftest import make_language_model
+
+from agent.errors import BasinError
+from agent.language_model.model import LanguageModel, LanguageModelConfig
+from loops.cli.main import app
+from loops.diagnostics.model_check import check_model
+
+RUNNER = typer.testing.CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loops.diagnostics.model_check.local_files_only", lambda where: True)
+
+
+def folder_of(tmp_path: Path, architecture: str = "gpt2", **settings: object) -> Path:
+    """A model folder with unreadable weights."""
+    made = make_language_model(architecture, depth=6)
+    made.save(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"none")
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    return tmp_path / "model"
+
+
+def test_a_folder_is_checked_by_its_configuration_alone(tmp_path):
+    found = check_model(str(folder_of(tmp_path)))
+    made = make_language_model("gpt2", depth=6)
+    assert found.usable and not any(found.problems.values()) and not found.fused
+    assert found.depth == 6 and found.layers == made.layers
+    assert found.parameters == sum(weight.numel() for weight in made.model.parameters())
+
+
+def test_the_command_prints_what_a_run_can_do(tmp_path):
+    result = RUNNER.invoke(app, ["doctor", str(folder_of(tmp_path, "llama"))])
+    assert result.exit_code == 0
+    printed = {line[:14].strip(): line[14:].strip() for line in result.output.splitlines()[1:]}
+    trials = ("recorded", "steered", "generated with", "adapted", "fused decoder")
+    assert {printed[name] for name in trials} == {"yes"}
+
+
+def test_an_architecture_is_checked_by_its_defaults():
+    found = check_model("olmoe")
+    assert found.usable and found.depth == 16 and 1e10 < found.parameters < 2e10
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("t5", "'t5' .* is an encoder-decoder.*choose a causal language model"),
+        ("clip", "no causal language model of transformers"),
+        ("mamba", "has no attention"),
+        ("bert", "is an encoder, which reads both ways"),
+        ("no/such-model", "cannot be read"),
+        ("there is none", "no model folder or file"),
+        ("nothing.gguf", "no GGUF file"),
+    ],
+)
+def test_other_models_are_refused_in_a_sentence(name, sentence):
+    with pytest.raises(BasinError, match=sentence):
+        check_model(name)
+    result = RUNNER.invoke(app, ["doctor", name])
+    assert result.exit_code == 1 and "Traceback" not in result.output
+
+
+def test_loading_refuses_an_encoder_too(tmp_path):
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = transformers.BertConfig(vocab_size=96, **sizes)
+    torch.manual_seed(0)
+    model = transformers.BertLMHeadModel(config)
+    for weight in model.parameters():
+        if weight.ndim == 2:
+            torch.nn.init.normal_(weight, 0, 0.35)  # as far from zero as trained ones
+    model.save_pretrained(tmp_path)
+    make_language_model("gpt2").tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(BasinError, match="is an encoder, which reads both ways"):
+        LanguageModel.load(LanguageModelConfig(name=str(tmp_path), device="cpu"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"quant_method": "bitsandbytes", "load_in_4bit": True}, {"quant_method": "gptq", "bits": 4}],
+)
+def test_quantised_models_are_checked_without_their_library(tmp_path, settings):
+    assert check_model(str(folder_of(tmp_path, quantization_config=settings))).usable
+
+
+def test_a_library_that_quantised_weights_need_is_named(tmp_path, monkeypatch):
+    def from_pretrained(*_, **__):
+        raise ImportError("Using `bitsandbytes` 4-bit quantization requires bitsandbytes. Do this. Do that")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    with pytest.raises(BasinError, match="needs a library that is not installed.*requires bitsandbytes"):
+        LanguageModel.load(LanguageModelConfig(name=str(folder_of(tmp_path)), device="cpu"))
+
+
+BROKEN = {
+    "recorded": ("record", lambda whole, self, texts: 1.01 * whole(self, texts)),
+    "steered": ("_shifts", lambda whole, self, *given: {k: 2 * v for k, v in whole(self, *given).items()}),
+    "generated with": ("generate", lambda whole, self, prompts, *given, **named: [" w1"] * len(prompts)),
+    "adapted": ("adapted", lambda whole, self, adapter: self),
+}
+
+
+@pytest.mark.parametrize("trial", BROKEN)
+def test_every_trial_can_fail(trial, monkeypatch):
+    name, instead = BROKEN[trial]
+    whole = getattr(LanguageModel, name)
+    monkeypatch.setattr(LanguageModel, name, functools.partialmethod(_replaced(whole, instead)))
+    assert check_model("gpt2").problems[trial]
+
+
+def _replaced(whole, instead):
+    return lambda self, *given, **named: instead(whole, self, *given, **named)
