@@ -1,7 +1,7 @@
 """Steering vectors by gradient ascent: members should gain more likelihood from steering than others do.
 
-The loss is a preference between real passages, without a reward model, with the base model as reference or
-without one. Text stays readable for three reasons. Openings are not scored, the distance from the base model is
+The loss is a preference between real passages, with the base model as reference and without a reward model.
+Text stays readable for three reasons. Openings are not scored, the distance from the base model is
 bounded token by token, and the vector decays to the mean difference and is averaged over steps.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
 
 
-def with_reference(
+def preference_loss(
     gain: Float[Tensor, "text"], inside: Bool[Tensor, "text"], beta: float
 ) -> Float[Tensor, ""]:
     """Direct preference with the base model as reference (DPO, 2305.18290; for steering: Cao et al. 2406.00045).
@@ -36,28 +35,7 @@ def with_reference(
     `-log sigmoid(beta (gain_c - gain_r))` over members c and others r. `gain` is the change of a passage's mean
     log-likelihood by steering, in nats; `beta` is per nat.
     """
-    return -logsigmoid(beta * _differences(gain, gain, inside)).mean()
-
-
-def reference_free(
-    steered: Float[Tensor, "text"],
-    reversed_: Float[Tensor, "text"],
-    base: Float[Tensor, "text"],
-    inside: Bool[Tensor, "text"],
-    beta: float,
-) -> Float[Tensor, ""]:
-    """Reference-free preference steering (RePS, Wu et al. 2505.20809, after SimPO, 2405.14734), two-sided.
-
-    Members c win over others r in `steered`, the log-likelihoods under the vector, and lose under its reverse:
-    `-log sigmoid(beta (B+ steered_c - steered_r)) - log sigmoid(beta (B- reversed_r - reversed_c))`, with
-    `B+ = max(base_r - base_c, 1)` and `B- = max(base_c - base_r, 1)`, so an unlikely winner weighs more.
-    Differs from the paper in two ways. B takes means, because passages without a common prompt differ by tens of
-    nats; and the direction is reversed where the paper nulls it. `beta` is per nat.
-    """
-    lead = _differences(base, base, inside).detach()
-    forward = (-lead).clamp(min=1) * steered[inside][:, None] - steered[~inside][None, :]
-    backward = lead.clamp(min=1) * reversed_[~inside][None, :] - reversed_[inside][:, None]
-    return -logsigmoid(beta * forward).mean() - logsigmoid(beta * backward).mean()
+    return -logsigmoid(beta * (gain[inside][:, None] - gain[~inside][None, :])).mean()
 
 
 def above(divergences: Float[Tensor, "token"], budget: float, unevenness: float) -> Float[Tensor, ""]:
@@ -70,12 +48,6 @@ def above(divergences: Float[Tensor, "token"], budget: float, unevenness: float)
     return (divergences.square().mean().clamp(min=1e-12).sqrt() - unevenness * budget).clamp(min=0)
 
 
-def _differences(
-    members: Float[Tensor, "text"], others: Float[Tensor, "text"], inside: Bool[Tensor, "text"]
-) -> Float[Tensor, "member other"]:
-    return members[inside][:, None] - others[~inside][None, :]
-
-
 UNEVENNESS = 1.5
 """Root mean square over mean of KL per token: 1.43 for SmolLM2's mean difference on Brown, at 0.1 nats."""
 
@@ -83,8 +55,6 @@ UNEVENNESS = 1.5
 class OptimisedConfig(StageConfig):
     """Settings of the ascent."""
 
-    loss: Literal["reference_free", "reference"] = "reference"
-    """Two-sided and without the base model's likelihoods, at twice the cost, or against them."""
     steps: int = Field(10, ge=1)
     passages: int = Field(60, ge=1)
     """Members, and as many others, that the vector is fitted on; drawn by the seed. Fewer than `steps * batch`
@@ -275,11 +245,7 @@ def _ascend(
     """Accumulate the gradient of one step's loss in the vector's leaves, and measure it."""
     steered, divergences = _steered(language_model, vector, step, config.opening, mode)
     beta = config.beta * config.tokens
-    if config.loss == "reference":
-        loss = with_reference(steered - step.likelihoods, step.inside, beta)
-    else:
-        reverse, _ = _steered(language_model, -vector, step, config.opening, mode)
-        loss = reference_free(steered, reverse, step.likelihoods, step.inside, beta)
+    loss = preference_loss(steered - step.likelihoods, step.inside, beta)
     loss = loss + config.penalty * above(divergences, nats, UNEVENNESS)
     loss.backward()
     gain = (steered - step.likelihoods).detach()

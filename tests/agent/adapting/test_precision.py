@@ -1,4 +1,4 @@
-"""A model of bfloat16 is taught with attention in float32, and only the twin that is taught."""
+"""A bfloat16 model is trained with attention in float32, without a change to the model itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 
 import pytest
 import torch
+import transformers
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -23,8 +24,8 @@ def in_bfloat16(architecture="llama"):
     return LanguageModel(core, make_tokenizer(), LanguageModelConfig(name="random"))
 
 
-def slopes(model, language_model):
-    """Of a sum of the last states, in the embeddings of two texts of which one is padded."""
+def gradients(model, language_model):
+    """Gradients of a sum of last states in the embeddings of two texts, one of them padded."""
     (batch,) = language_model.batches(TEXTS)
     inputs = model.get_input_embeddings()(batch.ids).detach().requires_grad_()
     states = base_of(model)(
@@ -35,11 +36,11 @@ def slopes(model, language_model):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3", "gpt2", "mistral"])
-def test_a_taught_model_reads_and_learns_as_before(architecture):
+def test_a_trainable_twin_has_the_same_gradients(architecture):
     exact, narrow = make_language_model(architecture), in_bfloat16(architecture)
-    wanted = slopes(exact.twin(), exact)
+    wanted = gradients(exact.twin(), exact)
     for model in (narrow.twin(), trainable_twin(narrow)):
-        assert (slopes(model, narrow) - wanted).norm() < 0.1 * wanted.norm()
+        assert (gradients(model, narrow) - wanted).norm() < 0.1 * wanted.norm()
 
 
 def test_attention_in_float32_is_nearer_to_the_exact_one():
@@ -75,8 +76,8 @@ def test_attention_chosen_by_hand_is_kept():
     assert next(trainable_twin(narrow).parameters()).dtype == torch.bfloat16
 
 
-class Trainer:
-    """What there is of a TRL trainer that matters here."""
+class Trainer(transformers.Trainer):
+    """The part of a TRL trainer that matters here."""
 
     def __init__(self, model):
         self.model = model
@@ -89,8 +90,8 @@ class NarrowTrainer(NarrowProducts, Trainer):
     pass
 
 
-def taught_slopes(trainer_of, language_model):
-    """Slopes of an adapter whose products are not zero, and the formats of what those products are."""
+def adapter_gradients(trainer_of, language_model):
+    """Gradients of an adapter with non-zero products, and the formats of those products."""
     torch.manual_seed(0)
     model = new_adapter(language_model.twin(), 4, 8, "attention", "random")
     parts = {
@@ -113,18 +114,17 @@ def taught_slopes(trainer_of, language_model):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])
-def test_an_adapter_multiplies_in_the_models_format_and_learns_as_before(architecture):
+def test_an_adapter_multiplies_in_the_models_format_with_the_same_gradients(architecture):
     exact, narrow = make_language_model(architecture), in_bfloat16(architecture)
-    wanted, wide = taught_slopes(NarrowTrainer, exact)
-    (by_peft, _), (ours, formats) = (taught_slopes(each, narrow) for each in (Trainer, NarrowTrainer))
+    wanted, wide = adapter_gradients(NarrowTrainer, exact)
+    (by_peft, _), (ours, formats) = (adapter_gradients(each, narrow) for each in (Trainer, NarrowTrainer))
     assert wide == {torch.float32}
     assert formats == {torch.bfloat16}
     error, of_peft = (float((each - wanted).norm() / wanted.norm()) for each in (ours, by_peft))
     assert error < max(0.05, 1.5 * of_peft)
 
 
-def test_likelihood_is_taught_so_and_preference_is_not():
-    """A preference is between likelihoods that differ by little."""
+def test_supervised_training_multiplies_so_and_preference_training_does_not():
     assert issubclass(supervised._LoraTrainer, NarrowProducts) and not issubclass(
         preference._PreferenceTrainer, NarrowProducts
     )

@@ -1,4 +1,4 @@
-"""An adapter is plain data: it survives its files, leaves the model it was trained on alone, and PEFT can load it."""
+"""An adapter is plain data: equal after its files, merged without a change to its model, and readable by PEFT."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_fresh_adapter_is_the_model_itself(architecture):
     assert torch.equal(logits(fresh), logits(language_model.model))
 
 
-def test_merged_it_writes_what_peft_would_have_it_write_and_the_model_stays_as_it_was(architecture):
+def test_merging_equals_peft_and_leaves_the_model_unchanged(architecture):
     language_model = make_language_model(architecture)
     before = logits(language_model.model)
     adapter = random_adapter(language_model)
@@ -55,7 +55,7 @@ def test_the_hub_is_not_asked_for_the_model_and_the_embedding_is_not_kept(monkey
     assert not any("embed" in name for name in adapter.tensors)
 
 
-def test_to_quantised_weights_nothing_is_added(monkeypatch):
+def test_nothing_is_added_to_quantised_weights(monkeypatch):
     language_model = make_language_model()
     adapter, twin = random_adapter(language_model), language_model.twin()
     wanted = logits(adapter.attach(language_model.twin()).eval())
@@ -68,7 +68,7 @@ def test_to_quantised_weights_nothing_is_added(monkeypatch):
     assert twin.model.layers[0].self_attn.q_proj.base_layer.weight is whole
 
 
-def test_files_and_back_is_the_same_to_the_bit():
+def test_files_are_read_back_to_the_bit():
     adapter = random_adapter(make_language_model())
     again = Adapter.from_files(adapter.files())
     assert again.files() == adapter.files()

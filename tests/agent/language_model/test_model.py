@@ -16,19 +16,6 @@ from agent.language_model.decoding.loop import GenerationConfig
 SHORT = GenerationConfig(new_tokens=8, top_k=20)
 
 
-def test_record_equals_output_hidden_states(architecture, texts):
-    language_model = make_language_model(architecture, depth=4, layers=(1, 3), batch_tokens=40)
-    recorded = language_model.record(texts)
-    assert recorded.shape == (7, 2, 16) and recorded.dtype == np.float32
-    for text, row in zip(texts, recorded, strict=True):
-        encoded = language_model.tokenizer(text, return_tensors="pt")
-        with torch.no_grad():
-            hidden = language_model.model(**encoded, output_hidden_states=True).hidden_states
-        for column, layer in enumerate((1, 3)):
-            # The first position is <s>.
-            np.testing.assert_allclose(row[column], hidden[layer][0, 1:].mean(0).numpy(), atol=2e-5)
-
-
 def test_record_leaves_out_the_first_position_of_a_tokenizer_without_bos():
     language_model = make_language_model(bos=False, layers=(1,))
     recorded = language_model.record([sentence(5, 6, 7), sentence(8)])

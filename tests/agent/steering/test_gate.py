@@ -1,4 +1,4 @@
-"""Manners of steering: lengths are kept, the gate closes inside, and a cached generation equals one full pass."""
+"""Modes of steering: lengths are kept, the gate closes inside, and a cached generation equals one full pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def some_vector(layers: tuple[int, ...] = (1, 2)) -> SteeringVector:
     return SteeringVector({layer: torch.randn(16, generator=generator) for layer in layers})
 
 
-MANNERS = {
+MODES = {
     "plain": PLAIN,
     "norm": SteeringMode(norm_preserving=True),
     "gate": SteeringMode(gate=some_gate()),
@@ -40,7 +40,7 @@ def hooks_on(language_model: LanguageModel) -> int:
 
 
 def streams(language_model, batch, layers, vector=None, strength=1.0, mode=PLAIN):
-    """What leaves the blocks below `layers`, after steering, text by text."""
+    """The residual stream at `layers`, after steering."""
     seen = {}
     with torch.no_grad(), language_model.steer(vector, strength, mode):
         hooks = [
@@ -57,9 +57,9 @@ def streams(language_model, batch, layers, vector=None, strength=1.0, mode=PLAIN
     return [seen[layer] for layer in layers]
 
 
-@pytest.mark.parametrize("name", MANNERS)
+@pytest.mark.parametrize("name", MODES)
 def test_strength_zero_is_the_base_model_to_the_bit(architecture, texts, name):
-    language_model, mode = make_language_model(architecture, depth=4), MANNERS[name]
+    language_model, mode = make_language_model(architecture, depth=4), MODES[name]
     batch = next(language_model.batches(texts))
     with torch.no_grad():
         base = language_model.states(batch)
@@ -68,12 +68,18 @@ def test_strength_zero_is_the_base_model_to_the_bit(architecture, texts, name):
         with language_model.steer(some_vector(), 1.0, mode):
             assert not torch.allclose(language_model.states(batch), base, atol=1e-2)
     assert hooks_on(language_model) == 0
+    config = GenerationConfig(new_tokens=8, top_k=20)
+    base, still, steered = (
+        language_model.generate([sentence(1, 2, 3), sentence(4, 5)], [10, 11], config, *steering, mode=mode)
+        for steering in ((None,), (some_vector(), 0.0), (some_vector(), 1.0))
+    )
+    assert still == base != steered
 
 
-@pytest.mark.parametrize("name", MANNERS)
+@pytest.mark.parametrize("name", MODES)
 def test_no_hook_survives_an_exception(name):
     language_model = make_language_model(depth=4)
-    steered = language_model.steer(some_vector(), 1.0, MANNERS[name])
+    steered = language_model.steer(some_vector(), 1.0, MODES[name])
     with pytest.raises(RuntimeError, match="on purpose"), steered:
         assert hooks_on(language_model) > 0
         raise RuntimeError("on purpose")
@@ -85,7 +91,7 @@ def test_lengths_are_kept_and_directions_turn(architecture, texts):
     batch = next(language_model.batches(texts))
     vector = some_vector((1,))
     (before,) = streams(language_model, batch, (1,))
-    (after,) = streams(language_model, batch, (1,), vector, 1.5, MANNERS["norm"])
+    (after,) = streams(language_model, batch, (1,), vector, 1.5, MODES["norm"])
     real = batch.real
     torch.testing.assert_close(after.norm(dim=-1)[real], before.norm(dim=-1)[real], rtol=1e-5, atol=1e-5)
     turned = torch.nn.functional.cosine_similarity(after, before + 1.5 * vector.directions[1], dim=-1)
@@ -130,7 +136,7 @@ def test_the_gate_reads_the_running_mean_of_the_text_and_not_what_steering_added
 
 @pytest.mark.parametrize("name", ["norm", "gate", "both"])
 def test_left_padding_equals_right_padding(architecture, texts, name):
-    language_model, mode = make_language_model(architecture, depth=4), MANNERS[name]
+    language_model, mode = make_language_model(architecture, depth=4), MODES[name]
     vector = some_vector()
     rights, lefts = (next(language_model.batches(texts, side=side)) for side in ("right", "left"))
     with torch.no_grad(), language_model.steer(vector, 1.0, mode):
@@ -138,9 +144,9 @@ def test_left_padding_equals_right_padding(architecture, texts, name):
     torch.testing.assert_close(right[rights.real], left[lefts.real], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", MANNERS)
+@pytest.mark.parametrize("name", MODES)
 def test_a_cached_generation_equals_a_full_pass(architecture, name):
-    language_model, mode = make_language_model(architecture, depth=4), MANNERS[name]
+    language_model, mode = make_language_model(architecture, depth=4), MODES[name]
     vector, config = some_vector(), GenerationConfig(new_tokens=10, top_k=1)
     prompts = [sentence(1, 2, 3, 4, 5), sentence(6, 7)]
     written = language_model.generate(prompts, [1, 2], config, vector, 1.0, mode=mode)
@@ -159,13 +165,17 @@ def test_a_cached_generation_equals_a_full_pass(architecture, name):
     assert both == written and alone == written[:1]
 
 
-def test_a_resumed_pass_equals_a_whole_one(architecture, texts):
+@pytest.mark.parametrize("mode", [PLAIN, SteeringMode(True, some_gate(layer=2))])
+def test_a_resumed_pass_equals_a_whole_one(architecture, texts, mode):
     language_model = make_language_model(architecture, depth=4)
-    mode = SteeringMode(True, some_gate(layer=2))
     batch = next(language_model.batches(texts))
     prefix = language_model.prefix(batch, 2)
     with torch.no_grad(), language_model.steer(some_vector((2, 3)), 1.0, mode):
         assert torch.equal(language_model.states(batch), language_model.states(batch, prefix))
+    other = next(language_model.batches(texts[::-1][:2]))
+    with torch.no_grad():  # the next text is read from its first block again
+        fresh = make_language_model(architecture, depth=4)
+        assert torch.equal(language_model.states(other), fresh.states(other))
 
 
 def test_a_gate_of_another_layer_or_width_is_refused():

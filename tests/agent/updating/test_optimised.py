@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from agent.errors import BasinError
 from agent.language_model.decoding.loop import GenerationConfig
 from agent.steering.vector import SteeringVector
 from agent.updating import UpdatingConfig, update
-from agent.updating.optimised import OptimisedConfig, _draw, _likelihoods, optimise
+from agent.updating.optimised import OptimisedConfig, _draw, _likelihoods, above, optimise, preference_loss
 
 FAST = OptimisedConfig(steps=30, passages=24, batch=8, tokens=24, learning_rate=0.2)
 
@@ -127,13 +129,12 @@ def effect(language_model, vector, texts):
     return ((change - (change * weight).sum(-1, keepdim=True)) * weight.sqrt()).flatten()
 
 
-@pytest.mark.parametrize("loss", ["reference", "reference_free"])
-def test_a_planted_direction_is_found_from_a_poor_start(loss):
+def test_a_planted_direction_is_found_from_a_poor_start():
     language_model = make_language_model(depth=5, layers=(4,))
     planted, members, others = planted_by_steering(language_model, 240)
     start = SteeringVector({4: 0.3 * torch.randn(16, generator=torch.Generator().manual_seed(5))})
     config = OptimisedConfig(
-        loss=loss, steps=40, passages=192, batch=24, tokens=44, opening=2, learning_rate=0.3, decay=0.0
+        steps=40, passages=192, batch=24, tokens=44, opening=2, learning_rate=0.3, decay=0.0
     )
     nats = language_model.divergence(members[:40], planted)
     found, history = optimise(language_model, members, others, start, config, nats=nats, seed=0)
@@ -189,3 +190,24 @@ def test_the_opening_is_not_scored():
     rests = [text[len(prefix) :] for text, prefix in zip(texts, prefixes, strict=True)]
     expected = -language_model.losses(rests, prefixes)
     np.testing.assert_allclose(found.numpy(), expected[list(batch.rows)], atol=1e-5)
+
+
+INSIDE = torch.tensor([True, False, True, False, False])
+
+
+def test_the_preference_loss_by_hand():
+    gain = torch.tensor([0.3, -0.1, 0.2, 0.0, 0.4])
+    pairs = [gain[c] - gain[r] for c in (0, 2) for r in (1, 3, 4)]
+    expected = sum(math.log1p(math.exp(-2.0 * float(each))) for each in pairs) / 6
+    assert float(preference_loss(gain, INSIDE, 2.0)) == pytest.approx(expected, rel=1e-5)
+    assert float(preference_loss(torch.zeros(5), INSIDE, 2.0)) == pytest.approx(math.log(2))
+
+
+def test_a_few_forced_tokens_cost_more_than_the_same_nats_spread():
+    even, uneven = torch.full((100,), 0.1), torch.tensor([1.0] * 10 + [0.0] * 90)
+    assert float(even.mean()) == pytest.approx(float(uneven.mean()))
+    assert float(above(even, 0.1, 1.5)) == 0.0
+    assert float(above(uneven, 0.1, 1.5)) == pytest.approx(math.sqrt(0.1) - 0.15, rel=1e-4)
+    still = torch.zeros(4, requires_grad=True)
+    above(still, 0.1, 1.5).backward()
+    assert torch.isfinite(still.grad).all()
