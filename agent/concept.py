@@ -1,4 +1,6 @@
-"""The concept: what belongs (membership), how to read it off new texts (readout), how to write it (steering vector)."""
+"""The concept: what belongs (membership), how to read it off new texts (readout), how to write it
+(steering vector).
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,17 @@ MEMBER = 0.5  # membership from which a passage counts as inside
 
 @dataclass(frozen=True)
 class Readout:
-    """A linear map from a text's activations to log-odds of belonging: the part of a concept that scores new texts."""
+    """A linear map from a text's activations to log-odds of belonging: the part of a concept that
+    scores new texts.
+    """
 
     weights: Float[np.ndarray, "layer width"]
     bias: float
     trust: float
     """Weight of the pointer's centred log-odds in the posterior."""
     pointer_centre: float
-    """Mean pointer log-odds over the real passages; subtracted, so that the pointer moves passages and not the size."""
+    """Mean pointer log-odds over the real passages; subtracted, so that the pointer moves passages
+    and not the size."""
     threshold: float
     """Log-odds at which a single passage is as likely inside as outside."""
     scale: float = 1.0
@@ -38,7 +43,9 @@ class Readout:
     def log_odds(
         self, activations: Float[np.ndarray, "text layer width"], pointer_log_odds: Float[np.ndarray, "text"]
     ) -> Float[np.ndarray, "text"]:
-        """Posterior log-odds of single texts: activation evidence plus trusted pointer evidence, minus the threshold."""
+        """Posterior log-odds of single texts: activation evidence plus trusted pointer evidence,
+        minus the threshold.
+        """
         evidence = self.evidence(activations) + self.trust * (pointer_log_odds - self.pointer_centre)
         return (evidence - self.threshold) / self.scale
 
@@ -57,7 +64,8 @@ class Concept:
     membership: Float[np.ndarray, "passage"]
     """m_t(x) on the real passages, documents pooled, in [0, 1]."""
     single: Float[np.ndarray, "passage"]
-    """Log-odds of each real passage read alone, by a classifier that was not fitted on its document."""
+    """Log-odds of each real passage read alone, by a classifier that was not fitted on its
+    document."""
     pooled: Float[np.ndarray, "passage"]
     """Log-odds of each real passage together with its document's other passages."""
     evidence: Float[np.ndarray, "passage"] | None = field(default=None, kw_only=True)
@@ -65,7 +73,8 @@ class Concept:
     size: float
     """Share of the corpus the concept claims."""
     size_curve: tuple[tuple[float, float], ...] = ()
-    """The curve of upper bounds that the size was chosen under, see `choose_size`; empty where it was given."""
+    """The curve of upper bounds that the size was chosen under, see `choose_size`; empty where it
+    was given."""
     readout: Readout | None = None
     """None in round 0, where the concept is the pointer itself."""
     vector: SteeringVector | None = None

@@ -1,7 +1,7 @@
-"""The certificate: checks without labels that a concept is a natural fixed point and still the pointer's.
+"""The certificate: checks without labels that a concept is natural, fixed and the pointer's.
 
-No check proves the concept right: a concept can be stable, natural and wrong. A basin map measures how often the
-certificate holds where gold labels agree.
+No check proves the concept right: a concept can be stable, natural and wrong. A basin map measures
+how often the certificate holds where gold labels agree.
 """
 
 from __future__ import annotations

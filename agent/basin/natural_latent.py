@@ -1,9 +1,9 @@
-"""Natural latents: whether each half of a document tells its membership, and whether halves share more.
+"""Natural latents: can each half of a document tell its membership, and do halves share more?
 
-Wentworth and Lorell, "Natural latents: the math" (2023). Observables are the two halves X1, X2 of a document's
-passages. The latent Λ is one bit, inside the concept or not, with the membership m = P[Λ = 1 | X1, X2]. Both conditions
-are measured in nats per document, through the concept's evidence, one number a passage. So mediation is tested along
-the concept's own direction only.
+Wentworth and Lorell, "Natural latents: the math" (2023). Observables are the two halves X1, X2 of a
+document's passages. The latent Λ is one bit, inside the concept or not, with the membership m = P[Λ
+= 1 | X1, X2]. Both conditions are measured in nats per document, through the concept's evidence,
+one number a passage. So mediation is tested along the concept's own direction only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NaturalLatent:
     """Failure of each condition in nats per document; 0 is an exact natural latent."""
 
     redundancy: float
-    """Information lost by reading one half: at most H(Λ | X1) - H(Λ | X1, X2), mean over the halves."""
+    """Mean information lost by reading one half: at most H(Λ | X1) - H(Λ | X1, X2)."""
     mediation: float
     """Information shared given Λ: I(X1; X2 | Λ) of halves that are Gaussian given Λ."""
     entropy: float
@@ -38,7 +38,8 @@ class NaturalLatent:
     def redundancy_share(self) -> float:
         """`redundancy` over `entropy`; 0 where the entropy is 0.
 
-        Where a half tells nothing it is about 1 - H(Λ | X1, X2) / H(Λ), and more for an overconfident half.
+        Where a half tells nothing it is about 1 - H(Λ | X1, X2) / H(Λ), and more for an
+        overconfident half.
         """
         return self.redundancy / self.entropy if self.entropy > 0 else 0.0
 
@@ -88,7 +89,7 @@ def _divergence(
     half: Float[np.ndarray, "document"],
     folds: Int[np.ndarray, "document"],
 ) -> float:
-    """Mean KL(Λ | X1, X2 || Λ | X1): held-out cross-entropy of the bit given one half, less its entropy."""
+    """X1, X2 |Mean KL(Λ | X1, X2 || Λ | X1), held out: cross-entropy given one half, less the entropy."""
     scores = standardised(half)
     log_odds = np.empty(len(latent))
     for fold in range(FOLDS):
@@ -98,10 +99,12 @@ def _divergence(
 
 
 def _shared(halves: Float[np.ndarray, "2 document"], latent: Float[np.ndarray, "document"]) -> float:
-    """-log(1 - rho^2) / 2, with rho the partial correlation of the halves given the bit Λ, not given m.
+    """-log(1 - rho^2) / 2, with rho the partial correlation of the halves given the bit Λ, not
+    given m.
 
-    The bit's variance p (1 - p) replaces m's own. As m depends on both halves, conditioning on it would make them
-    look opposed even where they share only Λ. For a sharp membership the two are equal.
+    The bit's variance p (1 - p) replaces m's own. As m depends on both halves, conditioning on it
+    would make them look opposed even where they share only Λ. For a sharp membership the two are
+    equal.
     """
     size = float(latent.mean())
     together = np.cov(halves, bias=True)

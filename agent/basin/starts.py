@@ -1,7 +1,7 @@
-"""Starting pointers of a basin map: the topic with random or systematic errors, or with less information.
+"""Starting pointers of a basin map: the topic with errors, or with less information.
 
-A start is one score for every document. Random error shuffles scores, systematic error mixes in another topic, and
-poor pointers are a few documents, a single word, or a topic of a smaller model.
+A start is one score for every document. Random error shuffles scores, systematic error mixes in
+another topic, and poor pointers are a few documents, a single word, or a topic of a smaller model.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class StartsConfig(StageConfig):
     documents: tuple[int, ...] = (3, 5, 10, 20, 40)
     """Numbers of seed documents, drawn from those of the topic."""
     authors: int = Field(8, ge=0)
-    """Authors at most whose documents, three or more, are the seed; by falling number of documents."""
+    """Authors at most, those of most documents, whose three or more documents are the seed."""
     poorer: int = Field(6, ge=0)
     """Topics of smaller models: fewer topics, fewer passes, half of the documents."""
 

@@ -23,7 +23,7 @@ class TrackingConfig(StageConfig):
     """Rounds in a row that must be still."""
     minimum_rounds: int = Field(4, ge=1)
     minimum_coherence: float = Field(0.5, ge=0)
-    """Least share of coherent passages, as a multiple of the base model's; below it the run has collapsed."""
+    """Least share of coherent passages, as a multiple of the base model's."""
     minimum_size: float = Field(0.01, ge=0, le=1)
     maximum_size: float = Field(0.6, gt=0, le=1)
     """Bounds of the concept's share of the corpus; outside them the run has collapsed."""
@@ -38,7 +38,7 @@ class Movement:
     drift: float
     """1 - soft Jaccard with the previous round, on the real passages."""
     contraction: float | None
-    """drift_t / drift_{t-1}; below 1 the round map is contracting. None in the first round or after drift 0."""
+    """drift_t / drift_{t-1}, below 1 where the map contracts; None in round 1 or after drift 0."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def share_kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray,
 
 
 def is_still(drifts: Sequence[float], config: TrackingConfig) -> bool:
-    """Whether the last `patience` rounds all drifted less than the bound, after `minimum_rounds`."""
+    """Whether the last `patience` rounds drifted less than the bound."""
     if len(drifts) < max(config.minimum_rounds, config.patience):
         return False
     return all(drift < config.drift_bound for drift in drifts[-config.patience :])
@@ -124,7 +124,8 @@ def collapse(
 
     Args:
         size: mean membership of the real passages.
-        coherence: share of coherent generated passages, over the base model's share; None without any.
+        coherence: share of coherent generated passages, over the base model's share; None without
+            any.
         repetitive: share of repetitive generated passages; None without any.
     """
     if not np.isfinite(size):

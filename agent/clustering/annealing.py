@@ -1,7 +1,8 @@
 """Annealed re-clustering: self-training in which trust in the pointer falls to zero.
 
-With constant trust every start has a fixed point near itself, so there is no basin. Without any trust there is nothing
-to start from. Here trust falls from 1 to 0 over `FadingConfig.rounds`; `agent/clustering/round_map.py` is the map.
+With constant trust every start has a fixed point near itself, so there is no basin. Without any
+trust there is nothing to start from. Here trust falls from 1 to 0 over `FadingConfig.rounds`;
+`agent/clustering/round_map.py` is the map.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def anneal(
     config: ClusteringConfig,
     round_number: int,
 ) -> Refined:
-    """Learn `membership` anew, with the trust in the pointer that `round_number` has; 1 is the first round."""
+    """Learn `membership` anew, with the trust of this round; 1 is the first round."""
     document_of, count = texts.document_of, len(texts.document_of)
     round_map = RoundMap(texts.ridges, document_of, prior.size, config.fading.sharpness)
     trust = Schedule(config.fading.rounds).trust(round_number)
@@ -52,7 +53,7 @@ def anneal(
 def _learn(
     round_map: RoundMap, texts: TrainingSet, claimed: Float[np.ndarray, "passage"]
 ) -> tuple[Float[np.ndarray, "text"], Float[np.ndarray, "text"]]:
-    """Targets and held-out scores; generated texts enter first at the size, then at a first estimate."""
+    """Targets and held-out scores; generated texts start at the size."""
     count, size = len(claimed), round_map.size
     targets = np.concatenate([claimed, np.where(texts.degenerate, 0.0, size)])
     found = round_map.evidence(targets)

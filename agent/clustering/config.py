@@ -23,10 +23,10 @@ class FadingConfig(StageConfig):
     """Settings of `agent/clustering/annealing.py` and of basin maps."""
 
     rounds: int | None = Field(5, ge=1)
-    """Rounds over which trust falls from 1 to 0; None: it stays at 1, and fixed points depend on the start."""
+    """Rounds over which trust falls from 1 to 0; None: it stays at 1."""
     sharpness: float = Field(8.0, gt=0)
-    """Nats of membership per standard deviation of the documents' scores. Soft boundaries flow to the
-    largest contrast of the corpus, hard ones stop at the first of many fixed points."""
+    """Nats of membership per standard deviation of the documents' scores. Soft boundaries flow to
+    the largest contrast of the corpus, hard ones stop at the first of many fixed points."""
     embeddings: bool = True
     """Use a sentence embedder beside the language model's activations."""
 
@@ -35,17 +35,19 @@ class ClusteringConfig(StageConfig):
     """How memberships are redrawn."""
 
     method: Literal["ridge", "mixture", "self_training", "fading"] = "ridge"
-    """Two witnesses with a linear or a mixture classifier; self-training; or annealed self-training."""
+    """Two witnesses with a linear or a mixture classifier; self-training, plain or annealed."""
     self_training: SelfTrainingConfig = SelfTrainingConfig()
     fading: FadingConfig = FadingConfig()
     evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
     """Weight of the activations beside the pointer's 1; earned: estimated, see trust.py."""
     feedback_weight: float = Field(0.6, ge=0)
-    """Share of that weight in the next targets. At 0 only the pointer is learnt; near 1 evidence confirms
-    its own mistakes. It is 0 where most documents have one passage, whose noise looks like a subject."""
+    """Share of that weight in the next targets. At 0 only the pointer is learnt; near 1 evidence
+    confirms its own mistakes. It is 0 where most documents have one passage, whose noise looks like
+    a subject."""
     size: Literal["bounds", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "bounds"
-    """Share of the corpus in the concept: between the pointer's mass and a bound by the activations; the
-    mass; the share of documents with the topic; or a number. For seeded topics bounds means presence."""
+    """Share of the corpus in the concept: between the pointer's mass and a bound by the
+    activations; the mass; the share of documents with the topic; or a number. For seeded topics
+    bounds means presence."""
     steps: int = Field(2, ge=1)
     """Fits in a round."""
     components: int = Field(150, ge=2)

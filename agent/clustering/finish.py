@@ -36,7 +36,7 @@ class Refined:
     membership: Float[np.ndarray, "passage"] | None = None
     """None: `pooled`, cut at the concept's size."""
     recut: bool = True
-    """Whether the readout is cut at the size of its own scores; else at that of the held-out ones."""
+    """Whether the readout is cut by its own scores; else by the held-out ones."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def linear_reading(
     projection: Projection,
     shape: tuple[int, ...],
 ) -> tuple[Float[np.ndarray, "layer width"], float]:
-    """Weights and bias on activations of [layer, width]: the averaged model, at the mean and spread of `held_out`."""
+    """Weights and bias of the averaged model, at the mean and spread of `held_out`."""
     weights, bias = ridge.average(targets)
     scores = ridge.features[: len(held_out)] @ weights + bias
     slope = float(held_out.std()) / spread(scores)

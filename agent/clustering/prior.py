@@ -1,4 +1,4 @@
-"""The pointer's scores, the trust in them and the concept's size, estimated once before the first round."""
+"""The pointer's scores, the trust in them and the concept's size, before the first round."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ FEWEST_KEPT = 0.2
 def choose_size(
     evidence: Float[np.ndarray, "passage"], surest: Bool[np.ndarray, "passage"], mass: float
 ) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """The size, and the upper bounds it was chosen under: (share of the surest kept, bound), by rising cut.
+    """The size, and the upper bounds it was chosen under: (share of the surest kept, bound), by
+    rising cut.
 
     Args:
         evidence: held-out scores.
-        surest: passages of the documents with the highest pointer scores, as many as the pointer claims.
+        surest: passages of the documents with the highest pointer scores, as many as the pointer
+            claims.
         mass: the share of the corpus that the pointer claims, in (0, 1).
 
     Raises:
@@ -44,19 +46,19 @@ def choose_size(
 
 @dataclass(frozen=True)
 class Prior:
-    """The pointer's scores of the real documents, how far they are trusted, and the concept's size."""
+    """The pointer's scores of the real documents, their trust, and the concept's size."""
 
     pointer: Float[np.ndarray, "document"]
     """Mean log-odds of the pointer over each document's passages."""
     share: Float[np.ndarray, "document"]
-    """Mean weight of the pointer over each document's passages, in [0, 1]. It is the target, since log-odds would
-    mostly tell how far outside a text is."""
+    """Mean weight of the pointer over each document's passages, in [0, 1]. It is the target, since
+    log-odds would mostly tell how far outside a text is."""
     membership: Float[np.ndarray, "passage"]
     """Of the pointer alone, documents pooled, with mean `size`."""
     trust: Trust
     size: float
     size_curve: tuple[tuple[float, float], ...]
-    """The upper bounds that the size was chosen under, see `choose_size`; empty where it was given."""
+    """Upper bounds of the size, see `choose_size`; empty where the size was given."""
     views: tuple[View, ...]
     """The real passages by activations, then by sentence embeddings where these are used."""
 
@@ -74,7 +76,8 @@ def estimate_prior(
 
     Args:
         document_of: the document of every real passage.
-        claimed: the pointer's own size; its mass where `config.size` is "bounds", else the size itself.
+        claimed: the pointer's own size; its mass where `config.size` is "bounds", else the size
+            itself.
         projection: of these activations, where it is known.
 
     Raises:
@@ -113,7 +116,8 @@ def no_concept(trust: Trust, document_spread: float, config: ClusteringConfig) -
     """Why there is no concept at the pointer, as a sentence, or None where there is one.
 
     Args:
-        document_spread: share of the documents that the pointer covers; see `PointerReading.document_spread`.
+        document_spread: share of the documents that the pointer covers; see
+            `PointerReading.document_spread`.
     """
     if trust.z_score < config.min_z_score:
         return (

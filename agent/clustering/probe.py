@@ -1,7 +1,7 @@
-"""A linear probe: a concept learnt by another reader from memberships alone, without a map between the two.
+"""A linear probe: a concept learnt by another reader from memberships alone.
 
-Membership is a function of text, so any reader of the same texts can learn which of them belong. Its held-out scores are
-its own version of the concept, cut at the same size.
+Membership is a function of text, so any reader of the same texts can learn which of them belong.
+Its held-out scores are its own version of the concept, cut at the same size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Probe:
     """A reader's version of memberships."""
 
     membership: Float[np.ndarray, "passage"]
-    """Held out, documents pooled, with the size and sharpness of the memberships it was fitted to."""
+    """Held out, documents pooled, with the size and sharpness of the targets."""
     single: Float[np.ndarray, "passage"]
     """Held-out log-odds of each passage alone."""
     evidence: Float[np.ndarray, "passage"]
@@ -73,7 +73,8 @@ def cut_like(
 ) -> Float[np.ndarray, "document"]:
     """Memberships in the order of `scores`, with the mean and the mean square of the reference.
 
-    A difference in sharpness alone would lower the soft Jaccard of two concepts. Constant scores give the mean.
+    A difference in sharpness alone would lower the soft Jaccard of two concepts. Constant scores
+    give the mean.
     """
     size = float(np.clip(reference.mean(), SMALLEST, 1 - SMALLEST))
     standard, wanted = standardised(scores), float((reference**2).mean())

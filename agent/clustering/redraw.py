@@ -1,4 +1,4 @@
-"""One redrawing by the configured refiner, and repeated redrawing until the memberships are still."""
+"""One redrawing by the configured refiner, and redrawing until it is still."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def redraw(
     seed: int,
     round_number: int = 1,
 ) -> Reclustering:
-    """Memberships of real and generated texts, learnt from `last`, or from the pointer where it is None.
+    """Memberships of real and generated texts, learnt from `last`, or from the pointer where it is
+    None.
 
     Args:
         document_of: the document of every real passage; no document is split between folds.
@@ -69,7 +70,7 @@ def settle(
     bound: float = 0.002,
     most: int = 30,
 ) -> list[Reclustering]:
-    """All redrawings, without generated texts, until memberships drift less than `bound` or there are `most`."""
+    """All redrawings on real texts until drift is below `bound`, `most` at most."""
     drawn: list[Reclustering] = []
     # Not while trust still falls.
     least = max(2, config.fading.rounds or 0) if config.method == "fading" else 2

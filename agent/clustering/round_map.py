@@ -1,9 +1,10 @@
-"""One round as a map of the documents' memberships, without generated texts: the map that has basins.
+"""One round as a map of the documents' memberships, without generated texts.
 
-A classifier of each view learns the last membership and scores documents that it did not see. The scores, plus the
-pointer's at the current trust, are cut at the concept's size. Once trust is zero the map no longer depends on the
-start. Two views, activations and sentence embeddings, keep each other from following what only one of them sees
-(co-training, Blum and Mitchell 1998): alone, each flows past the concept to the corpus's largest contrast.
+A classifier of each view learns the last membership and scores documents that it did not see. The
+scores, plus the pointer's at the current trust, are cut at the concept's size. Once trust is zero
+the map no longer depends on the start. Two views, activations and sentence embeddings, keep each
+other from following what only one of them sees (co-training, Blum and Mitchell 1998): alone, each
+flows past the concept to the corpus's largest contrast.
 """
 
 from __future__ import annotations
@@ -111,10 +112,11 @@ class RoundMap:
         return np.stack(path)
 
     def eigenvalue(self, membership: Float[np.ndarray, "document"], seed: int) -> float:
-        """Modulus of the map's leading eigenvalue, without pointer, at a fixed point; below 1 it contracts.
+        """Modulus of the map's leading eigenvalue, without pointer, at a fixed point; below 1 it
+        contracts.
 
-        By power iteration on central differences. The growth is averaged over the last half of the steps, since
-        a complex pair rotates.
+        By power iteration on central differences. The growth is averaged over the last half of the
+        steps, since a complex pair rotates.
         """
         direction = np.random.default_rng(seed).normal(size=len(membership))
         direction /= np.linalg.norm(direction)
@@ -159,7 +161,7 @@ def shuffled(values: Float[np.ndarray, "document"], share: float, seed: int) -> 
 
 
 def contraction(drift: Sequence[float] | Float[np.ndarray, "step"], floor: float = 1e-6) -> float | None:
-    """Median of drift_t / drift_{t-1} while drift is above `floor`; None where it never was twice in a row."""
+    """Median of drift_t / drift_{t-1} above `floor`; None without two such drifts in a row."""
     ratios = [
         after / before for before, after in zip(drift, drift[1:], strict=False) if min(before, after) > floor
     ]

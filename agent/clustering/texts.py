@@ -1,4 +1,4 @@
-"""Texts as re-clustering sees them: activations, pointer log-odds, features, folds and training weights."""
+"""Texts as re-clustering sees them: activations, features, folds and weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Texts:
     activations: Float[np.ndarray, "text layer width"]
     pointer_log_odds: Float[np.ndarray, "text"]
     degenerate: Bool[np.ndarray, "text"] | None = None
-    """Generated texts that are no English, which count as outside any concept. None: not checked."""
+    """Generated texts outside any concept, since they are no English. None: not checked."""
     embeddings: Float[np.ndarray, "text column"] | None = None
     """By a sentence embedder, where the method of re-clustering uses one."""
 
@@ -66,7 +66,7 @@ class View:
         components: int,
         projection: Projection | None = None,
     ) -> View:
-        """The view of activations; embeddings count as those of a single layer. Raises as `Projection.fit`."""
+        """The view of activations; embeddings are a single layer. Raises as `Projection.fit`."""
         projection = projection or Projection.fit(recorded, components)
         return cls(projection, projection.apply(recorded))
 
@@ -146,6 +146,6 @@ def training_set(
 
 
 def training_weights(real: int, generated: int, share: float) -> Float[np.ndarray, "text"]:
-    """1 for a real passage; less for generated texts where they would exceed `share` of the total."""
+    """1 for a real passage; less for generated texts beyond `share` of the total."""
     weight = min(1.0, share / (1 - share) * real / generated) if generated else 0.0
     return np.concatenate([np.ones(real), np.full(generated, weight)])

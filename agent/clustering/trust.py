@@ -1,9 +1,10 @@
 """Trust in the pointer and in the activations, estimated without labels from a one-factor model.
 
-Pointer and activations are two witnesses of one latent, the document's subject. A third comes from training the same
-classifier on disjoint halves of the documents, each half scoring other passages. Given the latent their errors are
-independent (mediation, in the words of natural latents). So their correlations give each one's loading, which is its
-correlation with the latent (Spearman 1904, "General intelligence", the correction for attenuation).
+Pointer and activations are two witnesses of one latent, the document's subject. A third comes from
+training the same classifier on disjoint halves of the documents, each half scoring other passages.
+Given the latent their errors are independent (mediation, in the words of natural latents). So their
+correlations give each one's loading, which is its correlation with the latent (Spearman 1904,
+"General intelligence", the correction for attenuation).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agent.membership.similarity import correlation
 
 LARGEST_LOADING = 0.95
 READ_WEIGHTS = (1.0, 4.0)
-"""Bounds of the weight of evidence: on a hundred documents loadings are too uncertain to silence either witness."""
+"""Bounds of the weight of evidence, since loadings are uncertain on few documents."""
 SMALLEST_CORRELATION = 1e-3  # keeps the loadings finite where there is nothing to find
 
 
@@ -33,7 +34,7 @@ class Trust:
     null_mean: float
     """Of the same correlation with targets shuffled over documents."""
     z_score: float
-    """Deviations by which the activations predict the pointer's log-odds better than shuffled ones."""
+    """Deviations by which the activations predict the pointer better than shuffled ones."""
     half_loading: float
     """Of evidence from half of the documents."""
     evidence_loading: float
@@ -43,17 +44,19 @@ class Trust:
     def read_weight(self) -> float:
         """Weight of standardised evidence in results, beside the standardised pointer's 1.
 
-        The best linear estimate of the latent weighs each witness by loading / (1 - loading^2) (Thurstone 1935). The
-        weight is bounded, because loadings are estimates.
+        The best linear estimate of the latent weighs each witness by loading / (1 - loading^2)
+        (Thurstone 1935). The weight is bounded, because loadings are estimates.
         """
         earned = _precision(self.evidence_loading) / _precision(self.pointer_loading)
         return float(np.clip(earned, *READ_WEIGHTS))
 
     @property
     def target_weight(self) -> float:
-        """The same weight in the next classifier's targets, with the loading of evidence from half of the documents.
+        """The same weight in the next classifier's targets, with the loading of evidence from half
+        of the documents.
 
-        Evidence that returns as a target confirms its own mistakes, which the loading of a half does not count.
+        Evidence that returns as a target confirms its own mistakes, which the loading of a half
+        does not count.
         """
         shared = _above(self.correlation, self.null_mean)
         pointer = min(shared / max(self.half_loading, SMALLEST_CORRELATION), LARGEST_LOADING)
@@ -74,7 +77,8 @@ def estimate_trust(
 
     Args:
         share: the pointer's mean weight in each document, the target of evidence.
-        pointer: its mean log-odds, for the z-score: shares have a tail of a few large weights, which hides a signal.
+        pointer: its mean log-odds, for the z-score: shares have a tail of a few large weights,
+            which hides a signal.
         ridge: held-out scores.
         halves: the same from two disjoint halves of the other documents.
         shuffles: number of shuffled pointers that the null is estimated from.
@@ -102,7 +106,7 @@ def _knowledge(
     ridge: CrossFittedRidge,
     orders: Sequence[Int[np.ndarray, "document"]],
 ) -> tuple[float, Float[np.ndarray, "shuffle"]]:
-    """Correlation of the values with held-out evidence for them, and the same for shuffled values."""
+    """Correlation of the values with their held-out evidence, and the same when shuffled."""
     null = [_agreement(values[order], document_of, ridge.quick_evidence) for order in orders]
     return _agreement(values, document_of, ridge.evidence), np.array(null)
 
@@ -119,7 +123,7 @@ def _agreement(
 
 
 def _above(known: float, null_mean: float) -> float:
-    """A correlation less that of shuffled pointers, which is negative in small corpora: leaving one out opposes it."""
+    """A correlation less that of shuffled pointers, which is negative in small corpora."""
     return max(known - null_mean, SMALLEST_CORRELATION)
 
 

@@ -1,9 +1,11 @@
-"""Re-clustering from two witnesses, the pointer and the activations, weighed by how far each is trusted.
+"""Re-clustering from two witnesses, the pointer and the activations, weighed by how far each is
+trusted.
 
-A linear classifier learns from the activations what both witnesses said together last time. It scores every document
-by models that did not see it. Errors of the topic that it cannot express simply are lost on the way (weak-to-strong
-generalisation, Burns et al. 2023, arXiv 2312.09390). `agent/clustering/trust.py` estimates both weights once, without
-labels. Evidence weighs less in targets than in results, so that it does not confirm its own mistakes.
+A linear classifier learns from the activations what both witnesses said together last time. It
+scores every document by models that did not see it. Errors of the topic that it cannot express
+simply are lost on the way (weak-to-strong generalisation, Burns et al. 2023, arXiv 2312.09390).
+`agent/clustering/trust.py` estimates both weights once, without labels. Evidence weighs less in
+targets than in results, so that it does not confirm its own mistakes.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def weigh_witnesses(
     config: ClusteringConfig,
     seed: int,
 ) -> Refined:
-    """Learn what the pointer and the last round's `evidence` say together; None: the pointer alone."""
+    """Learn from the pointer and the last round's `evidence`; None: the pointer alone."""
     document_of, count = texts.document_of, len(texts.document_of)
     method: Evidence = texts.ridges[0]
     if config.method == "mixture":
@@ -83,7 +85,7 @@ def cross_fitted_log_odds(
 
 @dataclass(frozen=True)
 class _Alone:
-    """Least-squares weights that predict a document's score from one text's evidence and pointer."""
+    """Least-squares weights that predict a document's score from one of its texts."""
 
     evidence: float
     pointer: float
@@ -97,7 +99,7 @@ class _Alone:
         document_of: Int[np.ndarray, "passage"],
         weight: float,
     ) -> _Alone:
-        """Fitted to the document's other passages; where most documents have none, to the passage itself."""
+        """Fitted to the document's other passages; to itself where most are alone."""
         of_documents = document_means(pointer_log_odds, document_of)
         centre, deviation = float(of_documents.mean()), spread(of_documents)
         total = spread(weight * document_means(found, document_of) + (of_documents - centre) / deviation)
@@ -142,8 +144,8 @@ def _slope(
 ) -> float:
     """Nats per deviation of the documents' scores, calibrated on the pointer's own claims.
 
-    Only the evidence's part counts, since it has not seen a document's claim and the pointer has. The claims are noisy:
-    their attenuation, the square of the pointer's loading, is corrected for.
+    Only the evidence's part counts, since it has not seen a document's claim and the pointer has.
+    The claims are noisy: their attenuation, the square of the pointer's loading, is corrected for.
     """
     earned = calibration_slope(evidence, document_means(prior.membership, document_of))
     share = float(np.polyfit(evidence, together, 1)[0]) if evidence.std() > 0 else 0.0

@@ -26,7 +26,7 @@ def log_odds(shares: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
 def threshold(
     log_odds: Float[np.ndarray, "text"], size: float, sharpness: Float[np.ndarray, "text"] | float = 1.0
 ) -> float:
-    """The b with mean sigmoid(sharpness (log_odds - b)) = size. Raises ValueError unless 0 < size < 1."""
+    """The b with mean sigmoid(sharpness (log_odds - b)) = size; ValueError unless 0 < size < 1."""
     if not 0 < size < 1:
         raise ValueError(f"a size of {size} is not a share between 0 and 1")
     low, high = float(log_odds.min()) - EVIDENCE_LIMIT, float(log_odds.max()) + EVIDENCE_LIMIT
@@ -51,7 +51,7 @@ def calibration_slope(
 def soft_logistic(
     scores: Float[np.ndarray, "text"], membership: Float[np.ndarray, "text"]
 ) -> LogisticRegression:
-    """Logistic regression of labels in [0, 1] on one score; every text counts in part on both sides."""
+    """Logistic regression on one score of labels in [0, 1], by texts that count on both sides."""
     weights = np.concatenate([membership, 1 - membership])
     # A weak ridge keeps the slope finite where the scores separate the labels perfectly.
     return LogisticRegression(C=10.0).fit(

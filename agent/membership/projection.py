@@ -28,8 +28,8 @@ class Projection:
     def fit(cls, activations: Float[np.ndarray, "text layer width"], components: int) -> Projection:
         """Learn at most `components` components from real texts.
 
-        The covariance is summed over blocks of texts, so activations may be larger than memory. Signs are fixed
-        by the largest entry of each axis.
+        The covariance is summed over blocks of texts, so activations may be larger than memory.
+        Signs are fixed by the largest entry of each axis.
         """
         count = min(components, len(activations) - 1, int(np.prod(activations.shape[1:])))
         if count < 1:
@@ -61,7 +61,7 @@ class Projection:
     def pull_back(
         self, weights: Float[np.ndarray, "feature"], shape: tuple[int, ...]
     ) -> tuple[Float[np.ndarray, "layer width"], float]:
-        """Weights and bias on activations of `shape` [layer, width] that equal `weights` on features."""
+        """Weights and bias on activations of `shape` that equal `weights` on features."""
         flat = (self.axes.T @ weights) / self.deviation / self.scale
         return flat.reshape(shape), -float(self.mean @ flat)
 

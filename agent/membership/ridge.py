@@ -47,7 +47,7 @@ class CrossFittedRidge:
         divisions: Sequence[Int[np.ndarray, "text"]],
         penalty: float,
     ) -> None:
-        """`divisions` give every text's fold; -1 for texts of no document, which are never held out."""
+        """`divisions` give every text's fold; -1 for texts of no document, never held out."""
         self.features = features
         self.divisions = [
             (
@@ -61,7 +61,7 @@ class CrossFittedRidge:
         ]
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
-        """Held-out scores, averaged over the divisions; texts of no document get the mean of all models."""
+        """Held-out scores, averaged over the divisions; texts of no document get all models."""
         return np.asarray(np.mean([self._scores(*division, targets) for division in self.divisions], axis=0))
 
     def quick_evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
@@ -85,7 +85,7 @@ class CrossFittedRidge:
 
 
 class CrossFittedHalves:
-    """Pairs of classifiers from disjoint halves of the documents, compared on documents neither saw."""
+    """Pairs of classifiers from disjoint halves of the documents, compared on other documents."""
 
     def __init__(
         self,
@@ -110,8 +110,8 @@ class CrossFittedHalves:
     def correlation(self, targets: Float[np.ndarray, "text"], document_of: Int[np.ndarray, "text"]) -> float:
         """Correlation over documents of the two classifiers' scores, averaged over the divisions.
 
-        As if each read its own half of a document's passages, so that the noise of a text does not count as
-        agreement. Documents of one passage are left out, unless most are.
+        As if each read its own half of a document's passages, so that the noise of a text does not
+        count as agreement. Documents of one passage are left out, unless most are.
         """
         if np.ptp(targets) == 0:
             return 0.0
@@ -129,8 +129,8 @@ class CrossFittedHalves:
 def _agreement(scores: Float[np.ndarray, "2 text"], document_of: Int[np.ndarray, "text"]) -> float:
     """Correlation over documents of two scores that read different halves of the passages.
 
-    From the components of variance (Searle et al. 1992, "Variance components", 3.6), so independent of the
-    halving: passages of a document add their covariance over n to that of its means.
+    From the components of variance (Searle et al. 1992, "Variance components", 3.6), so independent
+    of the halving: passages of a document add their covariance over n to that of its means.
     """
     means = np.stack([document_means(each, document_of) for each in scores])
     several = np.bincount(document_of) > 1

@@ -9,7 +9,8 @@ from jaxtyping import Float
 def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, "passage"]) -> float:
     """Overlap of two fuzzy sets, sum(min) / sum(max) (Ruzicka similarity), in [0, 1].
 
-    Two empty sets overlap fully (1.0). Raises ValueError when the lengths differ or a membership is not finite.
+    Two empty sets overlap fully (1.0). Raises ValueError when the lengths differ or a membership is
+    not finite.
     """
     if first.shape != second.shape:
         raise ValueError(f"memberships of {len(first)} and {len(second)} passages cannot be compared")
@@ -35,7 +36,8 @@ def correlation(first: Float[np.ndarray, "document"], second: Float[np.ndarray, 
 def standardised(
     values: Float[np.ndarray, "text"], reference: Float[np.ndarray, "reference"] | None = None
 ) -> Float[np.ndarray, "text"]:
-    """Values less the reference's mean, over its standard deviation; the reference defaults to the values.
+    """Values less the reference's mean, over its standard deviation; the reference defaults to the
+    values.
 
     A constant becomes zeros; other values become very large beside a constant reference.
     """

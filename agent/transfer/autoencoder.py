@@ -19,7 +19,7 @@ BASES = 512
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """Two encoders into one code and two decoders, trained on all four ways through (crossmodal autoencoding)."""
+    """Two encoders into one code and two decoders (crossmodal autoencoding)."""
 
     code: int = 128
     steps: int = 400

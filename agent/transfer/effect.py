@@ -1,4 +1,4 @@
-"""Effects of steering on the same prompts and seeds, and their ratio to the native vector's effect."""
+"""Effects of steering on the same prompts and seeds, over the native vector's effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESAMPLED = 2000
 
 @dataclass(frozen=True)
 class Effect:
-    """The shift of the readings by steering, against the base model on the same prompts and seeds."""
+    """The shift of the readings by steering, against the base model's."""
 
     mean: float
     error: float
@@ -34,11 +34,12 @@ def effect(
     seed: int = 0,
     draws: int = 1,
 ) -> Effect:
-    """The effect on readings of the same prompts, in any unit; passages with a missing reading (NaN) are left out.
+    """The effect on readings of the same prompts, in any unit; passages with a missing reading
+    (NaN) are left out.
 
     Args:
-        draws: number of vectors that the passages were written with in turn. Errors are then those of the draws, since
-            passages of one vector say nothing about the next.
+        draws: number of vectors that the passages were written with in turn. Errors are then those
+            of the draws, since passages of one vector say nothing about the next.
     """
     rows = np.isfinite(steered) & np.isfinite(base)
     if native is not None:
@@ -67,6 +68,6 @@ def effect(
 def on_members_scale(
     readings: Float[np.ndarray, "text"], members: float, others: float
 ) -> Float[np.ndarray, "text"]:
-    """Readings scaled to 0 at the mean of real passages outside and 1 at that of real members; NaN where these coincide."""
+    """Readings scaled to 0 at the mean of real others and 1 at that of real members."""
     gap = members - others
     return (readings - others) / (gap if gap > 0 else np.nan)

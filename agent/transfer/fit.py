@@ -34,7 +34,8 @@ class Fitted:
 
 
 def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) -> Fitted:
-    """The map from x to y, or with `back` from y to x, fitted on text that the other way has not seen.
+    """The map from x to y, or with `back` from y to x, fitted on text that the other way has not
+    seen.
 
     Raises `BasinError` as the method's own `fit`.
     """

@@ -1,4 +1,4 @@
-"""Moments of paired activations over general text, by pair of layers and by part of the text, in bounded memory."""
+"""Moments of paired activations by layers and by part of the text, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.transfer.pairs import Pairs
 UNSEEN = 0
 """The part of the text that no map is fitted on."""
 FORWARD, BACK = 1, 0
-"""Ways: maps from the first model to the second are fitted on odd parts, maps back on the other even ones."""
+"""Ways: maps forward are fitted on odd parts, maps back on the other even ones."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Gathered:
     moments: Sequence[Moments]
     """By part; the first is `UNSEEN`."""
     shuffled: Sequence[Mapping[int, Moments]]
-    """By part, for several shuffles: every x paired with the y of a token of another document. Tokens of the same text
-    share a subject, so they would not do."""
+    """By part, for several shuffles: every x paired with the y of a token of another document.
+    Tokens of the same text share a subject, so they would not do."""
     x: Float[np.ndarray, "token source"]
     y: Float[np.ndarray, "token target"]
     part: Int[np.ndarray, "token"]

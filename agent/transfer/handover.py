@@ -1,7 +1,9 @@
-"""Hand-over of a concept to another reader: by intersection, by stitching, or by both as a check of each other.
+"""Hand-over of a concept to another reader: by intersection, by stitching, or by both as a check of
+each other.
 
-By intersection the reader learns from the memberships of real texts. By stitching it receives the predecessor's readout
-and vector through a map that was learnt without the concept. The two share no step, so their agreement is evidence.
+By intersection the reader learns from the memberships of real texts. By stitching it receives the
+predecessor's readout and vector through a map that was learnt without the concept. The two share no
+step, so their agreement is evidence.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class HandoverConfig(StageConfig):
     """Bounds of the checks before a successor refines."""
 
     overlap: float = Field(0.6, ge=0, le=1)
-    """Soft Jaccard, over documents, of the predecessor's concept with the successor's, by either way."""
+    """Soft Jaccard, over documents, of the predecessor's and the successor's concept."""
     agreement: float = Field(0.6, ge=0, le=1)
     """Soft Jaccard of the two ways with each other, where both are used."""
     cosine: float = Field(0.5, ge=-1, le=1)
@@ -73,7 +75,8 @@ def hand_over(
     config: HandoverConfig,
     seed: int,
 ) -> Handover:
-    """Hand a concept to a reader with these activations of the same real passages, recorded at `layers`.
+    """Hand a concept to a reader with these activations of the same real passages, recorded at
+    `layers`.
 
     Raises:
         BasinError: there are no maps and `by` needs them, or as `agent.clustering.probe.fit_probe`.

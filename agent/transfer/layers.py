@@ -22,7 +22,7 @@ MOST = 64
 
 
 def svcca(moments: Moments) -> float:
-    """Mean canonical correlation of the leading directions of x and y, in [0, 1]; 0 where one of them never varies."""
+    """Mean canonical correlation of the leading directions; 0 where one side never varies."""
     standard = moments.standardised
     x, y = _whitening(standard.xx), _whitening(standard.yy)
     if not (x.shape[1] and y.shape[1]):
@@ -42,7 +42,7 @@ def _whitening(scatter: Float[np.ndarray, "width width"]) -> Float[np.ndarray, "
 
 
 COMPONENTS = 128
-"""Directions of every layer that are compared; the variance of y beyond them counts as unexplained."""
+"""Directions compared in every layer; variance beyond them counts as unexplained."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LayerMatrix:
     first: tuple[int, ...]
     second: tuple[int, ...]
     unexplained: Float[np.ndarray, "layer other"]
-    """Unexplained variance of the second's layer by an affine map from the first's, on unseen text."""
+    """Unexplained variance, on unseen text, of the second's layer by affine maps."""
     back: Float[np.ndarray, "layer other"]
     """The same the other way: of the first's layer, from the second's."""
     svcca: Float[np.ndarray, "layer other"]
@@ -61,8 +61,8 @@ class LayerMatrix:
     def partner(self, layer: int) -> int:
         """The second's layer with the highest canonical correlation with a layer of the first.
 
-        The fit in one direction would favour early layers, which any layer predicts; correlation is symmetric. Raises
-        `BasinError` for a layer that was not compared.
+        The fit in one direction would favour early layers, which any layer predicts; correlation is
+        symmetric. Raises `BasinError` for a layer that was not compared.
         """
         if layer not in self.first:
             raise BasinError(f"Layer {layer} was not compared; compared were {list(self.first)}.")

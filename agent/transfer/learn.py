@@ -28,7 +28,7 @@ class StitchingConfig(StageConfig):
     """The maps between two models, and the general text they are learnt from."""
 
     corpus: CorpusConfig = CorpusConfig(source="brown")
-    """General text. Documents of the run itself are left out: maps must not know the texts to be steered."""
+    """General text, without the run's own documents."""
     passages: int = Field(600, ge=8)
     """Passages of it, about 180 words each, that both models read."""
     compared: int = Field(32, ge=4)
@@ -69,7 +69,7 @@ class Stitches:
         ]
 
     def ways_back(self, method: Method) -> list[Way]:
-        """Ways from the second model to the first; where layers share a partner, to the first of them."""
+        """Ways back; where layers share a partner, to the first of them."""
         found: dict[int, Way] = {}
         for layer, fitted in self.back[method].items():
             here, there = self.gathered[layer].spreads()
@@ -88,7 +88,8 @@ def learn(
     config: StitchingConfig,
     seed: int,
 ) -> Stitches:
-    """Compare all layers, then learn maps between `layers` of the first model and their partners, both ways.
+    """Compare all layers, then learn maps between `layers` of the first model and their partners,
+    both ways.
 
     Args:
         part_of: the part of every text, whole documents in one part; the first part is unseen.

@@ -22,7 +22,7 @@ class LinearMap:
 
     @classmethod
     def between_standards(cls, weights: Float[np.ndarray, "source target"], moments: Moments) -> LinearMap:
-        """The map whose weights are those of standardised coordinates; it sends the mean of x to the mean of y."""
+        """The map with these weights between standardised coordinates; means map to means."""
         here, there = moments.deviations
         raw = weights / here[:, None] * there
         return cls(raw, moments.mean_y - moments.mean_x @ raw)
@@ -35,10 +35,11 @@ class LinearMap:
         return np.asarray(vector @ self.weights)
 
     def unexplained(self, held_out: Moments) -> float:
-        """Unexplained variance: squared error over variance, averaged over the coordinates of y; exact from moments.
+        """Unexplained variance: squared error over variance, averaged over the coordinates of y;
+        exact from moments.
 
-        1 for the mean of y alone, above 1 where the map does harm. Every coordinate has the same weight, since one of
-        Gemma 3's 640 holds half of the stream's variance.
+        1 for the mean of y alone, above 1 where the map does harm. Every coordinate has the same
+        weight, since one of Gemma 3's 640 holds half of the stream's variance.
         """
         offset = held_out.mean_x @ self.weights + self.bias - held_out.mean_y
         explained = np.einsum("st,st->t", self.weights, 2 * held_out.xy - held_out.xx @ self.weights)
@@ -82,7 +83,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class LowRank:
-    """Reduced-rank regression (Izenman 1975): the ridge map, projected on its leading predictions."""
+    """Reduced-rank regression (Izenman 1975): ridge, projected on its leading predictions."""
 
     ranks: Sequence[int] = (4, 8, 16, 32, 64, 128, 256)
 
@@ -95,7 +96,7 @@ class LowRank:
         return LinearMap.between_standards(weights @ kept @ kept.T, everything)
 
     def choose_rank(self, parts: Sequence[Moments], strength: float) -> int:
-        """The smallest rank within a hundredth of the least error over the parts, each held out in turn."""
+        """The smallest rank within a hundredth of the least cross-validated error."""
         full = min(parts[0].xy.shape)
         ranks = [*(rank for rank in self.ranks if rank < full), full]
         errors = np.zeros(len(ranks))
@@ -112,7 +113,7 @@ class LowRank:
 
 @dataclass(frozen=True)
 class _Solved:
-    """Normal equations of standardised coordinates in their eigenbasis, where each strength costs two products."""
+    """Normal equations of standardised coordinates in their eigenbasis."""
 
     values: Float[np.ndarray, "feature"]
     axes: Float[np.ndarray, "source feature"]
@@ -146,10 +147,10 @@ def _divisions(parts: Sequence[Moments]) -> list[tuple[Moments, Moments]]:
 
 @dataclass(frozen=True)
 class Procrustes:
-    """Orthogonal Procrustes with one common scale (Schoenemann 1966); a partial isometry where the widths differ."""
+    """Orthogonal Procrustes with one common scale (Schoenemann 1966)."""
 
     def fit(self, parts: Sequence[Moments]) -> LinearMap:
-        """W = s U V^T with U S V^T = X^T Y and s = tr(S) / tr(U U^T X^T X), the least-squares scale."""
+        """W = s U V^T with U S V^T = X^T Y and s = tr(S) / tr(U U^T X^T X)."""
         everything = total(parts)
         moments = everything.standardised
         left, values, right = np.linalg.svd(moments.xy, full_matrices=False)

@@ -1,8 +1,9 @@
-"""Cluster intersection: the cluster of another reader that overlaps most with a concept, with no map between the two.
+"""Cluster intersection: the cluster of another reader that overlaps most with a concept, with no
+map between the two.
 
-Membership is a function of text, so a topic, a mixture component and a classifier are all comparable. Soft memberships
-also overlap by chance, often by more than a third. So every overlap comes with the result of the same search for
-shuffled memberships.
+Membership is a function of text, so a topic, a mixture component and a classifier are all
+comparable. Soft memberships also overlap by chance, often by more than a third. So every overlap
+comes with the result of the same search for shuffled memberships.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Overlap:
 
     @property
     def first_contained(self) -> float:
-        """Share of the first inside the second, in [0, 1]; 0 of an empty one. Graded memberships stay below 1."""
+        """Share of the first inside the second, in [0, 1]; 0 of an empty one."""
         return self.shared / self.size_first if self.size_first else 0.0
 
     @property
@@ -58,7 +59,8 @@ class Overlap:
 
 
 def mu(real: int, generated: int) -> Float[np.ndarray, "text"]:
-    """Half the mass on the real texts, then half on the generated ones; all of it on one kind where the other is missing.
+    """Half the mass on the real texts, then half on the generated ones; all of it on one kind where
+    the other is missing.
 
     Raises `BasinError` where there is no text at all.
     """
@@ -82,7 +84,7 @@ def overlap(
 
 
 COMPONENTS, DIRECTIONS = 12, 16
-"""Clusters of a mixture, and the principal components it is fitted on: in more, every document is its own cluster."""
+"""Clusters of a mixture, and the principal components it is fitted on."""
 GAIN = 0.01
 """Soft Jaccard that a further component must add to a union; less is probably chance."""
 
@@ -101,7 +103,7 @@ class Candidate:
     on_generated: float | None
     """On the generated ones alone; None where there are none."""
     chance: float
-    """Mean soft Jaccard of the best that the same search finds for memberships shuffled among documents."""
+    """Mean soft Jaccard of the best candidate for shuffled memberships."""
     deviation: float
     """Of the same, over the shuffles."""
 
@@ -123,14 +125,14 @@ class Reader:
     document_of: Int[np.ndarray, "passage"]
     """Of the real passages; every generated text counts as a document of its own."""
     components: Float[np.ndarray, "text component"] | None = None
-    """Clusters that the reader has already, such as topics, in [0, 1]; None: those of a Gaussian mixture."""
+    """The reader's own clusters, such as topics, in [0, 1]; None: a Gaussian mixture's."""
     prompt_of: Int[np.ndarray, "generated"] | None = None
-    """The opening of each generated text. Texts on one opening repeat each other, so they are held out together."""
+    """The opening of each generated text; texts on one opening are held out together."""
 
 
 @dataclass(frozen=True)
 class _Search:
-    """All of a search that does not depend on the target, so that it can be repeated for shuffled ones."""
+    """All of a search that does not depend on the target."""
 
     real: int
     documents: Int[np.ndarray, "text"]
@@ -166,7 +168,7 @@ class _Search:
         )
 
     def clusters(self, target: Float[np.ndarray, "text"]) -> list[Cluster]:
-        """The classifier, the union that each half chose for the other, and the component that both chose."""
+        """The classifier, the union by halves, and the component that both halves chose."""
         joined, names, firsts = np.zeros(len(target)), [], []
         for part in (0, 1):
             chosen = _joined(target, self.components, np.where(self.half != part, self.weights, 0.0))
@@ -212,14 +214,16 @@ class _Search:
 def best_match(
     target: Float[np.ndarray, "text"], reader: Reader, *, config: ClusteringConfig, seed: int
 ) -> list[Candidate]:
-    """Clusters of the reader by falling soft Jaccard with the target. (The largest bare intersection is everything.)
+    """Clusters of the reader by falling soft Jaccard with the target. (The largest bare
+    intersection is everything.)
 
-    Unions add components while that helps, chosen on one half of the documents and scored on the other. The classifier
-    is cross-fitted. A single component counts only where both halves choose it; the other components come last, since
-    the best of many is high by chance.
+    Unions add components while that helps, chosen on one half of the documents and scored on the
+    other. The classifier is cross-fitted. A single component counts only where both halves choose
+    it; the other components come last, since the best of many is high by chance.
 
     Raises:
-        BasinError: fewer than two documents, no text inside or none outside, or activations that are not finite.
+        BasinError: fewer than two documents, no text inside or none outside, or activations that
+            are not finite.
     """
     if len(np.unique(reader.document_of)) < 2:
         raise BasinError("One document cannot be matched; give a corpus of several documents.")
@@ -264,7 +268,8 @@ def _mixture(
 ) -> Float[np.ndarray, "text component"]:
     """Responsibilities of a mixture of the real documents, by every text's document.
 
-    Generated texts are standardised apart: else a component would separate the two kinds of text, not subjects.
+    Generated texts are standardised apart: else a component would separate the two kinds of text,
+    not subjects.
     """
     features = Projection.fit(activations[:real], DIRECTIONS).apply(activations)
     columns = np.stack([document_means(column, document_of) for column in features.T], axis=1)
@@ -286,7 +291,7 @@ def _joined(
     components: Float[np.ndarray, "text component"],
     weights: Float[np.ndarray, "text"],
 ) -> list[int]:
-    """Components added greedily while the soft Jaccard rises by `GAIN`, in this order; at least one."""
+    """Components added greedily while the soft Jaccard rises by `GAIN`; at least one."""
     chosen: list[int] = []
     reached = -GAIN
     while rest := [at for at in range(components.shape[1]) if at not in chosen]:

@@ -1,7 +1,9 @@
-"""First and second moments of paired activations, summed chunk by chunk: the input of every linear map.
+"""First and second moments of paired activations, summed chunk by chunk: the input of every linear
+map.
 
-Memory does not grow with the tokens. Sums are taken about the mean by the pairwise update of Chan, Golub and LeVeque
-(1979), since residual streams have coordinates far from zero, which would swamp raw sums.
+Memory does not grow with the tokens. Sums are taken about the mean by the pairwise update of Chan,
+Golub and LeVeque (1979), since residual streams have coordinates far from zero, which would swamp
+raw sums.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class Moments:
 
     @property
     def standardised(self) -> Moments:
-        """Moments of standardised coordinates; unscaled, a few coordinates of a residual stream would dominate."""
+        """Moments of standardised coordinates, where no single coordinate dominates."""
         here, there = self.deviations
         return Moments(
             self.count,

@@ -46,7 +46,8 @@ class Pairs:
 
 
 def paired(first: LanguageModel, second: LanguageModel, texts: Sequence[str]) -> Iterator[Pairs]:
-    """Pairs of both models' recorded layers, a chunk of texts at a time; texts without a common token end are skipped.
+    """Pairs of both models' recorded layers, a chunk of texts at a time; texts without a common
+    token end are skipped.
 
     Raises `BasinError` as `LanguageModel.token_states`.
     """

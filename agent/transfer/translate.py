@@ -36,10 +36,12 @@ class Way:
 
 
 def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
-    """The vector in the other model, without bias, each layer of the same norm in spreads of the stream.
+    """The vector in the other model, without bias, each layer of the same norm in spreads of the
+    stream.
 
-    Strength is not translated: calibrate the result in its own model. Directions that meet at one layer are added.
-    Raises `BasinError` for a layer without a way, and where a direction arrives as zero.
+    Strength is not translated: calibrate the result in its own model. Directions that meet at one
+    layer are added. Raises `BasinError` for a layer without a way, and where a direction arrives as
+    zero.
     """
     by_layer = {way.layer: way for way in ways}
     if missing := [layer for layer in vector.layers if layer not in by_layer]:
@@ -61,7 +63,8 @@ def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
 def translate_readout(
     readout: Readout, recorded: Sequence[int], into: Sequence[int], back: Mapping[int, tuple[int, LinearMap]]
 ) -> Readout:
-    """The readout for the other model's activations: w (x M + b) = (M w) x + w b, with M the map back to this one.
+    """The readout for the other model's activations: w (x M + b) = (M w) x + w b, with M the map
+    back to this one.
 
     Args:
         recorded: layers of the readout's weights.

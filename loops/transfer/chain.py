@@ -1,8 +1,9 @@
-"""`basin succeed`: a chain of models, each of which receives the concept, refines it and hands it on.
+"""`basin succeed`: a chain of models, each of which receives the concept, refines it and hands it
+on.
 
-A successor is accepted where the concept arrived, the topic still points at it, and its last round is certified. A
-refused one is reported, and the chain goes on from the last accepted run. No code here can read a gold label;
-`loops/transfer/evaluate.py` compares a finished chain with labels.
+A successor is accepted where the concept arrived, the topic still points at it, and its last round
+is certified. A refused one is reported, and the chain goes on from the last accepted run. No code
+here can read a gold label; `loops/transfer/evaluate.py` compares a finished chain with labels.
 """
 
 from __future__ import annotations
@@ -37,16 +38,18 @@ ROW = {
     "sentence": check.is_text,
     "to_run": lambda value: is_safe_name(value) and "/" not in value,
 }
-"""Checked where a hand-over is read again; the folder of the next run must be one of the chain's."""
+"""Fields checked in a stored hand-over; the next run's folder must be in the chain."""
 
 Row = dict[str, Any]
 
 
 def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) -> list[Row]:
-    """Run the first model, then every link that the folder does not hold yet; a row for each hand-over.
+    """Run the first model, then every link that the folder does not hold yet; a row for each
+    hand-over.
 
     Raises:
-        BasinError: there are no links, a model cannot be loaded, or as `loops.refine.refine`. A refused link is no error.
+        BasinError: there are no links, a model cannot be loaded, or as `loops.refine.refine`. A
+            refused link is no error.
     """
     if not config.links:
         raise BasinError(
@@ -153,7 +156,8 @@ def _store(path: Path, config: RunConfig, config_file: Path | None, origin: Row 
 
 
 def read_rows(folder: Path, name: str) -> list[Row]:
-    """Rows of a chain's file; none where there is no file. Before format 5 the file was the rows alone.
+    """Rows of a chain's file; none where there is no file. Before format 5 the file was the rows
+    alone.
 
     Raises `BasinError` where it is damaged, or from a newer Basin.
     """

@@ -1,4 +1,4 @@
-"""Stitchings and chains compared with gold labels, after they are finished. Nothing in them imports this module."""
+"""Stitchings and chains compared with gold labels, after they are finished."""
 
 from __future__ import annotations
 
@@ -58,10 +58,12 @@ def labels_of(store: RunStore, label: str | None) -> GoldLabels | None:
 
 
 def measure_stitch(found: Stitching, store: RunStore, labels: GoldLabels, folder: Path) -> list[Row]:
-    """A row for every vector, stored in `folder`: effect and ratio by judge A, judge B and their mean.
+    """A row for every vector, stored in `folder`: effect and ratio by judge A, judge B and their
+    mean.
 
-    Judge A reads sentence embeddings, judge B word n-grams. Both are trained on real passages of the run's corpus, cut
-    to one length. Effects are in cluster scores, see `agent.judging.writing.cluster_score`.
+    Judge A reads sentence embeddings, judge B word n-grams. Both are trained on real passages of
+    the run's corpus, cut to one length. Effects are in cluster scores, see
+    `agent.judging.writing.cluster_score`.
 
     Raises:
         BasinError: no text is long enough to judge, or the disk refuses.
@@ -107,7 +109,7 @@ def _row(found: Stitching, trial: Trial, judgements: Mapping[str, Judgement]) ->
 
 
 def _mean(scores: Float[np.ndarray, "judge text"]) -> Float[np.ndarray, "text"]:
-    """Of the judges that can tell members from others; NaN for a text that one of them could not judge."""
+    """Of the judges that can tell members from others; NaN where one of them is missing."""
     able = np.isfinite(scores).any(axis=1)
     mean: np.ndarray = scores[able].mean(0) if able.any() else np.full(scores.shape[1], np.nan)
     return mean
@@ -118,9 +120,11 @@ def _name(trial: Trial) -> str:
 
 
 def measure_chain(folder: Path, rows: Sequence[Row]) -> list[Row]:
-    """A row for every run of the chain: average precision of the received concept and of the last one, held out.
+    """A row for every run of the chain: average precision of the received concept and of the last
+    one, held out.
 
-    Empty where the corpus has no gold labels. Raises `BasinError` as `loops.evaluation.measure.measure`.
+    Empty where the corpus has no gold labels. Raises `BasinError` as
+    `loops.evaluation.measure.measure`.
     """
     accepted = {row["to_run"]: row["accepted"] for row in rows}
     measured: list[Row] = []

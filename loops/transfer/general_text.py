@@ -1,4 +1,4 @@
-"""General text that maps between models are learnt from: passages of documents that are not the run's own."""
+"""General text for maps between models, from documents that are not the run's own."""
 
 from __future__ import annotations
 

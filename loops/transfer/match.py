@@ -1,7 +1,8 @@
-"""`basin match`: the cluster of another reader that overlaps most with a run's concept, with no map between the two.
+"""`basin match`: the cluster of another reader that overlaps most with a run's concept, with no map
+between the two.
 
-A reader is a language model, the sentence embedder, or another topic model. Every reader sees the same texts: the run's
-real passages and its generated ones. No code here can read a gold label.
+A reader is a language model, the sentence embedder, or another topic model. Every reader sees the
+same texts: the run's real passages and its generated ones. No code here can read a gold label.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Matched:
     candidates: list[Candidate]
     """The best first."""
     compared: dict[str, float] | None = None
-    """Soft Jaccard on real passages of another run's concept with the match and with the target; also by documents."""
+    """Soft Jaccard of another run's concept with the match and the target."""
     words: tuple[str, ...] = ()
     """Of the reader's topics."""
     nothing: str | None = None
@@ -90,8 +91,10 @@ def match(
     """Find a round's concept, of the newest round when `number` is None, in the reader `into`.
 
     Args:
-        origin: `concept`, `topic` for the pointer's own claims, or a reader in which the concept is found first.
-        compare: another run over the same passages, whose newest concept is compared with the match.
+        origin: `concept`, `topic` for the pointer's own claims, or a reader in which the concept is
+            found first.
+        compare: another run over the same passages, whose newest concept is compared with the
+            match.
 
     Raises:
         BasinError: there is no such round or reader, or the other run has other passages.
@@ -140,7 +143,7 @@ def rows(found: Matched) -> list[dict[str, Any]]:
 
 
 def two_sides(found: Matched) -> dict[str, list[str]]:
-    """Beginnings of the most typical real passages of both and of each side, one from a document."""
+    """Beginnings of the most typical real passages of each side, one from a document."""
     passages = found.texts.passages
     real = slice(0, len(passages.passages))
     target, best = found.target[real], found.candidates[0].membership[real]
@@ -207,7 +210,7 @@ def read(space: str, store: RunStore, texts: Texts) -> Seen:
 
 
 def _topics(space: str, store: RunStore, texts: Texts) -> Seen:
-    """Another topic model, fitted on the run's passages by document; its topics are clusters already."""
+    """Another topic model, fitted on the run's passages; its topics are clusters already."""
     named = LDA.fullmatch(space)
     if named is None or int(named[1]) < 2:
         raise BasinError(f"{space!r} is no topic model: name it lda:COUNT or lda:COUNT:SEED, such as lda:30.")
@@ -259,7 +262,7 @@ def _of_concept(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np.
 
 
 def _of_pointer(store: RunStore, texts: Texts) -> Float[np.ndarray, "text"]:
-    """The pointer's claims: those of round 0 on real passages, and each generated text alone at the same threshold."""
+    """The pointer's claims at round 0's threshold; each generated text is read alone."""
     first, pointer = store.load(0).concept, store.load_pointer()
     if not texts.generated:
         return first.membership

@@ -1,4 +1,4 @@
-"""Stitchings and chains on the terminal: tables, and sentences that claim no more than the numbers bear."""
+"""Stitchings and chains on the terminal: tables and sentences."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def evidence(found: Stitching, rows: Sequence[Row]) -> list[str]:
 
 
 def _of_controls(controls: Sequence[Row]) -> list[str]:
-    """Controls count as idle only where the largest is certainly small: a large error proves nothing."""
+    """Controls count as idle only where the largest is certainly small."""
     if not controls:
         return []
     if working := [row for row in controls if row["behavioural_ratio"] - _error(row) > CONTROL_LIMIT]:

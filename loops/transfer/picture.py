@@ -24,7 +24,7 @@ BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#777777"
 
 
 def draw_stitch(found: Stitching, measured: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write `stitch.png`: two panels of layers and one of ratios. Raises `BasinError` where the disk refuses."""
+    """Write `stitch.png`: two panels of layers and one of ratios."""
     figure = Figure(figsize=(15, 5.2), layout="constrained")
     panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
     matrix = found.stitches.matrix

@@ -1,4 +1,4 @@
-"""A successor before it refines: the concept carried over by maps, by intersection or by both, and the checks."""
+"""A successor before it refines: the concept carried over, and the checks."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Successor:
     """A model that has received the concept and not refined it yet."""
 
     language_model: LanguageModel
-    """Recorded at the layers of a run of its own, which need not be partners of the predecessor's."""
+    """Recorded at the layers of a run of its own, not at the predecessor's partners."""
     config: RunConfig
     handover: Handover
     tokens: int
     """Pairs of tokens that maps were learnt from; 0 without maps."""
 
     def first_concept(self, passages: PassageSet) -> Concept:
-        """The concept of its round 0; a vector that came through maps is calibrated in this model."""
+        """The concept of its round 0, with the vector calibrated in this model."""
         handover, updating = self.handover, self.config.updating
         vector, nats = handover.vector, 0.0
         if vector is not None:
@@ -129,7 +129,8 @@ def _improved(
     """The model with an adapter merged into its weights, saved as a model folder of its own.
 
     Raises:
-        BasinError: the link names no improvement, its run trained no adapter, or the folder cannot be written.
+        BasinError: the link names no improvement, its run trained no adapter, or the folder cannot
+            be written.
     """
     if not (folder / "config.json").exists():
         if link.improved == "own_adapter":

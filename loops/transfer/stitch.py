@@ -1,8 +1,8 @@
 """`basin stitch`: a run's concept translated into another model, with the evidence for it.
 
-Maps are learnt on general text, the strength is calibrated in the steered model, and the other model scores the texts.
-Nothing is optimised on what the second model writes. No code here can read a gold label; `loops/transfer/evaluate.py`
-compares the texts with labels afterwards.
+Maps are learnt on general text, the strength is calibrated in the steered model, and the other
+model scores the texts. Nothing is optimised on what the second model writes. No code here can read
+a gold label; `loops/transfer/evaluate.py` compares the texts with labels afterwards.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def chosen_settings(config: StitchingConfig, changes: Mapping[str, object]) -> S
 def carry(store: RunStore, number: int | None) -> RoundRecord:
     """The round whose concept is carried over, the newest when `number` is None.
 
-    Raises `BasinError` for no such round, no vector or readout, or a concept without members or without others.
+    Raises `BasinError` for no such round, no vector or readout, or a concept without members or
+    without others.
     """
     record = store.load(next(reversed(store.rounds()), 0) if number is None else number)
     concept, which = record.concept, f"Round {record.round} of {store.name}"

@@ -24,7 +24,7 @@ TABLE, VECTORS, SAMPLES, MATRIX = "stitch.json", "vectors.safetensors", "samples
 
 
 def save_match(found: Matched, store: RunStore) -> Path:
-    """Write candidates and typical passages to `matches/`; raises `BasinError` where the disk refuses."""
+    """Write candidates and typical passages to `matches/`."""
     name = f"{_file_name(found.origin)}_to_{_file_name(found.into)}_round_{found.round:03d}.json"
     file, best = store.path / MATCHES / name, found.candidates[0]
     content = {
@@ -52,7 +52,7 @@ def stitch_folder(store: RunStore, to: str, round_number: int) -> Path:
 
 
 def save_stitch(found: Stitching, folder: Path) -> None:
-    """Write rows, vectors, samples and the layer matrix; raises `BasinError` where the disk refuses."""
+    """Write rows, vectors, samples and the layer matrix."""
     maps, matrix = found.stitches, found.stitches.matrix
     about: dict[str, Any] = {
         "run": found.run,
@@ -103,7 +103,7 @@ def saved_stitches(store: RunStore) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def check_stitch(folder: Path) -> None:
-    """Compare a stitching's files with the digests in its table; raises `DamagedError` for the first difference."""
+    """Raise `DamagedError` where a stitching's file differs from the digest in its table."""
     listed = read_sealed(folder, TABLE).get("files", {})
     if not isinstance(listed, dict) or not listed.keys() <= {SAMPLES, MATRIX, VECTORS}:
         raise DamagedError(f"{TABLE} names files that are none of a stitching's")

@@ -1,4 +1,4 @@
-"""Trials of steering vectors in two models, with the same prompts, sampling seeds and readers for every vector."""
+"""Trials of steering vectors in two models with the same prompts, seeds and readers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NATIVE, BASE = "native", "base"
 COMPARED = ("translated", "control")
 """Kinds of vector that are compared with the native one."""
 READ_TOKENS, READ_EACH = 64, 20
-"""Real passages of each kind, cut to so many tokens, on which a steered model's likelihoods are compared."""
+"""Tokens and number of the real passages of each kind whose likelihoods are compared."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models and the maps between them, learnt once for all runs of one model over one corpus."""
+    """Two models and the maps between them, for all runs of one model over one corpus."""
 
     first: LanguageModel
     second: LanguageModel
@@ -49,7 +49,8 @@ class Pair:
         """Load the run's model and the other one, and learn the maps on general text.
 
         Raises:
-            BasinError: the other model is the run's own or cannot be loaded, or there is too little text.
+            BasinError: the other model is the run's own or cannot be loaded, or there is too little
+                text.
         """
         refuse_own_model(store, to)
         passages, seed = store.load_passages(), seed_for(store.config.seed, 0, "stitch")
@@ -81,16 +82,16 @@ class Trial:
     kind: str
     """`base`, `native`, `translated` or `control`."""
     vectors: Sequence[SteeringVector]
-    """Prompts take them in turn: several where a control is drawn several times, none for the base model."""
+    """Prompts take them in turn: several draws of a control, none for the base model."""
     nats: float
     numbers: Mapping[str, float | None]
     """Of the vector itself: unexplained variance of its map, cosines."""
     texts: Sequence[str]
     readings: Float[np.ndarray, "text"]
-    """By the other model's version of the concept: 0 at real passages outside, 1 at real members."""
+    """By the other model's concept: 0 at real passages outside, 1 at real members."""
     coherent: Bool[np.ndarray, "text"]
     leaning: float
-    """Nats per token that steering adds to the likelihood of real members, less the same for other passages."""
+    """Nats per token that steering adds to real members' likelihood beyond that of others."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class Setup:
         return texts
 
     def _read(self, writer: LanguageModel, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
-        """Scores of the texts by the model that did not write them, on the scale of real passages."""
+        """Scores by the model that did not write the texts, on the scale of real passages."""
         if writer is self.first:
             reader, readout, real = self.second, self.probe.readout, self.theirs
         else:

@@ -1,4 +1,4 @@
-"""The vectors that a stitching compares: native ones, translated ones, and controls that should do nothing."""
+"""The vectors that a stitching compares: native, translated and control vectors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def try_in_first(setup: Setup) -> list[Trial]:
 
 
 def try_in_second(setup: Setup, config: StitchingConfig) -> list[Trial]:
-    """Part (b): the translated vector in the other model, beside the native one and the controls."""
+    """Part (b): the other model with the translated vector, its native one, and controls."""
     native, stitches = _native(setup), setup.stitches
     found = [
         setup.run(setup.second, BASE, BASE),
@@ -52,7 +52,7 @@ def try_in_second(setup: Setup, config: StitchingConfig) -> list[Trial]:
 
 
 def _controls(setup: Setup, draws: int) -> dict[str, list[Control]]:
-    """Maps and vectors that should do nothing, by name; several draws, since one may work by chance."""
+    """Maps and vectors that should do nothing, by name, in several draws."""
     gathered, vector, turns = setup.stitches.gathered, setup.vector, range(draws)
     true = next(iter(setup.stitches.there.values()))
     noise = [
@@ -73,7 +73,7 @@ def _controls(setup: Setup, draws: int) -> dict[str, list[Control]]:
 
 
 def _other_concepts(setup: Setup, draws: int) -> list[SteeringVector]:
-    """Mean differences of the topics least correlated with the concept, each of the concept's size."""
+    """Mean differences of the topics least correlated with the concept, of its size."""
     pointer, document_of = setup.store.load_pointer(), numbered(setup.passages.document_of)
     weights = pointer.model.weights(pointer.model.expected_words(setup.passages.texts))
     topics = [document_mean(log_odds(weights[:, topic]), document_of) for topic in range(weights.shape[1])]
@@ -89,7 +89,7 @@ def _other_concepts(setup: Setup, draws: int) -> list[SteeringVector]:
 
 
 def _native(setup: Setup) -> SteeringVector:
-    """The concept's mean difference in the second model, at the layers that the translated vector goes to."""
+    """The concept's mean difference in the second model, at the partner layers."""
     inside, membership = setup.concept.inside, setup.concept.membership
     steered = sorted({setup.stitches.partner[layer] for layer in setup.vector.layers})
     texts = np.array(setup.passages.texts, dtype=object)
@@ -108,7 +108,7 @@ def _native(setup: Setup) -> SteeringVector:
 
 
 def _returned(setup: Setup, carried: SteeringVector, method: Method) -> float | None:
-    """Cosine of the vector with itself after the way there and back, which are learnt from different text."""
+    """Cosine of the vector with itself after the way there and back."""
     back = setup.stitches.ways_back(method)
     if not set(carried.layers) <= {way.layer for way in back}:
         return None
@@ -126,7 +126,8 @@ def _numbers(
 
 
 def _cosine(setup: Setup, one: SteeringVector, other: SteeringVector, *, there: bool) -> float | None:
-    """Mean over layers of the cosine in standardised coordinates, where no single coordinate dominates.
+    """Mean over layers of the cosine in standardised coordinates, where no single coordinate
+    dominates.
 
     None where `one` lacks a layer of the other, as after a way back from layers that were shared.
     """

@@ -126,12 +126,6 @@ def test_evidence_that_is_the_latent_is_exactly_natural():
     assert found.redundancy_share < 0.02 and found.mediation == 0
 
 
-def test_halves_that_are_the_same_share_much_and_not_infinitely_much():
-    bit, evidence, _ = planted()
-    same = evidence.reshape(DOCUMENTS, PASSAGES)[:, 0][DOCUMENT_OF]
-    assert 5 < natural_latent(bit, same, DOCUMENT_OF, seed=0).mediation < 20
-
-
 def test_the_seed_decides_and_units_and_numbers_of_documents_do_not():
     bit, evidence, _ = planted()
     found = natural_latent(bit, evidence, DOCUMENT_OF, seed=0)

@@ -17,7 +17,6 @@ from planted_activations import (
     pointer_of,
     shuffled,
 )
-from pydantic import ValidationError
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
 from agent.basin.tracking import share_kept
@@ -28,7 +27,7 @@ from agent.clustering.redraw import redraw, settle
 from agent.clustering.texts import Texts, training_weights
 from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.errors import BasinError
-from agent.membership.documents import document_folds, document_mean, document_membership
+from agent.membership.documents import document_folds, document_mean
 from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import soft_jaccard, standardised
@@ -121,32 +120,11 @@ def test_of_shuffled_pointers_hardly_one_is_refined_and_the_true_one_is(real, me
     assert len(through) <= 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="evidence always speaks at unit deviation, so whatever is loudest in the activations confirms itself; "
-    "a shuffled pointer is refused by its z-score alone",
-)
-@pytest.mark.parametrize("method", ["ridge", "mixture"])
-def test_a_shuffled_pointer_settles_neither_on_the_concept_nor_on_another_shuffle(real, method):
-    config = changed(method=method)
-    nulls = [
-        settled(Texts(real.activations, shuffled(real.pointer_log_odds, seed)), config) for seed in range(4)
-    ]
-    memberships = [null.membership for null in nulls]
-    assert max(overlap(each, TRUTH) for each in memberships) < 0.4
-    assert max(overlap(memberships[a], memberships[b]) for a in range(4) for b in range(a)) < 0.4
-
-
 def test_the_settled_members_are_the_planted_ones(real):
     """By the boundary itself, not by rank."""
     inside = settled(real).membership >= 0.5
     assert GOLD[inside].mean() > 0.95
     assert overlap(settled(real).membership, TRUTH) > 0.9
-
-
-def test_the_settled_membership_overlaps_the_planted_cluster_more_than_the_pointers(real):
-    context = anchored(real)
-    assert soft_jaccard(settled(real).membership, TRUTH) > soft_jaccard(context.membership, TRUTH)
 
 
 def test_without_a_cluster_in_the_activations_there_is_no_concept(real):
@@ -197,23 +175,6 @@ def test_without_an_echo_the_pointer_alone_teaches(real):
             redrawn(real, changed(feedback_weight=feedback_weight), rounds=rounds) for rounds in (1, 2)
         )
         assert np.array_equal(first.membership, second.membership) is same
-
-
-def test_a_louder_echo_is_a_larger_share_of_the_evidence_in_what_is_taught(real):
-    """Targets lean from the pointer to the activations as the echo grows, so evidence knows the pointer less."""
-    pointer = anchored(real).pointer
-    known = []
-    for feedback_weight in (0.0, 0.1, 1.0):
-        found = redrawn(real, changed(feedback_weight=feedback_weight), rounds=4).evidence
-        known.append(np.corrcoef(np.bincount(DOCUMENT_OF, weights=found), pointer)[0, 1])
-    assert known[0] != known[1] != known[2]
-    quiet, loud = (
-        redrawn(real, changed(feedback_weight=feedback_weight), rounds=4).evidence
-        for feedback_weight in (0.0, 1.0)
-    )
-    axis = real.activations.reshape(len(GOLD), -1).astype(float)
-    leading = np.linalg.svd(axis - axis.mean(axis=0), full_matrices=False)[0][:, 0]
-    assert abs(np.corrcoef(loud, leading)[0, 1]) > abs(np.corrcoef(quiet, leading)[0, 1])
 
 
 @pytest.mark.parametrize("size", [0.1, 0.4, "mass", "presence"])
@@ -341,15 +302,6 @@ def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
     fresh = readout.membership(activations_of(GOLD, seed=23), pointer_of(GOLD, DOCUMENT_OF, seed=24))
     assert precision(fresh) > precision(real.pointer_log_odds) + 0.1
     assert fresh.mean() == pytest.approx(context.size, abs=0.04)
-
-
-@pytest.mark.parametrize("count", [1, 10, 100, 10_000])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
-def test_generated_texts_never_outweigh(count, share):
-    weights = training_weights(240, count, share)
-    assert np.array_equal(weights[:240], np.ones(240))
-    assert weights[240:].sum() <= share * weights.sum() * (1 + 1e-12)
-    assert weights.max() == 1
 
 
 @pytest.mark.parametrize("copies", [2, 10])
@@ -492,36 +444,6 @@ def test_a_pointer_that_says_the_same_of_everything_is_no_concept(real):
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
 
 
-def test_settings_that_are_gone_are_refused():
-    for gone in (
-        {"trust": 1.0},
-        {"damping": 0.5},
-        {"size": 1.5},
-        {"feedback_weight": -0.1},
-    ):
-        with pytest.raises(ValidationError):
-            ClusteringConfig(**gone)
-
-
-def test_passages_of_a_document_add_up_as_witnesses():
-    pooled, document_of = np.array([1.0, 1.0, 1.0, -1.0]), np.array([0, 0, 0, 1])
-    membership = document_membership(pooled, document_of, 0.5)
-    odds = np.log(membership / (1 - membership))
-    # Three witnesses of log-odds 1 - b against one of -1 - b.
-    assert membership.mean() == pytest.approx(0.5)
-    assert odds[0] / 3 - odds[3] == pytest.approx(2)
-
-
-def test_document_mean_by_hand():
-    assert document_mean(np.array([1.0, 5, 3, 9]), np.array([0, 1, 0, 1])).tolist() == [2, 7, 2, 7]
-    assert document_mean(np.array([1.0, 5, 3, 9]), np.array([4, 9, 4, 9])).tolist() == [2, 7, 2, 7]
-
-
-def test_standardised_by_hand():
-    assert standardised(np.array([1.0, 3.0])).tolist() == [-1, 1]
-    assert standardised(np.full(3, 2.5)).tolist() == [0, 0, 0]
-
-
 def test_held_out_log_odds_find_the_planted_cluster_and_nothing_in_shuffled_labels(real):
     folds = document_folds(DOCUMENT_OF, 5, 0)
     found = cross_fitted_log_odds(real.activations, TRUTH, folds, CONFIG)
@@ -550,3 +472,12 @@ def test_where_documents_are_of_one_passage_evidence_is_not_taught_back(real):
     first = redraw(real, alone, None, None, context, config=CONFIG, seed=3)
     again = redraw(real, alone, first, None, context, config=CONFIG, seed=3)
     assert np.array_equal(first.membership, again.membership)
+
+
+@pytest.mark.parametrize("count", [1, 10, 100, 10_000])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_generated_texts_never_outweigh(count, share):
+    weights = training_weights(240, count, share)
+    assert np.array_equal(weights[:240], np.ones(240))
+    assert weights[240:].sum() <= share * weights.sum() * (1 + 1e-12)
+    assert weights.max() == 1

@@ -6,7 +6,6 @@ from pydantic import ValidationError
 
 from agent.corpora.passages import PassagesConfig, cut, evenly_spaced, split
 from agent.errors import BasinError
-from agent.membership.documents import document_folds
 from agent.types import Document, document_id
 
 
@@ -100,25 +99,3 @@ def test_config_refuses_nonsense():
         PassagesConfig(words=50, minimum_words=60)
     with pytest.raises(ValidationError):
         PassagesConfig(word=180)
-
-
-def test_folds_keep_documents_whole_and_balanced():
-    document_of = np.repeat(np.arange(23), np.random.default_rng(0).integers(1, 30, size=23))
-    fold_of = document_folds(document_of, 5, seed=1)
-    assert fold_of.shape == document_of.shape
-    assert all(len(set(fold_of[document_of == at])) == 1 for at in range(23))
-    sizes = np.bincount(fold_of, minlength=5)
-    assert sizes.max() - sizes.min() <= 15
-    assert np.array_equal(fold_of, document_folds(document_of, 5, seed=1))
-
-
-def test_folds_of_equal_documents_depend_on_the_seed():
-    document_of = np.repeat(np.arange(20), 4)
-    first, second = (document_folds(document_of, 5, seed) for seed in (1, 2))
-    assert np.bincount(first).tolist() == [16] * 5
-    assert not np.array_equal(first, second)
-
-
-def test_more_folds_than_documents_is_refused():
-    with pytest.raises(BasinError, match="5 folds need 5 documents, not 2"):
-        document_folds(np.array([0, 0, 1]), 5, seed=0)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, LAYERS, PASSAGES, WIDTH, activations_of
-from scipy.linalg import subspace_angles
-from sklearn.decomposition import PCA
+from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, PASSAGES, activations_of
 from sklearn.linear_model import Ridge
 
-from agent.errors import BasinError
-from agent.membership import projection
 from agent.membership.documents import document_folds, document_means
-from agent.membership.log_odds import calibration_slope, log_odds, sigmoid, threshold
 from agent.membership.mixture import OverlapMixture
 from agent.membership.projection import Projection
 from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
@@ -159,86 +154,3 @@ def by_halving(scores: np.ndarray, document_of: np.ndarray, times: int = 400) ->
         second = document_means(scores[1][~part], document_of[~part])
         found.append(np.corrcoef(first, second)[0, 1])
     return float(np.mean(found))
-
-
-def test_the_components_are_those_of_principal_component_analysis(activations):
-    flat = activations.reshape(len(activations), -1).astype(np.float64)
-    standard = (flat - flat.mean(axis=0)) / flat.std(axis=0)
-    projection = Projection.fit(activations, 5)
-    known = PCA(5, svd_solver="full").fit(standard)
-    # The noise is isotropic, so neighbouring components are told apart by chance; those here are far enough.
-    assert np.rad2deg(subspace_angles(projection.axes.T, known.components_.T)).max() < 0.1
-    assert projection.axes @ projection.axes.T == pytest.approx(np.eye(5), abs=1e-9)
-    features = projection.apply(activations)
-    explained = features.var(axis=0) * projection.scale**2
-    assert explained == pytest.approx(known.explained_variance_ * (1 - 1 / len(flat)), rel=1e-4)
-    assert np.abs(np.corrcoef(features.T) - np.eye(5)).max() < 1e-6
-
-
-def test_blocks_and_files_do_not_change_the_projection(activations, tmp_path, monkeypatch):
-    whole = Projection.fit(activations, 6)
-    np.save(tmp_path / "activations.npy", activations)
-    mapped = np.load(tmp_path / "activations.npy", mmap_mode="r")
-    assert np.array_equal(Projection.fit(mapped, 6).apply(mapped), whole.apply(activations))
-    monkeypatch.setattr(projection, "BLOCK", 37)
-    blocked = Projection.fit(mapped, 6)
-    assert blocked.axes == pytest.approx(whole.axes, abs=1e-7)
-    assert blocked.apply(mapped) == pytest.approx(whole.apply(activations), abs=1e-7)
-
-
-def test_no_more_components_than_texts_or_columns_can_carry(activations):
-    assert Projection.fit(activations, 500).axes.shape == (LAYERS * WIDTH, LAYERS * WIDTH)
-    assert Projection.fit(activations[:4], 500).axes.shape == (3, LAYERS * WIDTH)
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_activations_that_are_not_finite_are_refused(activations, wrong):
-    activations[3, 0, 1] = wrong
-    with pytest.raises(BasinError, match="not finite; .*float32"):
-        Projection.fit(activations, 4)
-
-
-def test_document_means_by_hand():
-    assert document_means(np.array([1.0, 5, 3, 9, 1]), np.array([0, 1, 0, 1, 2])).tolist() == [2, 7, 1]
-
-
-def test_a_linear_map_on_features_is_one_on_activations(activations):
-    projection = Projection.fit(activations, 10)
-    weights = np.random.default_rng(4).normal(size=10)
-    across, bias = projection.pull_back(weights, (LAYERS, WIDTH))
-    fresh = activations_of(GOLD, seed=22)
-    assert np.einsum("tlw,lw->t", fresh, across) + bias == pytest.approx(projection.apply(fresh) @ weights)
-    features = projection.apply(activations)
-    assert features.mean(axis=0) == pytest.approx(0, abs=1e-9)
-    assert features.std() == pytest.approx(1, rel=1e-4)
-
-
-def test_one_passage_cannot_be_clustered():
-    with pytest.raises(BasinError, match="One passage"):
-        Projection.fit(np.zeros((1, LAYERS, WIDTH)), 4)
-
-
-def test_the_threshold_solves_for_the_size():
-    values = np.array([-3.0, -1.0, 0.5, 4.0])
-    for size in (0.02, 0.5, 0.98):
-        assert sigmoid(values - threshold(values, size)).mean() == pytest.approx(size)
-    assert threshold(np.zeros(3), 0.25) == pytest.approx(np.log(3))
-    for size in (0.0, 1.0, -0.1):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            threshold(values, size)
-
-
-def test_log_odds_are_finite_at_the_ends():
-    values = log_odds(np.array([0.0, 0.5, 0.8, 1.0]))
-    assert np.isfinite(values).all()
-    assert values[1:3] == pytest.approx([0, np.log(4)])
-    assert values[0] == pytest.approx(-values[3]) and values[0] < -10
-
-
-def test_the_calibration_slope_recovers_log_odds_and_is_never_negative():
-    scores = np.random.default_rng(0).normal(size=4000)
-    membership = sigmoid(3 * scores)
-    assert calibration_slope(scores, membership) == pytest.approx(3, rel=0.05)
-    assert calibration_slope(10 * scores, membership) == pytest.approx(0.3, rel=0.05)
-    assert calibration_slope(-scores, membership) == 0
-    assert calibration_slope(np.zeros(4), np.array([0.0, 1, 0, 1])) == 0

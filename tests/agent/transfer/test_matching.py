@@ -169,18 +169,6 @@ def test_containment_is_the_share_of_one_side() -> None:
     assert overlap(0 * inner, outer, mu(4, 0)).first_contained == 0
 
 
-def test_nothing_generated_has_no_overlap_there() -> None:
-    found = matched(TRUE, reader(5), DOCUMENT_OF)
-    assert all(each.on_generated is None for each in found)
-    assert found[0].on_real == pytest.approx(found[0].overlap.jaccard)
-
-
-def test_two_documents_are_enough() -> None:
-    two = np.repeat([0, 1], 4)
-    found = matched(1.0 - two, reader(5, two), two)
-    assert np.isfinite([each.z_score for each in found]).all()
-
-
 def test_a_deal_moves_whole_units_and_keeps_real_and_generated_apart() -> None:
     units = np.array([0, 0, 0, 1, 2, 2, 3, 3, 4])
     search, generator = _search(units, 6), np.random.default_rng(0)
