@@ -1,4 +1,4 @@
-"""Put a plain steering vector into a model's own weights, so that any program that runs it is steered.
+"""Put a plain steering vector into a model's own weights, so that any program is steered.
 
 A block's output is the stream plus the result of its feed-forward part. Adding a direction to the
 output therefore equals adding it to the bias of that part's last linear map.
@@ -21,7 +21,7 @@ LAST_MAPS = {
     "gpt_neox": "mlp.dense_4h_to_h",
     "opt": "fc2",
 }
-"""The feed-forward part's last linear map, for architectures whose configuration has a bias there."""
+"""The feed-forward part's last linear map, where the configuration allows a bias."""
 
 
 def can_bake(model: Any) -> bool:

@@ -16,21 +16,9 @@ FILE = "data/train-00000-of-00001.parquet"
 
 def write_dataset(export: Export, draft: Path) -> list[str]:
     """Write a row per real passage: text, document, topic weight and membership."""
-    (draft / FILE).parent.mkdir(parents=True)
-    pq.write_table(_label_table(export), draft / FILE, compression="zstd")
-    notes = [
-        "The column membership uses the whole document. The column log_odds_alone uses the passage "
-        "alone, scored by a classifier that never saw its document.",
-        "The file contains the corpus: share it only if the corpus's licence allows that.",
-    ]
-    (draft / "README.md").write_text(model_card(export, "dataset", notes), encoding="utf-8")
-    return notes
-
-
-def _label_table(export: Export) -> pa.Table:
     passages, concept = export.passages, export.concept
     documents = [passages.documents[each.document] for each in passages.passages]
-    return pa.table(
+    table = pa.table(
         {
             "passage": [each.id for each in passages.passages],
             "text": [_valid_text(each.text) for each in passages.passages],
@@ -45,6 +33,15 @@ def _label_table(export: Export) -> pa.Table:
         },
         metadata={"run": export.store.name, "round": str(export.round)},
     )
+    (draft / FILE).parent.mkdir(parents=True)
+    pq.write_table(table, draft / FILE, compression="zstd")
+    notes = [
+        "The column membership uses the whole document. The column log_odds_alone uses the passage "
+        "alone, scored by a classifier that never saw its document.",
+        "The file contains the corpus: share it only if the corpus's licence allows that.",
+    ]
+    (draft / "README.md").write_text(model_card(export, "dataset", notes), encoding="utf-8")
+    return notes
 
 
 def _valid_text(text: str) -> str:

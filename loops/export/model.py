@@ -1,4 +1,4 @@
-"""Export the concept in weights: the adapter in PEFT's layout, or a model that contains adapter and vector."""
+"""Export the concept in weights: PEFT's adapter, or a model with adapter and vector."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def write_model(export: Export, draft: Path) -> list[str]:
 
 
 def _refuse_or_note(export: Export, model: Any) -> str:
-    """The note on a vector that weights cannot hold. Raises `BasinError` if there is no adapter either."""
+    """The note on a vector that weights cannot hold. Raises `BasinError` without an adapter."""
     why = "it is not simply added"
     if export.concept.mode.is_plain:
         why = f"{type(model).__name__} has no bias to hold it"

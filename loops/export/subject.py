@@ -1,4 +1,4 @@
-"""The round that an export writes, with its run's passages, pointer and language model read on demand."""
+"""The round that an export writes; passages, pointer and model are read on demand."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Export:
 
     @cached_property
     def model_config(self) -> Any:
-        """The base model's configuration without its weights. Raises `BasinError` as `resolve_model`."""
+        """The base model's configuration. Raises `BasinError` as `resolve_model`."""
         from transformers import AutoConfig
 
         from agent.hub.models import local_files_only, resolve_model
@@ -102,7 +102,7 @@ class Export:
             ) from None
 
     def language_model(self) -> LanguageModel:
-        """The base model in float32, so that merging is exact. Raises `BasinError` for another model."""
+        """The base model in float32, for exact merging. Raises `BasinError` for another model."""
         from agent.language_model.model import LanguageModel
 
         config = self.store.config.language_model.model_copy(update={"dtype": "float32"})

@@ -1,4 +1,4 @@
-"""Export the steering vector alone: as a control vector for llama.cpp and repeng, or as safetensors."""
+"""Export the steering vector: control vector for llama.cpp and repeng, or safetensors."""
 
 from __future__ import annotations
 

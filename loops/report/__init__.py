@@ -1,1 +1,1 @@
-"""Self-contained HTML pages of what is stored: nothing is fetched, and no gold label is in reach."""
+"""HTML pages and terminal tables of stored runs, comparisons and topics."""

@@ -1,4 +1,4 @@
-"""Compare stored runs, or rounds of runs: settings, curves, overlap of the memberships, and cost."""
+"""Compare stored runs, or rounds of runs: settings, curves, memberships and cost."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ class Pair:
     overlap: float | None
     """Soft Jaccard over the shared passages; None without any."""
     only_first: tuple[tuple[int, float, float], ...] = ()
-    """Members of the first side only: index in the first, both memberships; largest difference first."""
+    """Members of the first side only: index in it, both memberships; largest difference first."""
     only_second: tuple[tuple[int, float, float], ...] = ()
-    """Members of the second side only: index in the second, then both memberships in the same order."""
+    """Members of the second side only: index in it, both memberships in the same order."""
     counts: tuple[int, int] = (0, 0)
     """All members of one side only."""
 
@@ -198,20 +198,13 @@ def _pair(sides: Sequence[Side], first: int, second: int) -> Pair:
     if not len(places):
         return Pair(first, second, 0, None)
     ours, theirs = one.membership[places], other.membership[others]
-    only_first, only_second = _members_only(ours, theirs), _members_only(theirs, ours)
-
-    def rows(
-        side: Side, at: Int[np.ndarray, "both"], ranked: Int[np.ndarray, "found"]
-    ) -> tuple[tuple[int, float, float], ...]:
-        chosen = _few(side, at, ranked)
-        return tuple((int(at[row]), float(ours[row]), float(theirs[row])) for row in chosen)
-
-    return Pair(
-        *(first, second, len(places), soft_jaccard(ours, theirs)),
-        only_first=rows(one, places, only_first),
-        only_second=rows(other, others, only_second),
-        counts=(len(only_first), len(only_second)),
+    of_first, of_second = _members_only(ours, theirs), _members_only(theirs, ours)
+    only_first, only_second = (
+        tuple((int(at[row]), float(ours[row]), float(theirs[row])) for row in _few(side, at, ranked))
+        for side, at, ranked in ((one, places, of_first), (other, others, of_second))
     )
+    counts = len(of_first), len(of_second)
+    return Pair(first, second, len(places), soft_jaccard(ours, theirs), only_first, only_second, counts)
 
 
 def _matches(

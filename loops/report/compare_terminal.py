@@ -19,7 +19,7 @@ LONGEST = 60
 
 
 def show_comparison(found: Comparison, limit: int, console: Console) -> None:
-    """Print sides, settings, curves, overlaps, cost and gold measurements; `limit` passages per list."""
+    """Print a comparison, with `limit` passages per list."""
     _show_sides(found.sides, console)
     for note in found.notes:
         console.print(f"\n{escape(note)}", style="yellow", soft_wrap=True, highlight=False)

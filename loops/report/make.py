@@ -1,4 +1,4 @@
-"""Write a run's HTML page: on demand (`basin report`), and after every round while the run works."""
+"""Write a run's HTML page: on demand (`basin report`), and after every round of a run."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in
     **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd"),
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),  # surrogates, which UTF-8 cannot hold
 }
-"""Replacements for terminal codes, direction overrides and surrogates, which could disguise a text."""
+"""Replacements for terminal codes, direction overrides and surrogates."""
 UNPLAIN = re.compile(f"[{re.escape(''.join(map(chr, CONTROLS)))}]")
 IN_SCRIPT = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
@@ -85,7 +85,7 @@ class Page:
 
 
 def obtain() -> bool:
-    """Fetch Plotly's basic bundle once if npm is available; whether the bundle is cached. Never raises."""
+    """Fetch Plotly's basic bundle if npm is available; whether it is cached. Never raises."""
     if verify(PLOTLY) == "cached":
         return True
     if not (shutil.which("npm") or package_folder(NODE_PACKAGE, NODE_VERSION).is_dir()):
@@ -101,11 +101,6 @@ def script() -> str:
     """Plotly's basic bundle if it is cached, or else the full bundle of the Python package."""
     if verify(PLOTLY) == "cached":
         return PLOTLY.path.read_text(encoding="utf-8")
-    return _full_bundle()
-
-
-@cache
-def _full_bundle() -> str:
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())
@@ -134,7 +129,7 @@ def render(page: Page) -> bytes:
 
 
 def write(page: Page, path: Path) -> int:
-    """Write the page atomically and return its size in bytes. Raises `BasinError` on a disk error."""
+    """Write the page and return its size in bytes. Raises `BasinError` on a disk error."""
     content = render(page)
     with writing(path, "name another file with --out"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +143,7 @@ def fill(template: str, **context: Any) -> Markup:
 
 
 def plain(text: str) -> str:
-    """A text with control characters, direction overrides and surrogates replaced by visible ones."""
+    """A text with control characters, direction overrides and surrogates replaced."""
     return text.translate(CONTROLS) if UNPLAIN.search(text) else text
 
 

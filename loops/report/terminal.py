@@ -1,4 +1,4 @@
-"""Print stored runs and rounds on the terminal: tables, members, exchanged and generated passages."""
+"""Print stored runs and rounds on the terminal: tables, members and generated passages."""
 
 from __future__ import annotations
 
@@ -58,9 +58,14 @@ def show_run(store: RunStore, console: Console) -> None:
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
     for number in sorted([*store.every(), *store.broken()]):
         try:
-            table.add_row(*_row(store.load_kept(number)))
+            record = store.load_kept(number)
         except BasinError:
             table.add_row(str(number), "damaged")
+            continue
+        values = {"size": record.concept.size} | record.metrics
+        nats = as_text(record.concept.nats_per_token) if record.concept.vector else "-"
+        metrics = (as_text(values.get(column)) for column in COLUMNS)
+        table.add_row(str(number), *metrics, nats, f"{record.seconds:.0f}")
     console.print(table)
     if pruned := store.pruned():
         numbers = ", ".join(map(str, pruned))
@@ -73,23 +78,12 @@ def show_run(store: RunStore, console: Console) -> None:
         _show_measurements(rows, console)
 
 
-def _row(record: RoundRecord) -> list[str]:
-    values = {"size": record.concept.size} | record.metrics
-    nats = as_text(record.concept.nats_per_token) if record.concept.vector else "-"
-    return [
-        str(record.round),
-        *(as_text(values.get(column)) for column in COLUMNS),
-        nats,
-        f"{record.seconds:.0f}",
-    ]
-
-
 def _print_sentence(sentence: str, console: Console, style: str | None = None) -> None:
     console.print(escape(printable(sentence)), style=style, highlight=False, soft_wrap=True)
 
 
 def _show_measurements(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print average precision against gold labels: of the topic, of training on the labels, of every round."""
+    """Print average precision against gold labels, by round."""
     for name in dict.fromkeys(row["concept"] for row in rows):
         of_concept = [row for row in rows if row["concept"] == name]
         table = plain_table(f"against gold: {name}", *GOLD_COLUMNS)

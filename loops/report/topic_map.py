@@ -22,7 +22,7 @@ COHERENT_WORDS = 10
 
 
 def distances(topic_word: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, "topic topic"]:
-    """Jensen-Shannon distances between topics: the square root of the divergence in bits, in [0, 1].
+    """Jensen-Shannon distances between topics: square root of the divergence in bits, in [0, 1].
 
     0 for equal topics, 1 without a common word. The square root is a Euclidean metric (Endres and
     Schindelin 2003), so classical scaling has no negative eigenvalues.
@@ -33,7 +33,7 @@ def distances(topic_word: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, 
 
 
 def places(apart: Float[np.ndarray, "topic topic"]) -> tuple[Float[np.ndarray, "topic axis"], float]:
-    """Topics in a plane by classical multidimensional scaling, and the share of squared distances shown.
+    """Topics in a plane by classical scaling, and the share of squared distances shown.
 
     The larger extent is horizontal. On each axis the outermost topic is on the positive side.
     """

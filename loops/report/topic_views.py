@@ -26,7 +26,7 @@ from loops.round.pointer import fit_topics, refuse_given_pointer
 logger = logging.getLogger(__name__)
 
 INFERRED_PASSAGES = 3000
-"""Shares and typical passages come from at most this many, evenly spaced, since inference is slow."""
+"""Shares and typical passages come from at most this many, since inference is slow."""
 CORPORA = ("brown-fiction", "brown", "newsgroups")
 """Names that always mean the corpus, even if a run has the same name."""
 

@@ -31,7 +31,7 @@ WEIGHTS = tuple(step / 10 for step in range(11))
 SHOWN_WORDS = 30
 TYPICAL_PASSAGES, PER_DOCUMENT, TYPICAL_DOCUMENTS = 8, 2, 8
 LARGEST_MATRIX = 1_500_000
-"""Probabilities in a page; a larger model loses its rarest words, and the page says so."""
+"""Probabilities in a page; of a larger model the rarest words are left out."""
 
 
 def write_topics(view: TopicView, file: Path | None) -> tuple[Path, int]:
@@ -67,7 +67,7 @@ def topics_page(view: TopicView) -> Page:
 
 
 def browser_data(view: TopicView) -> dict[str, Any]:
-    """Numbers, words and typical passages of all topics, and configurations that start from them."""
+    """Numbers, words and passages of all topics, and configurations that start from them."""
     model = view.model
     words = _shown_words(view)
     position = np.full(len(model.vocabulary), -1)
@@ -138,7 +138,7 @@ def _topics(view: TopicView, position: Int[np.ndarray, "word"]) -> tuple[list[di
 
 
 def _shown_words(view: TopicView) -> Int[np.ndarray, "shown"]:
-    """Numbers of the words in the page, rising: all of them, or the most frequent and the listed ones."""
+    """Numbers of the words in the page, rising: all, or the most frequent and the listed ones."""
     room = max(LARGEST_MATRIX // view.model.count, 1)
     if len(view.model.vocabulary) <= room:
         return np.arange(len(view.model.vocabulary))

@@ -1,4 +1,4 @@
-"""Gather from a stored run everything its page shows, with sentences on what is missing or damaged."""
+"""Gather what the page of a run shows, with sentences on what is missing or damaged."""
 
 from __future__ import annotations
 

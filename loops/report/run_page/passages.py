@@ -20,7 +20,7 @@ Spans = list[tuple[int, int, float]]
 """First character, end, and p(topic | word, text) of words that the topic model knows."""
 
 WHOLE_TEXTS = 2_000_000
-"""Characters; the page holds a smaller corpus whole, and of a larger one the passages it refers to."""
+"""Characters of a corpus that the page holds whole; of a larger one it cuts most passages."""
 FIRST_WORDS = 50
 DISAGREEMENTS = 12
 """Passages shown on each side."""
@@ -151,7 +151,7 @@ def responsibility_data(material: Material, chosen: list[int]) -> dict[str, list
 
 
 def written_data(material: Material, written: Written) -> dict[str, Any]:
-    """Every different text once; per round the number, membership, coherence and loss of its texts."""
+    """Every different text once; per round number, membership, coherence and loss of its texts."""
     seeds: dict[int, int] = {}
     rounds = []
     for record in material.records:

@@ -1,4 +1,4 @@
-"""The map of a run: coordinates of all texts in one plane, with ellipses and boundaries by round."""
+"""The map of a run: all texts in one plane, with ellipses and boundaries by round."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -50,7 +50,7 @@ class Lexicon:
         among: Bool[np.ndarray, "passage"] | None = None,
         count: int = 8,
     ) -> list[str]:
-        """Words that most distinguish the passages inside from the rest of `among` (default: all)."""
+        """Words that most distinguish the passages inside from the rest of `among`."""
         among = np.ones(len(inside), dtype=bool) if among is None else among
         weights = inside[among]
         if not self.words or weights.sum() <= 0 or (1 - weights).sum() <= 0:
@@ -66,18 +66,6 @@ class Lexicon:
             and shares[word] > others[word]
         ]
         return [self.words[word] for word in chosen[:count]]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One difference between concept and topic."""
-
-    title: str
-    sentence: str
-    words_about: str = ""
-    words: Sequence[str] = ()
-    titles: Sequence[str] = ()
-    """Of the documents with most of those passages."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +111,7 @@ class Summary:
         return facts
 
     @cached_property
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[dict[str, Any]]:
         """Passages that the concept refuses, and passages that it adds; empty in round 0."""
         material = self.material
         if len(material.records) == 1:
@@ -131,22 +119,21 @@ class Summary:
         concept, claimed = material.newest.concept, material.claimed
         change = np.abs(concept.membership - material.first.concept.membership)
         refused, added = claimed & ~concept.inside, concept.inside & ~claimed
-        stays = (claimed & concept.inside).any()
         return [
-            Difference(
-                "Refused passages",
-                f"Passages that the topic claims: {claimed.sum()}. The concept refuses {refused.sum()} of them.",
-                "Words that distinguish them from the claimed passages that stay",
-                self._lexicon.telling(refused.astype(float), claimed) if stays else [],
-                self._titles(refused, change),
-            ),
-            Difference(
-                "Added passages",
-                f"Passages that the topic misses and the concept adds: {added.sum()}.",
-                "Words that distinguish them from the other passages outside the topic",
-                self._lexicon.telling(added.astype(float), ~claimed),
-                self._titles(added, change),
-            ),
+            {
+                "title": "Refused passages",
+                "sentence": f"The topic claims {claimed.sum()} passages. The concept refuses {refused.sum()} of them.",
+                "words_about": "Words that distinguish them from the claimed passages that stay",
+                "words": self._lexicon.telling(refused.astype(float), claimed),
+                "titles": self._titles(refused, change),
+            },
+            {
+                "title": "Added passages",
+                "sentence": f"The concept adds {added.sum()} passages that the topic misses.",
+                "words_about": "Words that distinguish them from the other passages outside the topic",
+                "words": self._lexicon.telling(added.astype(float), ~claimed),
+                "titles": self._titles(added, change),
+            },
         ]
 
     def _titles(self, chosen: Bool[np.ndarray, "passage"], weight: Float[np.ndarray, "passage"]) -> list[str]:

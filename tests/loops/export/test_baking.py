@@ -1,4 +1,4 @@
-"""A baked model is the steered model: the same function, by its weights alone, also after it was saved and loaded."""
+"""A baked model equals the steered model, also after saving and loading."""
 
 from __future__ import annotations
 

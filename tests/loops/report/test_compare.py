@@ -1,4 +1,4 @@
-"""Runs side by side: what differs is found, what is the same is not, and what cannot be compared is said."""
+"""Comparisons of runs: differences, overlaps, and notes on what cannot be compared."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ FIRST = [[0.5] * 7, [1, 1, 0.9, 0, 0, 0, 0]]
 SECOND = [[0.5] * 7, [1, 0, 0, 0, 0.8, 0, 0]]
 
 
-def test_overlap_and_what_one_holds_are_those_that_were_planted(checkpoints: Path) -> None:
+def test_planted_overlap_and_differences_are_found(checkpoints: Path) -> None:
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND, rounds=5)
     found = compare(["a", "b"])
@@ -91,7 +91,7 @@ def test_rounds_of_one_run_can_be_compared(checkpoints: Path) -> None:
     assert found.sides[2].cost == {"record": 4.5, "peak_gb": 3.0}
 
 
-def test_other_cuts_are_compared_by_what_is_shared(checkpoints: Path) -> None:
+def test_other_passages_are_compared_by_shared_texts(checkpoints: Path) -> None:
     """The same texts in another order, one missing: matched by text, not by place."""
     _run(checkpoints, "a", FIRST)
     whole = planted_passages()
@@ -113,7 +113,7 @@ def test_runs_without_a_common_passage_say_so(checkpoints: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "sentence"),
     [
         (["a"], "at least two"),
         (["a", "a:1"], "same round"),
@@ -122,14 +122,14 @@ def test_runs_without_a_common_passage_say_so(checkpoints: Path) -> None:
         (["a", "aa"], "no run 'aa'"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(checkpoints: Path, names: list[str], told: str) -> None:
+def test_a_mistake_gives_one_sentence(checkpoints: Path, names: list[str], sentence: str) -> None:
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "empty", [])
-    with pytest.raises(BasinError, match=told):
+    with pytest.raises(BasinError, match=sentence):
         compare(names)
 
 
-def test_gold_is_shown_only_where_it_is_stored(checkpoints: Path) -> None:
+def test_gold_is_shown_only_if_stored(checkpoints: Path) -> None:
     store = _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND)
     assert comparison_data(compare(["a", "b"]))["gold"] == []
@@ -158,7 +158,7 @@ def test_hostile_titles_stay_text(checkpoints: Path) -> None:
     assert result.exit_code == 0 and "\x1b[31m" not in result.output and "[red]" in result.output
 
 
-def test_the_page_is_one_file_and_its_errors_are_sentences(checkpoints: Path, tmp_path: Path) -> None:
+def test_the_page_is_one_file_and_a_disk_error_one_sentence(checkpoints: Path, tmp_path: Path) -> None:
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND)
     runner = typer.testing.CliRunner()

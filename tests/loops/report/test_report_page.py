@@ -1,4 +1,4 @@
-"""The shell of pages: one file, no network, and no text in it does anything."""
+"""The shell of pages: one file, no network, and inert texts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_same_page_gives_the_same_bytes() -> None:
     assert render(planted_page(charts=True)) == render(planted_page(charts=True))
 
 
-def test_templates_escape_and_refuse_what_they_were_not_given() -> None:
+def test_templates_escape_and_refuse_missing_values() -> None:
     assert "<b>" not in fill(
         "page.html", page=planted_page(text="<b>"), policy="", styles=[], scripts=[], data="", plotly=None
     )
@@ -87,7 +87,7 @@ def test_numbers_that_are_not_finite_become_null() -> None:
     assert as_json(tree) == '{"a":[null,1.5,2],"b":[0.5,null]}'
 
 
-def test_a_page_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_gives_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BasinError, match="--out"):
         write(planted_page(), tmp_path / "file" / "page.html")

@@ -1,4 +1,4 @@
-"""Planted topics: where they lie, which words tell them, how coherent they are."""
+"""Planted topics: places, relevant words and coherence."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_exclusivity_is_the_mean_share_of_the_top_words() -> None:
     assert exclusivity(MODEL, 3) == pytest.approx([(1 + 1 + 20 / 80) / 3, (1 + 60 / 80 + 1) / 3])
 
 
-def test_words_that_keep_company_are_coherent_and_shuffled_ones_are_not() -> None:
+def test_co_occurring_words_are_coherent_and_shuffled_ones_are_not() -> None:
     generator = np.random.default_rng(0)
     crime, sea = [f"crime{letter}" for letter in "abcdefghij"], [f"water{letter}" for letter in "abcdefghij"]
     texts = [" ".join(generator.choice(words, 30)) for words in (crime, sea) for _ in range(40)]

@@ -1,4 +1,4 @@
-"""The topic browser on a corpus with planted topics: its numbers are those that were planted, its lines start from them."""
+"""The topic browser on a corpus with planted topics."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def _floats(packed: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(packed), dtype="<f4")
 
 
-def test_shares_words_and_places_are_those_that_were_planted(
-    data: dict[str, Any], number_of: dict[str, int]
-) -> None:
+def test_planted_shares_words_and_places_are_found(data: dict[str, Any], number_of: dict[str, int]) -> None:
     assert sorted(number_of.values()) == [0, 1, 2]
     for theme, topic in number_of.items():
         found = data["topics"][topic]
@@ -201,7 +199,7 @@ def test_large_models_leave_their_rarest_words_out(view: TopicView, monkeypatch:
     assert min(min(row) for topic in found["topics"] for row in topic["orders"]) >= 0
 
 
-def test_the_command_writes_the_page_where_it_is_told(
+def test_the_command_writes_the_page_to_its_argument(
     config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plotly_bundle, "obtain", lambda: True)
@@ -272,8 +270,8 @@ def test_a_search_ranks_topics_as_a_run_would_pick_them(
         )
         mass = view.model.mass_on(words[:2])
         assert ranked == np.argsort(-mass, kind="stable").tolist() and ranked[0] == number_of[theme]
-        said = page.text_content("#topics-status")
-        assert f"{100 * mass.max():.2f} %" in said and "nowhere" in said
+        status = page.text_content("#topics-status")
+        assert f"{100 * mass.max():.2f} %" in status and "nowhere" in status
         assert page.text_content("#topic-title") == f"Topic {number_of[theme]}"
     page.check("#topic-ways input >> nth=1")
     tree = yaml.safe_load(page.text_content("#topic-line"))

@@ -1,4 +1,4 @@
-"""A plane to look in: a planted direction is its first axis, and sets have their ellipses and boundaries there."""
+"""The plane of the map: a planted direction, ellipses and boundaries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_first_axis_is_the_readout_above_its_threshold() -> None:
     assert np.allclose(points[:, 0], readout.evidence(activations) - readout.threshold, atol=1e-4)
 
 
-def test_the_second_axis_is_what_varies_most_besides_and_not_the_longest_coordinate() -> None:
+def test_the_second_axis_varies_most_besides_and_is_not_the_longest_coordinate() -> None:
     activations, _ = planted()
     plane = fit_plane(activations, planted_readout())
     up = plane.place(activations)[:, 1]
@@ -82,6 +82,6 @@ def test_the_boundary_parts_what_is_inside_from_what_is_not() -> None:
     assert b / a == pytest.approx(20, rel=0.1) and c / a == pytest.approx(-1, abs=0.2)
 
 
-def test_there_is_no_boundary_where_all_belong_alike() -> None:
+def test_equal_memberships_have_no_boundary() -> None:
     assert boundary(np.random.default_rng(0).normal(size=(9, 2)), np.full(9, 0.4)) is None
     assert boundary(np.ones((9, 2)), np.linspace(0, 1, 9)) is None

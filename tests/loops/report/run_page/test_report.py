@@ -41,22 +41,22 @@ def made(store: RunStore, tokens: bool | None = False) -> tuple[Reader, dict[str
     return read, json.loads(next(text for given, text in read.scripts if given.get("id") == "basin-data"))
 
 
-def test_the_head_says_what_it_is_and_how_it_differs(tmp_path: Path) -> None:
+def test_the_head_lists_refused_and_added_passages(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(3))
     read, data = made(store)
-    told = " ".join(read.text.split())
+    text = " ".join(read.text.split())
     claimed, inside = (store.load(number).concept.inside for number in (0, 3))
-    assert "All 3 rounds are done" in told
+    assert "All 3 rounds are done" in text
     refused = f"The concept refuses {(claimed & ~inside).sum()} of them."
-    assert f"Passages that the topic claims: {claimed.sum()}. {refused}" in told
+    assert f"The topic claims {claimed.sum()} passages. {refused}" in text
     out = (
-        told.split("Words that distinguish them from the claimed passages that stay:")[1]
+        text.split("Words that distinguish them from the claimed passages that stay:")[1]
         .split("Mostly from")[0]
         .split()
     )
     assert len(set(out) & set(FALSE_FRIENDS)) >= 4 and not set(out) & set(TOPIC)
     taken = (
-        told.split("Words that distinguish them from the other passages outside the topic:")[1]
+        text.split("Words that distinguish them from the other passages outside the topic:")[1]
         .split("Mostly from")[0]
         .split()
     )
@@ -64,7 +64,7 @@ def test_the_head_says_what_it_is_and_how_it_differs(tmp_path: Path) -> None:
     assert data["rounds"] == [0, 1, 2, 3]
 
 
-def test_a_run_that_came_to_rest_is_said_to_have_converged(tmp_path: Path) -> None:
+def test_a_still_run_has_converged(tmp_path: Path) -> None:
     read, data = made(plant(tmp_path / "run", Scene(12)))
     assert "Converged" in read.text and "Drift stayed under 0.02 for 2 rounds" in read.text
     assert data["course"]["limits"]["drift"] == 0.02 and data["course"]["series"]["drift"][0] is None
@@ -87,7 +87,7 @@ def test_without_activations_there_is_no_map(tmp_path: Path) -> None:
     assert data["map"] is None and "There is no map" in read.text
 
 
-def test_what_is_kept_stays_inside_the_run(tmp_path: Path) -> None:
+def test_stored_page_data_stays_inside_the_run(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(1))
     (tmp_path / "elsewhere").mkdir()
     (store.path / "page").symlink_to(tmp_path / "elsewhere")
@@ -100,7 +100,7 @@ def test_members_stay_on_their_side_of_one_half() -> None:
     assert thousandths(shares).tolist() == [0, 499, 499, 500, 500, 1000]
 
 
-def test_what_the_page_says_of_passages_is_what_is_stored(tmp_path: Path) -> None:
+def test_the_page_shows_passages_as_stored(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(3))
     _, data = made(store)
     record, passages = store.load(3), store.load_passages()
@@ -120,7 +120,7 @@ def test_what_the_page_says_of_passages_is_what_is_stored(tmp_path: Path) -> Non
         )
 
 
-def test_what_the_base_model_wrote_is_there_once(tmp_path: Path) -> None:
+def test_passages_of_the_base_model_appear_once(tmp_path: Path) -> None:
     _, data = made(plant(tmp_path / "run", Scene(5)))
     kinds = [each[0] for each in data["written"]["texts"]]
     assert kinds.count("base") == 12 and kinds.count("steered") == 60
@@ -170,7 +170,7 @@ def test_a_run_without_anything_written_has_a_page(tmp_path: Path) -> None:
     assert data["written"]["texts"] == [] and "generated no passages" in read.text
 
 
-def test_gold_is_shown_apart_and_only_where_it_was_measured(tmp_path: Path) -> None:
+def test_gold_is_shown_apart_and_only_if_measured(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(2))
     read, data = made(store)
     assert data["gold"] is None and not [given for _, given in read.tags if given.get("id") == "gold"]
@@ -183,7 +183,7 @@ def test_gold_is_shown_apart_and_only_where_it_was_measured(tmp_path: Path) -> N
     assert made(store)[1]["gold"] is None
 
 
-def test_what_was_read_word_by_word_is_shown_and_told_when_it_is_old(tmp_path: Path) -> None:
+def test_token_readings_are_shown_and_marked_when_old(tmp_path: Path) -> None:
     store = plant(tmp_path / "run", Scene(2))
     read = PassageReading("member", "A title", "police came", [6, 11], [1.5, -0.5])
     save_tokens(store.path, TokenReadings(2, readout_digest(store.load(2).concept.readout), [read]))
@@ -193,7 +193,7 @@ def test_what_was_read_word_by_word_is_shown_and_told_when_it_is_old(tmp_path: P
     assert "to read again" in made(store)[0].text
 
 
-def test_a_large_corpus_is_cut_but_for_what_is_talked_about(
+def test_a_large_corpus_is_cut_except_for_shown_passages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("loops.report.run_page.passages.WHOLE_TEXTS", 1000)
@@ -253,7 +253,7 @@ def _basin(*arguments: object) -> typer.testing.Result:
     return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_command_says_where_the_page_is(tmp_path: Path) -> None:
+def test_the_command_prints_the_path_of_the_page(tmp_path: Path) -> None:
     plant(tmp_path / "run", Scene(1))
     result = _basin("report", "run", "--no-tokens", "--out", tmp_path / "sub" / "page.html")
     assert result.exit_code == 0 and f"Page: {tmp_path / 'sub' / 'page.html'}" in result.output
@@ -262,10 +262,10 @@ def test_the_command_says_where_the_page_is(tmp_path: Path) -> None:
 
 def test_mistakes_end_in_one_sentence(tmp_path: Path) -> None:
     plant(tmp_path / "run", Scene(1))
-    for arguments, said in (
+    for arguments, sentence in (
         (("report", "runn"), "did you mean run"),
         (("report", "run", "--out", tmp_path / "run"), "cannot be written"),
         (("report", "run", "--tokens"), "not in the cache"),
     ):
         result = _basin(*arguments)
-        assert result.exit_code == 1 and said in result.stderr and "Traceback" not in result.output
+        assert result.exit_code == 1 and sentence in result.stderr and "Traceback" not in result.output

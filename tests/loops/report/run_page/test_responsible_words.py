@@ -1,4 +1,4 @@
-"""The words that carry a topic's opinion are those that it holds and the others do not."""
+"""Responsible words are those of the topic and not of others."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def words(text: str, **options: float) -> dict[str, float]:
     return {text[begin:end]: share for begin, end, share in spans}
 
 
-def test_the_topics_words_carry_it_and_those_of_others_do_not() -> None:
+def test_only_words_of_the_topic_are_responsible() -> None:
     found = words("The Police's clue, a horse and hay.", least=0.5)
     assert set(found) == {"Police's", "clue"} and min(found.values()) > 0.9
 
 
-def test_a_shared_word_leans_to_the_topic_that_the_text_is_of() -> None:
+def test_a_shared_word_follows_the_topic_of_its_text() -> None:
     assert words("police police clue door")["door"] > 0.8
     assert "door" not in words("horse hay horse hay door")
 
 
-def test_unknown_words_and_empty_texts_carry_nothing() -> None:
+def test_unknown_words_and_empty_texts_have_no_responsibility() -> None:
     assert responsible_words(planted_pointer(), ["nobody knows these", ""]) == [[], []]
