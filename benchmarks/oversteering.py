@@ -39,7 +39,7 @@ def main() -> None:
     name, concept = sys.argv[1:3] if len(sys.argv) > 2 else ("brown-fiction", "detective")
     corpus = next(each for each in load_generation_suite() if each.name == name)
     folder = checkpoints_folder() / "oversteering" / task_name(name, concept)
-    task = make_task(corpus, concept, read_corpus(corpus), SAMPLES, SEED, folder)
+    task = make_task(read_corpus(corpus), concept, samples=SAMPLES, seed=SEED, folder=folder)
     write_results("oversteering", measure(task), ["python", "-m", "benchmarks.oversteering", name, concept])
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import typer
 
 from agent.corpora.load import CorpusConfig, iter_documents, load_corpus
-from agent.pointer.lda import TopicsConfig, fit_stream
+from agent.pointer.lda import fit_stream
+from agent.pointer.topic_model import TopicsConfig
 from benchmarks.results import RESULTS, resident, with_earlier, write_results
 
 WORDS, WORDS_A_DOCUMENT, DOCUMENTS_AT_ONCE = 200_000, 800, 500
