@@ -1,8 +1,7 @@
-"""How close a run came to a concept that somebody labelled: average precision and the gap recovered.
+"""Average precision of a run against gold labels, and the performance gap recovered.
 
-Everything is scored on documents that its scorer was not fitted on: the concept's readings are cross-fitted
-by document as they are stored, and the gold-trained ceiling is cross-fitted here. The topic model has seen
-every text, but no label.
+Everything is scored on documents that its scorer was not fitted on: the concept's readings are stored cross-fitted
+by document, and the ceiling is cross-fitted here. The topic model has seen every text, but no label.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Row = dict[str, float | int | str | None]
 
 @dataclass(frozen=True)
 class MeasuredRound:
-    """What measuring needs to know of one round."""
+    """The data of one round that is measured."""
 
     concept: Concept
     metrics: Mapping[str, float | int | bool | str | None]
@@ -46,10 +45,10 @@ class MeasuredRound:
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """A run as it is stored; arrays are over its real passages."""
+    """A stored run; arrays are over its real passages."""
 
     rounds: Sequence[MeasuredRound]
-    """From round 0, the pointer itself, on."""
+    """All rounds, the first of which is the pointer itself."""
     pointer_weights: Float[np.ndarray, "passage"]
     """q0: the topic's weight in each passage."""
     activations: Float[np.ndarray, "passage layer width"]
@@ -58,7 +57,7 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Average precision of the clustering's own classifier when it is given the gold labels."""
+    """Average precision of the clustering's classifier trained on gold labels."""
 
     single: float
     pooled: float
@@ -82,10 +81,7 @@ def topic_scores(
 
 
 def gold_ceiling(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> Ceiling | None:
-    """Train the clustering's classifier on gold labels, cross-fitted by document.
-
-    None where `gold_folds` has none.
-    """
+    """Train the clustering's classifier on gold labels, cross-fitted by document; None without `gold_folds`."""
     gold, precisions = labels.of_passages(run.document_of), []
     for repeat in range(CEILING_REPEATS):
         folds = gold_folds(gold, run.document_of, config.folds, seed + repeat)
@@ -100,10 +96,9 @@ def gold_ceiling(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig,
 def gold_folds(
     gold: Bool[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"], folds: int, seed: int
 ) -> Int[np.ndarray, "passage"] | None:
-    """A fold for every passage, with whole documents, and both kinds of them in every fold.
+    """A fold for each passage, with whole documents and both kinds of documents in each fold.
 
-    Fewer folds than asked for where there are few documents of a kind; None where there is only one, because
-    a classifier would then be judged on a kind it never saw.
+    There are fewer folds where documents of a kind are few, and None where there is only one.
     """
     documents, first, document = np.unique(document_of, return_index=True, return_inverse=True)
     kinds = np.bincount(gold[first], minlength=2)
@@ -119,7 +114,7 @@ def gold_folds(
 def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float | None:
     """PGR = (AP(m) - AP(q0)) / (AP(ceiling) - AP(q0)), Burns et al. (2312.09390); above 1 past the ceiling.
 
-    None where there is no ceiling, or one less than 0.05 above the topic: the difference says more there.
+    None where there is no ceiling, or one less than 0.05 above the topic.
     """
     if ceiling is None or ceiling - topic < MINIMUM_GAP - 1e-9:
         return None
@@ -129,9 +124,9 @@ def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float 
 def exchanged(
     pointer: Concept, concept: Concept, gold: Bool[np.ndarray, "passage"]
 ) -> dict[str, float | int | None]:
-    """Precision of what pointer and concept claim, and how much of what changed hands did so rightly.
+    """Precision of the passages that pointer and concept claim, and `exchanged_counts`.
 
-    A precision is None where nothing is claimed; the counts are of passages.
+    A precision is None where nothing is claimed.
     """
     before, after = pointer.inside, concept.inside
     return {
@@ -144,7 +139,7 @@ def exchanged(
 def exchanged_counts(
     before: Bool[np.ndarray, "passage"], after: Bool[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
 ) -> dict[str, int]:
-    """Passages that left and entered a claim, and how many of them gold agrees with."""
+    """Numbers of passages that left and entered a claim, and of those that gold agrees with."""
     threw_out, took_in = before & ~after, after & ~before
     return {
         "threw_out": int(threw_out.sum()),
@@ -155,10 +150,10 @@ def exchanged_counts(
 
 
 def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> list[Row]:
-    """A flat row for every round, in the columns of `benchmarks/results/run.json`.
+    """A row for each round.
 
-    `ap_*`, `pgr_single` and `gain_single` are of passages read alone, `*_pooled` of passages with the others
-    of their document; `gain` is AP of the concept less AP of the topic, for where PGR has no meaning (None).
+    `ap_*`, `pgr_single` and `gain_single` are of passages read alone, `*_pooled` of passages with their
+    documents. `gain` is AP of the concept less AP of the topic.
 
     Raises:
         ValueError: the run has no round 0, or no passage is positive.
@@ -168,7 +163,8 @@ def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, 
     run = _restricted(run, labels.counted[run.document_of])
     gold = labels.of_passages(run.document_of)
     logger.info(f"judging: the ceiling, trained on gold labels of {len(gold)} passages")
-    ceiling = gold_ceiling(run, labels, config, seed)
+    found = gold_ceiling(run, labels, config, seed)
+    ceiling, ceiling_pooled = (found.single, found.pooled) if found else (None, None)
     topic_single, topic_pooled = topic_scores(run.pointer_weights, run.document_of)
     ap_topic, ap_topic_pooled = average_precision(gold, topic_single), average_precision(gold, topic_pooled)
     rows = []
@@ -181,11 +177,11 @@ def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, 
             "concept": labels.concept,
             "round": concept.round,
         }
-        row |= {"ap_topic": ap_topic, "ap_concept": single, "ap_ceiling": ceiling and ceiling.single}
+        row |= {"ap_topic": ap_topic, "ap_concept": single, "ap_ceiling": ceiling}
         row |= {"ap_topic_pooled": ap_topic_pooled, "ap_concept_pooled": pooled}
-        row |= {"ap_ceiling_pooled": ceiling and ceiling.pooled}
-        row |= {"pgr_single": gap_recovered(single, ap_topic, ceiling and ceiling.single)}
-        row |= {"pgr_pooled": gap_recovered(pooled, ap_topic_pooled, ceiling and ceiling.pooled)}
+        row |= {"ap_ceiling_pooled": ceiling_pooled}
+        row |= {"pgr_single": gap_recovered(single, ap_topic, ceiling)}
+        row |= {"pgr_pooled": gap_recovered(pooled, ap_topic_pooled, ceiling_pooled)}
         row |= {"gain_single": single - ap_topic, "gain_pooled": pooled - ap_topic_pooled}
         row |= exchanged(run.rounds[0].concept, concept, gold)
         row |= {"base_rate": float(gold.mean()), "size": float(concept.size)}
@@ -196,7 +192,7 @@ def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, 
 
 
 def _restricted(run: MeasuredRun, kept: Bool[np.ndarray, "passage"]) -> MeasuredRun:
-    """The run as if it had read only some of its passages; sizes stay those of the whole."""
+    """The run restricted to some of its passages; sizes stay those of the whole."""
     rounds = []
     for measured in run.rounds:
         concept = measured.concept
@@ -219,13 +215,13 @@ class Reading:
     size: float
     """Share of the seen passages that the method claims."""
     pooled: tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]] | None = None
-    """Log-odds of seen and unseen passages with their documents, where it is not the mean over the document."""
+    """Log-odds of seen and unseen passages with their documents, where not the document's mean."""
     no_concept: bool | None = None
-    """Whether the method says that there is nothing where the pointer points; None where it cannot say."""
+    """Whether the method finds no concept where the pointer points; None where it cannot tell."""
     seconds: float = 0.0
 
     def standardised(self) -> tuple[Float[np.ndarray, "text"], Float[np.ndarray, "text"]]:
-        """Single and pooled scores of the unseen passages, in deviations of the seen ones."""
+        """Single and pooled scores of the unseen passages, in standard deviations of the seen ones."""
         seen, unseen = self.pooled or (
             document_mean(self.seen, self.seen_document_of),
             document_mean(self.unseen, self.unseen_document_of),
@@ -233,14 +229,14 @@ class Reading:
         return standardised(self.unseen, self.seen), standardised(unseen, seen)
 
     def membership(self) -> Float[np.ndarray, "text"]:
-        """Probability that each unseen passage, alone, belongs: its log-odds above the seen part's cut at the size."""
+        """Probability that each unseen passage, alone, belongs, by the seen part's threshold at the size."""
         return sigmoid(self.unseen - threshold(self.seen, float(np.clip(self.size, 0.001, 0.999))))
 
 
 def measure_membership(
     readings: Sequence[Reading], golds: Sequence[Bool[np.ndarray, "text"]], true_size: float
 ) -> dict[str, float | bool | None]:
-    """AP alone and with the document, precision at the true size, calibration error and size ratio, over the parts.
+    """AP, precision at the true size, calibration error and size ratio, over all parts.
 
     Args:
         golds: the labels of each reading's unseen passages.
@@ -281,10 +277,10 @@ def calibration_error(gold: Bool[np.ndarray, "text"], membership: Float[np.ndarr
 
 
 def best_gap(rounds: Sequence[Sequence[Reading]], golds: Sequence[Bool[np.ndarray, "text"]]) -> float:
-    """How much AP of single passages settling gave away: the best round's less the last one's, 0 where the last is best.
+    """AP of single passages in the best round less that in the last round.
 
     Args:
-        rounds: of every part, the reading after each round; a part that settled early stays as it is.
+        rounds: of each part, the reading after each round; a part that settled early keeps its last one.
     """
     gold = np.concatenate(golds)
     found = []

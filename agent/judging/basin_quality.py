@@ -145,7 +145,7 @@ def average_precisions(
     end = np.where(ends, np.arange(documents), documents)
     end = np.minimum.accumulate(end[..., ::-1], axis=-1)[..., ::-1]
     precision = np.take_along_axis(right.cumsum(axis=-1), end, axis=-1) / (end + 1)
-    return (precision * right).sum(axis=-1) / gold.sum()
+    return np.asarray((precision * right).sum(axis=-1) / gold.sum())
 
 
 def precisions_at_size(
@@ -160,7 +160,7 @@ def precisions_at_size(
     cut = np.partition(scores, -size, axis=-1)[..., -size, None]
     above, tied = scores > cut, scores == cut
     drawn = (size - above.sum(axis=-1)) * (tied & gold).sum(axis=-1) / tied.sum(axis=-1)
-    return ((above & gold).sum(axis=-1) + drawn) / size
+    return np.asarray(((above & gold).sum(axis=-1) + drawn) / size)
 
 
 def _require_positive(gold: Bool[np.ndarray, "document"]) -> None:
@@ -251,7 +251,8 @@ def _crossing(
     slope, bias = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope <= 0:
         return None, None
-    return tuple(float(centre + spread * (odds - bias) / slope) for odds in (0.0, NINE_TO_ONE))
+    half, nine_tenths = (float(centre + spread * (odds - bias) / slope) for odds in (0.0, NINE_TO_ONE))
+    return half, nine_tenths
 
 
 def quality_curve(

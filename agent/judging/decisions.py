@@ -1,7 +1,7 @@
-"""What a judge says, and how its decisions become probabilities that mean what they say.
+"""Decisions of judges, and their calibration to probabilities.
 
-A judge's decisions about real passages come from a classifier that did not see their document. A logistic curve
-through those decisions and the gold labels (Platt 1999) turns decisions into probabilities.
+Decisions on real passages come from a classifier that was not trained on their document. A logistic curve through
+those decisions and the gold labels (Platt 1999) turns decisions into probabilities.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from agent.judging.average_precision import calibration_error
 
 @dataclass(frozen=True)
 class RealPassages:
-    """What the judges learn from, and what generated text is compared with."""
+    """Labelled passages that train the judges and calibrate their scores."""
 
     texts: Sequence[str]
     gold: Bool[np.ndarray, "passage"]
     document_of: Int[np.ndarray, "passage"]
 
     def only(self, kept: Bool[np.ndarray, "passage"]) -> RealPassages:
-        texts = [self.texts[index] for index in np.flatnonzero(kept)]
+        texts = [self.texts[index] for index in np.flatnonzero(kept).tolist()]
         return RealPassages(texts, self.gold[kept], self.document_of[kept])
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """Log-odds of belonging, up to shift and scale, as a judge gives them."""
+    """A judge's log-odds of belonging, up to shift and scale."""
 
     real: Float[np.ndarray, "passage"]
-    """By a classifier that did not see the passage's document."""
+    """By a classifier that was not trained on the passage's document."""
     generated: Mapping[str, Float[np.ndarray, "fold _text"]]
-    """By every fold's classifier, by generator."""
+    """By each fold's classifier, by generator."""
 
 
 Judge = Callable[[RealPassages, Mapping[str, Sequence[str]], Int[np.ndarray, "passage"]], Decisions]
@@ -48,31 +48,30 @@ Judge = Callable[[RealPassages, Mapping[str, Sequence[str]], Int[np.ndarray, "pa
 
 
 LEAST_AUC = 0.6
-"""On real passages of unseen documents. Under it a judge scores members and others nearly alike, and a scale from the one to
-the other makes twenty of nothing."""
+"""On real passages of unseen documents. Below it members and others score alike, so the scale means nothing."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Scores of one judge: probabilities of belonging."""
+    """One judge's probabilities of belonging."""
 
     auc: float
-    """Of real passages of documents the judge did not see: how far it can be trusted; 0.5 is a coin."""
+    """On real passages of unseen documents; 0.5 is chance."""
     members: float
-    """Mean score of real members, of documents the judge did not see."""
+    """Mean score of real members of unseen documents."""
     non_members: float
     generated: Mapping[str, Float[np.ndarray, "_text"]]
-    """By generator; NaN for a text that is too short to judge, where such texts were handed on."""
+    """By generator; NaN for a text that is too short to judge."""
     real: Float[np.ndarray, "passage"]
-    """Of every real passage, by a judge that did not see its document; NaN where it is too short."""
+    """Of each real passage, by a judge that did not see its document; NaN where it is too short."""
     calibration_error: float | None = None
     """Expected calibration error on unseen documents, in [0, 1]; None where scores were not calibrated."""
     brier: float | None = None
-    """Mean squared error of the same probabilities (Brier 1950); share * (1 - share) is as good as knowing nothing."""
+    """Mean squared error of the same probabilities (Brier 1950); share * (1 - share) is chance."""
 
     @property
     def tells(self) -> bool:
-        """Whether it knows the concept well enough to be asked: by `LEAST_AUC`, and scoring real members above the others."""
+        """Whether the judge is reliable: AUC of `LEAST_AUC` or more, and members score above the others."""
         return self.auc >= LEAST_AUC and self.members > self.non_members
 
 
@@ -83,7 +82,7 @@ def cross_decisions(
     features: Callable[[Sequence[str]], Any],
     model: Any,
 ) -> Decisions:
-    """Real passages are read by the classifier that did not see their fold, generated texts by all of them."""
+    """Decisions on real passages by the classifier of other folds, on generated texts by all of them."""
     held_out = np.empty(len(real.texts))
     parts: dict[str, list[np.ndarray]] = {name: [] for name in generated}
     for fold in np.unique(folds):
@@ -96,7 +95,7 @@ def cross_decisions(
 
 
 def uncalibrated(decisions: Decisions, gold: Bool[np.ndarray, "passage"]) -> Judgement:
-    """Decisions taken for log-odds as they are."""
+    """Decisions used as log-odds without calibration."""
     return _judgement(
         gold,
         decisions.real,
@@ -108,12 +107,11 @@ def uncalibrated(decisions: Decisions, gold: Bool[np.ndarray, "passage"]) -> Jud
 def calibrated(
     decisions: Decisions, gold: Bool[np.ndarray, "passage"], folds: Int[np.ndarray, "passage"]
 ) -> Judgement:
-    """Probabilities at even odds: of belonging, were members as common as the others.
+    """Probabilities of belonging at even odds, as if members were as common as the others.
 
-    The curve is fitted on real passages as often members as the corpus has them, and then moved to even odds
-    (Saerens et al. 2002): what a generator's base rate is nobody knows, and scores are to be compared between
-    corpora. A fold's own passages are scored by a curve fitted on the others; the calibration error and Brier's
-    score are theirs, at the corpus's own share of members.
+    The curve is fitted at the corpus's share of members and then moved to even odds (Saerens et al. 2002),
+    because a generator's base rate is unknown. A fold's passages are scored by a curve fitted on the other
+    folds. Calibration error and Brier score are theirs, at the corpus's share of members.
     """
     share = np.full(len(gold), np.nan)
     log_odds = np.empty(len(gold))
@@ -133,7 +131,7 @@ def calibrated(
 
 
 def cut(text: str, words: int, skip: int = 0) -> str | None:
-    """`words` words of a text after its first `skip`, or None where there are not as many."""
+    """`words` words of a text after its first `skip`, or None where there are fewer."""
     kept = text.split()[skip : skip + words]
     return " ".join(kept) if len(kept) == words else None
 
@@ -141,11 +139,11 @@ def cut(text: str, words: int, skip: int = 0) -> str | None:
 def _curve(
     decisions: Float[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Platt's: log-odds of gold, linear in the decision, nearly without a penalty; never falling.
+    """Platt's curve: log-odds of gold, linear in the decision, nearly without a penalty, never falling.
 
-    A judge that has it backwards on real passages knows nothing, and gives everything the same score.
+    A judge that ranks real passages backwards gets a constant score.
     """
-    # In deviations, or a judge whose decisions are all small would be held back by the penalty.
+    # Standardised, because the penalty would shrink the slope of small decisions.
     middle, spread = decisions.mean(), decisions.std() or 1.0
     model = LogisticRegression(C=100.0).fit((decisions[:, None] - middle) / spread, gold)
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])

@@ -57,7 +57,7 @@ class GoldLabels:
 
     def of_passages(self, document_of: Int[np.ndarray, "passage"]) -> Bool[np.ndarray, "passage"]:
         """The label of each passage's document."""
-        return self.labels[document_of]
+        return np.asarray(self.labels[document_of])
 
 
 def gold_labels(

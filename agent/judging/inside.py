@@ -1,9 +1,8 @@
-"""Which generated passages are inside the concept, by all judges together, and what real passages make of that test.
+"""Which generated passages are inside the concept, by all judges together.
 
-A passage is inside if the mean of its judges' cluster scores is at least 0.5: half-way from what real
-non-members score to what real members do. Each judge has its own scale, and on the cluster score's all weigh the
-same. A mean rather than a vote, because a passage that one judge places well inside and the other just outside
-the midpoint is likelier a member than not. Not all real members pass either: their share is what to compare with.
+A passage is inside if the mean of its judges' cluster scores is at least 0.5, half-way from real non-members to
+real members. A mean is used instead of a vote, because scores far from the midpoint are more certain. Not all
+real members pass, so their share is the number to compare with.
 """
 
 from __future__ import annotations
@@ -22,43 +21,43 @@ MIDPOINT = 0.5
 
 @dataclass(frozen=True)
 class InsideReport:
-    """Shares of passages that are inside; None where a judge cannot tell the concept (`Judgement.tells`)."""
+    """Shares of passages that are inside; None where a judge is not reliable (`Judgement.tells`)."""
 
     inside: Bool[np.ndarray, "text"]
-    """False too for a text that is too short to judge."""
+    """False for a text that is too short to judge."""
     share: float | None
     """Of all the generator's texts."""
     readable_share: float | None
-    """Inside and coherent, of all the generator's texts; None too where no coherence was given."""
+    """Inside and coherent, of all the generator's texts; None where no coherence was given."""
     too_short: int
     real_members: float | None
-    """Share of real members, of unseen documents, that pass the same test: what a perfect generator would reach."""
+    """Share of real members of unseen documents that pass: the score of a perfect generator."""
     real_non_members: float | None
-    """The same of real non-members: what a random book reaches."""
+    """Share of real non-members that pass: the score of a random book."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two judges say the same of the same texts."""
+    """Agreement of two judges on the same texts."""
 
     spearman: float | None
-    """Rank correlation in [-1, 1]; None for fewer than three texts, or where a judge says the same of all."""
+    """Rank correlation in [-1, 1]; None for fewer than three texts or constant scores."""
     same_side: float | None
-    """Share of texts that both put on one side of their midpoints; None where there is no text or no midpoint."""
+    """Share of texts on the same side of both midpoints; None without texts or midpoints."""
     texts: int
 
 
 def cluster_scores(judgements: Sequence[Judgement], generator: str) -> Float[np.ndarray, "judge text"]:
-    """Every judge's cluster score of every text: 0 as real non-members in the mean, 1 as real members.
+    """Each judge's cluster score of each text: 0 is the mean of real non-members, 1 of real members.
 
-    NaN for a text that is too short, and throughout where a judge cannot tell the concept.
+    NaN for a text that is too short, and for all texts of a judge that is not reliable.
     """
     return np.stack([_on_cluster_scale(each, each.generated[generator]) for each in judgements])
 
 
 def inside(scores: Float[np.ndarray, "judge text"]) -> Bool[np.ndarray, "text"]:
-    """Whether the mean of a text's cluster scores is at least half-way; False where one of them is NaN."""
-    return scores.mean(0) >= MIDPOINT
+    """Whether the mean of a text's cluster scores is at least 0.5; False where one of them is NaN."""
+    return np.asarray(scores.mean(0) >= MIDPOINT)
 
 
 def measure_inside(
@@ -67,11 +66,11 @@ def measure_inside(
     real: RealPassages,
     coherent: Bool[np.ndarray, "text"] | None = None,
 ) -> InsideReport:
-    """What share of a generator's texts is inside, and what share inside and coherent.
+    """Shares of a generator's texts that are inside, and inside and coherent.
 
     Args:
-        judgements: of `judge_passages`, of as many judges as are to have a say (A and B).
-        real: the passages that the judgements were made with, for their labels.
+        judgements: of `judge_passages`, by the judges that count (A and B).
+        real: the passages that the judgements were made with.
         coherent: of the generator's texts, in their order.
     """
     scores = cluster_scores(judgements, generator)
@@ -93,10 +92,9 @@ def measure_inside(
 
 
 def agreement(judgements: tuple[Judgement, Judgement], generators: Sequence[str]) -> Agreement:
-    """Of two judges over the texts of some generators together.
+    """Agreement of two judges over the texts of some generators.
 
-    Give one generator at a time too: over several, the ranks agree already where the judges agree which
-    generator is the better one.
+    Over several generators, ranks agree already where the judges agree on the better generator.
     """
     ours, theirs = np.concatenate([cluster_scores(judgements, name) for name in generators], axis=1)
     judged = np.isfinite(ours) & np.isfinite(theirs)

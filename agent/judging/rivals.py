@@ -1,7 +1,7 @@
-"""What else a user would try with a pointer and activations: rivals of the refiner, each tuned without gold labels.
+"""Rival methods that refine a pointer with activations; none of them is tuned with gold labels.
 
-A rival is a function from seen texts to a reader of unseen ones. All get the same activations, the same pointer and
-the same first claim on the seen documents; what they choose themselves they choose by their own rule, never by a label.
+A rival is a function from seen texts to a reader of unseen ones. All get the same activations, the same pointer
+and the same claim.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ COMPONENTS = 150
 
 @dataclass(frozen=True)
 class SeenTexts:
-    """What every method is given."""
+    """The inputs of every method."""
 
     activations: Float[np.ndarray, "passage layer width"]
     pointer_log_odds: Float[np.ndarray, "passage"]
     document_of: Int[np.ndarray, "passage"]
     claims: Float[np.ndarray, "passage"]
-    """The pointer's own membership, documents pooled, of the size that the pointer has by itself."""
+    """The pointer's own membership, documents pooled, with mean equal to its claimed size."""
 
     @cached_property
     def projection(self) -> Projection:
@@ -61,16 +61,16 @@ Rival = Callable[[SeenTexts, int], Reader]
 
 
 LEADING = (8, 16, 32)
-"""Numbers of components that a mixture chooses from: in more dimensions every text is an outlier."""
+"""Numbers of leading components to choose from; in more dimensions every text is an outlier."""
 
 Clusters = Callable[[Float[np.ndarray, "text feature"]], Float[np.ndarray, "text cluster"]]
-"""Leading components of texts to their shares in every cluster (r_ik), each text alone."""
+"""Leading components of texts to their shares in each cluster (r_ik), each text alone."""
 Clustering = Callable[[Float[np.ndarray, "passage feature"]], Clusters]
 """Finds clusters in the leading components of the seen passages."""
 
 
 def gaussian_mixture(seen: SeenTexts, seed: int) -> Reader:
-    """Diagonal Gaussians; how many, and in how many dimensions, is chosen on held-out claims (`by_overlap`)."""
+    """Diagonal Gaussians; number and dimensions are chosen on held-out claims (`by_overlap`)."""
     model = partial(GaussianMixture, covariance_type="diag", reg_covar=1e-2, random_state=seed)
     counts = sorted({_parts(seen, wanted) for wanted in (8, 16, 32)})
     grid = ((dims, partial(_mixture, model(count))) for dims, count in product(LEADING, counts))
@@ -78,7 +78,7 @@ def gaussian_mixture(seen: SeenTexts, seed: int) -> Reader:
 
 
 def bayesian_mixture(seen: SeenTexts, seed: int) -> Reader:
-    """A Dirichlet process over Gaussians; dimensions and kind of covariance are chosen on held-out claims (`by_overlap`)."""
+    """A Dirichlet process over Gaussians; dimensions and covariance are chosen on held-out claims."""
     model = partial(BayesianGaussianMixture, n_components=_parts(seen, 16), max_iter=300, random_state=seed)
     kinds = {"full": 0.1, "diag": 1e-2}
     grid = (
@@ -89,7 +89,7 @@ def bayesian_mixture(seen: SeenTexts, seed: int) -> Reader:
 
 
 def hdbscan(seen: SeenTexts, seed: int) -> Reader:
-    """HDBSCAN; dimensions and the size of the smallest cluster are chosen on held-out claims (`by_overlap`)."""
+    """HDBSCAN; dimensions and smallest cluster size are chosen on held-out claims (`by_overlap`)."""
     largest = max(2, len(seen.claims) // 10)
     sizes = sorted({min(size, largest) for size in (5, 10, 20, 40)})
     grid = ((dims, partial(_density_clusters, size)) for dims, size in product((5, 10, 20), sizes))
@@ -97,27 +97,26 @@ def hdbscan(seen: SeenTexts, seed: int) -> Reader:
 
 
 def by_overlap(seen: SeenTexts, seed: int, grid: Iterable[tuple[int, Clustering]]) -> Reader:
-    """Clusters that belong as far as the topic's claims m overlap with them, sum_i r_ik m_i / sum_i r_ik.
+    """A text's membership as the overlap of its clusters with the claims m: sum_i r_ik m_i / sum_i r_ik.
 
-    Clusters are found on all seen passages, without claims. The overlap counted on two thirds of the documents predicts
-    the claims on the last third, each third once; of the grid, what correlates best over documents is kept.
+    Clusters are fitted on all seen passages, without claims. The overlap on two thirds of the documents
+    predicts the claims on the last third. The best correlation over documents decides among the grid.
 
     Args:
-        grid: numbers of leading components, each with what finds clusters in them.
+        grid: numbers of leading components, each with a clustering of them.
 
     Raises:
         BasinError: fewer than three documents.
     """
     folds = document_folds(seen.document_of, 3, seed)
-    best, chosen = -np.inf, None
+    fitted = []
     for dims, clustering in grid:
         features = seen.features[:, :dims]
         clusters = clustering(features)
         shares = clusters(features)
         score = _agreement(shares, seen, folds)
-        if score > best:
-            best, chosen = score, (dims, clusters, _overlap(shares, seen.claims))
-    dims, clusters, overlap = chosen
+        fitted.append((score, dims, clusters, _overlap(shares, seen.claims)))
+    _, dims, clusters, overlap = max(fitted, key=lambda each: each[0])
     projection = seen.projection
     return lambda activations, pointer: log_odds(clusters(projection.apply(activations)[:, :dims]) @ overlap)
 
@@ -125,7 +124,7 @@ def by_overlap(seen: SeenTexts, seed: int, grid: Iterable[tuple[int, Clustering]
 def _agreement(
     shares: Float[np.ndarray, "passage cluster"], seen: SeenTexts, folds: Int[np.ndarray, "passage"]
 ) -> float:
-    """Correlation over documents of claims and what the overlap in other folds predicts; -1 if it predicts a constant."""
+    """Correlation over documents of claims and cross-fitted predictions; -1 for constant predictions."""
     predicted = np.empty(len(shares))
     for fold in np.unique(folds):
         rest = folds != fold
@@ -137,8 +136,9 @@ def _agreement(
 def _overlap(
     shares: Float[np.ndarray, "passage cluster"], claims: Float[np.ndarray, "passage"]
 ) -> Float[np.ndarray, "cluster"]:
-    """Mean claim over every cluster; over an empty one, the mean of all."""
-    return (shares.T @ claims + 1e-12 * claims.mean()) / (shares.sum(axis=0) + 1e-12)
+    """Mean claim of each cluster; the mean of all for an empty one."""
+    total = shares.T @ claims + 1e-12 * claims.mean()
+    return np.asarray(total / (shares.sum(axis=0) + 1e-12))
 
 
 def _mixture(
@@ -146,15 +146,17 @@ def _mixture(
 ) -> Clusters:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(features).predict_proba
+        clusters: Clusters = model.fit(features).predict_proba
+    return clusters
 
 
 def _density_clusters(smallest: int, features: Float[np.ndarray, "passage feature"]) -> Clusters:
-    """Clusters, noise as one of them; a text's shares are those among its fifteen nearest neighbours."""
+    """Clusters, with noise as one; a text's shares are those of its fifteen nearest neighbours."""
     model = HDBSCAN(smallest, min_samples=min(5, len(features)), cluster_selection_method="leaf", copy=True)
     found = model.fit_predict(features) + 1
     near = KNeighborsRegressor(min(15, len(features))).fit(features, np.eye(found.max() + 1)[found])
-    return near.predict
+    clusters: Clusters = near.predict
+    return clusters
 
 
 def _parts(seen: SeenTexts, wanted: int) -> int:
@@ -162,11 +164,11 @@ def _parts(seen: SeenTexts, wanted: int) -> int:
 
 
 PENALTY = 1.0
-"""Of the linear rivals, in units of a feature's mean variance: the same as the refiner's."""
+"""Ridge penalty of the linear rivals in units of a feature's mean variance, as the refiner's."""
 
 
 def topic(seen: SeenTexts, seed: int) -> Reader:
-    """The ellipse itself."""
+    """The topic itself."""
     return lambda activations, pointer: pointer
 
 
@@ -176,9 +178,10 @@ def weak_to_strong(seen: SeenTexts, seed: int) -> Reader:
 
 
 def confident_weak_to_strong(seen: SeenTexts, seed: int, share: float = 0.75, steps: int = 300) -> Reader:
-    """The same with the auxiliary confidence loss of Burns et al. (2312.09390, eq. 1): CE to (1 - a) weak + a hardened.
+    """A linear classifier with the confidence loss of Burns et al. (2312.09390, eq. 1).
 
-    The hardening threshold keeps the weak labels' share of positives; a rises linearly to `share` over the first fifth.
+    Cross entropy to (1 - a) weak + a hardened labels. The hardening threshold keeps the weak labels' share of
+    positives; a rises linearly to `share` over the first fifth of the steps.
     """
     features = torch.tensor(seen.features, dtype=torch.float32)
     claims = torch.tensor(seen.claims, dtype=torch.float32)
@@ -220,7 +223,7 @@ def positive_unlabelled(seen: SeenTexts, seed: int, steps: int = 400) -> Reader:
 
 
 def label_spreading(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
-    """Zhou et al. (2004) on the nearest-neighbour graph; the topic's surest are labelled, its surest half against as well."""
+    """Zhou et al. (2004) on the nearest-neighbour graph; labelled are the claimed top and the lower half."""
     projection = seen.projection
     features = _unit(seen.features)
     order = np.argsort(-seen.claims, kind="stable")
@@ -236,7 +239,7 @@ def label_spreading(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
 
 
 def self_training(seen: SeenTexts, seed: int, rounds: int = 4, folds: int = 6) -> Reader:
-    """The prototype: a logistic classifier retrained on its own document-pooled top, the topic's log-odds added at weight 1."""
+    """The prototype: logistic self-training on the document-pooled top, plus the topic's log-odds."""
     projection, features = seen.projection, seen.features
     claimed = max(2, round(seen.size * len(features)))
     fold = np.random.default_rng(seed).integers(folds, size=int(seen.document_of.max()) + 1)[seen.document_of]
@@ -276,7 +279,7 @@ def linear_reader(
 ) -> Reader:
     """Ridge regression of labels in [0, 1] on the leading components; with gold labels it is the ceiling.
 
-    Its scores are multiplied by the slope that turns those of these texts into log-odds of the labels (Platt 1999).
+    Its scores are scaled to log-odds of the labels (Platt 1999).
     """
     features = projection.apply(activations)
     centred = features - features.mean(axis=0)
@@ -296,4 +299,5 @@ def _logistic() -> LogisticRegression:
 
 
 def _unit(features: Float[np.ndarray, "text feature"]) -> Float[np.ndarray, "text feature"]:
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(norms, 1e-12))

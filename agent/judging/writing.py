@@ -1,9 +1,8 @@
-"""How much generated text belongs to the concept, according to judges that share nothing with the loop.
+"""How much generated text belongs to the concept, by judges that share nothing with the loop.
 
-Judge A reads sentence embeddings, judge B word n-grams; both are trained on gold labels, on real passages
-cut to the length of what they judge, and never on generated text. Judges that look at words are fooled by
-word salad in the right vocabulary: their scores mean something only beside coherence, and after reading
-samples.
+Judge A reads sentence embeddings, judge B word n-grams. Both are trained on gold labels of real passages cut to the
+length of the generated ones. Word salad in the right vocabulary deceives such judges, so read their scores
+beside coherence and samples.
 """
 
 from __future__ import annotations
@@ -34,22 +33,22 @@ from agent.judging.decisions import (
 from agent.types import StageConfig
 
 Embed = Callable[[Sequence[str]], np.ndarray]
-"""Sentence embeddings of texts, float array [text, dimension]; `SentenceTransformer.encode` is one."""
+"""Texts to sentence embeddings, float array [text, dimension], such as `SentenceTransformer.encode`."""
 
 
 class WritingConfig(StageConfig):
     """How generated text is judged."""
 
     words: int | None = Field(None, ge=5)
-    """Length at which all texts are compared; None takes what nine tenths of the generated ones reach."""
+    """Words at which all texts are compared; None: the length that nine tenths of the generated texts reach."""
     skip_words: int = Field(9, ge=0)
-    """Opening words of a real passage left out, as the prompt is left out of a generated one."""
+    """Opening words to leave out of a real passage, as the prompt is left out of a generated one."""
     folds: int = Field(5, ge=2)
 
 
 @dataclass(frozen=True)
 class EqualTexts:
-    """Real and generated texts cut to one length, and which of those handed in were long enough."""
+    """Real and generated texts cut to one length, and which of the given texts were long enough."""
 
     words: int
     real: RealPassages
@@ -61,7 +60,7 @@ class EqualTexts:
 def judge_writing(
     real: RealPassages, generated: Mapping[str, Sequence[str]], embed: Embed, config: WritingConfig, seed: int
 ) -> list[Row]:
-    """A flat row for every generator and judge: score, cluster score, the judge's AUC, what real text scores.
+    """A row for each generator and judge: score, cluster score, the judge's AUC and the scores of real text.
 
     Args:
         generated: continuations without their prompts, by the generator's name (`basin`, `base`, ...).
@@ -84,8 +83,8 @@ def judge_writing(
                 "samples": len(scores),
             }
             row |= {"too_short": short, "score": float(scores.mean())}
-            place = cluster_score(row["score"], judgement.members, judgement.non_members)
-            row |= {"cluster_score": place if judgement.tells else None}
+            own = cluster_score(float(scores.mean()), judgement.members, judgement.non_members)
+            row |= {"cluster_score": own if judgement.tells else None}
             row |= {"score_members": judgement.members, "score_non_members": judgement.non_members}
             rows.append(row | {"auc": judgement.auc})
     return rows
@@ -98,7 +97,7 @@ def judge_passages(
     config: WritingConfig,
     seed: int,
 ) -> dict[str, Judgement]:
-    """Every judge's calibrated probability of every passage, at one length, the judges' folds being the same.
+    """Each judge's calibrated probability of each passage, at one length and with the same folds.
 
     Args:
         real: of documents that neither the concept nor a generator was made from.
@@ -106,7 +105,7 @@ def judge_passages(
         judges: by name: `embedding_judge`, `word_judge`, `agent.judging.llm_judges.story_judge`.
 
     Returns:
-        Judgements whose arrays are in the order of what was handed in; a text too short to judge has NaN.
+        Judgements whose arrays have the order of the given texts; NaN for a text too short to judge.
 
     Raises:
         BasinError: as `judge_writing`.
@@ -125,7 +124,7 @@ def judge_passages(
 def equal_texts(
     real: RealPassages, generated: Mapping[str, Sequence[str]], config: WritingConfig
 ) -> EqualTexts:
-    """All texts at the length that the configuration names, real ones without their opening. Raises as `judge_writing`."""
+    """All texts at one length, real ones without their opening. Raises as `judge_writing`."""
     words = config.words or _common_length(generated)
     cuts = {name: [cut(text, words) for text in texts] for name, texts in generated.items()}
     real_cuts = [cut(text, words, config.skip_words) for text in real.texts]
@@ -141,8 +140,8 @@ def equal_texts(
 def cluster_score(generated: float, members: float, non_members: float) -> float | None:
     """(judge(generated) - judge(real non-members)) / (judge(real members) - judge(real non-members)).
 
-    0 is a random book, 1 as much inside as the real ones, well above 1 a caricature. None where the judge
-    does not score real members above the others, because then it measures nothing.
+    0 is a random book, 1 is a real member, and well above 1 is a caricature. None where the judge does not score
+    real members above the others.
     """
     return (generated - non_members) / (members - non_members) if members > non_members else None
 
@@ -155,7 +154,7 @@ def _common_length(generated: Mapping[str, Sequence[str]]) -> int:
 
 
 def embedding_judge(embed: Embed) -> Judge:
-    """Judge A: a ridge-like classifier of sentence embeddings. Every text is embedded once."""
+    """Judge A: a strongly regularised classifier of sentence embeddings; each text is embedded once."""
     model = make_pipeline(StandardScaler(), _linear(0.001))
 
     def decide(
@@ -174,7 +173,7 @@ def embedding_judge(embed: Embed) -> Judge:
 
 
 def word_judge() -> Judge:
-    """Judge B: the same of word n-grams; it needs no embeddings."""
+    """Judge B: a classifier of word n-grams."""
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), _linear(3))
     return lambda real, generated, folds: cross_decisions(real, generated, folds, list, model)
 

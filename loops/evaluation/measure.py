@@ -1,6 +1,6 @@
-"""After a run: measure it against gold labels, where there are any, and draw it. The loop never comes here.
+"""Measures of a finished run against gold labels, and its figure; the loop never imports this module.
 
-Writes `measurements.json` and `picture.png` beside the rounds, for tables and reports.
+`measurements.json` and `picture.png` are written beside the rounds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from agent.errors import BasinError
 from agent.files.checked import DamagedError
 from agent.hub.embedders import load_embedder
 from agent.judging.average_precision import MeasuredRound, MeasuredRun, Row, measure_run
+from agent.judging.decisions import RealPassages
 from agent.judging.gold import GoldLabels, every_gold_labels
-from agent.judging.writing import RealPassages, WritingConfig, judge_writing
+from agent.judging.writing import WritingConfig, judge_writing
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet, seed_for

@@ -83,7 +83,7 @@ class _Map:
         return shorten(self.names[index], LETTERS, placeholder="…") if known else f"fixed point {index + 1}"
 
     def reached(self, index: int) -> Bool[np.ndarray, "start"]:
-        return self.flows.fixed_point == index
+        return np.asarray(self.flows.fixed_point == index)
 
     @property
     def coloured(self) -> range:
@@ -208,7 +208,11 @@ def _draw_lines(
 ) -> None:
     """A line for each start, a circle where it begins, and a star at each fixed point."""
     for _, index, chosen in view.groups:
-        style = {"colors": _colour(index), "linestyles": "dashed" if index < 0 else "solid", "zorder": 2}
+        style: dict[str, Any] = {
+            "colors": _colour(index),
+            "linestyles": "dashed" if index < 0 else "solid",
+            "zorder": 2,
+        }
         alpha = float(np.clip(30 / chosen.sum(), 0.25, 0.7))
         axes.add_collection(LineCollection(list(points[chosen]), linewidths=0.8, alpha=alpha, **style))
         style = {"facecolors": "white", "edgecolors": _colour(index), "linewidths": 0.9, "zorder": 3}
@@ -226,7 +230,9 @@ def _draw_plane(axes: Axes, view: _Map) -> None:
     for times, label in ((0.5, "half as many"), (1.0, "as many as there are"), (2.0, "twice as many")):
         end = np.array([1.0, 1 / times]) if times >= 1 else np.array([times, 1.0])
         axes.plot([0, end[0]], [0, end[1]], color="0.85", linewidth=0.9, linestyle=(0, (2, 2)), zorder=0)
-        style = {"ha": "center", "xytext": (0, 4)} if times < 1 else {"va": "center", "xytext": (5, 0)}
+        style: dict[str, Any] = (
+            {"ha": "center", "xytext": (0, 4)} if times < 1 else {"va": "center", "xytext": (5, 0)}
+        )
         axes.annotate(label, end, textcoords="offset points", fontsize=8.5, color=QUIET, **style)
     points = np.stack([view.path.recall, view.path.precision], axis=-1)
     _draw_lines(axes, view, points, np.stack([view.at.recall, view.at.precision], axis=-1))
@@ -248,7 +254,11 @@ def _draw_curve(axes: Axes, view: _Map) -> None:
         for certified in (False, True):
             chosen = (kinds == kind) & (view.flows.certified == certified)
             colours = [_colour(int(index)) for index in view.flows.fixed_point[chosen]]
-            style = {"facecolors": colours if certified else "none", "edgecolors": colours, "zorder": 3}
+            style: dict[str, Any] = {
+                "facecolors": colours if certified else "none",
+                "edgecolors": colours,
+                "zorder": 3,
+            }
             axes.scatter(x[chosen], y[chosen], s=26, marker=marker, linewidths=0.9, alpha=0.75, **style)
     style = {"facecolors": "none", "edgecolors": "black", "linewidths": 2, "zorder": 5}
     axes.scatter(x[view.topic_start], y[view.topic_start], s=90, **style)
@@ -289,7 +299,7 @@ def _draw_drifts(axes: Axes, view: _Map) -> tuple[list[Text], list[float]]:
     texts, ends = [], []
     for name, index, chosen in view.groups:
         lines = [np.stack([steps, line], axis=1) for line in shown[chosen]]
-        style = {"linestyles": "dashed" if index < 0 else "solid", "colors": _colour(index)}
+        style: dict[str, Any] = {"linestyles": "dashed" if index < 0 else "solid", "colors": _colour(index)}
         alpha = float(np.clip(30 / len(lines), 0.1, 0.5))
         axes.add_collection(LineCollection(lines, linewidths=0.6, alpha=alpha, **style))
         if index not in view.coloured:
@@ -311,7 +321,7 @@ def _draw_between(axes: Axes, view: _Map) -> None:
     limits = {"xlim": (-0.03, 1.03), "ylim": (-0.03, 1.03)}
     if len(view.centres) == 0:
         _dress(axes, "d   Between the two most visited fixed points", **limits)
-        style = {"ha": "center", "fontsize": 12, "color": QUIET}
+        style: dict[str, Any] = {"ha": "center", "fontsize": 12, "color": QUIET}
         axes.text(0.5, 0.5, "no start settled", transform=axes.transAxes, **style)
         return
     across = f"soft Jaccard with “{view.name(0)}”"
@@ -335,7 +345,11 @@ def _add_legends(plane: Axes, curve: Axes, view: _Map) -> None:
     """Colours and marks below panel (a), kinds of starts below panel (b)."""
     lines = []
     for label, index, chosen in view.groups[::-1]:
-        style = {"color": _colour(index), "linestyle": "--" if index < 0 else "-", "linewidth": 2.4}
+        style: dict[str, Any] = {
+            "color": _colour(index),
+            "linestyle": "--" if index < 0 else "-",
+            "linewidth": 2.4,
+        }
         lines.append(Line2D([], [], label=f"{label} ({chosen.sum():,})", **style))
     black: dict[str, Any] = {"color": "black", "linestyle": "none", "markerfacecolor": "white"}
     lines.append(Line2D([], [], marker="o", label="start", markersize=5, **black))

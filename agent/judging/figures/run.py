@@ -40,7 +40,8 @@ class Plane:
 
     def __call__(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text axis"]:
         """Coordinates of texts, [text, 2]."""
-        return activations.reshape(len(activations), -1).astype(np.float64) @ self.project + self.offset
+        flat = activations.reshape(len(activations), -1).astype(np.float64)
+        return np.asarray(flat @ self.project + self.offset)
 
 
 def draw(

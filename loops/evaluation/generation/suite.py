@@ -1,6 +1,6 @@
-"""What `basin evaluate generation` writes from: corpora, concepts and their pointers, read from a file.
+"""The suite of `basin evaluate generation`: corpora, concepts and their pointers.
 
-Nothing here knows a gold label. A third of the authors is unseen: judges are fitted on it and openings are taken from it.
+Gold labels are not read here. A third of the authors is unseen: it provides the openings and trains the judges.
 """
 
 from __future__ import annotations
@@ -11,50 +11,47 @@ from typing import Literal
 from pydantic import Field
 
 from agent.config import CONFIGS
-from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig
 from agent.pointer.topic_model import TopicsConfig
 from agent.types import StageConfig
-from loops.evaluation.membership.suite import SuiteCorpus, read_suite
+from loops.evaluation.membership.suite import SuiteCorpus, SuiteEntry, read_suite
 
 SUITE_FILE = CONFIGS / "suites" / "generation.yaml"
 
 
 class WrittenConcept(StageConfig):
-    """One concept to write from."""
+    """One concept to generate from."""
 
     called: str
-    """What a person calls it, without an article: told to rivals and to a judge, never to the loop."""
+    """Its name without an article, for instructions and a judge; the loop never uses it."""
     words: tuple[str, ...] = Field(min_length=1)
-    """Pick the topic that points at it."""
+    """Words that select its topic."""
 
 
-class WrittenCorpus(StageConfig):
-    """One corpus, and the concepts that are written from in it."""
+class WrittenCorpus(SuiteEntry):
+    """One corpus and the concepts to generate from."""
 
-    name: str
-    corpus: CorpusConfig
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
     pointer: Literal["words", "seed_words"] = "words"
-    """Whether a concept's words pick a topic of one common model, or seed the prior of a model of their own."""
+    """Whether a concept's words select a topic of one common model, or seed the prior of its own model."""
     contrast: str = "novel"
-    """What the rest of the corpus is, as much like the concepts as can be."""
+    """The kind of text that the rest of the corpus is, as similar to the concepts as possible."""
     concepts: dict[str, WrittenConcept]
 
     @property
     def pointed_at(self) -> SuiteCorpus:
-        """The same as the membership suite has it."""
+        """The entry of the membership suite for this corpus."""
         concepts = {name: concept.words for name, concept in self.concepts.items()}
         same = {name: getattr(self, name) for name in ("name", "corpus", "passages", "topics", "pointer")}
         return SuiteCorpus(**same, concepts=concepts)
 
 
 def load_generation_suite(path: Path = SUITE_FILE) -> list[WrittenCorpus]:
-    """The corpora to write from; relative corpus paths are taken from the file's folder. Raises BasinError."""
+    """The corpora of the suite; relative paths start at the file's folder. Raises `BasinError`."""
     return read_suite(path, WrittenCorpus, SUITE_FILE)
 
 
 def task_name(corpus: str, concept: str) -> str:
-    """How a corpus and concept are called in the names of files and folders."""
+    """The name of a task's files and folder."""
     return f"{corpus}_{concept}".replace(" ", "_")

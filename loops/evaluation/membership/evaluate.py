@@ -1,7 +1,7 @@
-"""`basin evaluate membership`: the refiner and its rivals over the suite, on documents that nothing was fitted on.
+"""`basin evaluate membership`: the refiner and its rivals, measured on documents that nothing was fitted on.
 
-A side branch like `loops/evaluation/measure.py`: gold labels are read here, to score what has been decided without them. Every
-finished concept is appended to a file at once, so that an evaluation that was stopped goes on where it was.
+Gold labels are read here, to score decisions that were made without them. Each finished concept is saved at
+once, so a stopped evaluation resumes.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 
 from agent.clustering.config import ClusteringConfig
 from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
@@ -31,6 +33,7 @@ from loops.evaluation.membership.methods import METHODS, NULLS, OWN, Outcome, Tu
 from loops.evaluation.membership.suite import SuiteCorpus
 from loops.evaluation.membership.summary import CEILING, TOPIC
 from loops.evaluation.rows import Row, RowFile
+from loops.parallel import run_pieces
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +48,25 @@ class Corpus:
     config: SuiteCorpus
     passages: PassageSet
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
-    """`activations`, and `embeddings` where a method wants them."""
+    """`activations`, and `embeddings` where a method needs them."""
     function_words: PointerReading
     gold: Mapping[str, GoldLabels]
     """By concept."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One concept and seed of a corpus, with the methods that it lacks."""
+
+    corpus: str
+    concept: str
+    seed: int
+    methods: tuple[str, ...]
+    known: tuple[Row, ...]
+    """Rows of methods that were measured before."""
+
+    def __str__(self) -> str:
+        return f"{self.corpus}, {self.concept}, seed {self.seed}"
 
 
 def evaluate_membership(
@@ -58,13 +76,16 @@ def evaluate_membership(
     done: Path,
     *,
     only: Sequence[str] = (),
+    workers: int = 1,
+    ray: str | None = None,
 ) -> list[Row]:
-    """Rows of every corpus, concept, seed and method; those in `done` already are not computed again.
+    """Rows of each corpus, concept, seed and method; rows in `done` are not computed again.
 
     Args:
-        corpora: the whole suite: when it changes, `done` is begun anew.
-        methods: of `METHODS`, all of them where empty; the topic and the ceiling, which others are compared with, always.
-        only: names of the corpora to evaluate; all of them where empty.
+        corpora: the whole suite; when it changes, `done` is begun anew.
+        methods: of `METHODS`, all where empty. The topic and the ceiling are always measured.
+        only: names of the corpora to evaluate, all where empty.
+        workers, ray: as in `run_pieces`.
 
     Raises:
         BasinError: an unknown corpus or method, a corpus that cannot be read, or a `done` that cannot be written.
@@ -78,41 +99,30 @@ def evaluate_membership(
     for each in chosen:
         if each not in present:
             logger.info(f"{each.corpus.source} is not here: the corpus {each.name} is left out.")
-    missing = {
-        (each.name, concept, seed): left
-        for each in present
-        for concept in each.concepts
-        for seed in seeds
-        if (left := _missing(file.rows, (each.name, concept, seed), wanted))
-    }
-    finished = 0
+    cases = {each.name: _open_cases(each, seeds, wanted, file.rows) for each in present}
+    count, finished = sum(map(len, cases.values())), 0
     for config in present:
-        if not any(name == config.name for name, _, _ in missing):
+        if not cases[config.name]:
             continue
         corpus = read_corpus(config, wanted)
-        advance("evaluate", finished, len(missing), "concepts")
-        for seed in seeds:
-            concepts = [each for each in config.concepts if (config.name, each, seed) in missing]
-            measurable = [each for each in concepts if _is_measurable(corpus, each, seed)]
-            if len(measurable) < len(concepts):
-                finished += len(concepts) - len(measurable)
-                advance("evaluate", finished, len(missing), "concepts")
-            for concept, turns in _turns(corpus, seed, measurable):
-                where = (config.name, concept, seed)
-                file.append(_rows(corpus, where, turns, missing[where], file.rows))
-                finished += 1
-                advance("evaluate", finished, len(missing), "concepts")
+        advance("evaluate", finished, count, "concepts")
+        pieces = {str(case): case for case in cases[config.name] if _is_measurable(corpus, case)}
+        finished += len(cases[config.name]) - len(pieces)
+        advance("evaluate", finished, count, "concepts")
+        for _, rows in run_pieces(partial(_evaluate, corpus), pieces, workers=workers, ray=ray):
+            file.append(rows)
+            finished += 1
+            advance("evaluate", finished, count, "concepts")
+    names = {each.name for each in chosen}
     return [
         row
         for row in file.rows
-        if row["corpus"] in {each.name for each in chosen}
-        and row["seed"] in seeds
-        and row["method"] in wanted
+        if row["corpus"] in names and row["seed"] in seeds and row["method"] in wanted
     ]
 
 
 def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
-    """Passages, their activations (and embeddings, where a method needs them) and the gold labels."""
+    """Passages, the features that the methods need, and the gold labels."""
     passages = suite.load_passages(config)
     logger.info(f"{config.name}: {passages.description}")
     labels = every_gold_labels(config.corpus, passages.documents, SUITE_GOLD_FILE)
@@ -131,117 +141,100 @@ def _digest(corpora: Sequence[SuiteCorpus]) -> str:
     return hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
 
 
-def _of(rows: Sequence[Row], where: tuple[str, str, int]) -> dict[str, Row]:
-    """The rows of one corpus, concept and seed by method."""
-    return {str(row["method"]): row for row in rows if (row["corpus"], row["concept"], row["seed"]) == where}
+def _open_cases(
+    config: SuiteCorpus, seeds: Sequence[int], wanted: Sequence[str], rows: Sequence[Row]
+) -> list[Case]:
+    cases = []
+    for seed in seeds:
+        for concept in config.concepts:
+            where = (config.name, concept, seed)
+            known = tuple(row for row in rows if (row["corpus"], row["concept"], row["seed"]) == where)
+            methods = tuple(each for each in wanted if each not in {row["method"] for row in known})
+            if methods:
+                cases.append(Case(*where, methods, known))
+    return cases
 
 
-def _missing(rows: Sequence[Row], where: tuple[str, str, int], wanted: Sequence[str]) -> list[str]:
-    known = _of(rows, where)
-    return [method for method in wanted if method not in known]
-
-
-def _hidden(corpus: Corpus, seed: int) -> list[Int[np.ndarray, "document"]]:
-    """Which documents are unseen, turn by turn."""
+def _hidden(corpus: Corpus, seed: int) -> list[Bool[np.ndarray, "document"]]:
+    """The unseen documents of each turn."""
     parts = suite.parts(corpus.passages, seed)
     return [parts == part for part in (range(suite.PARTS) if corpus.config.rotate else [0])]
 
 
-def _is_measurable(corpus: Corpus, concept: str, seed: int) -> bool:
-    """Whether both kinds of document are among the unseen ones together, and among the seen ones of every turn."""
-    labels = corpus.gold.get(concept)
+def _is_measurable(corpus: Corpus, case: Case) -> bool:
+    """Whether both kinds of documents are among all unseen ones, and among the seen ones of each turn."""
+    labels = corpus.gold.get(case.concept)
     if labels is None:
-        logger.info(f"{corpus.config.name}, {concept}: there are no gold labels, so it is left out.")
+        logger.info(f"{case.corpus}, {case.concept}: there are no gold labels, so it is left out.")
         return False
-    turns = _hidden(corpus, seed)
+    turns = _hidden(corpus, case.seed)
     unseen = np.concatenate([labels.labels[hidden & labels.counted] for hidden in turns])
     seen = [labels.labels[~hidden & labels.counted] for hidden in turns]
     if all(len(np.unique(part)) == 2 for part in [unseen, *seen]):
         return True
     logger.info(
-        f"{corpus.config.name}, {concept}, seed {seed}: {int(unseen.sum())} of {len(unseen)} unseen documents belong, "
-        "which leaves nothing to tell apart, so it is left out."
+        f"{case}: {int(unseen.sum())} of {len(unseen)} unseen documents belong, which leaves nothing to tell "
+        "apart, so it is left out."
     )
     return False
 
 
-def _turns(corpus: Corpus, seed: int, concepts: Sequence[str]) -> Iterator[tuple[str, list[Turn]]]:
-    """The turns of every concept, as soon as its topics are fitted.
-
-    Concepts that share a topic model come together, others one by one, so that little is lost to a kill.
-    """
-    config, document_of = corpus.config, corpus.passages.document_of
-    groups = [[each] for each in concepts] if config.pointer == "seed_words" else [list(concepts)]
-    for group in groups:
-        turns: dict[str, list[Turn]] = {concept: [] for concept in group}
-        for hidden in _hidden(corpus, seed) if group else []:
-            for pointed in suite.pointers(config, corpus.passages, hidden, seed, group):
-                seen, counted = ~hidden[document_of], corpus.gold[pointed.concept].counted[document_of]
-                seeded = config.pointer == "seed_words"
-                claimed = claimed_size(pointed, seen, document_of, seeded)
-                turns[pointed.concept].append(
-                    Turn(
-                        pointed,
-                        corpus.function_words,
-                        corpus.views,
-                        document_of,
-                        seen,
-                        ~seen & counted,
-                        seen & counted,
-                        claimed,
-                        seeded,
-                    )
-                )
-        yield from turns.items()
-
-
-def _rows(
-    corpus: Corpus,
-    where: tuple[str, str, int],
-    turns: Sequence[Turn],
-    methods: Sequence[str],
-    known: Sequence[Row],
-) -> list[Row]:
-    """Rows of the methods for one concept and seed; `known` has the rows that were there before."""
-    name, concept, seed = where
-    gold = corpus.gold[concept].of_passages(corpus.passages.document_of)
-    rows = []
-    for method in methods:
-        outcomes = [outcome(method, turn, gold, seed) for turn in turns]
-        rows.append(
-            {"corpus": name, "concept": concept, "seed": seed, "method": method}
-            | _measured(outcomes, turns, gold)
-            | {"pointer_words": " ".join(_top_words(turns[0]))}
-        )
+def _evaluate(corpus: Corpus, case: Case) -> list[Row]:
+    """Rows of the methods that a case lacks."""
+    turns = [_turn(corpus, case, hidden) for hidden in _hidden(corpus, case.seed)]
+    gold = corpus.gold[case.concept].of_passages(corpus.passages.document_of)
+    pointer = turns[0].pointed.pointer
+    words = " ".join(pointer.model.top_words(pointer.topic, POINTER_WORDS))
+    rows: list[Row] = []
+    for method in case.methods:
+        outcomes = [outcome(method, turn, gold, case.seed) for turn in turns]
+        row: Row = {"corpus": case.corpus, "concept": case.concept, "seed": case.seed, "method": method}
+        row |= _measured(outcomes, turns, gold) | {"pointer_words": words}
         if method in NULLS:
-            rows[-1]["size_ratio"] = None
-    found = _of([*known, *rows], where)
+            row["size_ratio"] = None
+        rows.append(row)
+    found: dict[str, Any] = {str(row["method"]): row for row in (*case.known, *rows)}
     for row in rows:
         for kind in ("single", "pooled"):
-            topic, ceiling = found[TOPIC][f"ap_{kind}"], found[CEILING][f"ap_{kind}"]
-            row[f"pgr_{kind}"] = gap_recovered(row[f"ap_{kind}"], topic, ceiling)
+            own, topic, ceiling = (found[name][f"ap_{kind}"] for name in (str(row["method"]), TOPIC, CEILING))
+            row[f"pgr_{kind}"] = gap_recovered(own, topic, ceiling)
     return rows
 
 
-def _measured(outcomes: Sequence[Outcome], turns: Sequence[Turn], gold: np.ndarray) -> Row:
-    """What gold says of a method; counts are sums over the turns, `moved` their mean."""
+def _turn(corpus: Corpus, case: Case, hidden: Bool[np.ndarray, "document"]) -> Turn:
+    config, document_of = corpus.config, corpus.passages.document_of
+    pointed = next(iter(suite.pointers(config, corpus.passages, hidden, case.seed, [case.concept])))
+    seen, counted = ~hidden[document_of], corpus.gold[case.concept].counted[document_of]
+    seeded = config.pointer == "seed_words"
+    return Turn(
+        pointed=pointed,
+        function_words=corpus.function_words,
+        views=corpus.views,
+        document_of=document_of,
+        seen=seen,
+        unseen=~seen & counted,
+        labelled=seen & counted,
+        claimed=claimed_size(pointed, seen, document_of, seeded),
+        seeded=seeded,
+    )
+
+
+def _measured(outcomes: Sequence[Outcome], turns: Sequence[Turn], gold: Bool[np.ndarray, "passage"]) -> Row:
+    """Measures of a method against gold; counts are sums over the turns, `moved` is their mean."""
     golds = [gold[turn.unseen] for turn in turns]
     true_size = float(np.mean([gold[turn.labelled].mean() for turn in turns]))
-    row: Row = measure_membership([each.reading for each in outcomes], golds, true_size)
+    row: Row = {**measure_membership([each.reading for each in outcomes], golds, true_size)}
     row |= {"pgr_single": None, "pgr_pooled": None, "moved": None, "best_gap": None}
-    if all(each.moved is not None for each in outcomes):
-        row["moved"] = float(np.mean([each.moved for each in outcomes]))
-    if all(each.rounds for each in outcomes):
-        row["best_gap"] = best_gap([each.rounds for each in outcomes], golds)
+    moved = [each.moved for each in outcomes if each.moved is not None]
+    if len(moved) == len(outcomes):
+        row["moved"] = float(np.mean(moved))
+    settled = [each.settled for each in outcomes if each.settled is not None]
+    if len(settled) == len(outcomes):
+        row["best_gap"] = best_gap([each.rounds for each in settled], golds)
         counted = [turn.labelled[turn.seen] for turn in turns]
         row |= exchanged_counts(
-            np.concatenate([each.before[kept] for each, kept in zip(outcomes, counted, strict=True)]),
-            np.concatenate([each.after[kept] for each, kept in zip(outcomes, counted, strict=True)]),
+            np.concatenate([each.before[part] for each, part in zip(settled, counted, strict=True)]),
+            np.concatenate([each.after[part] for each, part in zip(settled, counted, strict=True)]),
             np.concatenate([gold[turn.labelled] for turn in turns]),
         )
     return row
-
-
-def _top_words(turn: Turn) -> list[str]:
-    pointer = turn.pointed.pointer
-    return pointer.model.top_words(pointer.topic, POINTER_WORDS)

@@ -1,7 +1,7 @@
-"""What every method of `basin evaluate membership` says of one pointer's seen and unseen passages.
+"""The methods of `basin evaluate membership`: the refiner, its rivals, null pointers and the ceiling.
 
-All methods of one pointer get the same texts, the same pointer and the same first claim. Gold labels reach one of
-them, the ceiling, and of it only the seen passages' labels.
+All methods of one pointer get the same texts, the same pointer and the same claim. Only the ceiling gets gold
+labels, and only those of seen passages.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ from loops.evaluation.membership.summary import (
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
 NULLS = (SHUFFLED, FUNCTION_WORDS)
-"""The refiner with pointers that point at nothing, which it should say."""
+"""The refiner with pointers that point at no concept, which it should detect."""
 OWN = {
     OURS: ("activations", ClusteringConfig()),
     ON_EMBEDDINGS: ("embeddings", ClusteringConfig()),
     FIRST_REFINER: ("activations", ClusteringConfig(method="self_training", size="presence")),
 }
-"""The refiners, with the view of the texts that each is given."""
+"""The refiners with their features and settings."""
 METHODS = (*RIVALS, DOCUMENT_TOPIC, *OWN, *NULLS, CEILING)
 MORE_ROUNDS = 20
-"""Rounds after settling, to see whether the notion stays where it is."""
+"""Rounds after settling, to see whether the concept stays."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One pointer, with the texts that everything is fitted on and those that nothing is fitted on."""
+    """One pointer with its seen texts, on which everything is fitted, and its unseen texts."""
 
     pointed: Pointed
     function_words: PointerReading
-    """What a pointer at function words would say of every passage."""
+    """A pointer at function words, for comparison."""
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
-    """`activations`, and `embeddings` where a method wants them."""
+    """`activations`, and `embeddings` where a method needs them."""
     document_of: Int[np.ndarray, "passage"]
     seen: Bool[np.ndarray, "passage"]
     unseen: Bool[np.ndarray, "passage"]
-    """What is measured: passages outside `seen` whose label counts."""
+    """Passages to measure: those outside `seen` whose label counts."""
     labelled: Bool[np.ndarray, "passage"]
     """Passages in `seen` whose label counts."""
     claimed: float
@@ -90,26 +90,36 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """How the refiner settled on the seen passages."""
+
+    rounds: tuple[Reading, ...]
+    """The reading of single passages after each round."""
+    before: Bool[np.ndarray, "seen"]
+    """Seen passages that the pointer claims."""
+    after: Bool[np.ndarray, "seen"]
+    """Seen passages that the settled concept claims."""
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a method says; all but `reading` is of the refiner alone."""
+    """A method's reading of the unseen passages."""
 
     reading: Reading
-    rounds: tuple[Reading, ...] = ()
-    """The reading of single passages after every round of settling."""
-    before: Bool[np.ndarray, "seen"] | None = None
-    """Seen passages that the pointer claims."""
-    after: Bool[np.ndarray, "seen"] | None = None
-    """Seen passages that the settled concept claims."""
+    settled: Settled | None = None
+    """Of the refiner only."""
     moved: float | None = None
     """1 - soft Jaccard of the settled membership with the one twenty rounds later, in [0, 1]."""
 
 
 def claimed_size(
-    pointed: Pointed, seen: Bool[np.ndarray, "passage"], document_of: np.ndarray, seeded: bool
+    pointed: Pointed,
+    seen: Bool[np.ndarray, "passage"],
+    document_of: Int[np.ndarray, "passage"],
+    seeded: bool,
 ) -> float:
-    """The size that a pointer suggests for the seen passages, within the bounds that a run has."""
-    documents = numbered(document_of[seen])
-    claim = pointed.reading.of(seen).claim(seeded, documents)
+    """The size that a pointer claims of the seen passages, within the bounds of a run."""
+    claim = pointed.reading.of(seen).claim(seeded, numbered(document_of[seen]))
     return float(np.clip(claim, SMALLEST_SIZE, LARGEST_SIZE))
 
 
@@ -117,18 +127,18 @@ def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: in
     """Fit a method of `METHODS` on the seen passages of a turn and read the unseen ones.
 
     Raises:
-        BasinError: as `agent.clustering.two_witnesses.anchor`.
+        BasinError: as `agent.clustering.prior.estimate_prior`.
     """
     if method in OWN:
         view, config = OWN[method]
         further = MORE_ROUNDS if method == OURS else 0
-        return _refined(turn, view, config, turn.pointer, turn.pointed.reading, seed, further=further)
+        own = turn.pointer, turn.pointed.reading
+        return _refined(turn, view, config, own, seed=seed, further=further)
     if method in NULLS:
-        pointer, reading = shuffled_pointer(turn, seed), turn.pointed.reading
+        null = shuffled_pointer(turn, seed), turn.pointed.reading
         if method == FUNCTION_WORDS:
-            pointer, reading = log_odds(turn.function_words.weights), turn.function_words
-        found = _refined(turn, *OWN[OURS], pointer, reading, seed)
-        return Outcome(found.reading)
+            null = log_odds(turn.function_words.weights), turn.function_words
+        return Outcome(_refined(turn, *OWN[OURS], null, seed=seed).reading)
     begin = time.perf_counter()
     if method == DOCUMENT_TOPIC:
         of_document = log_odds(turn.pointed.document_weights)[turn.document_of]
@@ -137,19 +147,17 @@ def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: in
     elif method == CEILING:
         activations = turn.views["activations"][turn.labelled]
         labels = gold[turn.labelled].astype(np.float64)
-        reading = _read(
-            turn, linear_reader(turn.seen_texts.projection, activations, labels), float(labels.mean())
-        )
+        reader = linear_reader(turn.seen_texts.projection, activations, labels)
+        reading = _read(turn, reader, float(labels.mean()))
     else:
         reading = _read(turn, RIVALS[method](turn.seen_texts, seed), turn.claimed)
     return Outcome(replace(reading, seconds=time.perf_counter() - begin))
 
 
 def shuffled_pointer(turn: Turn, seed: int) -> Float[np.ndarray, "passage"]:
-    """The pointer's log-odds given to other documents, of the seen ones and of the unseen ones apart.
+    """The pointer's log-odds with documents permuted, seen and unseen ones separately.
 
-    Documents exchange their passages' values; where documents differ in their number of passages, they exchange their
-    means. The unseen ones are shuffled too, because a pointer that means nothing means nothing there either.
+    Documents exchange their passages' values, or their means where they differ in the number of passages.
     """
     shuffled = turn.pointer.copy()
     generator = np.random.default_rng(seed_for(seed, 0, "suite/shuffle"))
@@ -168,21 +176,20 @@ def shuffled_pointer(turn: Turn, seed: int) -> Float[np.ndarray, "passage"]:
 def pooled_log_odds(
     readout: Readout,
     read_weight: float,
-    seen: Texts,
-    seen_document_of: np.ndarray,
-    *,
-    unseen: Texts,
-    document_of: np.ndarray,
+    seen: tuple[Texts, Int[np.ndarray, "passage"]],
+    unseen: tuple[Texts, Int[np.ndarray, "text"]],
 ) -> tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]]:
-    """What the refiner says of whole documents: a (mean evidence) + b (mean pointer), of seen and unseen passages.
+    """The refiner's reading of whole documents: a (mean evidence) + b (mean pointer), seen and unseen.
 
-    Both means are counted in deviations over the seen documents, and evidence weighs `read_weight` beside the
-    pointer's 1, as in `agent.clustering.two_witnesses.recluster`. No unseen text enters a and b.
+    Both means are in standard deviations over the seen documents, and evidence has `read_weight` against the
+    pointer's 1, as in `agent.clustering.two_witnesses.recluster`. Unseen texts do not enter a and b.
+
+    Args:
+        seen, unseen: texts and the document of each.
     """
-    passages = [(seen, seen_document_of), (unseen, document_of)]
-    evidence = [document_mean(readout.evidence(texts.activations), where) for texts, where in passages]
-    pointer = [document_mean(texts.pointer_log_odds, where) for texts, where in passages]
-    first = np.unique(seen_document_of, return_index=True)[1]
+    evidence = [document_mean(readout.evidence(texts.activations), where) for texts, where in (seen, unseen)]
+    pointer = [document_mean(texts.pointer_log_odds, where) for texts, where in (seen, unseen)]
+    first = np.unique(seen[1], return_index=True)[1]
     a = read_weight / max(float(evidence[0][first].std()), 1e-12)
     b = 1 / max(float(pointer[0][first].std()), 1e-12)
     return a * evidence[0] + b * pointer[0], a * evidence[1] + b * pointer[1]
@@ -198,56 +205,44 @@ def _refined(
     turn: Turn,
     view: str,
     config: ClusteringConfig,
-    pointer: Float[np.ndarray, "passage"],
-    reading: PointerReading,
-    seed: int,
+    pointer: tuple[Float[np.ndarray, "passage"], PointerReading],
     *,
+    seed: int,
     further: int = 0,
 ) -> Outcome:
-    """Settle on the seen passages and read the unseen ones; then go `further`, for `moved`, off the clock.
+    """Settle on the seen passages and read the unseen ones; `further` rounds, outside the timing, give `moved`.
 
-    `reading` says how broad the pointer is; the pointer itself may be shuffled, which does not change that.
+    Args:
+        pointer: log-odds, which may be shuffled, and the reading whose document spread counts.
     """
     activations, documents = turn.views[view], turn.document_of[turn.seen]
-    seen, unseen = (Texts(activations[part], pointer[part]) for part in (turn.seen, turn.unseen))
+    seen, unseen = (Texts(activations[part], pointer[0][part]) for part in (turn.seen, turn.unseen))
     config = config.of_pointer(turn.seeded)
     begin = time.perf_counter()
     projection = turn.seen_texts.projection if view == "activations" else None
-    anchored = estimate_prior(seen, documents, turn.claimed, config, seed, projection=projection)
-    drawn = settle(seen, documents, anchored, config, seed)
+    prior = estimate_prior(seen, documents, turn.claimed, config, seed, projection=projection)
+    drawn = settle(seen, documents, prior, config, seed)
     settled = drawn[-1]
     rounds = tuple(
         turn.reading(
             each.single - each.readout.threshold,
             each.readout.log_odds(unseen.activations, unseen.pointer_log_odds),
-            anchored.size,
+            prior.size,
         )
         for each in drawn
     )
     pooled = None
-    if config.method != "self_training":  # which reads a document as the mean of its passages
-        pooled = pooled_log_odds(
-            settled.readout,
-            anchored.trust.read_weight,
-            seen,
-            documents,
-            unseen=unseen,
-            document_of=turn.document_of[turn.unseen],
-        )
+    if config.method != "self_training":  # it reads a document as the mean of its passages
+        of_unseen = unseen, turn.document_of[turn.unseen]
+        pooled = pooled_log_odds(settled.readout, prior.trust.read_weight, (seen, documents), of_unseen)
     seconds = time.perf_counter() - begin
     last = settled
     for _ in range(further):
-        last = redraw(seen, documents, last, None, anchored, config=config, seed=seed)
-    document_spread = reading.of(turn.seen).document_spread(numbered(documents))
+        last = redraw(seen, documents, last, None, prior, config=config, seed=seed)
+    document_spread = pointer[1].of(turn.seen).document_spread(numbered(documents))
+    nothing = no_concept(prior.trust, document_spread, config) is not None
     return Outcome(
-        replace(
-            rounds[-1],
-            pooled=pooled,
-            no_concept=no_concept(anchored.trust, document_spread, config) is not None,
-            seconds=seconds,
-        ),
-        rounds,
-        anchored.membership >= MEMBER,
-        settled.membership >= MEMBER,
+        replace(rounds[-1], pooled=pooled, no_concept=nothing, seconds=seconds),
+        Settled(rounds, prior.membership >= MEMBER, settled.membership >= MEMBER),
         1 - soft_jaccard(settled.membership, last.membership) if further else None,
     )

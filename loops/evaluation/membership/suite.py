@@ -1,7 +1,7 @@
-"""The suite of measured concepts: corpora, the words that point, and what each pointer says of seen and unseen texts.
+"""The suite of measured concepts: corpora, the words that point, and each pointer's reading of all texts.
 
-Nothing here knows a gold label. A seed draws both the topic model and the split: a third of the authors (of the documents,
-where no author is known) is unseen at a time, and neither the topic model nor anything else is fitted on it.
+Gold labels are not read here. A seed decides the topic model and the split. A third of the authors is unseen
+at a time (of the documents, where authors are unknown), and nothing is fitted on it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -30,54 +30,58 @@ from agent.types import PassageSet, StageConfig, seed_for
 
 SUITE_FILE = CONFIGS / "suites" / "membership.yaml"
 PARTS = 3
-"""Documents are divided into this many parts, one of them unseen at a time."""
+"""Parts of the documents, one of which is unseen at a time."""
 
 
-class SuiteCorpus(StageConfig):
-    """One corpus of the suite and the concepts pointed at in it."""
+class SuiteEntry(StageConfig):
+    """One corpus of a suite of some kind."""
 
     name: str
     corpus: CorpusConfig
+
+
+class SuiteCorpus(SuiteEntry):
+    """One corpus of the suite and its concepts."""
+
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
     pointer: Literal["words", "seed_words"] = "words"
-    """Whether a concept's words pick a topic of one common model, or seed the prior of a model of their own."""
+    """Whether a concept's words select a topic of one common model, or seed the prior of its own model."""
     rotate: bool = False
-    """Leave every third unseen in its turn, and put the readings together: for corpora of few documents."""
+    """Leave each third unseen in turn and join the readings, for corpora of few documents."""
     concepts: dict[str, tuple[str, ...]]
     """Concept to the words that describe it."""
 
 
-Entry = TypeVar("Entry", bound=StageConfig)
-"""One corpus of a suite of some kind; every kind has a `name` and a `corpus`."""
+Entry = TypeVar("Entry", bound="SuiteEntry")
 
 
 @dataclass(frozen=True)
 class Pointed:
-    """One concept's pointer, fitted on the seen documents, and its opinion of every passage."""
+    """One concept's pointer, fitted on the seen documents, and its reading of each passage."""
 
     concept: str
     seed: int
     pointer: Pointer
     reading: PointerReading
-    """The topic's opinion of every passage."""
     document_weights: Float[np.ndarray, "document"]
-    """q0 of every whole document, read as one text."""
+    """q0 of each whole document, read as one text."""
 
 
 def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
-    """The corpora of the suite; relative corpus paths are taken from the file's folder. Raises BasinError."""
+    """The corpora of the suite; relative paths start at the file's folder. Raises `BasinError`."""
     return read_suite(path, SuiteCorpus, SUITE_FILE)
 
 
 def read_suite(path: Path, kind: type[Entry], own: Path) -> list[Entry]:
-    """The entries of a suite's file, of one `kind`; `own` is the one of that kind that comes with Basin. Raises BasinError."""
+    """The entries of a suite's file; `own` is the suite that comes with Basin. Raises `BasinError`."""
+    entries: Any = list[kind]  # type: ignore[valid-type]
     try:
-        suite = TypeAdapter(list[kind]).validate_python(read_yaml(path, "repair it"))
+        suite: list[Entry] = TypeAdapter(entries).validate_python(read_yaml(path, "repair it"))
     except FileNotFoundError:
         raise BasinError(f"There is no suite {path}; the one that comes with Basin is {own}.") from None
     except ValidationError as error:
-        raise BasinError(f"{path}: {explain(error, list[kind]).rstrip('.')}; correct the entry.") from None
+        raise BasinError(f"{path}: {explain(error, entries).rstrip('.')}; correct the entry.") from None
     if not suite:
         raise BasinError(f"{path} has no corpora; the one that comes with Basin is {own}.")
     names = [corpus.name for corpus in suite]
@@ -87,7 +91,7 @@ def read_suite(path: Path, kind: type[Entry], own: Path) -> list[Entry]:
 
 
 def require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
-    """Raise BasinError for a name that is not among the known ones, with the nearest that is."""
+    """Raise a `BasinError` with the nearest known name for a name that is not known."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
@@ -96,7 +100,7 @@ def require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None
 
 
 def _resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
-    """The corpus with a relative path taken from `folder`."""
+    """The corpus with its path made absolute."""
     source = corpus.source
     if corpus.is_named or Path(source).is_absolute():
         return corpus
@@ -104,7 +108,7 @@ def _resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
 
 
 def is_present(corpus: SuiteCorpus) -> bool:
-    """Whether the corpus can be read here: a named one always, a file where it exists."""
+    """Whether the corpus can be read here: it is a named one, or its file exists."""
     return corpus.corpus.is_named or os.path.exists(corpus.corpus.path)
 
 
@@ -113,7 +117,7 @@ def load_passages(corpus: SuiteCorpus) -> PassageSet:
 
 
 def function_words(texts: Sequence[str], code: str = ENGLISH) -> PointerReading:
-    """What a pointer at function words says of texts: a pointer as sure of itself as any, that singles out nothing."""
+    """A pointer at function words, which is as sure as any and points at no concept."""
     stops = language(code).stop_words
     words = [text.casefold().split() for text in texts]
     total = np.array([len(each) for each in words], dtype=np.float64)
@@ -122,7 +126,7 @@ def function_words(texts: Sequence[str], code: str = ENGLISH) -> PointerReading:
 
 
 def parts(passages: PassageSet, seed: int) -> Int[np.ndarray, "document"]:
-    """Which of the three parts each document is in; whole authors together, each part unseen in its turn."""
+    """The part of each document; an author's documents are in one part."""
     authors = [document.author or document.id for document in passages.documents]
     _, author_of = np.unique(authors, return_inverse=True)
     return document_folds(author_of, PARTS, seed_for(seed, 0, "suite/parts"))
@@ -135,7 +139,7 @@ def pointers(
     seed: int,
     concepts: Sequence[str] | None = None,
 ) -> Iterator[Pointed]:
-    """Fit topics on the seen documents and read every passage, concept by concept."""
+    """Fit topics on the seen documents and read all passages, concept by concept."""
     seen = [document for document, hidden in zip(passages.documents, unseen, strict=True) if not hidden]
     wanted = {name: words for name, words in corpus.concepts.items() if concepts is None or name in concepts}
     if corpus.pointer == "seed_words":
@@ -165,7 +169,7 @@ def _pointed(concept: str, seed: int, pointer: Pointer, read: dict[str, np.ndarr
 
 
 def _read(model: TopicModel, passages: PassageSet) -> dict[str, np.ndarray]:
-    """Expected words per topic of every passage, and of every document's passages together."""
+    """Expected words per topic of each passage, and of each document's passages together."""
     expected = model.expected_words(passages.texts)
     texts: list[list[str]] = [[] for _ in passages.documents]
     for passage in passages.passages:

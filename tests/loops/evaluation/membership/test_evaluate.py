@@ -1,4 +1,4 @@
-"""An evaluation finds what was planted, keeps what is done, and never reads an unseen label to decide anything."""
+"""An evaluation finds the planted concept, resumes, and decides nothing by an unseen label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.judging.gold import every_gold_labels
 from agent.membership.log_odds import log_odds
 from agent.pointer.topic_model import PointerReading
 from loops.evaluation.membership import evaluate, suite
-from loops.evaluation.membership import methods as contenders
+from loops.evaluation.membership import methods as suite_methods
 from loops.evaluation.membership.evaluate import Corpus, evaluate_membership
 from loops.evaluation.membership.methods import METHODS, OWN, Turn
 from loops.evaluation.membership.suite import Pointed
@@ -76,8 +76,7 @@ def evaluated(corpus, tmp_path, methods=("basin",), seeds=(1,), **more):
     return evaluate_membership([corpus], methods, seeds, tmp_path / "done.jsonl", **more)
 
 
-def test_every_method_gives_a_row_with_every_column(reads, tmp_path):
-    said = []
+def test_every_method_gives_a_row_with_every_column(reads, tmp_path, messages):
     rows = evaluated(planted_corpus(tmp_path), tmp_path, methods=())
     assert [row["method"] for row in rows] == list(METHODS)
     found = {row["method"]: row for row in rows}
@@ -93,7 +92,7 @@ def test_every_method_gives_a_row_with_every_column(reads, tmp_path):
     assert 0 <= found["basin"]["moved"] <= 0.1 and found["basin"]["best_gap"] >= 0
     assert found[TOPIC]["best_gap"] is None
     assert len(found["basin"]["pointer_words"].split()) == 8 and "ship" in found["basin"]["pointer_words"]
-    assert "evaluate: 1 of 1 concepts" in said
+    assert "evaluate: 1 of 1 concepts" in messages
 
 
 def test_what_is_done_is_not_done_again_and_new_methods_are_added(reads, tmp_path, monkeypatch):
@@ -115,25 +114,24 @@ def test_what_is_done_is_not_done_again_and_new_methods_are_added(reads, tmp_pat
     assert {row["seed"] for row in evaluated(corpus, tmp_path, methods=[TOPIC], seeds=[0, 1])} == {0, 1}
 
 
-def test_a_torn_last_line_is_dropped_and_made_again(reads, tmp_path):
+def test_a_torn_last_line_is_dropped_and_made_again(reads, tmp_path, messages):
     corpus, done = planted_corpus(tmp_path), tmp_path / "done.jsonl"
     whole = evaluated(corpus, tmp_path, methods=[TOPIC])
     done.write_text(done.read_text()[:-30])
-    said = []
     again = evaluated(corpus, tmp_path, methods=[TOPIC])
-    assert any("cut short" in text for text in said)
+    assert any("cut short" in text for text in messages)
     timeless = [{key: row[key] for key in row if key != "seconds"} for row in again]
     assert timeless == [{key: row[key] for key in row if key != "seconds"} for row in whole]
     assert [json.loads(line) for line in done.read_text().splitlines()[1:]] == again
 
 
-def test_rows_of_another_suite_or_other_code_are_set_aside(reads, tmp_path, monkeypatch):
+def test_rows_of_another_suite_or_other_code_are_set_aside(reads, tmp_path, monkeypatch, messages):
     corpus = planted_corpus(tmp_path)
     evaluated(corpus, tmp_path, methods=[TOPIC])
-    before, said = (tmp_path / "done.jsonl").read_text(), []
+    before = (tmp_path / "done.jsonl").read_text()
     other = corpus.model_copy(update={"concepts": {"sea": tuple(SEA[2:5])}})
     evaluated(other, tmp_path, methods=[TOPIC])
-    assert any("kept as done-1.jsonl" in text for text in said)
+    assert any("kept as done-1.jsonl" in text for text in messages)
     assert (tmp_path / "done-1.jsonl").read_text() == before
     monkeypatch.setattr(evaluate, "commit", lambda: "def")
     evaluated(other, tmp_path, methods=[TOPIC])
@@ -154,20 +152,19 @@ def test_every_third_is_unseen_in_turn_and_passages_are_measured_once(reads, tmp
     assert sum(len(gold) for gold in measured[0]) == len(passages.texts)
 
 
-def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(reads, tmp_path, monkeypatch):
-    said = []
+def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(reads, tmp_path, monkeypatch, messages):
     corpus = planted_corpus(tmp_path, concepts={"kitchen": KITCHEN[:3], "sea": SEA[:3]})
     rows = evaluated(corpus, tmp_path, methods=[TOPIC])
     assert {row["concept"] for row in rows} == {"sea"}
-    assert any("kitchen" in text and "no gold labels" in text for text in said)
+    assert any("kitchen" in text and "no gold labels" in text for text in messages)
     first = np.arange(48) < 8
     monkeypatch.setattr(
         suite, "parts", lambda passages, seed: np.where(first, 2, np.where(np.arange(48) % 8 < 2, 1, 0))
     )
-    said.clear()
+    messages.clear()
     assert evaluated(corpus, tmp_path, methods=[TOPIC], seeds=[7]) == []
-    assert any("sea, seed 7: 0 of" in text for text in said)
-    assert said[-1] == "evaluate: 2 of 2 concepts"
+    assert any("sea, seed 7: 0 of" in text for text in messages)
+    assert messages[-1] == "evaluate: 2 of 2 concepts"
 
 
 def test_unknown_names_are_told_with_the_nearest(reads, tmp_path):
@@ -179,11 +176,11 @@ def test_unknown_names_are_told_with_the_nearest(reads, tmp_path):
     assert not (tmp_path / "done.jsonl").exists()
 
 
-def test_a_corpus_that_is_not_here_is_left_out(reads, tmp_path):
-    corpus, said = planted_corpus(tmp_path), []
+def test_a_corpus_that_is_not_here_is_left_out(reads, tmp_path, messages):
+    corpus = planted_corpus(tmp_path)
     (tmp_path / "stories.jsonl").unlink()
     assert evaluated(corpus, tmp_path) == []
-    assert any("left out" in text for text in said) and not reads
+    assert any("left out" in text for text in messages) and not reads
 
 
 def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeypatch):
@@ -213,7 +210,7 @@ def test_a_shuffled_pointer_is_the_same_pointer_on_other_documents(passages):
     document_of = np.repeat(np.arange(8), passages)
     seen = document_of < 4
     turn = planted_turn(document_of, np.linspace(0.1, 0.9, len(document_of)), seen)
-    shuffled = contenders.shuffled_pointer(turn, seed=1)
+    shuffled = suite_methods.shuffled_pointer(turn, seed=1)
     for part in (seen, ~seen):
         means = [
             [values[part & (document_of == number)].mean() for number in np.unique(document_of[part])]
@@ -221,7 +218,7 @@ def test_a_shuffled_pointer_is_the_same_pointer_on_other_documents(passages):
         ]
         assert np.sort(means[0]) == pytest.approx(np.sort(means[1]))
     assert not np.allclose(shuffled, turn.pointer)
-    assert np.array_equal(shuffled, contenders.shuffled_pointer(turn, seed=1))
+    assert np.array_equal(shuffled, suite_methods.shuffled_pointer(turn, seed=1))
     if len(set(passages)) == 1:
         assert np.sort(shuffled) == pytest.approx(np.sort(log_odds(turn.pointed.reading.weights)))
 
@@ -231,9 +228,9 @@ def test_the_claimed_size_is_presence_of_seeded_topics_and_else_mass():
     weights = np.where(document_of < 3, 0.06, 0.04)
     seen = document_of < 8
     pointed = Pointed("sea", 0, None, PointerReading(weights, weights * 10, np.full(20, 10.0)), weights)
-    assert contenders.claimed_size(pointed, seen, document_of, seeded=True) == pytest.approx(3 / 8)
-    assert contenders.claimed_size(pointed, seen, document_of, seeded=False) == pytest.approx(
+    assert suite_methods.claimed_size(pointed, seen, document_of, seeded=True) == pytest.approx(3 / 8)
+    assert suite_methods.claimed_size(pointed, seen, document_of, seeded=False) == pytest.approx(
         weights[seen].mean()
     )
     full = Pointed("sea", 0, None, PointerReading(np.ones(20), np.ones(20), np.ones(20)), np.ones(20))
-    assert contenders.claimed_size(full, seen, document_of, seeded=False) == 0.5
+    assert suite_methods.claimed_size(full, seen, document_of, seeded=False) == 0.5
