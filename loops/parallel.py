@@ -44,7 +44,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_REACH = 5
 PIECES_PER_CPU = 4
-"""Pieces that a Ray cluster gets at once: more balance better, fewer lose less when the driver is killed."""
+"""Pieces that a Ray cluster gets at once: more balance better, fewer lose less when the driver is
+killed.
+"""
 
 
 def run_pieces(
@@ -275,8 +277,8 @@ def record_passages(
 ) -> Float[np.ndarray, "text layer width"]:
     """`record_cached`, where several workers first record what the cache lacks.
 
-    Every worker loads the configured model by itself. Pieces are whole files of the cache, so a kill
-    loses only those under way. One thread a worker changes numbers by rounding.
+    Every worker loads the configured model by itself. Pieces are whole files of the cache, so a
+    kill loses only those under way. One thread a worker changes numbers by rounding.
 
     Raises:
         BasinError: as `record_cached` and `run_pieces`.
@@ -321,10 +323,11 @@ def generate_passages(
     workers: int = 1,
     ray: str | None = None,
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each batch's name and its continuations, steered and adapted by `concept`, as they finish.
+    """Yield each batch's name and its continuations, steered and adapted by `concept`, as they
+    finish.
 
-    A passage depends on its prompt and its seed, and on its batch by rounding: the same batches give
-    the same passages with any number of workers, up to rounding.
+    A passage depends on its prompt and its seed, and on its batch by rounding: the same batches
+        give the same passages with any number of workers, up to rounding.
 
     Args:
         concept: without vector and adapter, the base model writes.

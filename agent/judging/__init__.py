@@ -1,1 +1,3 @@
-"""The only place where gold labels are read. Reports may use it; nothing that refines a concept may."""
+"""The only place where gold labels are read. Reports may use it; nothing that refines a concept
+may.
+"""

@@ -1,7 +1,8 @@
 """Average precision of a run against gold labels, and the performance gap recovered.
 
-Everything is scored on documents that its scorer was not fitted on: the concept's readings are stored cross-fitted
-by document, and the ceiling is cross-fitted here. The topic model has seen every text, but no label.
+Everything is scored on documents that its scorer was not fitted on: the concept's readings are
+    stored cross-fitted by document, and the ceiling is cross-fitted here. The topic model has seen
+    every text, but no label.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Ceiling:
 
 
 def average_precision(gold: Bool[np.ndarray, "passage"], scores: Float[np.ndarray, "passage"]) -> float:
-    """Area under the stepwise precision-recall curve; a constant score gives the share of positives.
+    """Area under the stepwise precision-recall curve; a constant score gives the share of
+    positives.
 
     Raises ValueError when no passage is positive or a score is not finite.
     """
@@ -81,7 +83,9 @@ def topic_scores(
 
 
 def gold_ceiling(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> Ceiling | None:
-    """Train the clustering's classifier on gold labels, cross-fitted by document; None without `gold_folds`."""
+    """Train the clustering's classifier on gold labels, cross-fitted by document; None without
+    `gold_folds`.
+    """
     gold, precisions = labels.of_passages(run.document_of), []
     for repeat in range(CEILING_REPEATS):
         folds = gold_folds(gold, run.document_of, config.folds, seed + repeat)
@@ -112,7 +116,8 @@ def gold_folds(
 
 
 def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float | None:
-    """PGR = (AP(m) - AP(q0)) / (AP(ceiling) - AP(q0)), Burns et al. (2312.09390); above 1 past the ceiling.
+    """PGR = (AP(m) - AP(q0)) / (AP(ceiling) - AP(q0)), Burns et al. (2312.09390); above 1 past the
+    ceiling.
 
     None where there is no ceiling, or one less than 0.05 above the topic.
     """
@@ -152,8 +157,8 @@ def exchanged_counts(
 def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> list[Row]:
     """A row for each round.
 
-    `ap_*`, `pgr_single` and `gain_single` are of passages read alone, `*_pooled` of passages with their
-    documents. `gain` is AP of the concept less AP of the topic.
+    `ap_*`, `pgr_single` and `gain_single` are of passages read alone, `*_pooled` of passages with
+    their documents. `gain` is AP of the concept less AP of the topic.
 
     Raises:
         ValueError: the run has no round 0, or no passage is positive.
@@ -229,7 +234,9 @@ class Reading:
         return standardised(self.unseen, self.seen), standardised(unseen, seen)
 
     def membership(self) -> Float[np.ndarray, "text"]:
-        """Probability that each unseen passage, alone, belongs, by the seen part's threshold at the size."""
+        """Probability that each unseen passage, alone, belongs, by the seen part's threshold at the
+        size.
+        """
         return sigmoid(self.unseen - threshold(self.seen, float(np.clip(self.size, 0.001, 0.999))))
 
 
@@ -269,7 +276,9 @@ def precision_at_size(gold: Bool[np.ndarray, "text"], scores: Float[np.ndarray, 
 
 
 def calibration_error(gold: Bool[np.ndarray, "text"], membership: Float[np.ndarray, "text"]) -> float:
-    """Expected calibration error (Guo et al. 2017, 1706.04599, eq. 3) with ten equally filled bins; 0 is calibrated."""
+    """Expected calibration error (Guo et al. 2017, 1706.04599, eq. 3) with ten equally filled bins;
+    0 is calibrated.
+    """
     order = np.argsort(membership, kind="stable")
     parts = [part for part in np.array_split(order, BINS) if len(part)]
     gaps = [abs(gold[part].mean() - membership[part].mean()) for part in parts]
@@ -280,7 +289,8 @@ def best_gap(rounds: Sequence[Sequence[Reading]], golds: Sequence[Bool[np.ndarra
     """AP of single passages in the best round less that in the last round.
 
     Args:
-        rounds: of each part, the reading after each round; a part that settled early keeps its last one.
+        rounds: of each part, the reading after each round; a part that settled early keeps its last
+            one.
     """
     gold = np.concatenate(golds)
     found = []

@@ -16,7 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from agent.concept import MEMBER
 
 WEAK = 100.0
-"""Inverse penalty of the logistic regression; keeps its slope finite where the classes are separable."""
+"""Inverse penalty of the logistic regression; keeps its slope finite where the classes are
+separable.
+"""
 NINE_TO_ONE = np.log(9)
 """Log-odds of 90 %."""
 SHORT_OF_CEILING = 0.02
@@ -35,7 +37,9 @@ class Flows:
     path: Float[np.ndarray, "start round document"]
     """Membership in [0, 1]; the first is the start's own claim."""
     fixed_point: Int[np.ndarray, "start"]
-    """The fixed point that was reached, 0 being the most visited; -1 where the start did not settle."""
+    """The fixed point that was reached, 0 being the most visited; -1 where the start did not
+    settle.
+    """
     certified: Bool[np.ndarray, "start"]
     """Whether the certificate, which knows no labels, holds for the start."""
 
@@ -98,10 +102,14 @@ class Threshold:
     """The precision from which starts reach the good fixed point."""
 
     half: float | None
-    """Where half of the starts succeed; None where all or none do, or success does not rise with precision."""
+    """Where half of the starts succeed; None where all or none do, or success does not rise with
+    precision.
+    """
     nine_tenths: float | None
     low: float | None
-    """Ends of the bootstrap interval of `half`, 95 %; None where fewer than half of the resamples have a value."""
+    """Ends of the bootstrap interval of `half`, 95 %; None where fewer than half of the resamples
+    have a value.
+    """
     high: float | None
 
 
@@ -131,7 +139,8 @@ class CertificateQuality:
 def average_precisions(
     gold: Bool[np.ndarray, "document"], scores: Float[np.ndarray, "*over document"]
 ) -> Float[np.ndarray, "*over"]:
-    """Average precision of many rankings at once, equal to scikit-learn's; equal scores enter together.
+    """Average precision of many rankings at once, equal to scikit-learn's; equal scores enter
+    together.
 
     Raises ValueError when no document is positive.
     """
@@ -151,7 +160,8 @@ def average_precisions(
 def precisions_at_size(
     gold: Bool[np.ndarray, "document"], scores: Float[np.ndarray, "*over document"]
 ) -> Float[np.ndarray, "*over"]:
-    """R-precision: precision, and recall, of as many top documents as are positive; ties count on average.
+    """R-precision: precision, and recall, of as many top documents as are positive; ties count on
+    average.
 
     Raises ValueError when no document is positive.
     """
@@ -200,12 +210,16 @@ def share(count: int, of: int) -> Share | None:
 
 
 def is_right(average_precision: Float[np.ndarray, "start"], ceiling_ap: float) -> Bool[np.ndarray, "start"]:
-    """Whether a concept is at most `SHORT_OF_CEILING` below the same classifiers trained on gold labels."""
+    """Whether a concept is at most `SHORT_OF_CEILING` below the same classifiers trained on gold
+    labels.
+    """
     return average_precision >= ceiling_ap - SHORT_OF_CEILING
 
 
 def same_fixed_point_share(flows: Flows, quality: StartQuality, minimum: float = 0.5) -> SameFixedPoint:
-    """The share of starts with at least this precision that reach the fixed point most of them reach."""
+    """The share of starts with at least this precision that reach the fixed point most of them
+    reach.
+    """
     reached = flows.fixed_point[quality.precision >= minimum]
     settled = reached[reached >= 0]
     if len(settled) == 0:
@@ -222,8 +236,8 @@ def threshold(
 ) -> Threshold:
     """Logistic regression of success on precision, with a bootstrap interval over starts.
 
-    A threshold outside the tried precisions is None. Starts made from one pointer are not independent, so
-    the interval is too narrow where few pointers make many starts.
+    A threshold outside the tried precisions is None. Starts made from one pointer are not
+    independent, so the interval is too narrow where few pointers make many starts.
     """
     half, nine_tenths = _crossing(start_precision, good)
     least, most = float(start_precision.min()), float(start_precision.max())

@@ -1,7 +1,7 @@
 """Decisions of judges, and their calibration to probabilities.
 
-Decisions on real passages come from a classifier that was not trained on their document. A logistic curve through
-those decisions and the gold labels (Platt 1999) turns decisions into probabilities.
+Decisions on real passages come from a classifier that was not trained on their document. A logistic
+curve through those decisions and the gold labels (Platt 1999) turns decisions into probabilities.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ Judge = Callable[[RealPassages, Mapping[str, Sequence[str]], Int[np.ndarray, "pa
 
 
 LEAST_AUC = 0.6
-"""On real passages of unseen documents. Below it members and others score alike, so the scale means nothing."""
+"""On real passages of unseen documents. Below it members and others score alike, so the scale means
+nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,17 @@ class Judgement:
     real: Float[np.ndarray, "passage"]
     """Of each real passage, by a judge that did not see its document; NaN where it is too short."""
     calibration_error: float | None = None
-    """Expected calibration error on unseen documents, in [0, 1]; None where scores were not calibrated."""
+    """Expected calibration error on unseen documents, in [0, 1]; None where scores were not
+    calibrated.
+    """
     brier: float | None = None
     """Mean squared error of the same probabilities (Brier 1950); share * (1 - share) is chance."""
 
     @property
     def tells(self) -> bool:
-        """Whether the judge is reliable: AUC of `LEAST_AUC` or more, and members score above the others."""
+        """Whether the judge is reliable: AUC of `LEAST_AUC` or more, and members score above the
+        others.
+        """
         return self.auc >= LEAST_AUC and self.members > self.non_members
 
 
@@ -82,7 +88,9 @@ def cross_decisions(
     features: Callable[[Sequence[str]], Any],
     model: Any,
 ) -> Decisions:
-    """Decisions on real passages by the classifier of other folds, on generated texts by all of them."""
+    """Decisions on real passages by the classifier of other folds, on generated texts by all of
+    them.
+    """
     held_out = np.empty(len(real.texts))
     parts: dict[str, list[np.ndarray]] = {name: [] for name in generated}
     for fold in np.unique(folds):
@@ -109,9 +117,10 @@ def calibrated(
 ) -> Judgement:
     """Probabilities of belonging at even odds, as if members were as common as the others.
 
-    The curve is fitted at the corpus's share of members and then moved to even odds (Saerens et al. 2002),
-    because a generator's base rate is unknown. A fold's passages are scored by a curve fitted on the other
-    folds. Calibration error and Brier score are theirs, at the corpus's share of members.
+    The curve is fitted at the corpus's share of members and then moved to even odds (Saerens et al.
+    2002), because a generator's base rate is unknown. A fold's passages are scored by a curve
+    fitted on the other folds. Calibration error and Brier score are theirs, at the corpus's share
+    of members.
     """
     share = np.full(len(gold), np.nan)
     log_odds = np.empty(len(gold))
@@ -139,7 +148,8 @@ def cut(text: str, words: int, skip: int = 0) -> str | None:
 def _curve(
     decisions: Float[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Platt's curve: log-odds of gold, linear in the decision, nearly without a penalty, never falling.
+    """Platt's curve: log-odds of gold, linear in the decision, nearly without a penalty, never
+    falling.
 
     A judge that ranks real passages backwards gets a constant score.
     """

@@ -1,7 +1,7 @@
 """Diversity, copying and distance from the base model of generated passages.
 
-Measures of diversity depend on the amount of text. Compare generators at the same number of passages of
-the same length, as `equal_samples` makes them.
+Measures of diversity depend on the amount of text. Compare generators at the same number of
+passages of the same length, as `equal_samples` makes them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from agent.types import seed_for
 def equal_samples(generated: Mapping[str, Sequence[str]], words: int, seed: int) -> dict[str, list[str]]:
     """The same number of texts of exactly `words` words from every generator.
 
-    Shorter texts are left out and longer ones cut; a generator with more texts is subsampled by the seed.
+    Shorter texts are left out and longer ones cut; a generator with more texts is subsampled by the
+    seed.
 
     Raises:
         BasinError: a generator has fewer than two texts of that length.
@@ -63,8 +64,8 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 def vendi_score(embeddings: Float[np.ndarray, "text dimension"]) -> float:
     """Effective number of distinct texts: exp(-sum_i l_i log l_i), l the eigenvalues of K / n.
 
-    K is the cosine kernel (Friedman and Dieng 2210.02410). 1 for equal texts, n for orthogonal ones.
-    Raises `BasinError` for no texts, and for a zero embedding.
+    K is the cosine kernel (Friedman and Dieng 2210.02410). 1 for equal texts, n for orthogonal
+    ones. Raises `BasinError` for no texts, and for a zero embedding.
     """
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not len(embeddings) or not norms.all():
@@ -76,7 +77,8 @@ def vendi_score(embeddings: Float[np.ndarray, "text dimension"]) -> float:
 
 
 def copied_share(texts: Sequence[str], corpus_texts: Iterable[str], n: int = 8) -> Float[np.ndarray, "text"]:
-    """Share of each text's word n-grams that occur in the corpus; NaN for a text of fewer than n words.
+    """Share of each text's word n-grams that occur in the corpus; NaN for a text of fewer than n
+    words.
 
     The corpus is read once and only n-grams of `texts` are kept. Give the texts of all generators
     together, without their prompts, and whole documents instead of passages.
@@ -109,10 +111,11 @@ def divergence_on(
     mode: SteeringMode = PLAIN,
     preamble: str = "",
 ) -> float:
-    """KL(writer || base) of the next-token distribution over the texts' own tokens, in nats per token.
+    """KL(writer || base) of the next-token distribution over the texts' own tokens, in nats per
+    token.
 
-    Only the writer reads `preamble`. A text that is tokenized differently after it is left out; NaN where
-    none is left. Sampling's temperature and truncation are ignored on both sides.
+    Only the writer reads `preamble`. A text that is tokenized differently after it is left out; NaN
+    where none is left. Sampling's temperature and truncation are ignored on both sides.
     """
     total, count = 0.0, 0
     for prompt, text in zip(prompts, texts, strict=True):

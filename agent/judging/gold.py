@@ -1,7 +1,7 @@
 """Gold labels: which documents belong to a concept. They are used to measure only.
 
-`configs/labels/gold.yaml` names the field of a corpus that holds them. Run configurations cannot name it,
-so the loop never reads them.
+`configs/labels/gold.yaml` names the field of a corpus that holds them. Run configurations cannot
+name it, so the loop never reads them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class GoldConfig(StageConfig):
     """The field and the value that mark a document as belonging to a concept."""
 
     field: str = "label"
-    """Field of a JSONL or Parquet record; for Brown `category`, the letter in a sample's file name."""
+    """Field of a JSONL or Parquet record; for Brown `category`, the letter in a sample's file name.
+    """
     positive: bool | int | str = True
     """The value of a document that belongs; in a list, one of its entries."""
     leave_out: str | None = None
@@ -75,8 +76,8 @@ def every_gold_labels(
     A reading that cannot be used is logged and left out.
 
     Raises:
-        BasinError: the gold file is not valid, some of `documents` are missing from the corpus, or the
-            corpus cannot be read.
+        BasinError: the gold file is not valid, some of `documents` are missing from the corpus, or
+            the corpus cannot be read.
     """
     name = corpus.source if corpus.source in NAMED else Path(corpus.source).name
     configs = _entries(name, gold_file)

@@ -1,8 +1,8 @@
 """Which generated passages are inside the concept, by all judges together.
 
-A passage is inside if the mean of its judges' cluster scores is at least 0.5, half-way from real non-members to
-real members. A mean is used instead of a vote, because scores far from the midpoint are more certain. Not all
-real members pass, so their share is the number to compare with.
+A passage is inside if the mean of its judges' cluster scores is at least 0.5, half-way from real
+non-members to real members. A mean is used instead of a vote, because scores far from the midpoint
+are more certain. Not all real members pass, so their share is the number to compare with.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Agreement:
 
 
 def cluster_scores(judgements: Sequence[Judgement], generator: str) -> Float[np.ndarray, "judge text"]:
-    """Each judge's cluster score of each text: 0 is the mean of real non-members, 1 of real members.
+    """Each judge's cluster score of each text: 0 is the mean of real non-members, 1 of real
+    members.
 
     NaN for a text that is too short, and for all texts of a judge that is not reliable.
     """

@@ -1,4 +1,5 @@
-"""Judge C: a language model that compares a passage's likelihood after two descriptions of its source.
+"""Judge C: a language model that compares a passage's likelihood after two descriptions of its
+source.
 
 It needs gold labels only for its scale. Use another model than the one that writes, because a model
 prefers its own phrases.
@@ -45,7 +46,8 @@ def log_ratios(
 ) -> Float[np.ndarray, "text"]:
     """(log p(x | from the concept) - log p(x | from the contrast)) / tokens of x, in nats.
 
-    By Bayes' rule, times the number of tokens, it is the model's log-odds of the concept less its prior.
+    By Bayes' rule, times the number of tokens, it is the model's log-odds of the concept less its
+    prior.
 
     Args:
         concept: what a passage is from, without an article: "detective story".

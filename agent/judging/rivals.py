@@ -1,7 +1,7 @@
 """Rival methods that refine a pointer with activations; none of them is tuned with gold labels.
 
-A rival is a function from seen texts to a reader of unseen ones. All get the same activations, the same pointer
-and the same claim.
+A rival is a function from seen texts to a reader of unseen ones. All get the same activations, the
+same pointer and the same claim.
 """
 
 from __future__ import annotations
@@ -97,10 +97,12 @@ def hdbscan(seen: SeenTexts, seed: int) -> Reader:
 
 
 def by_overlap(seen: SeenTexts, seed: int, grid: Iterable[tuple[int, Clustering]]) -> Reader:
-    """A text's membership as the overlap of its clusters with the claims m: sum_i r_ik m_i / sum_i r_ik.
+    """A text's membership as the overlap of its clusters with the claims m: sum_i r_ik m_i / sum_i
+    r_ik.
 
-    Clusters are fitted on all seen passages, without claims. The overlap on two thirds of the documents
-    predicts the claims on the last third. The best correlation over documents decides among the grid.
+    Clusters are fitted on all seen passages, without claims. The overlap on two thirds of the
+    documents predicts the claims on the last third. The best correlation over documents decides
+    among the grid.
 
     Args:
         grid: numbers of leading components, each with a clustering of them.
@@ -124,7 +126,9 @@ def by_overlap(seen: SeenTexts, seed: int, grid: Iterable[tuple[int, Clustering]
 def _agreement(
     shares: Float[np.ndarray, "passage cluster"], seen: SeenTexts, folds: Int[np.ndarray, "passage"]
 ) -> float:
-    """Correlation over documents of claims and cross-fitted predictions; -1 for constant predictions."""
+    """Correlation over documents of claims and cross-fitted predictions; -1 for constant
+    predictions.
+    """
     predicted = np.empty(len(shares))
     for fold in np.unique(folds):
         rest = folds != fold
@@ -180,8 +184,8 @@ def weak_to_strong(seen: SeenTexts, seed: int) -> Reader:
 def confident_weak_to_strong(seen: SeenTexts, seed: int, share: float = 0.75, steps: int = 300) -> Reader:
     """A linear classifier with the confidence loss of Burns et al. (2312.09390, eq. 1).
 
-    Cross entropy to (1 - a) weak + a hardened labels. The hardening threshold keeps the weak labels' share of
-    positives; a rises linearly to `share` over the first fifth of the steps.
+    Cross entropy to (1 - a) weak + a hardened labels. The hardening threshold keeps the weak
+    labels' share of positives; a rises linearly to `share` over the first fifth of the steps.
     """
     features = torch.tensor(seen.features, dtype=torch.float32)
     claims = torch.tensor(seen.claims, dtype=torch.float32)
@@ -201,9 +205,11 @@ def confident_weak_to_strong(seen: SeenTexts, seed: int, share: float = 0.75, st
 
 
 def positive_unlabelled(seen: SeenTexts, seed: int, steps: int = 400) -> Reader:
-    """Non-negative PU learning (Kiryo et al. 2017, 1703.00593, eq. 6) with the sigmoid loss and a linear model.
+    """Non-negative PU learning (Kiryo et al. 2017, 1703.00593, eq. 6) with the sigmoid loss and a
+    linear model.
 
-    The topic's surest passages, as many as it claims, are the positives; the topic's size is the class prior.
+    The topic's surest passages, as many as it claims, are the positives; the topic's size is the
+    class prior.
     """
     features = torch.tensor(seen.features, dtype=torch.float32)
     surest = np.argsort(-seen.claims, kind="stable")[: max(2, round(seen.size * len(seen.claims)))]
@@ -223,7 +229,9 @@ def positive_unlabelled(seen: SeenTexts, seed: int, steps: int = 400) -> Reader:
 
 
 def label_spreading(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
-    """Zhou et al. (2004) on the nearest-neighbour graph; labelled are the claimed top and the lower half."""
+    """Zhou et al. (2004) on the nearest-neighbour graph; labelled are the claimed top and the lower
+    half.
+    """
     projection = seen.projection
     features = _unit(seen.features)
     order = np.argsort(-seen.claims, kind="stable")
@@ -277,7 +285,8 @@ def linear_reader(
     activations: Float[np.ndarray, "passage layer width"],
     labels: Float[np.ndarray, "passage"],
 ) -> Reader:
-    """Ridge regression of labels in [0, 1] on the leading components; with gold labels it is the ceiling.
+    """Ridge regression of labels in [0, 1] on the leading components; with gold labels it is the
+    ceiling.
 
     Its scores are scaled to log-odds of the labels (Platt 1999).
     """

@@ -1,8 +1,8 @@
 """How much generated text belongs to the concept, by judges that share nothing with the loop.
 
-Judge A reads sentence embeddings, judge B word n-grams. Both are trained on gold labels of real passages cut to the
-length of the generated ones. Word salad in the right vocabulary deceives such judges, so read their scores
-beside coherence and samples.
+Judge A reads sentence embeddings, judge B word n-grams. Both are trained on gold labels of real
+passages cut to the length of the generated ones. Word salad in the right vocabulary deceives such
+judges, so read their scores beside coherence and samples.
 """
 
 from __future__ import annotations
@@ -33,16 +33,21 @@ from agent.judging.decisions import (
 from agent.types import StageConfig
 
 Embed = Callable[[Sequence[str]], np.ndarray]
-"""Texts to sentence embeddings, float array [text, dimension], such as `SentenceTransformer.encode`."""
+"""Texts to sentence embeddings, float array [text, dimension], such as
+`SentenceTransformer.encode`.
+"""
 
 
 class WritingConfig(StageConfig):
     """How generated text is judged."""
 
     words: int | None = Field(None, ge=5)
-    """Words at which all texts are compared; None: the length that nine tenths of the generated texts reach."""
+    """Words at which all texts are compared; None: the length that nine tenths of the generated
+    texts reach.
+    """
     skip_words: int = Field(9, ge=0)
-    """Opening words to leave out of a real passage, as the prompt is left out of a generated one."""
+    """Opening words to leave out of a real passage, as the prompt is left out of a generated one.
+    """
     folds: int = Field(5, ge=2)
 
 
@@ -60,13 +65,16 @@ class EqualTexts:
 def judge_writing(
     real: RealPassages, generated: Mapping[str, Sequence[str]], embed: Embed, config: WritingConfig, seed: int
 ) -> list[Row]:
-    """A row for each generator and judge: score, cluster score, the judge's AUC and the scores of real text.
+    """A row for each generator and judge: score, cluster score, the judge's AUC and the scores of
+    real text.
 
     Args:
-        generated: continuations without their prompts, by the generator's name (`basin`, `base`, ...).
+        generated: continuations without their prompts, by the generator's name (`basin`, `base`,
+            ...).
 
     Raises:
-        BasinError: nothing was generated, nothing is long enough, or only one document is of a kind.
+        BasinError: nothing was generated, nothing is long enough, or only one document is of a
+            kind.
     """
     equal = equal_texts(real, generated, config)
     folds = _folds(equal.real, config, seed)
@@ -105,7 +113,8 @@ def judge_passages(
         judges: by name: `embedding_judge`, `word_judge`, `agent.judging.llm_judges.story_judge`.
 
     Returns:
-        Judgements whose arrays have the order of the given texts; NaN for a text too short to judge.
+        Judgements whose arrays have the order of the given texts; NaN for a text too short to
+        judge.
 
     Raises:
         BasinError: as `judge_writing`.
@@ -138,10 +147,11 @@ def equal_texts(
 
 
 def cluster_score(generated: float, members: float, non_members: float) -> float | None:
-    """(judge(generated) - judge(real non-members)) / (judge(real members) - judge(real non-members)).
+    """(judge(generated) - judge(real non-members)) / (judge(real members) - judge(real
+    non-members)).
 
-    0 is a random book, 1 is a real member, and well above 1 is a caricature. None where the judge does not score
-    real members above the others.
+    0 is a random book, 1 is a real member, and well above 1 is a caricature. None where the judge
+    does not score real members above the others.
     """
     return (generated - non_members) / (members - non_members) if members > non_members else None
 
@@ -154,7 +164,9 @@ def _common_length(generated: Mapping[str, Sequence[str]]) -> int:
 
 
 def embedding_judge(embed: Embed) -> Judge:
-    """Judge A: a strongly regularised classifier of sentence embeddings; each text is embedded once."""
+    """Judge A: a strongly regularised classifier of sentence embeddings; each text is embedded
+    once.
+    """
     model = make_pipeline(StandardScaler(), _linear(0.001))
 
     def decide(

@@ -1,4 +1,4 @@
-"""After a basin map: compare where starts flowed with gold labels, where there are any, and draw it. The sweep stays away."""
+"""A finished basin map against gold labels, and its figures. The sweep never imports this module."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ logger = logging.getLogger(__name__)
 
 MEASURED, PICTURE, ONE_START = "measured.json", "basin.png", "start.png"
 CHANCE = 0.01
-"""A start points at the concept where fewer random pointers than this are as precise."""
+"""A start points at the concept if fewer random pointers than this are as precise."""
+GOOD = 0.5
+"""Precision of a good start."""
 
 
 @dataclass(frozen=True)
 class MeasuredMap:
-    """What gold says of a map."""
+    """The numbers of a map against gold labels."""
 
     concept: str
     numbers: dict[str, object]
@@ -45,16 +47,14 @@ class MeasuredMap:
 
 
 def measure_map(found: BasinMap, folder: Path) -> MeasuredMap | None:
-    """Write measured.json and the pictures; None where the corpus has no labels.
+    """Write measured.json and the figures; None where the corpus has no labels.
 
     Raises:
         BasinError: the corpus is not the one that was mapped, or the labels cannot be read.
     """
     labels = gold_labels(found.config.run.corpus, found.setup.passages.documents)
     if labels is None:
-        logger.info(
-            "The corpus has no gold labels: the map says which basins there are, and not how good they are."
-        )
+        logger.info("The corpus has no gold labels: the map shows its basins, but not their quality.")
         return None
     measured = measured_by(found, labels)
     content = {"concept": measured.concept, **measured.numbers, "by_kind": measured.by_kind}
@@ -65,24 +65,22 @@ def measure_map(found: BasinMap, folder: Path) -> MeasuredMap | None:
 
 
 def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
-    """All numbers, of one reading of the labels."""
+    """All numbers against one reading of the labels."""
     gold, counted = labels.labels, labels.counted
     flows = flows_of(found)
-    start, ways = start_quality(flows, gold, counted), membership_quality(flows.path, gold, counted)
-    final = ways.average_precision[:, -1]
-    ceiling = ceiling_ap(found, gold, counted)
+    start, paths = start_quality(flows, gold, counted), membership_quality(flows.path, gold, counted)
+    final, best = paths.average_precision[:, -1], paths.average_precision[:, 1:]
+    ceiling = ceiling_ap(found, labels)
     right = is_right(final, ceiling)
     same = same_fixed_point_share(flows, start)
-    reached = (
-        flows.fixed_point == same.fixed_point if same.fixed_point is not None else np.zeros(len(final), bool)
-    )
+    point = same.fixed_point
+    reached = flows.fixed_point == point if point is not None else np.zeros(len(final), bool)
     base_rate, positive = float(gold[counted].mean()), int(gold[counted].sum())
     chance = float(binom.ppf(1 - CHANCE, positive, base_rate) / positive)
-    pointing = start.precision > chance
-    crossing = threshold(start.precision, reached & right)
-    best = ways.average_precision[:, 1:]
-    certified = flows.certified
+    pointing, certified = start.precision > chance, flows.certified
+    good = start.precision >= GOOD
     noisy = (np.array(flows.kinds) == "noise") & np.isclose(flows.levels, 0.8)
+    at_point = None if point is None else found.points[point].membership[None]
     numbers: dict[str, object] = {
         "base_rate": base_rate,
         "ceiling_ap": ceiling,
@@ -90,14 +88,12 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
         "topic_precision": float(start.precision[0]),
         "final_ap_of_topic": float(final[0]),
         "same_fixed_point": asdict(same),
-        "fixed_point_ap": _at_point(found, same.fixed_point, gold, counted),
+        "fixed_point_ap": None if at_point is None else float(_aps(labels, at_point)[0]),
         "best_round_of_any_start": float(best.max()),
-        "best_round_median": float(np.median(best.max(axis=1)[start.precision >= 0.5]))
-        if (start.precision >= 0.5).any()
-        else None,
+        "best_round_median": float(np.median(best.max(axis=1)[good])) if good.any() else None,
         "right": int(right.sum()),
-        "threshold": asdict(crossing),
-        "noise_80_arrives": share_of(reached, noisy),
+        "threshold": asdict(threshold(start.precision, reached & right)),
+        "noise_80_arrives": _share_of(reached, noisy),
         "certificate": {
             "all": asdict(certificate_quality(certified, right)),
             "pointing": asdict(certificate_quality(certified & pointing, right & pointing)),
@@ -106,12 +102,19 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
         },
     }
     if all(flow.held is not None for flow in found.flows):
-        numbers["held"] = _held(found, start.precision, gold, counted)
-    return MeasuredMap(labels.concept, numbers, _by_kind(flows, start.precision, final, reached, right))
+        numbers["held"] = _held(found, good, labels)
+    outcomes = {
+        "precision": start.precision,
+        "final_ap": final,
+        "arrived": reached,
+        "right": right,
+        "certified": certified,
+    }
+    return MeasuredMap(labels.concept, numbers, _by_kind(flows, outcomes))
 
 
 def flows_of(found: BasinMap) -> Flows:
-    """The map as the judging takes it."""
+    """The map's paths as `agent.judging` takes them."""
     starts = found.setup.starts
     return Flows(
         [start.kind for start in starts],
@@ -123,16 +126,14 @@ def flows_of(found: BasinMap) -> Flows:
     )
 
 
-def ceiling_ap(
-    found: BasinMap, gold: Bool[np.ndarray, "document"], counted: Bool[np.ndarray, "document"]
-) -> float:
-    """Average precision of the round's own classifiers, taught the gold labels, on documents that they did not see."""
-    scores = found.setup.inputs.round_map.scores(gold.astype(np.float64))
-    return float(average_precisions(gold[counted], scores[None, counted])[0])
+def ceiling_ap(found: BasinMap, labels: GoldLabels) -> float:
+    """Average precision of the round's classifiers trained on gold labels, on held-out documents."""
+    scores = found.setup.inputs.round_map.scores(labels.labels.astype(np.float64))
+    return float(_aps(labels, scores[None])[0])
 
 
 def draw(found: BasinMap, labels: GoldLabels, folder: Path) -> None:
-    """The map, and the way of one start: of those spoiled most that arrived, the first."""
+    """Draw the map, and the path of the least precise start that arrived where the topic does."""
     from agent.judging.figures.basin import draw_basin_map
     from agent.judging.figures.start import draw_path
 
@@ -143,77 +144,52 @@ def draw(found: BasinMap, labels: GoldLabels, folder: Path) -> None:
         gold,
         counted,
         names=found.point_names,
-        ceiling_ap=ceiling_ap(found, gold, counted),
+        ceiling_ap=ceiling_ap(found, labels),
         topic_start=0,
     )
-    quality = start_quality(flows, gold, counted).precision
-    arrived = np.flatnonzero((flows.fixed_point == flows.fixed_point[0]) & (np.arange(len(quality)) > 0))
-    which = int(arrived[np.argmin(quality[arrived])]) if len(arrived) else 0
+    precision = start_quality(flows, gold, counted).precision
+    arrived = np.flatnonzero(flows.fixed_point == flows.fixed_point[0])
+    arrived = arrived[arrived > 0]
+    which = int(arrived[np.argmin(precision[arrived])]) if len(arrived) else 0
     titles = [document.title or document.id for document in found.setup.passages.documents]
     draw_path(folder / ONE_START, flows, which, gold, counted, titles=titles)
 
 
-def share_of(true: Bool[np.ndarray, "start"], among: Bool[np.ndarray, "start"]) -> dict[str, object] | None:
-    """A share with its interval, as plain numbers."""
+def _aps(labels: GoldLabels, scores: Float[np.ndarray, "row document"]) -> Float[np.ndarray, "row"]:
+    return average_precisions(labels.labels[labels.counted], scores[:, labels.counted])
+
+
+def _share_of(true: Bool[np.ndarray, "start"], among: Bool[np.ndarray, "start"]) -> dict[str, object] | None:
     found = share(int((true & among).sum()), int(among.sum()))
     return None if found is None else asdict(found)
 
 
-def _at_point(
-    found: BasinMap,
-    point: int | None,
-    gold: Bool[np.ndarray, "document"],
-    counted: Bool[np.ndarray, "document"],
-) -> float | None:
-    if point is None:
-        return None
-    return float(average_precisions(gold[counted], found.points[point].membership[None, counted])[0])
-
-
-def _held(
-    found: BasinMap,
-    precision: Float[np.ndarray, "start"],
-    gold: Bool[np.ndarray, "document"],
-    counted: Bool[np.ndarray, "document"],
-) -> dict[str, object]:
-    """The same question of the schedule that holds trust: of the better starts, how many end within 0.9 of the topic's end."""
+def _held(found: BasinMap, good: Bool[np.ndarray, "start"], labels: GoldLabels) -> dict[str, object]:
+    """With trust held: the share of good starts that end within 0.9 of the topic's end, and their
+    AP.
+    """
     finals = np.stack([flow.held for flow in found.flows if flow.held is not None])
-    better = precision >= 0.5
-    same = overlaps(finals, finals[:1])[:, 0] >= 0.9
-    ap = average_precisions(gold[counted], finals[:, counted])
+    ap = _aps(labels, finals)
     return {
-        "same_as_topic": share_of(same, better),
+        "same_as_topic": _share_of(overlaps(finals, finals[:1])[:, 0] >= 0.9, good),
         "final_ap_of_topic": float(ap[0]),
-        "median_final_ap": float(np.median(ap[better])) if better.any() else None,
+        "median_final_ap": float(np.median(ap[good])) if good.any() else None,
     }
 
 
-def _by_kind(
-    flows: Flows,
-    precision: Float[np.ndarray, "start"],
-    final: Float[np.ndarray, "start"],
-    reached: Bool[np.ndarray, "start"],
-    right: Bool[np.ndarray, "start"],
-) -> list[dict[str, object]]:
-    """A row for every kind, and of noise and mixtures for every level."""
+def _by_kind(flows: Flows, outcomes: dict[str, np.ndarray]) -> list[dict[str, object]]:
+    """A row for each kind of start, and for each level of noise, mixture and documents."""
     keys = [
         (kind, level if kind in ("noise", "mixture", "documents") else None)
         for kind, level in zip(flows.kinds, flows.levels, strict=True)
     ]
     rows: list[dict[str, object]] = []
     for key in dict.fromkeys(keys):
-        rows_of = np.array([each == key for each in keys])
-        rows.append(
-            {
-                "kind": key[0],
-                "level": key[1],
-                "starts": int(rows_of.sum()),
-                "precision": float(np.median(precision[rows_of])),
-                "final_ap": float(np.median(final[rows_of])),
-                "lowest_final_ap": float(final[rows_of].min()),
-                "arrived": float(reached[rows_of].mean()),
-                "right": float(right[rows_of].mean()),
-                "certified": float(flows.certified[rows_of].mean()),
-            }
-        )
+        own = np.array([each == key for each in keys])
+        row: dict[str, object] = {"kind": key[0], "level": key[1], "starts": int(own.sum())}
+        for name in ("precision", "final_ap"):
+            row[name] = float(np.median(outcomes[name][own]))
+        row["lowest_final_ap"] = float(outcomes["final_ap"][own].min())
+        row |= {name: float(outcomes[name][own].mean()) for name in ("arrived", "right", "certified")}
+        rows.append(row)
     return rows

@@ -1,7 +1,7 @@
-"""Some starts of a basin map in full: the same loop as a run's, generation and steering included, from another pointer.
+"""Some starts of a basin map as full runs, with generation and steering.
 
-The map itself is cheap: it follows memberships of real texts alone. Whether what is written changes where a start flows
-is seen by letting a few flow both ways.
+The map follows memberships of real texts only. Full runs of a few starts show whether generation
+changes their fixed points.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ FULL, RUNS = "full.json", "full"
 
 
 @dataclass(frozen=True)
-class MutePointer(Pointer):
-    """A pointer that says the same of every text that is written: a start knows nothing of texts that it was not made from."""
+class ConstantPointer(Pointer):
+    """A pointer with one weight for all generated texts, since a start knows only real ones."""
 
     level: float = 0.5
 
@@ -47,10 +47,11 @@ class MutePointer(Pointer):
 
 
 def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict[str, object]]:
-    """Let the named starts flow in full, each a run of its own in `folder/full`; what is there already is gone on with.
+    """Run the named starts in full, each as a run in `folder/full`; runs that are there are
+    resumed.
 
     Raises:
-        BasinError: there is no start of a name; else as `loops.refine.refine`.
+        BasinError: a start does not exist; else as `loops.refine.refine`.
     """
     by_name = {start.name: number for number, start in enumerate(found.setup.starts)}
     require_starts(found.setup, names)
@@ -61,14 +62,14 @@ def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict
     for name in names:
         number = by_name[name]
         logger.info(f"In full: {name}")
-        rows.append(_one(found, context, number, folder / RUNS))
+        rows.append(_run_start(found, context, number, folder / RUNS))
         content = json.dumps(rows, indent=1, ensure_ascii=False)
         write_file(folder / FULL, content.encode())
     return rows
 
 
-def aimed(context: RunContext, start: Start, scratch: Path) -> RunContext:
-    """The same ground with the start for a pointer; its scores are given the topic's mean and spread in log-odds."""
+def with_start(context: RunContext, start: Start, scratch: Path) -> RunContext:
+    """The context with the start as its pointer, scaled to the topic's mean and spread in log-odds."""
     document_of = context.passages.document_of
     numbers: Int[np.ndarray, "passage"] = numbered(document_of)
     topic = document_means(context.real.pointer_log_odds, numbers)
@@ -84,14 +85,14 @@ def aimed(context: RunContext, start: Start, scratch: Path) -> RunContext:
         projection=context.prior.views[0].projection,
     )
     level = float(sigmoid(np.array([topic.mean()]))[0])
-    pointer = MutePointer(context.pointer.model, context.pointer.topic, level)
+    pointer = ConstantPointer(context.pointer.model, context.pointer.topic, level)
     return replace(context, real=real, prior=own, pointer=pointer, no_concept=None, scratch=scratch)
 
 
-def _one(found: BasinMap, shared: RunContext, number: int, folder: Path) -> dict[str, object]:
+def _run_start(found: BasinMap, shared: RunContext, number: int, folder: Path) -> dict[str, object]:
     start, cheap = found.setup.starts[number], found.flows[number].path[-1]
     store = _store(folder / hashlib.sha256(start.name.encode()).hexdigest()[:8], shared.config)
-    context = aimed(shared, start, store.scratch)
+    context = with_start(shared, start, store.scratch)
     with store.exclusive(), run_watchers(store, context) as watchers:
         records = refine(context, store, found.config.rounds, watchers)
     final = document_means(records[-1].concept.membership, numbered(context.passages.document_of))

@@ -1,7 +1,7 @@
 """Many starting pointers of one corpus, each followed to its fixed point: the basins of a concept.
 
-Each start that has arrived is saved at once, so a killed map resumes with the others. Gold labels are
-read by `loops.basin_map.evaluate` only.
+Each start that has arrived is saved at once, so a killed map resumes with the others. Gold labels
+are read by `loops.basin_map.evaluate` only.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Flow:
 
     path: Float[np.ndarray, "round document"]
     held: Float[np.ndarray, "document"] | None
-    """The last membership when trust in the pointer is held; None where the map does not ask for it."""
+    """The last membership when trust in the pointer is held; None where the map does not ask for
+    it.
+    """
     certificate: Certificate
     seconds: float
 
@@ -110,13 +112,15 @@ class BasinMap:
 
 
 def map_basin(config: MapConfig, folder: Path, *, wanted: Sequence[str] = ()) -> BasinMap:
-    """Follow every start of the design to its fixed point; starts that `folder` holds are not followed again.
+    """Follow every start of the design to its fixed point; starts that `folder` holds are not
+    followed again.
 
     Args:
         wanted: names of starts that a later stage needs; unknown ones are refused at the beginning.
 
     Raises:
-        BasinError: as `prepare` and `run_pieces`; a wanted start does not exist; the folder cannot be written.
+        BasinError: as `prepare` and `run_pieces`; a wanted start does not exist; the folder cannot
+            be written.
     """
     run = config.run
     if run.clustering.method != "fading":

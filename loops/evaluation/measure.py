@@ -1,4 +1,5 @@
-"""Measures of a finished run against gold labels, and its figure; the loop never imports this module.
+"""Measures of a finished run against gold labels, and its figure; the loop never imports this
+module.
 
 `measurements.json` and `picture.png` are written beside the rounds.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from agent.errors import BasinError
+from agent.errors import writing
 from agent.files.checked import DamagedError
 from agent.hub.embedders import load_embedder
 from agent.judging.average_precision import MeasuredRound, MeasuredRun, Row, measure_run
@@ -37,10 +38,11 @@ PICTURE = "picture.png"
 def measure(
     store: RunStore, activations: Float[np.ndarray, "passage layer width"] | None = None
 ) -> list[Row]:
-    """Rows of every round, the main reading of the gold labels first; none where the corpus has no labels.
+    """Rows of each round, by the main reading of the labels first; none where the corpus has no
+    labels.
 
     Args:
-        activations: of the real passages, where they are at hand; else they are recorded anew.
+        activations: of the real passages; None: record them.
 
     Raises:
         BasinError: a round is damaged, or the corpus is not the one the run was made from.
@@ -52,21 +54,16 @@ def measure(
     seed = seed_for(store.config.seed, 0, "judging")
     rows = [row for labels in readings for row in measure_run(run, labels, store.config.clustering, seed)]
     content = {"rounds": [record.round for record in records], "rows": rows}
-    try:
+    with writing(store.path / MEASUREMENTS, "make room there"):
         atomic.write_file(store.path / MEASUREMENTS, sealed(content))
-    except OSError as error:
-        raise BasinError(
-            f"{store.path / MEASUREMENTS} cannot be written ({error.strerror}); make room there."
-        ) from None
     if can_draw(PICTURE):
         _draw(store.path / PICTURE, run, records, rows, readings)
     return rows
 
 
 def stored_rows(store: RunStore) -> list[Row] | None:
-    """What `measure` found, or None where it has not seen all rounds that are there now.
-
-    Where the file is damaged, `say` is told.
+    """The rows that `measure` stored, or None where rounds have been added since or the file is
+    damaged.
     """
     if not os.path.lexists(store.path / MEASUREMENTS):
         return None
@@ -81,10 +78,10 @@ def stored_rows(store: RunStore) -> list[Row] | None:
 
 
 def judge(store: RunStore) -> list[Row]:
-    """How much of what the last round wrote belongs to the concept; no rows without gold labels or samples.
+    """How much of the last round's text belongs to the concept; no rows without labels or samples.
 
     Raises:
-        BasinError: as `measure`, or the sentence embedder cannot be had.
+        BasinError: as `measure`, or the sentence embedder cannot be loaded.
     """
     passages, newest = store.load_passages(), store.load(max(store.rounds(), default=0))
     labels = next(iter(every_gold_labels(store.config.corpus, passages.documents)), None)
@@ -128,7 +125,7 @@ def _measured_run(
 def _draw(
     path: Path, run: MeasuredRun, records: list[RoundRecord], rows: list[Row], readings: list[GoldLabels]
 ) -> None:
-    """The picture of the run's main reading."""
+    """Draw the run with the main reading of the labels."""
     from agent.judging.figures.run import GeneratedPoints, draw
 
     newest = records[-1]

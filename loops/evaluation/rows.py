@@ -1,13 +1,14 @@
-"""Rows of a long evaluation, one JSON object a line, kept as they come so that a killed evaluation goes on.
+"""Rows of a long evaluation, one JSON object a line, saved as they come.
 
-The first line says what the rows were measured with; rows of something else are set aside, never mixed.
+The first line identifies the suite and the code. Rows of another suite are set aside, never mixed.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,23 @@ Row = dict[str, float | int | str | bool | None]
 
 @dataclass
 class RowFile:
-    """A file of rows and what it holds; made by `open`."""
+    """A file of rows and its contents; made by `open`."""
 
     path: Path
     rows: list[Row] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: Path, digest: str) -> RowFile:
-        """The file's rows where it was begun with the same digest, else a fresh file; a torn end is cut off.
+        """The file's rows if it was begun with the same digest, else a fresh file; a torn end is
+        cut.
 
         Raises:
             BasinError: the file cannot be read or written.
         """
         header = {"suite": digest}
-        if path.exists() and not path.is_file():  # a device would be read for ever, and then set aside
+        if path.exists() and not path.is_file():  # a device has no end
             raise BasinError(f"{path} is no file that rows could be added to: name another with --out.")
-        try:
+        with _accessing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
             objects = _whole_lines(text)
@@ -54,21 +56,16 @@ class RowFile:
                 )
             write_file(path, _written([header]).encode("utf-8"))
             return cls(path)
-        except OSError as error:
-            raise _cannot(path, error) from None
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add rows at the end; raises as `open`."""
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(_written(rows))
-        except OSError as error:
-            raise _cannot(self.path, error) from None
+        with _accessing(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(_written(rows))
         self.rows += rows
 
 
 def _whole_lines(text: str) -> list[dict[str, Any]]:
-    """Objects of the lines before the first that is not whole."""
+    """Objects of the lines before the first incomplete one."""
     objects = []
     for line in text.splitlines(keepends=True):
         try:
@@ -85,7 +82,11 @@ def _written(objects: Sequence[dict[str, Any]]) -> str:
     return "".join(json.dumps(each, ensure_ascii=True) + "\n" for each in objects)
 
 
-def _cannot(path: Path, error: OSError) -> BasinError:
-    return BasinError(
-        f"{path} cannot be read or written ({error.strerror or error}); name another with --out."
-    )
+@contextmanager
+def _accessing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BasinError(
+            f"{path} cannot be read or written ({error.strerror or error}); name another with --out."
+        ) from None

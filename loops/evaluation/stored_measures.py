@@ -1,4 +1,4 @@
-"""What `basin measure` leaves beside the rounds: read here, so that whoever reads it need not load what measures."""
+"""Reads the measurements that `basin measure` writes beside the rounds, without what computes them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Row = dict[str, Any]
 
 
 def read_rows(run: Path) -> tuple[list[int], list[Row]]:
-    """Numbers of the rounds that were measured, and a row for each of them and every reading of the gold labels.
+    """The measured rounds, and a row for each of them and each reading of the gold labels.
 
     Raises:
-        DamagedError: the file is missing or damaged, or its rows are none of ours.
+        DamagedError: the file is missing or damaged, or a row lacks a column.
     """
     tree = read_sealed(run, MEASUREMENTS)
     rounds, rows = tree.get("rounds"), tree.get("rows")

@@ -99,7 +99,9 @@ class _Map:
 
     @property
     def between(self) -> Float[np.ndarray, "start round axis"]:
-        """Overlap of each round with the two most visited fixed points; one is replaced by the start."""
+        """Overlap of each round with the two most visited fixed points; one is replaced by the
+        start.
+        """
         path = self.flows.path
         if len(self.centres) == 0:
             return np.full((*path.shape[:2], 2), np.nan)
@@ -119,12 +121,13 @@ def draw_basin_map(
 ) -> None:
     """Write a PNG of four panels; documents that are not counted are not shown.
 
-    The threshold is the precision from which starts end right (`is_right`) at the fixed point that most
-    starts of precision 0.5 or more reach.
+    The threshold is the precision from which starts end right (`is_right`) at the fixed point that
+    most starts of precision 0.5 or more reach.
 
     Args:
         names: of the fixed points, the most visited first; the others are numbered.
-        ceiling_ap: average precision of a classifier trained on gold labels; None where there is none.
+        ceiling_ap: average precision of a classifier trained on gold labels; None where there is
+            none.
         topic_start: the start that is the unchanged topic.
 
     Raises:

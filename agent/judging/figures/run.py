@@ -53,9 +53,9 @@ def draw(
 ) -> None:
     """Write a PNG of a run that has at least one round after the pointer.
 
-    Left: real and generated passages in a plane of the activation space. Middle: each passage's log-odds by
-    topic and concept. Right: average precision by round (where labels are known) and drift. Gold labels are
-    hollow markers with the caption that the loop did not know them.
+    Left: real and generated passages in a plane of the activation space. Middle: each passage's
+        log-odds by topic and concept. Right: average precision by round (where labels are known)
+        and drift. Gold labels are hollow markers with the caption that the loop did not know them.
 
     Args:
         rows: `measure_run`'s; empty where the corpus has no labels.
@@ -76,8 +76,8 @@ def draw(
 def plane(activations: Float[np.ndarray, "passage layer width"], readout: Readout | None) -> Plane:
     """The readout's evidence (nats) and the leading principal component orthogonal to it.
 
-    Features are standardised first, so that no single large dimension dominates. Without a readout, the two
-    leading principal components.
+    Features are standardised first, so that no single large dimension dominates. Without a readout,
+    the two leading principal components.
     """
     flat = activations.reshape(len(activations), -1).astype(np.float64)
     centre, spread = flat.mean(axis=0), flat.std(axis=0)

@@ -1,4 +1,5 @@
-"""`basin evaluate generation`: generators of one concept, written first, then judged together at one length.
+"""`basin evaluate generation`: generators of one concept, written first, then judged together at
+one length.
 
 A stopped evaluation resumes with the generator that it was at.
 """
@@ -49,14 +50,15 @@ def evaluate_generation(
 
     Args:
         folder: keeps samples, adapters and rows; nothing there is made again.
-        only, concepts, generators: names to restrict to; empty for all. Generators that wrote before are
-            judged again with the others.
+        only, concepts, generators: names to restrict to; empty for all. Generators that wrote
+            before are judged again with the others.
         samples: prompts per generator.
         passages: training passages of an adapter.
         quick: leave out the story judge, which is slow.
 
     Raises:
-        BasinError: an unknown name, a corpus that cannot be read or has no labels, or a model that cannot be loaded.
+        BasinError: an unknown name, a corpus that cannot be read or has no labels, or a model that
+            cannot be loaded.
     """
     rows: list[Row] = []
     for corpus, concept in _chosen(corpora, only, concepts, generators):

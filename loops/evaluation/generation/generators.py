@@ -1,7 +1,9 @@
-"""The generators that are compared: baselines, Basin's ways to write, and the same ways driven by gold labels.
+"""The generators that are compared: baselines, Basin's ways to write, and the same ways driven by
+gold labels.
 
-A generator is a function from a `Workspace` to samples, one for each prompt unless it rejects. The workspace
-keeps pools of passages and adapters on disk, so several generators share them and a stopped evaluation resumes.
+A generator is a function from a `Workspace` to samples, one for each prompt unless it rejects. The
+workspace keeps pools of passages and adapters on disk, so several generators share them and a
+stopped evaluation resumes.
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ TRIES = 4
 """Passages per prompt where the best is chosen or some are rejected."""
 STEERED_LAYERS = (12, 18)
 ADAPTER_NATS = 0.05
-"""KL(steered || base) per token of a vector that is added to an adapter: half of a vector's own budget."""
+"""KL(steered || base) per token of a vector that is added to an adapter: half of a vector's own
+budget.
+"""
 FEWEST_MEMBERS = 0.02
 """Minimum share of the seen passages that an adapter is trained on."""
 
 
 def training_weights(target: TargetConcept) -> Float[np.ndarray, "passage"]:
-    """Weights of an adapter's training passages: the members, or the most typical where they are too few."""
+    """Weights of an adapter's training passages: the members, or the most typical where they are
+    too few.
+    """
     least = np.sort(target.membership)[-max(1, int(FEWEST_MEMBERS * len(target.membership)))]
     return np.where(target.membership >= min(MEMBER, least), target.membership, 0.0)
 
@@ -170,4 +176,6 @@ GENERATORS: Mapping[str, Generator] = {
     "gold-best-of-4": _best_of_base("gold"),
     **_steering(["gold-steered-0.1"]),
 }
-"""By name, in the order of tables: `topic-`, `prompt-` and `random-` are baselines, `gold-` are ceilings."""
+"""By name, in the order of tables: `topic-`, `prompt-` and `random-` are baselines, `gold-` are
+ceilings.
+"""

@@ -1,4 +1,6 @@
-"""Measures of everything that was generated from a concept, at equal lengths. Gold labels train the judges."""
+"""Measures of everything that was generated from a concept, at equal lengths. Gold labels train the
+judges.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 NEW_TOKENS = 200
 STORY_WORDS, STORY_REAL = 80, 160
-"""Words of each passage, and real passages, that the story judge reads; it takes most of the time."""
+"""Words of each passage, and real passages, that the story judge reads; it takes most of the time.
+"""
 Generated = Mapping[str, Sequence[str]]
 """Texts by generator."""
 
@@ -139,7 +142,9 @@ def _judged(
 
 
 def _membership(task: Task, read: Texts) -> float:
-    """Mean membership by the refined concept itself, in an unsteered pass. It is no independent judge."""
+    """Mean membership by the refined concept itself, in an unsteered pass. It is no independent
+    judge.
+    """
     return float(sigmoid(task.targets["basin"].log_odds(read)).mean())
 
 
@@ -156,7 +161,9 @@ def _copied(task: Task, texts: Generated) -> dict[str, float | None]:
 
 
 def _distance(task: Task, output: Output) -> float | None:
-    """Nats per token from the base model: exact for an intervention, an upper bound for a selection."""
+    """Nats per token from the base model: exact for an intervention, an upper bound for a
+    selection.
+    """
     intervention, some = output.intervention, output.samples[:12]
     changed = 0.0
     if intervention.changes:

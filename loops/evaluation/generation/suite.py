@@ -1,6 +1,7 @@
 """The suite of `basin evaluate generation`: corpora, concepts and their pointers.
 
-Gold labels are not read here. A third of the authors is unseen: it provides the openings and trains the judges.
+Gold labels are not read here. A third of the authors is unseen: it provides the openings and trains
+the judges.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class WrittenCorpus(SuiteEntry):
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
     pointer: Literal["words", "seed_words"] = "words"
-    """Whether a concept's words select a topic of one common model, or seed the prior of its own model."""
+    """Whether a concept's words select a topic of one common model, or seed the prior of its own
+    model.
+    """
     contrast: str = "novel"
     """The kind of text that the rest of the corpus is, as similar to the concepts as possible."""
     concepts: dict[str, WrittenConcept]

@@ -1,7 +1,8 @@
-"""`basin evaluate membership`: the refiner and its rivals, measured on documents that nothing was fitted on.
+"""`basin evaluate membership`: the refiner and its rivals, measured on documents that nothing was
+fitted on.
 
-Gold labels are read here, to score decisions that were made without them. Each finished concept is saved at
-once, so a stopped evaluation resumes.
+Gold labels are read here, to score decisions that were made without them. Each finished concept is
+saved at once, so a stopped evaluation resumes.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def evaluate_membership(
         workers, ray: as in `run_pieces`.
 
     Raises:
-        BasinError: an unknown corpus or method, a corpus that cannot be read, or a `done` that cannot be written.
+        BasinError: an unknown corpus or method, a corpus that cannot be read, or a `done` that
+            cannot be written.
     """
     suite.require_known("method", methods, METHODS)
     suite.require_known("corpus", only, [each.name for each in corpora])
@@ -162,7 +164,9 @@ def _hidden(corpus: Corpus, seed: int) -> list[Bool[np.ndarray, "document"]]:
 
 
 def _is_measurable(corpus: Corpus, case: Case) -> bool:
-    """Whether both kinds of documents are among all unseen ones, and among the seen ones of each turn."""
+    """Whether both kinds of documents are among all unseen ones, and among the seen ones of each
+    turn.
+    """
     labels = corpus.gold.get(case.concept)
     if labels is None:
         logger.info(f"{case.corpus}, {case.concept}: there are no gold labels, so it is left out.")

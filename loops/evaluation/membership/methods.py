@@ -1,7 +1,8 @@
-"""The methods of `basin evaluate membership`: the refiner, its rivals, null pointers and the ceiling.
+"""The methods of `basin evaluate membership`: the refiner, its rivals, null pointers and the
+ceiling.
 
-All methods of one pointer get the same texts, the same pointer and the same claim. Only the ceiling gets gold
-labels, and only those of seen passages.
+All methods of one pointer get the same texts, the same pointer and the same claim. Only the ceiling
+gets gold labels, and only those of seen passages.
 """
 
 from __future__ import annotations
@@ -157,7 +158,8 @@ def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: in
 def shuffled_pointer(turn: Turn, seed: int) -> Float[np.ndarray, "passage"]:
     """The pointer's log-odds with documents permuted, seen and unseen ones separately.
 
-    Documents exchange their passages' values, or their means where they differ in the number of passages.
+    Documents exchange their passages' values, or their means where they differ in the number of
+    passages.
     """
     shuffled = turn.pointer.copy()
     generator = np.random.default_rng(seed_for(seed, 0, "suite/shuffle"))
@@ -179,10 +181,12 @@ def pooled_log_odds(
     seen: tuple[Texts, Int[np.ndarray, "passage"]],
     unseen: tuple[Texts, Int[np.ndarray, "text"]],
 ) -> tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]]:
-    """The refiner's reading of whole documents: a (mean evidence) + b (mean pointer), seen and unseen.
+    """The refiner's reading of whole documents: a (mean evidence) + b (mean pointer), seen and
+    unseen.
 
-    Both means are in standard deviations over the seen documents, and evidence has `read_weight` against the
-    pointer's 1, as in `agent.clustering.two_witnesses.recluster`. Unseen texts do not enter a and b.
+    Both means are in standard deviations over the seen documents, and evidence has `read_weight`
+    against the pointer's 1, as in `agent.clustering.two_witnesses.recluster`. Unseen texts do not
+    enter a and b.
 
     Args:
         seen, unseen: texts and the document of each.
@@ -210,7 +214,8 @@ def _refined(
     seed: int,
     further: int = 0,
 ) -> Outcome:
-    """Settle on the seen passages and read the unseen ones; `further` rounds, outside the timing, give `moved`.
+    """Settle on the seen passages and read the unseen ones; `further` rounds, outside the timing,
+    give `moved`.
 
     Args:
         pointer: log-odds, which may be shuffled, and the reading whose document spread counts.

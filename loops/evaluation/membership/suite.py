@@ -1,7 +1,8 @@
-"""The suite of measured concepts: corpora, the words that point, and each pointer's reading of all texts.
+"""The suite of measured concepts: corpora, the words that point, and each pointer's reading of all
+texts.
 
-Gold labels are not read here. A seed decides the topic model and the split. A third of the authors is unseen
-at a time (of the documents, where authors are unknown), and nothing is fitted on it.
+Gold labels are not read here. A seed decides the topic model and the split. A third of the authors
+is unseen at a time (of the documents, where authors are unknown), and nothing is fitted on it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class SuiteCorpus(SuiteEntry):
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
     pointer: Literal["words", "seed_words"] = "words"
-    """Whether a concept's words select a topic of one common model, or seed the prior of its own model."""
+    """Whether a concept's words select a topic of one common model, or seed the prior of its own
+    model.
+    """
     rotate: bool = False
     """Leave each third unseen in turn and join the readings, for corpora of few documents."""
     concepts: dict[str, tuple[str, ...]]

@@ -1,4 +1,6 @@
-"""`basin evaluate membership` on the terminal: each concept beside topic, rivals and ceiling, then totals."""
+"""`basin evaluate membership` on the terminal: each concept beside topic, rivals and ceiling, then
+totals.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ TOTALS = {
 
 
 def show_evaluation(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print each concept's mean over seeds, a summary of each method, and shares of sizes and flags."""
+    """Print each concept's mean over seeds, a summary of each method, and shares of sizes and
+    flags.
+    """
     if not rows:
         console.print("Nothing was measured: no corpus of these is here and has gold labels.")
         return

@@ -10,7 +10,7 @@ from planted_loop import CRIME, DOCUMENTS, PASSAGES, SETTINGS, THEMES, corpus, m
 
 from agent.errors import BasinError
 from loops.basin_map import setup
-from loops.basin_map.full_flow import FULL, aimed, full_flows
+from loops.basin_map.full_flow import FULL, full_flows, with_start
 from loops.basin_map.map import map_basin
 from loops.basin_map.setup import prepare
 from loops.checkpoint.store import RunStore
@@ -82,10 +82,10 @@ def test_a_spoiled_start_says_nothing_of_what_is_written(config, tmp_path, monke
     seen = []
 
     def watched(context, start, scratch):
-        seen.append(aimed(context, start, scratch))
+        seen.append(with_start(context, start, scratch))
         return seen[-1]
 
-    monkeypatch.setattr("loops.basin_map.full_flow.aimed", watched)
+    monkeypatch.setattr("loops.basin_map.full_flow.with_start", watched)
     full_flows(found, ["noise 30% 0"], tmp_path / "map")
     (context,) = seen
     weights = context.pointer.weights(["crimea crimeb", "oceana", ""])

@@ -72,11 +72,19 @@ def reads(tmp_path, monkeypatch):
     return names
 
 
+@pytest.fixture
+def counts(monkeypatch):
+    """Counted work."""
+    found = []
+    monkeypatch.setattr(evaluate, "advance", lambda *count: found.append(count))
+    return found
+
+
 def evaluated(corpus, tmp_path, methods=("basin",), seeds=(1,), **more):
     return evaluate_membership([corpus], methods, seeds, tmp_path / "done.jsonl", **more)
 
 
-def test_every_method_gives_a_row_with_every_column(reads, tmp_path, messages):
+def test_every_method_gives_a_row_with_every_column(reads, tmp_path, counts):
     rows = evaluated(planted_corpus(tmp_path), tmp_path, methods=())
     assert [row["method"] for row in rows] == list(METHODS)
     found = {row["method"]: row for row in rows}
@@ -92,7 +100,7 @@ def test_every_method_gives_a_row_with_every_column(reads, tmp_path, messages):
     assert 0 <= found["basin"]["moved"] <= 0.1 and found["basin"]["best_gap"] >= 0
     assert found[TOPIC]["best_gap"] is None
     assert len(found["basin"]["pointer_words"].split()) == 8 and "ship" in found["basin"]["pointer_words"]
-    assert "evaluate: 1 of 1 concepts" in messages
+    assert counts[-1] == ("evaluate", 1, 1, "concepts")
 
 
 def test_what_is_done_is_not_done_again_and_new_methods_are_added(reads, tmp_path, monkeypatch):
@@ -152,7 +160,9 @@ def test_every_third_is_unseen_in_turn_and_passages_are_measured_once(reads, tmp
     assert sum(len(gold) for gold in measured[0]) == len(passages.texts)
 
 
-def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(reads, tmp_path, monkeypatch, messages):
+def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(
+    reads, tmp_path, monkeypatch, messages, counts
+):
     corpus = planted_corpus(tmp_path, concepts={"kitchen": KITCHEN[:3], "sea": SEA[:3]})
     rows = evaluated(corpus, tmp_path, methods=[TOPIC])
     assert {row["concept"] for row in rows} == {"sea"}
@@ -164,7 +174,7 @@ def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(reads, tmp
     messages.clear()
     assert evaluated(corpus, tmp_path, methods=[TOPIC], seeds=[7]) == []
     assert any("sea, seed 7: 0 of" in text for text in messages)
-    assert messages[-1] == "evaluate: 2 of 2 concepts"
+    assert counts[-1] == ("evaluate", 2, 2, "concepts")
 
 
 def test_unknown_names_are_told_with_the_nearest(reads, tmp_path):
@@ -184,7 +194,7 @@ def test_a_corpus_that_is_not_here_is_left_out(reads, tmp_path, messages):
 
 
 def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeypatch):
-    zeros = lambda *given: np.zeros((len(given[-2]), 1, 2), dtype=np.float32)  # noqa: E731
+    zeros = lambda *given: np.zeros((len(given[-1]), 1, 2), dtype=np.float32)  # noqa: E731
     monkeypatch.setattr(evaluate, "LanguageModel", types.SimpleNamespace(load=lambda config: "a model"))
     monkeypatch.setattr(evaluate, "load_embedder", lambda name: "an embedder")
     monkeypatch.setattr(evaluate, "record_cached", zeros)
