@@ -32,7 +32,7 @@ from agent.files.checked import (
     read_inside,
     size_inside,
 )
-from loops.checkpoint.schema import DIGEST, SCHEMA, check_digest, check_schema, digest_of, read_sealed, sealed
+from loops.checkpoint.schema import DIGEST, check_digest, check_schema, digest_of, read_sealed, sealed
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder, with names that stay inside and sizes that can be meant.
 
     Raises:
-        NewerError: a newer Basin wrote it.
+        OtherFormatError: an older or newer version wrote it.
         DamagedError: it is missing or unreadable, is not what was written, or names what no folder of ours holds.
     """
     if not plain_folder(folder):
@@ -108,7 +108,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise DamagedError(f"its {MANIFEST} is missing or unreadable: it names no files")
     check_schema(manifest.get("schema"), f"its {MANIFEST}")
-    check_digest(manifest, f"its {MANIFEST}", required=manifest.get("schema") == SCHEMA)
+    check_digest(manifest, f"its {MANIFEST}")
     if len(manifest["files"]) > MOST_FILES:
         raise DamagedError(f"its {MANIFEST} names {len(manifest['files'])} files")
     for name, entry in manifest["files"].items():

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, read_inside
-from loops.checkpoint.migrations import migrated_settings
 from loops.checkpoint.round_folders import read_round_file
 from loops.config import RunConfig, changed_keys, changes_no_round, parse_config
 
@@ -81,7 +80,7 @@ def _parsed(content: bytes, origin: str) -> RunConfig:
     tree = parse_json(content, FILE)
     if not isinstance(tree, dict):
         raise DamagedError(f"{FILE} holds no settings")
-    return parse_config(migrated_settings(tree), origin)
+    return parse_config(tree, origin)
 
 
 def _ending(damage: Exception) -> str:

@@ -21,8 +21,6 @@ from typing import Any
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, plain_folder, read_inside
 from loops.checkpoint import atomic
-from loops.checkpoint.migrations import migrated
-from loops.checkpoint.schema import OLDEST
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +32,11 @@ FOLDER = re.compile(r"(round|pruned)_(\d{3,9})")
 class Header:
     """What a round's manifest says beside its files."""
 
-    schema: int
     number: int
     digest: str
     """SHA-256 of the manifest; for a pruned round that of the whole round it was, which later rounds name."""
     follows: str | None
-    """The digest of the round before; None in round 0, and before format 5."""
+    """The digest of the round before; None in round 0."""
     pruned: Mapping[str, Any] | None
     """When the round was pruned and which files went; None while it is whole."""
     files: Mapping[str, Mapping[str, Any]]
@@ -67,9 +64,7 @@ def read_header(run: Path, number: int, kind: str = WHOLE) -> Header:
     """A round's manifest, which must be that round's; raises as `folders.read_manifest`."""
     folder = run / folder_name(number, kind)
     tree = atomic.read_manifest(folder)
-    schema, follows, pruned = (tree.get(key) for key in ("schema", "follows", "pruned"))
-    if type(schema) is not int or schema < OLDEST:
-        raise DamagedError(f"its {atomic.MANIFEST} has no format that this Basin reads")
+    follows, pruned = tree.get("follows"), tree.get("pruned")
     if tree.get("round") != number or type(tree["round"]) is not int:
         raise DamagedError(f"its {atomic.MANIFEST} is that of round {tree.get('round')!r}")
     if not (follows is None or isinstance(follows, str)):
@@ -81,19 +76,19 @@ def read_header(run: Path, number: int, kind: str = WHOLE) -> Header:
         digest = pruned.get("manifest")
         if not (isinstance(digest, str) and atomic.SHA256.fullmatch(digest)):
             raise DamagedError(f"its {atomic.MANIFEST} does not say what it was before it was pruned")
-    return Header(schema, number, digest, follows, pruned, tree["files"])
+    return Header(number, digest, follows, pruned, tree["files"])
 
 
 def read_round(run: Path, number: int, kind: str = WHOLE) -> dict[str, bytes]:
-    """The files of a round, in the newest format, once every hash holds and its neighbours know it.
+    """The files of a round, after every hash and the chain to its neighbours are checked.
 
     Raises:
-        NewerError: a newer Basin wrote it.
+        OtherFormatError: an older or newer version wrote it.
         DamagedError: what is wrong, as the end of a sentence.
     """
     header = read_header(run, number, kind)
     check_chain(run, header)
-    return migrated(header.schema, atomic.read_folder(run / folder_name(number, kind)))
+    return atomic.read_folder(run / folder_name(number, kind))
 
 
 def read_round_file(run: Path, number: int, name: str) -> bytes:
@@ -101,8 +96,7 @@ def read_round_file(run: Path, number: int, name: str) -> bytes:
     header = read_header(run, number)
     if name not in header.files:
         raise DamagedError(f"it has no {name}")
-    content = atomic.read_entry(run / folder_name(number), name, header.files[name])
-    return migrated(header.schema, {name: content})[name]
+    return atomic.read_entry(run / folder_name(number), name, header.files[name])
 
 
 def check_chain(run: Path, header: Header) -> None:
@@ -156,7 +150,7 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-CARE = {"run.json", "config.json", "certificate.json", "measurements.json", "progress.json"}
+READ_WITH_CARE = {"run.json", "config.json", "certificate.json", "measurements.json", "progress.json"}
 
 
 def refuse_links(run: Path) -> None:
@@ -168,7 +162,11 @@ def refuse_links(run: Path) -> None:
         BasinError: naming the first.
     """
     for entry in sorted(os.scandir(run), key=lambda each: each.name):
-        if entry.name in CARE or FOLDER.fullmatch(entry.name) or entry.name.startswith((".", "damaged_")):
+        if (
+            entry.name in READ_WITH_CARE
+            or FOLDER.fullmatch(entry.name)
+            or entry.name.startswith((".", "damaged_"))
+        ):
             continue
         if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
             what = "a link" if entry.is_symlink() else "no plain file"

@@ -1,4 +1,4 @@
-"""run.json: when a run began, with which code, from which file, and from which other run."""
+"""run.json: when a run began, with which code and configuration file, and its origin."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.errors import BasinError
-from agent.files.checked import DamagedError, parse_json, read_inside
+from agent.files.checked import DamagedError, read_inside
 from loops.checkpoint import atomic
 from loops.checkpoint.round_folders import read_header
-from loops.checkpoint.schema import DIGEST, OLDEST, SCHEMA, NewerError, check_digest, sealed
+from loops.checkpoint.schema import OtherFormatError, sealed, unsealed
 
 FILE = "run.json"
 UNKNOWN = "unknown"
@@ -19,7 +19,7 @@ MOST = 4 << 20
 
 
 class RunFile(BaseModel):
-    """What run.json says, apart from its format."""
+    """The facts in run.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -28,11 +28,11 @@ class RunFile(BaseModel):
     versions: dict[str, str]
     commit: str | None
     config_file: str | None
-    """Where the configuration came from."""
+    """The configuration file."""
     overrides: list[str]
-    """What was set on top of it."""
+    """Settings that override the file."""
     origin: dict[str, Any] | None = None
-    """Whom the concept was received from and how, where the run did not begin with its pointer."""
+    """The run that the concept came from, where this one did not begin with its pointer."""
 
 
 def write_run_file(path: Path, about: RunFile) -> None:
@@ -44,48 +44,28 @@ def write_run_file(path: Path, about: RunFile) -> None:
 
 
 def read_run_file(path: Path) -> tuple[RunFile, str | None]:
-    """What a run says of itself; where that is damaged and round 0 is there, as much as is known, and what to tell.
+    """The facts in run.json, and a warning where it is damaged and round 0 stands in for it.
 
     Raises:
-        BasinError: the folder is no run, or of a format that this Basin does not read.
+        BasinError: the folder is no run, or of another format.
     """
     try:
-        tree = parse_json(read_inside(path, FILE, MOST), FILE)
-        if not isinstance(tree, dict) or "schema" not in tree:
-            raise BasinError(
-                f"{path} is not a run of Basin's: its {FILE} is no run's; name a folder that `basin run` made."
-            )
-        return _checked(path, tree), None
+        tree = unsealed(read_inside(path, FILE, MOST), FILE)
+        return _checked(tree), None
+    except OtherFormatError as error:
+        raise BasinError(f"The run {path.name} cannot be read: {error}.") from None
     except DamagedError as damage:
         if not _has_round_0(path):
             raise BasinError(
-                f"{path} is not a run of Basin's, or damaged: {damage}; name a folder that `basin run` made."
+                f"{path} is not a run of Basin's, or damaged ({damage}); name a folder that `basin run` made."
             ) from None
         unknown = RunFile(
             name=path.name, created=UNKNOWN, versions={}, commit=None, config_file=None, overrides=[]
         )
-        return unknown, (
-            f"{FILE} of {path.name} is damaged ({damage}): when the run began and from which file is not known, its "
-            "rounds are read all the same."
-        )
+        return unknown, f"{FILE} of {path.name} is damaged ({damage}); its rounds can still be read."
 
 
-def _checked(path: Path, tree: dict[str, Any]) -> RunFile:
-    schema = tree.pop("schema")
-    if type(schema) is not int:
-        raise DamagedError(f"{FILE} has no format number")
-    if schema < OLDEST:
-        raise BasinError(
-            f"The run {path.name} was written by an older Basin (format {schema}, this one reads {OLDEST} and later); "
-            "start it anew, or read it with the commit that its run.json names."
-        )
-    if schema > SCHEMA:
-        raise BasinError(
-            f"The run {path.name} was written by a newer Basin (format {schema}, this one reads up to "
-            f"{SCHEMA}); upgrade Basin."
-        )
-    check_digest({"schema": schema, **tree}, FILE, required=schema == SCHEMA)
-    tree.pop(DIGEST, None)
+def _checked(tree: dict[str, Any]) -> RunFile:
     try:
         return RunFile.model_validate(tree)
     except ValidationError as error:
@@ -98,7 +78,7 @@ def _has_round_0(path: Path) -> bool:
     try:
         read_header(path, 0)
         return True
-    except NewerError as newer:
-        raise BasinError(f"Round 0 of {path.name} is a newer Basin's: {newer}.") from None
+    except OtherFormatError as error:
+        raise BasinError(f"The run {path.name} cannot be read: {error}.") from None
     except DamagedError:
         return False

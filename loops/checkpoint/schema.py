@@ -1,7 +1,7 @@
-"""Which format stored files have, and how a file says that it is what was written.
+"""The format of stored files, and the digest that shows a file is what was written.
 
-Every JSON file that a run keeps either lies in a round, whose manifest carries the format and a digest of each file, or carries
-both itself: `sealed` adds `schema` and `sha256`, `unsealed` takes them off again and checks them.
+A round's manifest carries the format and a digest of each file. Every other JSON file carries both itself: `sealed` adds
+`schema` and `sha256`, and `unsealed` checks and removes them.
 """
 
 from __future__ import annotations
@@ -15,67 +15,62 @@ from typing import Any
 
 from agent.files.checked import MEGABYTE, DamagedError, parse_json, read_inside
 
-SCHEMA = 5
-"""Raise when the format changes so that older code would misread it; `migrations.py` reads the last one."""
-OLDEST = 3
-"""Formats 1 and 2 were never in a run that anybody has: they are refused."""
+SCHEMA = 6
+"""The only format that this version reads. Raise it when other code would misread a file."""
 DIGEST = "sha256"
 MOST = 64 * MEGABYTE
-"""Of a sealed file."""
+"""Maximum size of a sealed file."""
 
 
-class NewerError(DamagedError):
-    """A newer Basin wrote it: nothing is wrong with it, but this one cannot read it."""
+class OtherFormatError(DamagedError):
+    """The file is whole, but of a format that this version does not read."""
 
 
 def digest_of(tree: Any) -> str:
-    """SHA-256 of what a JSON tree says, however it is laid out."""
+    """SHA-256 of a JSON tree, independent of its layout."""
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sealed(tree: Mapping[str, Any]) -> bytes:
-    """A JSON file that carries its format and a digest of the rest; what is no finite number becomes null."""
+    """A JSON file with its format and a digest of the rest; a number that is not finite becomes null."""
     plain = {"schema": SCHEMA, **json.loads(json.dumps(_finite(tree)))}
     text = json.dumps({**plain, DIGEST: digest_of(plain)}, indent=1, ensure_ascii=False)
     return (text + "\n").encode("utf-8", errors="surrogatepass")
 
 
 def unsealed(content: bytes, name: str) -> dict[str, Any]:
-    """What `sealed` was given; files from before format 5 carry neither format nor digest, and are taken as they are.
+    """The tree that `sealed` wrote.
 
     Raises:
-        NewerError: a newer Basin wrote it.
+        OtherFormatError: an older or newer version wrote it.
         DamagedError: it is no JSON object, or not what was written.
     """
     tree = parse_json(content, name)
     if not isinstance(tree, dict):
-        raise DamagedError(f"{name} is no table of names and values")
-    schema = tree.pop("schema", None)
-    check_schema(schema, name)
-    check_digest(tree if schema is None else {"schema": schema, **tree}, name, required=schema == SCHEMA)
-    tree.pop(DIGEST, None)
-    return tree
+        raise DamagedError(f"{name} is not a JSON object")
+    check_schema(tree.get("schema"), name)
+    check_digest(tree, name)
+    return {key: value for key, value in tree.items() if key not in ("schema", DIGEST)}
 
 
 def check_schema(schema: Any, name: str) -> None:
-    """Refuse a format that this Basin does not read; None, for a file that does not say, passes."""
-    if schema is None:
-        return
+    """Refuse every format except `SCHEMA`; raises as `unsealed`."""
     if type(schema) is not int or schema < 1:
         raise DamagedError(f"{name} has no format number")
+    if schema < SCHEMA:
+        raise OtherFormatError(
+            f"{name} was written by an older Basin (format {schema}, this one reads {SCHEMA}): start the run anew"
+        )
     if schema > SCHEMA:
-        raise NewerError(
-            f"{name} is a newer Basin's (format {schema}, this one reads up to {SCHEMA}): upgrade Basin"
+        raise OtherFormatError(
+            f"{name} was written by a newer Basin (format {schema}, this one reads {SCHEMA}): upgrade Basin"
         )
 
 
-def check_digest(tree: Mapping[str, Any], name: str, required: bool) -> None:
-    """Refuse a tree whose digest is of something else, or is missing where every writer has put one."""
-    claimed = tree.get(DIGEST)
-    if claimed is None and not required:
-        return
-    if claimed != digest_of({key: value for key, value in tree.items() if key != DIGEST}):
+def check_digest(tree: Mapping[str, Any], name: str) -> None:
+    """Raise `DamagedError` for a tree without its digest, or with another's."""
+    if tree.get(DIGEST) != digest_of({key: value for key, value in tree.items() if key != DIGEST}):
         raise DamagedError(f"{name} is not what was written")
 
 

@@ -39,7 +39,7 @@ from loops.checkpoint.round_folders import (
     set_aside,
 )
 from loops.checkpoint.run_file import RunFile, read_run_file, write_run_file
-from loops.checkpoint.schema import SCHEMA, NewerError, read_sealed, sealed
+from loops.checkpoint.schema import SCHEMA, OtherFormatError, read_sealed, sealed
 from loops.config import RunConfig, changed_keys, changes_no_round
 from loops.records import RoundRecord
 
@@ -220,10 +220,8 @@ class RunStore:
             try:
                 files = read_round(self.path, number)
                 record = decode.decode_round(number, files, passages=self._passages(number))
-            except NewerError:
-                raise BasinError(
-                    f"Round {number} of {self.name} is a newer Basin's; upgrade Basin."
-                ) from None
+            except OtherFormatError as error:
+                raise BasinError(f"Round {number} of {self.name} cannot be read: {error}.") from None
             except DamagedError as damage:
                 aside = set_aside(folder)
                 logger.info(
@@ -334,8 +332,8 @@ class RunStore:
             raise BasinError(f"{self.name} has no round {number}; it has {_count(self.rounds())}.")
         try:
             return read_round(self.path, number)
-        except NewerError:
-            raise BasinError(f"Round {number} of {self.name} is a newer Basin's; upgrade Basin.") from None
+        except OtherFormatError as error:
+            raise BasinError(f"Round {number} of {self.name} cannot be read: {error}.") from None
         except DamagedError as damage:
             raise self._damaged(number, damage) from None
 

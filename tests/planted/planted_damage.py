@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from planted_log import listening
 
 from agent.errors import BasinError
 from loops.checkpoint import encode
@@ -53,8 +54,10 @@ def read_all(run: Path) -> Reading:
             contents[f"{number}/{name}"] = content
     contents |= encode.encode_passages(store.load_passages())
     contents |= encode.encode_pointer(store.load_pointer())
-    if (certificate := store.load_certificate(warnings.append)) is not None:
-        contents["certificate"] = json.dumps(certificate).encode()
+    with listening() as heard:
+        if (certificate := store.load_certificate()) is not None:
+            contents["certificate"] = json.dumps(certificate).encode()
+    warnings += heard.messages
     return Reading(contents, tuple(warnings))
 
 

@@ -27,6 +27,6 @@ def test_a_pipe_or_a_folder_is_left_where_it_is(tmp_path):
         with pytest.raises(OSError, match="a device, a pipe or a folder"):
             write_file(tmp_path / name, b"page")
         with pytest.raises(BasinError, match="is no file that rows could be added to"):
-            RowFile.open(tmp_path / name, "digest", print)
+            RowFile.open(tmp_path / name, "digest")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]

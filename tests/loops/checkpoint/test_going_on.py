@@ -60,8 +60,8 @@ def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):
     file.write_bytes(file.read_bytes()[:-9])
     (store.path / "config.json").write_bytes(b"{")
     told = resume(store)
-    assert any("Round 4 of run is damaged" in sentence for sentence in told.sentences)
-    assert any("round 0's copy takes its place" in sentence for sentence in told.sentences)
+    assert any("Round 4 of run is damaged" in sentence for sentence in told)
+    assert any("round 0's copy takes its place" in sentence for sentence in told)
     assert contents(store) == before and RunStore.open(store.path).remarks == ()
 
 
@@ -94,7 +94,7 @@ def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monke
 def test_a_round_that_says_nothing_of_its_drift_is_not_gone_on_from(begin):
     store = stopped_after(begin("run", **NEVER_STILL), 2)
     forge_json(store.path, 2, "round.json", lambda tree: {k: v for k, v in tree.items() if k != "drift"})
-    with pytest.raises(BasinError, match="Round 2 of run does not say its drift"):
+    with pytest.raises(BasinError, match="Round 2 of run lacks the metric drift"):
         resume(store)
     shutil.rmtree(store.path / "round_002")
     resume(store)
