@@ -79,9 +79,8 @@ def test_no_damage_is_loaded_silently(damage: Damage, whole: tuple[Path, Reading
 def test_what_a_resume_goes_on_from_is_whole(
     damage: Damage, whole: tuple[Path, Reading], tmp_path: Path, messages
 ) -> None:
-
     path, reading = whole
-    copy, said = tmp_path / "run", []
+    copy = tmp_path / "run"
     shutil.copytree(path, copy)
     damage.apply(copy)
     try:
@@ -89,6 +88,6 @@ def test_what_a_resume_goes_on_from_is_whole(
     except BasinError:
         return
     if record is not None:
-        assert said or record.round == ROUNDS - 1
+        assert messages or record.round == ROUNDS - 1
         for name, content in encode.encode_round(record).items():
             assert reading.contents[f"{record.round}/{name}"] == content

@@ -140,7 +140,7 @@ def test_a_process_killed_before_the_rename_leaves_no_round(stored: RunStore) ->
     with pytest.raises(BasinError):
         stored.load(3)
 
-    assert stored.load_newest(lambda sentence: pytest.fail(sentence)).round == 2
+    assert stored.load_newest().round == 2
     assert not list(stored.path.glob(".round_003.tmp-*"))
     stored.save(planted_record(3))
     assert stored.rounds() == [0, 1, 2, 3]
