@@ -45,6 +45,8 @@ NOT_THE_BOOK = frozenset(
 """Parts (`epub:type`) that a publisher adds to an author's text."""
 LONGEST_ADDED = 20_000
 """Characters. A longer page that begins as a title page continues with the book itself."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
+"""Exceptions of `zipfile` for a damaged file."""
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 
 
@@ -60,16 +62,7 @@ def read_epub(path: Path) -> tuple[dict[str, str], str]:
         try:
             with zipfile.ZipFile(file) as bundle:
                 return _Book(path, bundle, size).read()
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-            ValueError,
-            OverflowError,
-        ) as error:
+        except DAMAGE as error:
             reason = first_sentence(error)[:100]
             raise BasinError(f"{path} is not a whole EPUB file ({reason}): fetch it again.") from error
 

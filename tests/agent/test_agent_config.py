@@ -70,7 +70,7 @@ class Outer(StageConfig):
 
 
 @pytest.mark.parametrize(
-    ("tree", "said"),
+    ("tree", "message"),
     [
         ({"needde": 1}, "needed is missing."),
         ({"needed": 1, "onne": {}}, "no setting onne; the nearest known one is one."),
@@ -87,8 +87,8 @@ class Outer(StageConfig):
         ({"needed": 1, "k" * 10_000: 2}, "no setting kkk"),
     ],
 )
-def test_the_first_error_is_explained(tree: object, said: str) -> None:
+def test_the_first_error_is_explained(tree: object, message: str) -> None:
     with pytest.raises(ValidationError) as wrong:
         TypeAdapter(Outer).validate_python(tree)
     sentence = explain(wrong.value, Outer)
-    assert said in sentence and sentence.endswith(".") and len(sentence) < 350
+    assert message in sentence and sentence.endswith(".") and len(sentence) < 350

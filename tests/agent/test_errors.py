@@ -12,9 +12,13 @@ from agent.errors import LONGEST_SENTENCE, BasinError, quoted, reading, writing
 
 
 def test_a_sentence_is_one_printable_line_with_beginning_and_end() -> None:
-    said = str(BasinError("a\nb\x1b[2J\ud800 " + "x" * 5000 + ": do that."))
-    assert said.startswith("a\\nb\\x1b[2J\\ud800 x") and said.endswith("x: do that.") and said.isprintable()
-    assert len(said) == LONGEST_SENTENCE
+    message = str(BasinError("a\nb\x1b[2J\ud800 " + "x" * 5000 + ": do that."))
+    assert (
+        message.startswith("a\\nb\\x1b[2J\\ud800 x")
+        and message.endswith("x: do that.")
+        and message.isprintable()
+    )
+    assert len(message) == LONGEST_SENTENCE
     assert str(BasinError("Über “it”: mend it.")) == "Über “it”: mend it."
 
 
@@ -26,8 +30,8 @@ def test_quoted_values_are_short() -> None:
 
 @pytest.mark.parametrize(("block", "verb"), [(writing, "written"), (reading, "read")])
 def test_disk_errors_name_the_path_and_the_remedy(block: Callable, verb: str) -> None:
-    said = rf"^here cannot be {verb} \(No space left on device\); make room\.$"
-    with pytest.raises(BasinError, match=said), block("here", "make room"):
+    message = rf"^here cannot be {verb} \(No space left on device\); make room\.$"
+    with pytest.raises(BasinError, match=message), block("here", "make room"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(OSError, match="^of a library$"), block("here", "make room"):
         raise OSError("of a library")

@@ -53,10 +53,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(BasinError) as told:
+    with pytest.raises(BasinError) as raised:
         read_epub(path)
-    assert path.name in str(told.value)
-    return str(told.value)
+    assert path.name in str(raised.value)
+    return str(raised.value)
 
 
 def test_chapters_in_reading_order_with_title_and_author(path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_folder_of_books_of_every_kind(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"META-INF__container.xml": None}, "is no EPUB"),
         ({"META-INF__container.xml": "<container/>"}, "does not say"),
@@ -97,8 +97,8 @@ def test_a_folder_of_books_of_every_kind(path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named(path: Path, changes: dict, said: str) -> None:
-    assert said in refusal(book(path, **changes))
+def test_what_is_wrong_is_named(path: Path, changes: dict, message: str) -> None:
+    assert message in refusal(book(path, **changes))
 
 
 def test_hidden_fonts_are_no_lock(path: Path) -> None:

@@ -27,9 +27,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path) -> str:
-    with pytest.raises(BasinError) as told:
+    with pytest.raises(BasinError) as raised:
         read_folder(folder)
-    return str(told.value)
+    return str(raised.value)
 
 
 def test_a_link_may_not_lead_out(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Text of web pages: all of it that is text, none that is not, and a word where some could be lost."""
+"""Text of web pages, complete and without markup; files that could hide text are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_paragraphs_lines_and_what_is_no_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("markup", "said"),
+    ("markup", "expected"),
     [
         ("<p>One <b>two<p>three</i> four", "One two\n\nthree four"),
         ("<p>a < b and c & d</p>", "a < b and c & d"),
@@ -36,12 +36,12 @@ def test_paragraphs_lines_and_what_is_no_text() -> None:
         ("", ""),
     ],
 )
-def test_malformed_markup_loses_nothing(markup: str, said: str) -> None:
-    assert text(markup) == said
+def test_malformed_markup_loses_nothing(markup: str, expected: str) -> None:
+    assert text(markup) == expected
 
 
 @pytest.mark.parametrize(
-    ("markup", "said"),
+    ("markup", "message"),
     [
         ("<p>One<!-- two <p>three", "ends inside of a comment that begins in line 1"),
         ("<p>whole</p>\n<p cla", "ends inside of a tag that begins in line 2"),
@@ -52,16 +52,16 @@ def test_malformed_markup_loses_nothing(markup: str, said: str) -> None:
         ("<svg>" * 1000 + "</svg>" * 999, "a <svg> in line 1"),
     ],
 )
-def test_where_text_could_be_lost_it_is_said(markup: str, said: str) -> None:
-    with pytest.raises(BasinError) as told:
+def test_markup_that_could_hide_text_is_refused(markup: str, message: str) -> None:
+    with pytest.raises(BasinError) as raised:
         text(markup)
-    assert said in str(told.value)
+    assert message in str(raised.value)
 
 
-def test_encodings_are_as_declared_or_told() -> None:
-    said = "<p>“caf\xe9”</p>"
-    assert text(b"\xef\xbb\xbf" + said.encode()) == "“café”"
-    assert text(b"<meta charset='iso-8859-1'>" + said.encode("cp1252")) == "“café”"
+def test_encodings_are_as_declared_or_refused() -> None:
+    page = "<p>“caf\xe9”</p>"
+    assert text(b"\xef\xbb\xbf" + page.encode()) == "“café”"
+    assert text(b"<meta charset='iso-8859-1'>" + page.encode("cp1252")) == "“café”"
     assert text(b'<?xml version="1.0" encoding="koi8-r"?>' + "<p>дом</p>".encode("koi8-r")) == "дом"
     for markup, wrong in (
         (b"<p>caf\xe9", "not UTF-8 text"),
@@ -74,7 +74,7 @@ def test_encodings_are_as_declared_or_told() -> None:
             text(markup)
 
 
-def test_a_saved_book_is_one_document_without_what_the_library_put_around_it(tmp_path) -> None:
+def test_a_saved_book_loses_its_boilerplate(tmp_path) -> None:
     (tmp_path / "book.html").write_text(
         "<title>The Lamp</title><p>A licence.</p><p>*** START OF THE PROJECT GUTENBERG EBOOK THE LAMP ***</p><p>It was lit.</p>"
         "<p>*** END OF THE PROJECT GUTENBERG EBOOK THE LAMP ***</p><p>More of it.</p>"

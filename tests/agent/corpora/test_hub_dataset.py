@@ -36,16 +36,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refusal(source: str, **settings) -> str:
-    with pytest.raises(BasinError) as told:
+    with pytest.raises(BasinError) as raised:
         load_corpus(CorpusConfig(source=source, **settings))
-    assert "\n" not in str(told.value)
-    return str(told.value)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
 
 
 def test_a_data_set_is_streamed_in_order(folder: Path, messages: list[str]) -> None:
     documents = load_corpus(CorpusConfig(source=f"hf:{folder}"))
     assert [document.title for document in documents] == [f"T{n}" for n in range(30)]
-    assert "nothing of it is kept" in messages[0]
+    assert "without a local copy" in messages[0]
     assert len(load_corpus(CorpusConfig(source=f"hf:{folder}", limit=3))) == 3
 
 
@@ -148,8 +148,10 @@ def test_a_hub_that_fails_ends_in_a_sentence(tmp_path: Path) -> None:
         timeout=300,
     )
     server.shutdown()
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(said) == len(names), done.stderr[-2000:]
-    assert "is not on the hub" in said[0]
-    assert "is gated: accept its terms" in said[1]
-    assert all(name in sentence and "\n" not in sentence for name, sentence in zip(names, said, strict=True))
+    message = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(message) == len(names), done.stderr[-2000:]
+    assert "is not on the hub" in message[0]
+    assert "is gated: accept its terms" in message[1]
+    assert all(
+        name in sentence and "\n" not in sentence for name, sentence in zip(names, message, strict=True)
+    )

@@ -102,10 +102,10 @@ def test_a_truncated_packed_file_is_refused(tmp_path, suffix, pack, keep):
 )
 def test_invalid_files_are_named(tmp_path, name, content, sentence):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BasinError, match=sentence) as told:
+    with pytest.raises(BasinError, match=sentence) as raised:
         load(tmp_path / name)
-    assert str(tmp_path / name) in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(tmp_path / name) in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_empty_folder(tmp_path):

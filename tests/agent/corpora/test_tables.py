@@ -19,7 +19,7 @@ def read(tmp_path: Path, content: bytes) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (b'{"text": "a", "text": "b"}', "line 2 has 'text' twice"),
         (b'{"text": "a", "n": {"m": 1, "m": 2}}', "line 2 has 'm' twice"),
@@ -32,8 +32,8 @@ def read(tmp_path: Path, content: bytes) -> list[dict]:
         (b"null", "line 2 is not a JSON object"),
     ],
 )
-def test_an_invalid_line_is_named(line: bytes, said: str, tmp_path: Path) -> None:
-    with pytest.raises(BasinError, match=said):
+def test_an_invalid_line_is_named(line: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BasinError, match=message):
         read(tmp_path, GOOD + line + b"\n" + GOOD)
 
 

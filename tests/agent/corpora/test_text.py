@@ -9,7 +9,7 @@ from agent.errors import BasinError
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("text".encode("utf-16"), "UTF-16"),
         ("text".encode("utf-32"), "UTF-32"),
@@ -18,8 +18,8 @@ from agent.errors import BasinError
         (b"a\0b", "binary"),
     ],
 )
-def test_other_encodings_are_named(content: bytes, said: str) -> None:
-    with pytest.raises(BasinError, match=said):
+def test_other_encodings_are_named(content: bytes, message: str) -> None:
+    with pytest.raises(BasinError, match=message):
         decode(content, "a.txt")
 
 

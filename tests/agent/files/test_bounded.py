@@ -75,8 +75,8 @@ def test_two_gigabytes_of_one_letter_take_little_memory(tmp_path: Path) -> None:
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "s.jsonl.zst")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert said[0] == "BasinError" and int(said[1]) < 300 << 10  # kilobytes
+    message = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert message[0] == "BasinError" and int(message[1]) < 300 << 10  # kilobytes
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder", "a device", "a socket"])

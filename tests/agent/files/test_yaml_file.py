@@ -23,7 +23,7 @@ def test_what_settings_are_made_of_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (LAUGHS, "aliases grow"),
         ("a: &a [*a]", "line 1: an alias of what it stands in"),
@@ -47,19 +47,19 @@ def test_what_settings_are_made_of_is_read() -> None:
         ("\n".join(f"k{n}: {n}" for n in range(30_000)), "more than 20,000 values"),
     ],
 )
-def test_what_is_odd_is_refused(text: str, said: str) -> None:
-    with pytest.raises(UnreadableYamlError, match=said) as told:
+def test_what_is_odd_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UnreadableYamlError, match=message) as raised:
         parse_yaml(text)
-    assert len(str(told.value)) < 170
+    assert len(str(raised.value)) < 170
 
 
 def test_a_file_is_named_with_its_remedy(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1")
     assert read_yaml(path, "repair it") == {"a": 1}
-    for content, said in ((b"\xff", "byte 0 is not UTF-8"), (b"#" * 300_000, "larger than 256 KiB")):
+    for content, message in ((b"\xff", "byte 0 is not UTF-8"), (b"#" * 300_000, "larger than 256 KiB")):
         path.write_bytes(content)
-        with pytest.raises(BasinError, match=rf"a\.yaml.*{said}.*repair it\.$"):
+        with pytest.raises(BasinError, match=rf"a\.yaml.*{message}.*repair it\.$"):
             read_yaml(path, "repair it")
     with pytest.raises(BasinError, match="is a folder"):
         read_yaml(tmp_path, "repair it")

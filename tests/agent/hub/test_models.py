@@ -69,7 +69,7 @@ def test_a_converted_model_is_used_without_its_package_and_a_damaged_one_is_not(
     assert model_status(model.name) == "cached"
 
     (model.folder / "model.safetensors").write_text("wEights")
-    assert is_whole(model.folder) and not is_whole(model.folder, hashes=True)
+    assert not is_whole(model.folder)
     assert model_status(model.name) == "damaged"
 
     (model.folder / "model.safetensors").write_text("short")
@@ -82,7 +82,7 @@ def test_a_converted_model_is_used_without_its_package_and_a_damaged_one_is_not(
     )
     assert resolve_model(model.name) == model.folder
     assert len(fetched) == 1
-    assert is_whole(model.folder, hashes=True)
+    assert is_whole(model.folder)
 
 
 def test_a_conversion_that_fails_leaves_nothing(cache, monkeypatch):
@@ -131,7 +131,7 @@ def test_embedded_models_predict_text_and_tokenise_it_without_loss(name, depth, 
     assert (model.config.num_hidden_layers, model.config.hidden_size) == (depth, width)
     assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
 
-    text = " I don't   like\n\nit — “she” said, 1945; naïve café\t中文 😀"
+    text = " I don't   like\n\nit — “she” message, 1945; naïve café\t中文 😀"
     assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
     ids = tokenizer("The cat sat on the mat, and the dog lay on the floor.", return_tensors="pt").input_ids
     assert (ids[0, 0] == tokenizer.bos_token_id) == begins

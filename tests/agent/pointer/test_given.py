@@ -1,4 +1,4 @@
-"""Given pointers: whatever way they came, they rank the planted documents, and what cannot be meant is told."""
+"""Given pointers rank the planted documents, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def test_examples_point_at_their_like() -> None:
     assert set(pointer.model.top_words(0, 6)) == set(SEA)
 
 
-def test_document_weights_are_read_off_words_of_new_texts() -> None:
+def test_document_weights_extend_to_new_texts() -> None:
     weights = np.where(is_sea(), 0.9, 0.1)
-    model, told = from_document_weights(weights, DOCUMENTS)
+    model, summary = from_document_weights(weights, DOCUMENTS)
     assert _separates(Pointer(model, 0))
-    assert "10 of 30" in told and float(told.rpartition(" ")[2].rstrip(".")) > 0.7
+    assert "10 of 30" in summary and float(summary.rpartition(" ")[2].rstrip(".")) > 0.7
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_topics_of_bertopic(kind: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["json", "safetensors"])
-def test_a_topic_model_keeps_in_a_file(ending: str, tmp_path: Path) -> None:
+def test_a_topic_model_survives_a_file(ending: str, tmp_path: Path) -> None:
     model = TopicModel(
         ("harbor", "onion", "ship"), np.array([[900.0, 1, 300], [2, 800, 1]]), np.array([0.3, 0.7]), 0
     )
@@ -106,7 +106,7 @@ def test_a_topic_model_keeps_in_a_file(ending: str, tmp_path: Path) -> None:
         save_topic_model(model, tmp_path / "t.pkl")
 
 
-def test_shares_do_as_well_as_counts_and_words_nobody_reads_are_left_out(tmp_path: Path) -> None:
+def test_shares_become_counts_and_unreadable_words_are_left_out(tmp_path: Path) -> None:
     tree = {
         "vocabulary": ["ship", "of", "red ship", "onion"],
         "topic_word": [[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0, 0.8]],
@@ -129,17 +129,17 @@ def _write(folder: Path, kind: str, rows: list[dict]) -> Path:
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
 @pytest.mark.parametrize("key", [None, "id", "title"])
-def test_weights_find_their_documents(kind: str, key: str | None, tmp_path: Path, messages) -> None:
+def test_weights_are_matched_to_documents(kind: str, key: str | None, tmp_path: Path, messages) -> None:
     if kind == "json" and key:
         return
-    kept = DOCUMENTS[3:]  # three of the corpus were too short, say
+    documents = DOCUMENTS[3:]  # three documents were too short
     rows = [
         {"weight": float(sea)} | ({key: getattr(each, key)} if key else {})
         for sea, each in zip(is_sea(), DOCUMENTS, strict=True)
     ]
     file = _write(tmp_path, kind, rows[::-1] if key else rows)
     config = PointerConfig(document_weights=str(file))
-    assert _separates(point(DOCUMENTS, kept, config, TopicsConfig()))
+    assert _separates(point(DOCUMENTS, documents, config, TopicsConfig()))
     assert "9 of 27" in messages[0]
 
 
@@ -162,44 +162,61 @@ def test_examples_from_a_file(tmp_path: Path) -> None:
     assert _separates(point(DOCUMENTS, DOCUMENTS, config, TopicsConfig()))
 
 
-def test_what_cannot_be_meant_is_told(tmp_path: Path) -> None:
-    def told(**pointer: object) -> str:
-        with pytest.raises(BasinError) as refusal:
-            point(DOCUMENTS, DOCUMENTS, PointerConfig(**pointer), TopicsConfig(topic=0))
-        return str(refusal.value)
+def refusal(**pointer: object) -> str:
+    with pytest.raises(BasinError) as raised:
+        point(DOCUMENTS, DOCUMENTS, PointerConfig(**pointer), TopicsConfig(topic=0))
+    return str(raised.value)
 
-    assert "'the'" in told(keywords=("the",)) and "'private eye'" in told(keywords=("private eye",))
-    assert "kraken" in told(keywords=("kraken",))
-    assert "no word" in told(examples=("zwölf boxkämpfer",))
-    assert "check the path" in told(document_weights=str(tmp_path / "none.parquet"))
-    assert "check the path" in told(topic_model=str(tmp_path / "none.json"))
-    file = tmp_path / "w.json"
-    for content, hint in (
-        ("[0.5, 0.1]", "2 weights"),
-        ("[" + ", ".join(["2"] * 30) + "]", "from 0 to 1"),
-        ("[" + ", ".join(["0.5"] * 30) + "]", "all alike"),
-        ('{"a": 1}', "no list"),
-        ("[0.5", "cannot be read"),
-    ):
-        file.write_text(content)
-        assert hint in told(document_weights=str(file))
-    file.with_suffix(".csv").write_text("0.5")
-    assert ".parquet" in told(document_weights=str(file.with_suffix(".csv")))
-    (tmp_path / "binary.txt").write_bytes(b"\0\1\2")
-    assert "binary file" in told(examples_file=str(tmp_path / "binary.txt"))
-    (tmp_path / "w.jsonl").write_text('{"id": "nobody", "weight": 0.5}')
-    assert "no weight for 30 of 30" in told(document_weights=str(tmp_path / "w.jsonl"))
-    for content, hint in (
-        ("{}", "no topic model"),
-        ('{"vocabulary": ["ship"], "topic_word": [[-1]]}', "cannot be meant"),
-        ('{"vocabulary": ["ship"], "topic_word": [[NaN]]}', "no number"),
-        ('{"vocabulary": ["ship"], "topic_word": [[1e40]]}', "cannot be meant"),
-        ('{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": [[]]}', "prior for each topic"),
-        ('{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": 2}', "prior for each topic"),
-    ):
-        file.write_text(content)
-        assert hint in told(topic_model=str(file))
-    file.write_text('{"vocabulary": ["kraken"], "topic_word": [[1]]}')
-    assert "None of the topic model's words" in told(topic_model=str(file))
+
+@pytest.mark.parametrize(
+    ("pointer", "hint"),
+    [
+        ({"keywords": ("the",)}, "'the'"),
+        ({"keywords": ("private eye",)}, "'private eye'"),
+        ({"keywords": ("kraken",)}, "kraken"),
+        ({"examples": ("zwölf boxkämpfer",)}, "no word"),
+        ({"document_weights": "none.parquet"}, "check the path"),
+        ({"topic_model": "none.json"}, "check the path"),
+    ],
+)
+def test_invalid_pointers_are_refused(pointer: dict, hint: str) -> None:
+    assert hint in refusal(**pointer)
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "content", "hint"),
+    [
+        ("document_weights", "w.json", "[0.5, 0.1]", "2 weights"),
+        ("document_weights", "w.json", "[" + ", ".join(["2"] * 30) + "]", "from 0 to 1"),
+        ("document_weights", "w.json", "[" + ", ".join(["0.5"] * 30) + "]", "all alike"),
+        ("document_weights", "w.json", '{"a": 1}', "no list"),
+        ("document_weights", "w.json", "[0.5", "cannot be read"),
+        ("document_weights", "w.csv", "0.5", ".parquet"),
+        ("document_weights", "w.jsonl", '{"id": "nobody", "weight": 0.5}', "no weight for 30 of 30"),
+        ("examples_file", "binary.txt", "\0\1\2", "binary file"),
+        ("topic_model", "t.json", "{}", "no topic model"),
+        ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[-1]]}', "cannot be meant"),
+        ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[NaN]]}', "no number"),
+        ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1e40]]}', "cannot be meant"),
+        (
+            *("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": [[]]}'),
+            "prior for each topic",
+        ),
+        (
+            *("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": 2}'),
+            "prior for each topic",
+        ),
+        (
+            *("topic_model", "t.json", '{"vocabulary": ["kraken"], "topic_word": [[1]]}'),
+            "None of the topic model's words",
+        ),
+    ],
+)
+def test_invalid_files_are_refused(field: str, name: str, content: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    assert hint in refusal(**{field: str(tmp_path / name)})
+
+
+def test_an_estimator_that_is_not_fitted_is_refused() -> None:
     with pytest.raises(BasinError, match="fit it first"):
         from_sklearn(NMF(2), CountVectorizer())
