@@ -1,4 +1,4 @@
-"""Writing from a stored concept: steered, or what the base model writes and the concept accepts."""
+"""Generate from a stored concept: steered, or base-model samples that the concept accepts."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ def write(
     store: RunStore,
     number: int | None,
     count: int,
-    prompt: str | None,
-    seed: int,
-    strength: float,
+    *,
+    prompt: str | None = None,
+    seed: int = 0,
+    strength: float = 1.0,
     best_of: int = 1,
 ) -> list[tuple[str, str]]:
-    """`count` pairs of prompt and continuation, from a round's concept (the newest when `number` is None).
+    """Return `count` pairs of prompt and continuation from a round's concept.
 
-    Of `best_of` that are written on every prompt, the coherent one that the concept places highest is kept.
+    Args:
+        number: the round; None is the newest.
+        best_of: continuations per prompt; the coherent one with the highest membership is returned.
 
     Raises:
-        BasinError: no such round, or one that has no steering vector, or as `LanguageModel.load`.
+        BasinError: no such round, a round without a steering vector, or as `LanguageModel.load`.
     """
     concept = _concept(store, number)
     if not concept.can_write:
@@ -73,12 +76,18 @@ def _best(
 
 
 def write_accepted(
-    store: RunStore, number: int | None, count: int, prompt: str | None, seed: int, tries: int
+    store: RunStore,
+    number: int | None,
+    count: int,
+    *,
+    prompt: str | None = None,
+    seed: int = 0,
+    tries: int = 400,
 ) -> Kept:
-    """At most `count` passages of the base model that a round's concept accepts, of at most `tries` that it writes.
+    """Return at most `count` base-model passages that a round's concept accepts, of at most `tries`.
 
     Raises:
-        BasinError: no such round, or the topic's, none accepted, or as `LanguageModel.load`.
+        BasinError: no such round, round 0, nothing accepted, or as `LanguageModel.load`.
     """
     concept = _concept(store, number)
     if concept.readout is None:
@@ -86,8 +95,8 @@ def write_accepted(
     kept = keep(_proposals(store, concept, tries, prompt, seed), count)
     if not kept.passages:
         raise BasinError(
-            f"The concept accepted none of {kept.proposed} passages that the base model wrote; raise --tries, or leave "
-            "--filter out and write steered."
+            f"The concept accepted none of {kept.proposed} passages of the base model: raise --tries, or generate "
+            "without --filter."
         )
     return kept
 
@@ -95,7 +104,7 @@ def write_accepted(
 def _proposals(
     store: RunStore, concept: Concept, tries: int, prompt: str | None, seed: int
 ) -> Iterator[Proposal]:
-    """What the base model writes, a batch at a time, read unsteered and placed by the concept."""
+    """Yield base-model passages batch by batch, with the membership that the concept gives them."""
     assert concept.readout is not None
     config, prompts = store.config.generation, _prompts(store, tries, prompt, seed)
     pointer, language_model = store.load_pointer(), _model(store, concept)
@@ -113,7 +122,7 @@ def _proposals(
 
 
 def _model(store: RunStore, concept: Concept) -> LanguageModel:
-    """The run's model. Raises `BasinError` where the round was made with another one."""
+    """Load the run's model. Raises `BasinError` if the round was made with another one."""
     from agent.language_model.model import LanguageModel
 
     language_model = LanguageModel.load(store.config.language_model)
@@ -127,7 +136,7 @@ def _concept(store: RunStore, number: int | None) -> Concept:
 
 def _cannot_write(store: RunStore, concept: Concept) -> BasinError:
     return BasinError(
-        f"Round {concept.round} of {store.name} is the topic, which cannot write; choose a later --round."
+        f"Round {concept.round} of {store.name} is the topic, which cannot generate; choose a later --round."
     )
 
 

@@ -239,10 +239,12 @@ class Run:
             _refuse_unless_count(name, value)
         with _progress(quiet):
             if accept:
-                kept = write_accepted(self._store, round, count, prompt, seed, tries)
+                kept = write_accepted(self._store, round, count, prompt=prompt, seed=seed, tries=tries)
                 pairs: Sequence[tuple[str, str]] = [(each.prompt, each.text) for each in kept.passages]
             else:
-                pairs = write(self._store, round, count, prompt, seed, strength, best_of)
+                pairs = write(
+                    self._store, round, count, prompt=prompt, seed=seed, strength=strength, best_of=best_of
+                )
         return WrittenPassages(WrittenPassage(opening, text) for opening, text in pairs)
 
     def report(

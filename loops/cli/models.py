@@ -122,7 +122,7 @@ def stitch(
         refuse_own_model(store, to)
     records = [carry(store, round_number) for store in stores]
     with show_progress(Console(stderr=True)):
-        names = label or [None] * len(runs)
+        names: list[str | None] = [*label] if label else [None] * len(runs)
         known = [labels_of(store, name) for store, name in zip(stores, names, strict=True)]
     pair: Pair | None = None
     for store, record, labels in zip(stores, records, known, strict=True):

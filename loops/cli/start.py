@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,8 @@ def resume(
     run: RunName,
     *,
     rounds: MaximumRounds = None,
+    workers: Workers = None,
+    ray: Ray = None,
     as_begun: Annotated[
         bool, typer.Option("--as-begun", help="Ignore changes to the config file since the run began.")
     ] = False,
@@ -56,6 +59,8 @@ def resume(
     store = RunStore.open(find_run(run))
     if not as_begun:
         store = heed_file(store)
+    spread = {key: value for key, value in (("workers", workers), ("ray", ray)) if value is not None}
+    store = replace(store, config=store.config.model_copy(update=spread))
     _work(store, f"Run {store.name} goes on", rounds)
 
 

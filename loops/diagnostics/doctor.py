@@ -1,4 +1,4 @@
-"""What is installed and cached, how fast this machine is, and what a run would cost."""
+"""Report installed and cached packages, the speed of this machine, and the cost of a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SAMPLE = "The house was quiet when she came in, and nobody had put out the light
 
 
 def examine(config_file: Path | None, console: Console) -> None:
-    """Print everything; raises `BasinError` only for a config file that was named and is wrong."""
+    """Print everything. Raises `BasinError` only for a named config that is missing or wrong."""
     config, name = _config(config_file)
     _show_versions(console)
     _show_cache(console)
@@ -81,7 +81,7 @@ def _show_cache(console: Console) -> None:
         table.add_row(name, status, "hashes hold" if status == "cached" else "")
     _print(table, console)
     where = escape(str(cache_root()))
-    console.print(f"in {where}: what is missing or damaged is fetched when needed", soft_wrap=True)
+    console.print(f"in {where}: missing or damaged files are fetched when needed", soft_wrap=True)
 
 
 def _show_machine(config: RunConfig, console: Console) -> None:
@@ -107,11 +107,11 @@ def _print(table: Table, console: Console) -> None:
 
 
 def _passages(config: RunConfig) -> int | None:
-    """How many passages the corpus has, where it can be read without the network."""
+    """Count the corpus's passages; None if reading it needs the network."""
     if config.corpus.source.startswith("brown") and verify(TARBALL) != "cached":
         return None
     if config.corpus.is_on_web:
-        logger.info(f"{config.corpus.source} is not read: it comes from the network.")
+        logger.info(f"{config.corpus.source} is not read, since it comes from the network.")
         return None
     try:
         with timed("reading the corpus"):
@@ -122,7 +122,7 @@ def _passages(config: RunConfig) -> int | None:
 
 
 def _tried(config: RunConfig) -> tuple[Speeds | None, dict[str, float]]:
-    """Speeds measured with the configured model, unless that would have to be fetched, and what memory its stages take."""
+    """Measure the configured model's speeds and memory; nothing for a model that is not cached."""
     name = config.language_model.name
     if name in EMBEDDED and model_status(name) != "cached":
         return None, {}
@@ -143,5 +143,9 @@ def _show_cost(config: RunConfig, name: str, passages: int | None, speeds: Speed
         table.add_row(stage, f"{spent / 60:.1f}")
     table.add_row(f"{config.rounds} rounds at most", f"{sum(seconds.values()) / 60:.0f}")
     _print(table, console)
-    count = f"{passages} passages" if not guessed else "as many passages as brown-fiction has: not cached yet"
-    console.print(f"for {count}; a run that comes to rest earlier costs less")
+    count = (
+        f"{passages} passages"
+        if not guessed
+        else "as many passages as brown-fiction has, since the corpus is not cached"
+    )
+    console.print(f"for {count}; a run that converges earlier costs less")

@@ -1,4 +1,4 @@
-"""`basin verify`: every file of a run held against what was written, and against the others. Reads, and changes nothing."""
+"""Check every file of a run against its manifest and the others, without changing anything."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from loops.checkpoint.store import CERTIFICATE, RunStore
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
 
 FREE = {"run.log", "picture.png", "report.html", "page", "progress.json", ".training", "stitches", "matches"}
-"""What may lie in a run beside its rounds without saying whether it is whole."""
+"""Files beside the rounds that carry no digest."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One round, or what is kept of it."""
+    """A round, whole or pruned."""
 
     number: int
     kind: str
@@ -35,30 +35,26 @@ class Seen:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found."""
+    """Result of a check."""
 
     run: str
     rounds: list[Seen]
     problems: list[str]
-    """What is wrong, each a sentence; none: the run is whole."""
+    """One sentence for each; empty for a whole run."""
     remarks: list[str] = field(default_factory=list)
-    """What is no part of the run, or was set aside."""
+    """Files that do not belong to the run, and rounds that were set aside."""
 
     @property
     def whole(self) -> bool:
         return not self.problems
 
     def tree(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the result as JSON values."""
         return {"whole": self.whole, **asdict(self)}
 
 
 def verify(path: Path) -> Verdict:
-    """Read all of a run.
-
-    Raises:
-        BasinError: it is no run, or none that this Basin can read.
-    """
+    """Read all files of a run. Raises `BasinError` for a folder that this version cannot read as a run."""
     store = RunStore.open(path)
     problems, remarks = list(store.remarks), []
     seen = [_whole(store, number) for number, _ in numbered(path, WHOLE)]
@@ -110,7 +106,7 @@ def _missing(seen: list[Seen]) -> list[int]:
 
 
 def _beside(store: RunStore) -> Iterator[str]:
-    """Certificate and measurements."""
+    """Check certificate and measurements."""
     for name in (CERTIFICATE, MEASUREMENTS):
         if os.path.lexists(store.path / name):
             try:
@@ -122,7 +118,7 @@ def _beside(store: RunStore) -> Iterator[str]:
 
 
 def _inside(path: Path) -> Iterator[str]:
-    """What `basin stitch` and `basin match` found."""
+    """Check results of `basin stitch` and `basin match`."""
     from loops.transfer.store import STITCHES, TABLE, check_stitch  # loads what stitches
 
     for name in ("matches/*.json", f"{STITCHES}/*/{TABLE}", f"{STITCHES}/*/measured.json"):
@@ -137,14 +133,14 @@ def _inside(path: Path) -> Iterator[str]:
 
 
 def _strange(path: Path) -> Iterator[str]:
-    """Links and devices anywhere in the run, and files in a round that its manifest does not name."""
+    """Find links and devices anywhere, and files of a round that its manifest does not name."""
     for parent, inner, files in os.walk(path, followlinks=False):
         inner.sort()
         for name in sorted([*inner, *files]):
             mode = os.lstat(Path(parent, name)).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 what = "a link" if stat.S_ISLNK(mode) else "no plain file"
-                yield f"{Path(parent, name).relative_to(path)} is {what}: nothing of a run is."
+                yield f"{Path(parent, name).relative_to(path)} is {what}, which no run has."
     for folder in path.iterdir():
         match = FOLDER.fullmatch(folder.name)
         if match and plain_folder(folder):
@@ -154,15 +150,15 @@ def _strange(path: Path) -> Iterator[str]:
                 continue
             there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
             for name in sorted(there - named):
-                yield f"{folder.name}/{name} is not in the manifest: it is never read, and does not belong there."
+                yield f"{folder.name}/{name} is not in the manifest and is never read."
 
 
 def _left_over(path: Path) -> Iterator[str]:
     known = {"run.json", "config.json", CERTIFICATE, MEASUREMENTS, *FREE}
     for name in sorted(os.listdir(path)):
         if name.startswith("damaged_"):
-            yield f"{name} was set aside; delete it when you have seen it."
+            yield f"{name} was set aside; delete it if you do not need it."
         elif name.startswith(".") and ".tmp-" in name:
-            yield f"{name} is the draft of a process that was stopped; `basin resume` removes it."
+            yield f"{name} is a draft of a stopped process; `basin resume` removes it."
         elif name not in known and not FOLDER.fullmatch(name):
-            yield f"{name} is nothing of Basin's."
+            yield f"{name} is not a file of Basin."

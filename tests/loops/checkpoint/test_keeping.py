@@ -47,7 +47,7 @@ def test_a_whole_run_is_whole(store: RunStore) -> None:
     found = verify(store.path)
     assert found.whole and not found.remarks and [each.kind for each in found.rounds] == ["whole"] * 6
     done = basin("verify", "run")
-    assert done.exit_code == 0 and "Every file is what was written" in done.output
+    assert done.exit_code == 0 and "Every file is as written" in done.output
     assert json.loads(basin("verify", "run", "--json").output)["whole"] is True
 
 
@@ -102,7 +102,7 @@ def test_a_rule_that_is_none_is_one_sentence(store: RunStore, rule: str) -> None
 def test_a_dry_run_says_how_much_and_changes_nothing(store: RunStore) -> None:
     before = contents(store.path)
     done = basin("prune", "run", "--keep", "last:1", "--dry-run")
-    assert done.exit_code == 0 and "would be given back" in done.output and contents(store.path) == before
+    assert done.exit_code == 0 and "would be freed" in done.output and contents(store.path) == before
 
 
 def test_pruned_rounds_keep_numbers_and_memberships_and_the_rest_goes(store: RunStore) -> None:

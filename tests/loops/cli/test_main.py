@@ -196,8 +196,8 @@ def test_inspect_lists_what_changed_hands_for_an_older_round_too(checkpoints: Pa
         topic, before, now = (store.load(each).concept.inside for each in (0, number - 1, number))
         shown = _basin("inspect", path, "--round", number).output
         for title, moved in (
-            ("The topic's that the concept threw out", topic & ~now),
-            ("What the topic missed and the concept took in", now & ~topic),
+            ("Claimed by the topic, refused by the concept", topic & ~now),
+            ("Missed by the topic, added by the concept", now & ~topic),
             (f"Entered since round {number - 1}", now & ~before),
             (f"Left since round {number - 1}", before & ~now),
         ):
@@ -213,7 +213,7 @@ def test_the_lists_that_are_kept_are_the_ones_shown(checkpoints: Path) -> None:
     kept = Exchange(threw_out=("p6", "p2"), took_in=(), entered=("p1",), left=("p0", "p3", "p4"))
     store.save(replace(planted_record(3), exchange=kept))
     shown = _basin("inspect", path, "--round", 3, "-n", 2).output
-    assert "threw out: 2" in shown and "took in: 0" in shown
+    assert "refused by the concept: 2" in shown and "added by the concept: 0" in shown
     assert "Entered since round 2: 1" in shown and "Left since round 2: 3" in shown
     left = shown[shown.index("Left since") : shown.index("Written, ")]
     assert left.index("Passage 0 —") < left.index("Passage 3 —") and "Passage 4 —" not in left
@@ -271,3 +271,13 @@ def test_mistakes_about_topics_are_told(corpus: Path, tmp_path: Path) -> None:
     assert "nowhere" in _mistake("topics", tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     assert "empty" in _mistake("topics", tmp_path / "empty")
+
+
+def test_workers_and_ray_are_settings_of_run_and_resume(
+    config_file: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr("loops.api.session.work_on", lambda store, *_: seen.append(store.config))
+    _basin("run", config_file, "--workers", 3)
+    _basin("resume", "planted", "--workers", 2, "--ray", "local")
+    assert [(each.workers, each.ray) for each in seen] == [(3, None), (2, "local")]
