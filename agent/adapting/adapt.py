@@ -27,7 +27,7 @@ class Adapted:
 
     adapter: Adapter
     metrics: dict[str, float | int]
-    """`lesson_loss`, `exponent` (of the importance weights), `pairs`, `preference` (share of pairs won), `rms_nats`."""
+    """`lesson_loss`, `exponent` (of importance weights), `pairs`, `preference`, `rms_nats`."""
     history: list[dict[str, float]]
 
 
@@ -48,7 +48,8 @@ def adapt(
     Args:
         last: the concept whose vector, adapter or both generated `by_concept`.
         real, membership: real passages and their memberships; those below one half are not used.
-        by_base, by_concept: passages by the base model and by `last` on the same openings, for the pairs.
+        by_base, by_concept: passages by the base model and by `last` on the same openings, for the
+            pairs.
         folder: where training keeps its state; a later call with equal arguments resumes from it.
 
     Raises:

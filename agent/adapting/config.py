@@ -1,4 +1,4 @@
-"""Settings of adapters and their training, without the libraries that train, which are slow to import."""
+"""Settings of adapters and their training, without the slow imports of training."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ class AdaptingConfig(StageConfig):
     lora: LoraConfig = LoraConfig()
     preference: PreferenceConfig = PreferenceConfig()
     written_share: float = Field(0.25, ge=0, lt=1)
-    """Share of the lesson that is drawn from accepted generated passages; real members are the rest."""
+    """Share of accepted generated passages in the lesson; real members are the rest."""
     afresh: bool = True
-    """Start every round at the base model, so that faults do not accumulate; else at the last round's adapter."""
+    """Start every round at the base model, without old faults; else at the last adapter."""

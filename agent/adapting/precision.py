@@ -1,10 +1,11 @@
 """Number formats of training an adapter on a bfloat16 model, chosen for speed.
 
-On a CPU, attention runs in float32: its backward pass takes twice as long in bfloat16 (92 ms against 43 ms for eight
-texts of 190 tokens, nine heads of 64), whose small products are converted one by one. Supervised training multiplies
-with the adapter in bfloat16, while its weights, gradients and optimiser stay in float32. PEFT would cast the input of
-every adapted layer to float32, a tenth of SmolLM2's training time on a CPU. Preference training compares likelihoods
-that differ by little, and would not be faster.
+On a CPU, attention runs in float32: its backward pass takes twice as long in bfloat16 (92 ms
+against 43 ms for eight texts of 190 tokens, nine heads of 64), whose small products are converted
+one by one. Supervised training multiplies with the adapter in bfloat16, while its weights,
+gradients and optimiser stay in float32. PEFT would cast the input of every adapted layer to
+float32, a tenth of SmolLM2's training time on a CPU. Preference training compares likelihoods that
+differ by little, and would not be faster.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def attend(
 class NarrowProducts(transformers.Trainer):
     """A trainer that multiplies with the adapter in the model's own format, where that is bfloat16.
 
-    A mixin before a TRL trainer. The adapter's weights are rounded once a step (Micikevicius et al. 1710.03740).
-    In float16 their gradients might vanish, so that PEFT's way is kept there.
+    A mixin before a TRL trainer. The adapter's weights are rounded once a step (Micikevicius et al.
+    1710.03740). In float16 their gradients might vanish, so that PEFT's way is kept there.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

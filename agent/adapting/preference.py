@@ -1,8 +1,8 @@
 """Preference training of an adapter on pairs of passages, kept near the base model.
 
-Direct preference optimisation (Rafailov et al. 2305.18290) by TRL's DPOTrainer, with the adapter at its start as the
-reference. A barrier limits the root mean square over tokens of KL(adapted || base). Text breaks at a few tokens far
-from the base model, which a limit on the mean would allow.
+Direct preference optimisation (Rafailov et al. 2305.18290) by TRL's DPOTrainer, with the adapter at
+its start as the reference. A barrier limits the root mean square over tokens of KL(adapted ||
+base). Text breaks at a few tokens far from the base model, which a limit on the mean would allow.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def fit_preferences(
 ) -> tuple[Adapter, list[dict[str, float]]]:
     """The adapter after one pass over the first `config.pairs` pairs, starting from `start`.
 
-    A history row has TRL's metrics of a step (`loss`, `rewards/accuracies`, `rewards/margins` in nats times beta) and
-    `rms_nats`, the distance that the barrier limits. Deterministic given the seed.
+    A history row has TRL's metrics of a step (`loss`, `rewards/accuracies`, `rewards/margins` in
+    nats times beta) and `rms_nats`, the distance that the barrier limits. Deterministic given the
+    seed.
 
     Args:
         tokens: prompt and continuation together are cut to this length.
@@ -94,7 +95,7 @@ def barrier(rms_nats: Float[Tensor, ""], limit_nats: float, weight: float) -> Fl
 def rms_divergence(
     model: Any, ids: Int[Tensor, "text token"], real: Bool[Tensor, "text token"]
 ) -> Float[Tensor, ""]:
-    """Root mean square over real tokens of KL(adapted || base) in nats; differentiable in a PEFT model."""
+    """Root mean square over real tokens of KL(adapted || base) of a PEFT model, in nats."""
     core = model.get_base_model()
     output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
     batch = {"input_ids": ids, "attention_mask": real.long(), "use_cache": False}

@@ -1,8 +1,9 @@
 """Supervised training of a LoRA adapter on weighted texts (Hu et al. 2106.09685, TRL's SFTTrainer).
 
-The lesson is a sample of texts in proportion to their weights (sampling-importance resampling, Rubin 1988). With
-memberships as weights, the loss is, up to sampling, cross-entropy to corpus(x) m(x) / Z. Generated texts get
-importance weights towards p(x) m(x) / Z, see `agent/adapting/training_data.py`.
+The lesson is a sample of texts in proportion to their weights (sampling-importance resampling,
+Rubin 1988). With memberships as weights, the loss is, up to sampling, cross-entropy to corpus(x)
+m(x) / Z. Generated texts get importance weights towards p(x) m(x) / Z, see
+`agent/adapting/training_data.py`.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def fit_lora(
     folder: Path,
     start: Adapter | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
-    """The adapter after one pass over a lesson drawn from `texts`, starting from `start` or a fresh adapter.
+    """The adapter after one pass over a lesson from `texts`, fresh or from `start`.
 
-    A history row has TRL's `loss` (nats per token), `learning_rate`, `grad_norm` and `num_tokens` of a step.
-    Deterministic given the seed.
+    A history row has TRL's `loss` (nats per token), `learning_rate`, `grad_norm` and `num_tokens`
+    of a step. Deterministic given the seed.
 
     Args:
         folder: interrupted training resumes from the state kept here.
@@ -84,7 +85,7 @@ def fit_lora(
 
 
 class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
-    """TRL's trainer with the loss of `OutputLayer`, which computes no logits twice and no entropies."""
+    """TRL's trainer with the loss of `OutputLayer`, which computes logits only once."""
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -105,10 +106,11 @@ class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
 
 
 def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[np.ndarray, "drawn"]:
-    """`count` indices in proportion to the weights, by systematic resampling (Kitagawa 1996), shuffled.
+    """`count` indices in proportion to weights, by systematic resampling (Kitagawa 1996).
 
-    Every text is drawn its expected number of times, rounded up or down, and at most three times: a repeated text
-    teaches its words. The result is shorter if too few texts have weight. Raises `BasinError` if none has.
+    Every text is drawn its expected number of times, rounded up or down, and at most three times: a
+    repeated text teaches its words. The result is shorter if too few texts have weight. Raises
+    `BasinError` if none has.
     """
     total = float(weights.sum())
     if not (np.isfinite(total) and total > 0):

@@ -1,7 +1,7 @@
 """What both ways of training an adapter share: TRL's options, progress, and resuming after a kill.
 
-The trainer works on a twin of the language model (the same weights, modules of its own). TRL and PEFT therefore change
-nothing of the model that is read and measured.
+The trainer works on a twin of the language model (the same weights, modules of its own). TRL and
+PEFT therefore change nothing of the model that is read and measured.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def trainer_options(language_model: LanguageModel, folder: Path, seed: int, step
 
 
 def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]:
-    """Train to the end, from the newest complete state in `folder` if there is one; a row of numbers per step.
+    """Train to the end, from the newest complete state if there is one; a row per step.
 
     Raises:
         BasinError: the loss is not a number, the kept state is damaged, or the disk is full.

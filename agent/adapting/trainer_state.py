@@ -1,7 +1,8 @@
-"""The state of an interrupted training: kept every minute without pickles, and resumed only if complete.
+"""The state of an interrupted training: kept every minute, and free of pickles.
 
-transformers writes its state file by file into the final folder, so a kill would leave an incomplete state. Here a list of
-sizes and hashes is written last. A folder without the list, or one that differs from it, is removed.
+transformers writes its state file by file into the final folder, so a kill would leave an
+incomplete state. Here a list of sizes and hashes is written last. A folder without the list, or one
+that differs from it, is removed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SECONDS_BETWEEN_SAVES = 60.0
 WHOLE = "whole.json"
 STATE = re.compile(r"checkpoint-(\d+)")
 ARRAYS, NUMBERS, PROGRESS = "state.safetensors", "state.json", "trainer_state.json"
-"""Adapter, moments and generators; settings of optimiser and schedule; the trainer's own progress."""
+"""Adapter, moments and generators; optimiser and schedule; the trainer's progress."""
 MOST_ARRAYS, MOST_NUMBERS = 8192 * MEGABYTE, 256 * MEGABYTE
 ADAPTER, MOMENT = "adapter.", "moment."
 GENERATOR, DEVICE_GENERATOR = "generator.cpu", "generator.cuda."
@@ -152,7 +153,7 @@ class PlainState(transformers.Trainer):
         self.state.save_to_json(str(folder / PROGRESS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Load the adapter. Called first, so the progress file, which the trainer reads, is checked here."""
+        """Load the adapter. Called first, so it checks the progress that the trainer reads."""
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
         _check_progress(resume_from_checkpoint)

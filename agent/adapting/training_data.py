@@ -1,9 +1,10 @@
-"""Training texts of the next adapter: real members, and generated passages weighted towards p(x) m(x) / Z.
+"""Training texts of the next adapter: members and weighted generated passages.
 
-Expert iteration (Anthony et al. 1705.08439): sample, keep the good samples, learn from them. A passage by the base model
-weighs its membership m. A passage by the concept weighs m p / q, with its likelihoods under the base model and under its
-generator (distributional policy gradients, Khalifa et al. 2012.11635). Over a hundred tokens that ratio is dominated by a few
-passages, so it is tempered until half of them are effective.
+Expert iteration (Anthony et al. 1705.08439): sample, keep the good samples, learn from them. A
+passage by the base model weighs its membership m. A passage by the concept weighs m p / q, with its
+likelihoods under the base model and under its generator (distributional policy gradients, Khalifa
+et al. 2012.11635). Over a hundred tokens that ratio is dominated by a few passages, so it is
+tempered until half of them are effective.
 """
 
 from __future__ import annotations
@@ -63,10 +64,11 @@ def log_likelihoods(
 def importance_weights(
     written: Written, log_ratio: Float[np.ndarray, "text"]
 ) -> tuple[Float[np.ndarray, "text"], float]:
-    """Weights `m (p / q)^a` of coherent passages, 0 of others, with mean 1 if any is positive; and the exponent a.
+    """Weights `m (p / q)^a` of coherent passages, 0 of others, with mean 1; and a.
 
-    a is the largest exponent in [0, 1] that keeps half of the effective number of passages (sum w)^2 / sum w^2 (Kish
-    1965): the likelihood tempering of Del Moral et al. (2006). At 1 the weights are exact.
+    a is the largest exponent in [0, 1] that keeps half of the effective number of passages (sum
+    w)^2 / sum w^2 (Kish 1965): the likelihood tempering of Del Moral et al. (2006). At 1 the
+    weights are exact.
 
     Args:
         log_ratio: log p - log q in nats, 0 for passages by the base model.
@@ -94,17 +96,18 @@ def importance_weights(
 def lesson_weights(
     real: Float[np.ndarray, "passage"], written: Float[np.ndarray, "text"], written_share: float
 ) -> Float[np.ndarray, "lesson"]:
-    """Weights of real, then generated passages; the latter have `written_share` of the sum if any has weight."""
+    """Weights of real, then generated passages, which have `written_share` of the sum."""
     parts = [(real, 1 - written_share if written.sum() > 0 else 1.0), (written, written_share)]
     return np.concatenate([share * part / part.sum() if part.sum() > 0 else part for part, share in parts])
 
 
 def pairs(written: Written, clear: float = CLEAR) -> list[Pair]:
-    """One pair per opening: its coherent passage of highest membership, against the worst clearly worse one.
+    """One pair per opening: its best coherent passage, and the worst clearly worse one.
 
-    Worse are incoherent passages, and those whose membership is lower by `clear`. The incoherent come first: the
-    adapter should avoid nonsense in the right words. No fixed membership is required, because few passages reach one
-    before training. Pairs are in falling order of the chosen passage's membership.
+    Worse are incoherent passages, and those whose membership is lower by `clear`. The incoherent
+    come first: the adapter should avoid nonsense in the right words. No fixed membership is
+    required, because few passages reach one before training. Pairs are in falling order of the
+    chosen passage's membership.
     """
     by_prompt: dict[str, list[int]] = {}
     for index, prompt in enumerate(written.prompts):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 CHUNK = 128
-"""Texts per file, lost if recording is interrupted: a minute for a small model on two cores without bfloat16."""
+"""Texts per file, lost if recording is interrupted; about a minute of a small model on a CPU."""
 SMALL = 250_000_000
 """Parameters above which a file has fewer texts."""
 LARGEST_IN_MEMORY = 1 << 30
@@ -83,7 +83,7 @@ def record_cached(
 def embed_cached(
     embedder: SentenceTransformer, fingerprint: str, texts: Sequence[str]
 ) -> Float[np.ndarray, "text layer width"]:
-    """Sentence embeddings as activations of a single layer, cached under `fingerprint`; raises as above."""
+    """Sentence embeddings as activations of one layer, cached likewise."""
 
     def embed(chunk: Sequence[str]) -> Float[np.ndarray, "text layer width"]:
         found: np.ndarray = embedder.encode(list(chunk), show_progress_bar=False)
@@ -111,14 +111,14 @@ def is_recorded(language_model: LanguageModel, texts: Sequence[str]) -> bool:
 
 
 def in_order(texts: Sequence[str]) -> list[str]:
-    """The texts in the order of the files: every `CHUNK` of them from a multiple of it are whole files."""
+    """The texts in the order of the files, `CHUNK` to a file."""
     return sorted(texts, key=_order)
 
 
 def keep_recorded(
     texts: Sequence[str], activations: Float[np.ndarray, "text layer width"], fingerprint: str, size: int
 ) -> None:
-    """Put activations of whole files, recorded by another process, into the cache; raises as `record_cached`."""
+    """Put activations that another process recorded into the cache, in whole files."""
     for rows in _chunks(texts, size):
         _keep_new(fingerprint, [texts[row] for row in rows], activations[rows])
 
@@ -143,7 +143,7 @@ def find_recorded(
 
 
 def _order(text: str) -> tuple[int, str]:
-    """By length: texts of a chunk share their batches, so a chunk's numbers do not depend on the others."""
+    """By length, so that the batches of a chunk are independent of other chunks."""
     return len(text), text
 
 
@@ -192,7 +192,7 @@ def _cached(texts: Sequence[str], source: _Source) -> Float[np.ndarray, "text la
 
 
 def _one_ahead(chunks: Iterator[list[int]], prepare: Callable[[list[int]], _Prepared]) -> Iterator[_Prepared]:
-    """Prepare the next chunk on a thread while this one is computed: a GPU would wait for its tokens."""
+    """Prepare the next chunk on a thread, so that a GPU does not wait for tokens."""
     with ThreadPoolExecutor(1) as thread:
         waiting = None
         for rows in chunks:

@@ -1,7 +1,8 @@
 """A low-rank adapter as plain data: PEFT's files, held in memory.
 
-LoRA (Hu et al. 2106.09685): a frozen weight W becomes W + (alpha / r) B A, with A [r, in] and B [out, r] trained.
-`LanguageModel.adapted` applies an adapter; `agent.adapting` trains one. PEFT is imported on use: it takes two seconds.
+LoRA (Hu et al. 2106.09685): a frozen weight W becomes W + (alpha / r) B A, with A [r, in] and B
+[out, r] trained. `LanguageModel.adapted` applies an adapter; `agent.adapting` trains one. PEFT is
+imported on use: it takes two seconds.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ SET: Mapping[str, Callable[[Any], bool]] = {
     "fan_in_fan_out": lambda value: isinstance(value, bool),
     "megatron_core": lambda value: value == "megatron.core",
 }
-"""Settings of a plain LoRA adapter, with their valid values. All other settings of PEFT must be off in an adapter that is read:
-some import a module by name, or match a pattern for hours. Numbers are harmless."""
+"""Settings of a plain LoRA adapter, with their valid values. All other settings of PEFT must be off
+in an adapter that is read: some import a module by name, or match a pattern for hours. Numbers are
+harmless."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ class Adapter:
         return digest.hexdigest()[:16]
 
     def attach(self, model: Any, trainable: bool = False) -> Any:
-        """A PEFT model around `model`, whose modules are replaced in place. Raises `BasinError` if it does not fit."""
+        """A PEFT model; replaces modules of `model`. Raises `BasinError` if it does not fit."""
         from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
         try:
@@ -117,7 +119,8 @@ class Adapter:
     def merge_into(self, model: Any) -> None:
         """Add the low-rank products to copies of the weights of `model`; raises as `attach`.
 
-        Models that share the weights are unchanged. Beside quantised weights, the products stay separate.
+        Models that share the weights are unchanged. Beside quantised weights, the products stay
+        separate.
         """
         peft_model = self.attach(model)
         adapted = [
@@ -135,7 +138,8 @@ def new_adapter(model: Any, rank: int, alpha: float, modules: str, base: str) ->
     """A PEFT model with a fresh trainable adapter in `model`, whose products are zero.
 
     Args:
-        modules: `attention` for the projections of the attention blocks, `all` for every linear map of a block.
+        modules: `attention` for the projections of the attention blocks, `all` for every linear map
+            of a block.
     """
     from peft import LoraConfig
 

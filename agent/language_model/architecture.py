@@ -28,8 +28,8 @@ def base_of(model: Any) -> Any:
 def decoder_blocks(model: Any) -> nn.ModuleList:
     """The list of decoder blocks: the shallowest `ModuleList` of the configured depth.
 
-    This holds for Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX, OPT and most others. Raises `BasinError` for a
-    model without such a list.
+    This holds for Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX, OPT and most others. Raises
+    `BasinError` for a model without such a list.
     """
     depth = model.config.get_text_config().num_hidden_layers
     lists = [
@@ -55,7 +55,7 @@ def empty_model(config: Any) -> Any:
 
 
 def refuse_other_kinds(config: Any, name: str) -> None:
-    """Raise `BasinError` for the configuration of anything but a causal language model with attention."""
+    """Raise `BasinError` for anything but a causal language model with attention."""
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
         raise BasinError(
@@ -95,7 +95,7 @@ def refuse_encoder(name: str) -> NoReturn:
 
 
 def choose_layers(layers: tuple[int, ...], depth: int, name: str) -> tuple[int, ...]:
-    """The given layers, or those at 40, 60 and 80 % of the depth. Raises `BasinError` for layers that do not exist."""
+    """The given layers, or those at 40, 60 and 80 % of the depth; `BasinError` for invalid ones."""
     if not layers:
         return tuple(sorted({min(max(round(share * depth), 1), depth - 1) for share in (0.4, 0.6, 0.8)}))
     if list(layers) != sorted(set(layers)) or layers[0] < 1 or layers[-1] >= depth:
@@ -127,7 +127,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """bfloat16 or float32; `auto` goes by the hardware's capabilities, so a machine always decides alike."""
+    """bfloat16 or float32; `auto` depends on the hardware's capabilities alone."""
     if name != "auto":
         return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
     if device.type == "cuda":
@@ -139,7 +139,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def choose_batch_tokens(wanted: int | None, device: torch.device) -> int:
-    """Tokens of a batch. On a CPU, a block's activations should fit its caches: 4,096 tokens are a fifth slower."""
+    """Tokens of a batch; 4,096 are a fifth slower on a CPU, whose caches they exceed."""
     return wanted or (1024 if device.type == "cpu" else 4096)
 
 

@@ -1,7 +1,7 @@
-"""Coherence of generated passages: their likelihood under an independent model, and statistics of the text.
+"""Coherence of generated passages by an independent model and by statistics of the text.
 
-Every limit is a quantile over real passages of the same length. Nothing is set by hand or depends on the concept: a
-passage is coherent if a real one could look like it.
+Every limit is a quantile over real passages of the same length. Nothing is set by hand or depends
+on the concept: a passage is coherent if a real one could look like it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CoherenceConfig(StageConfig):
     """The independent model, and the limits of coherence."""
 
     model: str | None = "gemma3-270m"
-    """A language model other than the generating one; none: only statistics of the text are checked."""
+    """A model other than the generating one; none: only statistics of the text are checked."""
     quantile: float = Field(0.9, gt=0, lt=1)
     """Share of real passages within the limit of the loss."""
     text_quantile: float = Field(0.995, gt=0.5, lt=1)
@@ -99,7 +99,7 @@ class Coherence:
     def fit(
         cls, real_texts: Sequence[str], config: CoherenceConfig, language_model: LanguageModel | None
     ) -> Coherence:
-        """Measure the limits. Raises `BasinError` where fewer than 8 passages are long enough to compare."""
+        """Measure the limits. Raises `BasinError` for fewer than 8 long enough passages."""
         pairs = [_opening(text, config.prompt_words) for text in real_texts]
         pairs = [(head, _cut(rest, config.words)) for head, rest in pairs if _long_enough(rest, config.words)]
         if len(pairs) < MINIMUM_PASSAGES:
@@ -133,10 +133,11 @@ class Coherence:
         prompts: Sequence[str],
         losses: Float[np.ndarray, "text"] | None = None,
     ) -> CoherenceReport:
-        """Judge continuations after their prompts; an empty one is broken. `BasinError` for no texts.
+        """Judge continuations; an empty one is broken. Raises `BasinError` for no texts.
 
         Args:
-            losses: of the texts as `cut` leaves them, in nats per token; by default the independent model's.
+            losses: of the texts as `cut` leaves them, in nats per token; by default the independent
+                model's.
         """
         if not texts:
             raise BasinError("There are no passages whose coherence could be checked: generate at least one.")
@@ -168,17 +169,18 @@ SENTENCES = {
     "words_per_stop": "low",
     "uncapitalised": "high",
 }
-"""The bad side of each statistic: tables and codes have few letters, word lists few common words, fragments few words
-between full stops, and non-sentences no capitals."""
+"""The bad side of each statistic: tables and codes have few letters, word lists few common words,
+fragments few words between full stops, and non-sentences no capitals."""
 
 
 def text_statistics(text: str, common: frozenset[str]) -> dict[str, float]:
     """Statistics of a text; a text without words gets the worst value of each.
 
-    `distinct_trigrams`: different word trigrams over all of them. `longest_repeat`: words in the longest run
-    that occurs twice. `letters`: share of letters among characters other than white space. `punctuation_run`:
-    the longest row of other characters. `common_words`: share of words that are `common`. `words_per_stop`:
-    words per sentence. `uncapitalised`: share of sentences after the first that start with a small letter.
+    `distinct_trigrams`: different word trigrams over all of them. `longest_repeat`: words in the
+    longest run that occurs twice. `letters`: share of letters among characters other than white
+    space. `punctuation_run`: the longest row of other characters. `common_words`: share of words
+    that are `common`. `words_per_stop`: words per sentence. `uncapitalised`: share of sentences
+    after the first that start with a small letter.
     """
     words = _words(text)
     if not words:

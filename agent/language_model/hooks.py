@@ -1,7 +1,7 @@
-"""Reading and steering the residual stream of a transformers model: the only file that touches hooks.
+"""Reading and steering the residual stream: the only file that touches hooks.
 
-Layer `l` is the residual stream after `l` blocks, transformers' `hidden_states[l]`; `1 <= l <= depth - 1`.
-Steering at `l` adds to the output of block `l - 1`.
+Layer `l` is the residual stream after `l` blocks, transformers' `hidden_states[l]`; `1 <= l <=
+depth - 1`. Steering at `l` adds to the output of block `l - 1`.
 """
 
 from __future__ import annotations
@@ -70,12 +70,13 @@ class HookedModel:
 
     @contextlib.contextmanager
     def steer(self, vector: Vectors, strength: Strengths = 1.0, mode: SteeringMode = PLAIN) -> Iterator[None]:
-        """Add `strength * vector` to the residual stream at every position while the context is open.
+        """Add `strength * vector` to the residual stream while the context is open.
 
         With several vectors or strengths, each text of a batch has its own, in order.
 
         Raises:
-            BasinError: a vector is of another width or depth, or the gate is not at the lowest steered layer.
+            BasinError: a vector is of another width or depth, or the gate is not at the lowest
+                steered layer.
         """
         vectors = [SteeringVector({}) if each is None else each for each in _listed(vector)]
         self._check_vectors(vectors)
@@ -118,7 +119,7 @@ class HookedModel:
         return Prefix(layer, outputs[0])
 
     def states(self, batch: TokenBatch, prefix: Prefix | None = None) -> Float[Tensor, "text token width"]:
-        """Final hidden states after the last norm, as `output` reads them; differentiable in a vector."""
+        """Final states after the last norm, the input of `output`; differentiable in a vector."""
         with self._resumed(prefix):
             states: Tensor = base_of(self.model)(
                 input_ids=batch.ids,
@@ -139,7 +140,7 @@ class HookedModel:
     def read_layers(
         self, batch: TokenBatch, layers: Sequence[int], take: Callable[[Tensor], Tensor]
     ) -> list[Tensor]:
-        """`take` of the residual stream at each of the rising layers; nothing is computed above the last."""
+        """`take` of the residual stream at rising layers; computes nothing above the last."""
         taken: dict[int, Tensor] = {}
 
         def reader(layer: int) -> Callable[..., None]:

@@ -51,7 +51,8 @@ class ScoringModel(HookedModel):
     ) -> Float[np.ndarray, "text"]:
         """Mean negative log-likelihood of every text, in nats per token.
 
-        A text is read after its prefix, whose own tokens are not scored. A text without a scored token gets NaN.
+        A text is read after its prefix, whose own tokens are not scored. A text without a scored
+        token gets NaN.
         """
         result = np.full(len(texts), np.nan)
         for whole in self.batches(texts, prefixes, max_tokens):
@@ -65,7 +66,7 @@ class ScoringModel(HookedModel):
     def token_losses(
         self, texts: Sequence[str], prefixes: Sequence[str] | None = None, max_tokens: int | None = None
     ) -> list[Float[np.ndarray, "_token"]]:
-        """Losses token by token in nats: an array per text in reading order, whose mean is `losses`."""
+        """Losses of each token in nats: an array per text, whose mean is `losses`."""
         result = [np.empty(0, dtype=np.float32) for _ in texts]
         for whole in self.batches(texts, prefixes, max_tokens):
             for batch, found in within_memory(whole, self._token_losses, self.batch_policy.read_less):

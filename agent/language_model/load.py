@@ -37,14 +37,14 @@ class LanguageModelConfig(StageConfig):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """`auto`: bfloat16 where the hardware multiplies it natively, else float32."""
     device: str = "auto"
-    """`auto`: the first CUDA device if the model fits, else the CPU; `cpu`; `cuda`, `cuda:1`; `spread`: the blocks on all
-    CUDA devices."""
+    """`auto`: the first CUDA device if the model fits, else the CPU; `cpu`; `cuda`, `cuda:1`;
+    `spread`: the blocks on all CUDA devices."""
     batch_tokens: int | None = Field(None, ge=1)
     """Tokens read at a time, with padding; empty: 1,024 on a CPU, 4,096 elsewhere."""
     max_tokens: int = Field(512, ge=2)
     """Longer texts are cut."""
     trust_remote_code: bool = False
-    """Run the Python code that comes with a model outside transformers. It has all your permissions."""
+    """Run the Python code of a model outside transformers, with all your permissions."""
 
 
 def load_model(config: LanguageModelConfig) -> tuple[Any, Any]:
@@ -115,7 +115,7 @@ def _fitting(described: Any, dtype: torch.dtype, device: torch.device, name: str
 
 
 def spread(described: Any, dtype: torch.dtype) -> dict[str, Any]:
-    """accelerate's automatic device map, with the output layer beside the embedding, where states are scored."""
+    """accelerate's automatic device map, with the output layer moved to the embedding."""
     model = empty_model(described)
     model.tie_weights()
     whole = list(model._no_split_modules or ())
@@ -131,7 +131,7 @@ def spread(described: Any, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def check_places(model: Any, name: str) -> None:
-    """Raise `BasinError` for a model with offloaded parts, or with its embedding and output layer apart."""
+    """Raise `BasinError` for offloaded parts, or an output layer apart from the embedding."""
     away = [part for part, weight in model.named_parameters() if weight.device.type == "meta"]
     if away:
         raise BasinError(

@@ -1,4 +1,4 @@
-"""Memory that the model's work takes, and work in halves where it does not fit: results are equal up to rounding."""
+"""Memory that a model's work takes, and work in halves where it does not fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOCATOR = (
     "could not create a primitive",
     "could not create a memory",
 )
-"""Messages of torch errors without a type of their own: on the CPU, in some CUDA libraries, and by oneDNN."""
+"""Messages of torch errors without a type: on the CPU, in CUDA libraries, and by oneDNN."""
 
 Result = TypeVar("Result")
 
@@ -136,11 +136,11 @@ class MemoryNeed:
         )
 
     def reading(self, tokens: int) -> int:
-        """A batch of `tokens`: the residual stream, its norms in float32, the perceptron's inner layer."""
+        """A batch of `tokens`: residual stream, norms in float32, inner layer of the perceptron."""
         return tokens * ((4 * self.width + 4 * self.inner) * self.itemsize + 8 * self.width)
 
     def writing(self, texts: int, length: int) -> int:
-        """Generating `texts` of `length` tokens with their prompts: keys and values, and a row of scores each."""
+        """`texts` of `length` tokens with prompts: keys and values, and a row of scores each."""
         cache = length * self.depth * self.heads * self.itemsize
         return texts * (cache + 2 * self.vocabulary * (self.itemsize + 1))
 

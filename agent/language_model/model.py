@@ -1,6 +1,7 @@
 """A causal language model that records activations, scores texts and generates, steered or not.
 
-`load.py` finds it, `hooks.py` reads and steers its residual stream, `likelihood.py` scores, `decoding/` generates.
+`load.py` finds it, `hooks.py` reads and steers its residual stream, `likelihood.py` scores,
+`decoding/` generates.
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ class TokenStates:
 
 
 class LanguageModel(ScoringModel):
-    """A transformers model with its tokenizer and the layers to record. Immutable, except for its batch policy.
+    """A model with its tokenizer and recorded layers; immutable except for its batch policy.
 
     Args:
-        batch_policy: batch sizes, shared by models of the same weights; None: those that the configuration asks for.
+        batch_policy: batch sizes, shared by models of the same weights; None: those that the
+            configuration asks for.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class LanguageModel(ScoringModel):
         return LanguageModel(self.model, self.tokenizer, config, self.batch_policy)
 
     def chat(self, question: str) -> str | None:
-        """A question in the model's own chat format, ready for the answer; None without such a format."""
+        """A question in the model's chat format, ready for the answer; None without a format."""
         if not getattr(self.tokenizer, "chat_template", None):
             return None
         turn = [{"role": "user", "content": question}]
@@ -124,7 +126,7 @@ class LanguageModel(ScoringModel):
         return copy.deepcopy(self.model, {id(tensor): tensor for tensor in shared})
 
     def adapted(self, adapter: Adapter | None) -> LanguageModel:
-        """The model with the adapter merged; only adapted weights take memory of their own. Itself for None.
+        """The model with the adapter merged, sharing all other weights; itself for None.
 
         Raises `BasinError` for another model's adapter.
         """
@@ -135,7 +137,7 @@ class LanguageModel(ScoringModel):
         return LanguageModel(model, self.tokenizer, self.config, self.batch_policy)
 
     def save(self, folder: Path) -> None:
-        """Write weights and tokenizer as a model folder, its configuration last, which makes it complete.
+        """Write weights and tokenizer as a model folder; its configuration, last, completes it.
 
         Raises `BasinError` where the folder cannot be written.
         """
@@ -233,14 +235,16 @@ class LanguageModel(ScoringModel):
     ) -> list[str]:
         """Continuations of the prompts, without the prompts, each sampled with its own seed.
 
-        A passage depends on its prompt and its seed; its batch enters only through floating-point rounding.
+        A passage depends on its prompt and its seed; its batch enters only through floating-point
+        rounding.
 
         Args:
             vector, strength: one for all prompts, or one for each.
             processors: change the next-token scores before sampling.
 
         Raises:
-            BasinError: a prompt has no token or leaves no room for `new_tokens`, or vectors do not match prompts.
+            BasinError: a prompt has no token or leaves no room for `new_tokens`, or vectors do not
+                match prompts.
         """
         if any(len(each) != len(prompts) for each in (vector, strength) if isinstance(each, Sequence)):
             raise BasinError(

@@ -1,7 +1,7 @@
 """Likelihoods and divergences from final hidden states, a few positions at a time.
 
-A vocabulary of 262,000 words has a megabyte of logits per position. No function here holds more than `CHUNK_BYTES` of
-them, forward or backward.
+A vocabulary of 262,000 words has a megabyte of logits per position. No function here holds more
+than `CHUNK_BYTES` of them, forward or backward.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ ROWS = 64
 class PackedLinear(nn.Module):
     """Several linear layers of one input, their outputs side by side. Takes no gradient.
 
-    On a CPU, oneDNN rearranges a weight before every product; here it is done once. A product of 32 rows in bfloat16
-    then takes 0.6 of the time. Elsewhere the layers are called one by one and share their weights.
+    On a CPU, oneDNN rearranges a weight before every product; here it is done once. A product of 32
+    rows in bfloat16 then takes 0.6 of the time. Elsewhere the layers are called one by one and
+    share their weights.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
@@ -66,8 +67,8 @@ def can_pack(weight: Tensor) -> bool:
 
 CHUNK_BYTES = 400 * 2**20
 CPU_ROWS = 128
-"""Largest number of positions at a time on a CPU. The allocator reuses arrays of that size; larger ones are cleared by the
-system every time, a third of the time of training losses."""
+"""Largest number of positions at a time on a CPU. The allocator reuses arrays of that size; larger
+ones are cleared by the system every time, a third of the time of training losses."""
 COPIES = 4
 """Float32 arrays of the logits' size alive at once: steered, base, a softmax, its gradient."""
 
@@ -121,7 +122,7 @@ class OutputLayer:
     def losses(
         self, states: Float[Tensor, "token width"], targets: Int[Tensor, "token"]
     ) -> Float[Tensor, "token"]:
-        """Negative log-likelihood in nats of `targets[i]` given `states[i]`; differentiable in the states."""
+        """Negative log-likelihood of `targets` in nats; differentiable in the states."""
         if torch.is_grad_enabled() and states.requires_grad and not self.head.weight.requires_grad:
             return _Losses.apply(states, targets, self)
         return self._in_chunks(
@@ -133,7 +134,7 @@ class OutputLayer:
     def divergences(
         self, steered: Float[Tensor, "token width"], base: Float[Tensor, "token width"]
     ) -> Float[Tensor, "token"]:
-        """KL(steered || base) of the next-token distributions in nats; differentiable in the states."""
+        """KL(steered || base) of next-token distributions in nats; differentiable in the states."""
 
         def kl(ours: Tensor, theirs: Tensor) -> Tensor:
             ours, theirs = self.logits(ours).log_softmax(-1), self.logits(theirs).log_softmax(-1)
@@ -154,7 +155,7 @@ class OutputLayer:
 
 
 class _Losses(torch.autograd.Function):
-    """Losses and their gradients in one forward pass, so that logits are neither kept nor recomputed.
+    """Losses and their gradients in one pass, so that logits are not kept or recomputed.
 
     The output layer's weight must be frozen.
     """

@@ -23,15 +23,16 @@ class TokenBatch:
     pooled: Bool[Tensor, "text token"]
     """In the mean activation: not padding, not a special token, not the sequence's first position.
 
-    The first position is an attention sink: its residual stream is a hundred times longer than any other's, and
-    would dominate the mean of a short text.
+    The first position is an attention sink: its residual stream is a hundred times longer than any
+    other's, and would dominate the mean of a short text.
     """
     scored: Bool[Tensor, "text token"]
-    """Its loss counts: predicted from a token before it, and neither special nor part of the prefix."""
+    """Its loss counts: not special, not in the prefix, and predicted from an earlier token."""
     ends: Int[Tensor, "text token"]
     """Characters of the text, without its prefix, read with each token; 0 for other tokens.
 
-    Two models with different tokenizers have read the same text where tokens end at the same character.
+    Two models with different tokenizers have read the same text where tokens end at the same
+    character.
     """
 
     @property
@@ -76,8 +77,8 @@ def token_batches(
 ) -> Iterator[TokenBatch]:
     """Batches in rising order of length, each of at most `batch_tokens` tokens with its padding.
 
-    Prefix and text are tokenized as one string; only the text's own tokens are pooled and scored. Longer sequences
-    are cut to `max_tokens`.
+    Prefix and text are tokenized as one string; only the text's own tokens are pooled and scored.
+    Longer sequences are cut to `max_tokens`.
     """
     rows = _tokenize(tokenizer, texts, prefixes, max_tokens)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))

@@ -1,7 +1,8 @@
 """Control vectors of llama.cpp and repeng: steering vectors as GGUF files.
 
-Both name a direction after the block whose output it is added to, from 0: `direction.11` belongs to our layer 12, the stream
-after twelve blocks. llama.cpp has no `direction.0`, and Basin steers nothing after the last block.
+Both name a direction after the block whose output it is added to, from 0: `direction.11` belongs to
+our layer 12, the stream after twelve blocks. llama.cpp has no `direction.0`, and Basin steers
+nothing after the last block.
 """
 
 from __future__ import annotations

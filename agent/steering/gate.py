@@ -1,7 +1,7 @@
-"""Modes of applying a steering vector: plain addition, norm-preserving, or gated by the text so far.
+"""Modes of applying a steering vector: plain addition, norm-preserving, or gated.
 
-Plain addition lengthens the residual stream, and steers a text that is inside already as hard as any other. The modes
-are independent of the direction, so `SteeringVector` does not know them.
+Plain addition lengthens the residual stream, and steers a text that is inside already as hard as
+any other. The modes are independent of the direction, so `SteeringVector` does not know them.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ CACHES = ("past_key_values", "cache")
 class Gate:
     """The share of the strength spent on a text, from the projection of its mean activation so far.
 
-    `sigmoid(-(projection - centre) / width)`, which `find_gate` makes the probability that the text is outside.
-    It reads the lowest steered layer before the addition, so that steering never enters.
+    `sigmoid(-(projection - centre) / width)`, which `find_gate` makes the probability that the text
+    is outside. It reads the lowest steered layer before the addition, so that steering never
+    enters.
     """
 
     layer: int
     direction: Float[Tensor, "width"]
     """Unit vector from outside to inside."""
     outside: float
-    """Mean projection of passages outside, in units of the residual stream: the start of every text."""
+    """Mean projection of passages outside, in units of the residual stream."""
     centre: float
     """Projection at which half of the strength is spent."""
     width: float
@@ -62,7 +63,7 @@ class Gate:
 
 @dataclass(frozen=True, eq=False)
 class SteeringMode:
-    """How a vector is applied; by default plain addition. At strength 0 every mode is the base model, to the bit."""
+    """How a vector is applied; at strength 0 every mode is the base model, to the bit."""
 
     norm_preserving: bool = False
     """Every position's residual is scaled back to its length before the addition."""
@@ -83,10 +84,11 @@ def find_gate(
     recorded: tuple[int, ...],
     layer: int,
 ) -> Gate:
-    """The gate at `layer`, one of the `recorded`: one minus the posterior of Fisher's linear discriminant (1936).
+    """The gate at `layer`: one minus the posterior of Fisher's linear discriminant (1936).
 
-    Along the difference of the groups' means, with a common variance s^2 and equal priors, the log-odds of inside are
-    `(projection - midpoint) (inside - outside) / s^2`. Overlapping groups give a nearly constant gate.
+    Along the difference of the groups' means, with a common variance s^2 and equal priors, the
+    log-odds of inside are `(projection - midpoint) (inside - outside) / s^2`. Overlapping groups
+    give a nearly constant gate.
 
     Raises:
         BasinError: a group is empty, or the means coincide.
@@ -119,10 +121,10 @@ def find_gate(
 
 
 class TextSoFar:
-    """The gate at every position, with each text's running mean kept across the steps of a generation.
+    """The gate at every position, with running means kept over the steps of a generation.
 
-    With a key-value cache, a step has one position, but its attention mask covers the cached ones too. A mask as long
-    as the step starts new texts.
+    With a key-value cache, a step has one position, but its attention mask covers the cached ones
+    too. A mask as long as the step starts new texts.
     """
 
     def __init__(self, gate: Gate, device: torch.device) -> None:
@@ -162,7 +164,7 @@ def shifted(
     gate_value: Float[Tensor, "text token"] | None,
     norm_preserving: bool,
 ) -> Float[Tensor, "text token width"]:
-    """The stream after steering: `stream + gate_value * shift`, scaled back to its length if `norm_preserving`.
+    """The stream plus `gate_value * shift`, scaled back to its length if `norm_preserving`.
 
     `shift` is one row for all texts, or [text, 1, width].
     """

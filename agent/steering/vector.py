@@ -1,7 +1,7 @@
-"""A steering vector: one direction per layer, plain data with `+ - *`, so that `0.5 * (a + b)` works.
+"""A steering vector: one direction per layer, plain data with `+ - *`.
 
-Layer `l` is the residual stream after `l` blocks, transformers' `hidden_states[l]`; `1 <= l <= depth - 1`.
-`LanguageModel.steer` applies a vector; `agent.updating` finds one.
+Layer `l` is the residual stream after `l` blocks, transformers' `hidden_states[l]`; `1 <= l <=
+depth - 1`. `LanguageModel.steer` applies a vector; `agent.updating` finds one.
 """
 
 from __future__ import annotations

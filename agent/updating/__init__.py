@@ -1,8 +1,9 @@
 """How a round changes the model: a steering vector, and from some round on a LoRA adapter.
 
-Each method proposes a direction. `calibrate` then sets its strength to the budget, so that methods are compared
-at equal distance from the base model. Add a method: a file here and a name in `UpdatingConfig.method`.
-`agent.adapting` trains the adapter. It is not imported here, because its libraries are slow to load.
+Each method proposes a direction. `calibrate` then sets its strength to the budget, so that methods
+are compared at equal distance from the base model. Add a method: a file here and a name in
+`UpdatingConfig.method`. `agent.adapting` trains the adapter. It is not imported here, because its
+libraries are slow to load.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class UpdatingConfig(StageConfig):
     layers: tuple[int, ...] = ()
     """Steered layers, among the recorded ones; empty: all recorded ones."""
     budget_nats: float = Field(0.1, gt=0)
-    """KL(steered || base) per token on real text at strength 1. Under the mean difference, SmolLM2 breaks 16 % of
-    its passages at 0.1, as without steering; 25 % at 0.2 and 28 % at 0.4."""
+    """KL(steered || base) per token on real text at strength 1. Under the mean difference, SmolLM2
+    breaks 16 % of its passages at 0.1, as without steering; 25 % at 0.2 and 28 % at 0.4."""
     calibration_texts: int = Field(12, ge=1)
     calibration_tokens: int = Field(64, ge=2)
     """Each calibration text is cut to this many tokens."""
@@ -60,27 +61,27 @@ class UpdatingConfig(StageConfig):
     """Steer less where the text is inside already, by a gate found on the real passages."""
     optimised: OptimisedConfig = OptimisedConfig()
     start_vector: str | None = None
-    """A control vector (GGUF, of llama.cpp or repeng) for round 0, instead of the mean difference, calibrated to
-    `budget_nats`; `optimised` starts from it where it has the steered layers."""
+    """A control vector (GGUF, of llama.cpp or repeng) for round 0, instead of the mean difference,
+    calibrated to `budget_nats`; `optimised` starts from it where it has the steered layers."""
     degenerate: int = Field(16, ge=0)
-    """Passages that round 0 generates at `degenerate_nats`. The incoherent ones are negative examples in every
-    round; without them the concept drifts to nonsense in the right words."""
+    """Passages that round 0 generates at `degenerate_nats`. The incoherent ones are negative
+    examples in every round; without them the concept drifts to nonsense in the right words."""
     degenerate_nats: float = Field(1.6, gt=0)
     """KL(steered || base) per token of those passages; at 1.6, 17 % stay readable."""
     adapter_from: int | None = Field(None, ge=1)
-    """First round that trains a LoRA adapter, used from the next round on; earlier rounds steer. None: never."""
+    """First round that trains a LoRA adapter, used from the next round on; None: never."""
     adapter_nats: float = Field(0.05, ge=0)
     """Budget of steering on top of an adapter, instead of `budget_nats`; 0: the adapter alone."""
     adapting: AdaptingConfig = AdaptingConfig()
 
     def schedule(self, round_number: int) -> RoundUpdate:
-        """The update of a round: `budget_nats` of steering, then an adapter with `adapter_nats` of steering."""
+        """A round's update: steering alone, then an adapter with `adapter_nats` of steering."""
         if self.adapter_from is None or round_number < self.adapter_from:
             return RoundUpdate(self.budget_nats, adapt=False)
         return RoundUpdate(self.adapter_nats or None, adapt=True)
 
     def steered_layers(self, recorded: tuple[int, ...]) -> tuple[int, ...]:
-        """The layers to steer, among the recorded ones. Raises `BasinError` for one that is not recorded."""
+        """The layers to steer. Raises `BasinError` for one that is not recorded."""
         if unknown := sorted(set(self.layers) - set(recorded)):
             raise BasinError(
                 f"updating.layers names layers {unknown} that are not recorded; choose among {list(recorded)}, "
@@ -123,11 +124,14 @@ def update(
     Args:
         member_activations, other_activations: `language_model.record` of the same texts.
         method: instead of `config.method`.
-        member_weights, other_weights: memberships, and one minus them; they enter the mean difference.
-        start: where `optimised` starts, usually the last round's vector; without it, the mean difference.
+        member_weights, other_weights: memberships, and one minus them; they enter the mean
+            difference.
+        start: where `optimised` starts, usually the last round's vector; without it, the mean
+            difference.
 
     Raises:
-        BasinError: the groups cannot be told apart, a group is empty, or the model cannot be steered.
+        BasinError: the groups cannot be told apart, a group is empty, or the model cannot be
+            steered.
     """
     direction = mean_difference(
         member_activations,

@@ -29,7 +29,7 @@ def calibrate(
     *,
     mode: SteeringMode = PLAIN,
 ) -> tuple[SteeringVector, float]:
-    """Scale `vector` so that KL(steered || base) on `texts` is `budget_nats` per token; also the KL reached.
+    """Scale `vector` so that it spends `budget_nats` per token on `texts`; also the KL reached.
 
     Args:
         mode: how the vector will be applied.
@@ -51,15 +51,16 @@ def calibrate(
 
 
 def calibration_texts(texts: Sequence[str], count: int) -> list[str]:
-    """The texts with the lowest digests: the same in every round, however passages move between groups."""
+    """The texts with the lowest digests, the same in every round."""
     return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:count]
 
 
 def solve_strength(divergence: Callable[[float], float], budget: float) -> tuple[float, float]:
-    """The strength at which a rising `divergence` is within 2 % of `budget`, and the divergence there.
+    """The strength at which a rising `divergence` is within 2 % of `budget`; also its value.
 
-    Small strengths diverge by their square (the quadratic form of the Fisher information). The search
-    therefore runs on logarithms: extrapolation with slope 2, then interpolation inside the bracket.
+    Small strengths diverge by their square (the quadratic form of the Fisher information). The
+    search therefore runs on logarithms: extrapolation with slope 2, then interpolation inside the
+    bracket.
     """
     below: tuple[float, float] | None = None
     above: tuple[float, float] | None = None

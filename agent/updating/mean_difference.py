@@ -19,10 +19,10 @@ def mean_difference(
     recorded: tuple[int, ...],
     steered: tuple[int, ...],
 ) -> SteeringVector:
-    """Weighted mean of the members minus that of the others at `steered`, in units of the residual stream.
+    """Weighted mean of members minus that of others, in units of the residual stream.
 
-    `recorded` names the layers of the activations' second axis, `steered` some of them. Raises `BasinError` for
-    an empty group, and groups whose means coincide.
+    `recorded` names the layers of the activations' second axis, `steered` some of them. Raises
+    `BasinError` for an empty group, and groups whose means coincide.
     """
     difference = _mean(member_activations, member_weights, "inside") - _mean(
         other_activations, other_weights, "outside"

@@ -1,8 +1,9 @@
-"""Steering vectors by gradient ascent: members should gain more likelihood from steering than others do.
+"""Steering vectors by gradient ascent on the likelihood gain of members over others.
 
-The loss is a preference between real passages, with the base model as reference and without a reward model.
-Text stays readable for three reasons. Openings are not scored, the distance from the base model is
-bounded token by token, and the vector decays to the mean difference and is averaged over steps.
+The loss is a preference between real passages, with the base model as reference and without a
+reward model. Text stays readable for three reasons. Openings are not scored, the distance from the
+base model is bounded token by token, and the vector decays to the mean difference and is averaged
+over steps.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from agent.types import StageConfig
 def preference_loss(
     gain: Float[Tensor, "text"], inside: Bool[Tensor, "text"], beta: float
 ) -> Float[Tensor, ""]:
-    """Direct preference with the base model as reference (DPO, 2305.18290; for steering: Cao et al. 2406.00045).
+    """Direct preference optimisation (2305.18290), for steering after Cao et al. (2406.00045).
 
-    `-log sigmoid(beta (gain_c - gain_r))` over members c and others r. `gain` is the change of a passage's mean
-    log-likelihood by steering, in nats; `beta` is per nat.
+    `-log sigmoid(beta (gain_c - gain_r))` over members c and others r. `gain` is the change of a
+    passage's mean log-likelihood by steering, in nats; `beta` is per nat.
     """
     return -logsigmoid(beta * (gain[inside][:, None] - gain[~inside][None, :])).mean()
 
@@ -41,15 +42,15 @@ def preference_loss(
 def above(divergences: Float[Tensor, "token"], budget: float, unevenness: float) -> Float[Tensor, ""]:
     """Excess of the root mean square of KL(steered || base) over `unevenness * budget`, in nats.
 
-    A bound on the mean would let a few tokens take all of it, and the model repeats a keyword. `unevenness` is
-    the allowed ratio of root mean square to mean.
+    A bound on the mean would let a few tokens take all of it, and the model repeats a keyword.
+    `unevenness` is the allowed ratio of root mean square to mean.
     """
     # Clamped: the root has no gradient at 0.
     return (divergences.square().mean().clamp(min=1e-12).sqrt() - unevenness * budget).clamp(min=0)
 
 
 UNEVENNESS = 1.5
-"""Root mean square over mean of KL per token: 1.43 for SmolLM2's mean difference on Brown, at 0.1 nats."""
+"""Root mean square over mean of KL per token; 1.43 for a mean difference at 0.1 nats."""
 
 
 class OptimisedConfig(StageConfig):
@@ -57,8 +58,8 @@ class OptimisedConfig(StageConfig):
 
     steps: int = Field(10, ge=1)
     passages: int = Field(60, ge=1)
-    """Members, and as many others, that the vector is fitted on; drawn by the seed. Fewer than `steps * batch`
-    are repeated, and the vector overfits them."""
+    """Members, and as many others, that the vector is fitted on; drawn by the seed. Fewer than
+    `steps * batch` are repeated, and the vector overfits them."""
     batch: int = Field(6, ge=1)
     """Members, and as many others, per step."""
     held_out: int = Field(12, ge=0)
@@ -66,16 +67,16 @@ class OptimisedConfig(StageConfig):
     tokens: int = Field(80, ge=8)
     """Passages are cut to this length."""
     opening: int = Field(16, ge=0)
-    """Tokens at the start of a passage that are not scored: there a vector gains by guessing the genre."""
+    """Tokens at the start that are not scored: there a vector gains by guessing the genre."""
     beta: float = Field(0.1, gt=0)
-    """Per nat of preference over a passage of `tokens` tokens. Small values weigh all passages alike; large values
-    weigh those not yet preferred."""
+    """Per nat of preference over a passage of `tokens` tokens. Small values weigh all passages
+    alike; large values weigh those not yet preferred."""
     learning_rate: float = Field(0.1, gt=0)
-    """Adam's step per coordinate, in units of the starting vector's root mean square at its layer."""
+    """Adam's step, in units of the starting vector's root mean square at its layer."""
     decay: float = Field(0.05, ge=0, le=1)
     """Share of the way back to the mean difference after every step."""
     averaged: float = Field(0.5, gt=0, le=1)
-    """Share of the steps, the last ones, whose mean is the vector: one step fits only a dozen passages."""
+    """Share of the last steps whose mean is the vector: one step fits a dozen passages."""
     penalty: float = Field(10.0, ge=0)
     """Loss per nat by which the root mean square of KL per token exceeds its limit, see `above`."""
 
@@ -104,16 +105,17 @@ def optimise(
     mode: SteeringMode = PLAIN,
     prior: SteeringVector | None = None,
 ) -> tuple[SteeringVector, list[dict[str, float]]]:
-    """The vector after `config.steps` steps from `start`, not yet calibrated, and each step's measures.
+    """The vector after `config.steps` steps, not yet calibrated, and each step's measures.
 
-    A history row has `loss`, `preference` (share of pairs in which the member gained more), `margin` and
-    `member_gain` (nats per token, steered minus base), `nats_per_token` (KL on these passages) and `nats_rms`
-    (root mean square over tokens). The last row adds `held_out_preference` and `held_out_margin` of the vector,
-    and both `_of_start`, if passages could be held out. Deterministic given the seed.
+    A history row has `loss`, `preference` (share of pairs in which the member gained more),
+    `margin` and `member_gain` (nats per token, steered minus base), `nats_per_token` (KL on these
+    passages) and `nats_rms` (root mean square over tokens). The last row adds `held_out_preference`
+    and `held_out_margin` of the vector, and both `_of_start`, if passages could be held out.
+    Deterministic given the seed.
 
     Args:
-        prior: the vector that every step decays to, of the same layers; `start` without it. Decay to the last
-            round's vector alone would add up over rounds.
+        prior: the vector that every step decays to, of the same layers; `start` without it. Decay
+            to the last round's vector alone would add up over rounds.
 
     Raises:
         BasinError: a group is empty.
@@ -176,7 +178,7 @@ def _held_out(
 def _draw(
     members: Sequence[str], others: Sequence[str], config: OptimisedConfig, seed: int
 ) -> tuple[list[tuple[list[str], list[str]]], tuple[list[str], list[str]] | None]:
-    """Batches of members and others, of equal numbers if there are enough; and the held-out ones, or None."""
+    """Batches of members and as many others, and the held-out ones or None."""
     generator = np.random.default_rng(seed)
     first, second = (
         [group[index] for index in generator.permutation(len(group))] for group in (members, others)
@@ -220,7 +222,7 @@ def _likelihoods(
 def _steered(
     language_model: LanguageModel, vector: SteeringVector, step: _Step, opening: int, mode: SteeringMode
 ) -> tuple[Float[Tensor, "text"], Float[Tensor, "token"]]:
-    """Log-likelihoods under the vector, in the order of the batches, and KL(steered || base) of some tokens."""
+    """Log-likelihoods under the vector, and KL(steered || base) of some tokens."""
     likelihoods, divergences = [], []
     for batch, prefix, base in zip(step.batches, step.prefixes, step.states, strict=True):
         with language_model.steer(vector, 1.0, mode):

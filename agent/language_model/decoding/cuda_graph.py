@@ -1,7 +1,8 @@
 """Experimental: one step of the fused decoder as a CUDA graph, replayed for every token of a batch.
 
-Shapes never change: a step attends to the whole cache behind a mask. Hooks of steering are captured with the graph, because
-the tensors they add stay in place. Each batch captures its own graph, at the cost of about three steps.
+Shapes never change: a step attends to the whole cache behind a mask. Hooks of steering are captured
+with the graph, because the tensors they add stay in place. Each batch captures its own graph, at
+the cost of about three steps.
 """
 
 from __future__ import annotations

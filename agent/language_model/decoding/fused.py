@@ -1,8 +1,9 @@
-"""A faster decoder for Llama and similar architectures (Mistral, Qwen, Gemma 3), with equal results.
+"""A faster, equivalent decoder for Llama and similar architectures (Mistral, Qwen, Gemma 3).
 
-On a CPU, matrix products are only half of a step of transformers' modules. Here queries, keys and values are one product,
-rotation and norms a few operations, shared keys and values are not repeated, and the mask is made once a step. `fused`
-reads a few tokens with both decoders, and returns this one only where they agree.
+On a CPU, matrix products are only half of a step of transformers' modules. Here queries, keys and
+values are one product, rotation and norms a few operations, shared keys and values are not
+repeated, and the mask is made once a step. `fused` reads a few tokens with both decoders, and
+returns this one only where they agree.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from agent.language_model.memory import total_memory
 from agent.language_model.output_layer import PackedLinear, can_pack
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
-"""Largest relative difference of states between the decoders; in bfloat16 both are 0.03 from float32."""
+"""Largest relative difference between the decoders; bfloat16 itself is 0.03 from float32."""
 
 LARGEST_SHARE = 1 / 8
-"""Of the machine's memory: packed weights are a second copy. All memory counts, so a machine always decides alike."""
+"""Largest share of the machine's whole memory for packed weights, which are a second copy."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Step:
     place: Int[Tensor, "1"] | None
     """Place of the one new token in a cache that is attended to whole, see `cuda_graph.py`."""
     whole: bool
-    """Texts are read from their start, with padding only behind them, so that a causal mask suffices."""
+    """Texts are read from their start, without left padding: the causal mask suffices."""
 
     def in_order(self, window: int | None) -> bool:
         """Whether the causal mask suffices."""
@@ -205,6 +206,7 @@ class FusedDecoder(nn.Module):
         input_ids: Int[Tensor, "text new"],
         attention_mask: Tensor,
         position_ids: Int[Tensor, "text new"],
+        *,
         cache: Cache | None = None,
         use_cache: bool = True,
         place: Int[Tensor, "1"] | None = None,
@@ -230,7 +232,7 @@ class FusedDecoder(nn.Module):
 
 @torch.no_grad()
 def fused(base: Any, blocks: nn.ModuleList) -> FusedDecoder | None:
-    """The fused decoder, or None where its parts or its states of a few tokens differ from the base model's."""
+    """The fused decoder, or None where its parts or states differ from the base model's."""
     weights = list(blocks.parameters())
     if len({weight.device for weight in weights}) > 1:
         return None
@@ -244,7 +246,7 @@ def fused(base: Any, blocks: nn.ModuleList) -> FusedDecoder | None:
 
 
 def _agrees(decoder: FusedDecoder, base: Any, depth: int) -> bool:
-    """Compare states of two texts, one padded, longer than a short window; then of one more cached token."""
+    """Compare states of two texts, one padded, and of one more cached token."""
     embedding = base.embed_tokens.weight
     length = 24
     places = torch.arange(2 * length, device=embedding.device).view(2, length)

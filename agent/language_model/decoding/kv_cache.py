@@ -66,7 +66,7 @@ def empty_cache(depth: int, room: int) -> Cache:
 
 
 class Reader:
-    """Reads new tokens of a batch of texts and returns their last states, with a cache of earlier tokens.
+    """Reads new tokens of a batch of texts, with a cache of the earlier ones.
 
     Args:
         base: called as transformers calls a base model.
@@ -82,7 +82,7 @@ class Reader:
     def read(
         self, ids: Int[Tensor, "text new"], real: Bool[Tensor, "text seen"]
     ) -> Float[Tensor, "text width"]:
-        """States after the last norm at the last new token; `real` marks all tokens so far that are not padding."""
+        """Final states at the last new token; `real` marks tokens so far without padding."""
         positions = (real.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         states = self.base(
             input_ids=ids,

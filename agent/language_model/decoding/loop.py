@@ -26,7 +26,8 @@ class Writer:
     """Generates continuations with one model.
 
     Args:
-        base: computes states of tokens, called as a base model of transformers; None: transformers' own loop.
+        base: computes states of tokens, called as a base model of transformers; None: transformers'
+            own loop.
     """
 
     def __init__(self, model: Any, base: Any | None, depth: int, output: OutputLayer, tokenizer: Any) -> None:

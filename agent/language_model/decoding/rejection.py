@@ -1,4 +1,4 @@
-"""Rejection sampling by the concept (von Neumann 1951): exact samples of p(x) m(x) / Z from the base model.
+"""Rejection sampling by the concept (von Neumann 1951): exact samples of p(x) m(x) / Z.
 
 The reference for other generators. It is slow where Z, the accepted share, is small.
 """

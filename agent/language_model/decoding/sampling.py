@@ -15,15 +15,16 @@ from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.output_layer import OutputLayer
 
 COLUMNS = 2048
-"""Columns that a row of scores is folded into, see `likeliest`; two to four thousand are fastest."""
+"""Columns that a row of scores is folded into, see `likeliest`; 2,000 to 4,000 are fastest."""
 
 
 class Sampler:
     """An exact sampler by the Gumbel-max trick (Gumbel 1954).
 
-    The likeliest token after adding Gumbel noise to log-probabilities is a sample from them. The noise is a function
-    of (seed, step, token), so the draw survives rounding that swaps two near-equal tokens. Scaling, soft-capping and
-    temperature keep the order of tokens, so they apply to the `top_k` only.
+    The likeliest token after adding Gumbel noise to log-probabilities is a sample from them. The
+    noise is a function of (seed, step, token), so the draw survives rounding that swaps two
+    near-equal tokens. Scaling, soft-capping and temperature keep the order of tokens, so they apply
+    to the `top_k` only.
     """
 
     def __init__(
@@ -114,10 +115,11 @@ class Sampler:
 def likeliest(
     scores: Float[Tensor, "text word"], count: int
 ) -> tuple[Float[Tensor, "text choice"], Int[Tensor, "text choice"]]:
-    """`topk`, three times as fast on a CPU: the `count` highest scores of every row, falling, and their places.
+    """The `count` highest scores of every row and their places; on a CPU thrice as fast as `topk`.
 
-    The vocabulary is folded into columns. The `count` highest scores lie in the `count` columns with the highest
-    maxima, since each of those has a word at least as high. Only their words are searched.
+    The vocabulary is folded into columns. The `count` highest scores lie in the `count` columns
+    with the highest maxima, since each of those has a word at least as high. Only their words are
+    searched.
     """
     rows, words = scores.shape
     deep = words // COLUMNS
@@ -134,7 +136,7 @@ def likeliest(
 
 
 def barred_tokens(model: Any, tokenizer: Any) -> Bool[Tensor, "word"]:
-    """Tokens never generated: special ones, ends of text, and rows of the vocabulary without a token."""
+    """Tokens never generated: special ones, ends of text, and rows without a token."""
     barred = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool)
     barred[len(tokenizer) :] = True
     ends = model.generation_config.eos_token_id
@@ -147,9 +149,10 @@ def barred_tokens(model: Any, tokenizer: Any) -> Bool[Tensor, "word"]:
 def gumbel_noise(
     seeds: Int[Tensor, "text"], step: int | Int[Tensor, ""], tokens: Int[Tensor, "text choice"]
 ) -> Float[Tensor, "text choice"]:
-    """Standard Gumbel noise keyed by (seed, step, token): a counter-based generator (Salmon et al. 2011).
+    """Gumbel noise keyed by (seed, step, token): a counter-based generator (Salmon et al. 2011).
 
-    The counter is hashed with the finaliser of SplitMix64 (Steele et al. 2014), once per part of the key.
+    The counter is hashed with the finaliser of SplitMix64 (Steele et al. 2014), once per part of
+    the key.
     """
     bits = _splitmix64(_splitmix64(_splitmix64(seeds)[:, None] + step) + tokens)
     uniform = (_shift_right(bits, 11).double() + 0.5) / 2.0**53
