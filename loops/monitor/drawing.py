@@ -9,8 +9,8 @@ logger = logging.getLogger(__name__)
 
 
 def can_draw(figure: str) -> bool:
-    """Return whether matplotlib (extra `plots`) is installed; warn that `figure` was not drawn if not."""
-    if importlib.util.find_spec("matplotlib") is not None:
+    """Return whether the extra `plots` is installed; warn that `figure` was not drawn if not."""
+    if all(importlib.util.find_spec(each) for each in ("matplotlib", "adjustText")):
         return True
-    logger.warning(f"{figure} was not drawn: install matplotlib with `pip install 'basin[plots]'`.")
+    logger.warning(f"{figure} was not drawn: install its libraries with `pip install 'basin[plots]'`.")
     return False

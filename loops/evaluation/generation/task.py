@@ -201,7 +201,7 @@ def _refine(
 def _targets(refined: Refined, claimed: float, gold: Bool[np.ndarray, "passage"]) -> dict[str, TargetConcept]:
     real, document_of, readout = refined.real, refined.document_of, refined.settled.readout
     labels = gold.astype(np.float64)
-    classify = linear_reader(refined.prior.projection, real.activations, labels)
+    classify = linear_reader(refined.prior.views[0].projection, real.activations, labels)
     topic_cut = threshold(real.pointer_log_odds, claimed)
     gold_cut = threshold(classify(real.activations, real.pointer_log_odds), float(gold.mean()))
     topic = document_membership(document_mean(real.pointer_log_odds, document_of), document_of, claimed)
