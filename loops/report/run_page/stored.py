@@ -43,7 +43,7 @@ class PassageReading:
     title: str
     text: str
     ends: list[int]
-    """Characters read with each token, rising."""
+    """Characters read up to each token; never falling."""
     nats: list[float]
     """Each token's evidence for the concept above its threshold; the mean is the passage's."""
 

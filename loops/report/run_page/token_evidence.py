@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,23 +48,10 @@ def read_tokens(material: Material, language_model: LanguageModel) -> TokenReadi
     read: list[PassageReading | None] = [None] * len(chosen)
     for found in language_model.token_states([text for _, _, text in chosen]):
         kind, title, text = chosen[found.text]
-        nats = (readout.evidence(found.states) - readout.threshold).tolist()
-        read[found.text] = PassageReading(kind, title, text, *_merge(found.ends.tolist(), nats))
+        nats = np.round(readout.evidence(found.states) - readout.threshold, 2).tolist()
+        read[found.text] = PassageReading(kind, title, text, found.ends.tolist(), nats)
     passages = [each for each in read if each is not None]
     return TokenReadings(material.newest.round, readout_digest(readout), passages)
-
-
-def _merge(ends: Sequence[int], nats: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Merge tokens that end in the same character: some characters take several tokens."""
-    places: list[int] = []
-    values: list[list[float]] = []
-    for end, value in zip(ends, nats, strict=True):
-        if places and end <= places[-1]:
-            values[-1].append(value)
-        else:
-            places.append(end)
-            values.append([value])
-    return places, [round(float(np.mean(each)), 2) for each in values]
 
 
 def _choose(material: Material) -> Iterator[tuple[str, str, str]]:
