@@ -58,7 +58,7 @@ class Readout:
 
 @dataclass(frozen=True)
 class Concept:
-    """One round's notion. Immutable: a round makes a new one."""
+    """One round's concept. Immutable: a round makes a new one."""
 
     round: int
     membership: Float[np.ndarray, "passage"]

@@ -89,7 +89,7 @@ def _divergence(
     half: Float[np.ndarray, "document"],
     folds: Int[np.ndarray, "document"],
 ) -> float:
-    """X1, X2 |Mean KL(Λ | X1, X2 || Λ | X1), held out: cross-entropy given one half, less the entropy."""
+    """Mean KL(Λ | X1, X2 || Λ | X1), held out: cross-entropy given a half, less the entropy."""
     scores = standardised(half)
     log_odds = np.empty(len(latent))
     for fold in range(FOLDS):

@@ -41,7 +41,7 @@ def test_overlaps_are_soft_jaccards():
             assert found[row, column] == pytest.approx(soft_jaccard(rows[row], rows[column]))
 
 
-def test_the_topic_that_a_notion_is_most_like_comes_first():
+def test_the_topic_that_a_concept_is_most_like_comes_first():
     rows = finals(0, 10, 20)
     assert [topic for topic, _ in most_like(rows[1], rows)][0] == 1
 

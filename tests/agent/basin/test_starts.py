@@ -1,4 +1,4 @@
-"""Starting pointers: every kind is there, named once, and spoiled as much as it says."""
+"""Starting pointers: every kind is there, named once, and degenerate as much as it says."""
 
 from __future__ import annotations
 

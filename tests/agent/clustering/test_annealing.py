@@ -1,4 +1,4 @@
-"""Fading re-clustering: it forgets the pointer, hears two views, and teaches that spoiled texts are outside."""
+"""Annealed re-clustering: it forgets the pointer, uses two views, and puts degenerate texts outside."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def anchored(real: Texts, chosen: ClusteringConfig) -> Prior:
     return estimate_prior(real, DOCUMENT_OF, SIZE, chosen, 3)
 
 
-def test_the_notion_settles_on_the_planted_members_without_the_pointer(real):
+def test_the_concept_settles_on_the_planted_members_without_the_pointer(real):
     chosen = config(rounds=3)
     drawn = settle(real, DOCUMENT_OF, anchored(real, chosen), chosen, 3)
     assert len(drawn) > 3  # not before trust is gone
@@ -68,7 +68,7 @@ def test_trust_depends_on_the_round(real):
     assert trusts[0] > trusts[1] > trusts[2] == 0
 
 
-def test_both_views_are_heard(real):
+def test_both_views_count(real):
     chosen = config()
     blind = Texts(np.random.default_rng(0).normal(size=real.activations.shape), real.pointer_log_odds)
     seeing = Texts(blind.activations, blind.pointer_log_odds, embeddings=real.embeddings)
@@ -79,7 +79,7 @@ def test_both_views_are_heard(real):
     assert right["both"] > 0.7 and right["both"] > right["one"] + 0.2, right
 
 
-def test_written_texts_are_placed_and_spoiled_ones_are_outside(real):
+def test_written_texts_are_placed_and_degenerate_ones_are_outside(real):
     chosen = config(rounds=2)
     gold = np.arange(40) % 2 == 0
     written = texts(gold, np.arange(40), 9)
@@ -87,12 +87,12 @@ def test_written_texts_are_placed_and_spoiled_ones_are_outside(real):
     plain = redraw(real, DOCUMENT_OF, None, written, found, config=chosen, seed=3, round_number=3)
     assert plain.generated[gold].mean() > 0.7 > 0.2 > plain.generated[~gold].mean()
     degenerate = Texts(written.activations, written.pointer_log_odds, gold, written.embeddings)
-    taught = redraw(real, DOCUMENT_OF, None, degenerate, found, config=chosen, seed=3, round_number=3)
-    assert taught.generated[gold].mean() < plain.generated[gold].mean()
+    fitted = redraw(real, DOCUMENT_OF, None, degenerate, found, config=chosen, seed=3, round_number=3)
+    assert fitted.generated[gold].mean() < plain.generated[gold].mean()
 
 
-def test_a_few_spoiled_texts_that_look_like_members_do_not_push_the_notion_away():
-    """A generator that is pushed too hard writes nonsense about the concept: taught as outside, and no further than that."""
+def test_a_few_degenerate_texts_that_look_like_members_do_not_push_the_concept_away():
+    """Over-steered nonsense about the concept counts as outside without moving the boundary."""
     chosen, all_of = config(rounds=2), np.ones(12, dtype=bool)
     faint = texts(GOLD, DOCUMENT_OF, 1, strength=2.5)
     found = anchored(faint, chosen)

@@ -1,4 +1,4 @@
-"""A planted notion, told to a reader that sees it in coordinates of its own."""
+"""A planted concept, learnt by a reader with coordinates of its own."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def _activations(signal: float, seed: int = 0) -> np.ndarray:
 
 
 def test_what_can_be_seen_is_taken_over_at_its_size() -> None:
-    taught = fit_probe(_activations(2.0), TRUE, DOCUMENT_OF, CONFIG, 0)
-    assert soft_jaccard(taught.membership, TRUE) > 0.95
-    assert taught.membership.mean() == pytest.approx(TRUE.mean(), abs=1e-3)
-    assert document_means(taught.evidence, DOCUMENT_OF).std() == pytest.approx(1, abs=0.01)
+    fitted = fit_probe(_activations(2.0), TRUE, DOCUMENT_OF, CONFIG, 0)
+    assert soft_jaccard(fitted.membership, TRUE) > 0.95
+    assert fitted.membership.mean() == pytest.approx(TRUE.mean(), abs=1e-3)
+    assert document_means(fitted.evidence, DOCUMENT_OF).std() == pytest.approx(1, abs=0.01)
 
 
 def test_what_cannot_be_seen_is_not_learnt_by_heart() -> None:
-    taught = fit_probe(_activations(0.0), TRUE, DOCUMENT_OF, CONFIG, 0)
-    assert soft_jaccard(taught.membership, TRUE) < 0.35
-    assert abs(np.corrcoef(taught.single, TRUE)[0, 1]) < 0.2
+    fitted = fit_probe(_activations(0.0), TRUE, DOCUMENT_OF, CONFIG, 0)
+    assert soft_jaccard(fitted.membership, TRUE) < 0.35
+    assert abs(np.corrcoef(fitted.single, TRUE)[0, 1]) < 0.2
 
 
-def test_wrongly_told_documents_are_put_right() -> None:
-    told = TRUE.copy()
+def test_wrong_memberships_are_corrected() -> None:
+    target = TRUE.copy()
     wrong = DOCUMENT_OF < 6
-    told[wrong] = 1 - told[wrong]
-    taught = fit_probe(_activations(2.0), told, DOCUMENT_OF, CONFIG, 0)
-    assert np.abs(taught.membership - TRUE)[wrong].mean() < 0.2
+    target[wrong] = 1 - target[wrong]
+    fitted = fit_probe(_activations(2.0), target, DOCUMENT_OF, CONFIG, 0)
+    assert np.abs(fitted.membership - TRUE)[wrong].mean() < 0.2
 
 
 def test_the_readout_reads_new_texts() -> None:
     activations = _activations(2.0)
-    taught = fit_probe(activations[:160], TRUE[:160], DOCUMENT_OF[:160], CONFIG, 0)
-    read = taught.readout.log_odds(activations[160:], np.zeros(80))
+    fitted = fit_probe(activations[:160], TRUE[:160], DOCUMENT_OF[:160], CONFIG, 0)
+    read = fitted.readout.log_odds(activations[160:], np.zeros(80))
     assert ((read > 0) == (TRUE[160:] > 0)).mean() > 0.95
 
 
@@ -56,11 +56,11 @@ def test_one_document_is_refused_in_a_sentence() -> None:
         fit_probe(_activations(1.0)[:4], TRUE[:4], DOCUMENT_OF[:4], CONFIG, 0)
 
 
-def test_memberships_are_cut_as_large_and_as_sharp_as_the_told_ones() -> None:
+def test_memberships_are_cut_as_large_and_as_sharp_as_the_targets() -> None:
     scores = np.random.default_rng(1).normal(size=400)
     for sharpness in (0.3, 2.0, 20.0):
-        told = 1 / (1 + np.exp(-sharpness * (scores - 1)))
-        assert np.allclose(cut_like(3 * scores + 7, told), told, atol=0.01)
+        target = 1 / (1 + np.exp(-sharpness * (scores - 1)))
+        assert np.allclose(cut_like(3 * scores + 7, target), target, atol=0.01)
     step = (scores > 0.5).astype(float)
     assert soft_jaccard(cut_like(scores, step), step) > 0.9
     assert np.ptp(cut_like(np.zeros(400), step)) < 1e-6

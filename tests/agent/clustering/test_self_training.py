@@ -74,14 +74,14 @@ def test_without_trust_the_pointer_is_not_read(real):
     assert trained(real, config=config).readout.trust == 0
 
 
-def test_spoiled_texts_are_taught_as_outside(real):
+def test_degenerate_texts_are_outside(real):
     written = activations_of(np.ones(40, dtype=bool), seed=9)
     read = {
-        told: trained(real, generated=Texts(written, np.full(40, 2.0), np.full(40, told))).readout
-        for told in (True, False)
+        target: trained(real, generated=Texts(written, np.full(40, 2.0), np.full(40, target))).readout
+        for target in (True, False)
     }
     alike = activations_of(np.ones(40, dtype=bool), seed=10)
-    members = {told: each.membership(alike, np.full(40, 2.0)).mean() for told, each in read.items()}
+    members = {target: each.membership(alike, np.full(40, 2.0)).mean() for target, each in read.items()}
     assert members[True] < members[False]
 
 

@@ -23,7 +23,7 @@ def test_the_components_are_those_of_principal_component_analysis(activations):
     standard = (flat - flat.mean(axis=0)) / flat.std(axis=0)
     projection = Projection.fit(activations, 5)
     known = PCA(5, svd_solver="full").fit(standard)
-    # The noise is isotropic, so neighbouring components are told apart by chance; those here are far enough.
+    # The noise is isotropic, so neighbouring components mix by chance; these are far apart.
     assert np.rad2deg(subspace_angles(projection.axes.T, known.components_.T)).max() < 0.1
     assert projection.axes @ projection.axes.T == pytest.approx(np.eye(5), abs=1e-9)
     features = projection.apply(activations)

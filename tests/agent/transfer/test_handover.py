@@ -74,7 +74,7 @@ def test_a_shuffled_vector_is_refused(by: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["intersection", "stitching", "both"])
-def test_a_shuffled_notion_is_refused(by: str) -> None:
+def test_a_shuffled_concept_is_refused(by: str) -> None:
     documents = np.random.default_rng(1).permutation(60)
     found = handed(by, replace(CONCEPT, membership=TRUE[::4][documents][DOCUMENT_OF]))
     assert [each for each in found.refusals if "not what was handed over" in each]

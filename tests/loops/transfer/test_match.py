@@ -58,8 +58,8 @@ def test_it_is_kept_with_both_sides(store):
     found = match(store, None, "other", "concept")
     file = save_match(found, store)
     assert file.parent == store.path / MATCHES
-    told = json.loads(file.read_bytes())
-    assert told["candidates"] == rows(found) and set(told["sides"]) == {
+    stored = json.loads(file.read_bytes())
+    assert stored["candidates"] == rows(found) and set(stored["sides"]) == {
         "both",
         "only the concept",
         "only the match",

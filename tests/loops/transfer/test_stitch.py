@@ -104,9 +104,9 @@ def test_everything_is_kept_and_shown(store, monkeypatch, capsys):
     assert by_name["other", "base"]["effect_a"] == 0 and by_name["other", "native"]["ratio_a"] is None
     draw_stitch(found, measured, folder)
     assert (folder / PICTURE).stat().st_size > 20_000
-    told = unsealed((folder / TABLE).read_bytes(), TABLE)
-    assert [row["vector"] for row in told["rows"]][:4] == ["base", "native", "base", "native"]
-    assert saved_stitches(store) == [(folder, told)]
+    table = unsealed((folder / TABLE).read_bytes(), TABLE)
+    assert [row["vector"] for row in table["rows"]][:4] == ["base", "native", "base", "native"]
+    assert saved_stitches(store) == [(folder, table)]
     matrix = json.loads((folder / MATRIX).read_bytes())
     assert np.shape(matrix["svcca"]) == (2, 3) == (len(matrix["first"]), len(matrix["second"]))
     vectors = safetensors.torch.load_file(folder / VECTORS)
@@ -258,9 +258,9 @@ def test_the_whole_command(store, monkeypatch):
     arguments += ["--set", f"corpus.source={stitching_of(store).corpus.source}"]
     done = CliRunner().invoke(app, ["stitch", "run", *arguments])
     assert done.exit_code == 0, done.output
-    ((folder, told),) = saved_stitches(store)
-    assert {row["nats"] for row in told["rows"]} == {0.0, 0.02} and (folder / PICTURE).exists()
-    assert {row["vector"] for row in told["rows"] if row["kind"] == "translated"} == {"affine"}
+    ((folder, table),) = saved_stitches(store)
+    assert {row["nats"] for row in table["rows"]} == {0.0, 0.02} and (folder / PICTURE).exists()
+    assert {row["vector"] for row in table["rows"] if row["kind"] == "translated"} == {"affine"}
     assert str(folder) in done.output and not (folder / MEASURED).exists()
 
 
