@@ -1,4 +1,4 @@
-"""The one exception meant for users, and the helpers that quote names and values inside its sentence."""
+"""The one exception meant for users, and helpers that quote names and values in it."""
 
 from __future__ import annotations
 

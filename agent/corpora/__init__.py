@@ -1,1 +1,1 @@
-"""Text in: one reader a file format, passages of equal length, and the words that topics are made of."""
+"""Text in: one reader per file format, passages of equal length, and topic words."""

@@ -41,7 +41,7 @@ def brown_files(categories: str = ALL_CATEGORIES) -> Iterator[tuple[str, str, st
 
 
 def read_contents(contents: str) -> dict[str, tuple[str, str]]:
-    """(title, author) of every sample, from the corpus's list of texts; press samples have no author."""
+    """(title, author) of every sample, from the corpus's list of texts; the press has no authors."""
     entries = re.split(r"^([A-R]\d\d)\. ", html.unescape(contents), flags=re.MULTILINE)
     pairs = zip(entries[1::2], entries[2::2], strict=True)
     return {f"c{code.lower()}": _title_and_author(entry) for code, entry in pairs}
@@ -65,7 +65,7 @@ def _title_and_author(entry: str) -> tuple[str, str]:
 
 
 class Piece(NamedTuple):
-    """A token as printed, and whether it joins the tokens before and after it without a space."""
+    """A token as printed, and whether it joins the tokens around it without a space."""
 
     text: str
     close_before: bool = False

@@ -43,7 +43,7 @@ def read_document(path: Path, folder: Path) -> tuple[Record, str]:
 def read_folder(
     folder: Path, tables: tuple[str, ...], read_table: Callable[[Path], Iterator[tuple[Record, str]]]
 ) -> Iterator[tuple[Record, str]]:
-    """(record, text) of every document below a folder, in the order of their paths; hidden files are skipped.
+    """(record, text) of every document below a folder, in path order, without hidden files.
 
     Args:
         tables: endings of files with a document a row.
@@ -105,7 +105,7 @@ def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _require_inside(path: Path, folder: Path) -> None:
-    """Raise `BasinError` unless the path is an ordinary file in the (resolved) folder, or a link to one."""
+    """Raise `BasinError` unless the path is, or links to, an ordinary file in the folder."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:

@@ -1,4 +1,4 @@
-"""20 Newsgroups (Lang 1995): lower-case words of 11,293 posts, without headers, from the Orange text add-on.
+"""20 Newsgroups (Lang 1995): lower-case words of 11,293 posts, from the Orange text add-on.
 
 The group of a post is a gold label: it stays in the record, beside the text, for measuring.
 """

@@ -1,4 +1,4 @@
-"""Rows of a Parquet file, a few at a time and only the requested columns, within limits on their size."""
+"""Rows of a Parquet file, a few at a time, only requested columns, within limits on size."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from agent.files.bounded import HIGHEST_RATIO, LONGEST_TEXT, UNPACKED_FREELY, op
 
 LARGEST_FILE = 64 << 30
 """Bytes. The hub's shards have 0.5 GiB."""
+LARGEST_ROW_GROUP = 8 << 30
+"""Bytes, unpacked. Writers default to 1 GiB or less."""
 MOST_COLUMNS = 10_000
 MOST_ROWS_AT_ONCE = 64
 MOST_AT_ONCE = 256 << 20
@@ -47,6 +49,7 @@ def read_parquet(path: Path, fields: Collection[str] | None) -> Iterator[tuple[s
                 file,
                 metadata=about,
                 read_dictionary=[leaf for leaf in leaves if leaf not in schema.names],
+                buffer_size=1 << 16,
                 page_checksum_verification=True,
                 **FOOTER_LIMITS,
             )
@@ -94,6 +97,10 @@ def _rows(path: Path, table: pq.ParquetFile, wanted: list[str], room: int) -> It
     number = characters = 0
     for group in range(table.num_row_groups):
         about = table.metadata.row_group(group)
+        if about.total_byte_size > LARGEST_ROW_GROUP:
+            raise BasinError(
+                f"{path} has a row group of more than {LARGEST_ROW_GROUP >> 30} GiB: write smaller row groups."
+            )
         row_bytes = about.total_byte_size // max(about.num_rows, 1)
         size = max(1, min(MOST_ROWS_AT_ONCE, MOST_AT_ONCE // max(row_bytes, 1)))
         for batch in _batches(path, table, group, wanted, size):

@@ -1,4 +1,4 @@
-"""Documents to passages of nearly equal length, without duplicates, and folds that keep documents whole."""
+"""Documents to passages of nearly equal length, without duplicates."""
 
 from __future__ import annotations
 

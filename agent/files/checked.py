@@ -119,7 +119,7 @@ def parse_json(content: bytes, name: str) -> Any:
     """
     parts = sum(map(content.count, (b",", b"[", b"{")))
     if parts > MOST_JSON_PARTS:
-        raise DamagedError(f"{name} has more parts than can be meant")
+        raise DamagedError(f"{name} has too many parts")
     try:
         # A generated text may end in half of a surrogate pair.
         text = content.decode("utf-8", errors="surrogatepass")
@@ -133,7 +133,7 @@ def parse_json(content: bytes, name: str) -> Any:
     except RecursionError:
         raise DamagedError(f"{name} is nested too deeply") from None
     except ValueError as error:
-        raise DamagedError(f"{name} is not JSON that can be meant ({first_sentence(error)[:120]})") from None
+        raise DamagedError(f"{name} is not valid JSON ({first_sentence(error)[:120]})") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

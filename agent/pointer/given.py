@@ -51,7 +51,7 @@ class PointerConfig(StageConfig):
     examples: tuple[str, ...] = ()
     """Texts of the concept, longer than a sentence."""
     examples_file: str | None = None
-    """Examples from a folder, or a .txt, .jsonl or .parquet file; empty lines separate those in a .txt."""
+    """A folder, or a .txt (separated by empty lines), .jsonl or .parquet file of examples."""
     document_weights: str | None = None
     """Membership of each document, in [0, 1]: a .json list in corpus order, or .jsonl or .parquet rows
     with `weight_field`. Rows with `id` or `title` may come in any order."""

@@ -123,7 +123,7 @@ def save_topic_model(model: TopicModel, path: Path | str) -> Path:
 
 
 def load_topic_model(path: Path) -> TopicModel:
-    """Read a topic model: `vocabulary`, `topic_word` (a row of counts or shares per topic), optional `alpha`.
+    """Read a topic model: `vocabulary`, `topic_word` (counts or shares), optional `alpha`.
 
     Raises:
         BasinError: the file is missing or holds no topic model.
@@ -143,7 +143,7 @@ def load_topic_model(path: Path) -> TopicModel:
     # NaN fails these comparisons, too.
     if not ((topics >= 0) & (topics < HUGE)).all() or not ((alpha > 1 / HUGE) & (alpha < HUGE)).all():
         raise BasinError(
-            f"{path} has numbers that cannot be meant: counts and priors are not negative, and below {HUGE:.0e}."
+            f"{path} has invalid numbers: counts and priors are not negative, and below {HUGE:.0e}."
         )
     small = topics.sum(axis=1, keepdims=True) < 100  # shares, not counts
     return _readable_model(vocabulary, np.where(small, _as_counts(topics), topics), alpha)

@@ -31,7 +31,7 @@ class TopicsConfig(StageConfig):
     count: int = Field(10, ge=2)
     """Number of LDA topics."""
     chunk_words: int = Field(1000, ge=50)
-    """Length of the chunks the model is fitted on. Topics of short passages look arbitrary to readers."""
+    """Length of the fitted chunks. Topics of short passages look arbitrary to readers."""
     passes: int = Field(20, ge=1)
     restarts: int = Field(1, ge=1)
     """Fits from different seeds; the one whose picked topic has most mass on `words` is returned."""

@@ -82,9 +82,18 @@ def test_a_list_out_of_proportion_is_refused(entries: list[str], tmp_path: Path)
         list(read_parquet(path, ["tags"]))
 
 
-def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "LARGEST_FILE", 100)
-    with pytest.raises(BasinError, match="t.parquet is larger than .*: write it as several files"):
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("LARGEST_FILE", "is larger than .*: write it as several files"),
+        ("LARGEST_ROW_GROUP", "has a row group of more than .*: write smaller row groups"),
+    ],
+)
+def test_a_file_that_is_too_large_is_refused(
+    limit: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, limit, 100)
+    with pytest.raises(BasinError, match=f"t.parquet {message}"):
         list(read_parquet(write(tmp_path, {"text": TEXTS}), None))
 
 

@@ -195,9 +195,9 @@ def test_invalid_pointers_are_refused(pointer: dict, hint: str) -> None:
         ("document_weights", "w.jsonl", '{"id": "nobody", "weight": 0.5}', "no weight for 30 of 30"),
         ("examples_file", "binary.txt", "\0\1\2", "binary file"),
         ("topic_model", "t.json", "{}", "no topic model"),
-        ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[-1]]}', "cannot be meant"),
+        ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[-1]]}', "invalid numbers"),
         ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[NaN]]}', "no number"),
-        ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1e40]]}', "cannot be meant"),
+        ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1e40]]}', "invalid numbers"),
         (
             *("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": [[]]}'),
             "prior for each topic",
