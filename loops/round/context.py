@@ -20,7 +20,7 @@ from agent.clustering.texts import Texts
 from agent.corpora.load import load_corpus
 from agent.corpora.passages import split
 from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
-from agent.language_model.activation_cache import embed_cached, record_cached
+from agent.language_model.activation_cache import embed_cached
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import log_odds
@@ -30,6 +30,7 @@ from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
+from loops.parallel import record_passages
 from loops.round.forecast import forecast
 from loops.round.partial import PartialWork
 from loops.round.pointer import find_pointer, language_warning, starting_vector
@@ -135,7 +136,7 @@ def prepare(
         logger.info(forecast(config, passages, language_model))
         coherence = Coherence.load(passages.texts, config.coherence)
     with costs.stage("record"):
-        activations = record_cached(language_model, passages.texts)
+        activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
         uses = config.clustering.use_embeddings
         embed, embeddings = embedded(passages) if uses else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of

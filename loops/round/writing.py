@@ -17,6 +17,7 @@ from agent.language_model.coherence import CoherenceReport
 from agent.membership.log_odds import log_odds
 from agent.steering.gate import PLAIN
 from agent.types import seed_for
+from loops.parallel import Batch, generate_passages
 from loops.records import Generated, RoundRecord
 from loops.round.context import Costs, RunContext
 from loops.round.partial import writing_key
@@ -82,14 +83,18 @@ def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:
     if kind == "base":
         concept = replace(concept, vector=None, adapter=None, mode=PLAIN)
     key = writing_key(concept, config, context.language_model.fingerprint)
-    writer, texts = None, list[str]()
-    for batch in context.partial.text_batches(list(zip(prompts, seeds, strict=True)), config.batch_size, key):
-        if (found := batch.stored) is None:
-            # Adapted only when something is left to write.
-            writer = writer or context.language_model.adapted(concept.adapter)
+    pairs = list(zip(prompts, seeds, strict=True))
+    batches = list(context.partial.text_batches(pairs, config.batch_size, key))
+    missing: dict[str, Batch] = {}
+    for at, batch in enumerate(batches):
+        if batch.stored is None:
             heads, own = zip(*batch.items, strict=True)
-            found = batch.keep(writer.generate(heads, own, config, concept.vector, mode=concept.mode))
-        texts += found
+            missing[str(at)] = heads, own
+    workers, ray = context.config.workers, context.config.ray
+    written = generate_passages(context.language_model, concept, missing, config, workers=workers, ray=ray)
+    for name, found in written:
+        batches[int(name)].keep(found)
+    texts = [text for each in batches for text in each.stored or ()]
     return [
         Generated(kind, prompt, text, own, 0.0, None, None)
         for prompt, text, own in zip(prompts, texts, seeds, strict=True)
