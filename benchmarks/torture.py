@@ -30,7 +30,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.results import RESULTS, write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.checkpoint.find import checkpoints_folder
 from tests.planted.planted_damage import damages, outcome_of, read_all
 from tests.planted.planted_project import METHODS, make_project, settings, write_config
@@ -353,8 +353,10 @@ def kill_runs(folder: Path, wanted: int, seed: int) -> list[Row]:
     return rows
 
 
-def damage(run: Path) -> list[Row]:
+def damage(folder: Path) -> list[Row]:
     """Copies of a run, damaged in every way: a row for each kind, with what became of them."""
+    assert undisturbed(folder, "adapter", False)
+    run = folder / "runs" / "undisturbed-adapter"
     whole, kinds = read_all(run), dict[str, Counter[str]]()
     for each in damages(run):
         copy = run.parent / "damaged-copy" / run.name
@@ -377,22 +379,20 @@ def main(
     results: Annotated[Path, typer.Option(help="Folder for torture.json.")] = RESULTS,
 ) -> None:
     """Torture runs, count what survives, and write results/torture.json."""
-    place, rows = (folder or checkpoints_folder() / "torture").resolve(), []
+    place = (folder or checkpoints_folder() / "torture").resolve()
     # Threads do not survive a fork: this process imports, and computes nothing before the last fork.
     for module in ("loops.cli.main", "loops.refine", "agent.adapting.adapt", "matplotlib.pyplot"):
         importlib.import_module(module)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         pool.apply(make_project, (place,))
-    if not only or "kills" in only:
-        rows += kill_runs(place, kills, seed)
-    if not only or "faults" in only:
-        rows += [found for fault in FAULTS for found in inject(place, *fault)]
-    if not only or "damages" in only:
-        undisturbed(place, "adapter", False)
-        rows += damage(place / "runs" / "undisturbed-adapter")
-    write_results("torture", rows, ["python", "-m", "benchmarks.torture", *sys.argv[1:]], results)
-    for each in rows:
-        print(", ".join(f"{key} {value}" for key, value in each.items()))
+    parts = {"kills": partial(kill_runs, place, kills, seed), "faults": partial(inject_all, place)}
+    parts["damages"] = partial(damage, place)
+    rows: list[Row] = []
+    for part in only or parts:
+        rows += parts[part]()
+        kept = with_earlier(rows, lambda each: each["tool"], results / "torture.json")
+        write_results("torture", kept, ["python", "-m", "benchmarks.torture", *sys.argv[1:]], results)
+    print(*rows, sep="\n")
     raise SystemExit(any(each["survived"] < each["tried"] for each in rows))
 
 
