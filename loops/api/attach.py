@@ -1,4 +1,4 @@
-"""A round's concept in somebody else's transformers model, pipeline or `generate`, for as long as a block of code runs.
+"""Use a round's concept in any transformers model, pipeline or `generate`, for one block of code.
 
 with steered(pipe.model, "checkpoints/brown"):
     pipe("It was late when")
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def steered(model: Any, run: str | Path, round: int | None = None, strength: float = 1.0) -> Iterator[Any]:  # noqa: A002
-    """Let a transformers model, or a pipeline's, write from a concept until the block is left, however it is left.
+    """Steer a transformers model, or a pipeline's, until the block ends.
 
-    The round's vector is applied as the run applies it: with its gate, and keeping lengths, where it has those. An adapter is
-    merged into the weights meanwhile, which are put back bit by bit afterwards.
+    The vector is applied as in the run, with its gate and norm preservation. An adapter is merged into
+    the weights, which are restored bit by bit afterwards.
 
     Args:
-        model: the model that the run was made with, or a pipeline of it.
-        strength: times the vector; the adapter is as it is.
+        model: the run's model, or a pipeline of it.
+        strength: times the vector; it does not change the adapter.
 
     Raises:
-        BasinError: no such run or round, a round that cannot write, or another model.
+        BasinError: no such run or round, a round that cannot generate, or another model.
     """
     inner, tokenizer = _inner(model)
     concept = _concept(run, round)
@@ -46,16 +46,16 @@ def steered(model: Any, run: str | Path, round: int | None = None, strength: flo
 
 
 class ConceptLogits(LogitsProcessor):
-    """The concept as a `LogitsProcessor`: scores move from what the base model says towards what the concept says.
+    """The concept as a `LogitsProcessor`, which moves scores from the base model towards the concept.
 
-    Steering changes activations, which no processor sees. What a processor can do is to ask the steered model too: at every
-    token a model of its own reads the text so far, and `scores + strength * (concept - base)` comes out, in log-probabilities.
-    At strength 1 that is the concept's own distribution; between, and beyond, it is a product of experts. It costs two more
-    forward passes a token, from a cache of keys and values.
+    Steering changes activations, which a processor cannot reach. So a steered copy of the model reads
+    the text too, and the result is `scores + strength * (concept - base)` in log-probabilities.
+    Strength 1 is the concept's own distribution; other strengths are products of experts. Each token
+    costs two more forward passes, with a cache of keys and values.
     """
 
     def __init__(self, model: Any, run: str | Path, round: int | None = None, strength: float = 1.0) -> None:  # noqa: A002
-        """As `steered`; `model` stays as it is, and its weights are shared but for those that an adapter changes."""
+        """Arguments as in `steered`. `model` stays unchanged; only adapted weights are copied."""
         inner, tokenizer = _inner(model)
         self.concept, self.strength = _concept(run, round), strength
         with _left_as_it_was(inner):
@@ -75,7 +75,7 @@ class ConceptLogits(LogitsProcessor):
 
 
 class _Read:
-    """One model's next-token logits of a text that grows, read with a cache."""
+    """Next-token logits of a growing text, with a cache."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -86,7 +86,7 @@ class _Read:
         self.cache: Any = None
 
     def goes_on(self, ids: Tensor) -> bool:
-        """Whether `ids` is what was read last and one token more."""
+        """Return whether `ids` extends the last text by one token."""
         return (
             self.ids is not None
             and ids.shape == (self.ids.shape[0], self.ids.shape[1] + 1)
@@ -95,7 +95,7 @@ class _Read:
 
     def __call__(self, ids: Tensor) -> Tensor:
         fresh = ids[:, -1:] if self.goes_on(ids) else ids
-        # No padding can be told from text here, so texts of one length, or one at a time.
+        # Padding cannot be told from text here: use texts of one length, or one at a time.
         found = self.model(
             input_ids=fresh,
             attention_mask=torch.ones_like(ids),
@@ -108,7 +108,7 @@ class _Read:
 
 @contextmanager
 def _adapted(model: Any, concept: Concept) -> Iterator[None]:
-    """The adapter in the model's own weights, and the weights as they were afterwards."""
+    """Merge the adapter into the model's weights, and restore them afterwards."""
     if concept.adapter is None:
         yield
         return
@@ -128,19 +128,19 @@ def _adapted(model: Any, concept: Concept) -> Iterator[None]:
 
 
 def _inner(model: Any) -> tuple[Any, Any]:
-    """The transformers model itself, and the tokenizer where it came with one."""
+    """Return the transformers model, and the tokenizer of a pipeline."""
     tokenizer = getattr(model, "tokenizer", None)
     inner = model.model if tokenizer is not None and hasattr(model, "model") else model
     if not hasattr(inner, "config") or not hasattr(inner, "generate"):
         raise BasinError(
-            f"{type(model).__name__} is no causal language model of transformers, nor a pipeline of one."
+            f"{type(model).__name__} is no causal language model of transformers and no pipeline of one."
         )
     return inner, tokenizer
 
 
 @contextmanager
 def _left_as_it_was(model: Any) -> Iterator[None]:
-    """Whether it trains, and which weights do, is not ours to change: what is built around a model freezes it."""
+    """Restore training mode and gradients, which wrapping a model turns off."""
     gradients, training = [weight.requires_grad for weight in model.parameters()], model.training
     try:
         yield
@@ -165,6 +165,6 @@ def _concept(run: str | Path, number: int | None) -> Concept:
     concept = store.load_chosen(number).concept
     if not concept.can_write:
         raise BasinError(
-            f"Round {concept.round} of {store.name} has nothing to write with: choose a later round."
+            f"Round {concept.round} of {store.name} has no vector to generate with: choose a later round."
         )
     return concept

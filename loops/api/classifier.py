@@ -1,10 +1,10 @@
-"""A refined concept as a scikit-learn classifier: fitted already, and scoring any text.
+"""A refined concept as a fitted scikit-learn classifier.
 
     concept = ConceptClassifier("checkpoints/brown")
     concept.predict_proba(["It was the inspector who found the revolver."])[:, 1]
 
-It can be a step of a `Pipeline`, be cloned, calibrated (`CalibratedClassifierCV(FrozenEstimator(concept))`) and measured
-like any classifier. Nothing is loaded before the first text is to be scored.
+It works as a step of a `Pipeline`, and in `CalibratedClassifierCV(FrozenEstimator(concept))`.
+The first scored text loads the language model.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator):
-    """Whether a text belongs to the concept of a run's round.
+    """Decides whether a text belongs to the concept of a run's round.
 
-    A text is read alone, as the run reads what it writes: by the language model's activations, and by the topic as far as
-    the run still trusts it. Texts much shorter or longer than the run's passages (some 180 words) are scored less well; what
-    is longer than `language_model.max_tokens` is cut.
+    Each text is scored alone, as the run scores generated texts: by activations, and by the topic as
+    far as the run trusts it. Texts much shorter or longer than the run's passages, about 180 words, are
+    scored less accurately. Texts are cut at `language_model.max_tokens`.
     """
 
     def __init__(self, run_folder: str | Path, round: int | None = None, device: str | None = None) -> None:  # noqa: A002
-        """Keeps its arguments; a wrong one is told when the first text is scored.
+        """Store the arguments; the first scored text checks them.
 
         Args:
             run_folder: the run's folder, or its name in the checkpoints folder.
-            round: which; by default the newest.
-            device: where the language model runs; by default as the run did.
+            round: by default the newest.
+            device: of the language model; by default the run's.
         """
         self.run_folder = run_folder
         self.round = round
@@ -52,27 +52,27 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
         return np.array([0, 1])
 
     def fit(self, texts: object = None, labels: object = None) -> ConceptClassifier:
-        """Nothing is learnt: the run has done that. Labels are not looked at."""
+        """Return the classifier unchanged: the run has fitted it. Labels are ignored."""
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "text 2"]:
-        """Probability of being outside and inside, a row for every text.
+        """Return each text's probabilities of being outside and inside.
 
         Raises:
-            BasinError: no such run or round, texts that are none, or the language model cannot be had.
+            BasinError: no such run or round, empty texts, or no language model.
         """
         inside = sigmoid(self.decision_function(texts))
         return np.stack([1 - inside, inside], axis=1)
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
-        """1 for the texts that are more likely inside than not; raises as `predict_proba`."""
+        """Return 1 for texts that are more likely inside; raises as `predict_proba`."""
         return (self.decision_function(texts) >= 0).astype(int)
 
     def decision_function(self, texts: Sequence[str]) -> Float[np.ndarray, "text"]:
-        """Log-odds of being inside, in nats; raises as `predict_proba`."""
+        """Return the log-odds of being inside, in nats; raises as `predict_proba`."""
         rows = _texts(texts)
         concept, pointer = self._concept
         if not rows:
@@ -104,7 +104,7 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
         return held
 
     def _loaded(self) -> dict[str, Any]:
-        """What was read of the run; read again where another run or round was set since."""
+        """Return what was read of the run, read again after its arguments changed."""
         asked = (str(self.run_folder), self.round, self.device)
         if self.__dict__.get("_asked") != asked:
             from loops.checkpoint.find import find_run
@@ -122,23 +122,23 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
         return self._held
 
     def __getstate__(self) -> dict[str, Any]:
-        """The arguments alone: processes that score beside each other read the run themselves."""
+        """Pickle the arguments alone: other processes read the run themselves."""
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in ("_held", "_asked")}
 
 
 def _texts(texts: object) -> list[str]:
-    """The texts as a list: a sequence, an array or a column of them."""
+    """Return a sequence, an array or a column of texts as a list."""
     if isinstance(texts, str):
-        raise BasinError("One text was given where several are scored: put it into a list.")
+        raise BasinError("A single text was given: put it into a list.")
     rows = np.asarray(texts, dtype=object)
     if rows.ndim == 2 and rows.shape[1] == 1:  # a data frame's single column
         rows = rows[:, 0]
     if rows.ndim != 1:
-        raise BasinError(f"A concept scores a list of texts, and was given an array of {rows.ndim} axes.")
+        raise BasinError(f"A concept scores a list of texts, not an array of {rows.ndim} axes.")
     strange = next(
         (number for number, each in enumerate(rows) if not isinstance(each, str) or not each.strip()), None
     )
     if strange is not None:
-        raise BasinError(f"Text number {strange + 1} of {len(rows)} is empty or no text: leave it out.")
+        raise BasinError(f"Text number {strange + 1} of {len(rows)} is empty or not a string: leave it out.")
     return [str(each) for each in rows]

@@ -1,4 +1,4 @@
-"""Basin from Python: a run that is started, opened or gone on with, its rounds, its concept, what it writes, its page.
+"""Basin from Python: start, open or resume a run, and read its rounds, concept, samples and page.
 
     from loops import Run
 
@@ -8,8 +8,8 @@
     run.rounds
     run.report()
 
-A `Run` holds nothing but where the run lies: every look reads what is there now, also while another process writes it. A
-mistake raises `BasinError`, one sentence that names the thing and the remedy.
+A `Run` holds only the run's folder, so every access reads the newest state, also while another
+process writes. A user's mistake raises `BasinError`: one sentence with the remedy.
 """
 
 from __future__ import annotations
@@ -58,19 +58,17 @@ class Run:
         settings: Mapping[str, Any] | None = None,
         quiet: bool = False,
     ) -> Run:
-        """Point at the concept and refine it until it is still; returns when the run is over, after minutes or more.
+        """Point at a topic and refine it until the concept is stable; takes minutes or more.
 
         Args:
-            config: a YAML file, the name of an experiment that comes with Basin (`"brown"`), or the settings themselves,
-                nested as in YAML.
+            config: a YAML file, the name of a config that comes with Basin, or nested settings.
             name: of the new run; by default the config's, numbered when it is taken.
-            rounds: at most so many.
+            rounds: maximum number.
             settings: changes to the config, nested or by dotted name: `{"topics.count": 20}`.
-            quiet: print nothing; the run's log has it all the same.
+            quiet: print nothing; the run's log stays complete.
 
         Raises:
-            BasinError: a wrong setting (with the nearest right one), a corpus or model that cannot be read, a name that is
-                taken.
+            BasinError: a wrong setting, an unreadable corpus or model, or a name that is taken.
         """
         from loops.checkpoint.find import fresh_path, named_path
         from loops.checkpoint.store import RunStore
@@ -93,10 +91,10 @@ class Run:
 
     @classmethod
     def open(cls, run: str | Path) -> Run:
-        """A run by its name in the checkpoints folder, or by its path; damage that could be made up for is warned of.
+        """Open a run by its name in the checkpoints folder, or by its path.
 
         Raises:
-            BasinError: there is none (the nearest names are told), it is damaged, or a newer Basin wrote it.
+            BasinError: the run is missing or damaged, or a newer Basin wrote it.
         """
         from loops.checkpoint.find import open_run
 
@@ -104,11 +102,11 @@ class Run:
 
     @classmethod
     def resume(cls, run: str | Path | Run, rounds: int | None = None, *, quiet: bool = False) -> Run:
-        """Go on from the last whole round, with the settings the run began with.
+        """Continue from the last complete round, with the settings that the run began with.
 
         Args:
             run: its name, its path, or a `Run`.
-            rounds: how many in all, run even where the notion is still; by default as configured.
+            rounds: total number, run even if the concept is stable before; by default as configured.
             quiet: print nothing.
 
         Raises:
@@ -125,14 +123,14 @@ class Run:
 
     @staticmethod
     def names() -> list[str]:
-        """Names of the runs in the checkpoints folder: `BASIN_CHECKPOINTS`, else `checkpoints` in the working directory."""
+        """Names of the runs in the checkpoints folder, `BASIN_CHECKPOINTS` or `checkpoints`."""
         from loops.checkpoint.find import list_runs
 
         return list_runs()
 
     @property
     def name(self) -> str:
-        """The run's name, which is its folder's."""
+        """Name of the run and of its folder."""
         return self._store.name
 
     @property
@@ -142,36 +140,36 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        """The settings that the run began with, frozen."""
+        """Frozen settings that the run began with."""
         return self._store.config
 
     @property
     def rounds(self) -> Rounds:
-        """All rounds; round 0 is the topic. `run.rounds[-1]` is the newest, `run.rounds.table()` goes into a data frame."""
+        """All rounds; round 0 is the topic, `run.rounds[-1]` the newest."""
         return Rounds(self._store)
 
     @property
     def topic_words(self) -> list[str]:
-        """The words of the topic that the run was pointed with, the most probable first."""
+        """Words of the topic that the run began from, the most probable first."""
         pointer = self._store.load_pointer()
         return pointer.model.top_words(pointer.topic)
 
     @property
     def certificate(self) -> str | None:
-        """What the run can say of its newest round without a label, in a sentence; None before it has ended."""
+        """Verdict on the newest round without labels, in one sentence; None before the run has ended."""
         found = self._store.load_certificate()
         return None if found is None else str(found["sentence"])
 
     @property
     def concept(self) -> ConceptClassifier:
-        """The newest round's concept as a scikit-learn classifier, fitted already, over any texts.
+        """The newest round's concept as a fitted scikit-learn classifier of any texts.
 
-        The language model is loaded with the first text that is scored, and kept.
+        The first scored text loads the language model.
         """
         return self.concept_of(None)
 
     def concept_of(self, round: int | None) -> ConceptClassifier:
-        """The concept of a round, by its number; None is the newest. Raises `BasinError` where there is no such round."""
+        """Return a round's concept; None is the newest. Raises `BasinError` for a missing round."""
         from loops.api.classifier import ConceptClassifier
 
         number = self._number(round)
@@ -180,7 +178,7 @@ class Run:
         return self._concepts[number]
 
     def members(self, limit: int | None = None, *, round: int | None = None) -> Members:
-        """The run's own passages that belong to a round's concept, the most typical first, at most `limit`."""
+        """Return the run's passages inside a round's concept, the most typical first, at most `limit`."""
         concept = self._store.load_kept(self._number(round)).concept
         passages = self._store.load_passages()
         found = []
@@ -194,9 +192,7 @@ class Run:
     def _number(self, round: int | None) -> int:
         rounds = self._store.every()
         if round is None and not rounds:
-            raise BasinError(
-                f"{self.name} has no whole round yet; Run.resume({self.name!r}) goes on with it."
-            )
+            raise BasinError(f"{self.name} has no whole round yet; Run.resume({self.name!r}) continues it.")
         number = rounds[-1] if round is None else round
         if number not in rounds:
             raise BasinError(
@@ -217,21 +213,21 @@ class Run:
         tries: int = 400,
         quiet: bool = False,
     ) -> WrittenPassages:
-        """Write passages from a round's concept; every one is a string, of its prompt and what was written.
+        """Generate passages from a round's concept, as strings of prompt and continuation.
 
         Args:
-            count: how many.
-            prompt: what they begin with; by default the openings of real passages.
+            count: number of passages.
+            prompt: by default the openings of real passages.
             round: by default the newest.
-            seed: the same seed writes the same.
+            seed: equal seeds give equal passages.
             strength: times the round's steering vector; 0 is the base model.
-            best_of: so many on every prompt, of which the readable one that belongs most is kept.
-            accept: let the base model write, and keep what the concept accepts: exact, and slow.
-            tries: with `accept`, how many to write at most.
-            quiet: say nothing of the progress.
+            best_of: passages per prompt; the readable one with the highest membership is returned.
+            accept: let the base model write, and return what the concept accepts: exact and slow.
+            tries: with `accept`, passages to write at most.
+            quiet: show no progress.
 
         Raises:
-            BasinError: no such round, one that cannot write, or the language model cannot be had.
+            BasinError: no such round, a round that cannot generate, or no language model.
         """
         from loops.api.generate import write, write_accepted
 
@@ -250,13 +246,12 @@ class Run:
     def report(
         self, out: str | Path | None = None, *, tokens: bool | None = None, quiet: bool = False
     ) -> Page:
-        """Write the run as one HTML file that opens from disk; `.open()` of what is returned shows it in a browser.
+        """Write the run as one HTML file; `.open()` of the result shows it in a browser.
 
         Args:
-            out: where to; by default `report.html` in the run's folder.
-            tokens: read some passages word by word anew (True) or never (False); by default where the language model is at
-                hand.
-            quiet: say nothing of the progress.
+            out: by default `report.html` in the run's folder.
+            tokens: read some passages token by token; by default if the language model is available.
+            quiet: show no progress.
 
         Raises:
             BasinError: there is no round to show, or the file cannot be written.
@@ -268,7 +263,7 @@ class Run:
         return Page(made.path, made.megabytes, tuple(made.sentences))
 
     def measure(self, *, quiet: bool = False) -> list[dict[str, Any]]:
-        """Compare the rounds with gold labels, a row for each; empty where the corpus has none. The run never sees them."""
+        """Compare rounds with gold labels, one row each; empty without labels. The run never reads them."""
         from loops.evaluation.measure import measure
 
         with _progress(quiet):
@@ -304,7 +299,9 @@ def _work(store: RunStore, message: str, quiet: bool, until: int | None = None) 
     try:
         work_on(store, message, console, until)
     except KeyboardInterrupt:
-        console.print(f"\nStopped. {kept_sentence(store)}; Run.resume({store.name!r}) goes on.", markup=False)
+        console.print(
+            f"\nStopped. {kept_sentence(store)}; Run.resume({store.name!r}) continues.", markup=False
+        )
         raise
 
 

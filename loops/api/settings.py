@@ -1,4 +1,4 @@
-"""Settings that are given from Python, as the `key=value` overrides that a run keeps with its configuration."""
+"""Settings given from Python, as the `key=value` overrides that a run stores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from agent.errors import BasinError, quoted
 
 
 def overrides_of(settings: Mapping[str, Any] | None, rounds: int | None = None) -> list[str]:
-    """`{"topics": {"count": 20}}`, or `{"topics.count": 20}`, as `["topics.count=20"]`.
+    """Return `{"topics": {"count": 20}}` or `{"topics.count": 20}` as `["topics.count=20"]`.
 
     Raises:
-        BasinError: a name that is no text, a value that YAML cannot say, or a number of rounds that is none.
+        BasinError: a name that is not a string, a value that YAML cannot hold, or a wrong number of rounds.
     """
     found = [] if settings is None else _flat(settings, "")
     if rounds is not None:
@@ -43,7 +43,7 @@ def _flat(settings: object, prefix: str) -> list[str]:
 
 
 def _as_yaml(key: str, value: object) -> str:
-    """A value as one line of JSON, which is YAML."""
+    """Return a value as one line of JSON, which is also YAML."""
     if isinstance(value, Path):
         value = str(value)
     elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:

@@ -1,4 +1,4 @@
-"""What `Run` hands out: plain data that shows itself well in a notebook and at a prompt. Texts of a corpus are escaped."""
+"""Plain data that `Run` returns, with tables for notebooks and prompts. Corpus texts are escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN_WORDS = 40
 
 
 class WrittenPassage(str):
-    """A passage that was written: a string, of its prompt and what was written on it."""
+    """A generated passage: a string of prompt and continuation."""
 
     __slots__ = ("continuation", "prompt")
     prompt: str
@@ -35,7 +35,7 @@ class WrittenPassage(str):
 
 
 class WrittenPassages(list[WrittenPassage]):
-    """Passages that were written, as a list."""
+    """A list of generated passages."""
 
     def _repr_html_(self) -> str:
         items = (
@@ -47,18 +47,18 @@ class WrittenPassages(list[WrittenPassage]):
 
 @dataclass(frozen=True)
 class Member:
-    """A real passage that belongs to a concept."""
+    """A real passage inside a concept."""
 
     membership: float
-    """In [0, 1], its document's other passages heard."""
+    """In [0, 1]; the document's other passages contribute."""
     text: str
     title: str
-    """Of its document, or the document's id where it has none."""
+    """The document's title, or its id."""
     author: str
 
 
 class Members(list[Member]):
-    """Passages that belong, the most typical first."""
+    """Passages inside a concept, the most typical first."""
 
     def _repr_html_(self) -> str:
         rows = [
@@ -74,7 +74,7 @@ class Members(list[Member]):
 
 
 class Rounds(Sequence["RoundRecord"]):
-    """The rounds of a run, read when they are asked for; by number, negative ones from the newest back."""
+    """The rounds of a run, read on access; negative numbers count from the newest."""
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
@@ -88,7 +88,7 @@ class Rounds(Sequence["RoundRecord"]):
     def __getitem__(self, number: slice) -> list[RoundRecord]: ...
 
     def __getitem__(self, number: SupportsIndex | slice) -> RoundRecord | list[RoundRecord]:
-        """A round in full; of a pruned one what is kept.
+        """Return a round; a pruned one lacks samples and activations.
 
         Raises:
             IndexError: there is no such round.
@@ -98,7 +98,7 @@ class Rounds(Sequence["RoundRecord"]):
         if isinstance(number, slice):
             return [self._store.load_kept(each) for each in rounds[number]]
         if not hasattr(number, "__index__"):
-            raise TypeError(f"rounds are asked for by number, and this was {quoted(number)}")
+            raise TypeError(f"rounds are indexed by number, not by {quoted(number)}")
         wanted = number.__index__()
         if wanted < 0 and -len(rounds) <= wanted:
             wanted = rounds[wanted]
@@ -111,7 +111,7 @@ class Rounds(Sequence["RoundRecord"]):
         return (self._store.load_kept(number) for number in self._store.every())
 
     def table(self) -> list[dict[str, Any]]:
-        """A row of numbers for every round, as `pandas.DataFrame` takes them; a damaged one has its number alone."""
+        """Return a row of numbers per round, for `pandas.DataFrame`; a damaged round has only its number."""
         return [self._row(number) for number in sorted([*self._store.every(), *self._store.broken()])]
 
     def _row(self, number: int) -> dict[str, Any]:
@@ -139,21 +139,21 @@ class Rounds(Sequence["RoundRecord"]):
 
 @dataclass(frozen=True)
 class Page:
-    """A page that was written."""
+    """A page on disk."""
 
     path: Path
     megabytes: float
     remarks: tuple[str, ...] = ()
-    """What is not in it, and why."""
+    """Missing parts, with the reason."""
 
     def open(self) -> bool:
-        """Show it in a browser of this machine; False where there is none."""
+        """Open the page in a browser; return False without one."""
         import webbrowser
 
         return webbrowser.open(self.path.resolve().as_uri())
 
     def _repr_html_(self) -> str:
-        # A notebook's server follows a path beside the notebook, and no browser a file: address from there.
+        # A notebook's server follows relative paths; browsers open no file: address from its pages.
         where = self.path.as_uri() if self.path.is_absolute() else self.path.as_posix()
         link = f'<a href="{html.escape(where)}" target="_blank">{html.escape(str(self.path))}</a>'
         remarks = "".join(f"<br>{_inline(each)}" for each in self.remarks)
@@ -161,7 +161,7 @@ class Page:
 
 
 def run_as_text(store: RunStore) -> str:
-    """One line: the name, how many rounds, and how far the last one moved."""
+    """Return one line: name, number of rounds, last drift."""
     rounds = Rounds(store).table()
     if not rounds:
         return f"<Run {store.name}: no whole round yet>"
@@ -171,7 +171,7 @@ def run_as_text(store: RunStore) -> str:
 
 
 def run_as_html(store: RunStore, certificate: str | None) -> str:
-    """What the run is about, its rounds and its certificate."""
+    """Return corpus, model, rounds and certificate as HTML."""
     about = f"{store.config.corpus.source}, {store.config.language_model.name}"
     said = f"<p>{_inline(certificate)}</p>" if certificate else ""
     head = f"<p><b>{_inline(store.name)}</b> &nbsp;{_inline(about)}</p>"
@@ -179,7 +179,7 @@ def run_as_html(store: RunStore, certificate: str | None) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as an HTML table; the first row with most columns names them."""
+    """Return rows as an HTML table; the first row with most columns names them."""
     names = next((list(row) for row in sorted(rows, key=lambda each: -len(each))), [])
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     body = "".join(
@@ -196,7 +196,7 @@ def _number(value: object) -> str:
 
 
 def _inline(text: str) -> str:
-    """A text that may hold anything, for HTML: nothing in it acts, line ends stay."""
+    """Escape any text for HTML, with line breaks."""
     return "<br>".join(html.escape(escaped(line)) for line in text.split("\n"))
 
 

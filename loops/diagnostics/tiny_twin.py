@@ -1,7 +1,7 @@
-"""A tiny random model of the same architecture as another: what can be tried on it in a second holds for the large one.
+"""Build a tiny random model with the architecture of a large one, to try the architecture in a second.
 
-Only sizes change: every number of the configuration that says how large something is becomes small, every list with an entry
-per layer is cut to a few layers that have one of each kind, and all else (norms, windows, rotations, experts, biases) stays.
+Only sizes change. Lists with an entry per layer are cut to a few layers that cover each kind. Norms,
+windows, rotations, experts and biases stay.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ SIZES: Mapping[str, int] = {
     **dict.fromkeys(("max_position_embeddings", "max_seq_len"), LENGTH),
     "vocab_size": VOCABULARY,
 }
-"""Fields by the names that transformers gives them, whatever a family calls them."""
+"""Sizes by field name in transformers, for all families."""
 KEYS = ("num_key_value_heads", "num_kv_heads")
 MOST = 2
-"""Experts a token has."""
+"""Experts per token."""
 
 
 def tiny_twin(config: Any, seed: int = 0) -> Any:
-    """A random causal model of the architecture that `config` describes, in float32."""
+    """Return a random causal model with the architecture of `config`, in float32."""
     torch_state = torch.random.get_rng_state()
     try:
         torch.manual_seed(seed)
@@ -82,7 +82,7 @@ def tiny_twin(config: Any, seed: int = 0) -> Any:
 
 
 def tiny(config: Any) -> Any:
-    """The configuration with all sizes small; what it says of images and sound becomes a single layer."""
+    """Return the configuration with small sizes, and one layer for each vision or audio part."""
     config = copy.deepcopy(config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -132,14 +132,14 @@ def _shrink(config: Any, depth: int = DEPTH) -> None:
 
 
 def _names_layers(value: Any, layers: int) -> bool:
-    """Whether a list picks layers by their numbers, rather than having an entry for each."""
+    """Return whether a list names layers by number, instead of having an entry per layer."""
     if not isinstance(value, list) or not value or not all(type(each) is int for each in value):
         return False
     return value == sorted(set(value)) and value[0] >= 0 and value[-1] < layers
 
 
 def kept_layers(kinds: Mapping[str, list[Any]], depth: int, wanted: int = DEPTH) -> list[int]:
-    """Layers that have one of each kind, and at least `wanted` of them where there are as many, in order."""
+    """Return, in order, layers that cover each kind, and at least `wanted` layers if there are as many."""
     seen: dict[str, int] = {}
     for index in range(depth):
         seen.setdefault(repr([kind[index] for kind in kinds.values()]), index)
@@ -152,12 +152,12 @@ def kept_layers(kinds: Mapping[str, list[Any]], depth: int, wanted: int = DEPTH)
 
 
 def tiny_tokenizer() -> Any:
-    """Words `w0` to `w89`."""
+    """Return a tokenizer of the words `w0` to `w89`."""
     return word_tokenizer([f"w{index}" for index in range(WORDS)], r"w\d+")
 
 
 def word_tokenizer(words: Sequence[str], pattern: str, begins: bool = True) -> Any:
-    """Whole words that match a pattern, each with the space before it, and four special tokens; a text begins with one."""
+    """Return a tokenizer of whole words with the space before them, and four special tokens."""
     known = {token: index for index, token in enumerate([*SPECIAL, *(f" {word}" for word in words)])}
     core = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(f" {pattern}"), behavior="isolated")

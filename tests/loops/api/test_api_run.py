@@ -111,7 +111,7 @@ def test_an_interrupt_keeps_rounds_and_is_passed_on(
     monkeypatch.setattr("loops.round.context.open_context", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Run.start(ground / "vector.yaml", name="stopped")
-    assert "Run.resume('stopped') goes on" in " ".join(capsys.readouterr().out.split())
+    assert "Run.resume('stopped') continues" in " ".join(capsys.readouterr().out.split())
 
 
 def test_rounds_are_read_by_number(planted: Run) -> None:

@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_told(store: RunStore, tmp_path: Path, ids: torch.T
     other = transformers.AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path / "wide", hidden_size=32))
     with pytest.raises(BasinError, match="does not fit"), steered(other, store.path, 1):
         pass
-    with pytest.raises(BasinError, match="nothing to write with"), steered(other, store.path, 0):
+    with pytest.raises(BasinError, match="no vector to generate with"), steered(other, store.path, 0):
         pass
     with pytest.raises(BasinError, match="no causal language model"), steered(object(), store.path, 1):
         pass

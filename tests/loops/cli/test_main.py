@@ -215,7 +215,7 @@ def test_the_lists_that_are_kept_are_the_ones_shown(checkpoints: Path) -> None:
     shown = _basin("inspect", path, "--round", 3, "-n", 2).output
     assert "refused by the concept: 2" in shown and "added by the concept: 0" in shown
     assert "Entered since round 2: 1" in shown and "Left since round 2: 3" in shown
-    left = shown[shown.index("Left since") : shown.index("Written, ")]
+    left = shown[shown.index("Left since") : shown.index("Generated, ")]
     assert left.index("Passage 0 —") < left.index("Passage 3 —") and "Passage 4 —" not in left
 
 
