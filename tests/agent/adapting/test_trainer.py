@@ -1,4 +1,4 @@
-"""Training says in a sentence when its state cannot be kept, and goes on only from its own."""
+"""Training reports a state that cannot be kept, and resumes only its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Trainer(transformers.Trainer):
         RuntimeError("basic_ios::clear: iostream error"),
     ],
 )
-def test_a_full_disk_is_said_in_a_sentence(tmp_path, error):
+def test_a_full_disk_is_one_sentence(tmp_path, error):
     with pytest.raises(BasinError, match="cannot keep its state in .* make room there and resume"):
         train(Trainer(error), tmp_path)
 
@@ -48,18 +48,18 @@ def test_other_failures_are_not_hidden(tmp_path):
 
 
 @pytest.mark.parametrize("losses", [(), (1.0, float("nan")), (float("inf"), 1.0)])
-def test_a_loss_that_is_no_number_is_refused(tmp_path, losses):
+def test_a_nan_loss_is_refused(tmp_path, losses):
     with pytest.raises(BasinError, match="not a number: lower updating.adapting.lora.learning_rate"):
         train(Trainer(losses=losses), tmp_path)
 
 
-def test_a_place_belongs_to_one_training_and_others_are_forgotten(tmp_path):
+def test_a_folder_belongs_to_one_training_and_others_are_removed(tmp_path):
     first = training_folder(tmp_path, "lesson", 1)
     assert first == training_folder(tmp_path, "lesson", 1) and first.is_dir()
     assert training_folder(tmp_path, "lesson", 2) != first and not first.exists()
 
 
-def test_a_place_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BasinError, match="cannot keep its state"):
         training_folder(tmp_path / "file", "lesson")

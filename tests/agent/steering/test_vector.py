@@ -54,7 +54,7 @@ def test_gradients_pass_through():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: vector(l0=[1.0]), "Layer 0"),
         (lambda: vector(l1=[1.0], l2=[1.0, 2.0]), "differ in width"),
@@ -62,6 +62,6 @@ def test_gradients_pass_through():
         (lambda: SteeringVector.from_tensors({"weights": torch.ones(1)}), "'weights'"),
     ],
 )
-def test_bad_vectors_are_named(make, said):
-    with pytest.raises(BasinError, match=said):
+def test_bad_vectors_are_named(make, message):
+    with pytest.raises(BasinError, match=message):
         make()

@@ -45,7 +45,7 @@ def test_overflow_counts_as_too_much():
     assert strength == pytest.approx(0.1, rel=0.02)
 
 
-def test_a_model_that_does_not_heed_is_named(texts):
+def test_a_vector_without_effect_is_named(texts):
     language_model = make_language_model(depth=2)
     with pytest.raises(BasinError, match="has too little effect"):
         calibrate(language_model, SteeringVector({1: torch.zeros(16)}), texts, 0.1)
@@ -54,7 +54,7 @@ def test_a_model_that_does_not_heed_is_named(texts):
 
 
 @pytest.mark.parametrize("norm_preserving", [False, True])
-def test_the_budget_is_spent_in_the_manner_of_application(norm_preserving, texts):
+def test_the_budget_is_spent_in_the_mode_of_application(norm_preserving, texts):
     language_model = make_language_model(depth=4)
     vector = SteeringVector({layer: torch.ones(16) for layer in language_model.layers})
     gate = Gate(vector.layers[0], torch.ones(16) / 4, 0.0, 0.0, 1.0)
