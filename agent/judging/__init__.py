@@ -1,3 +1,1 @@
-"""The only place where gold labels are read. Reports may use it; nothing that refines a concept
-may.
-"""
+"""Gold labels, measures and judges. Reports may import this package; nothing that refines may."""
