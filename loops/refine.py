@@ -56,7 +56,7 @@ def refine(
         logger.info(summary(done))
         for watcher in watchers:
             watcher.round_done(rounds)
-    store.forget_unfinished()
+    store.remove_scratch()
     begin_stage(rounds[-1].round, "certify")
     if (certificate := certify(context, rounds)) is not None:
         store.save_certificate(certificate)

@@ -80,7 +80,7 @@ class Rounds(Sequence["RoundRecord"]):
         self._store = store
 
     def __len__(self) -> int:
-        return len(self._store.every())
+        return len(self._store.all_rounds())
 
     @overload
     def __getitem__(self, number: SupportsIndex) -> RoundRecord: ...
@@ -94,9 +94,9 @@ class Rounds(Sequence["RoundRecord"]):
             IndexError: there is no such round.
             BasinError: it is damaged.
         """
-        rounds = self._store.every()
+        rounds = self._store.all_rounds()
         if isinstance(number, slice):
-            return [self._store.load_kept(each) for each in rounds[number]]
+            return [self._store.load_available(each) for each in rounds[number]]
         if not hasattr(number, "__index__"):
             raise TypeError(f"rounds are indexed by number, not by {quoted(number)}")
         wanted = number.__index__()
@@ -105,18 +105,18 @@ class Rounds(Sequence["RoundRecord"]):
         if wanted not in rounds:
             known = ", ".join(map(str, rounds)) or "none"
             raise IndexError(f"{self._store.name} has no round {wanted}; it has {known}")
-        return self._store.load_kept(wanted)
+        return self._store.load_available(wanted)
 
     def __iter__(self) -> Iterator[RoundRecord]:
-        return (self._store.load_kept(number) for number in self._store.every())
+        return (self._store.load_available(number) for number in self._store.all_rounds())
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row of numbers per round, for `pandas.DataFrame`; a damaged round has only its number."""
-        return [self._row(number) for number in sorted([*self._store.every(), *self._store.broken()])]
+        return [self._row(number) for number in sorted([*self._store.all_rounds(), *self._store.damaged()])]
 
     def _row(self, number: int) -> dict[str, Any]:
         try:
-            record = self._store.load_kept(number)
+            record = self._store.load_available(number)
         except BasinError:
             return {"round": number}
         values: Mapping[str, Any] = {"size": record.concept.size, **record.metrics}

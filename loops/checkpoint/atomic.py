@@ -1,7 +1,7 @@
-"""Folders that are written whole or not at all, and that can tell when they were damaged afterwards.
+"""Atomic writes of files and folders, and manifests that show later damage.
 
-A folder is filled under a temporary name beside its place, every file is synced, a manifest with the size and
-SHA-256 of each file is written last, and one rename makes it visible. A reader sees all of it or nothing.
+A folder is filled under a temporary name beside its place. Every file is synced, a manifest with
+each file's size and SHA-256 is written last, and one rename makes the folder visible.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.errors import BasinError
+from agent.errors import BasinError, writing
 from agent.files.checked import (
     MEGABYTE,
     DamagedError,
@@ -46,16 +46,17 @@ MOST_BYTES = {
     "topic.json": 256 * MEGABYTE,
     "exchanged.json": 256 * MEGABYTE,
 }
-"""Of a file by name; of any other JSON, and of tensors:"""
+"""Maximum sizes by name."""
 MOST_JSON, MOST_TENSORS = 64 * MEGABYTE, 4096 * MEGABYTE
+"""Maximum sizes of other files."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def write_folder(target: Path, files: Mapping[str, bytes], header: Mapping[str, object]) -> None:
-    """Write `files` and their manifest (which also carries `header`) to the new folder `target`, or nothing.
+    """Write files and their manifest, which includes `header`, to a new folder.
 
     Raises:
-        OSError: the folder cannot be written, or `target` is there already; nothing is left behind.
+        OSError: the folder cannot be written, or exists; nothing is left behind.
     """
     draft = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     try:
@@ -75,17 +76,17 @@ def write_folder(target: Path, files: Mapping[str, bytes], header: Mapping[str, 
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """The files of a whole folder, each checked against its hash; a file that the manifest does not name is not read.
+    """The files that a folder's manifest names, each checked against its hash.
 
     Raises:
-        DamagedError: a file is missing, is a link, has another content than was written, or the manifest is no manifest.
+        DamagedError: the manifest is damaged, or a file is missing, a link, or changed.
     """
     entries = read_manifest(folder)["files"]
     return {name: read_entry(folder, name, entry) for name, entry in entries.items()}
 
 
 def read_entry(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
-    """One file of a folder, checked against its entry in the manifest; raises as `read_folder`."""
+    """One file of a folder, checked against its manifest entry; raises as `read_folder`."""
     content = read_inside(folder, name, entry["bytes"])
     if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise DamagedError(f"{name} is not what was written")
@@ -93,11 +94,11 @@ def read_entry(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, with names that stay inside and sizes that can be meant.
+    """The manifest of a folder; its names stay inside and its sizes are within limits.
 
     Raises:
         OtherFormatError: an older or newer version wrote it.
-        DamagedError: it is missing or unreadable, is not what was written, or names what no folder of ours holds.
+        DamagedError: it is missing, unreadable, changed, or names impossible files.
     """
     if not plain_folder(folder):
         raise DamagedError("it is a link or no folder")
@@ -119,18 +120,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def _check_entry(name: str, entry: Any) -> None:
     if not is_safe_name(name) or name == MANIFEST:
         raise DamagedError(f"its {MANIFEST} names {name[:80]!r}, which is no file inside")
-    if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
-        raise DamagedError(f"its {MANIFEST} is unreadable at {name}")
-    size, digest = entry["bytes"], entry["sha256"]
-    if type(size) is not int or not (isinstance(digest, str) and SHA256.fullmatch(digest)):
+    size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+    if type(size) is not int or not (isinstance(digest, str) and SHA256.fullmatch(digest)) or len(entry) != 2:
         raise DamagedError(f"its {MANIFEST} is unreadable at {name}")
     most = MOST_TENSORS if name.endswith(".safetensors") else MOST_BYTES.get(name, MOST_JSON)
     if not 0 <= size <= most:
-        raise DamagedError(f"its {MANIFEST} gives {name} {size} bytes, and at most {most} can be meant")
+        raise DamagedError(f"its {MANIFEST} gives {name} {size} bytes, and at most {most} are possible")
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether every file of the manifest is there with its size; quick, so it does not read the contents."""
+    """Whether every file of the manifest exists with its size; contents are not read."""
     try:
         files = read_manifest(folder)["files"]
     except DamagedError:
@@ -139,11 +138,10 @@ def is_whole(folder: Path) -> bool:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that a reader finds the old or the new content.
+    """Replace a file atomically.
 
     Raises:
-        OSError: it cannot be written, and the old content stays; or a device, a pipe or a folder is there, which root could
-            replace.
+        OSError: it cannot be written, and the old content stays; or it is no plain file.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EEXIST, "it is a device, a pipe or a folder", str(path))
@@ -158,7 +156,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """A name beside `path`, numbered, that nothing has yet: for what is set aside."""
+    """The first free numbered name beside `path`."""
     number = 1
     while (aside := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
         number += 1
@@ -166,21 +164,21 @@ def free_name(path: Path) -> Path:
 
 
 def begin_folder(folder: Path, digest: str, instead: str, **about: object) -> None:
-    """Make the folder of a long piece of work, or find it begun; one begun with other settings is set aside.
+    """Make the folder of a long task, or continue one; a folder of other settings is renamed.
 
     Args:
-        digest: of all that the work depends on; kept in settings.json, with `about`.
-        instead: what to name where the folder cannot be used, such as "another folder with --out".
+        digest: of everything that the task depends on; settings.json stores it, with `about`.
+        instead: the alternative that the error names, such as "another folder with --out".
 
     Raises:
         BasinError: the folder cannot be made, read or written.
     """
     file = folder / "settings.json"
     try:
-        if file.exists() and _begun_with(folder) != digest:
+        if file.exists() and _stored_digest(folder) != digest:
             aside = free_name(folder)
             folder.rename(aside)
-            logger.info(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
+            logger.info(f"{folder.name} was begun with other settings: it is now {aside.name}.")
         folder.mkdir(parents=True, exist_ok=True)
         write_file(file, sealed({"digest": digest, **about}))
     except (OSError, DamagedError) as error:
@@ -189,25 +187,25 @@ def begin_folder(folder: Path, digest: str, instead: str, **about: object) -> No
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[bool]:
-    """Hold a folder's lock; False where another process holds it. The system lets go however the process ends.
+    """Hold a folder's lock until the block or the process ends; False if another process has it.
 
-    A file system without locks refuses nobody.
+    On a file system without locks this always succeeds.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield _taken(descriptor, fcntl.LOCK_EX, LOCK_TRIES)
+        yield _lock(descriptor)
     finally:
         os.close(descriptor)
 
 
 def is_held(folder: Path) -> bool | None:
-    """Whether a process holds a folder's lock; None where that cannot be told. Changes nothing."""
+    """Whether a process holds a folder's lock; None if that is unknown."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go by closing, microseconds later
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # closing releases it
         return False
     except BlockingIOError:
         return True
@@ -217,21 +215,20 @@ def is_held(folder: Path) -> bool | None:
         os.close(descriptor)
 
 
-def _taken(descriptor: int, kind: int, tries: int) -> bool:
-    for attempt in range(tries):
+def _lock(descriptor: int) -> bool:
+    for attempt in range(LOCK_TRIES):
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if attempt + 1 < tries:  # it may be one who only looks whether the lock is held
+            if attempt + 1 < LOCK_TRIES:  # `is_held` holds the lock for an instant
                 time.sleep(0.05)
         except OSError:
             return True
     return False
 
 
-def _begun_with(folder: Path) -> Any:
-    """The digest in a folder's settings; what cannot be read is of other settings."""
+def _stored_digest(folder: Path) -> Any:
     try:
         return read_sealed(folder, "settings.json").get("digest")
     except DamagedError:
@@ -239,10 +236,10 @@ def _begun_with(folder: Path) -> Any:
 
 
 def inner_folder(root: Path, *names: str) -> Path:
-    """A folder inside another one, made where it is missing; a link in its place is refused, since it leads elsewhere.
+    """A folder inside another one, made if missing.
 
     Raises:
-        BasinError: there is a link or a file of that name.
+        BasinError: a link or a file has that name.
         OSError: it cannot be made.
     """
     folder = root
@@ -256,23 +253,21 @@ def inner_folder(root: Path, *names: str) -> Path:
 
 
 def unlinked(path: Path) -> Path:
-    """A path for a library to write to, freed first: it would write through a link that somebody left there.
+    """The path after removing its file, since a library would write through a link.
 
     Raises:
-        BasinError: there is a folder of that name.
+        BasinError: a folder has that name.
     """
-    try:
+    with writing(path, "move it away"):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise BasinError(f"{path} cannot be written ({error.strerror}); move it away.") from None
     return path
 
 
 def appendable(path: Path) -> Path:
-    """A path to append to: a plain file, or nothing yet.
+    """The path, if it is a plain file or missing.
 
     Raises:
-        BasinError: it is a link or a device, so that what is appended would land elsewhere.
+        BasinError: it is a link or a device, so that writes would land elsewhere.
     """
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
         raise BasinError(f"{path} is a link or no plain file; move it away.")
@@ -280,7 +275,7 @@ def appendable(path: Path) -> Path:
 
 
 def remove_drafts(parent: Path) -> None:
-    """Delete what a killed process left half-written; only for the one process that may write in `parent`."""
+    """Delete unfinished files and folders of killed processes; hold the lock of `parent`."""
     for draft in parent.glob(".*.tmp-*"):
         if plain_folder(draft):
             shutil.rmtree(draft, ignore_errors=True)
@@ -298,7 +293,7 @@ def _manifest(files: Mapping[str, bytes], header: Mapping[str, object]) -> bytes
 
 
 def _write_synced(path: Path, content: bytes) -> None:
-    """Write a new file: never through a link that somebody left under its name."""
+    """Write a new file, replacing a link instead of following it."""
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(path, flags, 0o666), "wb") as stream:

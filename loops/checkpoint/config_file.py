@@ -1,9 +1,10 @@
-"""config.json of a run, held against round 0's copy of it, which takes its place where it is missing or damaged."""
+"""config.json of a run, checked against round 0's copy, which replaces a missing or damaged one."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from agent.errors import BasinError
@@ -13,75 +14,77 @@ from loops.config import RunConfig, changed_keys, changes_no_round, parse_config
 
 FILE = "config.json"
 MOST = 4 << 20
+TRUST = "BASIN_TRUST_REMOTE_CODE"
+FIRST_FILES = re.compile(r"config\.json|\.(config|run)\.json\.tmp-\d+")
 
 
 def config_bytes(config: RunConfig) -> bytes:
-    """The file; equal configurations give equal bytes."""
+    """The file's content; equal configurations give equal bytes."""
     return (json.dumps(config.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
 
 
-TRUST = "BASIN_TRUST_REMOTE_CODE"
+def changed_settings(begun: RunConfig, now: RunConfig) -> list[str]:
+    """Dotted names of the settings that differ and that rounds depend on."""
+    return [key for key in changed_keys(begun, now) if not changes_no_round(key)]
 
 
 def refuse_foreign_code(config: RunConfig, name: str) -> None:
-    """Refuse a stored configuration that lets a model run its own code, until whoever opens the run says that it may.
-
-    Raises:
-        BasinError: saying how.
-    """
+    """Raise `BasinError` if a stored configuration lets a model run code and the user did not allow it."""
     if config.language_model.trust_remote_code and os.environ.get(TRUST) != "1":
         raise BasinError(
             f"The run {name} lets {config.language_model.name[:80]} run code that comes with it (language_model."
-            f"trust_remote_code), and a run may come from anybody: if you trust this one, set {TRUST}=1."
+            f"trust_remote_code), and runs may come from strangers: if you trust this one, set {TRUST}=1."
         )
 
 
 def read_config(run: Path) -> tuple[RunConfig, str | None]:
-    """A run's configuration, and what to tell where it had to be taken from round 0.
+    """A run's configuration, and a warning if round 0's copy was taken.
 
     Raises:
-        BasinError: it is damaged and round 0 has none, or the two are whole and differ.
+        BasinError: it is damaged and round 0 has none, or the two differ.
     """
-    begun = _begun_with(run)
+    begun = _config_of_first_round(run)
     try:
-        own = _parsed(read_inside(run, FILE, MOST), f"{run / FILE}")
+        own = _parse(read_inside(run, FILE, MOST), f"{run / FILE}")
     except (DamagedError, BasinError) as damage:
+        reason = str(damage).rstrip(".")[:300]
         if begun is None:
             raise BasinError(
-                f"{run / FILE} is missing or damaged ({_ending(damage)}); put it back, or start a new run with `basin run`."
+                f"{run / FILE} is missing or damaged ({reason}); put it back, or start a new run with `basin run`."
             ) from None
-        return begun, f"{FILE} of {run.name} is damaged ({_ending(damage)}): round 0's copy takes its place."
-    if begun is None:
+        return begun, f"{FILE} of {run.name} is damaged ({reason}): round 0's copy takes its place."
+    if begun is None or not (changed := changed_keys(begun, own)):
         return own, None
-    changed = changed_keys(begun, own)
-    if changed and all(map(changes_no_round, changed)):
-        which = ", ".join(changed)
-        return (
-            begun,
-            f"{FILE} of {run.name} is not what the run began with ({which}): round 0's copy is taken.",
-        )
-    if changed:
-        raise BasinError(
-            f"The configuration of {run.name} was changed since the run began ({', '.join(changed)}); put it back, or "
-            f"move {FILE} away: round 0 has a copy. Another configuration is another run: `basin fork` starts one."
-        )
-    return own, None
+    if all(map(changes_no_round, changed)):
+        keys = ", ".join(changed)
+        return begun, f"{FILE} of {run.name} differs from round 0's copy ({keys}): the copy is taken."
+    raise BasinError(
+        f"The configuration of {run.name} was changed since the run began ({', '.join(changed)}); put it back, or "
+        f"move {FILE} away: round 0 has a copy. Another configuration is another run: `basin fork` starts one."
+    )
 
 
-def _begun_with(run: Path) -> RunConfig | None:
-    """Round 0's copy; None where round 0 is not there, or damaged, which whoever reads it is told."""
+def has_only_config(path: Path) -> bool:
+    """Whether a folder is empty, or holds only files of a run that was killed before run.json was written."""
+    if not path.is_dir() or not all(FIRST_FILES.fullmatch(each.name) for each in path.iterdir()):
+        return False
     try:
-        return _parsed(read_round_file(run, 0, FILE), f"{run}/round_000/{FILE}")
+        if os.path.lexists(path / FILE):
+            read_config(path)
+    except BasinError:
+        return False  # another program's file
+    return True
+
+
+def _config_of_first_round(run: Path) -> RunConfig | None:
+    try:
+        return _parse(read_round_file(run, 0, FILE), f"{run}/round_000/{FILE}")
     except (DamagedError, BasinError):
         return None
 
 
-def _parsed(content: bytes, origin: str) -> RunConfig:
+def _parse(content: bytes, origin: str) -> RunConfig:
     tree = parse_json(content, FILE)
     if not isinstance(tree, dict):
         raise DamagedError(f"{FILE} holds no settings")
     return parse_config(tree, origin)
-
-
-def _ending(damage: Exception) -> str:
-    return str(damage).rstrip(".")[:300]

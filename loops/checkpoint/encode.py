@@ -1,7 +1,7 @@
-"""A round as files: JSON for what people read, safetensors for arrays, nothing that can run code.
+"""A round as files: JSON for numbers and texts, safetensors for arrays, nothing that can run code.
 
-Everything here is a pure function from records to bytes; `decoding.py` is its inverse, `store.py` owns the disk. Two equal
-records give the same bytes, and reading gives back equal records, floats to the last bit.
+Pure functions from records to bytes; `decode.py` is the inverse, `store.py` writes. Equal records
+give equal bytes, and floats are read back exactly.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ VECTOR = "vector."
 GATE = "gate."
 EXCHANGED = "exchanged.json"
 ADAPTER = "adapter/"
-"""A folder in PEFT's own layout inside the round's, for `PeftModel.from_pretrained`."""
+"""A folder in PEFT's layout, for `PeftModel.from_pretrained`."""
 
 
 def encode_round(record: RoundRecord) -> dict[str, bytes]:
-    """The files of a round; see checkpoints/README.md for what is in which.
+    """The files of a round; checkpoints/README.md describes them.
 
     Raises:
-        ValueError: a metric is not a finite number (JSON has no way to write it).
+        ValueError: a metric is not finite, which JSON cannot store.
     """
     concept, readout = record.concept, record.concept.readout
-    arrays = {"membership": concept.membership, "single": concept.single, "pooled": concept.pooled}
-    if concept.evidence is not None:
-        arrays["evidence"] = concept.evidence
-    if readout is not None:
-        arrays["readout.weights"] = readout.weights
-    if record.activations is not None:
-        arrays["activations"] = record.activations
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    tensors = _tensors(
+        membership=concept.membership,
+        single=concept.single,
+        pooled=concept.pooled,
+        evidence=concept.evidence,
+        activations=record.activations,
+        **{"readout.weights": readout.weights if readout else None},
+    )
     if concept.vector is not None:
         tensors |= {f"{VECTOR}{name}": tensor for name, tensor in concept.vector.tensors().items()}
     if concept.mode.gate is not None:
@@ -55,10 +55,7 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     }
     if not concept.mode.is_plain:
         gate = concept.mode.gate
-        scalars["mode"] = {
-            "norm_preserving": concept.mode.norm_preserving,
-            "gate": gate and gate.numbers(),
-        }
+        scalars["mode"] = {"norm_preserving": concept.mode.norm_preserving, "gate": gate and gate.numbers()}
     files = {
         "round.json": _to_json(record.metrics),
         "concept.json": _to_json(scalars),
@@ -74,18 +71,17 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
 
 
 def encode_pointer(pointer: Pointer) -> dict[str, bytes]:
-    """The topic model and which of its topics is the pointer."""
+    """The topic model, and the topic that is the pointer."""
     model = pointer.model
-    arrays = {"topic_word_counts": model.topic_word_counts, "alpha": model.alpha}
     text = {"topic": pointer.topic, "seed": model.seed, "vocabulary": model.vocabulary}
-    if model.language != ENGLISH:  # nothing else was known before there was a choice
+    if model.language != ENGLISH:
         text["language"] = model.language
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    tensors = _tensors(topic_word_counts=model.topic_word_counts, alpha=model.alpha)
     return {"topic.json": _to_json(text), "topic.safetensors": _to_safetensors(tensors)}
 
 
 def encode_passages(passages: PassageSet) -> dict[str, bytes]:
-    """Passages with their texts; of documents only what is shown: their texts would be there twice."""
+    """Passages with their texts, and documents without, since passages hold the same text."""
     tree = {
         "documents": [
             {"id": document.id, "title": document.title, "author": document.author}
@@ -98,7 +94,7 @@ def encode_passages(passages: PassageSet) -> dict[str, bytes]:
 
 
 def _to_json(tree: Any) -> bytes:
-    """Sorted keys, floats by `repr` (which reads back exactly), no NaN, one final newline."""
+    """Sorted keys, exact floats, no NaN, one final newline."""
     text = json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
     return (text + "\n").encode("utf-8", errors="surrogatepass")
 
@@ -109,7 +105,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be stored as JSON")
 
 
+def _tensors(**arrays: np.ndarray | None) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array))
+        for name, array in arrays.items()
+        if array is not None
+    }
+
+
 def _to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
-    return safetensors.torch.save(
+    content: bytes = safetensors.torch.save(
         {name: tensor.contiguous().clone() for name, tensor in sorted(tensors.items())}
     )
+    return content

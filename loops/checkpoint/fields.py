@@ -1,6 +1,6 @@
-"""What stored JSON may hold, told by predicates: a table must have exactly its fields, each of its kind.
+"""Checks of stored JSON: a table has exactly its fields, and each field passes its predicate.
 
-`agent.files.checked.parse_json` has refused NaN, infinity and numbers of more than 64 bits by then.
+`agent.files.checked.parse_json` has already refused NaN, infinity and numbers beyond 64 bits.
 """
 
 from __future__ import annotations
@@ -8,18 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent.errors import quoted
 from agent.files.checked import DamagedError
-from loops.checkpoint import fields as check
 
 Check = Callable[[Any], bool]
 
 ROUNDING = 1e-6
-"""Means of memberships may be above 1 by what sums round."""
+"""Rounding may lift a mean of memberships above 1 by this much."""
 MOST_WHOLE = (1 << 63) - 1
 
 
 def is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def is_flag(value: Any) -> bool:
@@ -31,7 +39,7 @@ def is_number(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """A whole number from 0 to what 64 bits hold."""
+    """A non-negative integer of 64 bits."""
     return type(value) is int and 0 <= value <= MOST_WHOLE
 
 
@@ -52,18 +60,16 @@ def is_texts(value: Any) -> bool:
 
 
 def is_pairs(value: Any) -> bool:
-    """A list of pairs of numbers."""
     return isinstance(value, list) and all(
         isinstance(each, list) and len(each) == 2 and all(map(is_number, each)) for each in value
     )
 
 
 def is_plain(value: Any) -> bool:
-    """What a round's numbers may be."""
     return value is None or is_flag(value) or is_number(value) or is_text(value)
 
 
-def optional(check: Check) -> Check:
+def nullable(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
@@ -72,32 +78,29 @@ def one_of(*values: str) -> Check:
 
 
 def table(
-    tree: Any, fields: Mapping[str, Check], name: str, may_lack: Mapping[str, Check] | None = None
+    tree: Any, fields: Mapping[str, Check], name: str, optional: Mapping[str, Check] | None = None
 ) -> dict[str, Any]:
-    """The tree, which has every field of `fields` and no other but those of `may_lack`, each as its check wants it.
+    """The tree, if it has all of `fields`, nothing else except `optional`, and all checks pass.
 
     Raises:
         DamagedError: naming the field.
     """
     if not isinstance(tree, dict):
         raise DamagedError(f"{name} is no table of names and values")
-    known = {**fields, **(may_lack or {})}
-    for key in fields:
-        if key not in tree:
-            raise DamagedError(f"{name} lacks {key}")
+    known = {**fields, **(optional or {})}
+    if missing := fields.keys() - tree.keys():
+        raise DamagedError(f"{name} lacks {min(missing)}")
     for key, value in tree.items():
         if key not in known:
-            raise DamagedError(f"{name} has {key[:80]!r}, which is nothing of ours")
+            raise DamagedError(f"{name} has {key[:80]!r}, which is unknown")
         if not known[key](value):
-            raise DamagedError(f"{name} has a {key} that cannot be meant ({_shown(value)})")
+            raise DamagedError(f"{name} has an impossible {key} ({quoted(value)})")
     return tree
 
 
 def table_of(tree: Any, check: Check, name: str) -> dict[str, Any]:
-    """A tree of any names whose values are all as the check wants them; raises as `table`."""
-    if not isinstance(tree, dict):
-        raise DamagedError(f"{name} is no table of names and values")
-    return table(tree, dict.fromkeys(tree, check), name)
+    """A tree of any names whose values all pass the check; raises as `table`."""
+    return table(tree, dict.fromkeys(tree if isinstance(tree, dict) else (), check), name)
 
 
 def rows(tree: Any, fields: Mapping[str, Check], name: str) -> list[dict[str, Any]]:
@@ -107,58 +110,52 @@ def rows(tree: Any, fields: Mapping[str, Check], name: str) -> list[dict[str, An
     return [table(row, fields, f"{name}, row {number},") for number, row in enumerate(tree, 1)]
 
 
-def _shown(value: Any) -> str:
-    """A value in a sentence: whole where it is short, else its kind."""
-    if value is None or isinstance(value, int | float):
-        return str(value)
-    return repr(value[:40]) if isinstance(value, str) else f"a {type(value).__name__}"
-
-
 CONCEPT = {
-    "round": check.is_whole,
-    "size": check.is_share,
-    "size_curve": check.is_pairs,
-    "nats_per_token": check.is_not_negative,
-    "readout": lambda value: value is None or isinstance(value, dict),
+    "round": is_whole,
+    "size": is_share,
+    "size_curve": is_pairs,
+    "nats_per_token": is_not_negative,
+    "readout": nullable(is_table),
 }
-MANNER = {"norm_preserving": check.is_flag, "gate": lambda value: value is None or isinstance(value, dict)}
-GATED = {
-    "layer": check.is_whole,
-    "outside": check.is_number,
-    "centre": check.is_number,
-    "width": check.is_positive,
+MODE = {"norm_preserving": is_flag, "gate": nullable(is_table)}
+GATE = {
+    "layer": is_whole,
+    "outside": is_number,
+    "centre": is_number,
+    "width": is_positive,
 }
 READOUT = {
-    **dict.fromkeys(("bias", "trust", "pointer_centre", "threshold"), check.is_number),
-    "scale": check.is_positive,
+    **dict.fromkeys(("bias", "trust", "pointer_centre", "threshold"), is_number),
+    "scale": is_positive,
 }
 SAMPLE = {
-    "kind": check.one_of("steered", "base", "degenerate"),
-    "prompt": check.is_text,
-    "text": check.is_text,
-    "seed": check.is_whole,
-    "membership": check.is_share,
-    "coherent": check.optional(check.is_flag),
-    "loss": check.optional(check.is_number),
+    "kind": one_of("steered", "base", "degenerate"),
+    "prompt": is_text,
+    "text": is_text,
+    "seed": is_whole,
+    "membership": is_share,
+    "coherent": nullable(is_flag),
+    "loss": nullable(is_number),
 }
+PASSAGE = {
+    **dict.fromkeys(("id", "text"), is_text),
+    **dict.fromkeys(("document", "position"), is_whole),
+}
+SHARES = ("agreement", "base_agreement", "coherence", "base_coherence", "repetitive", "broken", "size")
 METRICS = {
-    **dict.fromkeys(("drift", "contraction"), check.optional(check.is_not_negative)),
-    **dict.fromkeys(
-        ("agreement", "base_agreement", "coherence", "repetitive", "broken"), check.optional(check.is_share)
-    ),
-    **dict.fromkeys(("no_concept", "collapsed"), check.optional(check.is_text)),
-    **dict.fromkeys(("size", "base_coherence"), check.optional(check.is_share)),
-    **dict.fromkeys(("round", "topic", "members"), check.is_whole),
-    "nats_per_token": check.is_not_negative,
+    **dict.fromkeys(("drift", "contraction"), nullable(is_not_negative)),
+    **dict.fromkeys(SHARES, nullable(is_share)),
+    **dict.fromkeys(("no_concept", "collapsed"), nullable(is_text)),
+    **dict.fromkeys(("round", "topic", "members"), is_whole),
+    "nats_per_token": is_not_negative,
 }
-"""What a number that the loop or a table reads may be; others may be any plain value."""
+"""Checks of the metrics that the loop or a table reads; others may be any plain value."""
 
 
-def checked_numbers(number: int, tree: Any) -> dict[str, Any]:
-    """What round.json of a round says; raises `DamagedError` where that cannot be meant."""
-    numbers = check.table_of(tree, check.is_plain, "round.json")
-    known = {key: METRICS[key] for key in numbers if key in METRICS}
-    check.table({key: numbers[key] for key in known}, known, "round.json")
-    if numbers.get("round", number) != number:
-        raise DamagedError(f"round.json is that of round {numbers['round']}")
-    return numbers
+def check_metrics(number: int, tree: Any) -> dict[str, Any]:
+    """The contents of round.json; raises `DamagedError` for impossible values."""
+    metrics = table_of(tree, is_plain, "round.json")
+    table(metrics, {}, "round.json", {key: METRICS.get(key, is_plain) for key in metrics})
+    if metrics.get("round", number) != number:
+        raise DamagedError(f"round.json is that of round {metrics['round']}")
+    return metrics

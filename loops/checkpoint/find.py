@@ -1,4 +1,4 @@
-"""Finding runs by name, and what the file that one began from says now."""
+"""Finding runs by name, and comparing a run with its config file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from loops.checkpoint.store import RunStore
 
 LONGEST_NAME = 200
-"""Bytes; file systems allow 255, and what is written beside a run has longer names."""
+"""Bytes; file systems allow 255, and files beside a run have longer names."""
 
 
 def checkpoints_folder() -> Path:
-    """Where runs land: `BASIN_CHECKPOINTS`, else `checkpoints` in the working directory."""
+    """The folder of all runs: `BASIN_CHECKPOINTS`, else `checkpoints` in the working directory."""
     return Path(os.environ.get("BASIN_CHECKPOINTS") or "checkpoints").expanduser()
 
 
@@ -28,13 +28,9 @@ def list_runs() -> list[str]:
 
 
 def find_run(name: str) -> Path:
-    """The folder of a run that was named, or given as a path.
-
-    Raises:
-        BasinError: there is none; the nearest names are given.
-    """
-    for folder in (checkpoints_folder() / name, _spelt_out(name)):
-        if name and os.path.exists(folder):  # unlike Path.exists, takes a name that cannot be one
+    """The folder of a run, by its name or path; raises `BasinError` with the nearest names."""
+    for folder in (checkpoints_folder() / name, _expanded(name)):
+        if name and os.path.exists(folder):  # Path.exists raises for impossible names
             return folder
     runs = list_runs()
     near = difflib.get_close_matches(name[:LONGEST_NAME], runs, n=3, cutoff=0.4) or runs[:3]
@@ -43,37 +39,33 @@ def find_run(name: str) -> Path:
 
 
 def open_run(name: str) -> RunStore:
-    """The run that was named, or given as a path; what was damaged in it and could be made up for is told.
+    """A run, by its name or path; prints warnings about damage.
 
     Raises:
-        BasinError: there is none, or as `RunStore.open`.
+        BasinError: there is no such run, or as `RunStore.open`.
     """
     from rich.console import Console
     from rich.markup import escape
 
     from agent.errors import printable
-    from loops.checkpoint.store import RunStore  # slow, and who only looks for a run does without
+    from loops.checkpoint.store import RunStore  # slow to import
 
     store = RunStore.open(find_run(name))
-    told = [
+    damaged = [
         f"Round {number} of {store.name} is damaged: `basin verify {store.name}` says how, `basin resume {store.name}` sets a "
         "newest one aside."
-        for number in store.broken()
+        for number in store.damaged()
     ]
-    for remark in (*store.remarks, *told):
-        Console(stderr=True).print(
-            f"[bold yellow]Warning:[/] {escape(printable(remark))}", soft_wrap=True, highlight=False
-        )
+    console = Console(stderr=True)
+    for warning in (*store.warnings, *damaged):
+        text = f"[bold yellow]Warning:[/] {escape(printable(warning))}"
+        console.print(text, soft_wrap=True, highlight=False)
     return store
 
 
 def named_path(name: str) -> Path:
-    """The folder for a new run of this name; a name with a slash is a path of its own.
-
-    Raises:
-        BasinError: the name cannot be a folder's.
-    """
-    path = _spelt_out(name) if os.sep in name else checkpoints_folder() / name
+    """The folder for a new run; a name with a slash is a path. Raises `BasinError` for impossible names."""
+    path = _expanded(name) if os.sep in name else checkpoints_folder() / name
     last = path.name
     odd = last.strip(". ") == "" or last.startswith("-") or not last.isprintable()
     if odd or "\0" in name or len(os.fsencode(last)) > LONGEST_NAME:
@@ -84,13 +76,12 @@ def named_path(name: str) -> Path:
     return path
 
 
-def _spelt_out(name: str) -> Path:
-    """The path, `~` replaced where that is somebody's home."""
+def _expanded(name: str) -> Path:
     return Path(os.path.expanduser(name))
 
 
 def fresh_path(name: str) -> Path:
-    """`named_path(name)`, or with `-2`, `-3` ... appended where that folder is taken by a run with rounds."""
+    """`named_path(name)`, with `-2`, `-3` ... appended if a run with rounds has that folder."""
     path, attempt = named_path(name), 1
     while path.exists() and (any(path.glob("round_*")) or not (path / "run.json").exists()):
         attempt += 1
@@ -98,15 +89,13 @@ def fresh_path(name: str) -> Path:
     return path
 
 
-def heed_file(store: RunStore) -> RunStore:
-    """The run with what the config file that it began from says of loggers and pages now; refused where it differs otherwise.
-
-    A file that is gone is no objection: the run has its own copy.
+def apply_config_file(store: RunStore) -> RunStore:
+    """The run with the current loggers and pages of its config file, if that still exists.
 
     Raises:
-        BasinError: naming every setting that differs, or that the file is no longer valid.
+        BasinError: the file differs in other settings, or is no longer valid.
     """
-    from loops.config import load_config  # slow, and who only looks for a run does without
+    from loops.config import load_config  # slow to import
 
     about = store.about
     file = Path(about["config_file"]) if about.get("config_file") else None
@@ -121,6 +110,5 @@ def heed_file(store: RunStore) -> RunStore:
             f"{file} is not what {store.name} began with: {str(error).rstrip('.')}; --as-begun goes on "
             "with the run's own copy."
         ) from None
-    return replace(
-        store, config=store.config.model_copy(update={"logging": config.logging, "report": config.report})
-    )
+    changes = {"logging": config.logging, "report": config.report}
+    return replace(store, config=store.config.model_copy(update=changes))

@@ -22,7 +22,7 @@ def load_history(store: RunStore) -> list[RoundRecord]:
     if newest is None or newest.round == 0:
         rounds = [] if newest is None else [newest]
     else:
-        between = [store.load_kept(number).without_adapter() for number in range(1, newest.round)]
+        between = [store.load_available(number).without_adapter() for number in range(1, newest.round)]
         rounds = [store.load(0), *between, newest]
     for each in rounds:
         _check_metrics(store, each)

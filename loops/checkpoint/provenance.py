@@ -1,4 +1,4 @@
-"""Which code and which libraries made a run, and what it may use of the machine."""
+"""Versions of the code and libraries, and the processors this process may use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def versions() -> dict[str, str]:
-    """Version of Basin, Python and the libraries that results depend on; `missing` where not installed."""
+    """Versions of Python, Basin and the libraries that results depend on, or `missing`."""
     found = {"python": platform.python_version()}
     for name in ("basin", *LIBRARIES):
         try:
@@ -24,20 +24,20 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The code's git commit, with `-changed` where files differ from it; None outside a checkout of Basin."""
+    """The git commit, with `-changed` if files differ from it; None outside a checkout."""
     if not (PROJECT / ".git").exists():
-        return None  # installed as a package: a repository further up is somebody else's
+        return None  # installed as a package; a repository further up is another project's
     head = git("rev-parse", "HEAD")
     return head and head + ("-changed" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def cores() -> int:
-    """How many processors this process may run on."""
+    """The number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def git(*arguments: str) -> str | None:
-    """What git says of Basin's own folder; None where there is no git, or it fails."""
+    """The output of git in Basin's folder; None if git is missing or fails."""
     try:
         command = ["git", "-C", str(PROJECT), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)

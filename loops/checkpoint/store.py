@@ -1,14 +1,13 @@
-"""Runs on disk: one folder a run, one folder a round, each round written whole or not at all.
+"""Runs on disk: one folder per run, one folder per round, each round written atomically.
 
-`checkpoints/README.md` describes the format. `RunStore.create` begins a run, `RunStore.open` reads one; who
-adds rounds holds `RunStore.exclusive`, so that two processes cannot write to one run.
+`checkpoints/README.md` describes the format. Hold `RunStore.exclusive` while adding rounds, so that
+two processes cannot write to one run.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,30 +16,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.errors import BasinError
+from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from agent.pointer.topic_model import Pointer
 from agent.types import PassageSet
 from loops.checkpoint import atomic, decode, encode
 from loops.checkpoint.config_file import FILE as CONFIG_FILE
-from loops.checkpoint.config_file import config_bytes, read_config, refuse_foreign_code
+from loops.checkpoint.config_file import (
+    changed_settings,
+    config_bytes,
+    has_only_config,
+    read_config,
+    refuse_foreign_code,
+)
 from loops.checkpoint.provenance import commit, versions
 from loops.checkpoint.round_folders import (
     PRUNED,
     WHOLE,
-    clear_scratch,
+    count_in_words,
     folder_name,
     follows,
+    move_aside,
     numbered,
     read_header,
     read_round,
     read_round_file,
     refuse_links,
-    set_aside,
+    remove_unsafe_scratch,
 )
 from loops.checkpoint.run_file import RunFile, read_run_file, write_run_file
 from loops.checkpoint.schema import SCHEMA, OtherFormatError, read_sealed, sealed
-from loops.config import RunConfig, changed_keys, changes_no_round
+from loops.config import RunConfig
 from loops.records import RoundRecord
 
 logger = logging.getLogger(__name__)
@@ -50,12 +56,12 @@ CERTIFICATE = "certificate.json"
 
 @dataclass(frozen=True)
 class RunStore:
-    """One run's folder. Holds nothing but the path and the configuration: the rest is read when asked for."""
+    """One run's folder. Holds the path and the configuration; everything else is read on demand."""
 
     path: Path
     config: RunConfig
-    remarks: tuple[str, ...] = field(default=(), kw_only=True)
-    """Sentences on what was damaged and could be made up for when the run was opened."""
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
+    """Sentences about files beside the rounds that were damaged when the run was opened."""
 
     @classmethod
     def create(
@@ -64,21 +70,28 @@ class RunStore:
         config: RunConfig,
         config_file: Path | None = None,
         overrides: Sequence[str] = (),
+        *,
         origin: Mapping[str, object] | None = None,
     ) -> RunStore:
-        """A new run without rounds; a run that was stopped before its first whole round is begun anew.
+        """Begin a run without rounds, or begin again one that was stopped before its first round.
 
         Args:
             path: the run's folder; its name is the run's.
-            config: saved as it is.
-            config_file: where the configuration came from; kept in run.json with `overrides`, so that a
-                resume can tell that the file was changed since.
-            overrides: what was set on top of the file.
-            origin: whom the concept was received from and how, where the run did not begin with its pointer.
+            config_file: where the configuration came from; run.json keeps it and `overrides`.
+            overrides: settings that override the file.
+            origin: where the concept came from, if the run did not begin with its pointer.
 
         Raises:
-            BasinError: a run of that name has rounds, the folder holds something else or cannot be written.
+            BasinError: the run has rounds, or the folder holds other files or cannot be written.
         """
+        store = cls(path, config)
+        if path.exists() and not (path / "run.json").exists() and not has_only_config(path):
+            raise BasinError(f"{path} exists and is not a run; choose another --name.")
+        if numbered(path):
+            raise BasinError(
+                f"There is a run {store.name} with {count_in_words(store.rounds())} already; go on "
+                f"with `basin resume {store.name}`, or choose another --name."
+            )
         about = RunFile(
             name=path.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -88,32 +101,20 @@ class RunStore:
             overrides=list(overrides),
             origin=dict(origin) if origin else None,
         )
-        store = cls(path, config)
-        if path.exists() and not (path / "run.json").exists() and not _is_hardly_begun(path):
-            raise BasinError(f"{path} exists and is not a run; choose another --name.")
-        if numbered(path):
-            raise BasinError(
-                f"There is a run {store.name} with {_count(store.rounds())} already; go on with "
-                f"`basin resume {store.name}`, or choose another --name."
-            )
-        try:
+        with writing(path, "make room there, or set BASIN_CHECKPOINTS"):
             path.mkdir(parents=True, exist_ok=True)
             with store.exclusive():
                 atomic.remove_drafts(path)
                 atomic.write_file(path / CONFIG_FILE, config_bytes(config))
                 write_run_file(path, about)
-        except OSError as error:
-            raise BasinError(
-                f"{path} cannot be written ({error.strerror}); make room there, or set BASIN_CHECKPOINTS."
-            ) from None
         return store
 
     @classmethod
     def open(cls, path: Path) -> RunStore:
-        """The run in a folder; what is damaged beside the rounds and is in them too is taken from there, see `remarks`.
+        """Open a run; round 0 stands in for damaged files beside the rounds, see `warnings`.
 
         Raises:
-            BasinError: there is no such folder, it is not a run, it is damaged, or a newer Basin wrote it.
+            BasinError: the folder is missing, no run, damaged, or of another format.
         """
         if not path.is_dir():
             raise BasinError(f"There is no run at {path}; `basin run CONFIG` starts one.")
@@ -121,7 +122,7 @@ class RunStore:
         refuse_links(path)
         config, copied = read_config(path)
         refuse_foreign_code(config, path.name)
-        return cls(path, config, remarks=tuple(filter(None, (unknown, copied))))
+        return cls(path, config, warnings=tuple(filter(None, (unknown, copied))))
 
     @property
     def name(self) -> str:
@@ -129,30 +130,35 @@ class RunStore:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What run.json says: when it began, code and libraries, the config file and what was set on top, its origin."""
+        """The contents of run.json: start, versions, commit, config file, overrides and origin."""
         return read_run_file(self.path)[0].model_dump()
 
+    @property
+    def scratch(self) -> Path:
+        """The folder for unfinished work of the current round."""
+        return self.path / ".training"
+
     def rounds(self) -> list[int]:
-        """Numbers of the whole rounds, rising; quick, as only `load` reads the contents."""
+        """Numbers of the whole rounds, rising; checks sizes, but not contents."""
         return [number for number, folder in numbered(self.path) if atomic.is_whole(folder)]
 
     def pruned(self) -> list[int]:
-        """Numbers of the rounds that were pruned, rising: their numbers and memberships are kept."""
+        """Numbers of the pruned rounds, rising."""
         whole = set(self.rounds())
         found = [number for number, folder in numbered(self.path, PRUNED) if atomic.is_whole(folder)]
         return [number for number in found if number not in whole]
 
-    def broken(self) -> list[int]:
-        """Numbers of the folders that are no whole rounds any more, rising; quick as `rounds`."""
+    def damaged(self) -> list[int]:
+        """Numbers of the round folders that are neither whole nor pruned, rising."""
         found = {number for kind in (WHOLE, PRUNED) for number, _ in numbered(self.path, kind)}
-        return sorted(found - set(self.every()))
+        return sorted(found - set(self.all_rounds()))
 
-    def every(self) -> list[int]:
+    def all_rounds(self) -> list[int]:
         """Numbers of all rounds, whole or pruned, rising."""
         return sorted([*self.rounds(), *self.pruned()])
 
     def load_chosen(self, number: int | None) -> RoundRecord:
-        """As `load`; of the newest whole round where no number is given. Raises `BasinError` where there is none, too."""
+        """A round, or the newest whole one for None; raises as `load`, or if there is none."""
         rounds = self.rounds()
         if number is None and not rounds:
             raise BasinError(
@@ -164,83 +170,72 @@ class RunStore:
         """A round, checked against its hashes, its neighbours and itself.
 
         Raises:
-            BasinError: there is no such round, it was pruned or is damaged, or a newer Basin wrote it.
+            BasinError: the round is missing, pruned, damaged or of another format.
         """
-        files = self._read(number)
-        try:
-            return decode.decode_round(number, files, passages=self._passages(number))
-        except DamagedError as damage:
-            raise self._damaged(number, damage) from None
+        with self._report_damage(number):
+            files = self._read(number)
+            return decode.decode_round(number, files, passages=self._count_passages(number))
 
-    def load_kept(self, number: int) -> RoundRecord:
-        """What there is of a round: all of it while it is whole, its numbers and memberships once it was pruned.
-
-        Raises as `load`.
-        """
+    def load_available(self, number: int) -> RoundRecord:
+        """A whole round, or the metrics and memberships of a pruned one; raises as `load`."""
         if os.path.lexists(self._folder(number)) or number not in self.pruned():
             return self.load(number)
         try:
             files = read_round(self.path, number, PRUNED)
-            record = decode.decode_round(number, files, passages=self._passages(number))
+            record = decode.decode_round(number, files, passages=self._count_passages(number))
         except DamagedError as damage:
             raise BasinError(
-                f"What is kept of the pruned round {number} of {self.name} is damaged ({damage}); move "
+                f"The rest of the pruned round {number} of {self.name} is damaged ({damage}); move "
                 f"{folder_name(number, PRUNED)} away: later rounds are read without it."
             ) from None
         return replace(record, pruned=True)
 
     def load_pointer(self) -> Pointer:
         """The topic model and the chosen topic, from round 0; raises as `load`."""
-        try:
+        with self._report_damage(0):
             return decode.decode_pointer(self._read(0))
-        except DamagedError as damage:
-            raise self._damaged(0, damage) from None
 
     def load_passages(self) -> PassageSet:
-        """The real passages, from round 0; the documents come without their texts. Raises as `load`."""
-        files = self._read(0)
-        try:
+        """The real passages, from round 0; documents have no texts. Raises as `load`."""
+        with self._report_damage(0):
+            files = self._read(0)
             return decode.decode_passages(files, count=decode.count_passages(files))
-        except DamagedError as damage:
-            raise self._damaged(0, damage) from None
 
     def load_newest(self) -> RoundRecord | None:
-        """The newest round that is whole, to go on from; None when there is none.
+        """The newest whole round, or None; hold `exclusive`.
 
-        A damaged newest round is set aside under `damaged_round_003_<n>`, of which `say` is told in a
-        sentence, and the one before is taken. Only for the process that holds `exclusive`.
+        Damaged newer rounds are renamed to `damaged_round_003_<n>`.
 
         Raises:
-            BasinError: config.json was changed since the run began, or round 0 is damaged.
+            BasinError: round 0 is damaged, or a round is of another format.
         """
         atomic.remove_drafts(self.path)
-        clear_scratch(self.scratch)
+        remove_unsafe_scratch(self.scratch)
         while found := numbered(self.path):
             number, folder = found[-1]
             try:
                 files = read_round(self.path, number)
-                record = decode.decode_round(number, files, passages=self._passages(number))
+                record = decode.decode_round(number, files, passages=self._count_passages(number))
             except OtherFormatError as error:
                 raise BasinError(f"Round {number} of {self.name} cannot be read: {error}.") from None
             except DamagedError as damage:
-                aside = set_aside(folder)
+                aside = move_aside(folder)
                 logger.info(
                     f"Round {number} of {self.name} is damaged ({damage}): set aside as {aside.name}."
                 )
                 continue
-            self._forget_later(number)
-            self._mend()
+            self._remove_stale_pruned(number)
+            self._restore_files()
             return record
         return None
 
     def save(
         self, record: RoundRecord, passages: PassageSet | None = None, pointer: Pointer | None = None
     ) -> None:
-        """Write a round whole or not at all; round 0 takes the passages and the pointer with it.
+        """Write a round atomically; round 0 includes the passages and the pointer.
 
         Raises:
-            BasinError: the disk is full or the folder cannot be written (earlier rounds stay as they are), or
-                the round is there already.
+            BasinError: the round exists, or cannot be written; earlier rounds stay.
             ValueError: round 0 without passages and pointer, or another round with them.
         """
         if {passages is not None, pointer is not None} != {record.round == 0}:
@@ -254,31 +249,23 @@ class RunStore:
             raise BasinError(
                 f"Round {record.round} of {self.name} exists already; is another process writing to this run?"
             )
-        try:
-            header = {"schema": SCHEMA, "round": record.round, "follows": follows(self.path, record.round)}
+        header = {"schema": SCHEMA, "round": record.round, "follows": follows(self.path, record.round)}
+        remedy = f"the run keeps {count_in_words(self.rounds())}: make room, then `basin resume {self.name}`"
+        with writing(folder, remedy):
             atomic.write_folder(folder, files, header)
-        except OSError as error:
-            raise BasinError(
-                f"Round {record.round} could not be written to {self.path} ({error.strerror}), and "
-                f"{_count(self.rounds())} kept; put that right, then `basin resume {self.name}`."
-            ) from None
-        self.forget_unfinished()
+        self.remove_scratch()
 
-    def forget_unfinished(self) -> None:
-        """Take away what was kept of a round while it was made: it is whole now, or no other is to come."""
+    def remove_scratch(self) -> None:
+        """Remove the unfinished work of a round, once the round is whole or the run has ended."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def save_certificate(self, certificate: Mapping[str, object]) -> None:
-        """Replace the run's certificate; raises `BasinError` where it cannot be written."""
-        try:
+        """Replace the run's certificate; raises `BasinError` if it cannot be written."""
+        with writing(self.path / CERTIFICATE, "make room there and resume"):
             atomic.write_file(self.path / CERTIFICATE, sealed(certificate))
-        except OSError as error:
-            raise BasinError(
-                f"{self.path / CERTIFICATE} cannot be written ({error.strerror}); make room there and resume."
-            ) from None
 
     def load_certificate(self) -> dict[str, Any] | None:
-        """The certificate, or None where there is none of the newest round; `say` is told where it is damaged."""
+        """The newest round's certificate, or None; logs a message if it is damaged."""
         if not os.path.lexists(self.path / CERTIFICATE):
             return None
         try:
@@ -292,19 +279,9 @@ class RunStore:
             return None
         return found if found["round"] == max(self.rounds(), default=None) else None
 
-    @property
-    def scratch(self) -> Path:
-        """Where a round's training keeps its state until the round is whole; nothing there is part of the run."""
-        return self.path / ".training"
-
     def check_config(self, config: RunConfig) -> None:
-        """Refuse another configuration than the run's; more rounds, another logger, or a page or none, are no other.
-
-        Raises:
-            BasinError: naming every setting that differs.
-        """
-        changed = [key for key in changed_keys(self.config, config) if not changes_no_round(key)]
-        if changed:
+        """Raise `BasinError` naming the settings that differ and that rounds depend on."""
+        if changed := changed_settings(self.config, config):
             raise BasinError(
                 f"The configuration of {self.name} was changed since the run began ({', '.join(changed)}); "
                 "put it back, or start a new run with `basin run`."
@@ -312,11 +289,7 @@ class RunStore:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Be the only process that writes to this run; the system lets go however the process ends.
-
-        Raises:
-            BasinError: another process is writing.
-        """
+        """Hold the run's lock; it ends with the process. Raises `BasinError` if another has it."""
         with atomic.exclusive(self.path) as ours:
             if not ours:
                 raise BasinError(
@@ -324,88 +297,53 @@ class RunStore:
                 )
             yield
 
-    def _read(self, number: int) -> Mapping[str, bytes]:
-        folder = self._folder(number)
-        if not os.path.lexists(folder):
-            if number in self.pruned():
-                raise self._was_pruned(number)
-            raise BasinError(f"{self.name} has no round {number}; it has {_count(self.rounds())}.")
+    @contextmanager
+    def _report_damage(self, number: int) -> Iterator[None]:
         try:
-            return read_round(self.path, number)
+            yield
         except OtherFormatError as error:
             raise BasinError(f"Round {number} of {self.name} cannot be read: {error}.") from None
         except DamagedError as damage:
-            raise self._damaged(number, damage) from None
+            raise BasinError(
+                f"Round {number} of {self.name} is damaged ({damage}); move {folder_name(number)} and later rounds "
+                f"away, then `basin resume {self.name}` writes them anew."
+            ) from None
 
-    def _passages(self, number: int) -> int | None:
-        """How many passages the run has, as round 0 has it; None for round 0 itself, and where round 0 is not there."""
+    def _read(self, number: int) -> Mapping[str, bytes]:
+        if os.path.lexists(self._folder(number)):
+            return read_round(self.path, number)
+        if number not in self.pruned():
+            raise BasinError(f"{self.name} has no round {number}; it has {count_in_words(self.rounds())}.")
+        at = (read_header(self.path, number, PRUNED).pruned or {}).get("at")
+        raise BasinError(
+            f"Round {number} of {self.name} was pruned{f' on {at[:10]}' if isinstance(at, str) else ''}: only its "
+            f"numbers and memberships are kept; choose one of {', '.join(map(str, self.rounds()))}."
+        )
+
+    def _count_passages(self, number: int) -> int | None:
+        """How many passages round 0 has; None for round 0, and where round 0 is missing."""
         if number == 0 or not os.path.lexists(self._folder(0)):
             return None
-        try:
+        with self._report_damage(0):
             return decode.count_passages({decode.TENSORS: read_round_file(self.path, 0, decode.TENSORS)})
-        except DamagedError as damage:
-            raise self._damaged(0, damage) from None
 
-    def _damaged(self, number: int, damage: DamagedError) -> BasinError:
-        return BasinError(
-            f"Round {number} of {self.name} is damaged ({damage}); move {folder_name(number)} and later rounds "
-            f"away, then `basin resume {self.name}` writes them anew."
-        )
-
-    def _was_pruned(self, number: int) -> BasinError:
-        try:
-            at = (read_header(self.path, number, PRUNED).pruned or {}).get("at")
-        except DamagedError:
-            at = None
-        return BasinError(
-            f"Round {number} of {self.name} was pruned{f' on {at[:10]}' if isinstance(at, str) else ''}: only its numbers "
-            f"and memberships are kept; choose one of {_listed(self.rounds())}."
-        )
-
-    def _forget_later(self, newest: int) -> None:
-        """Pruned rounds after the newest whole one are written anew: what was kept of them goes."""
+    def _remove_stale_pruned(self, newest: int) -> None:
+        """Remove pruned rounds after the newest whole one, which are computed again."""
         for number, folder in numbered(self.path, PRUNED):
             if number > newest or os.path.lexists(self._folder(number)):
                 if number > newest:
                     logger.info(f"Round {number} of {self.name} had been pruned: it is written anew.")
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _mend(self) -> None:
-        """Write again what was damaged beside the rounds and could be taken from them."""
-        if not self.remarks:
+    def _restore_files(self) -> None:
+        """Write damaged files beside the rounds again, from round 0."""
+        if not self.warnings:
             return
-        for sentence in self.remarks:
+        for sentence in self.warnings:
             logger.info(sentence)
-        try:
+        with writing(self.path, "make room there"):
             atomic.write_file(self.path / CONFIG_FILE, config_bytes(self.config))
             write_run_file(self.path, read_run_file(self.path)[0])
-        except OSError as error:
-            raise BasinError(f"{self.path} cannot be written ({error.strerror}); make room there.") from None
 
     def _folder(self, number: int) -> Path:
         return self.path / folder_name(number)
-
-
-def _count(rounds: Sequence[int]) -> str:
-    if not rounds:
-        return "no whole round"
-    if len(rounds) == rounds[-1] - rounds[0] + 1:
-        return f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {rounds[0]} to {rounds[-1]}"
-    return f"rounds {_listed(rounds)}"
-
-
-def _listed(rounds: Sequence[int]) -> str:
-    return ", ".join(map(str, rounds))
-
-
-def _is_hardly_begun(path: Path) -> bool:
-    """Whether a folder is empty, or what a process leaves that is killed before it has written run.json."""
-    own = re.compile(r"config\.json|\.(config|run)\.json\.tmp-\d+")
-    if not path.is_dir() or not all(own.fullmatch(each.name) for each in path.iterdir()):
-        return False
-    try:
-        if os.path.lexists(path / CONFIG_FILE):
-            read_config(path)
-    except BasinError:
-        return False  # somebody else's
-    return True

@@ -69,12 +69,12 @@ def verify(
 
 
 def _show_verdict(found: Verdict, console: Console) -> None:
-    from loops.checkpoint.prune import size_told
+    from loops.checkpoint.prune import format_bytes
     from loops.monitor.tables import plain_table
 
     table = plain_table("round", "", "files", "size")
     for each in found.rounds:
-        table.add_row(str(each.number), each.kind, str(each.files), size_told(each.bytes))
+        table.add_row(str(each.number), each.kind, str(each.files), format_bytes(each.bytes))
     console.print(f"[bold]{escape(found.run)}[/]")
     console.print(table)
     for problem in found.problems:
@@ -105,7 +105,7 @@ def prune(
     Round 0 and the two newest rounds are never pruned.
     """
     from loops.checkpoint.find import open_run
-    from loops.checkpoint.prune import plan, prune, size_told
+    from loops.checkpoint.prune import format_bytes, plan, prune
     from loops.monitor.tables import plain_table
 
     store = open_run(run)
@@ -115,16 +115,16 @@ def prune(
         sizes = {cut.number: cut for cut in found.cuts}
         for number in sorted({*found.kept, *sizes}):
             if cut := sizes.get(number):
-                table.add_row(str(number), size_told(cut.bytes), size_told(cut.left), "pruned")
+                table.add_row(str(number), format_bytes(cut.bytes), format_bytes(cut.left), "pruned")
             else:
                 table.add_row(str(number), "", "", f"stays: {escape(found.kept[number])}")
         Console().print(table)
         if dry_run or not found.cuts:
-            freed = f"{size_told(found.freed)} would be freed" if found.cuts else "Nothing to prune"
+            freed = f"{format_bytes(found.freed)} would be freed" if found.cuts else "Nothing to prune"
             print_line(f"{freed}; nothing was changed.")
             return
         prune(store, found)
-    print_line(f"{size_told(found.freed)} freed.")
+    print_line(f"{format_bytes(found.freed)} freed.")
 
 
 def fork(

@@ -53,12 +53,12 @@ def resume(
     ] = False,
 ) -> None:
     """Continue from the last complete round, with the config that the run began with."""
-    from loops.checkpoint.find import find_run, heed_file
+    from loops.checkpoint.find import apply_config_file, find_run
     from loops.checkpoint.store import RunStore
 
     store = RunStore.open(find_run(run))
     if not as_begun:
-        store = heed_file(store)
+        store = apply_config_file(store)
     spread = {key: value for key, value in (("workers", workers), ("ray", ray)) if value is not None}
     store = replace(store, config=store.config.model_copy(update=spread))
     _work(store, f"Run {store.name} goes on", rounds)

@@ -56,7 +56,7 @@ class Verdict:
 def verify(path: Path) -> Verdict:
     """Read all files of a run. Raises `BasinError` for a folder that this version cannot read as a run."""
     store = RunStore.open(path)
-    problems, remarks = list(store.remarks), []
+    problems, remarks = list(store.warnings), []
     seen = [_whole(store, number) for number, _ in numbered(path, WHOLE)]
     have = {each.number for each in seen}
     for number, _ in numbered(path, PRUNED):
@@ -85,7 +85,7 @@ def _whole(store: RunStore, number: int) -> Seen:
 
 
 def _pruned(store: RunStore, number: int) -> Seen:
-    return _seen(store, number, PRUNED, lambda: store.load_kept(number))
+    return _seen(store, number, PRUNED, lambda: store.load_available(number))
 
 
 def _seen(store: RunStore, number: int, kind: str, read: Callable[[], object]) -> Seen:

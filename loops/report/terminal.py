@@ -56,9 +56,9 @@ def show_run(store: RunStore, console: Console) -> None:
     if origin := about.get("origin"):
         _print_sentence(str(origin.get("sentence")), console)
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
-    for number in sorted([*store.every(), *store.broken()]):
+    for number in sorted([*store.all_rounds(), *store.damaged()]):
         try:
-            record = store.load_kept(number)
+            record = store.load_available(number)
         except BasinError:
             table.add_row(str(number), "damaged")
             continue
@@ -109,7 +109,7 @@ def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
     """Print a round in full: metrics, members, exchanged passages and samples, `limit` of each."""
-    record, passages = store.load_kept(number), store.load_passages()
+    record, passages = store.load_available(number), store.load_passages()
     now = record.concept.membership
     console.print(f"\n[bold]Round {number}[/]")
     numbers = ", ".join(f"{key} {as_text(value)}" for key, value in record.metrics.items())
@@ -135,10 +135,12 @@ def _show_exchange(
 ) -> None:
     """Print the four lists of exchanged passages."""
     last = record.round - 1
-    if last not in store.every():
+    if last not in store.all_rounds():
         console.print(f"Round {last} is missing, so exchanged passages are unknown.", style="dim")
         return
-    topic, before, now = (each.concept.membership for each in (store.load(0), store.load_kept(last), record))
+    topic, before, now = (
+        each.concept.membership for each in (store.load(0), store.load_available(last), record)
+    )
     place = {passage.id: index for index, passage in enumerate(passages.passages)}
     exchange = record.exchange or exchanged(list(place), topic, before, now)
     with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}

@@ -1,4 +1,4 @@
-"""A round's adapter: what it is taught, out of the round's own texts."""
+"""Training a round's adapter on real passages and on the round's generated texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def train_adapter(
     context: RunContext, concept: Concept, last: Concept, generated: Sequence[Generated]
 ) -> Adapted:
-    """Train on the concept's members and on what was written, as the concept places it and readability judges it.
+    """Train on the concept's members and on generated texts, by their membership and readability.
 
     Args:
         last: the concept that wrote the steered part of `generated`.
@@ -28,7 +28,7 @@ def train_adapter(
     Raises:
         BasinError: as `agent.adapting.adapt.adapt`.
     """
-    from agent.adapting.adapt import adapt  # slow to import, and most runs of the command line do without
+    from agent.adapting.adapt import adapt  # slow to import
 
     return adapt(
         context.language_model,
@@ -38,15 +38,14 @@ def train_adapter(
         membership=concept.membership,
         by_base=written([each for each in generated if each.kind == "base"]),
         by_concept=written([each for each in generated if each.kind == "steered"]),
-        seed=seed_for(
-            context.config.seed, 0, "adapter"
-        ),  # of every round: a round is a deterministic map of the concept
+        # The same seed in every round makes a round a deterministic map of the concept.
+        seed=seed_for(context.config.seed, 0, "adapter"),
         folder=context.scratch,
     )
 
 
 def written(generated: Sequence[Generated]) -> Written:
-    """Passages as training takes them; what no judge of readability has seen counts as readable."""
+    """Generated passages as training data; unjudged ones count as readable."""
     from agent.adapting.training_data import Written
 
     return Written(

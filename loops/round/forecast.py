@@ -1,7 +1,7 @@
-"""What a run would cost on this machine: two measured speeds, and arithmetic on the configuration.
+"""Estimates of a run's time and memory on this machine, from measured speeds and the configuration.
 
-An estimate, meant to tell minutes from hours: within a factor of two where the speeds were measured with the
-model itself, within four where only matrix products were.
+Times are right within a factor of two if the speeds were measured with the model, and of four if
+only matrix products were.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ BACKWARD = 3  # a step forward and backward costs about three forward passes
 CALIBRATION_PASSES = 8  # evaluations of the divergence until the strength meets the budget
 JUDGE = 2  # the independent model of coherence is about twice as large as the one that writes
 LONGEST_UNIT = 120
-"""Seconds of work that a kill may cost without its being said beforehand."""
+"""Seconds of work lost to a kill, above which `forecast` warns."""
 LONG_READING = 600
-"""Seconds of reading a corpus after which a way to read less of it is named."""
+"""Seconds of reading a corpus, above which `forecast` names a way to read less."""
 STARTING_SECONDS = 30  # imports, loading both models, the corpus
 TOPIC_SECONDS_PER_WORD = 2e-6  # of one pass, per topic
 
 
 @dataclass(frozen=True)
 class Speeds:
-    """How fast a model is here."""
+    """Speeds of a model on this machine."""
 
     record: float
     """Tokens per second of real text, up to the last recorded layer."""
@@ -55,17 +55,18 @@ def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
             begin = time.perf_counter()  # the first product is a warm-up
         else:
             products += 1
-    return products * 2 * left.numel() * right.shape[1] / (time.perf_counter() - begin) / 1e9
+    operations = products * 2 * left.numel() * right.shape[1]
+    return float(operations / (time.perf_counter() - begin) / 1e9)
 
 
 def speeds_from(gflops: float, parameters: float = 1.06e8, depth_recorded: float = 0.8) -> Speeds:
-    """Speeds to expect of a model that was not tried, with `parameters` outside its embedding."""
+    """Expected speeds of an unmeasured model with `parameters` outside its embedding."""
     full = 0.65 * gflops * 1e9 / (2 * parameters)
     return Speeds(record=full / depth_recorded, generate=full / 2, depth_recorded=depth_recorded)
 
 
 def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageModel) -> str:
-    """In a sentence or two: how long the run may take here, were all its rounds run and nothing cached."""
+    """A sentence or two on how long all rounds may take here, with nothing cached."""
     parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
     depth = language_model.layers[-1] / language_model.depth
     speeds = speeds_from(matrix_speed(config), parameters, depth)
@@ -76,7 +77,7 @@ def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageMo
     )
     fewer = enough_per_document(passages, config.passages)
     if fewer is not None and seconds["record"] > LONG_READING:
-        sentence += f" `passages: {{per_document: {fewer}}}` reads so many of each document, evenly spaced."
+        sentence += f" `passages: {{per_document: {fewer}}}` reads that many per document, evenly spaced."
     writing = config.generation
     batch = min(writing.samples, writing.batch_size) * writing.new_tokens / speeds.generate
     if batch > LONGEST_UNIT:
@@ -88,7 +89,7 @@ def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageMo
 
 
 def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str) -> Speeds:
-    """Speeds of a loaded model on a text as long as a passage; takes some seconds."""
+    """Speeds of a loaded model on a text as long as a passage; takes seconds."""
     texts = [text] * 8
     tokens = sum(len(ids) for ids in language_model.tokenizer(texts)["input_ids"])
     language_model.record(texts[:1])
@@ -104,7 +105,7 @@ def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str)
 
 
 def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
-    """Gigabytes that the stages of a run take at their peak, weights and libraries included; right to a factor of 1.5."""
+    """Peak gigabytes by stage, with weights and libraries; right within a factor of 1.5."""
     copies = 2 if language_model.fused is not None else 1
     found = stage_peaks(language_model.need, config, copies, language_model.batch_tokens)
     if not any(config.updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
@@ -113,7 +114,7 @@ def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
 
 
 def stage_peaks(need: MemoryNeed, config: RunConfig, copies: int, batch_tokens: int) -> dict[str, float]:
-    """The same of any model, whose weights are held so many times."""
+    """Peak gigabytes by stage of a model with `copies` of its weights in memory."""
     generation, lora = config.generation, config.updating.adapting.lora
     length = generation.new_tokens + 2 * generation.prompt_words
     stages = {
@@ -125,7 +126,7 @@ def stage_peaks(need: MemoryNeed, config: RunConfig, copies: int, batch_tokens: 
 
 
 def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, float]:
-    """Seconds by stage for a run of all its rounds on that many real passages."""
+    """Seconds by stage for all rounds on a number of real passages."""
     words = passages * config.passages.words
     written = config.generation.samples * config.generation.new_tokens
     full = speeds.record * speeds.depth_recorded

@@ -1,4 +1,4 @@
-"""Which pointer a run starts from, and which generator: what is given by the configuration, or a topic fitted to the corpus."""
+"""The pointer and the first steering vector of a run: given by its configuration, or fitted to the corpus."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def fit_topics(
 
 
 def language_warning(config: TopicsConfig, language_model: str, judge: str | None) -> str | None:
-    """The sentence that says what of a run takes texts for English although they are not, or None."""
+    """A sentence on the parts of a run that assume English, or None for English texts."""
     if config.language == ENGLISH:
         return None
     known = language(config.language)
@@ -76,10 +76,10 @@ def language_warning(config: TopicsConfig, language_model: str, judge: str | Non
 def find_pointer(
     config: RunConfig, loaded: Sequence[Document], passages: PassageSet, fits: FitCache | None = None
 ) -> Pointer:
-    """The run's pointer, and what it is said to be.
+    """The run's pointer; logs its words.
 
     Args:
-        loaded: the corpus as it was read.
+        loaded: the documents of the corpus.
         fits: finished fits of this run.
 
     Raises:
@@ -98,30 +98,32 @@ def find_pointer(
     return pointer
 
 
-def refuse_given_pointer(config: RunConfig, what: str) -> None:
-    """Raise `BasinError` where a pointer is given and `what` stands on topics that are fitted."""
+def refuse_given_pointer(config: RunConfig, task: str) -> None:
+    """Raise `BasinError` if a pointer is given, and `task` needs fitted topics."""
     if config.pointer.way is not None:
         raise BasinError(
-            f"{what} stands on topics that are fitted, and pointer.{config.pointer.way} gives one: leave the "
-            "pointer section out."
+            f"{task} needs fitted topics, and pointer.{config.pointer.way} gives one: leave the pointer "
+            "section out."
         )
 
 
 def starting_vector(config: UpdatingConfig) -> SteeringVector | None:
-    """The generator that the run is given to begin with, as its file has it, or None. Raises as `read_control_vector`."""
+    """The configured first vector, as stored in its file, or None; raises as `read_control_vector`."""
     return None if config.start_vector is None else read_control_vector(Path(config.start_vector)).vector
 
 
 def calibrated_start(
     language_model: LanguageModel, vector: SteeringVector, config: UpdatingConfig, texts: Sequence[str]
 ) -> tuple[SteeringVector, float]:
-    """A generator from elsewhere at the strength that is native here, and the nats per token that it spends.
+    """Scale a given vector to the configured budget.
 
-    Its own strength is a matter of whoever made it; ours is a budget. Directions after the last block are left out: nothing is
-    steered there.
+    Directions after the last block are left out, since steering has no effect there.
+
+    Returns:
+        the scaled vector, and the nats per token that it spends.
 
     Raises:
-        BasinError: it is of another model's width, or the model does not heed it.
+        BasinError: the vector has another width, or does not affect the model.
     """
     if vector.width != language_model.width:
         raise BasinError(
@@ -140,8 +142,8 @@ def calibrated_start(
             "another model."
         )
     usable = SteeringVector(reached)
-    ruler = calibration_texts(texts, config.calibration_texts)
-    scaled, nats = calibrate(language_model, usable, ruler, config.budget_nats, config.calibration_tokens)
+    reference = calibration_texts(texts, config.calibration_texts)
+    scaled, nats = calibrate(language_model, usable, reference, config.budget_nats, config.calibration_tokens)
     first = usable.layers[0]
     factor = float(scaled.directions[first].norm() / usable.directions[first].norm().clamp(min=1e-12))
     logger.info(

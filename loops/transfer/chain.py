@@ -171,7 +171,7 @@ def read_rows(folder: Path, name: str) -> list[Row]:
         if name == CHAIN:
             for row in rows:
                 others = dict.fromkeys(row.keys() - ROW.keys(), lambda _value: True)
-                check.table(row, ROW, name, may_lack=others)
+                check.table(row, ROW, name, optional=others)
         return rows
     except DamagedError as damage:
         raise BasinError(

@@ -47,10 +47,10 @@ def read_all(run: Path) -> Reading:
     warnings: list[str] = []
     store = RunStore.open(run)
     contents = {"config": store.config.model_dump_json().encode(), "about": repr(store.about).encode()}
-    warnings += store.remarks
-    warnings += [f"round {number} is broken" for number in store.broken()]
-    for number in range(max(store.every(), default=-1) + 1):
-        for name, content in encode.encode_round(store.load_kept(number)).items():
+    warnings += store.warnings
+    warnings += [f"round {number} is broken" for number in store.damaged()]
+    for number in range(max(store.all_rounds(), default=-1) + 1):
+        for name, content in encode.encode_round(store.load_available(number)).items():
             contents[f"{number}/{name}"] = content
     contents |= encode.encode_passages(store.load_passages())
     contents |= encode.encode_pointer(store.load_pointer())

@@ -62,7 +62,7 @@ def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):
     told = resume(store)
     assert any("Round 4 of run is damaged" in sentence for sentence in told)
     assert any("round 0's copy takes its place" in sentence for sentence in told)
-    assert contents(store) == before and RunStore.open(store.path).remarks == ()
+    assert contents(store) == before and RunStore.open(store.path).warnings == ()
 
 
 def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monkeypatch):

@@ -340,7 +340,7 @@ def _put(pristine: Path, run: Path) -> None:
 def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(
     harm: str, place: Path, messages
 ) -> None:
-    run, said = place / "runs" / "evil", []
+    run = place / "runs" / "evil"
     HARM[harm](run)
     done = typer.testing.CliRunner().invoke(app, ["generate", "evil", "--round", "2"])
     assert done.exit_code == 1 and done.stderr.splitlines()[-1].startswith(
@@ -348,7 +348,7 @@ def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(
     )
     assert typer.testing.CliRunner().invoke(app, ["verify", "evil"]).exit_code == 1
     assert RunStore.open(run).load_newest().round == 1
-    assert "set aside as damaged_round_002_1" in said[-1]
+    assert "set aside as damaged_round_002_1" in messages[-1]
 
 
 def test_code_of_a_stored_run_s_model_is_trusted_by_who_opens_it_alone(

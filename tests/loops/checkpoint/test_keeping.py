@@ -109,10 +109,10 @@ def test_pruned_rounds_keep_numbers_and_memberships_and_the_rest_goes(store: Run
     before = {number: store.load(number) for number in store.rounds()}
     room = sum(map(len, contents(store.path).values()))
     after = pruned(store, "last:1")
-    assert after.rounds() == [0, 4, 5] and after.pruned() == [1, 2, 3] and after.every() == [*range(6)]
+    assert after.rounds() == [0, 4, 5] and after.pruned() == [1, 2, 3] and after.all_rounds() == [*range(6)]
     assert sum(map(len, contents(store.path).values())) < room
     for number in after.pruned():
-        kept, was = after.load_kept(number), before[number]
+        kept, was = after.load_available(number), before[number]
         assert kept.pruned and kept.metrics == was.metrics and kept.cost == was.cost
         for name in ("membership", "single", "pooled"):
             assert getattr(kept.concept, name).tobytes() == getattr(was.concept, name).tobytes()
@@ -141,7 +141,7 @@ def test_a_prune_that_was_stopped_is_finished_by_the_next(
         with pytest.raises(KeyboardInterrupt):
             pruned(store, "last:1")
     again = RunStore.open(store.path)
-    assert again.every() == [*range(6)] and again.load(2).round == 2 and verify(store.path).whole
+    assert again.all_rounds() == [*range(6)] and again.load(2).round == 2 and verify(store.path).whole
     assert pruned(again, "last:1").pruned() == [1, 2, 3] and verify(store.path).whole
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_newest_round_is_gone_on_from_the_last_whole_one(store: RunSto
     assert "Round 5 of run is damaged" in messages[0] and all(
         "is written anew" in each for each in messages[1:]
     )
-    assert after.every() == [0] and len(messages) == 4
+    assert after.all_rounds() == [0] and len(messages) == 4
 
 
 def test_a_pruned_round_of_another_run_is_noticed(store: RunStore, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_pruned_round_of_another_run_is_noticed(store: RunStore, tmp_path: Pat
     shutil.rmtree(store.path / "pruned_003")
     shutil.copytree(other.path / "pruned_003", store.path / "pruned_003")
     with pytest.raises(BasinError, match="does not follow"):
-        after.load_kept(3)
+        after.load_available(3)
     assert not verify(store.path).whole
 
 
