@@ -5,19 +5,27 @@ Writes results/models.json and the matrix in docs/models.md.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import transformers
 
+from agent.errors import BasinError
 from agent.hub.quiet import quiet_transformers
-from benchmarks.model_trial import try_out
 from benchmarks.results import write_results
 from loops.checkpoint.provenance import PROJECT
+from loops.diagnostics.model_check import check_model
 
 PAGE = PROJECT / "docs" / "models.md"
 BEGIN, END = "<!-- models: python -m benchmarks.models -->", "<!-- end of models -->"
 STARCODER = {"multi_query": True}
+FALCON_40B = {
+    "new_decoder_architecture": True,
+    "num_kv_heads": 8,
+    "hidden_size": 8192,
+    "num_attention_heads": 128,
+}
 FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "Llama": ("llama", {}),
     "Mistral": ("mistral", {}),
@@ -38,15 +46,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "OPT": ("opt", {}),
     "OPT-350m": ("opt", {"word_embed_proj_dim": 512, "do_layer_norm_before": False}),
     "Falcon 7B": ("falcon", {}),
-    "Falcon 40B": (
-        "falcon",
-        {
-            "new_decoder_architecture": True,
-            "num_kv_heads": 8,
-            "hidden_size": 8192,
-            "num_attention_heads": 128,
-        },
-    ),
+    "Falcon 40B": ("falcon", FALCON_40B),
     "Falcon RW": ("falcon", {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}),
     "BLOOM": ("bloom", {}),
     "MPT": ("mpt", {}),
@@ -92,12 +92,17 @@ COLUMNS = ("recorded", "steered", "generated", "adapted", "fused")
 def family(name: str) -> dict[str, Any]:
     """The row of one architecture."""
     kind, options = FAMILIES[name]
-    with quiet_transformers():
-        trial = try_out(transformers.AutoConfig.for_model(kind, **options))
-    return {
-        "architecture": name,
-        **{key: value for key, value in trial.row().items() if key != "architecture"},
-    }
+    row: dict[str, Any] = {"architecture": name, **dict.fromkeys(COLUMNS, False), "note": ""}
+    with tempfile.TemporaryDirectory() as folder:
+        with quiet_transformers():
+            transformers.AutoConfig.for_model(kind, **options).save_pretrained(folder)
+        try:
+            check = check_model(folder)
+        except BasinError as error:
+            return row | {"note": str(error).replace(repr(folder), name).replace(folder, name)}
+    marks = dict(zip(COLUMNS, (not each for each in check.problems.values()), strict=False))
+    notes = [f"{what}: {problem}" for what, problem in check.problems.items() if problem]
+    return row | marks | {"fused": check.fused, "note": "; ".join(notes)}
 
 
 def matrix(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from planted_log import listening
 
 from agent.errors import BasinError
 from loops.checkpoint import encode
 from loops.checkpoint.store import RunStore
 from tests.planted.planted_forgery import forge, forge_arrays, forge_json, forge_manifest, round_folder
+from tests.planted.planted_log import listening
 
 KEPT = (".json", ".safetensors")
 Outcome = Literal["refused", "warned", "unharmed", "silent"]
