@@ -316,9 +316,11 @@ FAULTS: tuple[tuple[str, str, Callable[..., None], Sequence[Any]], ...] = (
 )
 
 
-def inject(
-    folder: Path, name: str, method: str, fault: Callable[..., None], given: Sequence[Any]
-) -> list[Row]:
+def inject_all(folder: Path) -> list[Row]:
+    return [row for fault in FAULTS for row in inject(folder, *fault)]
+
+
+def inject(folder: Path, name: str, method: str, fault: Callable[..., None], given: Any) -> list[Row]:
     """One fault: a row, or none where this machine cannot inject it."""
     bench, begin, seen = Bench(folder, name.replace(" ", "-"), method, True), time.monotonic(), ""
     bench.forget()
@@ -365,10 +367,8 @@ def damage(folder: Path) -> list[Row]:
         kinds.setdefault(each.kind, Counter())[outcome_of(copy, whole)[0]] += 1
         shutil.rmtree(copy.parent)
     kinds["all"] = sum(kinds.values(), Counter())
-    return [
-        row("damage", name, each.total(), each.total() - each["silent"], **each)
-        for name, each in kinds.items()
-    ]
+    counts = {name: (each.total(), each.total() - each["silent"]) for name, each in kinds.items()}
+    return [row("damage", name, *counts[name], **each) for name, each in kinds.items()]
 
 
 def main(
