@@ -293,15 +293,13 @@ def _progress(quiet: bool) -> Any:
 def _work(store: RunStore, message: str, quiet: bool, until: int | None = None) -> None:
     from rich.console import Console
 
-    from loops.api.session import kept_sentence, work_on
+    from loops.api.session import rounds_kept, work_on
 
     console = Console(quiet=quiet)
     try:
         work_on(store, message, console, until)
     except KeyboardInterrupt:
-        console.print(
-            f"\nStopped. {kept_sentence(store)}; Run.resume({store.name!r}) continues.", markup=False
-        )
+        console.print(f"\nStopped. {rounds_kept(store)}; Run.resume({store.name!r}) continues.", markup=False)
         raise
 
 

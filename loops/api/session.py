@@ -47,6 +47,6 @@ def work_on(store: RunStore, message: str, console: Console, until: int | None =
             console.print(f"Page: {escape(str(page))}", soft_wrap=True, highlight=False)
 
 
-def kept_sentence(store: RunStore) -> str:
+def rounds_kept(store: RunStore) -> str:
     """The rounds that an interrupted run still has, as a clause."""
     return f"{len(store.rounds())} whole rounds are kept"

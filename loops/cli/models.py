@@ -98,7 +98,7 @@ def stitch(
     ] = None,
     settings: Settings = None,
 ) -> None:
-    """Carry a run's concept into another model by a map learned on general text, and test its arrival."""
+    """Carry a concept into another model by a map learned on general text, and test its arrival."""
     from loops.checkpoint.find import open_run
     from loops.config import stitch_config
     from loops.monitor.drawing import can_draw
@@ -159,7 +159,7 @@ def match(
         typer.Option("--compare", metavar="RUN", help="A run refined in that space, to compare with."),
     ] = None,
 ) -> None:
-    """Find a run's concept in another model without a map: the cluster that shares most of the same texts."""
+    """Find a run's concept in another model without a map, as the cluster with the largest overlap."""
     from loops.checkpoint.find import open_run
     from loops.monitor.progress import show_progress
     from loops.transfer.match import match

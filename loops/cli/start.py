@@ -65,11 +65,11 @@ def resume(
 
 
 def _work(store: RunStore, message: str, until: int | None = None) -> None:
-    from loops.api.session import kept_sentence, work_on
+    from loops.api.session import rounds_kept, work_on
 
     try:
         work_on(store, message, Console(), until)
     except KeyboardInterrupt as stop:
         print_line("", error=True)
-        print_line(f"Stopped. {kept_sentence(store)}; `basin resume {store.name}` continues.", error=True)
+        print_line(f"Stopped. {rounds_kept(store)}; `basin resume {store.name}` continues.", error=True)
         raise typer.Exit(exit_status(stop)) from None

@@ -64,7 +64,7 @@ def read_status(folder: Path) -> Mapping[str, Any]:
 
 
 def follow(path: Path, pause: float = 1.0) -> Iterator[str]:
-    """Yield lines until no process writes to the run: its log, each new stage, counts with an estimate."""
+    """Yield log lines, stages and counts with estimates until no process writes to the run."""
     log, stage, count_due = _LogTail(path / LOG), "", 0.0
     while True:
         writing = _is_written(path)  # before reading, so that the last lines of a writer are not missed

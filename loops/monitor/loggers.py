@@ -47,7 +47,7 @@ NAMES = {"round", "topic"}
 """Numbers that identify something and measure nothing."""
 PASSAGES = 5
 QUEUE = 10_000
-"""Events that tensorboardX may hold: on a full disk its thread ends, and a full queue would block forever."""
+"""Events that tensorboardX may queue: on a full disk its thread ends, and a full queue blocks."""
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:>])")
 
 
@@ -61,7 +61,7 @@ def require_loggers(config: LoggingConfig) -> None:
 
 
 def scalars(record: RoundRecord) -> dict[str, float]:
-    """Return a round's numbers by name: `concept/drift`, `writing/agreement`, `training/...`, `cost/...`."""
+    """Return a round's numbers by name, such as `concept/drift` or `cost/seconds`."""
     numbers = {
         f"{GROUP_OF.get(key, 'training')}/{key}": float(value)
         for key, value in record.metrics.items()
@@ -88,7 +88,7 @@ class TensorBoard:
         step = record.round
         # Of the round, not of now: a log that is made again from the rounds shows the same times.
         when = (self.run / f"round_{step:03d}" / "manifest.json").stat().st_mtime
-        # TensorBoard reads files in the order of their names, and drops earlier events from `purge_step` on.
+        # TensorBoard reads files by name, and drops earlier events from `purge_step` on.
         with SummaryWriter(
             str(self.run / FOLDER), purge_step=step, max_queue=QUEUE, filename_suffix=f".{time.time_ns()}"
         ) as writer:

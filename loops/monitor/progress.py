@@ -171,7 +171,7 @@ def _record(message: str) -> logging.LogRecord:
 
 
 def _log_file(log: Path | None) -> logging.Handler:
-    """Return the log's handler. A log that cannot be written, as on a full disk, must not end the work."""
+    """Return the log's handler; a log that cannot be written must not end the work."""
     if log is None:
         return logging.NullHandler()
     try:
