@@ -1,4 +1,4 @@
-"""The whole loop, on a tiny random language model and a made-up corpus with three themes."""
+"""The loop on a tiny random language model and an artificial corpus with three themes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.pointer.topic_model import TopicModel
 from agent.steering.control_vector import write_control_vector
-from agent.steering.gate import PLAIN as PLAIN_MANNER
+from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore
@@ -64,12 +64,12 @@ def test_two_rounds_and_two_by_resume_are_four_to_the_bit(begin, changes):
     assert stopped.rounds() == [0, 1, 2]
     resume(stopped, rounds=4)
     assert straight.rounds() == stopped.rounds() == [0, 1, 2, 3, 4]
-    # The two were begun with another number of rounds, which round 0 keeps.
+    # Round 0 stores the number of rounds, which differs.
     first, second = contents(straight, "config.json"), contents(stopped, "config.json")
     assert first.keys() == second.keys()
     assert {"round_004/round.json", "round_004/tensors.safetensors", "round_004/samples.json"} <= first.keys()
     assert [name for name in first if first[name] != second[name]] == []
-    # A loop that hands on nothing would pass, too.
+    # Otherwise a loop that changes nothing would pass.
     assert first["round_003/tensors.safetensors"] != first["round_004/tensors.safetensors"]
 
 
@@ -80,14 +80,14 @@ def test_a_run_is_a_function_of_its_seed(begin, tmp_path, monkeypatch):
         begin("other", rounds=2, seed=6),
     )
     run(first)
-    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "empty"))  # what was recorded before must not matter
+    monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "empty"))  # without cached activations
     run(second)
     run(other)
     assert contents(first) == contents(second)
     assert contents(first)["round_002/samples.json"] != contents(other)["round_002/samples.json"]
 
 
-def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
+def test_the_pointer_finds_its_theme_and_rounds_are_complete(begin):
     store = begin("run", rounds=2)
     context = run_rounds(store)
     surest = np.argsort(-context.prior.membership, kind="stable")[: CRIME.sum()]
@@ -101,7 +101,7 @@ def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     assert last.concept.vector.layers == (1, 2)
     assert last.concept.nats_per_token == pytest.approx(0.05, rel=0.03)
     assert last.concept.membership.mean() == pytest.approx(context.size, abs=0.02)
-    # A planted theme that the activations hold is kept.
+    # The rounds keep the planted theme.
     assert (last.concept.membership[CRIME]).mean() > 0.6 > 0.3 > (last.concept.membership[~CRIME]).mean()
     metrics = numbers(store, 2)
     assert metrics["size"] == pytest.approx(last.concept.membership.mean())
@@ -113,7 +113,7 @@ def test_the_pointer_points_at_its_theme_and_the_rounds_are_complete(begin):
     assert {"generate", "record", "recluster", "update", "peak_gb"} <= last.cost.keys()
 
 
-def test_only_the_concept_differs_between_what_rounds_write(begin):
+def test_all_rounds_use_the_same_prompts_and_seeds(begin):
     store = begin("run", rounds=2)
     run(store)
     rounds = [store.load(number).generated[:6] for number in range(3)]
@@ -121,8 +121,8 @@ def test_only_the_concept_differs_between_what_rounds_write(begin):
     assert len(given) == 1 and len(set(given.pop())) == 6
 
 
-def test_steering_moves_what_is_written(begin):
-    """With the seeds of the base texts, so that only the vector differs."""
+def test_steering_changes_the_generated_texts(begin):
+    """The seeds are those of the base texts."""
     store = begin("run", rounds=1)
     context = run_rounds(store)
     concept, base = store.load(1).concept, store.load(0).generated[:6]
@@ -132,56 +132,53 @@ def test_steering_moves_what_is_written(begin):
     assert write(prompts, seeds, context.config.generation, concept.vector) != [each.text for each in base]
 
 
-def test_what_round_0_ruined_is_taught_as_outside_in_every_round_and_what_a_round_ruined_is_not(
-    begin, monkeypatch
-):
-    """A judge who calls every over-steered and every steered text incoherent, and no base text."""
-    check, redraw, taught = writing._judge, recluster.redraw, []
+def test_only_degenerate_texts_of_round_0_serve_as_negatives(begin, monkeypatch):
+    """A judge that finds every degenerate and steered text incoherent, and no base text."""
+    check, redraw, negatives = writing._judge, recluster.redraw, []
 
     def harsh(context, generated):
         verdict = np.array([each.kind != "base" for each in generated])
         return replace(check(context, generated), unlikely=verdict, repetitive=verdict, broken=verdict)
 
     def watched(real, document_of, last, generated, *arguments, **options):
-        taught.append(generated.known_degenerate.tolist())
+        negatives.append(generated.known_degenerate.tolist())
         return redraw(real, document_of, last, generated, *arguments, **options)
 
     monkeypatch.setattr(writing, "_judge", harsh)
     monkeypatch.setattr(recluster, "redraw", watched)
     store = begin("run", rounds=2)
     run(store)
-    assert taught == [[False] * 12 + [True] * 4] * 2
+    assert negatives == [[False] * 12 + [True] * 4] * 2
     metrics = numbers(store, 2)
     assert 0 <= metrics["degenerate_agreement"] <= 1
     assert {each.kind for each in store.load(2).generated} == {"steered", "base"}
 
 
-def test_a_strength_that_cannot_be_reached_is_said_and_nothing_is_lost(begin):
+def test_an_unreachable_degenerate_strength_is_logged(begin):
     store = begin("run", rounds=1, updating={"degenerate_nats": 1e6})
     assert any("No degenerate passages" in sentence for sentence in run(store))
     assert store.rounds() == [0, 1] and numbers(store, 1)["degenerate_agreement"] is None
 
 
-def test_a_run_stops_when_the_notion_is_still(begin):
+def test_a_run_stops_when_the_concept_converged(begin):
     still = {"drift_bound": 0.99, "patience": 2, "minimum_rounds": 3}
     store = begin("run", tracking=still, rounds=6)
-    told = run(store)
+    logged = run(store)
     assert store.rounds() == [0, 1, 2, 3]
-    assert told[-1].startswith("Converged")
-    # Going on finds that there is nothing to do, and says so again.
+    assert logged[-1].startswith("Converged")
     assert resume(store)[-1].startswith("Converged")
     assert store.rounds() == [0, 1, 2, 3]
-    # Rounds that are asked for are run: that is how a fixed point is tried.
+    # Explicit rounds run in spite of convergence.
     assert resume(store, rounds=5)[-1].startswith("Converged")
     assert store.rounds() == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_run_ends_with_a_certificate_of_its_last_round(begin, capsys):
     store = begin("run", rounds=2)
-    told = run(store)
+    logged = run(store)
     certificate = store.load_certificate()
     assert certificate["round"] == 2 and certificate["certified"] is (certificate["failures"] == [])
-    assert told[-2] == certificate["sentence"]
+    assert logged[-2] == certificate["sentence"]
     # Two witnesses keep their pointer, so what they find cannot be certified.
     assert any("leans on its pointer" in failure for failure in certificate["failures"])
     show_run(store, Console(width=400))
@@ -200,7 +197,7 @@ def test_a_fading_run_is_asked_whether_it_stands_alone(begin):
     assert store.load(4).concept.readout.trust == 0 < store.load(1).concept.readout.trust
 
 
-def test_a_certificate_of_an_older_round_is_none(begin):
+def test_a_certificate_of_an_older_round_is_not_loaded(begin):
     store = begin("run", rounds=1)
     run(store)
     file = store.path / "certificate.json"
@@ -214,11 +211,11 @@ def test_a_certificate_of_an_older_round_is_none(begin):
     ("guard", "named"),
     [({"maximum_size": 0.01, "minimum_size": 0.0}, "maximum_size"), ({"minimum_size": 0.9}, "minimum_size")],
 )
-def test_a_collapsed_run_says_so_and_stops(begin, guard, named):
+def test_a_collapsed_run_logs_it_and_stops(begin, guard, named):
     store = begin("run", tracking=guard)
-    told = run(store)
+    logged = run(store)
     assert store.rounds() == [0, 1]
-    assert "collapsed in round 1" in told[-1] and named in told[-1]
+    assert "collapsed in round 1" in logged[-1] and named in logged[-1]
     assert named in numbers(store, 1)["collapsed"]
     assert "collapsed in round 1" in resume(store, rounds=9)[-1]
     assert store.rounds() == [0, 1]
@@ -229,29 +226,17 @@ def test_unreadable_writing_collapses_a_run(begin, monkeypatch):
 
     def broken(self, prompts, *arguments, **options):
         texts = write(self, prompts, *arguments, **options)
-        # Nothing but the steered texts, so that the base model stays readable.
+        # Only steered texts, so that the base model stays readable.
         return [" plainaa" * 12] * len(texts) if arguments[2] is not None else texts
 
     monkeypatch.setattr(LanguageModel, "generate", broken)
     store = begin("run", tracking={"minimum_coherence": 0.5})
-    told = run(store)
+    logged = run(store)
     assert store.rounds() == [0, 1]
     assert numbers(store, 1)["coherence"] == 0
-    assert "readable" in told[-1]
+    assert "readable" in logged[-1]
     repeats = begin("repeats", tracking={"maximum_repetitive": 0.5})
     assert "repeat" in run(repeats)[-1]
-
-
-def test_resuming_after_the_newest_round_was_damaged_writes_it_again(begin):
-    store = begin("run", rounds=3)
-    run(store)
-    before = contents(store)
-    file = store.path / "round_003" / "tensors.safetensors"
-    file.write_bytes(file.read_bytes()[:-1] + b"?")
-    told = resume(store)
-    assert any("Round 3" in sentence and "damaged" in sentence for sentence in told)
-    assert contents(store) == before
-    assert (store.path / "damaged_round_003_1").is_dir()
 
 
 def test_resuming_before_any_whole_round_begins(begin):
@@ -261,7 +246,7 @@ def test_resuming_before_any_whole_round_begins(begin):
     assert contents(store) == contents(whole)
 
 
-def test_an_interrupt_leaves_whole_rounds_to_go_on_from(begin, monkeypatch):
+def test_an_interrupted_run_resumes_to_the_same_bytes(begin, monkeypatch):
     straight, store = begin("straight", rounds=3), begin("run", rounds=3)
     run(straight)
     redraw, calls = recluster.redraw, []
@@ -290,7 +275,7 @@ def test_resuming_reads_the_run_and_not_the_corpus(begin, corpus):
     assert contents(store, "config.json") == contents(straight, "config.json")
 
 
-def test_a_round_touches_no_disk_but_its_scratch(begin, tmp_path):
+def test_a_round_writes_only_to_its_scratch_folder(begin, tmp_path):
     store = begin("run", rounds=1)
     context = run_rounds(store)
 
@@ -310,10 +295,10 @@ def test_duplicates_and_short_documents_are_counted(begin, corpus):
     (corpus / "91.txt").write_text("  " + text.replace(" ", "\n").upper())
     (corpus / "92.txt").write_text("Too short.")
     store = begin("run", rounds=1)
-    told = run(store)
+    logged = run(store)
     assert store.load_passages().dropped == {"duplicate documents": 2, "short documents": 1}
     assert len(store.load_passages().documents) == DOCUMENTS
-    assert any("2 duplicate documents" in sentence for sentence in told)
+    assert any("2 duplicate documents" in sentence for sentence in logged)
 
 
 def test_real_texts_are_recorded_once(begin, monkeypatch):
@@ -326,7 +311,7 @@ def test_real_texts_are_recorded_once(begin, monkeypatch):
     monkeypatch.setattr(LanguageModel, "record", counted)
     store = begin("run", rounds=2)
     run(store)
-    # The corpus, the base and over-steered texts of round 0, the steered texts of two rounds; then those of a third.
+    # The corpus, the base and degenerate texts of round 0, then the steered texts of each round.
     assert counts == [DOCUMENTS * PASSAGES, 10, 6, 6]
     counts.clear()
     resume(store, rounds=3)
@@ -346,7 +331,7 @@ def test_the_pointer_reads_real_texts_once(begin, monkeypatch, size):
     assert counts.count(DOCUMENTS * PASSAGES) == 1
 
 
-def test_the_size_is_the_pointers_own_or_the_number_given(begin):
+def test_the_size_is_the_pointers_or_the_configured_one(begin):
     sizes = {}
     for size in ("mass", "presence", 0.15):
         store = begin(f"run-{size}", rounds=1, clustering={"size": size})
@@ -361,14 +346,14 @@ def test_the_size_is_the_pointers_own_or_the_number_given(begin):
 
 
 @pytest.mark.parametrize(("bound", "value"), [("SMALLEST_SIZE", 0.6), ("LARGEST_SIZE", 0.05)])
-def test_the_pointers_own_size_is_held_inside_bounds(begin, monkeypatch, bound, value):
+def test_the_pointers_size_stays_inside_bounds(begin, monkeypatch, bound, value):
     monkeypatch.setattr(context, "LARGEST_SIZE", 0.7)
     monkeypatch.setattr(context, bound, value)
     store = begin("run", rounds=1, clustering={"size": "presence"})
     assert run_rounds(store).size == value
 
 
-def test_the_size_between_bounds_is_that_of_the_curve_that_is_kept(begin):
+def test_the_size_agrees_with_the_stored_curve(begin):
     store = begin("run", rounds=1)
     context = run_rounds(store)
     curve = store.load(1).concept.size_curve
@@ -378,7 +363,7 @@ def test_the_size_between_bounds_is_that_of_the_curve_that_is_kept(begin):
     assert numbers(store, 1)["size"] == pytest.approx(context.size, abs=1e-6)
 
 
-def test_round_0_says_how_far_pointer_and_activations_are_believed(begin):
+def test_round_0_records_trust_in_pointer_and_activations(begin):
     store = begin("run", rounds=1)
     context = run_rounds(store)
     metrics, trust = numbers(store, 0), context.prior.trust
@@ -388,8 +373,8 @@ def test_round_0_says_how_far_pointer_and_activations_are_believed(begin):
     assert metrics["no_concept"] is None and context.no_concept is None
 
 
-def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, monkeypatch):
-    """Activations that know nothing of the texts."""
+def test_a_run_without_a_concept_ends_after_round_0(begin, monkeypatch):
+    """Activations independent of the texts' contents."""
 
     def noise(self, texts, batches=None):
         seeds = [sum(map(ord, text)) for text in texts]
@@ -398,43 +383,43 @@ def test_a_run_without_a_concept_ends_before_the_first_round_and_says_so(begin, 
 
     monkeypatch.setattr(LanguageModel, "record", noise)
     store = begin("run")
-    told = run(store)
+    logged = run(store)
     assert store.rounds() == [0]
-    assert told[-1] == numbers(store, 0)["no_concept"]
-    assert told[-1].startswith("No concept here") and "clustering.min_z_score" in told[-1]
+    assert logged[-1] == numbers(store, 0)["no_concept"]
+    assert logged[-1].startswith("No concept here") and "clustering.min_z_score" in logged[-1]
     assert numbers(store, 0)["z_score"] < store.config.clustering.min_z_score
-    assert resume(store, rounds=9)[-1] == told[-1]
+    assert resume(store, rounds=9)[-1] == logged[-1]
     assert store.rounds() == [0]
 
 
-def test_how_much_surprise_is_asked_is_a_setting(begin):
+def test_the_minimum_z_score_is_a_setting(begin):
     asked = begin("asked", clustering={"min_z_score": 1000.0}, rounds=1)
     assert "minimum 1000.0" in run(asked)[-1]
     assert asked.rounds() == [0]
 
 
-def test_each_round_is_taught_by_the_evidence_of_the_last(begin, monkeypatch):
-    redraw, heard = recluster.redraw, []
+def test_each_round_uses_the_evidence_of_the_last(begin, monkeypatch):
+    redraw, seen = recluster.redraw, []
 
     def listening(real, document_of, last, *arguments, **options):
-        heard.append(last.evidence)
+        seen.append(last.evidence)
         return redraw(real, document_of, last, *arguments, **options)
 
     monkeypatch.setattr(recluster, "redraw", listening)
     store = begin("run", rounds=3)
     run(store)
-    assert heard[0] is None
+    assert seen[0] is None
     for number in (1, 2):
-        assert np.array_equal(heard[number], store.load(number).concept.evidence)
+        assert np.array_equal(seen[number], store.load(number).concept.evidence)
 
 
-def test_what_the_pointer_is_surest_of_is_kept_in_a_planted_theme(begin):
+def test_passages_with_a_sure_pointer_are_kept_in_a_planted_theme(begin):
     store = begin("run", rounds=2)
     run(store)
     assert all(numbers(store, number)["pointer_kept"] > 0.8 for number in (1, 2))
 
 
-def test_every_round_keeps_what_changed_hands(begin):
+def test_every_round_stores_its_exchanged_passages(begin):
     store = begin("run", rounds=3)
     run(store)
     ids = np.array([passage.id for passage in store.load_passages().passages])
@@ -449,7 +434,7 @@ def test_every_round_keeps_what_changed_hands(begin):
 
 
 @pytest.mark.parametrize("method", ["ridge", "self_training"])
-def test_every_round_says_how_natural_its_concept_is(begin, method):
+def test_every_round_measures_its_natural_latent(begin, method):
     store = begin("run", rounds=2, clustering={"method": method})
     run(store)
     document_of = store.load_passages().document_of
@@ -462,7 +447,7 @@ def test_every_round_says_how_natural_its_concept_is(begin, method):
     assert "redundancy" not in numbers(store, 0)  # the pointer has no evidence
 
 
-def test_too_few_documents_leave_it_unknown_how_natural_a_concept_is(begin, monkeypatch):
+def test_too_few_documents_give_no_natural_latent(begin, monkeypatch):
     monkeypatch.setattr("agent.basin.natural_latent.FEWEST_DOCUMENTS", DOCUMENTS + 1)
     store = begin("run", rounds=1)
     run(store)
@@ -470,7 +455,7 @@ def test_too_few_documents_leave_it_unknown_how_natural_a_concept_is(begin, monk
     assert metrics["redundancy"] is metrics["redundancy_share"] is metrics["mediation"] is None
 
 
-def test_layers_that_are_not_recorded_are_refused_before_anything_is_read(begin, monkeypatch):
+def test_unrecorded_layers_are_refused_before_reading(begin, monkeypatch):
     monkeypatch.setattr(LanguageModel, "record", None)
     store = begin("run", updating={"layers": [1, 9]})
     with pytest.raises(BasinError, match=r"updating.layers .*\[9\].*\[1, 2\]"):
@@ -478,11 +463,11 @@ def test_layers_that_are_not_recorded_are_refused_before_anything_is_read(begin,
     assert store.rounds() == []
 
 
-def test_a_pointer_that_hardly_holds_its_words_is_said_to(begin):
+def test_a_pointer_with_few_of_its_words_is_logged(begin):
     words = ["crimea", *[f"nowhere{letter}" for letter in "abcde"]]
     store = begin("run", rounds=1, topics={"words": words})
-    told = run(store)
-    assert any("Only 1 of the 6 words" in sentence for sentence in told)
+    logged = run(store)
+    assert any("Only 1 of the 6 words" in sentence for sentence in logged)
     assert numbers(store, 0)["words_held"] == 1
 
 
@@ -505,7 +490,7 @@ def test_steering_first_and_an_adapter_later(begin):
     assert steered.concept.vector is not None and steered.concept.adapter is None
     assert adapted.concept.vector is None and adapted.concept.adapter is not None
     assert adapted.metrics["lesson_loss"] > 0 and adapted.metrics["pairs"] >= 0
-    # What round 3 found written is what round 2's adapter wrote, and not what the base model writes.
+    # Texts of round 3 come from round 2's adapter.
     by_adapter, by_base = (
         [each.text for each in last.generated if each.kind == kind] for kind in ("steered", "base")
     )
@@ -513,7 +498,7 @@ def test_steering_first_and_an_adapter_later(begin):
     assert not store.scratch.exists()
 
 
-def test_an_adapted_run_goes_on_to_the_same_bytes(begin):
+def test_an_adapted_run_resumes_to_the_same_bytes(begin):
     whole, cut = begin("whole", rounds=3, updating=ADAPTING), begin("cut", rounds=3, updating=ADAPTING)
     run(whole)
     run_rounds(cut, 2)
@@ -522,7 +507,7 @@ def test_an_adapted_run_goes_on_to_the_same_bytes(begin):
         assert (whole.path / "round_003" / file).read_bytes() == (cut.path / "round_003" / file).read_bytes()
 
 
-def test_an_adapter_may_be_steered_besides(begin):
+def test_an_adapter_may_be_combined_with_steering(begin):
     store = begin("both", rounds=2, updating={**ADAPTING, "adapter_from": 1, "adapter_nats": 0.02})
     run(store)
     concept = store.load(2).concept
@@ -531,22 +516,22 @@ def test_an_adapter_may_be_steered_besides(begin):
 
 def test_a_run_can_be_watched_while_it_works(begin):
     store = begin("watched", rounds=1)
-    with show_progress(Console(quiet=True), store.path / "run.log"), listening() as heard, store.exclusive():
+    with show_progress(Console(quiet=True), store.path / "run.log"), listening() as seen, store.exclusive():
         logging.getLogger("loops").info(f"Run {store.name} in {store.path}")
         run_rounds(store)
         status = read_status(store.path)
         assert (status["round"], status["part"], status["ended"]) == (1, "certify", None)
-    assert [name for number, name in heard.stages if number == 1][:4] == [
+    assert [name for number, name in seen.stages if number == 1][:4] == [
         "generate",
         "coherence",
         "record",
         "recluster",
     ]
-    assert heard.stages[0] == (0, "topics")
+    assert seen.stages[0] == (0, "topics")
     assert outcome(store.path) == (True, "watched is finished.")
 
 
-def test_long_runs_do_not_hold_on_to_the_adapters_of_middle_rounds(begin):
+def test_long_runs_drop_the_adapters_of_middle_rounds_from_memory(begin):
     store = begin("long", rounds=3, updating={**ADAPTING, "adapter_from": 1})
     context = run_rounds(store, 1)
     records = refine(context, store, 3)
@@ -558,13 +543,13 @@ def test_long_runs_do_not_hold_on_to_the_adapters_of_middle_rounds(begin):
         assert np.array_equal(record.concept.membership, store.load(record.round).concept.membership)
 
 
-def test_a_round_with_a_number_that_is_none_is_refused_and_the_others_stay(begin, monkeypatch):
+def test_a_metric_that_is_not_finite_is_refused_and_earlier_rounds_stay(begin, monkeypatch):
     numbers_of = metrics._of_writing
 
     def degenerate(report, placed):
         return {**numbers_of(report, placed), "agreement": float("nan")}
 
-    store = begin("spoiled", rounds=1)
+    store = begin("degenerate", rounds=1)
     monkeypatch.setattr(metrics, "_of_writing", degenerate)
     with pytest.raises(BasinError, match="Round 1 gave agreement, which is not finite"):
         run(store)
@@ -574,12 +559,12 @@ def test_a_round_with_a_number_that_is_none_is_refused_and_the_others_stay(begin
 def test_a_run_begins_from_keywords_and_a_given_generator(begin, tmp_path):
     generator = torch.Generator().manual_seed(1)
     rows = {layer: torch.randn(tiny_parts()[0].config.hidden_size, generator=generator) for layer in (2,)}
-    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN_MANNER)
+    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN)
     keywords = THEMES["crime"][:5]
     updating = {"start_vector": str(tmp_path / "v.gguf")}
     store = begin("given", topics={"words": []}, pointer={"keywords": keywords}, updating=updating, rounds=1)
-    told = run(store)
-    assert any(sentence.startswith("Starting generator") for sentence in told)
+    logged = run(store)
+    assert any(sentence.startswith("Starting generator") for sentence in logged)
     first, pointer = store.load(0).concept, store.load_pointer()
     assert set(pointer.model.top_words(0, 5)) == set(keywords)
     assert first.vector.layers == (2,) and first.nats_per_token == pytest.approx(0.05, rel=0.05)

@@ -1,4 +1,4 @@
-"""What a file replaces, and what it must not."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_a_file_is_replaced_in_one_step(tmp_path):
     assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["page.html"]
 
 
-def test_a_pipe_or_a_folder_is_left_where_it_is(tmp_path):
-    """As /dev/null is, which root would replace by a file, and every program after that would fill."""
+def test_a_pipe_or_a_folder_is_not_replaced(tmp_path):
+    """Root could otherwise replace /dev/null."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):

@@ -1,4 +1,4 @@
-"""A run that was pruned, forked or damaged goes on to the bytes that it would have come to; one of another model does not."""
+"""Pruned, forked and damaged runs resume to the same bytes; runs of another model are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stopped_after(store: RunStore, rounds: int) -> RunStore:
     return RunStore.open(store.path)
 
 
-def test_a_pruned_run_goes_on_to_the_same_bytes_and_certificate(begin):
+def test_a_pruned_run_resumes_to_the_same_bytes_and_certificate(begin):
     whole, cut = begin("whole", **NEVER_STILL), begin("cut", **NEVER_STILL)
     run(whole)
     cut = stopped_after(cut, 3)
@@ -39,7 +39,7 @@ def test_a_pruned_run_goes_on_to_the_same_bytes_and_certificate(begin):
     assert first == second
 
 
-def test_a_fork_goes_on_as_the_old_run_until_it_is_told_otherwise(begin):
+def test_a_fork_differs_from_the_old_run_only_by_its_settings(begin):
     whole = begin("whole", **NEVER_STILL)
     run(whole)
     same, _ = fork(RunStore.open(whole.path), 2, [], whole.path.with_name("same"))
@@ -52,20 +52,21 @@ def test_a_fork_goes_on_as_the_old_run_until_it_is_told_otherwise(begin):
     assert mine != theirs
 
 
-def test_a_damaged_newest_round_is_written_again_to_the_same_bytes(begin):
+def test_a_damaged_newest_round_is_computed_again_to_the_same_bytes(begin):
     store = begin("run", **NEVER_STILL)
     run(store)
     before = contents(store)
     file = store.path / "round_004" / "tensors.safetensors"
     file.write_bytes(file.read_bytes()[:-9])
     (store.path / "config.json").write_bytes(b"{")
-    told = resume(store)
-    assert any("Round 4 of run is damaged" in sentence for sentence in told)
-    assert any("round 0's copy takes its place" in sentence for sentence in told)
+    logged = resume(store)
+    assert any("Round 4 of run is damaged" in sentence for sentence in logged)
+    assert any("round 0's copy takes its place" in sentence for sentence in logged)
+    assert (store.path / "damaged_round_004_1").is_dir()
     assert contents(store) == before and RunStore.open(store.path).warnings == ()
 
 
-def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monkeypatch):
+def test_a_run_of_a_model_of_another_width_is_refused(begin, monkeypatch):
     store = stopped_after(begin("run", **NEVER_STILL), 1)
 
     def wider(config) -> LanguageModel:
@@ -91,7 +92,7 @@ def test_a_run_of_a_model_of_another_width_is_refused_in_a_sentence(begin, monke
     assert contents(store) == before
 
 
-def test_a_round_that_says_nothing_of_its_drift_is_not_gone_on_from(begin):
+def test_a_round_without_drift_is_not_resumed(begin):
     store = stopped_after(begin("run", **NEVER_STILL), 2)
     forge_json(store.path, 2, "round.json", lambda tree: {k: v for k, v in tree.items() if k != "drift"})
     with pytest.raises(BasinError, match="Round 2 of run lacks the metric drift"):

@@ -1,4 +1,4 @@
-"""Runs made to do harm, opened with every command that reads one: a sentence, and nothing outside is touched or run."""
+"""Malicious runs: each command reports one sentence, and nothing outside is changed or executed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _pipe(name: str) -> Callable[[Path], None]:
 
 
 def _sparse(name: str) -> Callable[[Path], None]:
-    """A terabyte that takes up no room."""
+    """A sparse file of a terabyte."""
 
     def make(run: Path) -> None:
         with (run / name).open("r+b") as file:
@@ -118,7 +118,7 @@ def _named(name: str) -> Callable[[Path], None]:
 
 
 def _pickles(run: Path) -> None:
-    """Wherever a trainer or a library of models would look for one."""
+    """Pickles where trainers and model libraries look for them."""
     place = run / ".training" / "lora" / "0123456789ab" / "checkpoint-3"
     place.mkdir(parents=True)
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "adapter_model.bin"):
@@ -251,8 +251,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of runs, and one beside it that nobody may touch; nothing is fetched."""
+def place(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of runs and one beside it that no command may change, without network."""
     runs, outside = tmp_path / "runs", tmp_path / "outside"
     outside.mkdir()
     (outside / "precious.txt").write_text("mine\n")
@@ -269,9 +269,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "coherence": CONFIG.coherence.model_copy(update={"model": None}),
         }
     )
-    store = RunStore.create(runs / "evil", config)
-    save_rounds(store, 3)
-    store.save_certificate({"round": 2, "sentence": "Certified.", "certified": True})
+    if not (planted := tmp_path_factory.getbasetemp() / "evil").exists():
+        store = RunStore.create(planted, config)
+        save_rounds(store, 3)
+        store.save_certificate({"round": 2, "sentence": "Certified.", "certified": True})
+    shutil.copytree(planted, runs / "evil")
     return tmp_path
 
 
@@ -282,30 +284,31 @@ def _no_client(*_: object) -> Path:
 
 
 @pytest.mark.parametrize("harm", HARM)
-def test_no_command_does_what_a_hostile_run_wants(harm: str, place: Path) -> None:
+def test_no_command_obeys_a_malicious_run(harm: str, place: Path) -> None:
+    """Each harm meets a third of the commands, and each command a third of the harms."""
     run = place / "runs" / "evil"
     HARM[harm](run)
     before, pristine = contents(place / "outside"), place / "pristine"
     shutil.move(run, pristine)
-    for name, arguments in COMMANDS.items():
+    for name, arguments in list(COMMANDS.items())[list(HARM).index(harm) % 3 :: 3]:
         _put(pristine, run)
         with in_time():
             done = typer.testing.CliRunner().invoke(app, list(arguments))
-        told = f"{harm}, {name}: {done.output}{done.stderr}"
-        assert done.exit_code in (0, 1), told
-        assert done.exception is None or isinstance(done.exception, SystemExit), (told, done.exception)
-        assert "Traceback" not in done.output + done.stderr, told
+        seen = f"{harm}, {name}: {done.output}{done.stderr}"
+        assert done.exit_code in (0, 1), seen
+        assert done.exception is None or isinstance(done.exception, SystemExit), (seen, done.exception)
+        assert "Traceback" not in done.output + done.stderr, seen
         errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-        # These two also exit with 1 where what they read is not well.
-        assert len(errors) == done.exit_code or (name in ("verify", "follow") and not errors), told
-        assert "\x1b]" not in done.output, told
-        assert contents(place / "outside") == before, told
+        # These two also exit with 1 for damage that they report.
+        assert len(errors) == done.exit_code or (name in ("verify", "follow") and not errors), seen
+        assert "\x1b]" not in done.output, seen
+        assert contents(place / "outside") == before, seen
         for made in (place / "runs").iterdir():
             shutil.rmtree(made, ignore_errors=True)
 
 
 def _put(pristine: Path, run: Path) -> None:
-    """A copy with links and pipes as they are, and files that are large for nothing kept so."""
+    """Copy a run with its links, pipes and sparse files."""
     run.mkdir(parents=True)
     for parent, folders, files in os.walk(pristine):
         here = run / Path(parent).relative_to(pristine)
@@ -327,19 +330,12 @@ def _put(pristine: Path, run: Path) -> None:
 @pytest.mark.parametrize(
     "harm",
     [
-        *(
-            "a round is a link out",
-            "a file of a round is a link out",
-            "a manifest is a pipe",
-            "arrays are a pipe",
-        ),
-        *("arrays are a terabyte", "a manifest names a file outside", "a manifest climbs out"),
-        *("an adapter that imports", "memberships that are no numbers", "pickles everywhere"),
+        *("a round is a link out", "a file of a round is a link out", "a manifest is a pipe"),
+        *("arrays are a terabyte", "a manifest climbs out", "an adapter that imports"),
+        *("memberships that are no numbers", "pickles everywhere"),
     ],
 )
-def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(
-    harm: str, place: Path, messages
-) -> None:
+def test_a_malicious_round_is_refused_and_a_resume_moves_it_aside(harm: str, place: Path, messages) -> None:
     run = place / "runs" / "evil"
     HARM[harm](run)
     done = typer.testing.CliRunner().invoke(app, ["generate", "evil", "--round", "2"])
@@ -351,7 +347,7 @@ def test_a_hostile_round_is_refused_by_name_and_set_aside_by_a_resume(
     assert "set aside as damaged_round_002_1" in messages[-1]
 
 
-def test_code_of_a_stored_run_s_model_is_trusted_by_who_opens_it_alone(
+def test_only_an_environment_variable_allows_code_of_a_stored_run(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = place / "runs" / "evil"

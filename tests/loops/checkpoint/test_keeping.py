@@ -1,4 +1,4 @@
-"""Verify, prune and fork: what is wrong is found, what goes is what may go, and what a fork says of itself."""
+"""Verify, prune and fork on a stored run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ from loops.cli.main import app
 from loops.diagnostics.verify import verify
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
-    """A run of six rounds, 0 to 5."""
-    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
-    made = RunStore.create(tmp_path / "run", CONFIG)
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = RunStore.create(tmp_path_factory.mktemp("planted") / "run", CONFIG)
     save_rounds(made, 6)
-    return made
+    return made.path
+
+
+@pytest.fixture
+def store(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    """A copy of a run of six rounds, 0 to 5."""
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
+    return RunStore.open(shutil.copytree(planted, tmp_path / "run"))
 
 
 def basin(*arguments: object) -> typer.testing.Result:
@@ -51,7 +56,7 @@ def test_a_whole_run_is_whole(store: RunStore) -> None:
     assert json.loads(basin("verify", "run", "--json").output)["whole"] is True
 
 
-def test_what_is_wrong_is_named_and_the_exit_code_is_1(store: RunStore) -> None:
+def test_verify_names_each_problem_and_exits_with_1(store: RunStore) -> None:
     file = store.path / "round_003" / "samples.json"
     file.write_bytes(file.read_bytes().replace(b"hill", b"hall"))
     shutil.rmtree(store.path / "round_004")
@@ -62,18 +67,18 @@ def test_what_is_wrong_is_named_and_the_exit_code_is_1(store: RunStore) -> None:
     done = basin("verify", "run", "--json")
     found = json.loads(done.output)
     assert done.exit_code == 1 and not found["whole"]
-    told = " ".join(found["problems"])
+    problems = " ".join(found["problems"])
     for part in (
         "Round 3 of run is damaged (samples.json is not what was written)",
         "Round 4 is missing",
         "round_002/notes.txt is not in the manifest",
         "round_001/link is a link",
     ):
-        assert part in told
+        assert part in problems
     assert basin("verify", "run").exit_code == 1 and contents(store.path) == before
 
 
-def test_what_was_set_aside_is_a_remark(store: RunStore) -> None:
+def test_folders_moved_aside_are_remarks(store: RunStore) -> None:
     (store.path / "damaged_round_006_1").mkdir()
     (store.path / "holiday.jpg").write_bytes(b"jpg")
     found = verify(store.path)
@@ -94,18 +99,18 @@ def test_prune_keeps_by_rules_and_never_the_first_or_the_two_newest(store: RunSt
 @pytest.mark.parametrize(
     "rule", ["lst:3", "last", "last:0", "every:0", "best:gold", "best:coherence", "17", "-1", ""]
 )
-def test_a_rule_that_is_none_is_one_sentence(store: RunStore, rule: str) -> None:
+def test_an_invalid_rule_is_refused(store: RunStore, rule: str) -> None:
     with pytest.raises(BasinError, match="--keep"):
         plan(store, [rule])
 
 
-def test_a_dry_run_says_how_much_and_changes_nothing(store: RunStore) -> None:
+def test_a_dry_run_reports_the_freed_bytes_and_changes_nothing(store: RunStore) -> None:
     before = contents(store.path)
     done = basin("prune", "run", "--keep", "last:1", "--dry-run")
     assert done.exit_code == 0 and "would be freed" in done.output and contents(store.path) == before
 
 
-def test_pruned_rounds_keep_numbers_and_memberships_and_the_rest_goes(store: RunStore) -> None:
+def test_pruned_rounds_keep_metrics_and_memberships_only(store: RunStore) -> None:
     before = {number: store.load(number) for number in store.rounds()}
     room = sum(map(len, contents(store.path).values()))
     after = pruned(store, "last:1")
@@ -128,7 +133,7 @@ def test_pruned_rounds_keep_numbers_and_memberships_and_the_rest_goes(store: Run
     assert verify(store.path).whole
 
 
-def test_a_prune_that_was_stopped_is_finished_by_the_next(
+def test_the_next_prune_completes_an_interrupted_one(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from loops.checkpoint import prune
@@ -152,7 +157,7 @@ def test_nothing_is_pruned_from_a_run_with_a_damaged_round(store: RunStore) -> N
         plan(store, ["last:1"])
 
 
-def test_a_damaged_newest_round_is_gone_on_from_the_last_whole_one(store: RunStore, messages) -> None:
+def test_after_a_damaged_newest_round_the_last_whole_one_is_loaded(store: RunStore, messages) -> None:
     after = pruned(store, "last:1")
     shutil.rmtree(store.path / "round_004")
     (store.path / "round_005" / "concept.json").write_bytes(b"{}")
@@ -194,7 +199,7 @@ def test_commands_show_pruned_runs_or_refuse_in_a_sentence(store: RunStore) -> N
     assert stitched.exit_code == 1 and "was pruned on" in stitched.stderr
 
 
-def test_a_fork_takes_rounds_over_and_says_where_from(store: RunStore) -> None:
+def test_a_fork_copies_rounds_and_records_its_origin(store: RunStore) -> None:
     before = contents(store.path)
     done = basin("fork", "run", "--round", 3, "--set", "clustering.folds=3", "--set", "rounds=9")
     assert done.exit_code == 0, done.output
@@ -222,7 +227,7 @@ def test_a_fork_takes_rounds_over_and_says_where_from(store: RunStore) -> None:
     assert again.about["origin"]["lineage"] == ["run", "run-fork"]
 
 
-def test_a_fork_of_a_pruned_run_keeps_what_was_kept(store: RunStore) -> None:
+def test_a_fork_copies_pruned_rounds(store: RunStore) -> None:
     made, _ = fork(pruned(store, "last:1"), 4, ["clustering.folds=3"], store.path.with_name("forked"))
     assert made.rounds() == [0, 4] and made.pruned() == [1, 2, 3] and verify(made.path).whole
     with pytest.raises(BasinError, match="Round 2 of run was pruned"):
@@ -238,18 +243,18 @@ def test_a_fork_of_a_pruned_run_keeps_what_was_kept(store: RunStore) -> None:
         *("pointer.keywords=[ship]", "updating.start_vector=v.gguf"),
     ],
 )
-def test_settings_that_rounds_stand_on_are_refused_in_a_fork(store: RunStore, setting: str) -> None:
+def test_a_fork_refuses_settings_that_rounds_depend_on(store: RunStore, setting: str) -> None:
     done = basin("fork", "run", "--set", setting)
     assert done.exit_code == 1 and f"{setting.split('=')[0]} cannot be changed in a fork" in done.stderr
     assert not store.path.with_name("run-fork").exists()
 
 
-def test_what_only_moves_the_work_may_change_in_a_fork(store: RunStore) -> None:
+def test_a_fork_may_change_the_batch_size(store: RunStore) -> None:
     assert basin("fork", "run", "--set", "language_model.batch_tokens=64").exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "part"),
     [
         (("--round", 9), "no round 9"),
         (("--set", "clustering.fods=3"), "clustering.folds"),
@@ -257,6 +262,6 @@ def test_what_only_moves_the_work_may_change_in_a_fork(store: RunStore) -> None:
         (("--name", "run"), "exists already"),
     ],
 )
-def test_mistakes_in_a_fork_are_one_sentence(store: RunStore, arguments: tuple, said: str) -> None:
+def test_mistakes_in_a_fork_give_one_sentence(store: RunStore, arguments: tuple, part: str) -> None:
     done = basin("fork", "run", *arguments)
-    assert done.exit_code == 1 and said in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert done.exit_code == 1 and part in done.stderr and len(done.stderr.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""What is said beforehand of how long a run takes, and of how much a kill may cost."""
+"""Estimates of a run's time, and warnings of slow batches."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def _forecast(documents: int, each: int, **settings) -> str:
 
 
 @pytest.mark.parametrize(("gflops", "warned"), [(1e-4, True), (100.0, False)])
-def test_a_batch_that_takes_minutes_to_write_is_said(monkeypatch, gflops, warned):
+def test_a_batch_of_minutes_is_warned_of(monkeypatch, gflops, warned):
     monkeypatch.setattr(forecast, "matrix_speed", lambda config: gflops)
     sentence = _forecast(10, 1)
     assert sentence.startswith("This may take about")
     assert ("generation.batch_size" in sentence) == warned
 
 
-def test_a_library_that_takes_long_to_read_is_said_with_a_way_to_read_less(monkeypatch):
+def test_a_slow_library_is_warned_of_with_a_remedy(monkeypatch):
     monkeypatch.setattr(forecast, "matrix_speed", lambda config: 1e-5)
     assert "per_document: 20}" in _forecast(50, 100)
     assert "per_document" not in _forecast(50, 100, passages={"per_document": 90})

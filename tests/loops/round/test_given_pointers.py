@@ -1,4 +1,4 @@
-"""Pointers and generators that a configuration gives: taken, or refused in a sentence, before anything is read."""
+"""Pointers and first vectors of a configuration: accepted or refused before reading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _config(**sections: object):
     return parse_config({"corpus": {"source": "somewhere"}, **sections}, "test")
 
 
-def test_two_pointers_are_one_too_many() -> None:
+def test_two_pointers_are_refused() -> None:
     with pytest.raises(BasinError, match="keywords and examples both point"):
         _config(pointer={"keywords": ["ship"], "examples": ["a ship"]})
     with pytest.raises(BasinError, match=r"topics\.words both point"):
@@ -33,7 +33,7 @@ def test_two_pointers_are_one_too_many() -> None:
         _config(pointer={"keyword": ["ship"]})
 
 
-def test_a_few_words_tell_their_size_by_documents() -> None:
+def test_keywords_make_a_seeded_pointer() -> None:
     assert _config(pointer={"keywords": ["ship"]}).seeded and not _config().seeded
     assert _config(topics={"seed_words": ["ship"]}).seeded
 
@@ -50,23 +50,22 @@ def test_files_are_found_beside_the_config(tmp_path: Path, monkeypatch: pytest.M
     assert config.updating.start_vector == str((tmp_path / "v.gguf").resolve())
 
 
-def test_what_stands_on_fitted_topics_says_so() -> None:
+def test_tasks_on_fitted_topics_refuse_a_given_pointer() -> None:
     with pytest.raises(BasinError, match=r"A map .* pointer\.keywords"):
         refuse_given_pointer(_config(pointer={"keywords": ["ship"]}), "A map")
     refuse_given_pointer(_config(), "A map")
 
 
-def test_a_control_vector_begins_at_the_strength_that_is_native(tmp_path: Path, messages) -> None:
+def test_a_control_vector_is_scaled_to_the_budget(tmp_path: Path, messages) -> None:
     model = make_language_model(depth=4)
     generator = torch.Generator().manual_seed(2)
     rows = {layer: torch.randn(16, generator=generator) for layer in (2, 3, 4)}
     write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN)
     config = UpdatingConfig(start_vector=str(tmp_path / "v.gguf"), budget_nats=0.05)
-    said: list[str] = messages
     texts = [sentence(1, 2, 3, number) for number in range(20)]
     vector, nats = calibrated_start(model, starting_vector(config), config, texts)
     assert nats == pytest.approx(0.05, rel=0.03)
-    assert vector.layers == (2, 3) and "2 of 3 stay" in said[0]
+    assert vector.layers == (2, 3) and "2 of 3 stay" in messages[0]
     assert torch.cosine_similarity(vector.directions[2], rows[2], dim=0) > 0.9999
     assert model.divergence(texts, vector) == pytest.approx(0.05, rel=0.5)
 

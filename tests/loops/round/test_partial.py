@@ -1,4 +1,4 @@
-"""What a round has written survives a kill, and is taken only by the round that would write the same."""
+"""Generated texts and activations survive a kill, and only an equal round takes them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_rows(read, key, folder):
     return np.concatenate(parts)
 
 
-def test_a_kill_loses_the_batch_in_hand_alone(tmp_path):
+def test_a_kill_loses_only_the_current_batch(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write(Writer(dies_at=3), tmp_path)
     again = Writer()
@@ -70,7 +70,7 @@ def test_a_kill_loses_the_batch_in_hand_alone(tmp_path):
         {"prompts": PROMPTS[1:]},
     ],
 )
-def test_what_another_would_have_written_is_not_taken(tmp_path, changed):
+def test_texts_of_another_concept_or_setting_are_not_taken(tmp_path, changed):
     write(Writer(), tmp_path)
     writer = Writer()
     write(writer, tmp_path, **changed)
@@ -86,7 +86,7 @@ def test_a_damaged_batch_is_written_again(tmp_path, content):
     assert write(writer, tmp_path) == whole and writer.calls == 1
 
 
-def test_a_scratch_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path):
+def test_an_unwritable_scratch_folder_does_not_stop_a_round(tmp_path):
     (tmp_path / "written").write_text("in the way")
     assert len(write(Writer(), tmp_path)) == len(PROMPTS)
 
@@ -99,7 +99,7 @@ def test_a_run_killed_while_it_writes_resumes_to_the_same_bits(begin, monkeypatc
 
     def dying(self, *arguments, **options):
         calls.append(1)
-        if len(calls) == 8:  # the last batch of what round 1 writes: round 0 wrote 3 and 2
+        if len(calls) == 8:  # the last batch of round 1, since round 0 takes five
             raise KeyboardInterrupt
         return whole(self, *arguments, **options)
 
@@ -117,7 +117,7 @@ def rows(part):
     return np.stack([np.full((2, 3), len(text), dtype=np.float32) for text in part])
 
 
-def test_what_was_read_is_not_read_again_after_a_kill(tmp_path, monkeypatch):
+def test_recorded_activations_are_not_recorded_again_after_a_kill(tmp_path, monkeypatch):
     monkeypatch.setattr("loops.round.partial.READ_TOGETHER", 3)
     calls = []
 
@@ -137,7 +137,7 @@ def test_what_was_read_is_not_read_again_after_a_kill(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40])
-def test_numbers_that_are_damaged_are_read_again(tmp_path, content):
+def test_damaged_activations_are_recorded_again(tmp_path, content):
     read_rows(rows, "model", tmp_path)
     (file,) = (tmp_path / "read").iterdir()
     file.write_bytes(content)

@@ -1,4 +1,4 @@
-"""A stored pointer remembers the language of its words; a forged one is refused, and old ones are English."""
+"""The language of a stored pointer."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def test_the_language_is_kept_where_it_is_not_english() -> None:
 
 
 @pytest.mark.parametrize("forged", ["", "english", "../x", 7, None, "FR"])
-def test_a_language_that_is_none_is_refused(forged: object) -> None:
+def test_an_invalid_language_is_refused(forged: object) -> None:
     files = encode_pointer(planted_pointer())
     files["topic.json"] = json.dumps({**json.loads(files["topic.json"]), "language": forged}).encode()
     with pytest.raises(DamagedError, match="has an impossible language"):
         decode_pointer(files)
 
 
-def test_what_is_english_about_a_run_is_said() -> None:
+def test_assumptions_of_english_are_warned_of() -> None:
     assert language_warning(TopicsConfig(), "smollm2-135m", None) is None
-    said = language_warning(TopicsConfig(language="de"), "smollm2-135m", "gemma3-270m")
+    warning = language_warning(TopicsConfig(language="de"), "smollm2-135m", "gemma3-270m")
     assert "smollm2-135m, which reads and writes, and gemma3-270m, which judges" in said
-    assert "Capitals do not tell names" in said and "no list" not in said
+    assert "Capitals do not tell names" in warning and "no list" not in warning
     assert "has no list of stop words" in language_warning(TopicsConfig(language="la"), "a", None)
