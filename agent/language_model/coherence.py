@@ -128,10 +128,7 @@ class Coherence:
         return [_cut(text, self.config.words) for text in texts]
 
     def check(
-        self,
-        texts: Sequence[str],
-        prompts: Sequence[str],
-        losses: Float[np.ndarray, "text"] | None = None,
+        self, texts: Sequence[str], prompts: Sequence[str], losses: Float[np.ndarray, "text"] | None = None
     ) -> CoherenceReport:
         """Judge continuations; an empty one is broken. Raises `BasinError` for no texts.
 

@@ -65,11 +65,7 @@ class LanguageModel(ScoringModel):
     """
 
     def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        config: LanguageModelConfig,
-        batch_policy: BatchPolicy | None = None,
+        self, model: Any, tokenizer: Any, config: LanguageModelConfig, batch_policy: BatchPolicy | None = None
     ) -> None:
         check_places(model, config.name)
         device = model.get_output_embeddings().weight.device

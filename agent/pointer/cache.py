@@ -36,10 +36,7 @@ def fit_cached(documents: Sequence[Document], config: TopicsConfig, run_seed: in
     found = _read(path)
     if found is None:
         found = lda.fit(documents, config, run_seed)
-        with (
-            writing(path.parent, "make room there, or set BASIN_CACHE"),
-            scratch_folder("topics") as scratch,
-        ):
+        with writing(path.parent, "make room there, or set BASIN_CACHE"), scratch_folder("topics") as scratch:
             _save(found, scratch / path.name)
             (scratch / path.name).replace(path)
     return found

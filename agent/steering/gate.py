@@ -53,12 +53,7 @@ class Gate:
 
     def numbers(self) -> dict[str, float | int]:
         """All fields except the direction, for JSON."""
-        return {
-            "layer": self.layer,
-            "outside": self.outside,
-            "centre": self.centre,
-            "width": self.width,
-        }
+        return {"layer": self.layer, "outside": self.outside, "centre": self.centre, "width": self.width}
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,9 +76,7 @@ def test_a_converted_model_is_used_without_its_package_and_a_damaged_one_is_not(
     fetched = []
     monkeypatch.setattr(models, "fetch_all", lambda files: fetched.append(files) or [cache / "x.gguf"])
     monkeypatch.setattr(
-        models,
-        "_convert",
-        lambda gguf, folder, title, draft: models._commit(write_folder(draft), folder),
+        models, "_convert", lambda gguf, folder, title, draft: models._commit(write_folder(draft), folder)
     )
     assert resolve_model(model.name) == model.folder
     assert len(fetched) == 1
