@@ -53,8 +53,7 @@ def trainer_options(language_model: LanguageModel, folder: Path, seed: int, step
 def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]:
     """Train to the end, from the newest complete state if there is one; a row per step.
 
-    Raises:
-        BasinError: the loss is not a number, the kept state is damaged, or the disk is full.
+    Raises `BasinError` if the loss is not a number, the kept state is damaged, or the disk is full.
     """
     last = newest_state(folder)
     trainer.remove_callback(transformers.PrinterCallback)

@@ -23,8 +23,7 @@ NOTES = ("readme", "license", "licence", "dataset_card", "citation")
 def read_document(path: Path, folder: Path) -> tuple[Record, str]:
     """(path, title and author; text) of one file.
 
-    Raises:
-        BasinError: the file cannot be read whole, or its content does not fit its name.
+    Raises `BasinError` if the file cannot be read whole, or its content does not fit its name.
     """
     name = path.relative_to(folder)
     # A file name need not be UTF-8, but must be printable.

@@ -69,9 +69,8 @@ def read_web_page(path: Path) -> WebPage:
 def web_page(content: bytes, name: str) -> WebPage:
     """Parse a page; `name` names it in error sentences.
 
-    Raises:
-        BasinError: the encoding is unknown or wrong, or the page ends inside a tag, a comment or an
-            element without text.
+    Raises `BasinError` if the encoding is unknown or wrong, or the page ends inside a tag, a
+    comment or an element without text.
     """
     page = _Page(name)
     try:

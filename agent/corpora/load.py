@@ -138,8 +138,7 @@ def iter_documents(config: CorpusConfig, base: Path | None = None) -> Iterator[D
 def draw_sample(stream: Iterable[Document], count: int, seed: int, source: str) -> tuple[list[Document], int]:
     """(`count` documents of a stream in its order, length of the stream); Vitter 1985, algorithm R.
 
-    Raises:
-        BasinError: the sample alone exceeds the limit on text.
+    Raises `BasinError` if the sample alone exceeds the limit on text.
     """
     generator = random.Random(f"reservoir/{seed}")
     drawn: list[tuple[int, Document]] = []

@@ -47,10 +47,8 @@ class PassagesConfig(StageConfig):
 def split(documents: Sequence[Document], config: PassagesConfig) -> PassageSet:
     """Cut documents into passages, dropping and counting duplicates and documents that are too short.
 
-    Duplicates differ at most in case and spacing; the first one stays.
-
-    Raises:
-        BasinError: fewer than two documents are left, or two different ones have one identifier.
+    Duplicates differ at most in case and spacing; the first one stays. Raises `BasinError` if fewer
+    than two documents are left, or two different ones have one identifier.
     """
     dropped: Counter[str] = Counter()
     seen: set[bytes] = set()

@@ -54,8 +54,7 @@ def with_text(
 ) -> Iterator[tuple[Record, str]]:
     """(record, text) of rows given as (place, record).
 
-    Raises:
-        BasinError: there are no rows, a field is unknown, or a row has no valid text.
+    Raises `BasinError` if there are no rows, a field is unknown, or a row has no valid text.
     """
     empty = True
     for where, record in rows:
@@ -99,8 +98,7 @@ def _require_fields(fields: Fields, record: Record, source: str) -> None:
 def read_jsonl(path: Path, packing: str = "") -> Iterator[tuple[str, Record]]:
     """(line number in words, object) of every line that is not blank; NaN and Infinity read as None.
 
-    Raises:
-        BasinError: a line is not a JSON object in UTF-8; or as `bounded.lines`.
+    Raises `BasinError` if a line is not a JSON object in UTF-8, or as `bounded.lines`.
     """
     for number, line in lines(path, packing):
         if line.strip():

@@ -41,8 +41,7 @@ HEADER = 20_000
 def read_text(path: Path) -> str:
     """The text of a file, with line feeds at its line ends.
 
-    Raises:
-        BasinError: the file is too long, not UTF-8, or binary.
+    Raises `BasinError` if the file is too long, not UTF-8, or binary.
     """
     return "\n".join(decode(read_whole(path, LONGEST_TEXT, TOO_LONG), str(path)).splitlines())
 
@@ -50,8 +49,7 @@ def read_text(path: Path) -> str:
 def decode(content: bytes, name: str, encoding: str = "utf-8-sig") -> str:
     """The text of some bytes; `name` names their source in error sentences.
 
-    Raises:
-        BasinError: the bytes are in another encoding, or binary.
+    Raises `BasinError` if the bytes are in another encoding, or binary.
     """
     if found := next((found for mark, found in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None):
         raise BasinError(f"{name} is {found}, not UTF-8 text: convert it, or take it out of the corpus.")

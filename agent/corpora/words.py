@@ -106,8 +106,7 @@ class Language:
 def language(code: str) -> Language:
     """The language of an ISO 639 code, such as `de`.
 
-    Raises:
-        BasinError: the language is written without spaces.
+    Raises `BasinError` if the language is written without spaces.
     """
     if code == ENGLISH:
         return Language(code, WORD, SENTENCE_START, ENGLISH_STOP_WORDS, 3, True)

@@ -48,8 +48,7 @@ KINDS = (
 def open_file(path: Path, *, follow: bool = True) -> BinaryIO:
     """Open an ordinary file for reading, without blocking on a pipe.
 
-    Raises:
-        BasinError: the path leads to another kind of file, or to a link with `follow=False`.
+    Raises `BasinError` if the path leads to another kind of file, or to a link with `follow=False`.
     """
     require_file(path, os.stat(path, follow_symlinks=follow).st_mode)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -87,9 +86,8 @@ def read_whole(path: Path, most: int, remedy: str, *, follow: bool = True) -> by
 def lines(path: Path, packing: str = "") -> Iterator[tuple[int, bytes]]:
     """(number from 1, line) of a file that may be packed.
 
-    Raises:
-        BasinError: the file is damaged, has a line longer than a document may be, or unpacks to more
-            than text does.
+    Raises `BasinError` if the file is damaged, has a line longer than a document may be, or unpacks
+    to more than text does.
     """
     number = 0
     with _unpacked(path, packing) as stream:

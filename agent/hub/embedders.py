@@ -35,8 +35,7 @@ FILES = tuple(
 def load_embedder(name: str = EMBEDDED_EMBEDDER, device: str = "cpu") -> SentenceTransformer:
     """A sentence embedder; `encode(texts)` returns one vector per text.
 
-    Raises:
-        BasinError: the name leads to no embedder, or it cannot be fetched.
+    Raises `BasinError` if the name leads to no embedder, or it cannot be fetched.
     """
     # Takes seconds to import, and most commands embed nothing.
     from sentence_transformers import SentenceTransformer

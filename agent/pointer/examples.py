@@ -34,8 +34,7 @@ EXAMPLE_ALPHA = (0.2, 0.8)
 def from_examples(examples: Sequence[str], documents: Sequence[Document], code: str = ENGLISH) -> TopicModel:
     """Two topics: the words peculiar to the examples, and the corpus's words.
 
-    Raises:
-        BasinError: no word of the examples occurs in two documents of the corpus.
+    Raises `BasinError` if no word of the examples occurs in two documents of the corpus.
     """
     vocabulary, counts = _count_words(documents, code)
     vectorizer = CountVectorizer(analyzer=language(code).words_of, vocabulary=list(vocabulary))
@@ -54,11 +53,9 @@ def from_document_weights(
 ) -> tuple[TopicModel, str]:
     """Two topics, of the words peculiar to the weighted documents and of the rest; and a summary.
 
-    The topics also read generated texts, which have no weight. The summary gives the rank correlation
-    between the weights and the weights read from words.
-
-    Raises:
-        BasinError: the weights are all alike, not in [0, 1], or not one per document.
+    The topics also read generated texts, which have no weight. The summary gives the rank
+    correlation between the weights and the weights read from words. Raises `BasinError` if the
+    weights are all alike, not in [0, 1], or not one per document.
     """
     if len(weights) != len(documents):
         raise BasinError(

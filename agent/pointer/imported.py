@@ -38,11 +38,9 @@ REMEDY = "fit it with fewer words"
 def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
     """The topics of a fitted `LatentDirichletAllocation` or `NMF`, with its vectorizer.
 
-    Words shorter than three letters, stop words and n-grams are left out. NMF's rows count as shares
-    of words; texts are then read by LDA's inference, not by NMF's.
-
-    Raises:
-        BasinError: the model is not fitted, or was fitted with another vectorizer.
+    Words shorter than three letters, stop words and n-grams are left out. NMF's rows count as
+    shares of words; texts are then read by LDA's inference, not by NMF's. Raises `BasinError` if
+    the model is not fitted, or was fitted with another vectorizer.
     """
     try:
         topics = np.asarray(model.components_, dtype=np.float64)
@@ -67,9 +65,7 @@ def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
     """The topics of a fitted `BERTopic`, with its documents; outliers (-1) become the last topic.
 
     A topic's word counts are those of its documents, weighted by their assignment probability.
-
-    Raises:
-        BasinError: the model is not fitted, or was fitted on other documents.
+    Raises `BasinError` if the model is not fitted, or was fitted on other documents.
     """
     assigned = getattr(model, "topics_", None)
     if assigned is None:
@@ -125,8 +121,7 @@ def save_topic_model(model: TopicModel, path: Path | str) -> Path:
 def load_topic_model(path: Path) -> TopicModel:
     """Read a topic model: `vocabulary`, `topic_word` (counts or shares), optional `alpha`.
 
-    Raises:
-        BasinError: the file is missing or holds no topic model.
+    Raises `BasinError` if the file is missing or holds no topic model.
     """
     if not path.is_file():
         raise BasinError(f"There is no topic model at {path}: check the path.")
@@ -198,8 +193,7 @@ WEIGHTS_REMEDY = "give the weights as Parquet"
 def read_examples(path: Path) -> list[str]:
     """The texts of a folder or file; empty lines separate those in a `.txt`.
 
-    Raises:
-        BasinError: there are none; or as `load_corpus`.
+    Raises `BasinError` if there are none, or as `load_corpus`.
     """
     if path.suffix.lower() == ".txt" and path.is_file():
         text = read_text(path)
@@ -216,8 +210,8 @@ def read_weights(
 ) -> Float[np.ndarray, "document"]:
     """The weight of each document; rows without `id` and `title` are in the order of `loaded`.
 
-    Raises:
-        BasinError: the file is of another kind, a weight is missing or invalid, or rows do not match.
+    Raises `BasinError` if the file is of another kind, a weight is missing or invalid, or rows do
+    not match.
     """
     rows = _rows(path, field)
     key = next(

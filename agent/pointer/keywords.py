@@ -26,9 +26,8 @@ def from_keywords(keywords: Sequence[str], documents: Sequence[Document], code: 
     """Two topics: the keywords in equal shares, and the corpus's other words.
 
     Apart from the prior, a text's weight in topic 0 is the share of its words that are keywords.
-
-    Raises:
-        BasinError: a keyword is no single word of three letters or more, or none is in the corpus.
+    Raises `BasinError` if a keyword is no single word of three letters or more, or none is in the
+    corpus.
     """
     words_of = language(code).words_of
     wanted = list(dict.fromkeys(keyword.strip().lower() for keyword in keywords))

@@ -44,8 +44,7 @@ def fit(
 ) -> TopicModel:
     """Fit topics on chunks of `config.chunk_words` words.
 
-    Raises:
-        BasinError: too few words survive the filters.
+    Raises `BasinError` if too few words survive the filters.
     """
     texts = [document.text for document in documents]
     dictionary = _count_words(texts, config)

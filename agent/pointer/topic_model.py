@@ -136,8 +136,7 @@ class TopicModel:
     def mass_on(self, words: Sequence[str]) -> Float[np.ndarray, "topic"]:
         """Share of each topic's probability mass on `words`.
 
-        Raises:
-            BasinError: none of the words is in the vocabulary.
+        Raises `BasinError` if none of the words is in the vocabulary.
         """
         known = word_numbers(self.vocabulary, words)
         if not known:
@@ -234,8 +233,7 @@ class Pointer:
 def pick(model: TopicModel, config: TopicsConfig) -> Pointer:
     """The configured topic: by number, by words, or the seeded one.
 
-    Raises:
-        BasinError: no topic is configured, or the number does not exist.
+    Raises `BasinError` if no topic is configured, or the number does not exist.
     """
     if config.topic is not None:
         if not 0 <= config.topic < model.count:

@@ -159,8 +159,8 @@ def write_control_vector(
 def read_control_vector(path: Path) -> ControlVector:
     """Read a file of llama.cpp or repeng, with Basin's layer numbers.
 
-    Raises:
-        BasinError: there is no such file, it is not a control vector, or a direction is invalid.
+    Raises `BasinError` if there is no such file, it is not a control vector, or a direction is
+    invalid.
     """
     tensors, hint = _read(path)
     directions: dict[int, torch.Tensor] = {}

@@ -81,12 +81,9 @@ def find_gate(
 ) -> Gate:
     """The gate at `layer`: one minus the posterior of Fisher's linear discriminant (1936).
 
-    Along the difference of the groups' means, with a common variance s^2 and equal priors, the
-    log-odds of inside are `(projection - midpoint) (inside - outside) / s^2`. Overlapping groups
-    give a nearly constant gate.
-
-    Raises:
-        BasinError: a group is empty, or the means coincide.
+    Along the difference of the groups' means, with a common variance s^2 and equal priors, the log-
+    odds of inside are `(projection - midpoint) (inside - outside) / s^2`. Overlapping groups give a
+    nearly constant gate. Raises `BasinError` if a group is empty, or the means coincide.
     """
     column = recorded.index(layer)
     groups = [each[:, column].astype(np.float64) for each in (member_activations, other_activations)]
