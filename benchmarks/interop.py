@@ -29,7 +29,7 @@ from agent.corpora.load import load_corpus
 from agent.corpora.passages import split
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.pointer.examples import from_examples
 from agent.pointer.imported import from_bertopic, from_sklearn

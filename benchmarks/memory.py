@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from benchmarks.results import resident, write_results
 from loops.checkpoint.provenance import PROJECT
 from loops.config import RunConfig, parse_config

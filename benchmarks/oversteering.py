@@ -16,8 +16,9 @@ from agent.hub.embedders import load_embedder
 from agent.judging.inside import cluster_scores
 from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
 from agent.language_model.coherence import Coherence, CoherenceConfig
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import sigmoid
 from agent.types import seed_for
 from agent.updating import UpdatingConfig

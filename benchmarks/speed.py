@@ -27,8 +27,9 @@ import transformers
 from agent.hub.pinned_packages import cache_root
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.activation_cache import record_cached
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from benchmarks import speed_rivals
 from benchmarks.results import RESULTS, resident, with_earlier, write_results

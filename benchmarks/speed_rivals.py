@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 

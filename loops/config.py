@@ -22,8 +22,8 @@ from agent.corpora.passages import PassagesConfig
 from agent.errors import BasinError, quoted, shortened
 from agent.files.yaml_file import UnreadableYamlError, parse_yaml, read_yaml
 from agent.language_model.coherence import CoherenceConfig
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig
 from agent.pointer.given import PointerConfig
 from agent.pointer.topic_model import TopicsConfig
 from agent.transfer.handover import By, HandoverConfig

@@ -30,8 +30,9 @@ from agent.progress import advance
 
 if TYPE_CHECKING:  # workers that need no language model start without these
     from agent.concept import Concept
-    from agent.language_model.decoding.loop import GenerationConfig
-    from agent.language_model.model import LanguageModel, LanguageModelConfig
+    from agent.language_model.decoding.config import GenerationConfig
+    from agent.language_model.load import LanguageModelConfig
+    from agent.language_model.model import LanguageModel
 
 logger = logging.getLogger(__name__)
 

@@ -86,7 +86,8 @@ def make_causal_lm(architecture: str, depth: int = 2, seed: int = 0):
 def make_language_model(
     architecture: str = "llama", depth: int = 2, seed: int = 0, bos: bool = True, **options
 ):
-    from agent.language_model.model import LanguageModel, LanguageModelConfig
+    from agent.language_model.load import LanguageModelConfig
+    from agent.language_model.model import LanguageModel
 
     config = LanguageModelConfig(name=f"random {architecture}", **options)
     return LanguageModel(make_causal_lm(architecture, depth, seed), make_tokenizer(bos), config)

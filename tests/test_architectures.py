@@ -15,9 +15,10 @@ from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter, targets
 from agent.language_model.architecture import reads_forward
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.sampling import barred_tokens
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from loops.diagnostics.tiny_twin import WORDS, tiny_tokenizer, tiny_twin
 

@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 
 from agent.errors import BasinError
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.types import StageConfig
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,9 @@ from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import Adapter
 from agent.language_model.architecture import base_of, choose_batch_tokens, choose_layers
 from agent.language_model.batch_policy import BatchPolicy, Rows
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.kv_cache import reads_token_by_token
-from agent.language_model.decoding.loop import GenerationConfig, Writer
+from agent.language_model.decoding.loop import Writer
 from agent.language_model.hooks import Strengths, Vectors
 from agent.language_model.likelihood import ScoringModel
 from agent.language_model.load import LanguageModelConfig, check_places, load_model
@@ -38,8 +39,6 @@ from agent.language_model.memory import MemoryNeed, within_memory
 from agent.language_model.token_batches import TokenBatch
 from agent.progress import advance
 from agent.steering.gate import PLAIN, SteeringMode
-
-__all__ = ["LanguageModel", "LanguageModelConfig", "TokenStates"]
 
 logger = logging.getLogger(__name__)
 

@@ -151,7 +151,8 @@ def _left_as_it_was(model: Any) -> Iterator[None]:
 
 
 def _wrapped(model: Any, tokenizer: Any) -> LanguageModel:
-    from agent.language_model.model import LanguageModel, LanguageModelConfig
+    from agent.language_model.load import LanguageModelConfig
+    from agent.language_model.model import LanguageModel
 
     name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
     return LanguageModel(model, tokenizer, LanguageModelConfig(name=name))

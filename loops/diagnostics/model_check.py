@@ -32,8 +32,9 @@ from agent.language_model.architecture import (
     refuse_encoder,
     refuse_other_kinds,
 )
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from loops.diagnostics.tiny_twin import tiny_tokenizer, tiny_twin
 from loops.monitor.tables import plain_table

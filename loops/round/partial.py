@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from agent.concept import Concept
 from agent.files.checked import DamagedError, parse_json, parse_tensors, read_inside
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from loops.checkpoint.atomic import MOST_TENSORS, write_file
 from loops.checkpoint.schema import MOST
 

@@ -19,7 +19,8 @@ from jaxtyping import Float, Int
 from agent.concept import MEMBER
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import log_odds, sigmoid, threshold
 from agent.membership.similarity import soft_jaccard

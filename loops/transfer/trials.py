@@ -14,7 +14,8 @@ from agent.concept import Concept, Readout
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.coherence import Coherence
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from agent.transfer.effect import on_members_scale
 from agent.transfer.learn import Stitches, StitchingConfig, learn

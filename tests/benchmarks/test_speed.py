@@ -11,7 +11,7 @@ from conftest import make_language_model, sentence
 
 from agent.hub.pinned_packages import cache_root
 from agent.language_model.activation_cache import record_cached
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from benchmarks import speed, speed_rivals

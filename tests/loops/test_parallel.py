@@ -32,8 +32,9 @@ from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model import activation_cache
 from agent.language_model.activation_cache import record_cached
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from loops import parallel
 from loops.parallel import claim_device, generate_passages, record_passages, run_pieces
 

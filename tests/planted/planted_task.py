@@ -14,7 +14,7 @@ from agent.clustering.prior import estimate_prior
 from agent.clustering.redraw import settle
 from agent.clustering.texts import Texts
 from agent.judging.decisions import RealPassages
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.membership.log_odds import log_odds
 from agent.membership.projection import Projection
 from agent.pointer.topic_model import Pointer, TopicModel

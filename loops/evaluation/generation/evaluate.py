@@ -16,8 +16,9 @@ from pathlib import Path
 from agent.adapting.config import LoraConfig
 from agent.corpora.words import ENGLISH
 from agent.language_model.coherence import Coherence, CoherenceConfig
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.provenance import commit
 from loops.evaluation.generation.generators import GENERATORS

@@ -25,7 +25,8 @@ from agent.judging.decisions import RealPassages
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
 from agent.judging.rivals import linear_reader
 from agent.language_model.activation_cache import record_cached
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.membership.documents import document_mean, document_membership, numbered
 from agent.membership.log_odds import log_odds, threshold
 from agent.membership.projection import Projection

@@ -18,7 +18,7 @@ from agent.clustering.texts import Texts
 from agent.concept import MEMBER
 from agent.language_model.adapter import Adapter
 from agent.language_model.coherence import Coherence
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.membership.log_odds import sigmoid
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector

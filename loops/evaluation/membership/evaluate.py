@@ -24,7 +24,8 @@ from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
 from agent.judging.average_precision import best_gap, exchanged_counts, gap_recovered, measure_membership
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.language_model.activation_cache import embed_cached, record_cached
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.pointer.topic_model import PointerReading
 from agent.progress import advance
 from agent.types import PassageSet

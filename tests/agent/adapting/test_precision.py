@@ -14,7 +14,8 @@ from agent.adapting import preference, supervised
 from agent.adapting.precision import NAME, NarrowProducts, attend, trainable_twin
 from agent.language_model.adapter import new_adapter
 from agent.language_model.architecture import base_of
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 
 TEXTS = [sentence(*range(12)), sentence(*range(5, 40))]
 

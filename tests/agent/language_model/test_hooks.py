@@ -7,7 +7,7 @@ import torch
 from conftest import make_language_model
 
 from agent.errors import BasinError
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.steering.vector import SteeringVector
 
 SHORT = GenerationConfig(new_tokens=8, top_k=20)

@@ -15,9 +15,9 @@ from planted_adapters import random_adapter
 from agent.errors import BasinError
 from agent.hub import models
 from agent.language_model.architecture import choose_device
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.load import check_places, spread
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig, check_places, spread
+from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 
 CPU = torch.device("cpu")

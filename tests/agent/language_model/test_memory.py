@@ -12,8 +12,8 @@ from conftest import make_language_model, sentence
 from agent.errors import BasinError
 from agent.language_model import batch_policy
 from agent.language_model.batch_policy import Rows
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.fused import FusedDecoder
-from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.memory import MemoryNeed, is_out_of_memory, most, within_memory
 
 ERRORS = [

@@ -11,7 +11,7 @@ from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
 from agent.language_model.architecture import choose_batch_tokens
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 
 SHORT = GenerationConfig(new_tokens=8, top_k=20)
 

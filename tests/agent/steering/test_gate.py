@@ -8,7 +8,7 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN, PRIOR_TOKENS, Gate, SteeringMode, find_gate, shifted
 from agent.steering.vector import SteeringVector

@@ -10,7 +10,7 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.steering.vector import SteeringVector
 from agent.updating import UpdatingConfig, update
 from agent.updating.optimised import OptimisedConfig, _draw, _likelihoods, above, optimise, preference_loss

@@ -13,7 +13,8 @@ import typer.testing
 from conftest import make_language_model
 
 from agent.errors import BasinError
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from loops.cli.main import app
 from loops.diagnostics.model_check import check_model
 

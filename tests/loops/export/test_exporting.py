@@ -17,7 +17,8 @@ import yaml
 from planted_export import TEXTS, exported_run, tiny_model, tiny_vector
 
 from agent.errors import BasinError
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.steering.gate import SteeringMode
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app

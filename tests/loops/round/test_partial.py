@@ -10,7 +10,7 @@ import torch
 from planted_loop import begin, contents, corpus, machine, run, run_rounds  # noqa: F401 (fixtures)
 
 from agent.concept import Concept
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import SteeringMode
 from agent.steering.vector import SteeringVector

@@ -9,8 +9,8 @@ from conftest import ARCHITECTURES, make_language_model, sentence
 from torch import nn
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.fused import Norm, fused
-from agent.language_model.decoding.loop import GenerationConfig
 from agent.language_model.output_layer import PackedLinear
 from agent.steering.vector import SteeringVector
 

@@ -8,8 +8,9 @@ import transformers
 from conftest import COMMON, make_language_model, make_tokenizer, sentence
 
 from agent.errors import BasinError
-from agent.language_model.decoding.loop import GenerationConfig
-from agent.language_model.model import LanguageModel, LanguageModelConfig
+from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 
 GREEDY = GenerationConfig(new_tokens=12, temperature=0)

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from agent.errors import BasinError
-from agent.language_model.decoding.loop import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.sampling import COLUMNS, Sampler, likeliest
 from agent.language_model.output_layer import CPU_ROWS, OutputLayer
 
