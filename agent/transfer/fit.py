@@ -1,6 +1,6 @@
-"""The kinds of map by name, fitted on gathered pairs, and the control maps.
+"""The kinds of map by name, fitted on gathered moments, and the control maps.
 
-Add a kind: a file with its class here, and a line in `fit`.
+Add a kind: a class in `linear_maps.py`, its name in `Method`, and a line in `fit`.
 """
 
 from __future__ import annotations
@@ -10,43 +10,31 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from agent.transfer.autoencoder import Autoencoder
 from agent.transfer.gather import BACK, FORWARD, UNSEEN, Gathered
-from agent.transfer.linear_maps import Affine, LinearMap, LowRank, Procrustes
-from agent.transfer.translate import Carrier
+from agent.transfer.linear_maps import Affine, LinearMap, Procrustes
 
-Method = Literal["affine", "low_rank", "procrustes", "autoencoder"]
+Method = Literal["affine", "procrustes"]
 METHODS: tuple[Method, ...] = get_args(Method)
-LINEAR: dict[str, Affine | LowRank | Procrustes] = {
-    "affine": Affine(),
-    "low_rank": LowRank(),
-    "procrustes": Procrustes(),
-}
 
 
 @dataclass(frozen=True)
 class Fitted:
     """One map and its error on unseen text."""
 
-    carrier: Carrier
+    carrier: LinearMap
     unexplained: float
     """Unexplained variance; see `LinearMap.unexplained`."""
 
 
-def fit(method: Method, gathered: Gathered, seed: int, *, back: bool = False) -> Fitted:
+def fit(method: Method, gathered: Gathered, *, back: bool = False) -> Fitted:
     """The map from x to y, or with `back` from y to x, fitted on text that the other way has not
     seen.
 
     Raises `BasinError` as the method's own `fit`.
     """
-    parts = gathered.seen(BACK if back else FORWARD)
-    if method == "autoencoder":
-        x, y = (gathered.y, gathered.x) if back else (gathered.x, gathered.y)
-        seen, unseen = np.isin(gathered.part, parts), gathered.part == UNSEEN
-        coded = Autoencoder().fit(x[seen], y[seen], seed)
-        return Fitted(coded, coded.unexplained(x[unseen], y[unseen]))
     moments = [each.swapped if back else each for each in gathered.moments]
-    found = LINEAR[method].fit([moments[part] for part in parts])
+    model = Affine() if method == "affine" else Procrustes()
+    found = model.fit([moments[part] for part in gathered.seen(BACK if back else FORWARD)])
     return Fitted(found, found.unexplained(moments[UNSEEN]))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from agent.errors import BasinError
 from agent.transfer.moments import Moments
@@ -20,17 +20,13 @@ FORWARD, BACK = 1, 0
 
 @dataclass(frozen=True)
 class Gathered:
-    """One pair of layers: moments by part of the text, and a sample of the pairs themselves."""
+    """Moments of one pair of layers, by part of the text."""
 
     moments: Sequence[Moments]
     """By part; the first is `UNSEEN`."""
     shuffled: Sequence[Mapping[int, Moments]]
     """By part, for several shuffles: every x paired with the y of a token of another document.
     Tokens of the same text share a subject, so they would not do."""
-    x: Float[np.ndarray, "token source"]
-    y: Float[np.ndarray, "token target"]
-    part: Int[np.ndarray, "token"]
-    """The part of the text that each pair of the sample is from."""
 
     @property
     def tokens(self) -> int:
@@ -48,21 +44,11 @@ class Gathered:
         return x, y
 
 
-@dataclass
-class _Sums:
-    """One pair of layers, while text is read."""
-
-    shuffled: list[dict[int, Moments]]
-    moments: dict[int, Moments] = field(default_factory=dict)
-    sample: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
-
-
 def gather(
     stream: Iterable[Pairs],
     columns: Sequence[tuple[int, int]],
     part_of: Int[np.ndarray, "text"],
     *,
-    sample: int,
     seed: int,
     shuffles: int = 1,
 ) -> list[Gathered]:
@@ -71,37 +57,30 @@ def gather(
     Args:
         columns: positions of every pair of layers among the recorded layers of both models.
         part_of: the part of every text; every document is in one part.
-        sample: number of pairs that are stored themselves, those of the first texts.
 
     Raises:
         BasinError: a part has no pairs.
     """
     parts = int(part_of.max()) + 1
-    generator, forward, read = np.random.default_rng(seed), seen(FORWARD, parts), 0
-    sums = [_Sums([{} for _ in range(shuffles)]) for _ in columns]
+    generator, forward = np.random.default_rng(seed), seen(FORWARD, parts)
+    true: list[dict[int, Moments]] = [{} for _ in columns]
+    shuffled: list[list[dict[int, Moments]]] = [[{} for _ in range(shuffles)] for _ in columns]
     for pairs in stream:
-        part, room = part_of[pairs.text], max(0, sample - read)
-        for each, (here, there) in zip(sums, columns, strict=True):
+        part = part_of[pairs.text]
+        for of_pair, draws, (here, there) in zip(true, shuffled, columns, strict=True):
             x, y = pairs.x[:, here], pairs.y[:, there]
             for number in np.unique(part).tolist():
                 rows, others = np.flatnonzero(part == number), np.flatnonzero(part != number)
-                _add(each.moments, number, Moments.of(x[rows], y[rows]))
-                for shuffled in each.shuffled:
+                _add(of_pair, number, Moments.of(x[rows], y[rows]))
+                for draw in draws:
                     dealt = generator.choice(others if len(others) else rows, len(rows))
                     if number in forward:
-                        _add(shuffled, number, Moments.of(x[rows], y[dealt]))
-            if room:
-                each.sample.append((x[:room].copy(), y[:room].copy(), part[:room]))
-        read += len(part)
-    if not sums or any(len(each.moments) < parts for each in sums):
+                        _add(draw, number, Moments.of(x[rows], y[dealt]))
+    if not true or any(len(each) < parts for each in true):
         raise BasinError("Some part of the general text has no aligned tokens; give more general text.")
     return [
-        Gathered(
-            [each.moments[number] for number in range(parts)],
-            each.shuffled,
-            *(np.concatenate(column) for column in zip(*each.sample, strict=True)),
-        )
-        for each in sums
+        Gathered([of_pair[number] for number in range(parts)], draws)
+        for of_pair, draws in zip(true, shuffled, strict=True)
     ]
 
 

@@ -35,8 +35,6 @@ class StitchingConfig(StageConfig):
     """Passages of these on which every pair of layers is compared."""
     parts: int = Field(7, ge=5)
     """One part is unseen; half of the others serve the way there, half the way back."""
-    sample: int = Field(20_000, ge=100)
-    """Pairs of tokens that the autoencoder learns from."""
     methods: tuple[Method, ...] = METHODS
     draws: int = Field(6, ge=1)
     """Draws of each control: one alone may work by chance."""
@@ -106,14 +104,14 @@ def learn(
     first, second = first.reading(sorted(partner)), second.reading(sorted(set(partner.values())))
     columns = [(first.layers.index(layer), second.layers.index(there)) for layer, there in partner.items()]
     stream = _counted(paired(first, second, texts), len(texts))
-    found = gather(stream, columns, part_of, sample=config.sample, seed=seed, shuffles=config.draws)
+    found = gather(stream, columns, part_of, seed=seed, shuffles=config.draws)
     gathered = dict(zip(partner, found, strict=True))
     there: dict[Method, dict[int, Fitted]] = {}
     back: dict[Method, dict[int, Fitted]] = {}
     for method in config.methods:
         logger.info(f"stitch: fitting {method} maps")
-        there[method] = {layer: fit(method, each, seed) for layer, each in gathered.items()}
-        back[method] = {layer: fit(method, each, seed, back=True) for layer, each in gathered.items()}
+        there[method] = {layer: fit(method, each) for layer, each in gathered.items()}
+        back[method] = {layer: fit(method, each, back=True) for layer, each in gathered.items()}
     return Stitches(matrix, partner, gathered, there, back)
 
 

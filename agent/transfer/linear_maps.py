@@ -27,9 +27,6 @@ class LinearMap:
         raw = weights / here[:, None] * there
         return cls(raw, moments.mean_y - moments.mean_x @ raw)
 
-    def apply(self, x: Float[np.ndarray, "token source"]) -> Float[np.ndarray, "token target"]:
-        return np.asarray(x @ self.weights + self.bias)
-
     def direction(self, vector: Float[np.ndarray, "source"]) -> Float[np.ndarray, "target"]:
         """The image of a difference of activations, without bias."""
         return np.asarray(vector @ self.weights)
@@ -82,36 +79,6 @@ class Affine:
 
 
 @dataclass(frozen=True)
-class LowRank:
-    """Reduced-rank regression (Izenman 1975): ridge, projected on its leading predictions."""
-
-    ranks: Sequence[int] = (4, 8, 16, 32, 64, 128, 256)
-
-    def fit(self, parts: Sequence[Moments]) -> LinearMap:
-        """Fitted on all parts, at the cross-validated rank; raises as `Affine.fit`."""
-        strength = Affine().choose_strength(parts)
-        everything = total(parts)
-        weights, axes = _axes(everything, strength)
-        kept = axes[:, : self.choose_rank(parts, strength)]
-        return LinearMap.between_standards(weights @ kept @ kept.T, everything)
-
-    def choose_rank(self, parts: Sequence[Moments], strength: float) -> int:
-        """The smallest rank within a hundredth of the least cross-validated error."""
-        full = min(parts[0].xy.shape)
-        ranks = [*(rank for rank in self.ranks if rank < full), full]
-        errors = np.zeros(len(ranks))
-        for seen, left_out in _divisions(parts):
-            weights, axes = _axes(seen, strength)
-            errors += [
-                LinearMap.between_standards(weights @ axes[:, :rank] @ axes[:, :rank].T, seen).unexplained(
-                    left_out
-                )
-                for rank in ranks
-            ]
-        return int(ranks[int(np.flatnonzero(errors <= 1.01 * errors.min())[0])])
-
-
-@dataclass(frozen=True)
 class _Solved:
     """Normal equations of standardised coordinates in their eigenbasis."""
 
@@ -127,14 +94,6 @@ class _Solved:
 
     def weights(self, strength: float) -> Float[np.ndarray, "source target"]:
         return self.axes @ (self.projected / (self.values + strength)[:, None])
-
-
-def _axes(
-    seen: Moments, strength: float
-) -> tuple[Float[np.ndarray, "source target"], Float[np.ndarray, "target target"]]:
-    """The ridge's weights, and the principal axes of its predictions, the largest first."""
-    weights = _Solved.of(seen).weights(strength)
-    return weights, eigh(weights.T @ seen.standardised.xx @ weights)[1][:, ::-1]
 
 
 def _divisions(parts: Sequence[Moments]) -> list[tuple[Moments, Moments]]:

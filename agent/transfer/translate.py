@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from agent.concept import Readout
 from agent.errors import BasinError
 from agent.steering.vector import SteeringVector
 from agent.transfer.linear_maps import LinearMap
-
-
-@runtime_checkable
-class Carrier(Protocol):
-    """A map of directions."""
-
-    def direction(self, vector: Float[np.ndarray, "source"]) -> Float[np.ndarray, "target"]: ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +20,7 @@ class Way:
 
     layer: int
     partner: int
-    carrier: Carrier
+    carrier: LinearMap
     spread: float
     """Root of the summed variances of the stream at `layer`."""
     partner_spread: float

@@ -16,7 +16,6 @@ from agent.membership.documents import document_mean
 from agent.steering.vector import SteeringVector
 from agent.transfer.handover import Carried, Handover, hand_over
 from agent.transfer.learn import Stitches, learn
-from agent.transfer.linear_maps import LinearMap
 from agent.transfer.translate import translate, translate_readout
 from agent.types import PassageSet
 from agent.updating.calibration import calibrate, calibration_texts
@@ -177,10 +176,7 @@ def _carry(concept: Concept, own: LanguageModel, successor: LanguageModel, stitc
         raise BasinError(
             "The concept has no readout to hand over by stitching; let its run make a round first."
         )
-    back: dict[int, tuple[int, LinearMap]] = {}
-    for layer, fitted in stitches.back["affine"].items():
-        assert isinstance(fitted.carrier, LinearMap)
-        back[layer] = stitches.partner[layer], fitted.carrier
+    back = {layer: (stitches.partner[layer], each.carrier) for layer, each in stitches.back["affine"].items()}
     return Carried(
         readout=translate_readout(concept.readout, own.layers, successor.layers, back),
         vector=concept.vector and translate(concept.vector, stitches.ways(stitches.there["affine"])),

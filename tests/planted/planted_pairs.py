@@ -30,7 +30,7 @@ def gathered(x: np.ndarray, y: np.ndarray, parts: int = 7, seed: int = 0) -> Gat
         rows = np.flatnonzero(part == number)
         moments.append(Moments.of(x[rows], y[rows]))
         shuffled[number] = Moments.of(x[rows], y[generator.permutation(rows)])
-    return Gathered(moments, [shuffled], x, y, part)
+    return Gathered(moments, [shuffled])
 
 
 def some_weights(seed: int = 1) -> np.ndarray:

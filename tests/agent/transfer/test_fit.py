@@ -7,9 +7,8 @@ import pytest
 from planted_pairs import cosine, gathered, planted, rotation, some_weights
 
 from agent.errors import BasinError
-from agent.transfer.autoencoder import Autoencoder
 from agent.transfer.fit import METHODS, fit, fit_shuffled, random_map
-from agent.transfer.linear_maps import Affine, LinearMap, LowRank, Procrustes
+from agent.transfer.linear_maps import Affine, LinearMap, Procrustes
 from agent.transfer.moments import total
 
 VECTOR = np.subtract(*planted(some_weights(), tokens=2)[0].astype(np.float64))
@@ -20,17 +19,15 @@ VECTOR = np.subtract(*planted(some_weights(), tokens=2)[0].astype(np.float64))
 def test_every_kind_carries_a_direction_through_a_rotation(method: str) -> None:
     turn = rotation(12)
     pairs = gathered(*planted(turn))
-    found = fit(method, pairs, seed=0)
-    assert found.unexplained < {"autoencoder": 0.2, "procrustes": 0.05}.get(method, 0.01)
-    assert cosine(found.carrier.direction(VECTOR), VECTOR @ turn) > (
-        0.95 if method == "autoencoder" else 0.99
-    )
+    found = fit(method, pairs)
+    assert found.unexplained < {"procrustes": 0.05}.get(method, 0.01)
+    assert cosine(found.carrier.direction(VECTOR), VECTOR @ turn) > 0.99
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_way_back_is_learnt_from_other_text_and_returns_the_direction(method: str) -> None:
     pairs = gathered(*planted(rotation(12)))
-    there, back = fit(method, pairs, seed=0), fit(method, pairs, seed=1, back=True)
+    there, back = fit(method, pairs), fit(method, pairs, back=True)
     assert not set(pairs.seen(1)) & set(pairs.seen(0))
     returned = back.carrier.direction(there.carrier.direction(VECTOR))
     assert cosine(returned, VECTOR) > 0.9
@@ -50,15 +47,6 @@ def test_strength_rises_with_the_noise() -> None:
     assert Affine().choose_strength(quiet.moments[1:]) < Affine().choose_strength(loud.moments[1:])
 
 
-def test_low_rank_finds_the_rank() -> None:
-    generator = np.random.default_rng(3)
-    weights = generator.normal(size=(12, 4)) @ generator.normal(size=(4, 9))
-    pairs = gathered(*planted(weights, noise=1.0))
-    assert LowRank((1, 2, 4, 8)).choose_rank(pairs.moments[1:], 1e-4) == 4
-    found = LowRank((1, 2, 4, 8)).fit(pairs.moments[1:])
-    assert np.linalg.matrix_rank(found.weights, tol=1e-6) == 4
-
-
 def test_procrustes_cannot_stretch_between_standardised_coordinates() -> None:
     parts = gathered(*planted(some_weights())).moments[1:]
     here, there = total(parts).deviations
@@ -70,8 +58,8 @@ def test_procrustes_cannot_stretch_between_standardised_coordinates() -> None:
 def test_unexplained_variance_from_moments_is_that_of_the_tokens() -> None:
     x, y = planted(some_weights(), noise=2.0)
     pairs = gathered(x, y)
-    found, unseen = fit("affine", pairs, 0), pairs.part == 0
-    errors = ((y[unseen] - found.carrier.apply(x[unseen])) ** 2).mean(0)
+    found, unseen = fit("affine", pairs), np.arange(len(x)) % 7 == 0
+    errors = ((y[unseen] - x[unseen] @ found.carrier.weights - found.carrier.bias) ** 2).mean(0)
     assert found.unexplained == pytest.approx((errors / y[unseen].var(0)).mean(), rel=1e-3)
 
 
@@ -94,10 +82,3 @@ def test_a_map_of_the_mean_alone_explains_nothing() -> None:
 def test_one_part_is_refused_in_a_sentence() -> None:
     with pytest.raises(BasinError, match="several documents"):
         Affine().fit(gathered(*planted(some_weights())).moments[:1])
-
-
-def test_the_autoencoder_is_the_same_for_the_same_seed() -> None:
-    x, y = planted(some_weights(), tokens=600)
-    directions = [Autoencoder(steps=5).fit(x, y, seed).direction(VECTOR) for seed in (0, 0, 1)]
-    assert np.array_equal(directions[0], directions[1])
-    assert not np.array_equal(directions[0], directions[2])
