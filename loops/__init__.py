@@ -1,4 +1,4 @@
-"""What runs the parts: configuration, the refinement loop, its checkpoints, the command line, and `Run` for Python.
+"""The refinement loop, its checkpoints, the command line, and `Run` for Python.
 
 from loops import Run
 run = Run.start("brown")
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import agent  # noqa: F401  before any module here imports torch: it says how threads wait
+import agent  # noqa: F401  sets thread options before torch is imported
 
 if TYPE_CHECKING:
     from agent.errors import BasinError as BasinError
@@ -19,7 +19,7 @@ __all__ = ["BasinError", "Run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Nothing is imported before it is asked for: `import loops` takes no time."""
+    """Import names on first use, so that `import loops` is fast."""
     if name == "Run":
         from loops.api.run import Run
 

@@ -1,6 +1,7 @@
 """The loop: generate, record, recluster, update, track, until the concept no longer moves.
 
-A round is a function of the rounds before it; the loop stores each one. Nothing this file imports can read a gold label.
+A round is a function of the rounds before it; the loop stores each one. Nothing this file imports
+can read a gold label.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ def refine(
     """Rounds from the newest stored one until the concept is still, has collapsed, or `until` is reached.
 
     Args:
-        until: the last round, run even if the concept is still before; by default `rounds` of the configuration.
+        until: the last round, run even if the concept is still before; by default `rounds` of the
+            configuration.
         received: another model's concept that round 0 starts from, instead of the pointer.
 
     Raises:
-        BasinError: a stored round is damaged or another model's, a metric is not finite, or the disk is full.
+        BasinError: a stored round is damaged or another model's, a metric is not finite, or the
+            disk is full.
     """
     rounds = load_history(store)
     if not rounds:
@@ -93,5 +96,5 @@ def why_stop(context: RunContext, rounds: Sequence[RoundRecord], until: int | No
     if still and (until is None or last.round >= most):
         return f"Converged: drift stayed under {bounds.drift_bound} for {bounds.patience} rounds."
     if last.round >= most:
-        return f"Stopped after {most} rounds, before the concept was still; `basin resume` goes on."
+        return f"Stopped after {most} rounds, before the concept was still; `basin resume` continues."
     return None

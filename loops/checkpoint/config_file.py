@@ -29,7 +29,7 @@ def changed_settings(begun: RunConfig, now: RunConfig) -> list[str]:
 
 
 def refuse_foreign_code(config: RunConfig, name: str) -> None:
-    """Raise `BasinError` if a stored configuration lets a model run code and the user did not allow it."""
+    """Raise `BasinError` if a stored configuration lets a model run code without permission."""
     if config.language_model.trust_remote_code and os.environ.get(TRUST) != "1":
         raise BasinError(
             f"The run {name} lets {config.language_model.name[:80]} run code that comes with it (language_model."
@@ -65,7 +65,7 @@ def read_config(run: Path) -> tuple[RunConfig, str | None]:
 
 
 def has_only_config(path: Path) -> bool:
-    """Whether a folder is empty, or holds only files of a run that was killed before run.json was written."""
+    """Whether a folder is empty, or holds only a run that was killed before run.json."""
     if not path.is_dir() or not all(FIRST_FILES.fullmatch(each.name) for each in path.iterdir()):
         return False
     try:

@@ -64,7 +64,7 @@ def open_run(name: str) -> RunStore:
 
 
 def named_path(name: str) -> Path:
-    """The folder for a new run; a name with a slash is a path. Raises `BasinError` for impossible names."""
+    """The folder for a new run; a name with a slash is a path. Raises `BasinError`."""
     path = _expanded(name) if os.sep in name else checkpoints_folder() / name
     last = path.name
     odd = last.strip(". ") == "" or last.startswith("-") or not last.isprintable()

@@ -1,4 +1,4 @@
-"""`basin fork`: a new run that copies another run's first rounds and continues with other settings."""
+"""`basin fork`: a new run with another run's first rounds and other settings."""
 
 from __future__ import annotations
 

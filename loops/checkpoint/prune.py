@@ -57,8 +57,8 @@ def plan(store: RunStore, rules: Sequence[str]) -> Plan:
     """Choose the rounds to prune, without changing anything.
 
     Args:
-        rules: `last:3`, `every:5`, `best`, `best:coherence` or a round's number. A round stays whole
-            if any rule names it. Round 0 and the two newest always stay.
+        rules: `last:3`, `every:5`, `best`, `best:coherence` or a round's number. A round stays
+            whole if any rule names it. Round 0 and the two newest always stay.
 
     Raises:
         BasinError: a rule is invalid, or a round is damaged.

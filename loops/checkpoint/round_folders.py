@@ -56,7 +56,7 @@ def count_in_words(rounds: Sequence[int]) -> str:
 
 
 def numbered(run: Path, kind: str = WHOLE) -> list[tuple[int, Path]]:
-    """(number, path) of the folders named as rounds of a kind, by rising number; contents unchecked."""
+    """(number, path) of the round folders of a kind, by rising number; contents unchecked."""
     try:
         names = os.listdir(run)
     except OSError:
@@ -137,7 +137,7 @@ def refuse_links(run: Path) -> None:
 
 
 def remove_unsafe_scratch(scratch: Path) -> None:
-    """Remove a scratch folder with links or devices inside, since training deletes unknown files there.
+    """Remove a scratch folder with links inside, since training deletes unknown files there.
 
     Raises:
         BasinError: it cannot be removed.
@@ -153,7 +153,7 @@ def remove_unsafe_scratch(scratch: Path) -> None:
 
 
 def _check_chain(run: Path, header: Header) -> None:
-    """Raise `DamagedError` if the round and a neighbour do not follow each other; damaged ones are left out."""
+    """Raise `DamagedError` if a round and a readable neighbour do not follow each other."""
     before, after = _neighbour(run, header.number - 1), _neighbour(run, header.number + 1)
     if before and header.follows and header.follows != before.digest:
         raise DamagedError(f"it does not follow round {before.number}: one of them is of another run")

@@ -1,7 +1,7 @@
 """The format of stored files, and the digest that shows a file is what was written.
 
-A round's manifest carries the format and a digest of each file. Every other JSON file carries both itself: `sealed` adds
-`schema` and `sha256`, and `unsealed` checks and removes them.
+A round's manifest carries the format and a digest of each file. Every other JSON file carries both
+itself: `sealed` adds `schema` and `sha256`, and `unsealed` checks and removes them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def digest_of(tree: Any) -> str:
 
 
 def sealed(tree: Mapping[str, Any]) -> bytes:
-    """A JSON file with its format and a digest of the rest; a number that is not finite becomes null."""
+    """A JSON file with its format and a digest of the rest; infinity and NaN become null."""
     plain = {"schema": SCHEMA, **json.loads(json.dumps(_finite(tree)))}
     text = json.dumps({**plain, DIGEST: digest_of(plain)}, indent=1, ensure_ascii=False)
     return (text + "\n").encode("utf-8", errors="surrogatepass")

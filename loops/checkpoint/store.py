@@ -161,9 +161,7 @@ class RunStore:
         """A round, or the newest whole one for None; raises as `load`, or if there is none."""
         rounds = self.rounds()
         if number is None and not rounds:
-            raise BasinError(
-                f"{self.name} has no whole round yet; `basin resume {self.name}` goes on with it."
-            )
+            raise BasinError(f"{self.name} has no whole round yet; `basin resume {self.name}` continues it.")
         return self.load(rounds[-1] if number is None else number)
 
     def load(self, number: int) -> RoundRecord:

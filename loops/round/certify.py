@@ -1,7 +1,8 @@
 """The certificate of a run, tried on the real texts when the loop ends.
 
-The last concept must stay where it is without its pointer, return after kicks, and be reached again by corrupted starts. The
-annealed map tries this for every refiner: the question is whether the concept needs its pointer.
+The last concept must stay where it is without its pointer, return after kicks, and be reached again
+by corrupted starts. The annealed map tries this for every refiner: the question is whether the
+concept needs its pointer.
 """
 
 from __future__ import annotations

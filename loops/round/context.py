@@ -1,4 +1,4 @@
-"""What every round of a run shares: real passages, pointer, models and prior; and the seconds that stages take."""
+"""The inputs that all rounds of a run share: real passages, pointer, models and prior."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Costs:
 
 
 def open_context(store: RunStore) -> RunContext:
-    """The context of a stored run: passages and pointer from round 0, or from the corpus where there is no round yet.
+    """The context of a run, from round 0 or, if there is no round yet, from the corpus.
 
     Raises:
         BasinError: the corpus, the pointer or a model cannot be loaded, or round 0 is damaged.

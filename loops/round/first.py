@@ -1,4 +1,4 @@
-"""Round 0: the pointer's claim as the first concept, a first steering vector, and what the base model writes."""
+"""Round 0: the first concept from the pointer, the first vector, and the base model's texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def first_round(context: RunContext, received: Concept | None = None) -> RoundRe
     """The round that the loop starts from.
 
     Args:
-        received: a concept from another model, instead of the pointer's claim; a vector that it has is tried as it is.
+        received: a concept from another model, instead of the pointer's claim; a vector that it has
+            is tried as it is.
     """
     costs = Costs(0, dict(context.preparation))
     concept = received or _pointed_at(context)

@@ -1,4 +1,4 @@
-"""Metrics of a round: size, drift, agreement and coherence, and whether the run has collapsed. None reads a gold label."""
+"""Metrics of a round: size, drift, agreement, coherence and collapse. None reads a gold label."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Unfinished work of a round, kept batch by batch until the round is stored: a kill loses one batch.
 
-A file's name is a digest of everything that its content depends on, so another concept, model or setting never finds it.
-Nothing here is part of a run, and a disk that refuses a file is no reason to stop.
+A file's name is a digest of everything that its content depends on, so another concept, model or
+setting never finds it. Nothing here is part of a run, and a disk that refuses a file is no reason
+to stop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pointer and the first steering vector of a run: given by its configuration, or fitted to the corpus."""
+"""The pointer and the first vector of a run: configured, or fitted to the corpus."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def fit_topics(
     config: TopicsConfig,
     seed: int,
     fits: FitCache | None = None,
+    *,
     cached: bool = False,
 ) -> TopicModel:
     """The fitted topics of the texts that `config.fit_on` names.

@@ -20,7 +20,7 @@ from loops.round.context import Costs, RunContext
 def update(
     context: RunContext, concept: Concept, last: Concept, placed: Sequence[Generated], costs: Costs
 ) -> tuple[Concept, dict[str, float | int]]:
-    """The concept with the vector and the adapter that the schedule gives this round, and the training's metrics.
+    """The concept with this round's vector and adapter, and the training's metrics.
 
     Args:
         last: the concept that wrote the steered passages.

@@ -1,7 +1,7 @@
 """Generated passages of a round: written from neutral openings, judged for coherence, recorded.
 
-Openings and sampling seeds are the same in every round. A round is then a deterministic map of the concept, which can have a
-fixed point; with fresh noise, drift would level off at the noise.
+Openings and sampling seeds are the same in every round. A round is then a deterministic map of the
+concept, which can have a fixed point; with fresh noise, drift would level off at the noise.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _judge(context: RunContext, passages: Sequence[Generated]) -> CoherenceRepor
 
 
 def _as_texts(context: RunContext, passages: Sequence[Generated], activations: np.ndarray | None) -> Texts:
-    """Only round 0's incoherent passages are negatives: a fresh set each round would change the targets."""
+    """Select round 0's incoherent passages: a fresh set each round would change the targets."""
     assert activations is not None
     texts = [each.whole for each in passages]
     degenerate = np.array([each.coherent is False and each.kind != "steered" for each in passages])
