@@ -37,7 +37,7 @@ class Section:
 
 
 # fmt: off
-GENERATORS = ("base", "prompt-name", "topic-lora-steered", "basin-preferred-steered", "gold-preferred-steered")
+GENERATORS = ("base", "prompt-name", "basin-preferred-steered", "gold-preferred-steered")
 SECTIONS = {
     "basin": Section(
         "Starting pointers followed until they rest. A better start has a precision of 0.5 at the concept's size.",
