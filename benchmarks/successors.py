@@ -56,10 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     path = write_results("successors", rows, ["python", "-m", "benchmarks.successors", *given])
-    print(
-        f"{len(rows)} rows in {path.name}; `python -m benchmarks.render` makes the page of them",
-        file=sys.stderr,
-    )
+    print(f"{len(rows)} rows in {path.name}", file=sys.stderr)
 
 
 def rows_of(
