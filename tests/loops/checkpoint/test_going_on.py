@@ -83,7 +83,7 @@ def test_a_run_of_a_model_of_another_width_is_refused(begin, monkeypatch):
     before = contents(store)
     for does in (
         lambda: resume(store),
-        lambda: write(store, None, 1, None, 0, 1.0),
+        lambda: write(store, None, 1),
     ):
         with pytest.raises(
             BasinError, match=r"was made with another model \(width 16\) than 'tiny' \(width 24\)"
