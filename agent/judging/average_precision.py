@@ -83,9 +83,7 @@ def topic_scores(
 
 
 def gold_ceiling(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> Ceiling | None:
-    """Train the clustering's classifier on gold labels, cross-fitted by document; None without
-    `gold_folds`.
-    """
+    """The clustering's classifier trained on gold labels, cross-fitted; None without `gold_folds`."""
     gold, precisions = labels.of_passages(run.document_of), []
     for repeat in range(CEILING_REPEATS):
         folds = gold_folds(gold, run.document_of, config.folds, seed + repeat)
@@ -234,9 +232,7 @@ class Reading:
         return standardised(self.unseen, self.seen), standardised(unseen, seen)
 
     def membership(self) -> Float[np.ndarray, "text"]:
-        """Probability that each unseen passage, alone, belongs, by the seen part's threshold at the
-        size.
-        """
+        """Probability that each unseen passage, alone, belongs, by the seen part's threshold."""
         return sigmoid(self.unseen - threshold(self.seen, float(np.clip(self.size, 0.001, 0.999))))
 
 

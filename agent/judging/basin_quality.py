@@ -16,9 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from agent.concept import MEMBER
 
 WEAK = 100.0
-"""Inverse penalty of the logistic regression; keeps its slope finite where the classes are
-separable.
-"""
+"""Inverse penalty of the logistic regression; keeps its slope finite for separable classes."""
 NINE_TO_ONE = np.log(9)
 """Log-odds of 90 %."""
 SHORT_OF_CEILING = 0.02
@@ -37,9 +35,7 @@ class Flows:
     path: Float[np.ndarray, "start round document"]
     """Membership in [0, 1]; the first is the start's own claim."""
     fixed_point: Int[np.ndarray, "start"]
-    """The fixed point that was reached, 0 being the most visited; -1 where the start did not
-    settle.
-    """
+    """The fixed point that was reached; 0 is the most visited, -1 is none."""
     certified: Bool[np.ndarray, "start"]
     """Whether the certificate, which knows no labels, holds for the start."""
 
@@ -102,14 +98,10 @@ class Threshold:
     """The precision from which starts reach the good fixed point."""
 
     half: float | None
-    """Where half of the starts succeed; None where all or none do, or success does not rise with
-    precision.
-    """
+    """Where half of the starts succeed; None where success does not rise with precision."""
     nine_tenths: float | None
     low: float | None
-    """Ends of the bootstrap interval of `half`, 95 %; None where fewer than half of the resamples
-    have a value.
-    """
+    """Ends of the 95 % bootstrap interval of `half`; None where most resamples have no value."""
     high: float | None
 
 
@@ -210,16 +202,12 @@ def share(count: int, of: int) -> Share | None:
 
 
 def is_right(average_precision: Float[np.ndarray, "start"], ceiling_ap: float) -> Bool[np.ndarray, "start"]:
-    """Whether a concept is at most `SHORT_OF_CEILING` below the same classifiers trained on gold
-    labels.
-    """
+    """Whether a concept is at most `SHORT_OF_CEILING` below classifiers trained on gold labels."""
     return average_precision >= ceiling_ap - SHORT_OF_CEILING
 
 
 def same_fixed_point_share(flows: Flows, quality: StartQuality, minimum: float = 0.5) -> SameFixedPoint:
-    """The share of starts with at least this precision that reach the fixed point most of them
-    reach.
-    """
+    """The share of starts of at least this precision that reach their most common fixed point."""
     reached = flows.fixed_point[quality.precision >= minimum]
     settled = reached[reached >= 0]
     if len(settled) == 0:

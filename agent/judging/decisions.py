@@ -48,9 +48,7 @@ Judge = Callable[[RealPassages, Mapping[str, Sequence[str]], Int[np.ndarray, "pa
 
 
 LEAST_AUC = 0.6
-"""On real passages of unseen documents. Below it members and others score alike, so the scale means
-nothing.
-"""
+"""On real passages of unseen documents. Below it, members and others score alike."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,13 @@ class Judgement:
     real: Float[np.ndarray, "passage"]
     """Of each real passage, by a judge that did not see its document; NaN where it is too short."""
     calibration_error: float | None = None
-    """Expected calibration error on unseen documents, in [0, 1]; None where scores were not
-    calibrated.
-    """
+    """Expected calibration error on unseen documents, in [0, 1]; None if not calibrated."""
     brier: float | None = None
     """Mean squared error of the same probabilities (Brier 1950); share * (1 - share) is chance."""
 
     @property
     def tells(self) -> bool:
-        """Whether the judge is reliable: AUC of `LEAST_AUC` or more, and members score above the
-        others.
-        """
+        """Whether AUC is at least `LEAST_AUC` and members score above the others."""
         return self.auc >= LEAST_AUC and self.members > self.non_members
 
 
@@ -88,9 +82,7 @@ def cross_decisions(
     features: Callable[[Sequence[str]], Any],
     model: Any,
 ) -> Decisions:
-    """Decisions on real passages by the classifier of other folds, on generated texts by all of
-    them.
-    """
+    """Decisions on real passages by other folds' classifiers, on generated texts by all of them."""
     held_out = np.empty(len(real.texts))
     parts: dict[str, list[np.ndarray]] = {name: [] for name in generated}
     for fold in np.unique(folds):
@@ -148,11 +140,7 @@ def cut(text: str, words: int, skip: int = 0) -> str | None:
 def _curve(
     decisions: Float[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Platt's curve: log-odds of gold, linear in the decision, nearly without a penalty, never
-    falling.
-
-    A judge that ranks real passages backwards gets a constant score.
-    """
+    """Platt's curve from decisions to log-odds of gold; constant for a judge that ranks backwards."""
     # Standardised, because the penalty would shrink the slope of small decisions.
     middle, spread = decisions.mean(), decisions.std() or 1.0
     model = LogisticRegression(C=100.0).fit((decisions[:, None] - middle) / spread, gold)

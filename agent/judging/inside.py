@@ -36,17 +36,6 @@ class InsideReport:
     """Share of real non-members that pass: the score of a random book."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement of two judges on the same texts."""
-
-    spearman: float | None
-    """Rank correlation in [-1, 1]; None for fewer than three texts or constant scores."""
-    same_side: float | None
-    """Share of texts on the same side of both midpoints; None without texts or midpoints."""
-    texts: int
-
-
 def cluster_scores(judgements: Sequence[Judgement], generator: str) -> Float[np.ndarray, "judge text"]:
     """Each judge's cluster score of each text: 0 is the mean of real non-members, 1 of real
     members.
@@ -92,22 +81,15 @@ def measure_inside(
     )
 
 
-def agreement(judgements: tuple[Judgement, Judgement], generators: Sequence[str]) -> Agreement:
-    """Agreement of two judges over the texts of some generators.
-
-    Over several generators, ranks agree already where the judges agree on the better generator.
+def agreement(judgements: tuple[Judgement, Judgement], generator: str) -> float | None:
+    """Rank correlation of two judges over a generator's texts; None for fewer than three texts or
+    constant scores.
     """
-    ours, theirs = np.concatenate([cluster_scores(judgements, name) for name in generators], axis=1)
+    ours, theirs = cluster_scores(judgements, generator)
     judged = np.isfinite(ours) & np.isfinite(theirs)
     ours, theirs = ours[judged], theirs[judged]
-    if not len(ours):
-        return Agreement(None, None, 0)
     ranked = len(ours) > 2 and np.ptp(ours) > 0 and np.ptp(theirs) > 0
-    return Agreement(
-        spearman=float(spearmanr(ours, theirs).statistic) if ranked else None,
-        same_side=float(((ours >= MIDPOINT) == (theirs >= MIDPOINT)).mean()),
-        texts=len(ours),
-    )
+    return float(spearmanr(ours, theirs).statistic) if ranked else None
 
 
 def _on_cluster_scale(judgement: Judgement, scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:

@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.semi_supervised import LabelSpreading
+from torch import Tensor
 
 from agent.membership.documents import document_folds, document_mean, document_means
 from agent.membership.log_odds import calibration_slope, log_odds
@@ -58,6 +59,7 @@ Reader = Callable[
 ]
 """Activations and pointer log-odds of unseen texts to log-odds of belonging, each text alone."""
 Rival = Callable[[SeenTexts, int], Reader]
+Linear = Callable[[Tensor], Tensor]
 
 
 LEADING = (8, 16, 32)
@@ -126,9 +128,7 @@ def by_overlap(seen: SeenTexts, seed: int, grid: Iterable[tuple[int, Clustering]
 def _agreement(
     shares: Float[np.ndarray, "passage cluster"], seen: SeenTexts, folds: Int[np.ndarray, "passage"]
 ) -> float:
-    """Correlation over documents of claims and cross-fitted predictions; -1 for constant
-    predictions.
-    """
+    """Correlation over documents of claims and cross-fitted predictions; -1 if constant."""
     predicted = np.empty(len(shares))
     for fold in np.unique(folds):
         rest = folds != fold
@@ -187,21 +187,16 @@ def confident_weak_to_strong(seen: SeenTexts, seed: int, share: float = 0.75, st
     Cross entropy to (1 - a) weak + a hardened labels. The hardening threshold keeps the weak
     labels' share of positives; a rises linearly to `share` over the first fifth of the steps.
     """
-    features = torch.tensor(seen.features, dtype=torch.float32)
     claims = torch.tensor(seen.claims, dtype=torch.float32)
-    weights, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.Adam([weights, bias], lr=0.02)
-    for step in range(steps):
-        logits = features @ weights + bias
+
+    def loss(step: int, read: Linear, features: Tensor) -> Tensor:
+        logits = read(features)
         cut = torch.quantile(logits.detach(), 1 - seen.size)
         part = share * min(1.0, step / (steps / 5))
         target = (1 - part) * claims + part * (logits.detach() > cut).float()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
-        loss = loss + PENALTY / len(features) * weights.square().sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return _projected(seen.projection, weights.detach().double().numpy(), float(bias.detach()))
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
+
+    return _descended(seen, steps, loss)
 
 
 def positive_unlabelled(seen: SeenTexts, seed: int, steps: int = 400) -> Reader:
@@ -211,27 +206,34 @@ def positive_unlabelled(seen: SeenTexts, seed: int, steps: int = 400) -> Reader:
     The topic's surest passages, as many as it claims, are the positives; the topic's size is the
     class prior.
     """
-    features = torch.tensor(seen.features, dtype=torch.float32)
     surest = np.argsort(-seen.claims, kind="stable")[: max(2, round(seen.size * len(seen.claims)))]
-    positive = features[torch.tensor(surest.copy())]
-    weights, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.Adam([weights, bias], lr=0.02)
-    for _ in range(steps):
-        of_positive, of_all = positive @ weights + bias, features @ weights + bias
+    positive = torch.tensor(surest.copy())
+
+    def loss(step: int, read: Linear, features: Tensor) -> Tensor:
+        of_positive, of_all = read(features[positive]), read(features)
         risk_positive = seen.size * torch.sigmoid(-of_positive).mean()
         risk_negative = torch.sigmoid(of_all).mean() - seen.size * torch.sigmoid(of_positive).mean()
-        ridge = PENALTY / len(features) * weights.square().sum()
-        loss = (risk_positive + risk_negative if risk_negative >= 0 else -risk_negative) + ridge
+        return risk_positive + risk_negative if risk_negative >= 0 else -risk_negative
+
+    return _descended(seen, steps, loss)
+
+
+def _descended(seen: SeenTexts, steps: int, loss: Callable[[int, Linear, Tensor], Tensor]) -> Reader:
+    """A linear reader by Adam on a loss of step, reader and features, with a ridge penalty."""
+    features = torch.tensor(seen.features, dtype=torch.float32)
+    weights, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([weights, bias], lr=0.02)
+    for step in range(steps):
+        found = loss(step, lambda rows: rows @ weights + bias, features)
+        penalised = found + PENALTY / len(features) * weights.square().sum()
         optimiser.zero_grad()
-        loss.backward()
+        penalised.backward()
         optimiser.step()
     return _projected(seen.projection, weights.detach().double().numpy(), float(bias.detach()))
 
 
 def label_spreading(seen: SeenTexts, seed: int, neighbours: int = 15) -> Reader:
-    """Zhou et al. (2004) on the nearest-neighbour graph; labelled are the claimed top and the lower
-    half.
-    """
+    """Zhou et al. (2004) on nearest neighbours, from the claimed top and the lower half."""
     projection = seen.projection
     features = _unit(seen.features)
     order = np.argsort(-seen.claims, kind="stable")

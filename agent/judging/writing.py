@@ -33,18 +33,14 @@ from agent.judging.decisions import (
 from agent.types import StageConfig
 
 Embed = Callable[[Sequence[str]], np.ndarray]
-"""Texts to sentence embeddings, float array [text, dimension], such as
-`SentenceTransformer.encode`.
-"""
+"""Texts to embeddings, float array [text, dimension], such as `SentenceTransformer.encode`."""
 
 
 class WritingConfig(StageConfig):
     """How generated text is judged."""
 
     words: int | None = Field(None, ge=5)
-    """Words at which all texts are compared; None: the length that nine tenths of the generated
-    texts reach.
-    """
+    """Words at which all texts are compared; None: what nine tenths of the generated texts reach."""
     skip_words: int = Field(9, ge=0)
     """Opening words to leave out of a real passage, as the prompt is left out of a generated one.
     """
@@ -164,9 +160,7 @@ def _common_length(generated: Mapping[str, Sequence[str]]) -> int:
 
 
 def embedding_judge(embed: Embed) -> Judge:
-    """Judge A: a strongly regularised classifier of sentence embeddings; each text is embedded
-    once.
-    """
+    """Judge A: a strongly regularised classifier of sentence embeddings."""
     model = make_pipeline(StandardScaler(), _linear(0.001))
 
     def decide(

@@ -15,9 +15,8 @@ from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.progress import advance
 from agent.transfer.fit import METHODS, Fitted, Method, fit
-from agent.transfer.gather import UNSEEN, Gathered, gather
+from agent.transfer.gather import UNSEEN, Gathered, Pairs, gather, paired
 from agent.transfer.layers import LayerMatrix, layer_matrix
-from agent.transfer.pairs import Pairs, paired
 from agent.transfer.translate import Way
 from agent.types import StageConfig
 

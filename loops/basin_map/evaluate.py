@@ -165,9 +165,7 @@ def _share_of(true: Bool[np.ndarray, "start"], among: Bool[np.ndarray, "start"])
 
 
 def _held(found: BasinMap, good: Bool[np.ndarray, "start"], labels: GoldLabels) -> dict[str, object]:
-    """With trust held: the share of good starts that end within 0.9 of the topic's end, and their
-    AP.
-    """
+    """With trust held: the share of good starts that end where the topic does, and their AP."""
     finals = np.stack([flow.held for flow in found.flows if flow.held is not None])
     ap = _aps(labels, finals)
     return {

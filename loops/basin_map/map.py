@@ -52,9 +52,7 @@ class Flow:
 
     path: Float[np.ndarray, "round document"]
     held: Float[np.ndarray, "document"] | None
-    """The last membership when trust in the pointer is held; None where the map does not ask for
-    it.
-    """
+    """The last membership when trust in the pointer is held; None unless configured."""
     certificate: Certificate
     seconds: float
 

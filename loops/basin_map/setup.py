@@ -120,9 +120,7 @@ def _views(config: RunConfig, passages: PassageSet) -> list[np.ndarray]:
 
 
 def _poorer(map_config: MapConfig, passages: PassageSet, material: Material) -> list[Start]:
-    """Topics of models fitted with fewer topics, passes and documents, each chosen like the true
-    one.
-    """
+    """Starts from models of fewer topics, passes and documents, each picked like the true one."""
     found, config = [], map_config.run
     for number in range(map_config.starts.poorer):
         count = max(2, config.topics.count // (2 if number % 2 else 4))

@@ -34,7 +34,7 @@ def membership(
     from loops.checkpoint.find import checkpoints_folder
     from loops.evaluation.membership.evaluate import evaluate_membership
     from loops.evaluation.membership.suite import SUITE_FILE, load_suite
-    from loops.evaluation.membership.table import show_evaluation
+    from loops.evaluation.tables import show_evaluation
     from loops.monitor.progress import show_progress
 
     whole, done = load_suite(suite or SUITE_FILE), out or checkpoints_folder() / "membership.jsonl"
@@ -75,7 +75,7 @@ def generation(
     from loops.checkpoint.find import checkpoints_folder
     from loops.evaluation.generation.evaluate import evaluate_generation
     from loops.evaluation.generation.suite import SUITE_FILE, load_generation_suite
-    from loops.evaluation.generation.table import show_generation
+    from loops.evaluation.tables import show_generation
     from loops.monitor.progress import show_progress
 
     whole, folder = load_generation_suite(suite or SUITE_FILE), out or checkpoints_folder() / "generation"

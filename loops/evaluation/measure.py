@@ -62,9 +62,7 @@ def measure(
 
 
 def stored_rows(store: RunStore) -> list[Row] | None:
-    """The rows that `measure` stored, or None where rounds have been added since or the file is
-    damaged.
-    """
+    """Rows that `measure` stored; None where rounds were added since or the file is damaged."""
     if not os.path.lexists(store.path / MEASUREMENTS):
         return None
     try:

@@ -125,12 +125,7 @@ def _improved(
     seed: int,
     folder: Path,
 ) -> LanguageModel:
-    """The model with an adapter merged into its weights, saved as a model folder of its own.
-
-    Raises:
-        BasinError: the link names no improvement, its run trained no adapter, or the folder cannot
-            be written.
-    """
+    """The model with an adapter merged into its weights, saved as a model folder of its own."""
     if not (folder / "config.json").exists():
         if link.improved == "own_adapter":
             if (adapter := predecessor.record.concept.adapter) is None:

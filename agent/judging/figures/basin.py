@@ -99,9 +99,7 @@ class _Map:
 
     @property
     def between(self) -> Float[np.ndarray, "start round axis"]:
-        """Overlap of each round with the two most visited fixed points; one is replaced by the
-        start.
-        """
+        """Overlap with the two most visited fixed points; the start replaces a missing second."""
         path = self.flows.path
         if len(self.centres) == 0:
             return np.full((*path.shape[:2], 2), np.nan)

@@ -62,9 +62,7 @@ def name_points(
 
 
 def move_apart(axes: Axes, texts: Sequence[Text], heights: Sequence[float]) -> list[float]:
-    """Move texts in the margin to these heights in data units, but apart; returns shares of the
-    axes.
-    """
+    """Move margin texts to these heights in data units, but apart; returns shares of the axes."""
     if not texts:
         return []
     ends = axes.transAxes.inverted().transform(axes.transData.transform([(1, each) for each in heights]))

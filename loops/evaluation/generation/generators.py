@@ -31,17 +31,13 @@ TRIES = 4
 """Passages per prompt where the best is chosen or some are rejected."""
 STEERED_LAYERS = (12, 18)
 ADAPTER_NATS = 0.05
-"""KL(steered || base) per token of a vector that is added to an adapter: half of a vector's own
-budget.
-"""
+"""KL(steered || base) per token of a vector beside an adapter: half of a vector's own budget."""
 FEWEST_MEMBERS = 0.02
 """Minimum share of the seen passages that an adapter is trained on."""
 
 
 def training_weights(target: TargetConcept) -> Float[np.ndarray, "passage"]:
-    """Weights of an adapter's training passages: the members, or the most typical where they are
-    too few.
-    """
+    """Weights of training passages: the members, or the most typical where they are too few."""
     least = np.sort(target.membership)[-max(1, int(FEWEST_MEMBERS * len(target.membership)))]
     return np.where(target.membership >= min(MEMBER, least), target.membership, 0.0)
 
@@ -176,6 +172,4 @@ GENERATORS: Mapping[str, Generator] = {
     "gold-best-of-4": _best_of_base("gold"),
     **_steering(["gold-steered-0.1"]),
 }
-"""By name, in the order of tables: `topic-`, `prompt-` and `random-` are baselines, `gold-` are
-ceilings.
-"""
+"""In the order of tables: `topic-`, `prompt-`, `random-` are baselines, `gold-` ceilings."""

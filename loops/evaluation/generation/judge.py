@@ -132,7 +132,7 @@ def _judged(
         **{f"cluster_score_{which}": _mean(score) for which, score in scores.items()},
         **{f"spread_{which}": _spread(score) for which, score in scores.items()},
         **{f"auc_{which}": judgement.auc for which, judgement in found.items()},
-        "agreement_ab": agreement((found["a"], found["b"]), [name]).spearman,
+        "agreement_ab": agreement((found["a"], found["b"]), name),
         "inside": report.share,
         "inside_and_readable": report.readable_share,
         "too_short": report.too_short,
@@ -142,9 +142,7 @@ def _judged(
 
 
 def _membership(task: Task, read: Texts) -> float:
-    """Mean membership by the refined concept itself, in an unsteered pass. It is no independent
-    judge.
-    """
+    """Mean membership by the refined concept itself, which is no independent judge."""
     return float(sigmoid(task.targets["basin"].log_odds(read)).mean())
 
 
@@ -161,9 +159,7 @@ def _copied(task: Task, texts: Generated) -> dict[str, float | None]:
 
 
 def _distance(task: Task, output: Output) -> float | None:
-    """Nats per token from the base model: exact for an intervention, an upper bound for a
-    selection.
-    """
+    """Nats per token from the base model, for a selection an upper bound."""
     intervention, some = output.intervention, output.samples[:12]
     changed = 0.0
     if intervention.changes:

@@ -35,9 +35,7 @@ class WrittenCorpus(SuiteEntry):
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
     pointer: Literal["words", "seed_words"] = "words"
-    """Whether a concept's words select a topic of one common model, or seed the prior of its own
-    model.
-    """
+    """Whether words select a topic of a common model, or seed the prior of an own model."""
     contrast: str = "novel"
     """The kind of text that the rest of the corpus is, as similar to the concepts as possible."""
     concepts: dict[str, WrittenConcept]

@@ -93,9 +93,7 @@ class Workspace:
         tries: int = 1,
         tokens: int | None = None,
     ) -> list[Sample]:
-        """Write `tries` passages on each prompt and save them as `name`; sampling and seeds are
-        always the same.
-        """
+        """Write `tries` passages on each prompt, with fixed seeds, and save them as `name`."""
         self.last = name
         prompts = self.task.prompts if prompts is None else prompts
         file = self.task.folder / "written" / f"{name}.json"

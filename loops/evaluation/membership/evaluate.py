@@ -165,9 +165,7 @@ def _hidden(corpus: Corpus, seed: int) -> list[Bool[np.ndarray, "document"]]:
 
 
 def _is_measurable(corpus: Corpus, case: Case) -> bool:
-    """Whether both kinds of documents are among all unseen ones, and among the seen ones of each
-    turn.
-    """
+    """Whether both kinds of documents are among the unseen, and among each turn's seen ones."""
     labels = corpus.gold.get(case.concept)
     if labels is None:
         logger.info(f"{case.corpus}, {case.concept}: there are no gold labels, so it is left out.")

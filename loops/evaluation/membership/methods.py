@@ -214,12 +214,7 @@ def _refined(
     seed: int,
     further: int = 0,
 ) -> Outcome:
-    """Settle on the seen passages and read the unseen ones; `further` rounds, outside the timing,
-    give `moved`.
-
-    Args:
-        pointer: log-odds, which may be shuffled, and the reading whose document spread counts.
-    """
+    """Settle on the seen passages and read the unseen ones; `further` rounds give `moved`."""
     activations, documents = turn.views[view], turn.document_of[turn.seen]
     seen, unseen = (Texts(activations[part], pointer[0][part]) for part in (turn.seen, turn.unseen))
     config = config.of_pointer(turn.seeded)

@@ -47,9 +47,7 @@ class SuiteCorpus(SuiteEntry):
     passages: PassagesConfig = PassagesConfig()
     topics: TopicsConfig = TopicsConfig()
     pointer: Literal["words", "seed_words"] = "words"
-    """Whether a concept's words select a topic of one common model, or seed the prior of its own
-    model.
-    """
+    """Whether words select a topic of a common model, or seed the prior of an own model."""
     rotate: bool = False
     """Leave each third unseen in turn and join the readings, for corpora of few documents."""
     concepts: dict[str, tuple[str, ...]]

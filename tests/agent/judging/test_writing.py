@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from agent.errors import BasinError
-from agent.judging.inside import agreement, measure_inside
+from agent.judging.inside import cluster_scores, measure_inside
 from agent.judging.writing import (
     RealPassages,
     WritingConfig,
@@ -123,8 +124,9 @@ def test_passages_get_calibrated_probabilities_by_both_judges(real):
     assert 0.3 < reports["basin"].readable_share <= 0.5
     assert reports["basin"].share == pytest.approx(reports["basin"].real_members, abs=0.15)
     assert reports["base"].share == pytest.approx(reports["base"].real_non_members, abs=0.15)
-    both = agreement(pair, ["basin", "base"])
-    assert both.spearman > 0.6 and both.same_side > 0.8 and both.texts == 80
+    ours, theirs = np.concatenate([cluster_scores(pair, name) for name in ("basin", "base")], axis=1)
+    assert len(ours) == 80 and spearmanr(ours, theirs).statistic > 0.6
+    assert ((ours >= 0.5) == (theirs >= 0.5)).mean() > 0.8
 
 
 def test_passages_too_short_to_judge_keep_their_place(real):

@@ -5,9 +5,9 @@ import pytest
 from planted_pairs import planted, rotation
 
 from agent.errors import BasinError
+from agent.transfer.gather import aligned
 from agent.transfer.layers import layer_matrix, svcca
 from agent.transfer.moments import Moments
-from agent.transfer.pairs import aligned
 
 
 def test_layers_find_their_partners() -> None:

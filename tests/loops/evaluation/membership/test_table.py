@@ -12,7 +12,7 @@ from rich.console import Console
 from loops.cli.main import app
 from loops.evaluation.membership import suite
 from loops.evaluation.membership.summary import aims, concept_rows, method_rows
-from loops.evaluation.membership.table import show_evaluation
+from loops.evaluation.tables import show_evaluation
 
 
 def row(method, seed, single, **more):

@@ -6,13 +6,13 @@ import io
 
 from rich.console import Console
 
-from loops.evaluation.generation.table import COLUMNS, show_generation
+from loops.evaluation.tables import GENERATED, show_generation
 
 
 def row(generator, concept="detective", **changes):
     return (
         {"corpus": "brown", "concept": concept, "generator": generator}
-        | {column: 0.5 for column in COLUMNS}
+        | {column: 0.5 for column in GENERATED}
         | {"samples": 48, "words_judged": 130, "auc_a": 0.91, "auc_b": 0.82, "auc_c": 0.73}
         | {"inside_of_real_members": 0.8, "inside_of_real_others": 0.05}
         | changes

@@ -7,8 +7,7 @@ import pytest
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
-from agent.transfer.gather import gather
-from agent.transfer.pairs import CHUNK, UNREAD, paired
+from agent.transfer.gather import CHUNK, UNREAD, gather, paired
 
 TEXTS = [sentence(*np.random.default_rng(seed).integers(0, 90, 9 + seed % 5)) for seed in range(CHUNK + 6)]
 
