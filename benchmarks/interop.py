@@ -31,9 +31,8 @@ from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
-from agent.pointer.examples import from_examples
+from agent.pointer.examples import from_examples, from_keywords
 from agent.pointer.imported import from_bertopic, from_sklearn
-from agent.pointer.keywords import from_keywords
 from agent.pointer.topic_model import Pointer, TopicModel
 from agent.steering.control_vector import read_control_vector
 from benchmarks.results import RESULTS, with_earlier, write_results

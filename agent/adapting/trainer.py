@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from safetensors import SafetensorError
 
 from agent.adapting.trainer_state import SaveState, newest_state
-from agent.errors import BasinError
+from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.model import LanguageModel
@@ -59,20 +58,19 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_StopAtNan())
     trainer.add_callback(SaveState(folder))
+    remedy = "make room there and resume"
     try:
-        with quiet():
+        with quiet(), writing(folder, remedy):
             trainer.train(resume_from_checkpoint=last and str(last))
     except DamagedError as damage:
         shutil.rmtree(str(last), ignore_errors=True)
         raise BasinError(
             f"The training state in {folder} is damaged ({damage}): it was removed, and a resume starts that training anew."
         ) from None
-    except OSError as error:
-        raise _cannot_keep(folder, error.strerror or str(error)) from None
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         if not any(word in str(error) for word in ("PytorchStreamWriter", "I/O error", "iostream")):
             raise
-        raise _cannot_keep(folder, "the disk is full or cannot be written") from None
+        raise BasinError(f"{folder} cannot be written (the disk may be full); {remedy}.") from None
     rows = [row for row in trainer.state.log_history if "loss" in row]
     if not rows or not all(math.isfinite(row["loss"]) for row in rows):
         raise _nan_loss()
@@ -90,15 +88,9 @@ def training_folder(folder: Path, *parts: object) -> Path:
         for other in folder.iterdir():
             if other != wanted and other.is_dir():
                 shutil.rmtree(other, ignore_errors=True)
-    try:
+    with writing(wanted, "make room there and resume"):
         wanted.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_keep(wanted, error.strerror or str(error)) from None
     return wanted
-
-
-def _cannot_keep(folder: Path, why: str) -> BasinError:
-    return BasinError(f"Training cannot keep its state in {folder} ({why}); make room there and resume.")
 
 
 def _nan_loss() -> BasinError:

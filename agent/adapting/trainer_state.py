@@ -8,7 +8,6 @@ that differs from it, is removed.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import random
@@ -27,6 +26,7 @@ from transformers import TrainerState
 from transformers.trainer_callback import ExportableState
 
 from agent.files.checked import MEGABYTE, DamagedError, parse_json, parse_tensors, read_inside
+from agent.hub.pinned_packages import sha256_of
 
 SECONDS_BETWEEN_SAVES = 60.0
 """Largest loss by a kill, besides the current step."""
@@ -110,12 +110,7 @@ def _files(state: Path) -> list[Path]:
 
 def _listed(state: Path) -> dict[str, list[int | str]]:
     """Size and hash of every file."""
-    listed: dict[str, list[int | str]] = {}
-    for file in _files(state):
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        listed[str(file.relative_to(state))] = [file.stat().st_size, digest]
-    return listed
+    return {str(file.relative_to(state)): [file.stat().st_size, sha256_of(file)] for file in _files(state)}
 
 
 class PlainState(transformers.Trainer):

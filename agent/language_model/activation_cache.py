@@ -16,7 +16,6 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from agent.errors import BasinError
 from agent.hub.pinned_packages import cache_root, scratch_folder, sweep
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch
@@ -246,12 +245,7 @@ def _keep_new(
 
 
 def _write(path: Path, activations: Float[np.ndarray, "text layer width"]) -> None:
-    try:
-        with scratch_folder("activations") as scratch:
-            save_file({"activations": activations}, scratch / path.name, {"sha256": _digest(activations)})
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (scratch / path.name).replace(path)
-    except (OSError, SafetensorError) as error:
-        raise BasinError(
-            f"Activations cannot be kept in {path.parent} ({error}); make room there, or set BASIN_CACHE."
-        ) from None
+    with scratch_folder("activations") as scratch:
+        save_file({"activations": activations}, scratch / path.name, {"sha256": _digest(activations)})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (scratch / path.name).replace(path)

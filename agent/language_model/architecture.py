@@ -112,10 +112,6 @@ def choose_device(name: str) -> torch.device:
     """
     if name in ("auto", "spread"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "all" or "," in name:
-        raise BasinError(
-            f"Device {name!r} is several devices: use spread for all GPUs, or name a single one."
-        )
     if name.startswith("meta"):
         raise BasinError(f"Device {name!r} keeps no weights: use auto, cpu, cuda or spread.")
     try:

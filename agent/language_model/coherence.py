@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 MINIMUM_PASSAGES = 8
 """Fewer passages give no quantile."""
-
-Read = Callable[[LanguageModel, Sequence[str], Sequence[str]], Float[np.ndarray, "text"]]
 
 
 class CoherenceConfig(StageConfig):
@@ -101,8 +99,12 @@ class Coherence:
         cls, real_texts: Sequence[str], config: CoherenceConfig, language_model: LanguageModel | None
     ) -> Coherence:
         """Measure the limits. Raises `BasinError` for fewer than 8 long enough passages."""
-        pairs = [_opening(text, config.prompt_words) for text in real_texts]
-        pairs = [(head, _cut(rest, config.words)) for head, rest in pairs if _long_enough(rest, config.words)]
+        pairs = []
+        for text in real_texts:
+            head = _cut(text, config.prompt_words)
+            rest = text[len(head) :]  # with its leading space
+            if len(rest.split()) >= config.words:
+                pairs.append((head, _cut(rest, config.words)))
         if len(pairs) < MINIMUM_PASSAGES:
             raise BasinError(
                 f"Only {len(pairs)} real passages have {config.prompt_words + config.words} words to judge "
@@ -222,16 +224,6 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+(?:['’]\w+)*", text.lower())
 
 
-def _opening(text: str, words: int) -> tuple[str, str]:
-    """The first `words` words and the rest, which keeps its leading space."""
-    head = _cut(text, words)
-    return head, text[len(head) :]
-
-
 def _cut(text: str, words: int) -> str:
     ends = [match.end() for match in re.finditer(r"\S+", text)]
     return text[: ends[words - 1]] if len(ends) > words else text
-
-
-def _long_enough(text: str, words: int) -> bool:
-    return len(text.split()) >= words

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from agent.errors import BasinError
 from agent.language_model.architecture import longest_sequence
-from agent.language_model.batch_policy import BatchPolicy
 from agent.language_model.hooks import HookedModel, Prefix
 from agent.language_model.load import LanguageModelConfig
-from agent.language_model.memory import within_memory
+from agent.language_model.memory import BatchPolicy, within_memory
 from agent.language_model.token_batches import TokenBatch, token_batches
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector

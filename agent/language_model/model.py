@@ -20,22 +20,20 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from agent.errors import BasinError
+from agent.errors import BasinError, writing
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import Adapter
 from agent.language_model.architecture import base_of, choose_batch_tokens, choose_layers
-from agent.language_model.batch_policy import BatchPolicy, Rows
 from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.kv_cache import reads_token_by_token
 from agent.language_model.decoding.loop import Writer
 from agent.language_model.hooks import Strengths, Vectors
 from agent.language_model.likelihood import ScoringModel
 from agent.language_model.load import LanguageModelConfig, check_places, load_model
-from agent.language_model.memory import MemoryNeed, within_memory
+from agent.language_model.memory import BatchPolicy, MemoryNeed, Rows, within_memory
 from agent.language_model.token_batches import TokenBatch
 from agent.progress import advance
 from agent.steering.gate import PLAIN, SteeringMode
@@ -136,15 +134,13 @@ class LanguageModel(ScoringModel):
 
         Raises `BasinError` where the folder cannot be written.
         """
-        try:
+        with writing(folder, "make room there"):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as draft, quiet_transformers():
                 self.model.save_pretrained(draft)
                 self.tokenizer.save_pretrained(draft)
                 for file in sorted(Path(draft).iterdir(), key=lambda file: file.name == "config.json"):
                     file.replace(folder / file.name)
-        except (OSError, SafetensorError) as error:
-            raise BasinError(f"The model cannot be written to {folder} ({error}); make room there.") from None
 
     @torch.inference_mode()
     def record(

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from agent.errors import BasinError, writing
+from agent.errors import BasinError
 from agent.hub.pinned_packages import cache_root, scratch_folder
 from agent.pointer import lda
 from agent.pointer.topic_model import TopicModel, TopicsConfig
@@ -36,7 +36,7 @@ def fit_cached(documents: Sequence[Document], config: TopicsConfig, run_seed: in
     found = _read(path)
     if found is None:
         found = lda.fit(documents, config, run_seed)
-        with writing(path.parent, "make room there, or set BASIN_CACHE"), scratch_folder("topics") as scratch:
+        with scratch_folder("topics") as scratch:
             _save(found, scratch / path.name)
             (scratch / path.name).replace(path)
     return found

@@ -14,32 +14,13 @@ from pydantic import model_validator
 
 from agent.corpora.words import ENGLISH
 from agent.errors import BasinError
-from agent.pointer.examples import from_document_weights, from_examples
-from agent.pointer.imported import (
-    from_bertopic,
-    from_sklearn,
-    load_topic_model,
-    read_examples,
-    read_weights,
-    save_topic_model,
-)
-from agent.pointer.keywords import from_keywords
+from agent.pointer.examples import from_document_weights, from_examples, from_keywords
+from agent.pointer.imported import load_topic_model, read_examples, read_weights
 from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig, pick
 from agent.types import Document, StageConfig
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "PointerConfig",
-    "from_bertopic",
-    "from_document_weights",
-    "from_examples",
-    "from_keywords",
-    "from_sklearn",
-    "load_topic_model",
-    "point",
-    "save_topic_model",
-]
 SOURCES = ("keywords", "examples", "examples_file", "document_weights", "topic_model")
 
 

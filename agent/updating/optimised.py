@@ -18,7 +18,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from agent.errors import BasinError
 from agent.language_model.hooks import Prefix
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch
@@ -116,14 +115,7 @@ def optimise(
     Args:
         prior: the vector that every step decays to, of the same layers; `start` without it. Decay
             to the last round's vector alone would add up over rounds.
-
-    Raises:
-        BasinError: a group is empty.
     """
-    if not members or not others:
-        raise BasinError(
-            "Steering needs passages inside and outside the concept, and one of the two has none."
-        )
     prior = start if prior is None else prior
     steps, held_out = _draw(members, others, config, seed)
     leaves = {layer: each.clone().requires_grad_() for layer, each in start.directions.items()}

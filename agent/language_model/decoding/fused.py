@@ -58,20 +58,15 @@ class Step:
         if self.in_order(window):
             return None
         if window not in self.masks:
-            seen = self.real.shape[1]
-            places = torch.arange(seen, device=self.real.device)
+            places = torch.arange(self.real.shape[1], device=self.real.device)
             distance = places[-new:, None] - places
             near = distance >= 0 if window is None else (distance >= 0) & (distance < window)
             # Padding attends to itself: its softmax must not be empty.
             allowed = (near & self.real[:, None, :]) | (distance == 0)
-            hides = new > 1 or not bool(allowed.all())
-            self.masks[window] = (
-                torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-                .masked_fill(~allowed, -torch.inf)
-                .unsqueeze(1)
-                if hides
-                else None
-            )
+            self.masks[window] = None
+            if new > 1 or not bool(allowed.all()):
+                zeros = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+                self.masks[window] = zeros.masked_fill(~allowed, -torch.inf).unsqueeze(1)
         return self.masks[window]
 
 

@@ -10,7 +10,6 @@ import transformers
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from agent.adapting import preference, supervised
 from agent.adapting.precision import NAME, NarrowProducts, attend, trainable_twin
 from agent.language_model.adapter import new_adapter
 from agent.language_model.architecture import base_of
@@ -123,9 +122,3 @@ def test_an_adapter_multiplies_in_the_models_format_with_the_same_gradients(arch
     assert formats == {torch.bfloat16}
     error, of_peft = (float((each - wanted).norm() / wanted.norm()) for each in (ours, by_peft))
     assert error < max(0.05, 1.5 * of_peft)
-
-
-def test_supervised_training_multiplies_so_and_preference_training_does_not():
-    assert issubclass(supervised._LoraTrainer, NarrowProducts) and not issubclass(
-        preference._PreferenceTrainer, NarrowProducts
-    )

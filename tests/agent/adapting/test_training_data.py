@@ -16,12 +16,9 @@ def written(membership, coherent=None, prompts=None) -> Written:
     return Written(prompts, [f" t{number}" for number in range(count)], np.array(membership), coherent)
 
 
-def test_what_the_base_model_wrote_counts_as_its_membership():
+def test_passages_by_the_base_model_weigh_their_membership_and_mild_ratios_are_used_as_they_are():
     weights, exponent = importance_weights(written([0.2, 0.4, 0.6]), np.zeros(3))
     assert exponent == 1 and weights == pytest.approx(np.array([0.5, 1.0, 1.5]))
-
-
-def test_mild_ratios_are_used_as_they_are():
     weights, exponent = importance_weights(written([1.0, 1.0]), np.log([1.0, 2.0]))
     assert exponent == 1 and weights[1] / weights[0] == pytest.approx(2)
 
@@ -43,22 +40,15 @@ def test_what_is_not_coherent_teaches_nothing():
 def test_a_lesson_is_shared_out_as_asked():
     weights = lesson_weights(np.array([1.0, 3.0]), np.array([2.0, 0.0, 2.0]), 0.25)
     assert weights == pytest.approx(np.array([0.1875, 0.5625, 0.125, 0.0, 0.125]))
-
-
-def test_without_anything_written_real_members_are_the_whole_lesson():
-    assert lesson_weights(np.array([1.0, 3.0]), np.zeros(2), 0.25) == pytest.approx(
-        np.array([0.25, 0.75, 0, 0])
-    )
+    alone = lesson_weights(np.array([1.0, 3.0]), np.zeros(2), 0.25)
+    assert alone == pytest.approx(np.array([0.25, 0.75, 0, 0]))
 
 
 def test_a_pair_is_the_best_that_belongs_against_the_worst_that_does_not():
     found = pairs(written([0.9, 0.7, 0.2, 0.8], prompts=["a", "a", "a", "b"]))
     assert [(pair.prompt, pair.chosen, pair.rejected) for pair in found] == [("a", " t0", " t2")]
-
-
-def test_nonsense_in_the_right_words_is_rejected_first():
-    found = pairs(written([0.8, 0.99, 0.1], [True, False, True], ["a"] * 3))
-    assert (found[0].chosen, found[0].rejected) == (" t0", " t1")
+    (nonsense,) = pairs(written([0.8, 0.99, 0.1], [True, False, True], ["a"] * 3))
+    assert (nonsense.chosen, nonsense.rejected) == (" t0", " t1")  # right words, but incoherent
 
 
 def test_openings_without_a_clear_difference_give_no_pair():

@@ -75,15 +75,11 @@ def test_files_are_read_back_to_the_bit():
     assert again.digest == adapter.digest != random_adapter(make_language_model(), seed=1).digest
 
 
-def test_no_adapter_is_the_very_same_model():
-    language_model = make_language_model()
-    assert language_model.adapted(None) is language_model
-
-
 def test_an_adapted_model_shares_what_is_not_adapted():
     language_model = make_language_model()
     adapted = language_model.adapted(random_adapter(language_model))
     assert adapted.output.head.weight.data_ptr() == language_model.output.head.weight.data_ptr()
+    assert language_model.adapted(None) is language_model
 
 
 def test_attention_is_less_than_all():
@@ -91,19 +87,13 @@ def test_attention_is_less_than_all():
     assert set(targets(model, "attention")) < set(targets(model, "all"))
 
 
-@pytest.mark.parametrize("other", [{"architecture": "gpt2"}, {"depth": 3}])
-def test_another_model_s_adapter_is_refused_in_one_sentence(other):
+@pytest.mark.parametrize(
+    ("other", "settings"), [({"architecture": "gpt2"}, {}), ({"depth": 3}, {}), ({}, {"from_the_future": 1})]
+)
+def test_adapters_of_another_model_or_of_unknown_settings_are_refused_in_one_sentence(other, settings):
     adapter = random_adapter(make_language_model())
     with pytest.raises(BasinError, match="does not fit this model"):
-        make_language_model(**other).adapted(adapter)
-
-
-def test_settings_that_this_peft_does_not_know_are_refused_in_one_sentence():
-    language_model = make_language_model()
-    adapter = random_adapter(language_model)
-    strange = Adapter({**adapter.config, "from_the_future": 1}, adapter.tensors)
-    with pytest.raises(BasinError, match="does not fit this model"):
-        language_model.adapted(strange)
+        make_language_model(**other).adapted(Adapter({**adapter.config, **settings}, adapter.tensors))
 
 
 @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])

@@ -32,14 +32,6 @@ def test_a_model_without_a_list_of_blocks_is_named():
         LanguageModel(model, make_tokenizer(), LanguageModelConfig())
 
 
-def test_load_from_a_folder_gives_the_same_model(tmp_path, texts):
-    made = make_language_model("gpt2")
-    made.model.save_pretrained(tmp_path)
-    made.tokenizer.save_pretrained(tmp_path)
-    loaded = LanguageModel.load(LanguageModelConfig(name=str(tmp_path), dtype="float32", device="cpu"))
-    np.testing.assert_array_equal(loaded.record(texts), made.record(texts))
-
-
 def test_load_names_what_it_lacks(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BasinError, match="could not be loaded"):
@@ -121,15 +113,6 @@ def test_a_spread_model_gives_the_same_results(architecture, texts):
     assert np.array_equal(ours.losses(texts), before)
 
 
-def test_a_vector_goes_to_the_device_of_its_block(monkeypatch):
-    language_model = make_language_model(depth=4)
-    asked = []
-    monkeypatch.setattr(language_model, "device_of", lambda layer: asked.append(layer) or CPU)
-    with language_model.steer(VECTOR):
-        pass
-    assert asked == [1, 3]
-
-
 def test_blocks_on_several_devices_are_not_fused():
     language_model = make_language_model(depth=4)
     language_model.blocks[3].to("meta")
@@ -165,8 +148,7 @@ def test_offloaded_parts_and_separate_ends_are_refused():
     [
         ("meta", "'meta' keeps no weights"),
         ("disk", "'disk' is not available"),
-        ("all", "'all' is several devices: use spread"),
-        ("cuda:0,cuda:1", "several devices: use spread"),
+        ("cuda:0,cuda:1", "'cuda:0,cuda:1' is not available .* spread"),
     ],
 )
 def test_devices_that_cannot_be_used_are_refused(name, wrong):
@@ -179,12 +161,17 @@ def test_devices_by_name():
     assert choose_device("cpu") == CPU and choose_device("auto").type == choose_device("spread").type == first
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_a_folder_is_loaded_spread(tmp_path, texts, architecture):
+@pytest.mark.parametrize(
+    ("architecture", "device"), [("gpt2", "cpu"), ("gpt2", "spread"), ("llama", "spread")]
+)
+def test_a_saved_folder_is_loaded_as_the_same_model(tmp_path, texts, architecture, device):
     made = make_language_model(architecture, depth=4)
     made.save(tmp_path / "model")
-    config = LanguageModelConfig(name=str(tmp_path / "model"), dtype="float32", device="spread")
-    np.testing.assert_allclose(LanguageModel.load(config).record(texts), made.record(texts), atol=1e-5)
+    config = LanguageModelConfig(name=str(tmp_path / "model"), dtype="float32", device=device)
+    atol = 0 if device == "cpu" else 1e-5
+    np.testing.assert_allclose(
+        LanguageModel.load(config).record(texts), made.record(texts), rtol=0, atol=atol
+    )
 
 
 def test_auto_takes_the_cpu_for_a_model_larger_than_the_gpu(tmp_path, monkeypatch, messages):

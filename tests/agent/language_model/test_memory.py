@@ -10,11 +10,10 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
-from agent.language_model import batch_policy
-from agent.language_model.batch_policy import Rows
+from agent.language_model import memory
 from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.fused import FusedDecoder
-from agent.language_model.memory import MemoryNeed, is_out_of_memory, most, within_memory
+from agent.language_model.memory import MemoryNeed, Rows, is_out_of_memory, most, within_memory
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -129,7 +128,7 @@ def test_a_small_machine_reads_and_writes_less_at_a_time_with_the_same_results(m
     plain, config = make_language_model(), GenerationConfig(batch_size=12, new_tokens=5)
     need = MemoryNeed.of(plain.model)
     room = 2 * need.weights + 3 * need.writing(1, 20)
-    monkeypatch.setattr(batch_policy, "memory_at_hand", lambda device: room)
+    monkeypatch.setattr(memory, "memory_at_hand", lambda device: room)
     small, batches = make_language_model(), []
     assert small.batch_tokens < plain.batch_tokens
     small._writer.continuations = _counting(small._writer.continuations, batches)

@@ -27,15 +27,6 @@ def test_record_leaves_out_the_first_position_of_a_tokenizer_without_bos():
     np.testing.assert_allclose(recorded[1, 0], alone[0].numpy(), atol=1e-5)
 
 
-def test_left_padding_equals_right_padding(architecture, texts):
-    language_model = make_language_model(architecture)
-    recorded = language_model.record(texts)
-    for batch in language_model.batches(texts, side="left"):
-        assert batch.real[:, -1].all()
-        with torch.no_grad():
-            np.testing.assert_allclose(language_model._pooled(batch), recorded[list(batch.rows)], atol=2e-5)
-
-
 def test_a_record_does_not_depend_on_its_bucket(texts):
     together = make_language_model(batch_tokens=10_000).record(texts)
     apart = make_language_model(batch_tokens=1).record(texts)

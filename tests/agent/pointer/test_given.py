@@ -16,17 +16,9 @@ from sklearn.decomposition import NMF, LatentDirichletAllocation
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from agent.errors import BasinError
-from agent.pointer.given import (
-    PointerConfig,
-    from_bertopic,
-    from_document_weights,
-    from_examples,
-    from_keywords,
-    from_sklearn,
-    load_topic_model,
-    point,
-    save_topic_model,
-)
+from agent.pointer.examples import from_document_weights, from_examples, from_keywords
+from agent.pointer.given import PointerConfig, point
+from agent.pointer.imported import from_bertopic, from_sklearn, load_topic_model, save_topic_model
 from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig
 
 DOCUMENTS = planted_documents()
@@ -183,6 +175,9 @@ def test_invalid_pointers_are_refused(pointer: dict, hint: str) -> None:
     assert hint in refusal(**pointer)
 
 
+TREE = '{"vocabulary": ["ship"], "topic_word": [[1]]'
+
+
 @pytest.mark.parametrize(
     ("field", "name", "content", "hint"),
     [
@@ -198,18 +193,9 @@ def test_invalid_pointers_are_refused(pointer: dict, hint: str) -> None:
         ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[-1]]}', "invalid numbers"),
         ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[NaN]]}', "no number"),
         ("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1e40]]}', "invalid numbers"),
-        (
-            *("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": [[]]}'),
-            "prior for each topic",
-        ),
-        (
-            *("topic_model", "t.json", '{"vocabulary": ["ship"], "topic_word": [[1]], "alpha": 2}'),
-            "prior for each topic",
-        ),
-        (
-            *("topic_model", "t.json", '{"vocabulary": ["kraken"], "topic_word": [[1]]}'),
-            "None of the topic model's words",
-        ),
+        ("topic_model", "t.json", TREE + ', "alpha": [[]]}', "prior for each topic"),
+        ("topic_model", "t.json", TREE + ', "alpha": 2}', "prior for each topic"),
+        ("topic_model", "t.json", TREE.replace("ship", "kraken") + "}", "None of the topic model's words"),
     ],
 )
 def test_invalid_files_are_refused(field: str, name: str, content: str, hint: str, tmp_path: Path) -> None:

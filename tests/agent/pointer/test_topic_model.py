@@ -60,8 +60,7 @@ def test_presence_is_the_share_of_documents_with_a_word_of_the_topic(model):
     texts = [
         filler,
         filler + "crimea crimeb crimec",
-        filler,
-        filler,
+        *[filler] * 2,
         "crimea " * 9,
         filler,
         "Unknown.",

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agent.errors import BasinError
-from agent.steering.control_vector import check_header, read_control_vector, write_control_vector
+from agent.steering.control_vector import check_header, read_control_vector, write_control_vector, write_out
 from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 
@@ -71,10 +71,7 @@ def test_invalid_directions_are_refused(tmp_path: Path) -> None:
     for row in (np.full(4, np.nan, np.float32), np.ones((2, 4), np.float32)):
         writer = gguf.GGUFWriter(tmp_path / "bad.gguf", "controlvector")
         writer.add_tensor("direction.3", row)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        write_out(writer)
         with pytest.raises(BasinError, match=r"direction\.3"):
             read_control_vector(tmp_path / "bad.gguf")
 

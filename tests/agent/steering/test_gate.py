@@ -134,7 +134,7 @@ def test_the_gate_reads_the_running_mean_of_the_text_and_not_what_steering_added
             assert float(share[row, place]) == pytest.approx(float(gate.gate_value(mean)), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["norm", "gate", "both"])
+@pytest.mark.parametrize("name", MODES)
 def test_left_padding_equals_right_padding(architecture, texts, name):
     language_model, mode = make_language_model(architecture, depth=4), MODES[name]
     vector = some_vector()

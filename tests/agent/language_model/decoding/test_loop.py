@@ -1,4 +1,4 @@
-"""The loop over tokens against transformers' own, token for token."""
+"""The loop over tokens: penalties, models without keys and values; see also test_architectures."""
 
 from __future__ import annotations
 
@@ -16,45 +16,28 @@ from agent.steering.vector import SteeringVector
 GREEDY = GenerationConfig(new_tokens=12, temperature=0)
 
 
-def by_transformers(language_model, prompts, bias, **options):
-    """Greedy search by `generate`, one prompt at a time, as token ids; `bias` is what bars tokens."""
-    settings = transformers.GenerationConfig(
-        max_new_tokens=12,
-        min_new_tokens=12,
-        do_sample=False,
-        pad_token_id=0,
-        suppress_tokens=bias,
-        disable_compile=True,
-        **options,
-    )
-    written = []
-    for prompt in prompts:
-        encoded = language_model.tokenizer(prompt, return_tensors="pt")
-        ids = language_model.model.generate(**encoded, generation_config=settings)
-        written.append(language_model.tokenizer.decode(ids[0, encoded["input_ids"].shape[1] :]))
-    return written
-
-
 def some_vector() -> SteeringVector:
     generator = torch.Generator().manual_seed(3)
     return SteeringVector({layer: 2 * torch.randn(16, generator=generator) for layer in (1, 3)})
 
 
-def test_without_chance_it_writes_what_transformers_writes(architecture):
-    language_model = make_language_model(architecture, depth=4)
-    prompts = [sentence(*range(length)) for length in (9, 2, 5, 14, 3)]
-    barred = language_model._writer.barred.nonzero()[:, 0].tolist()
-    with language_model.steer(some_vector(), 1.0):
-        expected = by_transformers(language_model, prompts, barred)
-    assert language_model.generate(prompts, range(5), GREEDY, some_vector()) == expected
-    assert language_model.generate(prompts, range(5), GREEDY) != expected
-
-
 def test_a_penalty_is_that_of_transformers():
     language_model = make_language_model("gemma2", depth=4)
     prompts = [sentence(1, 2, 3), sentence(4, 5, 6, 7, 8, 9)]
-    barred = language_model._writer.barred.nonzero()[:, 0].tolist()
-    expected = by_transformers(language_model, prompts, barred, repetition_penalty=1.5)
+    settings = transformers.GenerationConfig(
+        max_new_tokens=12,
+        min_new_tokens=12,
+        do_sample=False,
+        pad_token_id=0,
+        suppress_tokens=language_model._writer.barred.nonzero()[:, 0].tolist(),
+        disable_compile=True,
+        repetition_penalty=1.5,
+    )
+    expected = []
+    for prompt in prompts:
+        encoded = language_model.tokenizer(prompt, return_tensors="pt")
+        ids = language_model.model.generate(**encoded, generation_config=settings)
+        expected.append(language_model.tokenizer.decode(ids[0, encoded["input_ids"].shape[1] :]))
     penalised = GREEDY.model_copy(update={"repetition_penalty": 1.5})
     assert language_model.generate(prompts, [1, 2], penalised) == expected
     assert language_model.generate(prompts, [1, 2], GREEDY) != expected
