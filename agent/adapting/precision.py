@@ -1,11 +1,9 @@
 """Number formats of training an adapter on a bfloat16 model, chosen for speed.
 
-On a CPU, attention runs in float32: its backward pass takes twice as long in bfloat16 (92 ms
-against 43 ms for eight texts of 190 tokens, nine heads of 64), whose small products are converted
-one by one. Supervised training multiplies with the adapter in bfloat16, while its weights,
-gradients and optimiser stay in float32. PEFT would cast the input of every adapted layer to
-float32, a tenth of SmolLM2's training time on a CPU. Preference training compares likelihoods that
-differ by little, and would not be faster.
+On a CPU, attention runs in float32, because its backward pass takes twice as long in bfloat16.
+Supervised training multiplies with the adapter in bfloat16, while its weights, gradients and
+optimiser stay in float32. PEFT's cast to float32 would take a tenth of SmolLM2's training time.
+Preference training compares likelihoods that differ by little, and would not be faster.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Supervised training of a LoRA adapter on weighted texts (Hu et al. 2106.09685, TRL's SFTTrainer).
 
 The lesson is a sample of texts in proportion to their weights (sampling-importance resampling,
-Rubin 1988). With memberships as weights, the loss is, up to sampling, cross-entropy to corpus(x)
-m(x) / Z. Generated texts get importance weights towards p(x) m(x) / Z, see
-`agent/adapting/training_data.py`.
+Rubin 1988). With memberships as weights, the loss is cross-entropy to corpus(x) m(x) / Z.
 """
 
 from __future__ import annotations

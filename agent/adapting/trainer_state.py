@@ -1,8 +1,6 @@
 """The state of an interrupted training: kept every minute, and free of pickles.
 
-transformers writes its state file by file into the final folder, so a kill would leave an
-incomplete state. Here a list of sizes and hashes is written last. A folder without the list, or one
-that differs from it, is removed.
+A list of sizes and hashes is written last. A folder that lacks it or differs from it is removed.
 """
 
 from __future__ import annotations

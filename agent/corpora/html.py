@@ -1,7 +1,7 @@
 """The text of an HTML or XHTML file, paragraph by paragraph.
 
-Reads with the standard library's tokeniser, which needs no nesting limit and shows what the file
-leaves open at its end. A tree-building parser repairs such files silently and can lose text.
+The standard library's tokeniser shows what a file leaves open at its end. A tree-building parser
+repairs such files silently and can lose text.
 """
 
 from __future__ import annotations

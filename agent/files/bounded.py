@@ -1,7 +1,6 @@
 """Reading untrusted files: ordinary files only, unpacked piece by piece, within limits.
 
-A packed file shows its size only when unpacked. It is unpacked a buffer at a time, and refused as soon
-as it grows more than text does.
+A packed file is unpacked a buffer at a time, and refused as soon as it grows more than text does.
 """
 
 from __future__ import annotations

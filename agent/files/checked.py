@@ -1,7 +1,6 @@
 """Files of untrusted run folders: bounded, never through a link, with strict JSON and tensors.
 
-Opening a run from elsewhere must not hang, exhaust memory, read files outside it, or run code. All
-functions raise `DamagedError`; its message ends a sentence that begins with the file's folder.
+All functions raise `DamagedError`, whose message ends a sentence that begins with the folder.
 """
 
 from __future__ import annotations

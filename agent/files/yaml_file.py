@@ -1,7 +1,6 @@
 """YAML files of settings and labels, read strictly and within limits.
 
-PyYAML's safe loader runs no code. Yet it expands a kilobyte of aliases to gigabytes, silently takes
-the last of two equal keys, and raises a dozen classes of exceptions.
+PyYAML's safe loader runs no code, but expands aliases to gigabytes and accepts duplicate keys.
 """
 
 from __future__ import annotations

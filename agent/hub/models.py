@@ -1,7 +1,6 @@
 """Language models by name: two embedded ones, a hub id, a local folder, or a local GGUF file.
 
-The embedded models are published as GGUF files. Dequantising one takes half a minute, so the weights
-are cached as a bfloat16 safetensors folder, which loads in a second.
+Dequantising a GGUF file takes half a minute, so its weights are cached as bfloat16 safetensors.
 """
 
 from __future__ import annotations
@@ -197,8 +196,8 @@ def _local_gguf(path: Path) -> Path:
 def _convert(gguf: Path, folder: Path, title: str, draft: Path) -> None:
     """Write the model and tokenizer of a GGUF file to `folder`, atomically.
 
-    transformers refuses to save dequantised models, so the weights move to a fresh model of the same
-    configuration. `draft` must be on the cache's file system.
+    transformers refuses to save dequantised models, so the weights move to a fresh model. `draft`
+    must be on the cache's file system.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -115,8 +115,7 @@ def fetch_all(files: Iterable[PackageFile]) -> list[Path]:
 def scratch_folder(part: str) -> Iterator[Path]:
     """A temporary folder inside the cache's folder `part`, from which finished files move by rename.
 
-    Also removes the folders of killed processes: a folder in use is locked, and the system releases a
-    lock however its process ends.
+    Also removes the unlocked folders of killed processes.
     """
     parent = cache_root() / part
     remedy = "make room there, or set BASIN_CACHE to a folder of yours"

@@ -1,8 +1,7 @@
 """A low-rank adapter as plain data: PEFT's files, held in memory.
 
 LoRA (Hu et al. 2106.09685): a frozen weight W becomes W + (alpha / r) B A, with A [r, in] and B
-[out, r] trained. `LanguageModel.adapted` applies an adapter; `agent.adapting` trains one. PEFT is
-imported on use: it takes two seconds.
+[out, r] trained. PEFT is imported on use: it takes two seconds.
 """
 
 from __future__ import annotations

@@ -21,19 +21,13 @@ class TokenBatch:
     real: Bool[Tensor, "text token"]
     """Not padding: the attention mask."""
     pooled: Bool[Tensor, "text token"]
-    """In the mean activation: not padding, not a special token, not the sequence's first position.
-
-    The first position is an attention sink: its residual stream is a hundred times longer than any
-    other's, and would dominate the mean of a short text.
-    """
+    """In the mean activation: not padding, not special, not the sequence's first position, which is an
+    attention sink: its residual stream is a hundred times longer and would dominate the mean."""
     scored: Bool[Tensor, "text token"]
     """Its loss counts: not special, not in the prefix, and predicted from an earlier token."""
     ends: Int[Tensor, "text token"]
-    """Characters of the text, without its prefix, read with each token; 0 for other tokens.
-
-    Two models with different tokenizers have read the same text where tokens end at the same
-    character.
-    """
+    """Characters of the text, without its prefix, read with each token; 0 for other tokens. Where they
+    are equal, two models of different tokenizers have read the same text."""
 
     @property
     def positions(self) -> Int[Tensor, "text token"]:

@@ -29,8 +29,7 @@ class Gate:
     """The share of the strength spent on a text, from the projection of its mean activation so far.
 
     `sigmoid(-(projection - centre) / width)`, which `find_gate` makes the probability that the text
-    is outside. It reads the lowest steered layer before the addition, so that steering never
-    enters.
+    is outside. It reads the lowest steered layer before the addition.
     """
 
     layer: int

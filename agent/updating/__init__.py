@@ -1,9 +1,8 @@
 """How a round changes the model: a steering vector, and from some round on a LoRA adapter.
 
-Each method proposes a direction. `calibrate` then sets its strength to the budget, so that methods
-are compared at equal distance from the base model. Add a method: a file here and a name in
-`UpdatingConfig.method`. `agent.adapting` trains the adapter. It is not imported here, because its
-libraries are slow to load.
+Each method proposes a direction, and `calibrate` sets its strength to the budget. To add a method,
+add a file here and a name in `Method`. `agent.adapting` trains the adapter; its libraries are slow
+to load, so it is not imported here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Steering vectors by gradient ascent on the likelihood gain of members over others.
 
-The loss is a preference between real passages, with the base model as reference and without a
-reward model. Text stays readable for three reasons. Openings are not scored, the distance from the
-base model is bounded token by token, and the vector decays to the mean difference and is averaged
-over steps.
+The loss is a preference between real passages, with the base model as reference. Text stays
+readable because openings are not scored, the distance from the base model is bounded token by
+token, and the vector decays to the mean difference and is averaged over steps.
 """
 
 from __future__ import annotations

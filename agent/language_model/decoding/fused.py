@@ -1,9 +1,7 @@
 """A faster, equivalent decoder for Llama and similar architectures (Mistral, Qwen, Gemma 3).
 
-On a CPU, matrix products are only half of a step of transformers' modules. Here queries, keys and
-values are one product, rotation and norms a few operations, shared keys and values are not
-repeated, and the mask is made once a step. `fused` reads a few tokens with both decoders, and
-returns this one only where they agree.
+Queries, keys and values are one product, rotation and norms a few operations, and the mask is made
+once a step. `fused` reads a few tokens with both decoders, and keeps this one only if they agree.
 """
 
 from __future__ import annotations
