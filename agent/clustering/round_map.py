@@ -52,17 +52,6 @@ class RoundMap:
     """Nats per standard deviation of the documents' scores."""
 
     @classmethod
-    def over(
-        cls,
-        ridges: Sequence[CrossFittedRidge],
-        document_of: Int[np.ndarray, "passage"],
-        size: float,
-        sharpness: float,
-    ) -> RoundMap:
-        """The map over documents with any numbering."""
-        return cls(tuple(ridges), numbered(document_of), size, sharpness)
-
-    @classmethod
     def of_views(
         cls,
         views: Sequence[Float[np.ndarray, "passage feature"]],
@@ -73,7 +62,7 @@ class RoundMap:
     ) -> RoundMap:
         """The map of real passages alone; `seed` divides the folds."""
         ridges = [cross_fitted(view, document_of, config, seed) for view in views]
-        return cls.over(ridges, document_of, size, config.fading.sharpness)
+        return cls(tuple(ridges), numbered(document_of), size, config.fading.sharpness)
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
         """Held-out scores summed over the views, each in deviations of the documents' scores."""

@@ -51,7 +51,7 @@ def planted_setup(count: int = 12, config: MapConfig = CONFIG) -> MapSetup:
     passages = tuple(Passage(f"p{at}", int(of), at % 3, f"passage {at}") for at, of in enumerate(DOCUMENT_OF))
     holds = np.stack([MEMBERS, ~MEMBERS], axis=1)
     inputs = SweepInputs(
-        RoundMap.over(ridges, DOCUMENT_OF, 0.25, 8.0), Schedule(5), CONFIG, config.run.certificate, 3
+        RoundMap(tuple(ridges), DOCUMENT_OF, 0.25, 8.0), Schedule(5), CONFIG, config.run.certificate, 3
     )
     names = ["police clue", "sea ship"]
     scores = np.stack([topic, -topic])

@@ -8,7 +8,7 @@ stopped evaluation resumes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -146,16 +146,12 @@ def _best_of_base(target: str) -> Generator:
     return partial(_best_of_pool, target=target, pool="pool-base", make=_unchanged)
 
 
-def _steering(names: Sequence[str], **settings: Any) -> dict[str, Generator]:
-    return {name: partial(_steered, name=name, **settings) for name in names}
-
-
 GENERATORS: Mapping[str, Generator] = {
     "base": partial(_first_of_pool, pool="pool-base", make=_unchanged),
     "topic-rejection": partial(_rejection, target="topic"),
     "topic-best-of-4": _best_of_base("topic"),
-    **_steering(["topic-steered-0.1"]),
-    **_steering(["topic-steered-0.4"], budget_nats=0.4),
+    "topic-steered-0.1": partial(_steered, name="topic-steered-0.1"),
+    "topic-steered-0.4": partial(_steered, name="topic-steered-0.4", budget_nats=0.4),
     "topic-lora": partial(_write, name="topic-lora", make=_adapted),
     "topic-lora-steered": partial(_write, name="topic-lora-steered", make=_adapted_and_steered),
     "prompt-name": partial(_prompted, name="prompt-name", instruction=_name_instruction),
@@ -163,13 +159,15 @@ GENERATORS: Mapping[str, Generator] = {
     "random-lora": partial(_write, name="random-lora", make=_adapted),
     "basin-filter": partial(_rejection, target="basin"),
     "basin-best-of-4": _best_of_base("basin"),
-    **_steering(["basin-steered-0.1"]),
-    **_steering(["basin-steered-0.4"], budget_nats=0.4),
-    **_steering(["basin-optimised-0.1"], method="optimised"),
-    **_steering(["basin-conditional-0.1"], conditional=True, norm_preserving=True),
+    "basin-steered-0.1": partial(_steered, name="basin-steered-0.1"),
+    "basin-steered-0.4": partial(_steered, name="basin-steered-0.4", budget_nats=0.4),
+    "basin-optimised-0.1": partial(_steered, name="basin-optimised-0.1", method="optimised"),
+    "basin-conditional-0.1": partial(
+        _steered, name="basin-conditional-0.1", conditional=True, norm_preserving=True
+    ),
     **_of_target("basin"),
     **_of_target("gold"),
     "gold-best-of-4": _best_of_base("gold"),
-    **_steering(["gold-steered-0.1"]),
+    "gold-steered-0.1": partial(_steered, name="gold-steered-0.1"),
 }
 """In the order of tables: `topic-`, `prompt-`, `random-` are baselines, `gold-` ceilings."""

@@ -7,13 +7,10 @@ the judges.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from agent.config import CONFIGS
-from agent.corpora.passages import PassagesConfig
-from agent.pointer.topic_model import TopicsConfig
 from agent.types import StageConfig
 from loops.evaluation.membership.suite import SuiteCorpus, SuiteEntry, read_suite
 
@@ -32,10 +29,6 @@ class WrittenConcept(StageConfig):
 class WrittenCorpus(SuiteEntry):
     """One corpus and the concepts to generate from."""
 
-    passages: PassagesConfig = PassagesConfig()
-    topics: TopicsConfig = TopicsConfig()
-    pointer: Literal["words", "seed_words"] = "words"
-    """Whether words select a topic of a common model, or seed the prior of an own model."""
     contrast: str = "novel"
     """The kind of text that the rest of the corpus is, as similar to the concepts as possible."""
     concepts: dict[str, WrittenConcept]

@@ -39,15 +39,15 @@ class SuiteEntry(StageConfig):
 
     name: str
     corpus: CorpusConfig
+    passages: PassagesConfig = PassagesConfig()
+    topics: TopicsConfig = TopicsConfig()
+    pointer: Literal["words", "seed_words"] = "words"
+    """Whether words select a topic of a common model, or seed the prior of an own model."""
 
 
 class SuiteCorpus(SuiteEntry):
     """One corpus of the suite and its concepts."""
 
-    passages: PassagesConfig = PassagesConfig()
-    topics: TopicsConfig = TopicsConfig()
-    pointer: Literal["words", "seed_words"] = "words"
-    """Whether words select a topic of a common model, or seed the prior of an own model."""
     rotate: bool = False
     """Leave each third unseen in turn and join the readings, for corpora of few documents."""
     concepts: dict[str, tuple[str, ...]]

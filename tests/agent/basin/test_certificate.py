@@ -18,7 +18,7 @@ SOUND = Certificate(0.001, 0.6, 0.99, 0.98, 0.1, 0.2, 0.8, 0.0)
 
 
 def test_a_planted_concept_is_certified():
-    round_map = RoundMap.over([ridge(), ridge(seed=1)], DOCUMENT_OF, 0.25, 8.0)
+    round_map = RoundMap((ridge(), ridge(seed=1)), DOCUMENT_OF, 0.25, 8.0)
     pointer = document_means(pointer_of(GOLD, DOCUMENT_OF, 1), DOCUMENT_OF)
     path = round_map.flow(pointer, Schedule(5), 15)
     found = certify(round_map, path, pointer, Schedule(5), config=CONFIG, seed=0)
@@ -29,7 +29,7 @@ def test_a_planted_concept_is_certified():
 
 
 def test_a_pointer_at_nothing_is_not_certified():
-    round_map = RoundMap.over([ridge(strength=0.0)], DOCUMENT_OF, 0.25, 8.0)
+    round_map = RoundMap((ridge(strength=0.0),), DOCUMENT_OF, 0.25, 8.0)
     pointer = np.random.default_rng(0).normal(size=DOCUMENT_OF.max() + 1)
     path = round_map.flow(pointer, Schedule(5), 15)
     assert not certify(round_map, path, pointer, Schedule(5), config=CONFIG, seed=0).holds(CONFIG)

@@ -17,7 +17,7 @@ MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
 
 @pytest.fixture(scope="module")
 def round_map() -> RoundMap:
-    return RoundMap.over([ridge(), ridge(seed=1)], DOCUMENT_OF, 0.25, 8.0)
+    return RoundMap((ridge(), ridge(seed=1)), DOCUMENT_OF, 0.25, 8.0)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_at_the_fixed_point_the_map_contracts_and_kicks_are_undone(round_map, po
 
 
 def test_the_eigenvalue_is_that_of_the_jacobian(pointer):
-    small = RoundMap.over([ridge()], DOCUMENT_OF, 0.25, 2.0)
+    small = RoundMap((ridge(),), DOCUMENT_OF, 0.25, 2.0)
     end = small.settled(small.membership(pointer), 60, still=1e-9)
     step = 1e-4
     columns = [

@@ -11,7 +11,6 @@ from agent.judging.average_precision import (
     Reading,
     best_gap,
     calibration_error,
-    exchanged_counts,
     measure_membership,
     precision_at_size,
 )
@@ -87,14 +86,3 @@ def test_the_best_gap_is_what_the_last_round_gave_away():
     assert lost == pytest.approx(1 - measure_membership([bad], [GOLD], 1 / 3)["ap_single"])
     # A part that settled early stays as it is while the other goes on.
     assert best_gap([[good], [bad, good]], [GOLD, GOLD]) == 0
-
-
-def test_what_changed_hands_is_counted():
-    before = np.array([True, True, False, False, True, False])
-    after = np.array([True, False, False, True, False, False])
-    assert exchanged_counts(before, after, GOLD) == {
-        "threw_out": 2,
-        "threw_out_right": 1,
-        "took_in": 1,
-        "took_in_right": 0,
-    }

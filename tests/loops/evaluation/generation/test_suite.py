@@ -76,13 +76,3 @@ def test_a_wrong_entry_is_told_in_a_sentence(wrong, said, tmp_path):
     with pytest.raises(BasinError, match=said) as told:
         load_generation_suite(suite_file(tmp_path, wrong))
     assert "mine.yaml" in str(told.value) and "\n" not in str(told.value)
-
-
-def test_missing_and_unreadable_files_are_told(tmp_path):
-    with pytest.raises(BasinError, match="no suite"):
-        load_generation_suite(tmp_path / "none.yaml")
-    for content in (b"a: [", b"\xff\xfe\x00", b"7"):
-        (tmp_path / "bad.yaml").write_bytes(content)
-        with pytest.raises(BasinError, match="bad.yaml") as told:
-            load_generation_suite(tmp_path / "bad.yaml")
-        assert "\n" not in str(told.value)
