@@ -65,13 +65,13 @@ def test_a_text_that_repeats_through_a_dictionary_is_refused(
     assert read < 2000
 
 
-def test_a_column_that_unpacks_to_more_than_text_does_is_refused(
+def test_a_file_that_unpacks_to_more_than_text_does_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, {"text": ["a" * (1 << 21)]}, compression="zstd")
     assert len(list(read_parquet(path, None))) == 1
     monkeypatch.setattr(parquet, "UNPACKED_FREELY", 1 << 20)
-    with pytest.raises(BasinError, match="'text' unpacks to more than 100 times its size"):
+    with pytest.raises(BasinError, match="the file unpacks to more than 100 times its size"):
         list(read_parquet(path, None))
 
 
