@@ -36,8 +36,7 @@ def overlaps(
 def fixed_points(
     finals: Float[np.ndarray, "start document"], settled: Bool[np.ndarray, "start"]
 ) -> tuple[list[FixedPoint], Int[np.ndarray, "start"]]:
-    """The fixed points, by falling number of starts, and the one that each start reached; -1 where
-    unsettled.
+    """Fixed points by falling number of starts, and the one of each start; -1 where unsettled.
 
     Complete linkage at `SAME`: any two memberships at one point overlap by as much.
     """

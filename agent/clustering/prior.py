@@ -23,8 +23,7 @@ FEWEST_KEPT = 0.2
 def choose_size(
     evidence: Float[np.ndarray, "passage"], surest: Bool[np.ndarray, "passage"], mass: float
 ) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """The size, and the upper bounds it was chosen under: (share of the surest kept, bound), by
-    rising cut.
+    """The size, and its upper bounds by rising cut: (share of the surest kept, bound).
 
     Args:
         evidence: held-out scores.

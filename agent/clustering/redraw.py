@@ -38,8 +38,7 @@ def redraw(
     seed: int,
     round_number: int = 1,
 ) -> Reclustering:
-    """Memberships of real and generated texts, learnt from `last`, or from the pointer where it is
-    None.
+    """Memberships of real and generated texts, learnt from `last` or, if None, from the pointer.
 
     Args:
         document_of: the document of every real passage; no document is split between folds.

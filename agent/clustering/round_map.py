@@ -101,8 +101,7 @@ class RoundMap:
         return np.stack(path)
 
     def eigenvalue(self, membership: Float[np.ndarray, "document"], seed: int) -> float:
-        """Modulus of the map's leading eigenvalue, without pointer, at a fixed point; below 1 it
-        contracts.
+        """Modulus of the map's leading eigenvalue at a fixed point, without pointer; <1 contracts.
 
         By power iteration on central differences. The growth is averaged over the last half of the
         steps, since a complex pair rotates.

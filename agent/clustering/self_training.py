@@ -1,5 +1,4 @@
-"""Anchored self-training, the first refiner: a baseline whose trust and size are given, not
-estimated.
+"""Anchored self-training, the first refiner: a baseline with given trust and size.
 
 A classifier learns the last membership, its log-odds are calibrated on the pointer's claims, the
 pointer's log-odds are added at a fixed trust, and the passages of a document are pooled.

@@ -1,5 +1,4 @@
-"""Re-clustering from two witnesses, the pointer and the activations, weighed by how far each is
-trusted.
+"""Re-clustering from two witnesses, pointer and activations, weighed by trust.
 
 A linear classifier learns from the activations what both witnesses said together last time. It
 scores every document by models that did not see it. Errors of the topic that it cannot express

@@ -65,8 +65,7 @@ class Ceiling:
 
 
 def average_precision(gold: Bool[np.ndarray, "passage"], scores: Float[np.ndarray, "passage"]) -> float:
-    """Area under the stepwise precision-recall curve; a constant score gives the share of
-    positives.
+    """Area under the stepwise precision-recall curve; the base rate for a constant score.
 
     Raises ValueError when no passage is positive or a score is not finite.
     """
@@ -114,8 +113,7 @@ def gold_folds(
 
 
 def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float | None:
-    """PGR = (AP(m) - AP(q0)) / (AP(ceiling) - AP(q0)), Burns et al. (2312.09390); above 1 past the
-    ceiling.
+    """PGR = (AP(m) - AP(q0)) / (AP(ceiling) - AP(q0)), Burns et al. (2312.09390).
 
     None where there is no ceiling, or one less than 0.05 above the topic.
     """

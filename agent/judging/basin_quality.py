@@ -131,8 +131,7 @@ class CertificateQuality:
 def average_precisions(
     gold: Bool[np.ndarray, "document"], scores: Float[np.ndarray, "*over document"]
 ) -> Float[np.ndarray, "*over"]:
-    """Average precision of many rankings at once, equal to scikit-learn's; equal scores enter
-    together.
+    """Average precision of many rankings at once, equal to scikit-learn's with ties too.
 
     Raises ValueError when no document is positive.
     """

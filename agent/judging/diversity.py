@@ -77,8 +77,7 @@ def vendi_score(embeddings: Float[np.ndarray, "text dimension"]) -> float:
 
 
 def copied_share(texts: Sequence[str], corpus_texts: Iterable[str], n: int = 8) -> Float[np.ndarray, "text"]:
-    """Share of each text's word n-grams that occur in the corpus; NaN for a text of fewer than n
-    words.
+    """Share of each text's word n-grams that occur in the corpus; NaN for fewer than n words.
 
     The corpus is read once and only n-grams of `texts` are kept. Give the texts of all generators
     together, without their prompts, and whole documents instead of passages.
@@ -111,8 +110,7 @@ def divergence_on(
     mode: SteeringMode = PLAIN,
     preamble: str = "",
 ) -> float:
-    """KL(writer || base) of the next-token distribution over the texts' own tokens, in nats per
-    token.
+    """KL(writer || base) of next tokens over the texts' own tokens, in nats per token.
 
     Only the writer reads `preamble`. A text that is tokenized differently after it is left out; NaN
     where none is left. Sampling's temperature and truncation are ignored on both sides.

@@ -37,8 +37,7 @@ class InsideReport:
 
 
 def cluster_scores(judgements: Sequence[Judgement], generator: str) -> Float[np.ndarray, "judge text"]:
-    """Each judge's cluster score of each text: 0 is the mean of real non-members, 1 of real
-    members.
+    """Each judge's cluster score of each text: 0 is the mean real non-member, 1 the mean member.
 
     NaN for a text that is too short, and for all texts of a judge that is not reliable.
     """

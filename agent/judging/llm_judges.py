@@ -1,5 +1,4 @@
-"""Judge C: a language model that compares a passage's likelihood after two descriptions of its
-source.
+"""Judge C: a language model compares a passage's likelihood after two descriptions.
 
 It needs gold labels only for its scale. Use another model than the one that writes, because a model
 prefers its own phrases.

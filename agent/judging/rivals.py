@@ -200,8 +200,7 @@ def confident_weak_to_strong(seen: SeenTexts, seed: int, share: float = 0.75, st
 
 
 def positive_unlabelled(seen: SeenTexts, seed: int, steps: int = 400) -> Reader:
-    """Non-negative PU learning (Kiryo et al. 2017, 1703.00593, eq. 6) with the sigmoid loss and a
-    linear model.
+    """Linear non-negative PU learning with sigmoid loss (Kiryo et al. 2017, 1703.00593, eq. 6).
 
     The topic's surest passages, as many as it claims, are the positives; the topic's size is the
     class prior.
@@ -287,8 +286,7 @@ def linear_reader(
     activations: Float[np.ndarray, "passage layer width"],
     labels: Float[np.ndarray, "passage"],
 ) -> Reader:
-    """Ridge regression of labels in [0, 1] on the leading components; with gold labels it is the
-    ceiling.
+    """Ridge regression of labels in [0, 1] on the leading components; on gold labels the ceiling.
 
     Its scores are scaled to log-odds of the labels (Platt 1999).
     """

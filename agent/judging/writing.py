@@ -61,8 +61,7 @@ class EqualTexts:
 def judge_writing(
     real: RealPassages, generated: Mapping[str, Sequence[str]], embed: Embed, config: WritingConfig, seed: int
 ) -> list[Row]:
-    """A row for each generator and judge: score, cluster score, the judge's AUC and the scores of
-    real text.
+    """A row for each generator and judge: score, cluster score, AUC and scores of real text.
 
     Args:
         generated: continuations without their prompts, by the generator's name (`basin`, `base`,

@@ -27,8 +27,7 @@ class Fitted:
 
 
 def fit(method: Method, gathered: Gathered, *, back: bool = False) -> Fitted:
-    """The map from x to y, or with `back` from y to x, fitted on text that the other way has not
-    seen.
+    """The map from x to y, or with `back` from y to x; the two ways share no text.
 
     Raises `BasinError` as the method's own `fit`.
     """

@@ -1,5 +1,4 @@
-"""Hand-over of a concept to another reader: by intersection, by stitching, or by both as a check of
-each other.
+"""Hand-over of a concept to another reader by intersection, by stitching, or by both.
 
 By intersection the reader learns from the memberships of real texts. By stitching it receives the
 predecessor's readout and vector through a map that was learnt without the concept. The two share no
@@ -75,8 +74,7 @@ def hand_over(
     config: HandoverConfig,
     seed: int,
 ) -> Handover:
-    """Hand a concept to a reader with these activations of the same real passages, recorded at
-    `layers`.
+    """Hand a concept to a reader whose activations of the real passages are of `layers`.
 
     Raises:
         BasinError: there are no maps and `by` needs them, or as `agent.clustering.probe.fit_probe`.

@@ -85,8 +85,7 @@ def learn(
     config: StitchingConfig,
     seed: int,
 ) -> Stitches:
-    """Compare all layers, then learn maps between `layers` of the first model and their partners,
-    both ways.
+    """Compare all layers, then learn maps both ways between `layers` and their partners.
 
     Args:
         part_of: the part of every text, whole documents in one part; the first part is unseen.

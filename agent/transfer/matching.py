@@ -1,5 +1,4 @@
-"""Cluster intersection: the cluster of another reader that overlaps most with a concept, with no
-map between the two.
+"""Cluster intersection: another reader's cluster that overlaps most with a concept, unmapped.
 
 Membership is a function of text, so a topic, a mixture component and a classifier are all
 comparable. Soft memberships also overlap by chance, often by more than a third. So every overlap

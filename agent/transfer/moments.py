@@ -1,5 +1,4 @@
-"""First and second moments of paired activations, summed chunk by chunk: the input of every linear
-map.
+"""First and second moments of paired activations, summed by chunk, for every linear map.
 
 Memory does not grow with the tokens. Sums are taken about the mean by the pairwise update of Chan,
 Golub and LeVeque (1979), since residual streams have coordinates far from zero, which would swamp

@@ -27,8 +27,7 @@ class Way:
 
 
 def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
-    """The vector in the other model, without bias, each layer of the same norm in spreads of the
-    stream.
+    """The vector in the other model, without bias; norms are kept in spreads of the stream.
 
     Strength is not translated: calibrate the result in its own model. Directions that meet at one
     layer are added. Raises `BasinError` for a layer without a way, and where a direction arrives as

@@ -1,5 +1,4 @@
-"""Measures of a finished run against gold labels, and its figure; the loop never imports this
-module.
+"""Measures of a finished run against gold labels, and its figure; never imported by the loop.
 
 `measurements.json` and `picture.png` are written beside the rounds.
 """
@@ -38,8 +37,7 @@ PICTURE = "picture.png"
 def measure(
     store: RunStore, activations: Float[np.ndarray, "passage layer width"] | None = None
 ) -> list[Row]:
-    """Rows of each round, by the main reading of the labels first; none where the corpus has no
-    labels.
+    """Rows of each round, the labels' main reading first; none without labels.
 
     Args:
         activations: of the real passages; None: record them.

@@ -1,5 +1,4 @@
-"""`basin evaluate generation`: generators of one concept, written first, then judged together at
-one length.
+"""`basin evaluate generation`: all generators of a concept write, then are judged together.
 
 A stopped evaluation resumes with the generator that it was at.
 """

@@ -1,5 +1,4 @@
-"""The generators that are compared: baselines, Basin's ways to write, and the same ways driven by
-gold labels.
+"""The compared generators: baselines, Basin's ways to write, and the same by gold labels.
 
 A generator is a function from a `Workspace` to samples, one for each prompt unless it rejects. The
 workspace keeps pools of passages and adapters on disk, so several generators share them and a

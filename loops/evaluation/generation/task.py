@@ -1,5 +1,4 @@
-"""A generation task: one concept, its target concepts (topic, refined, gold) and the prompts to
-write on.
+"""A generation task: one concept, its targets (topic, refined, gold) and its prompts.
 
 Gold labels are read here for the ceilings and the judges.
 """
@@ -132,8 +131,7 @@ def read_corpus(corpus: WrittenCorpus) -> RecordedCorpus:
 
 
 def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int, folder: Path) -> Task:
-    """Fit the topic on seen documents, refine it there, and train the gold classifier on the same
-    ones.
+    """Fit and refine the topic on seen documents, and train the gold classifier on the same.
 
     Raises:
         BasinError: the corpus has no gold labels for the concept, or too few documents of a kind.
@@ -221,8 +219,7 @@ def _targets(refined: Refined, claimed: float, gold: Bool[np.ndarray, "passage"]
 def neutral_prompts(
     texts: Sequence[str], count: int, concept: WrittenConcept, seed: int, words: int = 9
 ) -> list[str]:
-    """Openings of passages that do not name the concept, and the plain prompt once in
-    `PLAIN_EVERY`.
+    """Openings that do not name the concept, and the plain prompt once in `PLAIN_EVERY`.
 
     Raises `BasinError` where every opening names it.
     """

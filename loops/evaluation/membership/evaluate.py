@@ -1,5 +1,4 @@
-"""`basin evaluate membership`: the refiner and its rivals, measured on documents that nothing was
-fitted on.
+"""`basin evaluate membership`: the refiner and its rivals on documents held out.
 
 Gold labels are read here, to score decisions that were made without them. Each finished concept is
 saved at once, so a stopped evaluation resumes.

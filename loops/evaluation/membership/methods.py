@@ -1,5 +1,4 @@
-"""The methods of `basin evaluate membership`: the refiner, its rivals, null pointers and the
-ceiling.
+"""Methods of `basin evaluate membership`: refiner, rivals, null pointers and ceiling.
 
 All methods of one pointer get the same texts, the same pointer and the same claim. Only the ceiling
 gets gold labels, and only those of seen passages.
@@ -181,8 +180,7 @@ def pooled_log_odds(
     seen: tuple[Texts, Int[np.ndarray, "passage"]],
     unseen: tuple[Texts, Int[np.ndarray, "text"]],
 ) -> tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]]:
-    """The refiner's reading of whole documents: a (mean evidence) + b (mean pointer), seen and
-    unseen.
+    """The refiner's reading of seen and unseen documents: a (mean evidence) + b (mean pointer).
 
     Both means are in standard deviations over the seen documents, and evidence has `read_weight`
     against the pointer's 1, as in `agent.clustering.two_witnesses.recluster`. Unseen texts do not

@@ -1,5 +1,4 @@
-"""The suite of measured concepts: corpora, the words that point, and each pointer's reading of all
-texts.
+"""The suite of measured concepts: corpora, pointing words, and each pointer's readings.
 
 Gold labels are not read here. A seed decides the topic model and the split. A third of the authors
 is unseen at a time (of the documents, where authors are unknown), and nothing is fitted on it.

@@ -21,8 +21,7 @@ Row = Mapping[str, Any]
 
 
 def concept_rows(rows: Sequence[Row], kind: str) -> list[dict[str, Any]]:
-    """Mean AP of topic, refiner, best rival and ceiling for each concept, and the refiner's gap
-    recovered.
+    """Mean AP of topic, refiner, best rival and ceiling by concept, and the gap recovered.
 
     Args:
         kind: `single` or `pooled`. The best rival is chosen by this AP, so it is an upper bound.
@@ -50,8 +49,7 @@ def concept_rows(rows: Sequence[Row], kind: str) -> list[dict[str, Any]]:
 
 
 def method_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """For each method, over all concepts and seeds: median PGR, mean AP, worst gain on the topic,
-    sizes and flags.
+    """By method over concepts and seeds: median PGR, mean AP, worst gain, sizes and flags.
 
     `sizes_found` is the share of sizes within a factor of 1.5 of the true one. `flagged` is the
     share of pointers that a method calls no concept.
