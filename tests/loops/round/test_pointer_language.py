@@ -34,6 +34,6 @@ def test_an_invalid_language_is_refused(forged: object) -> None:
 def test_assumptions_of_english_are_warned_of() -> None:
     assert language_warning(TopicsConfig(), "smollm2-135m", None) is None
     warning = language_warning(TopicsConfig(language="de"), "smollm2-135m", "gemma3-270m")
-    assert "smollm2-135m, which reads and writes, and gemma3-270m, which judges" in said
+    assert "smollm2-135m, which reads and writes, and gemma3-270m, which judges" in warning
     assert "Capitals do not tell names" in warning and "no list" not in warning
     assert "has no list of stop words" in language_warning(TopicsConfig(language="la"), "a", None)
