@@ -34,7 +34,7 @@ def effect(
     seed: int = 0,
     draws: int = 1,
 ) -> Effect:
-    """The effect on readings of the same prompts, in any unit; missing readings are NaN.
+    """The effect on readings of the same prompts, in any unit; passages with NaN are left out.
 
     Args:
         draws: number of vectors that the passages were written with in turn. Errors are then those

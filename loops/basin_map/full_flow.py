@@ -47,8 +47,7 @@ class ConstantPointer(Pointer):
 
 
 def full_flows(found: BasinMap, names: Sequence[str], folder: Path) -> list[dict[str, object]]:
-    """Run the named starts in full, each as a run in `folder/full`; runs that are there are
-    resumed.
+    """Run the named starts in full, each as a run in `folder/full`; existing runs are resumed.
 
     Raises:
         BasinError: a start does not exist; else as `loops.refine.refine`.

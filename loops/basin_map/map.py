@@ -110,8 +110,7 @@ class BasinMap:
 
 
 def map_basin(config: MapConfig, folder: Path, *, wanted: Sequence[str] = ()) -> BasinMap:
-    """Follow every start of the design to its fixed point; starts that `folder` holds are not
-    followed again.
+    """Follow every start that `folder` lacks to its fixed point.
 
     Args:
         wanted: names of starts that a later stage needs; unknown ones are refused at the beginning.

@@ -30,8 +30,7 @@ class RowFile:
 
     @classmethod
     def open(cls, path: Path, digest: str) -> RowFile:
-        """The file's rows if it was begun with the same digest, else a fresh file; a torn end is
-        cut.
+        """The file's rows if it was begun with the same digest, else a fresh file; cuts a torn end.
 
         Raises:
             BasinError: the file cannot be read or written.

@@ -1,5 +1,4 @@
-"""`basin succeed`: a chain of models, each of which receives the concept, refines it and hands it
-on.
+"""`basin succeed`: models in a chain receive the concept, refine it and hand it on.
 
 A successor is accepted where the concept arrived, the topic still points at it, and its last round
 is certified. A refused one is reported, and the chain goes on from the last accepted run. No code
@@ -44,8 +43,7 @@ Row = dict[str, Any]
 
 
 def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) -> list[Row]:
-    """Run the first model, then every link that the folder does not hold yet; a row for each
-    hand-over.
+    """Run the first model, then every link that the folder lacks; a row for each hand-over.
 
     Raises:
         BasinError: there are no links, a model cannot be loaded, or as `loops.refine.refine`. A

@@ -58,8 +58,7 @@ def labels_of(store: RunStore, label: str | None) -> GoldLabels | None:
 
 
 def measure_stitch(found: Stitching, store: RunStore, labels: GoldLabels, folder: Path) -> list[Row]:
-    """A row for every vector, stored in `folder`: effect and ratio by judge A, judge B and their
-    mean.
+    """A row for every vector, stored in `folder`: effect and ratio by judges A, B and their mean.
 
     Judge A reads sentence embeddings, judge B word n-grams. Both are trained on real passages of
     the run's corpus, cut to one length. Effects are in cluster scores, see
@@ -120,8 +119,7 @@ def _name(trial: Trial) -> str:
 
 
 def measure_chain(folder: Path, rows: Sequence[Row]) -> list[Row]:
-    """A row for every run of the chain: average precision of the received concept and of the last
-    one, held out.
+    """A row for every run of the chain: AP of the received and of the last concept, held out.
 
     Empty where the corpus has no gold labels. Raises `BasinError` as
     `loops.evaluation.measure.measure`.

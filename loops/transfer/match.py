@@ -1,5 +1,4 @@
-"""`basin match`: the cluster of another reader that overlaps most with a run's concept, with no map
-between the two.
+"""`basin match`: another reader's cluster that overlaps most with a run's concept, unmapped.
 
 A reader is a language model, the sentence embedder, or another topic model. Every reader sees the
 same texts: the run's real passages and its generated ones. No code here can read a gold label.
