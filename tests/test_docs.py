@@ -70,7 +70,7 @@ def _examples() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", _examples(), ids=str)
-def test_examples_run(path: Path, place: dict[str, Any]) -> None:
+def test_examples_run(path, place):
     document = _document(ROOT / path)
     document.namespace.update(place)
     examples = list(document.examples())
@@ -79,7 +79,7 @@ def test_examples_run(path: Path, place: dict[str, Any]) -> None:
         example.evaluate()
 
 
-def test_the_guide_has_examples_and_a_wrong_one_fails(tmp_path: Path) -> None:
+def test_the_guide_has_examples_and_a_wrong_one_fails(tmp_path):
     assert Path("docs/python.md") in _examples()
     (tmp_path / "wrong.md").write_text("```python\nassert 1 == 2\n```\n")
     with pytest.raises(AssertionError):
@@ -87,7 +87,7 @@ def test_the_guide_has_examples_and_a_wrong_one_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=str)
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_lead_somewhere(path):
     text = (ROOT / path).read_text(encoding="utf-8")
     broken = []
     for target in LINK.findall(text):
@@ -112,7 +112,7 @@ def _quoted(pattern: re.Pattern[str]) -> list[Any]:
     return sorted({each for text in texts for each in pattern.findall(text)})
 
 
-def test_quoted_settings_exist() -> None:
+def test_quoted_settings_exist():
     quoted = {name for name in _quoted(SETTING) if not name.endswith((".json", ".html", ".safetensors"))}
     assert len(quoted) > 20
     assert {name for name in quoted if not _is_setting(name)} == set()
@@ -128,12 +128,12 @@ def _is_setting(name: str) -> bool:
     return True
 
 
-def test_quoted_commands_exist() -> None:
+def test_quoted_commands_exist():
     command: Any = typer.main.get_command(app)
     assert set(_quoted(COMMAND)) <= set(command.list_commands(command.context_class(command)))
 
 
-def test_quoted_addresses_exist() -> None:
+def test_quoted_addresses_exist():
     """`file.py:function` in a page is a function or class of that file."""
     addresses = _quoted(ADDRESS)
     assert any(name for _, name in addresses)
@@ -146,7 +146,7 @@ def test_quoted_addresses_exist() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in GUIDES if path.name != "log.md"], ids=str)
-def test_pages_are_short(path: Path) -> None:
+def test_pages_are_short(path):
     text = (ROOT / path).read_text(encoding="utf-8")
     assert text.count("\n") <= (200 if path.name == "README.md" else 140)
     assert len(text.split()) <= 1600
@@ -155,7 +155,7 @@ def test_pages_are_short(path: Path) -> None:
 
 
 @pytest.mark.weights
-def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs(tmp_path, monkeypatch):
     """On the embedded model, two small rounds: some forty seconds of one core."""
     import nbformat
     from nbclient import NotebookClient
@@ -177,7 +177,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (tmp_path / "checkpoints" / "notebook" / "report.html").exists()
 
 
-def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
+def test_the_reference_builds_without_a_warning(tmp_path):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     found = re.search(r"^REFERENCE := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
     assert found is not None
@@ -200,7 +200,7 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["loops.api.run", "loops.api.views", "loops.api.classifier"])
-def test_what_users_call_has_a_docstring(module: str) -> None:
+def test_what_users_call_has_a_docstring(module):
     classes = [each for each in vars(importlib.import_module(module)).values() if inspect.isclass(each)]
     own = [each for each in classes if each.__module__ == module]
     bare = [
@@ -213,7 +213,7 @@ def test_what_users_call_has_a_docstring(module: str) -> None:
     assert own and bare == []
 
 
-def test_nothing_that_is_kept_names_a_machine() -> None:
+def test_nothing_that_is_kept_names_a_machine():
     for file in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"/(home|root|tmp|work|Users)/", text), file.name

@@ -68,7 +68,7 @@ def _breaches(sources: Mapping[str, str]) -> set[str]:
     return found
 
 
-def test_packages_import_only_from_their_left() -> None:
+def test_packages_import_only_from_their_left():
     assert _breaches(_sources()) == KNOWN
 
 
@@ -83,12 +83,12 @@ def test_packages_import_only_from_their_left() -> None:
         "import loops.refine",
     ],
 )
-def test_a_planted_breach_is_found(planted: str) -> None:
+def test_a_planted_breach_is_found(planted):
     sources = _sources() | {"agent.basin.tracking": planted}
     assert any(breach.startswith("agent.basin.tracking -> ") for breach in _breaches(sources) - KNOWN)
 
 
-def test_labels_are_found_behind_other_imports() -> None:
+def test_labels_are_found_behind_other_imports():
     sources = {"agent.judging.gold": "", "loops.report.make": "import agent.judging.gold"}
     sources["loops.refine"] = "from loops.report import make"
     assert "loops.refine -> agent.judging.gold" in _breaches(sources)

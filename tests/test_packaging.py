@@ -69,7 +69,7 @@ def _modules() -> set[str]:
     return {str(file.relative_to(ROOT)) for file in files if "__pycache__" not in file.parts}
 
 
-def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(built: Path) -> None:
+def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(built):
     names = set(zipfile.ZipFile(next(built.glob("*.whl"))).namelist())
     meta = f"basin-{PROJECT['version']}.dist-info/"
     configs = {f"agent/{file.relative_to(ROOT)}" for file in (ROOT / "configs").glob("*/*.yaml")}
@@ -78,7 +78,7 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(built: Pat
     assert f"{meta}licenses/LICENSE" in names and f"{meta}entry_points.txt" in names
 
 
-def test_the_source_archive_builds_it_and_has_no_tests_and_no_data(built: Path) -> None:
+def test_the_source_archive_builds_it_and_has_no_tests_and_no_data(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {name.split("/")[0] for name in names} <= {
@@ -88,7 +88,7 @@ def test_the_source_archive_builds_it_and_has_no_tests_and_no_data(built: Path) 
     assert {"README.md", "LICENSE", "pyproject.toml", "configs/runs/brown.yaml"} <= names
 
 
-def test_an_installed_basin_finds_its_own_things(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_basin_finds_its_own_things(installed, tmp_path):
     code = "import agent, loops; from agent.config import CONFIGS; print(loops.__file__, CONFIGS)"
     done = _outside(installed, tmp_path, "python", "-c", code)
     assert done.returncode == 0, done.stderr
@@ -99,7 +99,7 @@ def test_an_installed_basin_finds_its_own_things(installed: Path, tmp_path: Path
     assert (tmp_path / "runs" / "brown" / "config.json").exists()
 
 
-def test_an_installed_basin_runs_and_draws_a_page(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_basin_runs_and_draws_a_page(installed, tmp_path):
     make_project(tmp_path)
     done = _outside(installed, tmp_path, "basin", "run", "vector.yaml", "--rounds", "1")
     assert done.returncode == 0, done.stderr
@@ -109,7 +109,7 @@ def test_an_installed_basin_runs_and_draws_a_page(installed: Path, tmp_path: Pat
     assert "Every file is as written" in _outside(installed, tmp_path, "basin", "verify", "vector").stdout
 
 
-def test_every_extra_that_is_named_exists_and_is_documented() -> None:
+def test_every_extra_that_is_named_exists_and_is_documented():
     files = [file for folder in ("agent", "loops", "docs") for file in (ROOT / folder).rglob("*.[pm][yd]")]
     texts = [file.read_text(encoding="utf-8") for file in [*files, ROOT / "README.md"]]
     named = {
@@ -124,7 +124,7 @@ def test_every_extra_that_is_named_exists_and_is_documented() -> None:
     assert all(f"`{name}`" in table for name in extras)
 
 
-def test_one_version_and_one_licence_are_told_everywhere() -> None:
+def test_one_version_and_one_licence_are_told_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (
         citation["version"] == PROJECT["version"]

@@ -31,12 +31,12 @@ def _mypy(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_listed_modules_are_typed_strictly() -> None:
+def test_the_listed_modules_are_typed_strictly():
     done = _mypy()
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_user_s_mistakes_are_found_and_axes_are_none(tmp_path: Path) -> None:
+def test_a_user_s_mistakes_are_found_and_axes_are_none(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(USER)
     told = _mypy(str(script)).stdout.splitlines()

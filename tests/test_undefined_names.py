@@ -35,11 +35,11 @@ def _undefined(*paths: str, folder: Path = ROOT) -> list[str]:
     return found
 
 
-def test_every_name_is_defined() -> None:
+def test_every_name_is_defined():
     assert _undefined(*FOLDERS) == []
 
 
-def test_an_undefined_name_is_found_and_an_axis_is_none(tmp_path: Path) -> None:
+def test_an_undefined_name_is_found_and_an_axis_is_none(tmp_path):
     (tmp_path / "odd.py").write_text(
         "import numpy as np\nfrom jaxtyping import Float\n\n\n"
         'def first(x: Float[np.ndarray, "passage"], y: "Nobody", z: Float[np.ndarray, "*more"]) -> Missing:\n'

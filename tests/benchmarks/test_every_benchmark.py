@@ -14,7 +14,7 @@ MODULES = [
 ]
 
 
-def test_every_benchmark_says_how_it_is_run() -> None:
+def test_every_benchmark_says_how_it_is_run():
     helpers = {"benchmarks.results", "benchmarks.speed_rivals"}
     assert all(
         f"python -m {each.__name__}" in (each.__doc__ or "")

@@ -42,7 +42,7 @@ def plant(root: Path) -> None:
         (root / name).write_text(content)
 
 
-def test_what_breaks_the_plan_is_counted(tmp_path: Path) -> None:
+def test_what_breaks_the_plan_is_counted(tmp_path):
     plant(tmp_path)
     found = {each.name: each for each in house.measure(tmp_path)}
     numbers = {name: each.found for name, each in found.items()}
@@ -66,7 +66,7 @@ def test_what_breaks_the_plan_is_counted(tmp_path: Path) -> None:
     assert found["functions over 60 lines"].places == ("agent/judging/gold.py:1 long (61)",)
 
 
-def test_figures_are_printed_as_lines_and_as_json(tmp_path: Path) -> None:
+def test_figures_are_printed_as_lines_and_as_json(tmp_path):
     plant(tmp_path)
     app = house.typer.Typer()
     app.command()(house.main)

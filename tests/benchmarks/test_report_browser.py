@@ -41,7 +41,7 @@ def page_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.F
 @pytest.mark.parametrize(
     "page_file", [Scene(3), Scene(2, hostile=True)], ids=["calm", "hostile"], indirect=True
 )
-def test_a_page_works_in_a_browser(page_file: Path) -> None:
+def test_a_page_works_in_a_browser(page_file):
     seen = Seen()
     with open_browser() as browser, open_page(browser, page_file, seen) as page:
         views = visit(page, seen, axe=CACHED_AXE)
@@ -54,7 +54,7 @@ def test_a_page_works_in_a_browser(page_file: Path) -> None:
 
 
 @pytest.mark.parametrize("page_file", [Scene(0)], ids=["round 0"], indirect=True)
-def test_a_run_of_round_0_opens_on_a_phone(page_file: Path) -> None:
+def test_a_run_of_round_0_opens_on_a_phone(page_file):
     seen = Seen()
     with open_browser() as browser, open_page(browser, page_file, seen, "phone") as page:
         visit(page, seen)
@@ -62,7 +62,7 @@ def test_a_run_of_round_0_opens_on_a_phone(page_file: Path) -> None:
 
 
 @pytest.mark.parametrize("page_file", [Scene(1)], ids=["changed"], indirect=True)
-def test_a_page_with_a_request_is_noticed(page_file: Path) -> None:
+def test_a_page_with_a_request_is_noticed(page_file):
     image = b'<img src="https://example.org/x.png" onerror="x()"><main'
     page_file.write_bytes(page_file.read_bytes().replace(b"<main", image, 1))
     seen = Seen()

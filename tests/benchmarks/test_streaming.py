@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from agent.corpora.load import CorpusConfig, load_corpus
 from benchmarks import streaming
 
 
-def test_a_generated_file_is_a_corpus(tmp_path: Path, monkeypatch) -> None:
+def test_a_generated_file_is_a_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "WORDS", 3000)
     monkeypatch.setattr(streaming, "DOCUMENTS_AT_ONCE", 5)
     path = tmp_path / "corpus.jsonl"

@@ -28,10 +28,10 @@ WORDS = (
     "rounds=&a [*a]", "storm,captain", ",,,", "auto", "1:2", "[b]", "{}", "*", "%s", "{0}", "--help", "--no-such",
 )
 # fmt: on
-ONCE_FAILED = (
-    ["evaluate", "membership", "--out", "/dev/zero"],
-    ["evaluate", "membership", "--seeds", "9999999", "--out", "1.5"],
-)
+ONCE_FAILED = [
+    f"evaluate membership {rest}".split() for rest in ("--out /dev/zero", "--seeds 9999999 --out 1.5")
+]
+FEW = {"derandomize": True, "database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
 def _walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -97,19 +97,13 @@ def must_end_well(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", ONCE_FAILED, ids=" ".join)
-def test_arguments_that_once_failed(words: list[str], place: Path) -> None:
+def test_arguments_that_once_failed_end_well(words, place):
     must_end_well(words)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_odd_arguments_end_in_a_sentence(path: tuple[str, ...], place: Path) -> None:
-    @settings(
-        max_examples=8,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+def test_odd_arguments_end_in_a_sentence(path, place):
+    @settings(max_examples=8, **FEW)
     @given(arguments(COMMANDS[path]))
     def once(words: list[str]) -> None:
         must_end_well([*path, *words])

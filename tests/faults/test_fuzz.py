@@ -36,21 +36,21 @@ contents = st.binary(max_size=80) | texts.map(lambda text: text.encode("utf-8", 
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_whole_files_are_read(name: str, tmp_path: Path) -> None:
+def test_whole_files_are_read(name, tmp_path):
     for content in TARGETS[name].begin:
         if name != "folder" and content != fuzz.RECORDS[1]:
             TARGETS[name].check(content, tmp_path)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_damaged_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
+def test_damaged_inputs_are_read_or_refused(name, tmp_path):
     inputs = [TARGETS[name].input(7, number) for number in range(SLOW.get(name, 60))]
     assert inputs == [TARGETS[name].input(7, number) for number in range(len(inputs))]
     assert "refused" in {survive(TARGETS[name].check, each, tmp_path) for each in inputs}
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_drawn_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
+def test_drawn_inputs_are_read_or_refused(name, tmp_path):
     @settings(max_examples=SLOW.get(name, 30), **FEW)
     @given(contents)
     def once(content: bytes) -> None:
@@ -60,7 +60,7 @@ def test_drawn_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ONCE_FAILED, ids=[f"{each.parent.name}/{each.name}" for each in ONCE_FAILED])
-def test_inputs_that_once_failed_are_read_or_refused(path: Path, tmp_path: Path) -> None:
+def test_inputs_that_once_failed_are_read_or_refused(path, tmp_path):
     survive(TARGETS[path.parent.name].check, path.read_bytes(), tmp_path)
 
 
@@ -81,18 +81,14 @@ def faulty(content: bytes, folder: Path) -> None:
 @pytest.mark.parametrize(
     "content, kind", [(b"a trace", "traceback"), (b"endless", "hang"), (b"lines", "sentence")]
 )
-def test_failures_have_a_kind(
-    content: bytes, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failures_have_a_kind(content, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz, "SECONDS", 0.2)
     with pytest.raises(Failed, match=f"^{kind}: "):
         survive(faulty, content, tmp_path)
     assert [survive(faulty, each, tmp_path) for each in (b"fine", b"bad")] == ["read", "refused"]
 
 
-def test_a_reader_that_kills_its_process_is_counted_and_the_rest_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_that_kills_its_process_is_counted_and_the_rest_goes_on(tmp_path, monkeypatch):
     planted = replace(TARGETS["text"], check=faulty, begin=(b"death", b"fine"))
     monkeypatch.setitem(TARGETS, "planted", planted)
     row = fuzz.feed("planted", 0, 30, tmp_path)

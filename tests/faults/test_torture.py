@@ -16,7 +16,7 @@ from benchmarks.torture import Bench, Ended, Failed
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_killed_runs_end_with_the_bytes_of_undisturbed_ones(tmp_path: Path) -> None:
+def test_killed_runs_end_with_the_bytes_of_undisturbed_ones(tmp_path):
     # A process of its own: the torture forks, and this one has threads.
     command = [sys.executable, "-m", "benchmarks.torture", "--kills", "6", "--only", "kills"]
     command += ["--folder", str(tmp_path / "place"), "--results", str(tmp_path)]
@@ -28,7 +28,7 @@ def test_killed_runs_end_with_the_bytes_of_undisturbed_ones(tmp_path: Path) -> N
     assert rows[-1]["name"] == "all" and rows[-1]["survived"] == rows[-1]["tried"] >= 6
 
 
-def test_other_bytes_and_leftovers_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_bytes_and_leftovers_are_found(tmp_path, monkeypatch):
     bench = Bench(tmp_path, "one")
     folder = bench.run / "round_000"
     folder.mkdir(parents=True)
@@ -49,7 +49,7 @@ def test_other_bytes_and_leftovers_are_found(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     "status, output", [(0, "Error: No space left."), (1, "Error: nothing."), (1, "Traceback No space left")]
 )
-def test_a_refusal_needs_status_sentence_and_no_traceback(status: int, output: str, tmp_path: Path) -> None:
+def test_a_refusal_needs_status_sentence_and_no_traceback(status, output, tmp_path):
     bench = Bench(tmp_path, "one")
     bench.must_refuse(Ended(1, 1.0, "", 0.0, "Error: No space\nleft.", torture.Counter()), "No space left")
     with pytest.raises(Failed):

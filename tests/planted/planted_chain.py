@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import transformers
 from conftest import make_causal_lm
-from planted_loop import PLAIN, SETTINGS, THEMES, corpus, run_rounds, tiny_parts  # noqa: F401 (fixtures)
+from planted_loop import SETTINGS, WORDS, corpus, run_rounds, tiny_parts  # noqa: F401 (fixtures)
+from planted_project import changed
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
@@ -19,12 +20,14 @@ from loops.config import ChainConfig
 
 
 def model_of(config) -> LanguageModel:
-    """`tiny` and `other` by name; a folder is loaded as it was saved."""
+    """`tiny`, its twin `again` and `other` by name; a folder is loaded as it was saved."""
     if "/" in config.name:
         model = transformers.AutoModelForCausalLM.from_pretrained(config.name)
         return LanguageModel(model, transformers.AutoTokenizer.from_pretrained(config.name), config)
     if config.name == "other":
         return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
+    if config.name not in ("tiny", "again"):
+        raise BasinError(f"Language model {config.name!r} could not be loaded: name another.")
     return LanguageModel(*tiny_parts(), config)
 
 
@@ -40,20 +43,14 @@ def general(tmp_path):
     generator = np.random.default_rng(7)
     folder = tmp_path / "general"
     folder.mkdir()
-    words = [word for theme in THEMES.values() for word in theme] + PLAIN
     for number in range(20):
-        text = " ".join(generator.choice(words, 200))
-        (folder / f"{number:02d}.txt").write_text(text, encoding="utf-8")
+        (folder / f"{number:02d}.txt").write_text(" ".join(generator.choice(WORDS, 200)), encoding="utf-8")
     return folder
 
 
 def stitching(general) -> dict:
-    return {
-        "corpus": {"source": str(general)},
-        "passages": 20,
-        "compared": 16,
-        "methods": ["affine", "procrustes"],
-    }
+    sizes = {"passages": 20, "compared": 16, "methods": ["affine", "procrustes"]}
+    return {"corpus": {"source": str(general)}, **sizes}
 
 
 def stitching_of(store: RunStore) -> StitchingConfig:
@@ -64,25 +61,11 @@ def stitching_of(store: RunStore) -> StitchingConfig:
 @pytest.fixture
 def config(corpus, general):  # noqa: F811
     def make(*links, **succession):
-        changes = {
-            "corpus": {"source": str(corpus)},
-            "clustering": {
-                **SETTINGS["clustering"],
-                "method": "fading",
-                "size": 0.33,
-                "penalty": 0.1,
-                "fading": {"rounds": 2, "embeddings": False},
-                "generated_share": 0.0,
-            },
-            "rounds": 3,
-        }
-        return ChainConfig.model_validate(
-            {
-                "run": {**SETTINGS, **changes},
-                "stitching": stitching(general),
-                **{"links": links, "certificate": False, "study": 8, **LENIENT, **succession},
-            }
-        )
+        clustering = {"method": "fading", "size": 0.33, "penalty": 0.1, "generated_share": 0.0}
+        clustering |= {"fading": {"rounds": 2, "embeddings": False}}
+        run = changed(SETTINGS, {"corpus": {"source": str(corpus)}, "clustering": clustering, "rounds": 3})
+        chain = {"links": links, "certificate": False, "study": 8, **LENIENT, **succession}
+        return ChainConfig.model_validate({"run": run, "stitching": stitching(general), **chain})
 
     return make
 
@@ -92,20 +75,6 @@ LENIENT = {"handover": {"cosine": 0.5, "overlap": 0.35, "agreement": 0.35}}
 """Random models see little of what they read."""
 
 
-@pytest.fixture
-def readers(monkeypatch):
-    """`tiny` and its twin `again`, which only the name tells apart, and `other` of another architecture."""
-
-    def load(config):  # noqa: F811
-        if config.name == "other":
-            return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
-        if config.name not in ("tiny", "again"):
-            raise BasinError(f"Language model {config.name!r} could not be loaded: name another.")
-        return LanguageModel(*tiny_parts(), config)
-
-    monkeypatch.setattr(LanguageModel, "load", load)
-
-
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """Where the run of this module is kept once it is made, with its texts."""
@@ -113,7 +82,7 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def store(config, kept, tmp_path, readers):  # noqa: F811
+def store(config, kept, tmp_path):  # noqa: F811
     """A run of one round: made by the first test that asks for it, copied for the others."""
     if not (kept / "run").exists():
         made = RunStore.create(kept / "run", config().run.model_copy(update={"rounds": 1}))

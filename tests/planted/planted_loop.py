@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from string import ascii_lowercase
 
 import numpy as np
 import pytest
 from conftest import make_causal_lm
 from planted_log import listening
+from planted_project import COMMON, LENGTH, PASSAGES, PLAIN, THEMES, WORDS, changed, make_corpus  # noqa: F401
 
 from agent.language_model.model import LanguageModel
 from loops.checkpoint.store import RunStore
@@ -17,24 +17,19 @@ from loops.diagnostics.tiny_twin import word_tokenizer
 from loops.refine import refine
 from loops.round.context import RunContext, open_context
 
-THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
-PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]
-WORDS = [word for words in (*THEMES.values(), PLAIN) for word in words]
-DOCUMENTS, PASSAGES, LENGTH = 24, 5, 40
+DOCUMENTS = 24
 CRIME = np.repeat(np.arange(DOCUMENTS) % 3 == 0, PASSAGES)
-
-SETTINGS = {
-    "passages": {"words": LENGTH, "minimum_words": 20},
-    "topics": {"count": 3, "chunk_words": 100, "minimum_chunks": 3, "passes": 10, "words": THEMES["crime"]},
-    "language_model": {"name": "tiny", "layers": [1, 2], "dtype": "float32"},
-    "generation": {"samples": 6, "new_tokens": 12, "prompt_words": 5},
-    "clustering": {"components": 12, "folds": 4, "divisions": 2},
-    "updating": {"method": "mean_difference", "budget_nats": 0.05, "degenerate": 4, "degenerate_nats": 0.5},
-    "coherence": {"model": None, "words": 10, "prompt_words": 5},
-    "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
-    "rounds": 4,
-    "seed": 5,
-}
+SETTINGS = changed(
+    COMMON,
+    {
+        "language_model": {"name": "tiny"},
+        "generation": {"samples": 6},
+        "clustering": {"divisions": 2},
+        "updating": {"method": "mean_difference"},
+        "coherence": {"model": None},
+        "rounds": 4,
+    },
+)
 
 
 @functools.cache
@@ -57,16 +52,8 @@ def machine(tmp_path, monkeypatch):
 @pytest.fixture
 def corpus(tmp_path):
     """A quarter of a document's words belong to its theme, a few to another one."""
-    generator = np.random.default_rng(0)
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    names = list(THEMES)
-    for number in range(DOCUMENTS):
-        kinds = generator.choice(3, PASSAGES * LENGTH, p=[0.25, 0.05, 0.7])
-        own, other = THEMES[names[number % 3]], THEMES[names[generator.integers(3)]]
-        words = [generator.choice((own, other, PLAIN)[kind]) for kind in kinds]
-        (folder / f"{number:02d}.txt").write_text(" ".join(words), encoding="utf-8")
-    return folder
+    make_corpus(tmp_path / "corpus", DOCUMENTS)
+    return tmp_path / "corpus"
 
 
 @pytest.fixture
@@ -74,9 +61,7 @@ def begin(tmp_path, corpus):
     """A function that makes a new run of a name, with some stages' settings changed."""
 
     def make(name: str, **changes) -> RunStore:
-        tree = {"corpus": {"source": str(corpus)}, **SETTINGS}
-        for key, value in changes.items():
-            tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
+        tree = changed({"corpus": {"source": str(corpus)}, **SETTINGS}, changes)
         return RunStore.create(tmp_path / "runs" / name, parse_config(tree, "test"))
 
     return make
@@ -89,17 +74,15 @@ def run_rounds(store: RunStore, until: int | None = None) -> RunContext:
     return context
 
 
-def run(store: RunStore) -> list[str]:
+def run(store: RunStore, rounds: int | None = None) -> list[str]:
     """Run the store's configuration; gives what was logged."""
     with listening() as heard:
-        run_rounds(store)
+        run_rounds(store, rounds)
     return heard.messages
 
 
 def resume(store: RunStore, rounds: int | None = None) -> list[str]:
-    with listening() as heard:
-        run_rounds(RunStore.open(store.path), rounds)
-    return heard.messages
+    return run(RunStore.open(store.path), rounds)
 
 
 def contents(store: RunStore, *but: str) -> dict[str, bytes]:

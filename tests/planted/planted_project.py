@@ -19,42 +19,45 @@ ADAPTING = {
 }
 METHODS: dict[str, dict[str, Any]] = {
     "vector": {"method": "mean_difference"},
-    "optimised": {
-        "method": "optimised",
-        "norm_preserving": True,
-        "conditional": True,
-        "optimised": {"steps": 4, "batch": 4, "tokens": 24},
-    },
+    "optimised": {"method": "optimised", "norm_preserving": True, "conditional": True}
+    | {"optimised": {"steps": 4, "batch": 4, "tokens": 24}},
     "adapter": {"method": "mean_difference", "adapter_from": 1, "adapter_nats": 0.02, "adapting": ADAPTING},
 }
-"""Steering vectors by a mean difference and by ascent, and adapters in every round."""
+COMMON: dict[str, Any] = {
+    "passages": {"words": LENGTH, "minimum_words": 20},
+    "topics": {"count": 3, "chunk_words": 100, "minimum_chunks": 3, "passes": 10, "words": THEMES["crime"]},
+    "language_model": {"layers": [1, 2], "dtype": "float32"},
+    "generation": {"new_tokens": 12, "prompt_words": 5},
+    "clustering": {"components": 12, "folds": 4},
+    "updating": {"budget_nats": 0.05, "degenerate": 4, "degenerate_nats": 0.5},
+    "coherence": {"words": 10, "prompt_words": 5},
+    "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
+    "seed": 5,
+}
+
+
+def changed(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with some values of each section changed."""
+    merged = {
+        key: {**tree.get(key, {}), **value} if isinstance(value, dict) else value
+        for key, value in changes.items()
+    }
+    return tree | merged
 
 
 def settings(folder: Path, method: str, **changes: Any) -> dict[str, Any]:
     """Settings of a run of a few seconds, with several units of work in every stage."""
-    tree: dict[str, Any] = {
+    own: dict[str, Any] = {
         "corpus": {"source": str(folder / "corpus")},
-        "passages": {"words": LENGTH, "minimum_words": 20},
-        "topics": {
-            "count": 3,
-            "chunk_words": 100,
-            "minimum_chunks": 3,
-            "passes": 10,
-            "words": THEMES["crime"],
-        },
-        "language_model": {"name": str(folder / "model"), "layers": [1, 2], "dtype": "float32"},
-        "generation": {"samples": 8, "new_tokens": 12, "prompt_words": 5, "batch_size": 2},
-        "clustering": {"components": 12, "folds": 4, "divisions": 4},
-        "updating": {"budget_nats": 0.05, "degenerate": 4, "degenerate_nats": 0.5, **METHODS[method]},
-        "coherence": {"model": str(folder / "judge"), "words": 10, "prompt_words": 5, "real_passages": 16},
-        "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},
+        "language_model": {"name": str(folder / "model")},
+        "generation": {"samples": 8, "batch_size": 2},
+        "clustering": {"divisions": 4},
+        "updating": METHODS[method],
+        "coherence": {"model": str(folder / "judge"), "real_passages": 16},
         "report": {"refresh": False},  # its libraries come from a registry
         "rounds": 3,
-        "seed": 5,
     }
-    for key, value in changes.items():
-        tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
-    return tree
+    return changed(changed(COMMON, own), changes)
 
 
 def make_project(folder: Path) -> None:
@@ -101,19 +104,10 @@ def make_model(folder: Path, seed: int, spoil: float | None = None, hidden_layer
 
     tokenizer = word_tokenizer(WORDS, "[a-z]+")
     tokenizer.save_pretrained(folder)
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer) + 2,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        hidden_size=16,
-        intermediate_size=hidden_layer,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=64,
-    )
+    sizes = {"vocab_size": len(tokenizer) + 2, "hidden_size": 16, "intermediate_size": hidden_layer}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 64}
+    config = transformers.LlamaConfig(num_hidden_layers=3, **sizes, **heads, **tokens)
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():

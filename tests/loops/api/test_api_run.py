@@ -49,7 +49,7 @@ def planted(tmp_path: Path) -> Run:
     return Run(store)
 
 
-def test_a_run_is_started_as_the_command_starts_one(started: Run, ground: Path) -> None:
+def test_a_run_is_started_as_the_command_starts_one(started, ground):
     assert started.path == ground / "runs" / "vector" and started.name in Run.names()
     assert (started.config.rounds, started.config.generation.samples) == (1, 4)
     about = json.loads((started.path / "run.json").read_bytes())
@@ -60,14 +60,14 @@ def test_a_run_is_started_as_the_command_starts_one(started: Run, ground: Path) 
     assert started.certificate and "ertified" in started.certificate
 
 
-def test_it_is_opened_by_name_and_path_and_gone_on_with(started: Run, ground: Path) -> None:
+def test_it_is_opened_by_name_and_path_and_gone_on_with(started, ground):
     assert Run.open("vector") == Run.open(started.path) == started and len({started, Run.open("vector")}) == 1
     before = len(started.rounds)
     assert Run.resume(started, rounds=before, quiet=True) == started
     assert len(started.rounds) == before + 1, "an open run sees what another one added"
 
 
-def test_the_concept_scores_texts_and_what_was_written(started: Run) -> None:
+def test_the_concept_scores_texts_and_what_was_written(started):
     inside, outside = "crimea crimeb crimec crimed crimee plainaa", "oceana oceanb oceanc plainab fieldd"
     scores = started.concept.predict_proba([inside, outside])
     assert scores.shape == (2, 2) and np.allclose(scores.sum(axis=1), 1) and scores[0, 1] > scores[1, 1]
@@ -80,7 +80,7 @@ def test_the_concept_scores_texts_and_what_was_written(started: Run) -> None:
     assert "<ol><li>" in written._repr_html_()
 
 
-def test_the_page_is_written_and_linked(started: Run, tmp_path: Path) -> None:
+def test_the_page_is_written_and_linked(started, tmp_path):
     page = started.report(tokens=False, quiet=True)
     assert page.path == started.path / "report.html" and page.path.stat().st_size / 1e6 == pytest.approx(
         page.megabytes
@@ -89,7 +89,7 @@ def test_the_page_is_written_and_linked(started: Run, tmp_path: Path) -> None:
     assert elsewhere.path.exists() and "a &amp; b.html" in elsewhere._repr_html_()
 
 
-def test_settings_are_given_as_they_are(ground: Path) -> None:
+def test_settings_are_given_as_they_are(ground):
     tree = settings(ground, "vector", rounds=1)
     with pytest.raises(BasinError, match="somewhere"):
         Run.start({**tree, "corpus": {"source": "somewhere"}}, quiet=True)
@@ -102,9 +102,7 @@ def test_settings_are_given_as_they_are(ground: Path) -> None:
     assert "no whole round yet" in repr(Run.open("given"))
 
 
-def test_an_interrupt_keeps_rounds_and_is_passed_on(
-    ground: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupt_keeps_rounds_and_is_passed_on(ground, monkeypatch, capsys):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -114,7 +112,7 @@ def test_an_interrupt_keeps_rounds_and_is_passed_on(
     assert "Run.resume('stopped') continues" in " ".join(capsys.readouterr().out.split())
 
 
-def test_rounds_are_read_by_number(planted: Run) -> None:
+def test_rounds_are_read_by_number(planted):
     rounds = planted.rounds
     assert len(rounds) == 3 and [each.round for each in rounds] == [0, 1, 2]
     assert rounds[-1].round == 2 and rounds[1].metrics == planted_record(1).metrics
@@ -126,7 +124,7 @@ def test_rounds_are_read_by_number(planted: Run) -> None:
         rounds["newest"]  # type: ignore[index]
 
 
-def test_rounds_make_a_table(planted: Run) -> None:
+def test_rounds_make_a_table(planted):
     import pandas
 
     frame = pandas.DataFrame(planted.rounds.table())
@@ -135,7 +133,7 @@ def test_rounds_make_a_table(planted: Run) -> None:
     assert planted.rounds._repr_html_().count("<tr>") == 4
 
 
-def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted: Run) -> None:
+def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted):
     save_rounds(planted._store, 2)
     prune(planted._store, plan(planted._store, ["last:2"]))
     assert (
@@ -149,7 +147,7 @@ def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted: Run) -> N
     assert planted._repr_html_().count("<tr>") == 6
 
 
-def test_members_are_the_run_s_passages(planted: Run) -> None:
+def test_members_are_the_run_s_passages(planted):
     members = planted.members(2)
     concept = planted_record(2).concept
     expected = concept.members()[:2]
@@ -159,7 +157,7 @@ def test_members_are_the_run_s_passages(planted: Run) -> None:
     assert members._repr_html_().count("<tr>") == 3
 
 
-def test_nothing_of_a_corpus_acts_in_a_notebook(tmp_path: Path) -> None:
+def test_nothing_of_a_corpus_acts_in_a_notebook(tmp_path):
     config = with_overrides(CONFIG, ['corpus.source="<script>alert(1)</script>"'])
     store = RunStore.create(tmp_path / "<b>run", config)
     written = WrittenPassage("<img src=x>", "\n<script>\x1b[2J")
@@ -173,7 +171,7 @@ def test_nothing_of_a_corpus_acts_in_a_notebook(tmp_path: Path) -> None:
     assert not any(tag in shown for tag in ("<script", "<img", "<b>run", "<i>", "\x1b"))
 
 
-def test_a_written_passage_is_a_string_that_can_be_sent() -> None:
+def test_a_written_passage_is_a_string_that_can_be_sent():
     passage = WrittenPassage("Up ", "the hill")
     again = pickle.loads(pickle.dumps(passage))
     assert passage == "Up the hill" and (again.prompt, again.continuation) == ("Up ", "the hill")
@@ -197,7 +195,7 @@ def test_a_written_passage_is_a_string_that_can_be_sent() -> None:
         ({"topics": {"words": ("é",)}}, ['topics.words=["é"]']),
     ],
 )
-def test_settings_become_overrides(given: dict[str, object] | None, overrides: list[str]) -> None:
+def test_settings_become_overrides(given, overrides):
     assert overrides_of(given) == overrides
 
 
@@ -214,14 +212,12 @@ def test_settings_become_overrides(given: dict[str, object] | None, overrides: l
         (None, True, "rounds is how many"),
     ],
 )
-def test_settings_that_are_none_are_told(given: object, rounds: object, told: str) -> None:
+def test_settings_that_are_none_are_told(given, rounds, told):
     with pytest.raises(BasinError, match=told):
         overrides_of(given, rounds)  # type: ignore[arg-type]
 
 
-def test_mistakes_are_told_in_a_sentence(
-    planted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mistakes_are_told_in_a_sentence(planted, tmp_path, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
     for mistake, told in (
         (lambda: Run.open("plantde"), "did you mean planted"),
@@ -241,7 +237,7 @@ def test_mistakes_are_told_in_a_sentence(
             mistake()
 
 
-def test_importing_run_is_quick() -> None:
+def test_importing_run_is_quick():
     heavy = "torch transformers numpy scipy sklearn gensim pydantic pyarrow matplotlib datasets"
     code = "import sys, agent, loops; from loops import Run, BasinError; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

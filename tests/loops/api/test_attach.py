@@ -48,9 +48,7 @@ def _writer(store: RunStore, number: int, ids: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_inside_the_block_it_is_the_rounds_writer(
-    store: RunStore, model: Any, ids: torch.Tensor, number: int
-) -> None:
+def test_inside_the_block_it_is_the_rounds_writer(store, model, ids, number):
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     with torch.no_grad():
         plain = model(ids).logits
@@ -63,7 +61,7 @@ def test_inside_the_block_it_is_the_rounds_writer(
     assert not torch.allclose(_writer(store, number, ids), plain, atol=1e-2)
 
 
-def test_nothing_outlives_an_error(store: RunStore, model: Any, ids: torch.Tensor) -> None:
+def test_nothing_outlives_an_error(store, model, ids):
     with torch.no_grad():
         plain = model(ids).logits
         with pytest.raises(KeyError), steered(model, store.path, 2):
@@ -71,7 +69,7 @@ def test_nothing_outlives_an_error(store: RunStore, model: Any, ids: torch.Tenso
         assert torch.equal(model(ids).logits, plain)
 
 
-def test_a_pipeline_is_taken_too(store: RunStore, folder: Path) -> None:
+def test_a_pipeline_is_taken_too(store, folder):
     write = transformers.pipeline("text-generation", model=str(folder))
     how = {"max_new_tokens": 12, "do_sample": False}
     plain = write(TEXTS[0], **how)
@@ -81,9 +79,7 @@ def test_a_pipeline_is_taken_too(store: RunStore, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_the_processor_writes_what_the_round_writes(
-    store: RunStore, model: Any, ids: torch.Tensor, number: int
-) -> None:
+def test_the_processor_writes_what_the_round_writes(store, model, ids, number):
     model.eval()
     how = {"max_new_tokens": 10, "do_sample": False}
     processor = ConceptLogits(model, store.path, number)
@@ -99,14 +95,14 @@ def test_the_processor_writes_what_the_round_writes(
     )
 
 
-def test_at_strength_0_the_processor_changes_nothing(store: RunStore, model: Any, ids: torch.Tensor) -> None:
+def test_at_strength_0_the_processor_changes_nothing(store, model, ids):
     model.eval()
     with torch.no_grad():
         scores = model(ids).logits[:, -1]
     assert torch.equal(ConceptLogits(model, store.path, 1, strength=0.0)(ids, scores), scores)
 
 
-def test_what_does_not_fit_is_told(store: RunStore, tmp_path: Path, ids: torch.Tensor) -> None:
+def test_what_does_not_fit_is_told(store, tmp_path, ids):
     other = transformers.AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path / "wide", hidden_size=32))
     with pytest.raises(BasinError, match="does not fit"), steered(other, store.path, 1):
         pass

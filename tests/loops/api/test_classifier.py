@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
 
 
-def test_probabilities_are_the_rounds_memberships(store: RunStore) -> None:
+def test_probabilities_are_the_rounds_memberships(store):
     concept = ConceptClassifier(store.path, round=1)
     found = concept.predict_proba(TEXTS)
     model = LanguageModel.load(store.config.language_model)
@@ -40,13 +40,13 @@ def test_probabilities_are_the_rounds_memberships(store: RunStore) -> None:
     assert concept.predict(TEXTS).tolist() == (expected >= 0.5).astype(int).tolist()
 
 
-def test_round_0_is_the_topic_and_loads_no_model(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_round_0_is_the_topic_and_loads_no_model(store, monkeypatch):
     monkeypatch.setattr(LanguageModel, "load", None)
     found = ConceptClassifier(store.path, round=0).predict_proba(["police police", "nothing known"])
     assert found[0, 1] != found[1, 1]
 
 
-def test_scikit_learn_takes_it_for_a_fitted_classifier(store: RunStore) -> None:
+def test_scikit_learn_takes_it_for_a_fitted_classifier(store):
     concept = ConceptClassifier(store.path, round=1)
     check_is_fitted(concept)
     copied = clone(concept)
@@ -60,14 +60,14 @@ def test_scikit_learn_takes_it_for_a_fitted_classifier(store: RunStore) -> None:
     assert calibrated.predict_proba(TEXTS).shape == (4, 2)
 
 
-def test_another_round_is_read_when_it_is_set(store: RunStore) -> None:
+def test_another_round_is_read_when_it_is_set(store):
     concept = ConceptClassifier(str(store.path), round=0)
     first = concept.predict_proba(TEXTS)
     assert not np.allclose(concept.set_params(round=1).predict_proba(TEXTS), first)
     assert np.allclose(concept.set_params(round=0).predict_proba(TEXTS), first)
 
 
-def test_what_it_has_read_does_not_travel(store: RunStore) -> None:
+def test_what_it_has_read_does_not_travel(store):
     concept = ConceptClassifier(store.path, round=1)
     expected = concept.predict_proba(TEXTS)
     sent = copy.deepcopy(concept)  # what joblib sends to other processes is the same state
@@ -75,7 +75,7 @@ def test_what_it_has_read_does_not_travel(store: RunStore) -> None:
     assert np.allclose(sent.predict_proba(TEXTS), expected)
 
 
-def test_arrays_and_columns_of_texts_are_taken_and_others_told(store: RunStore) -> None:
+def test_arrays_and_columns_of_texts_are_taken_and_others_told(store):
     concept = ConceptClassifier(store.path, round=0)
     expected = concept.predict_proba(TEXTS)
     assert np.allclose(concept.predict_proba(np.array(TEXTS)), expected)

@@ -52,7 +52,7 @@ def _write(store: RunStore, **changes: object) -> list[tuple[str, str]]:
     return write(store, **settings)
 
 
-def test_the_seed_decides_and_the_vector_is_used(store: RunStore) -> None:
+def test_the_seed_decides_and_the_vector_is_used(store):
     assert _write(store) == _write(store, number=1)
     assert _write(store) != _write(store, seed=1)
     base = LanguageModel.load(None)
@@ -65,19 +65,19 @@ def test_the_seed_decides_and_the_vector_is_used(store: RunStore) -> None:
     assert texts == base.generate(prompts, seeds, store.config.generation)
 
 
-def test_prompts_are_openings_of_real_passages_unless_given(store: RunStore) -> None:
+def test_prompts_are_openings_of_real_passages_unless_given(store):
     real = {" ".join(text.split()[:2]) for text in store.load_passages().texts}
     assert {prompt for prompt, _ in _write(store, count=7)} == real
     assert [prompt for prompt, _ in _write(store, prompt="w5 w6", count=3)] == ["w5 w6"] * 3
     assert len({text for _, text in _write(store, prompt="w5 w6", count=3)}) > 1
 
 
-def test_the_topic_cannot_write(store: RunStore) -> None:
+def test_the_topic_cannot_write(store):
     with pytest.raises(BasinError, match="--round"):
         _write(store, number=0)
 
 
-def test_openings_use_every_passage_before_one_comes_twice() -> None:
+def test_openings_use_every_passage_before_one_comes_twice():
     texts = [f"a{number} b c d" for number in range(5)]
     drawn = openings(texts, 12, 2, seed=4)
     assert len(drawn) == 12 and set(drawn[:5]) == set(drawn[5:10]) == {f"a{number} b" for number in range(5)}
@@ -99,7 +99,7 @@ def accepted(store: RunStore, **changes: object) -> Kept:
     return write_accepted(store, **settings)
 
 
-def test_what_is_accepted_is_what_the_base_model_writes(store: RunStore) -> None:
+def test_what_is_accepted_is_what_the_base_model_writes(store):
     kept = accepted(readable(store, threshold=-100.0))
     assert kept.proposed == 3 and kept.share == 1
     written = [(each.prompt, each.text) for each in kept.passages]
@@ -107,21 +107,19 @@ def test_what_is_accepted_is_what_the_base_model_writes(store: RunStore) -> None
     assert accepted(store, seed=1) != kept == accepted(store)
 
 
-def test_half_of_the_proposals_are_accepted_at_even_odds(store: RunStore) -> None:
+def test_half_of_the_proposals_are_accepted_at_even_odds(store):
     kept = accepted(readable(store, threshold=0.0), count=100, tries=100)
     assert kept.proposed == 100 and 30 <= len(kept.passages) <= 70
 
 
-def test_nothing_accepted_is_said_in_a_sentence_and_the_topic_accepts_nothing(store: RunStore) -> None:
+def test_nothing_accepted_is_said_in_a_sentence_and_the_topic_accepts_nothing(store):
     with pytest.raises(BasinError, match="accepted none of 9 passages .* raise --tries"):
         accepted(readable(store, threshold=100.0))
     with pytest.raises(BasinError, match="--round"):
         accepted(store, number=0)
 
 
-def test_the_best_of_several_is_coherent_and_belongs_most(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_of_several_is_coherent_and_belongs_most(store, monkeypatch):
     layers = LanguageModel.load(None).layers
     weights = np.random.default_rng(0).normal(size=(len(layers), 16))
     record = planted_record(2)

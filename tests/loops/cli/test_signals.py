@@ -36,11 +36,16 @@ def heeding() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def begun(tmp_path: Path, then: str = "", before: Callable[[], object] = heeding) -> subprocess.Popen:
-    command = [sys.executable, "-c", WORK.format(then=then), str(tmp_path / "kept")]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before
-    )
+def begun(
+    tmp_path: Path, code: str, before: Callable[[], object] = heeding, **how: object
+) -> subprocess.Popen:
+    command = [sys.executable, "-c", code, str(tmp_path / "kept")]
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": before} | how
+    return subprocess.Popen(command, cwd=ROOT, **how)
+
+
+def ready(tmp_path: Path, then: str = "", **how: object) -> subprocess.Popen:
+    process = begun(tmp_path, WORK.format(then=then), **how)
     assert process.stdout.readline() == b"ready\n"
     return process
 
@@ -49,24 +54,22 @@ def begun(tmp_path: Path, then: str = "", before: Callable[[], object] = heeding
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
 )
 def test_a_signal_ends_it_with_everything_kept(tmp_path, number, status):
-    process = begun(tmp_path)
+    process = ready(tmp_path)
     process.send_signal(number)
     assert process.wait(20) == status
-    assert (tmp_path / "kept").read_text() == "kept"
-    assert process.stderr.read() == b""
+    assert (tmp_path / "kept").read_text() == "kept" and process.stderr.read() == b""
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path):
-    process = begun(tmp_path, then="time.sleep(60)")
+    process = ready(tmp_path, then="time.sleep(60)")
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == b"stopped\n"
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == -signal.SIGTERM
 
 
-def test_ignored_signals_stay_ignored(tmp_path):
-    """As under nohup."""
-    process = begun(tmp_path, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+def test_signals_ignored_as_under_nohup_stay_ignored(tmp_path):
+    process = ready(tmp_path, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     process.send_signal(signal.SIGHUP)
     time.sleep(0.5)
     assert process.poll() is None
@@ -84,19 +87,16 @@ open(sys.argv[1], "w").write("kept")
 
 
 def test_a_reader_that_goes_away_does_not_end_the_work(tmp_path):
-    command = [sys.executable, "-c", PRINTS, str(tmp_path / "kept")]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = begun(tmp_path, PRINTS)
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(30) == 0
+    assert process.wait(30) == 0 and process.stderr.read() == b""
     assert (tmp_path / "kept").read_text() == "kept"
-    assert process.stderr.read() == b""
 
 
 def test_a_terminal_that_hangs_up_does_not_end_the_work(tmp_path):
     ours, theirs = os.openpty()
-    command = [sys.executable, "-c", PRINTS, str(tmp_path / "kept")]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=theirs, stderr=theirs, start_new_session=True)
+    process = begun(tmp_path, PRINTS, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=None)
     os.close(theirs)
     os.read(ours, 100)
     os.close(ours)  # from now on writing gives EIO

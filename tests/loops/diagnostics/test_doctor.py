@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import typer.testing
 from planted_run import CONFIG
@@ -14,7 +12,7 @@ from loops.round.forecast import Speeds, estimate, matrix_speed, measured_speeds
 SPEEDS = Speeds(record=1000, generate=200, depth_recorded=0.8)
 
 
-def test_cost_grows_with_rounds_and_falls_with_speed() -> None:
+def test_cost_grows_with_rounds_and_falls_with_speed():
     few, many = (CONFIG.model_copy(update={"rounds": rounds}) for rounds in (2, 8))
     slow = Speeds(500, 100, 0.8)
     assert estimate(many, 1000, SPEEDS)["generate"] == pytest.approx(
@@ -26,18 +24,18 @@ def test_cost_grows_with_rounds_and_falls_with_speed() -> None:
     assert more["record"] > estimate(few, 1000, SPEEDS)["record"] and more["topics"] > 0
 
 
-def test_what_is_written_is_counted_in_tokens() -> None:
+def test_what_is_written_is_counted_in_tokens():
     generation = CONFIG.generation.model_copy(update={"samples": 10, "new_tokens": 100})
     config = CONFIG.model_copy(update={"generation": generation, "rounds": 3})
     assert estimate(config, 100, SPEEDS)["generate"] == pytest.approx((3 + 1) * 10 * 100 / 200)
 
 
-def test_speeds_are_positive_and_rise_with_the_machine() -> None:
+def test_speeds_are_positive_and_rise_with_the_machine():
     assert matrix_speed(CONFIG, seconds=0.02) > 0
     assert speeds_from(200).generate == pytest.approx(2 * speeds_from(100).generate)
 
 
-def test_a_model_is_tried_in_the_configured_batches() -> None:
+def test_a_model_is_tried_in_the_configured_batches():
     from conftest import make_language_model, sentence
 
     generation = CONFIG.generation.model_copy(update={"batch_size": 3})
@@ -47,7 +45,7 @@ def test_a_model_is_tried_in_the_configured_batches() -> None:
     assert speeds.record > 0 and speeds.generate > 0 and speeds.depth_recorded == pytest.approx(1 / 3)
 
 
-def test_peaks_grow_with_what_is_done_at_a_time() -> None:
+def test_peaks_grow_with_what_is_done_at_a_time():
     from conftest import make_language_model
 
     language_model = make_language_model(depth=3, layers=(1,))
@@ -59,9 +57,7 @@ def test_peaks_grow_with_what_is_done_at_a_time() -> None:
     assert many["generate"] > few["generate"] and many["record"] == few["record"] > 0.5
 
 
-def test_a_bare_machine_is_examined_without_the_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bare_machine_is_examined_without_the_network(tmp_path, monkeypatch):
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "runs"))
     monkeypatch.setattr("subprocess.Popen.__init__", _no_network)

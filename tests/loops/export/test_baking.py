@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 import transformers
@@ -21,7 +19,7 @@ def _vector() -> SteeringVector:
 
 
 @pytest.mark.parametrize("architecture", sorted(LAST_MAPS))
-def test_baked_is_steered(architecture: str, tmp_path: Path) -> None:
+def test_baked_is_steered(architecture, tmp_path):
     steered = make_language_model(architecture, depth=3)
     ids = steered.tokenizer(sentence(4, 8, 15), return_tensors="pt")["input_ids"]
     with torch.no_grad():
@@ -39,7 +37,7 @@ def test_baked_is_steered(architecture: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - set(LAST_MAPS)))
-def test_models_without_a_place_for_it_say_so(architecture: str) -> None:
+def test_models_without_a_place_for_it_say_so(architecture):
     model = make_causal_lm(architecture)
     assert not can_bake(model)
     with pytest.raises(ValueError, match="no bias"):

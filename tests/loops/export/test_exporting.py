@@ -54,9 +54,7 @@ def _ids(tokenizer: transformers.PreTrainedTokenizerBase) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_model_folder_is_the_rounds_writer_to_transformers(
-    store: RunStore, tmp_path: Path, number: int
-) -> None:
+def test_a_model_folder_is_the_rounds_writer_to_transformers(store, tmp_path, number):
     made = _made(store, "model", tmp_path / "m", number, dtype="float32")
     loaded = transformers.AutoModelForCausalLM.from_pretrained(made.path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(made.path)
@@ -66,14 +64,14 @@ def test_a_model_folder_is_the_rounds_writer_to_transformers(
     assert write("The clue", max_new_tokens=3, do_sample=False)[0]["generated_text"].startswith("The clue")
 
 
-def test_round_0_at_strength_0_is_the_base_model(store: RunStore, folder: Path, tmp_path: Path) -> None:
+def test_round_0_at_strength_0_is_the_base_model(store, folder, tmp_path):
     made = _made(store, "model", tmp_path / "m", 0, dtype="float32", strength=0)
     base, loaded = (transformers.AutoModelForCausalLM.from_pretrained(each) for each in (folder, made.path))
     assert all(map(torch.equal, base.state_dict().values(), loaded.state_dict().values()))
     assert made.sentences == []
 
 
-def test_gguf_reads_the_control_vector(store: RunStore, tmp_path: Path) -> None:
+def test_gguf_reads_the_control_vector(store, tmp_path):
     made = _made(store, "control-vector", tmp_path / "v.gguf", 1, strength=2.0)
     found = {each.name: torch.tensor(each.data) for each in gguf.GGUFReader(made.path).tensors}
     directions = tiny_vector(2, 3).directions
@@ -81,7 +79,7 @@ def test_gguf_reads_the_control_vector(store: RunStore, tmp_path: Path) -> None:
     assert all(torch.allclose(found[f"direction.{layer - 1}"], 2 * row) for layer, row in directions.items())
 
 
-def test_peft_loads_the_adapter(store: RunStore, folder: Path, tmp_path: Path) -> None:
+def test_peft_loads_the_adapter(store, folder, tmp_path):
     made = _made(store, "adapter", tmp_path / "a", 2)
     base = transformers.AutoModelForCausalLM.from_pretrained(folder)
     loaded = peft.PeftModel.from_pretrained(base, made.path)
@@ -94,7 +92,7 @@ def test_peft_loads_the_adapter(store: RunStore, folder: Path, tmp_path: Path) -
     assert (made.path / "steering.safetensors").is_file()
 
 
-def test_datasets_opens_the_labels(store: RunStore, tmp_path: Path) -> None:
+def test_datasets_opens_the_labels(store, tmp_path):
     made = _made(store, "dataset", tmp_path / "d", 1)
     rows = datasets.load_dataset(str(made.path), split="train", cache_dir=str(tmp_path / "cache"))
     passages, concept = store.load_passages(), store.load(1).concept
@@ -107,7 +105,7 @@ def test_datasets_opens_the_labels(store: RunStore, tmp_path: Path) -> None:
     assert rows["title"][:] == ["A [Title]"] * 3 + [""] * 3 + ["T"]
 
 
-def test_safetensors_keep_how_the_vector_is_applied(folder: Path, tmp_path: Path) -> None:
+def test_safetensors_keep_how_the_vector_is_applied(folder, tmp_path):
     store = exported_run(tmp_path / "run", folder, mode=SteeringMode(norm_preserving=True))
     made = _made(store, "safetensors", tmp_path / "v.safetensors", 1, strength=2.0)
     with safetensors.safe_open(made.path, framework="pt") as file:
@@ -124,7 +122,7 @@ def test_safetensors_keep_how_the_vector_is_applied(folder: Path, tmp_path: Path
     assert "not in the weights" in (made.path / "README.md").read_text()
 
 
-def test_the_card_says_what_the_run_says(store: RunStore, tmp_path: Path) -> None:
+def test_the_card_says_what_the_run_says(store, tmp_path):
     card = (_made(store, "model", tmp_path / "m", 1).path / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "transformers"
@@ -138,9 +136,7 @@ def test_the_card_says_what_the_run_says(store: RunStore, tmp_path: Path) -> Non
         assert part in body
 
 
-def test_an_export_that_fails_leaves_nothing(
-    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_that_fails_leaves_nothing(store, tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -150,9 +146,7 @@ def test_an_export_that_fails_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_mistake_is_one_sentence(
-    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_mistake_is_one_sentence(store, tmp_path, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
     monkeypatch.chdir(tmp_path)
 
@@ -173,9 +167,7 @@ def test_every_mistake_is_one_sentence(
     assert [each.name for each in tmp_path.iterdir()] == ["mine"]
 
 
-def test_an_export_is_named_after_run_round_and_format(
-    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_is_named_after_run_round_and_format(store, tmp_path, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
     monkeypatch.chdir(tmp_path)
     result = typer.testing.CliRunner().invoke(
@@ -188,7 +180,7 @@ def test_an_export_is_named_after_run_round_and_format(
     assert all(name in " ".join(help_text.split()) for name in FORMATS)
 
 
-def test_layer_one_has_no_direction(folder: Path, tmp_path: Path) -> None:
+def test_layer_one_has_no_direction(folder, tmp_path):
     store = exported_run(tmp_path / "run", folder, layers=(1, 2))
     with pytest.raises(BasinError, match="first block"):
         _made(store, "control-vector", tmp_path / "v.gguf", 1)

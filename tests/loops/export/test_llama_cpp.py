@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ if "LLAMA_CPP" not in os.environ:
 from benchmarks import interop  # noqa: E402
 
 
-def test_llama_cpp_does_what_basin_does(tmp_path: Path) -> None:
+def test_llama_cpp_does_what_basin_does(tmp_path):
     store = exported_run(tmp_path / "run", tiny_model(tmp_path / "tiny"))
     bench = interop.Bench(store, tmp_path, 1, 2)
     plain = interop.llama_logits(interop.base_model(bench), None, bench)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from loops.monitor import drawing
 
 
-def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(
-    monkeypatch: pytest.MonkeyPatch, messages
-) -> None:
+def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(monkeypatch, messages):
     told: list[str] = messages
     assert drawing.can_draw("picture.png") and told == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -20,7 +16,7 @@ def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(
     assert len(told) == 1 and "picture.png was not drawn" in told[0] and "basin[plots]" in told[0]
 
 
-def test_nothing_but_pictures_needs_matplotlib() -> None:
+def test_nothing_but_pictures_needs_matplotlib():
     modules = "loops.evaluation.measure, loops.basin_map.evaluate, loops.transfer.evaluate, loops.cli.main"
     modules += ", loops.refine, loops.report.make"
     code = f"import sys\nsys.modules['matplotlib'] = None\nimport {modules}"

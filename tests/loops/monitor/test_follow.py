@@ -50,7 +50,7 @@ def _follow(store: RunStore) -> typer.testing.Result:
     return typer.testing.CliRunner().invoke(app, ["inspect", str(store.path), "--follow"])
 
 
-def test_lines_come_until_the_run_ends(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_come_until_the_run_ends(store, monkeypatch):
     held, steps = [True], iter(["INFO topics: [new] wo", "rds\n2026-01-01 10:00:04,001 INFO It is still.\n"])
 
     def later(seconds: float) -> None:
@@ -86,21 +86,19 @@ def test_lines_come_until_the_run_ends(store: RunStore, monkeypatch: pytest.Monk
         ("failed: the disk is [full]", "planted failed: the disk is [full]. No process writes"),
     ],
 )
-def test_a_dead_run_is_reported_with_status_1(store: RunStore, ended: str | None, sentence: str) -> None:
+def test_a_dead_run_is_reported_with_status_1(store, ended, sentence):
     _status(store, ended=ended)
     result = _follow(store)
     assert result.exit_code == 1 and result.output.splitlines()[-1].startswith(sentence)
     assert COUNT not in result.output
 
 
-def test_a_run_without_a_status_file_is_followed(store: RunStore) -> None:
+def test_a_run_without_a_status_file_is_followed(store):
     lines = follow.follow(store.path, pause=0)
     assert len(list(lines)) == 3 and follow.outcome(store.path)[0] is False
 
 
-def test_without_file_locks_a_recent_status_shows_a_live_process(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_file_locks_a_recent_status_shows_a_live_process(store, monkeypatch):
     monkeypatch.setattr(follow, "is_held", lambda path: None)
     _status(store)
     lines = follow.follow(store.path, pause=0)
@@ -110,20 +108,20 @@ def test_without_file_locks_a_recent_status_shows_a_live_process(
     assert list(lines) == []
 
 
-def test_only_the_last_lines_of_a_long_log_are_printed(store: RunStore) -> None:
+def test_only_the_last_lines_of_a_long_log_are_printed(store):
     lines = "".join(f"2026-01-01 10:00:00,001 INFO line {number}\n" for number in range(5000))
     (store.path / "run.log").write_text(lines)
     found = list(follow.follow(store.path))
     assert len(found) == follow.FIRST_LINES and found[-1] == "10:00:00 line 4999"
 
 
-def test_a_log_that_is_no_plain_file_is_not_read(store: RunStore) -> None:
+def test_a_log_that_is_no_plain_file_is_not_read(store):
     (store.path / "run.log").unlink()
     os.mkfifo(store.path / "run.log")
     assert list(follow.follow(store.path)) == []
 
 
-def test_following_takes_no_lock_and_changes_no_file(store: RunStore) -> None:
+def test_following_takes_no_lock_and_changes_no_file(store):
     before = {file: file.stat().st_mtime_ns for file in store.path.rglob("*")}
     with store.exclusive():
         assert next(follow.follow(store.path)).endswith("Run planted in checkpoints/planted")
@@ -131,7 +129,7 @@ def test_following_takes_no_lock_and_changes_no_file(store: RunStore) -> None:
     assert {file: file.stat().st_mtime_ns for file in store.path.rglob("*")} == before
 
 
-def test_a_writer_waits_for_a_reader_of_the_lock(store: RunStore) -> None:
+def test_a_writer_waits_for_a_reader_of_the_lock(store):
     import fcntl
 
     descriptor = os.open(store.path, os.O_RDONLY)
@@ -149,7 +147,7 @@ def test_a_writer_waits_for_a_reader_of_the_lock(store: RunStore) -> None:
     assert len(waited) == 1
 
 
-def test_following_imports_no_model() -> None:
+def test_following_imports_no_model():
     """Following a run over ssh must not cost what a run costs."""
     code = (
         "import sys, loops.cli.main, loops.cli.look, loops.checkpoint.find, loops.monitor.follow;"

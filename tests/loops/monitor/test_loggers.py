@@ -74,19 +74,19 @@ def _steps(reader: EventAccumulator, name: str = "concept/drift") -> list[int]:
     return [each.step for each in reader.Scalars(name)]
 
 
-def test_tensorboard_is_the_default_and_trackers_are_off(tmp_path: Path) -> None:
+def test_tensorboard_is_the_default_and_trackers_are_off(tmp_path):
     store = RunStore.create(tmp_path / "run", parse_config({"corpus": {"source": "somewhere"}}, "test"))
     save_rounds(store, 2)
     assert store.config.logging.to == ("tensorboard",) and not store.config.logging.online
     assert _log(store, 1, 2) == [] and _steps(_read(store)) == [0, 1]
 
 
-def test_without_loggers_nothing_is_written(tmp_path: Path) -> None:
+def test_without_loggers_nothing_is_written(tmp_path):
     store = _store(tmp_path, to=[])
     assert _log(store, 3) == [] and not (store.path / "events").exists()
 
 
-def test_every_round_is_logged_once_across_resumes(tmp_path: Path, fake: types.ModuleType) -> None:
+def test_every_round_is_logged_once_across_resumes(tmp_path, fake):
     store = _store(tmp_path, to=[fake.__name__])
     _log(store, 1, 2)
     _log(RunStore.open(store.path), 2, 3, 4)
@@ -98,7 +98,7 @@ def test_every_round_is_logged_once_across_resumes(tmp_path: Path, fake: types.M
     assert len(fake.begun) == 2  # nothing new, nothing opened
 
 
-def test_a_run_begun_anew_under_the_same_name_is_another(tmp_path: Path, fake: types.ModuleType) -> None:
+def test_a_run_begun_anew_under_the_same_name_is_another(tmp_path, fake):
     store = _store(tmp_path, to=[fake.__name__])
     _log(store, 2)
     about = store.path / "run.json"
@@ -109,9 +109,7 @@ def test_a_run_begun_anew_under_the_same_name_is_another(tmp_path: Path, fake: t
     assert names[0] != names[1]
 
 
-def test_nothing_is_sent_unless_asked(
-    tmp_path: Path, fake: types.ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_unless_asked(tmp_path, fake, monkeypatch):
     monkeypatch.setenv("TRACKIO_SPACE_ID", "somebody/space")
     monkeypatch.setenv("WANDB_MODE", "online")
     _log(_store(tmp_path, to=[fake.__name__]), 1)
@@ -121,7 +119,7 @@ def test_nothing_is_sent_unless_asked(
     assert os.environ["TRACKIO_SPACE_ID"] == "somebody/space"
 
 
-def test_configured_loggers_send(tmp_path: Path, fake: types.ModuleType) -> None:
+def test_configured_loggers_send(tmp_path, fake):
     space = {"space": "me/mine"} if fake.__name__ == "trackio" else {}
     _log(_store(tmp_path, to=[fake.__name__], online=True, project="books", **space), 1)
     begun = fake.begun[0]
@@ -129,7 +127,7 @@ def test_configured_loggers_send(tmp_path: Path, fake: types.ModuleType) -> None
     assert begun.get("mode") == "online" or begun.get("space_id") == "me/mine"
 
 
-def test_a_logger_that_fails_is_reported_once_and_left_out(tmp_path: Path, fake: types.ModuleType) -> None:
+def test_a_logger_that_fails_is_reported_once_and_left_out(tmp_path, fake):
     fake.breaks = True
     store = _store(tmp_path, to=[fake.__name__, "tensorboard"])
     messages = _log(store, 1, 2, 3)
@@ -140,13 +138,13 @@ def test_a_logger_that_fails_is_reported_once_and_left_out(tmp_path: Path, fake:
     assert [step for step, _ in fake.told] == [0, 1, 2, 3]
 
 
-def test_a_folder_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_does_not_stop_a_run(tmp_path):
     store = _store(tmp_path)
     (store.path / "events").write_text("in the way")
     assert len(_log(store, 2, 3)) == 1
 
 
-def test_missing_packages_are_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_refused_before_anything_is_read(monkeypatch):
     monkeypatch.setattr(
         loggers.importlib.util, "find_spec", lambda name: None if name == "wandb" else "there"
     )
@@ -163,12 +161,12 @@ def test_missing_packages_are_refused_before_anything_is_read(monkeypatch: pytes
         ({"space": "me/mine", "online": True}, "trackio"),
     ],
 )
-def test_wrong_settings_are_refused(wrong: dict[str, object], told: str) -> None:
+def test_wrong_settings_are_refused(wrong, told):
     with pytest.raises(BasinError, match=told):
         _config(**wrong)
 
 
-def test_another_logger_is_no_other_configuration(tmp_path: Path) -> None:
+def test_another_logger_is_no_other_configuration(tmp_path):
     store = _store(tmp_path)
     store.check_config(_config(to=["wandb"], project="other"))
 
@@ -180,7 +178,7 @@ def store(tmp_path: Path) -> RunStore:
     return store
 
 
-def test_every_number_of_every_round_reads_back(store: RunStore) -> None:
+def test_every_number_of_every_round_reads_back(store):
     _log(store, 4)
     found = _read(store)
     drifts = found.Scalars("concept/drift")
@@ -196,13 +194,13 @@ def test_every_number_of_every_round_reads_back(store: RunStore) -> None:
     )
 
 
-def test_numbers_are_grouped_and_identifiers_left_out() -> None:
+def test_numbers_are_grouped_and_identifiers_left_out():
     metrics = {"round": 3, "topic": 7, "drift": 0.5, "agreement": 0.25, "teach_loss": 2, "stop": None}
     record = replace(planted_record(1), metrics=metrics | {"still": True, "words": "a b"}, cost={})
     assert scalars(record) == {"concept/drift": 0.5, "writing/agreement": 0.25, "training/teach_loss": 2.0}
 
 
-def test_a_resumed_run_neither_repeats_nor_skips_a_step(store: RunStore) -> None:
+def test_a_resumed_run_neither_repeats_nor_skips_a_step(store):
     _log(store, 1, 2)
     watching = _read(store)  # as a TensorBoard that stays open
     (store.path / "events" / "tensorboard.json").write_text("half")  # killed before the round was noted
@@ -212,7 +210,7 @@ def test_a_resumed_run_neither_repeats_nor_skips_a_step(store: RunStore) -> None
         assert _steps(reader) == _steps(reader, "concept/size") == [0, 1, 2, 3]
 
 
-def test_rounds_that_were_set_aside_disappear(store: RunStore) -> None:
+def test_rounds_that_were_set_aside_disappear(store):
     _log(store, 4)
     _log(store, 2)
     assert _steps(_read(store)) == [0, 1]
@@ -220,7 +218,7 @@ def test_rounds_that_were_set_aside_disappear(store: RunStore) -> None:
     assert _steps(_read(store)) == [0, 1, 2]
 
 
-def test_loggers_change_no_round(store: RunStore, tmp_path: Path) -> None:
+def test_loggers_change_no_round(store, tmp_path):
     other = RunStore.create(tmp_path / "other", CONFIG)
     _log(store, 4)
     save_rounds(other, 4)
@@ -229,7 +227,7 @@ def test_loggers_change_no_round(store: RunStore, tmp_path: Path) -> None:
         assert names[0].read_bytes() == names[1].read_bytes()
 
 
-def test_texts_cannot_act_in_tensorboard(store: RunStore) -> None:
+def test_texts_cannot_act_in_tensorboard(store):
     text = ' ![x](http://a.b/c) <img src="x"> `code`\n# not a heading \udc80'
     hostile = Generated("steered", "Up", text, 1, 0.9, True, 1.0)
     with RunLoggers(store) as opened:
@@ -240,7 +238,7 @@ def test_texts_cannot_act_in_tensorboard(store: RunStore) -> None:
     assert r"\!\[x\]\(http\:" in text and r"\# not a heading" in text
 
 
-def test_the_configuration_is_kept_with_round_0(store: RunStore) -> None:
+def test_the_configuration_is_kept_with_round_0(store):
     _log(store, 2)
     found = _read(store).Tensors("run/config/text_summary")
     assert [each.step for each in found] == [0] and b"    rounds: 4" in found[0].tensor_proto.string_val[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -25,14 +24,14 @@ def _handler() -> LineHandler:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_handler_follows_the_console_and_goes(terminal: bool) -> None:
+def test_the_handler_follows_the_console_and_goes(terminal):
     with show_progress(_console(terminal)):
         assert isinstance(_handler(), BarHandler) is terminal
     assert not logging.getLogger("agent").handlers and not logging.getLogger("loops").handlers
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_count_ends_and_leaves_nothing_behind(terminal: bool) -> None:
+def test_a_count_ends_and_leaves_nothing_behind(terminal):
     with show_progress(_console(terminal)):
         for done in (3, 7):
             advance("record", done, 10, "texts")
@@ -43,7 +42,7 @@ def test_a_count_ends_and_leaves_nothing_behind(terminal: bool) -> None:
         assert _handler().works["record"].count.total == 4
 
 
-def test_quick_counts_make_no_lines_and_messages_do() -> None:
+def test_quick_counts_make_no_lines_and_messages_do():
     console = _console(False)
     with show_progress(console):
         for done in range(1, 501):
@@ -53,7 +52,7 @@ def test_quick_counts_make_no_lines_and_messages_do() -> None:
     assert console.file.getvalue() == "fetching [a thing]\nRound 2 of 3: 4 of 5 stay\n"
 
 
-def test_slow_counts_show_an_estimate() -> None:
+def test_slow_counts_show_an_estimate():
     console = _console(False)
     with show_progress(console):
         advance("record", 1, 4)
@@ -64,7 +63,7 @@ def test_slow_counts_show_an_estimate() -> None:
     assert "100 s left" in console.file.getvalue() or "2 min left" in console.file.getvalue()
 
 
-def test_timed_work_ends_when_it_fails() -> None:
+def test_timed_work_ends_when_it_fails():
     with show_progress(_console(True)):
         with pytest.raises(RuntimeError), timed("reading"):
             assert _handler().works["reading"].count.total is None
@@ -72,7 +71,7 @@ def test_timed_work_ends_when_it_fails() -> None:
         assert _handler().works == {} and _handler().tasks == {}
 
 
-def test_the_log_is_appended_to_and_closed(tmp_path: Path) -> None:
+def test_the_log_is_appended_to_and_closed(tmp_path):
     log = tmp_path / "run.log"
     for word in ("first", "second"):
         with show_progress(_console(False), log):

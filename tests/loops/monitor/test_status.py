@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from pathlib import Path
 
 import pytest
 from planted_log import listening
@@ -22,7 +21,7 @@ def _quiet() -> Console:
     return Console(file=io.StringIO())
 
 
-def test_the_status_holds_stage_counts_and_end(tmp_path: Path) -> None:
+def test_the_status_holds_stage_counts_and_end(tmp_path):
     with show_progress(_quiet(), tmp_path / "run.log"):
         begin_stage(3, "recluster")
         found = read_status(tmp_path)
@@ -41,13 +40,13 @@ def test_the_status_holds_stage_counts_and_end(tmp_path: Path) -> None:
     ("error", "ended"),
     [(KeyboardInterrupt(), "stopped"), (ValueError("no [luck]. At all"), "failed: no [luck]")],
 )
-def test_an_early_end_is_noted(tmp_path: Path, error: BaseException, ended: str) -> None:
+def test_an_early_end_is_noted(tmp_path, error, ended):
     with pytest.raises(type(error)), show_progress(_quiet(), tmp_path / "run.log"):
         raise error
     assert read_status(tmp_path)["ended"] == ended
 
 
-def test_the_file_is_replaced_at_most_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_replaced_at_most_once_a_second(tmp_path, monkeypatch):
     clock, written = [100.0], []
     monkeypatch.setattr(follow.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(
@@ -60,7 +59,7 @@ def test_the_file_is_replaced_at_most_once_a_second(tmp_path: Path, monkeypatch:
     assert written == [0, 10, 20, 30]
 
 
-def test_a_disk_that_refuses_does_not_stop_the_work(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_does_not_stop_the_work(tmp_path):
     file = StatusFile(tmp_path / "gone" / "progress.json")
     file.update(at_once=True, part="something")
     file.update(at_once=True, part="a lone surrogate \udc80")
@@ -71,7 +70,7 @@ def test_a_disk_that_refuses_does_not_stop_the_work(tmp_path: Path) -> None:
         assert read_status(tmp_path) == {}
 
 
-def test_costs_report_every_stage_as_it_begins() -> None:
+def test_costs_report_every_stage_as_it_begins():
     costs = Costs(2)
     with listening() as heard:
         with costs.stage("generate"):

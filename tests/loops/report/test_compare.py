@@ -70,7 +70,7 @@ FIRST = [[0.5] * 7, [1, 1, 0.9, 0, 0, 0, 0]]
 SECOND = [[0.5] * 7, [1, 0, 0, 0, 0.8, 0, 0]]
 
 
-def test_planted_overlap_and_differences_are_found(checkpoints: Path) -> None:
+def test_planted_overlap_and_differences_are_found(checkpoints):
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND, rounds=5)
     found = compare(["a", "b"])
@@ -81,7 +81,7 @@ def test_planted_overlap_and_differences_are_found(checkpoints: Path) -> None:
     assert found.differences == {"rounds": ["8", "5"]}
 
 
-def test_rounds_of_one_run_can_be_compared(checkpoints: Path) -> None:
+def test_rounds_of_one_run_can_be_compared(checkpoints):
     _run(checkpoints, "a", [[0.5] * 7, [1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0]])
     found = compare(["a:0", "a:1", "a"])
     assert [side.record.round for side in found.sides] == [0, 1, 2] and found.differences == {}
@@ -91,7 +91,7 @@ def test_rounds_of_one_run_can_be_compared(checkpoints: Path) -> None:
     assert found.sides[2].cost == {"record": 4.5, "peak_gb": 3.0}
 
 
-def test_other_passages_are_compared_by_shared_texts(checkpoints: Path) -> None:
+def test_other_passages_are_compared_by_shared_texts(checkpoints):
     """The same texts in another order, one missing: matched by text, not by place."""
     _run(checkpoints, "a", FIRST)
     whole = planted_passages()
@@ -103,7 +103,7 @@ def test_other_passages_are_compared_by_shared_texts(checkpoints: Path) -> None:
     assert "6 passages" in found.notes[0]
 
 
-def test_runs_without_a_common_passage_say_so(checkpoints: Path) -> None:
+def test_runs_without_a_common_passage_say_so(checkpoints):
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND, _passages("other"))
     found = compare(["a", "b"])
@@ -122,14 +122,14 @@ def test_runs_without_a_common_passage_say_so(checkpoints: Path) -> None:
         (["a", "aa"], "no run 'aa'"),
     ],
 )
-def test_a_mistake_gives_one_sentence(checkpoints: Path, names: list[str], sentence: str) -> None:
+def test_a_mistake_gives_one_sentence(checkpoints, names, sentence):
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "empty", [])
     with pytest.raises(BasinError, match=sentence):
         compare(names)
 
 
-def test_gold_is_shown_only_if_stored(checkpoints: Path) -> None:
+def test_gold_is_shown_only_if_stored(checkpoints):
     store = _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND)
     assert comparison_data(compare(["a", "b"]))["gold"] == []
@@ -148,7 +148,7 @@ def test_gold_is_shown_only_if_stored(checkpoints: Path) -> None:
     assert "unknown to every run" in result.output and "0.500" in result.output
 
 
-def test_hostile_titles_stay_text(checkpoints: Path) -> None:
+def test_hostile_titles_stay_text(checkpoints):
     _run(checkpoints, "a", FIRST, _passages("x"))
     _run(checkpoints, "b", SECOND, _passages("x"))
     found = compare(["a", "b"])
@@ -158,7 +158,7 @@ def test_hostile_titles_stay_text(checkpoints: Path) -> None:
     assert result.exit_code == 0 and "\x1b[31m" not in result.output and "[red]" in result.output
 
 
-def test_the_page_is_one_file_and_a_disk_error_one_sentence(checkpoints: Path, tmp_path: Path) -> None:
+def test_the_page_is_one_file_and_a_disk_error_one_sentence(checkpoints, tmp_path):
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND)
     runner = typer.testing.CliRunner()

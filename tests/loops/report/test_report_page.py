@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ def planted_page(charts: bool = False, text: str = HOSTILE) -> Page:
     return Page(text, views, {"text": text, text: [np.float64(0.5), float("nan")]}, charts=charts, foot=text)
 
 
-def test_hostile_text_stays_text() -> None:
+def test_hostile_text_stays_text():
     read = Reader(render(planted_page()))
     assert not {"img"} & {tag for tag, _ in read.tags}
     assert not [name for _, given in read.tags for name in given if name.startswith("on")]
@@ -34,13 +33,13 @@ def test_hostile_text_stays_text() -> None:
     assert not {"\x1b", "\u202e", "\u2028"} & set(content)
 
 
-def test_the_data_come_back_from_the_page() -> None:
+def test_the_data_come_back_from_the_page():
     read = Reader(render(planted_page()))
     (data,) = [text for given, text in read.scripts if given.get("id") == "basin-data"]
     assert json.loads(data) == {"text": plain(HOSTILE), plain(HOSTILE): [0.5, None]}
 
 
-def test_the_policy_names_every_script_that_runs_and_forbids_the_network() -> None:
+def test_the_policy_names_every_script_that_runs_and_forbids_the_network():
     read = Reader(render(planted_page(charts=True, text="calm")))
     (policy,) = [given["content"] for tag, given in read.tags if given.get("http-equiv")]
     assert "default-src 'none'" in policy and "connect-src 'none'" in policy and "unsafe-eval" not in policy
@@ -50,13 +49,13 @@ def test_the_policy_names_every_script_that_runs_and_forbids_the_network() -> No
     assert policy.count("sha256-") == len(running)
 
 
-def test_nothing_is_loaded_from_elsewhere() -> None:
+def test_nothing_is_loaded_from_elsewhere():
     read = Reader(render(planted_page(charts=True)))
     addresses = [value for _, given in read.tags for name, value in given.items() if name in ("src", "href")]
     assert all(value.startswith(("#", "data:,")) for value in addresses)
 
 
-def test_the_page_has_landmarks_a_skip_link_and_a_link_to_every_view() -> None:
+def test_the_page_has_landmarks_a_skip_link_and_a_link_to_every_view():
     read = Reader(render(planted_page()))
     tags = [tag for tag, _ in read.tags]
     assert {"header", "nav", "main", "footer"} <= set(tags)
@@ -65,11 +64,11 @@ def test_the_page_has_landmarks_a_skip_link_and_a_link_to_every_view() -> None:
     assert ("html", {"lang": "en"}) in read.tags
 
 
-def test_the_same_page_gives_the_same_bytes() -> None:
+def test_the_same_page_gives_the_same_bytes():
     assert render(planted_page(charts=True)) == render(planted_page(charts=True))
 
 
-def test_templates_escape_and_refuse_missing_values() -> None:
+def test_templates_escape_and_refuse_missing_values():
     assert "<b>" not in fill(
         "page.html", page=planted_page(text="<b>"), policy="", styles=[], scripts=[], data="", plotly=None
     )
@@ -77,17 +76,17 @@ def test_templates_escape_and_refuse_missing_values() -> None:
         fill("page.html", page=planted_page(), styles=[], scripts=[], data="", plotly=None)
 
 
-def test_plain_text_keeps_letters_and_lines_and_shows_the_rest() -> None:
+def test_plain_text_keeps_letters_and_lines_and_shows_the_rest():
     assert plain("né\n\tשלום 🔎") == "né\n\tשלום 🔎"
     assert plain("a\x1b[0m\x00b\u202ec") == "a␛[0m␀b\ufffdc"
 
 
-def test_numbers_that_are_not_finite_become_null() -> None:
+def test_numbers_that_are_not_finite_become_null():
     tree = {"a": [np.float32("inf"), 1.5, np.int64(2)], "b": np.array([0.5, np.nan])}
     assert as_json(tree) == '{"a":[null,1.5,2],"b":[0.5,null]}'
 
 
-def test_a_page_that_cannot_be_written_gives_one_sentence(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_gives_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BasinError, match="--out"):
         write(planted_page(), tmp_path / "file" / "page.html")

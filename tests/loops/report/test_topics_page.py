@@ -92,7 +92,7 @@ def _floats(packed: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(packed), dtype="<f4")
 
 
-def test_planted_shares_words_and_places_are_found(data: dict[str, Any], number_of: dict[str, int]) -> None:
+def test_planted_shares_words_and_places_are_found(data, number_of):
     assert sorted(number_of.values()) == [0, 1, 2]
     for theme, topic in number_of.items():
         found = data["topics"][topic]
@@ -108,9 +108,7 @@ def test_planted_shares_words_and_places_are_found(data: dict[str, Any], number_
     assert apart.min(axis=1) == pytest.approx([topic["apart"] for topic in data["topics"]])
 
 
-def test_typical_passages_and_documents_are_the_themes_own(
-    view: TopicView, data: dict[str, Any], number_of: dict[str, int]
-) -> None:
+def test_typical_passages_and_documents_are_the_themes_own(view, data, number_of):
     for theme, topic in number_of.items():
         found = data["topics"][topic]
         passages = [data["passages"][row] for row, _ in found["passages"]]
@@ -121,15 +119,13 @@ def test_typical_passages_and_documents_are_the_themes_own(
         assert all(each["passages"] == 3 for each in found["documents"])
 
 
-def test_probabilities_reach_the_page(view: TopicView, data: dict[str, Any]) -> None:
+def test_probabilities_reach_the_page(view, data):
     given = _floats(data["given_topic"]).reshape(3, -1)
     assert given == pytest.approx(view.model.topic_word, rel=1e-5)
     assert _floats(data["word_shares"]).sum() == pytest.approx(1, rel=1e-4)
 
 
-def test_every_line_is_a_configuration_that_starts_from_its_topic(
-    view: TopicView, data: dict[str, Any], config_file: Path
-) -> None:
+def test_every_line_is_a_configuration_that_starts_from_its_topic(view, data, config_file):
     whole = yaml.safe_load(config_file.read_text())
     for topic in data["topics"]:
         tree = yaml.safe_load(topic["line"])
@@ -142,16 +138,14 @@ def test_every_line_is_a_configuration_that_starts_from_its_topic(
     assert data["picked"] == int(np.argmax(view.model.mass_on(THEMES["murder"]))) and not data["by_number"]
 
 
-def test_a_bare_corpus_gives_whole_configurations(corpus: Path, tmp_path: Path) -> None:
+def test_a_bare_corpus_gives_whole_configurations(corpus, tmp_path):
     view = view_subject(str(corpus), TopicOptions(count=3, seed=2))
     (tmp_path / "mine.yaml").write_text(browser_data(view)["topics"][1]["line"])
     config = load_config(tmp_path / "mine.yaml")
     assert (config.corpus.source, config.topics.topic, config.seed) == (str(corpus), 1, 2)
 
 
-def test_of_long_documents_a_configuration_reads_a_part(
-    corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_long_documents_a_configuration_reads_a_part(corpus, monkeypatch):
     view = view_subject(str(corpus), TopicOptions(count=3))
     assert "passages" not in view.tree(1)
     monkeypatch.setattr(
@@ -162,7 +156,7 @@ def test_of_long_documents_a_configuration_reads_a_part(
     assert given.tree(1)["passages"] == {"per_document": 7}
 
 
-def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path: Path) -> None:
+def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path):
     store = RunStore.create(tmp_path / "run", CONFIG)
     save_rounds(store, 1)
     view = view_subject(str(store.path), TopicOptions())
@@ -179,7 +173,7 @@ def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path: Path) -> None:
         view_subject(str(store.path), TopicOptions(count=5))
 
 
-def test_a_corpus_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages) -> None:
+def test_a_corpus_keeps_its_name(tmp_path, monkeypatch, messages):
     """A run is often called as its corpus; the corpus is what the name has always meant."""
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
     for name in ("brown", "mine"):
@@ -189,7 +183,7 @@ def test_a_corpus_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert topic_views._find_run(str(tmp_path / "brown")).name == "brown"
 
 
-def test_large_models_leave_their_rarest_words_out(view: TopicView, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_models_leave_their_rarest_words_out(view, monkeypatch):
     monkeypatch.setattr(topics_page, "LARGEST_MATRIX", 3 * 20)
     monkeypatch.setattr(topics_page, "SHOWN_WORDS", 5)
     monkeypatch.setattr(topics_page, "SURE_WORDS", 5)
@@ -199,9 +193,7 @@ def test_large_models_leave_their_rarest_words_out(view: TopicView, monkeypatch:
     assert min(min(row) for topic in found["topics"] for row in topic["orders"]) >= 0
 
 
-def test_the_command_writes_the_page_to_its_argument(
-    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_writes_the_page_to_its_argument(config_file, tmp_path, monkeypatch):
     monkeypatch.setattr(plotly_bundle, "obtain", lambda: True)
     monkeypatch.setattr(plotly_bundle, "script", lambda: "window.Plotly = {};")
     monkeypatch.chdir(tmp_path)
@@ -216,7 +208,7 @@ def test_the_command_writes_the_page_to_its_argument(
     assert result.exit_code == 1 and "--html" in result.stderr
 
 
-def test_the_terminal_gives_the_section_of_a_config_file(config_file: Path) -> None:
+def test_the_terminal_gives_the_section_of_a_config_file(config_file):
     result = typer.testing.CliRunner().invoke(app, ["topics", str(config_file), "--topic", "2"])
     assert result.exit_code == 0 and "in the place of `topics`" in result.output
     section = yaml.safe_load(result.output[result.output.rindex("topics:") :])
@@ -259,9 +251,7 @@ def opened(view: TopicView, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         browser.close()
 
 
-def test_a_search_ranks_topics_as_a_run_would_pick_them(
-    opened: tuple[Any, list[str]], view: TopicView, number_of: dict[str, int]
-) -> None:
+def test_a_search_ranks_topics_as_a_run_would_pick_them(opened, view, number_of):
     page, wrong = opened
     for theme, words in THEMES.items():
         page.fill("#topics-search", f"{words[0]}, {words[1]} nowhere")
@@ -279,9 +269,7 @@ def test_a_search_ranks_topics_as_a_run_would_pick_them(
     assert wrong == []
 
 
-def test_a_topic_is_chosen_by_keyboard_and_its_line_copied(
-    opened: tuple[Any, list[str]], number_of: dict[str, int]
-) -> None:
+def test_a_topic_is_chosen_by_keyboard_and_its_line_copied(opened, number_of):
     page, wrong = opened
     page.fill("#topics-search", "")
     topic = number_of["harbour"]
@@ -295,9 +283,7 @@ def test_a_topic_is_chosen_by_keyboard_and_its_line_copied(
     assert wrong == []
 
 
-def test_the_slider_and_the_table_alternative_show_the_models_words(
-    opened: tuple[Any, list[str]], data: dict[str, Any], number_of: dict[str, int]
-) -> None:
+def test_the_slider_and_the_table_alternative_show_the_models_words(opened, data, number_of):
     page, wrong = opened
     page.click(f"#topics-list button[data-topic='{number_of['murder']}']")
     page.click("#topic-bars summary")

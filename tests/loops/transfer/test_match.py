@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from planted_chain import config, general, kept, machine, readers, store  # noqa: F401 (fixtures)
+from planted_chain import config, general, kept, machine, store  # noqa: F401 (fixtures)
 from planted_loop import CRIME, PASSAGES, corpus  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 

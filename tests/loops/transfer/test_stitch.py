@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import safetensors.torch
-from planted_chain import config, general, kept, machine, readers, stitching_of, store  # noqa: F401 (fixtures)
+from planted_chain import config, general, kept, machine, stitching_of, store  # noqa: F401 (fixtures)
 from planted_loop import PLAIN, corpus, tiny_parts  # noqa: F401 (fixtures)
 from rich.console import Console
 from typer.testing import CliRunner

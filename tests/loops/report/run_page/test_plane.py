@@ -27,14 +27,14 @@ def planted_readout() -> Readout:
     return Readout(weights, 0.5, 0.0, 0.0, 2.0, 1.0)
 
 
-def test_the_first_axis_is_the_readout_above_its_threshold() -> None:
+def test_the_first_axis_is_the_readout_above_its_threshold():
     activations, _ = planted()
     readout = planted_readout()
     points = fit_plane(activations, readout).place(activations)
     assert np.allclose(points[:, 0], readout.evidence(activations) - readout.threshold, atol=1e-4)
 
 
-def test_the_second_axis_varies_most_besides_and_is_not_the_longest_coordinate() -> None:
+def test_the_second_axis_varies_most_besides_and_is_not_the_longest_coordinate():
     activations, _ = planted()
     plane = fit_plane(activations, planted_readout())
     up = plane.place(activations)[:, 1]
@@ -43,7 +43,7 @@ def test_the_second_axis_varies_most_besides_and_is_not_the_longest_coordinate()
     assert np.isclose(up.std(), 1, atol=1e-3) and np.isclose(up.mean(), 0, atol=1e-3)
 
 
-def test_without_a_readout_both_axes_are_principal_and_one_fit_is_as_another() -> None:
+def test_without_a_readout_both_axes_are_principal_and_one_fit_is_as_another():
     activations, _ = planted()
     first, second = fit_plane(activations, None), fit_plane(activations, None)
     assert np.array_equal(first.axes, second.axes)
@@ -51,13 +51,13 @@ def test_without_a_readout_both_axes_are_principal_and_one_fit_is_as_another() -
     assert abs(np.corrcoef(points.T)[0, 1]) < 0.1
 
 
-def test_a_coordinate_that_never_changes_does_no_harm() -> None:
+def test_a_coordinate_that_never_changes_does_no_harm():
     activations, _ = planted()
     activations[:, 0, 0] = 7.0
     assert np.isfinite(fit_plane(activations, planted_readout()).place(activations)).all()
 
 
-def test_the_ellipse_is_that_of_the_weighted_texts() -> None:
+def test_the_ellipse_is_that_of_the_weighted_texts():
     generator = np.random.default_rng(1)
     points = np.concatenate(
         [generator.normal([3, 1], [2, 0.5], (4000, 2)), generator.normal(-9, 1, (4000, 2))]
@@ -70,11 +70,11 @@ def test_the_ellipse_is_that_of_the_weighted_texts() -> None:
 
 
 @pytest.mark.parametrize("weights", [np.zeros(9), np.eye(9)[0]])
-def test_too_few_texts_have_no_ellipse(weights: np.ndarray) -> None:
+def test_too_few_texts_have_no_ellipse(weights):
     assert normal_ellipse(np.random.default_rng(0).normal(size=(9, 2)), weights) is None
 
 
-def test_the_boundary_parts_what_is_inside_from_what_is_not() -> None:
+def test_the_boundary_parts_what_is_inside_from_what_is_not():
     generator = np.random.default_rng(2)
     points = generator.normal(size=(2000, 2)) * [5, 0.1]
     inside = (points[:, 0] + 20 * points[:, 1] > 1).astype(float)
@@ -82,6 +82,6 @@ def test_the_boundary_parts_what_is_inside_from_what_is_not() -> None:
     assert b / a == pytest.approx(20, rel=0.1) and c / a == pytest.approx(-1, abs=0.2)
 
 
-def test_equal_memberships_have_no_boundary() -> None:
+def test_equal_memberships_have_no_boundary():
     assert boundary(np.random.default_rng(0).normal(size=(9, 2)), np.full(9, 0.4)) is None
     assert boundary(np.ones((9, 2)), np.linspace(0, 1, 9)) is None

@@ -41,7 +41,7 @@ def made(store: RunStore, tokens: bool | None = False) -> tuple[Reader, dict[str
     return read, json.loads(next(text for given, text in read.scripts if given.get("id") == "basin-data"))
 
 
-def test_the_head_lists_refused_and_added_passages(tmp_path: Path) -> None:
+def test_the_head_lists_refused_and_added_passages(tmp_path):
     store = plant(tmp_path / "run", Scene(3))
     read, data = made(store)
     text = " ".join(read.text.split())
@@ -64,13 +64,13 @@ def test_the_head_lists_refused_and_added_passages(tmp_path: Path) -> None:
     assert data["rounds"] == [0, 1, 2, 3]
 
 
-def test_a_still_run_has_converged(tmp_path: Path) -> None:
+def test_a_still_run_has_converged(tmp_path):
     read, data = made(plant(tmp_path / "run", Scene(12)))
     assert "Converged" in read.text and "Drift stayed under 0.02 for 2 rounds" in read.text
     assert data["course"]["limits"]["drift"] == 0.02 and data["course"]["series"]["drift"][0] is None
 
 
-def test_the_map_shows_every_text_and_outlives_the_cache(tmp_path: Path) -> None:
+def test_the_map_shows_every_text_and_outlives_the_cache(tmp_path):
     store = plant(tmp_path / "run", Scene(3))
     _, data = made(store)
     assert len(data["map"]["real"]) == 240 and len(data["map"]["rounds"]) == 4
@@ -82,12 +82,12 @@ def test_the_map_shows_every_text_and_outlives_the_cache(tmp_path: Path) -> None
     assert np.allclose(made(store)[1]["map"]["real"], data["map"]["real"])
 
 
-def test_without_activations_there_is_no_map(tmp_path: Path) -> None:
+def test_without_activations_there_is_no_map(tmp_path):
     read, data = made(plant(tmp_path / "run", Scene(3, cached=False)))
     assert data["map"] is None and "There is no map" in read.text
 
 
-def test_stored_page_data_stays_inside_the_run(tmp_path: Path) -> None:
+def test_stored_page_data_stays_inside_the_run(tmp_path):
     store = plant(tmp_path / "run", Scene(1))
     (tmp_path / "elsewhere").mkdir()
     (store.path / "page").symlink_to(tmp_path / "elsewhere")
@@ -95,12 +95,12 @@ def test_stored_page_data_stays_inside_the_run(tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_members_stay_on_their_side_of_one_half() -> None:
+def test_members_stay_on_their_side_of_one_half():
     shares = np.array([0.0, 0.4996, 0.49999999, 0.5, 0.5004, 1.0])
     assert thousandths(shares).tolist() == [0, 499, 499, 500, 500, 1000]
 
 
-def test_the_page_shows_passages_as_stored(tmp_path: Path) -> None:
+def test_the_page_shows_passages_as_stored(tmp_path):
     store = plant(tmp_path / "run", Scene(3))
     _, data = made(store)
     record, passages = store.load(3), store.load_passages()
@@ -120,14 +120,14 @@ def test_the_page_shows_passages_as_stored(tmp_path: Path) -> None:
         )
 
 
-def test_passages_of_the_base_model_appear_once(tmp_path: Path) -> None:
+def test_passages_of_the_base_model_appear_once(tmp_path):
     _, data = made(plant(tmp_path / "run", Scene(5)))
     kinds = [each[0] for each in data["written"]["texts"]]
     assert kinds.count("base") == 12 and kinds.count("steered") == 60
     assert [len(each) for each in data["written"]["rounds"]] == [24, 24, 24, 24, 24, 24]
 
 
-def test_hostile_texts_do_nothing(tmp_path: Path) -> None:
+def test_hostile_texts_do_nothing(tmp_path):
     read, data = made(plant(tmp_path / "run", Scene(2, hostile=True)))
     assert {tag for tag, _ in read.tags if tag in ("img", "b", "base", "iframe", "object")} == set()
     assert not [name for _, given in read.tags for name in given if name.startswith("on")]
@@ -138,13 +138,13 @@ def test_hostile_texts_do_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rounds", [0, 1])
-def test_short_runs_have_a_page(tmp_path: Path, rounds: int) -> None:
+def test_short_runs_have_a_page(tmp_path, rounds):
     read, data = made(plant(tmp_path / "run", Scene(rounds)))
     assert len(data["rounds"]) == rounds + 1
     assert ("Only round 0 exists" in read.text) == (rounds == 0)
 
 
-def test_a_damaged_round_is_left_out_and_named(tmp_path: Path) -> None:
+def test_a_damaged_round_is_left_out_and_named(tmp_path):
     store = plant(tmp_path / "run", Scene(4))
     samples = store.path / "round_002" / "samples.json"
     samples.write_bytes(samples.read_bytes().replace(b"w", b"W", 1))
@@ -155,7 +155,7 @@ def test_a_damaged_round_is_left_out_and_named(tmp_path: Path) -> None:
     assert data["exchange"][2]["entered"] is not None
 
 
-def test_without_round_0_there_is_a_sentence(tmp_path: Path) -> None:
+def test_without_round_0_there_is_a_sentence(tmp_path):
     store = plant(tmp_path / "run", Scene(1))
     shutil.rmtree(store.path / "round_000")
     with pytest.raises(BasinError, match="round 0, which holds the texts"):
@@ -165,12 +165,12 @@ def test_without_round_0_there_is_a_sentence(tmp_path: Path) -> None:
         gather(store)
 
 
-def test_a_run_without_anything_written_has_a_page(tmp_path: Path) -> None:
+def test_a_run_without_anything_written_has_a_page(tmp_path):
     read, data = made(plant(tmp_path / "run", Scene(2, written=0)))
     assert data["written"]["texts"] == [] and "generated no passages" in read.text
 
 
-def test_gold_is_shown_apart_and_only_if_measured(tmp_path: Path) -> None:
+def test_gold_is_shown_apart_and_only_if_measured(tmp_path):
     store = plant(tmp_path / "run", Scene(2))
     read, data = made(store)
     assert data["gold"] is None and not [given for _, given in read.tags if given.get("id") == "gold"]
@@ -183,7 +183,7 @@ def test_gold_is_shown_apart_and_only_if_measured(tmp_path: Path) -> None:
     assert made(store)[1]["gold"] is None
 
 
-def test_token_readings_are_shown_and_marked_when_old(tmp_path: Path) -> None:
+def test_token_readings_are_shown_and_marked_when_old(tmp_path):
     store = plant(tmp_path / "run", Scene(2))
     read = PassageReading("member", "A title", "police came", [6, 11], [1.5, -0.5])
     save_tokens(store.path, TokenReadings(2, readout_digest(store.load(2).concept.readout), [read]))
@@ -193,9 +193,7 @@ def test_token_readings_are_shown_and_marked_when_old(tmp_path: Path) -> None:
     assert "to read again" in made(store)[0].text
 
 
-def test_a_large_corpus_is_cut_except_for_shown_passages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_corpus_is_cut_except_for_shown_passages(tmp_path, monkeypatch):
     monkeypatch.setattr("loops.report.run_page.passages.WHOLE_TEXTS", 1000)
     monkeypatch.setattr("loops.report.run_page.passages.FIRST_WORDS", 5)
     store = plant(tmp_path / "run", Scene(2))
@@ -214,7 +212,7 @@ def _watcher(store: RunStore) -> ReportPage:
     return ReportPage(store, context)
 
 
-def test_a_run_refreshes_its_page_without_gold_labels(tmp_path: Path) -> None:
+def test_a_run_refreshes_its_page_without_gold_labels(tmp_path):
     store = plant(tmp_path / "run", Scene(2))
     (store.path / "measurements.json").write_text(json.dumps({"rounds": [0], "rows": [{"method": "basin"}]}))
     watcher, page = _watcher(store), store.path / "report.html"
@@ -224,9 +222,7 @@ def test_a_run_refreshes_its_page_without_gold_labels(tmp_path: Path) -> None:
     assert b'"rounds":[0,1]' in page.read_bytes() and b'"gold":null' in page.read_bytes()
 
 
-def test_a_page_that_fails_is_logged_and_the_run_continues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
-) -> None:
+def test_a_page_that_fails_is_logged_and_the_run_continues(tmp_path, monkeypatch, messages):
     def breaks(*given: object) -> None:
         raise ZeroDivisionError("no page today")
 
@@ -239,7 +235,7 @@ def test_a_page_that_fails_is_logged_and_the_run_continues(
     assert ["no page today" in each for each in failures] == [True, False, True]
 
 
-def test_the_page_can_be_switched_off(tmp_path: Path) -> None:
+def test_the_page_can_be_switched_off(tmp_path):
     store = plant(tmp_path / "run", Scene(1))
     report = store.config.report.model_copy(update={"refresh": False})
     off = RunStore(store.path, store.config.model_copy(update={"report": report}))
@@ -253,14 +249,14 @@ def _basin(*arguments: object) -> typer.testing.Result:
     return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_command_prints_the_path_of_the_page(tmp_path: Path) -> None:
+def test_the_command_prints_the_path_of_the_page(tmp_path):
     plant(tmp_path / "run", Scene(1))
     result = _basin("report", "run", "--no-tokens", "--out", tmp_path / "sub" / "page.html")
     assert result.exit_code == 0 and f"Page: {tmp_path / 'sub' / 'page.html'}" in result.output
     assert (tmp_path / "sub" / "page.html").exists() and not (tmp_path / "run" / "report.html").exists()
 
 
-def test_mistakes_end_in_one_sentence(tmp_path: Path) -> None:
+def test_mistakes_end_in_one_sentence(tmp_path):
     plant(tmp_path / "run", Scene(1))
     for arguments, sentence in (
         (("report", "runn"), "did you mean run"),

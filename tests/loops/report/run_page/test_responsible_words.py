@@ -19,15 +19,15 @@ def words(text: str, **options: float) -> dict[str, float]:
     return {text[begin:end]: share for begin, end, share in spans}
 
 
-def test_only_words_of_the_topic_are_responsible() -> None:
+def test_only_words_of_the_topic_are_responsible():
     found = words("The Police's clue, a horse and hay.", least=0.5)
     assert set(found) == {"Police's", "clue"} and min(found.values()) > 0.9
 
 
-def test_a_shared_word_follows_the_topic_of_its_text() -> None:
+def test_a_shared_word_follows_the_topic_of_its_text():
     assert words("police police clue door")["door"] > 0.8
     assert "door" not in words("horse hay horse hay door")
 
 
-def test_unknown_words_and_empty_texts_have_no_responsibility() -> None:
+def test_unknown_words_and_empty_texts_have_no_responsibility():
     assert responsible_words(planted_pointer(), ["nobody knows these", ""]) == [[], []]
