@@ -20,7 +20,7 @@ import transformers
 import typer
 from planted_project import make_project, settings, write_config
 from pydantic import BaseModel
-from sybil import Document, Sybil
+from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 from loops.cli.main import app
@@ -32,6 +32,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 SETTING = re.compile(rf"[` ]((?:{'|'.join(RunConfig.model_fields)})(?:\.[a-z_]+)+)\b(?!\.)")
 COMMAND = re.compile(r"(?:^|`)basin ([a-z]+)", re.MULTILINE)
 ADDRESS = re.compile(r"`((?:agent|loops|tests|benchmarks|configs)/[\w/.]*\w/?)(?::(\w+))?`")
+PARSER = Sybil(parsers=[PythonCodeBlockParser()])
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +62,13 @@ def place(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     return {"pipe": pipe, "model": pipe.model, "ids": ids}
 
 
-def _document(path: Path) -> Document:
-    return Sybil(parsers=[PythonCodeBlockParser()], path=str(path.parent)).parse(path)
-
-
 def _examples() -> list[Path]:
     return [path for path in GUIDES if "```python" in (ROOT / path).read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("path", _examples(), ids=str)
 def test_examples_run(path, place):
-    document = _document(ROOT / path)
+    document = PARSER.parse(ROOT / path)
     document.namespace.update(place)
     examples = list(document.examples())
     assert examples, "the document has Python blocks, and none was found"
@@ -83,7 +80,7 @@ def test_the_guide_has_examples_and_a_wrong_one_fails(tmp_path):
     assert Path("docs/python.md") in _examples()
     (tmp_path / "wrong.md").write_text("```python\nassert 1 == 2\n```\n")
     with pytest.raises(AssertionError):
-        next(iter(_document(tmp_path / "wrong.md").examples())).evaluate()
+        next(iter(PARSER.parse(tmp_path / "wrong.md").examples())).evaluate()
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=str)
@@ -165,15 +162,12 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / "docs" / "first_run.ipynb", as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     stored = [cell.outputs for cell in cells]
-    assert all(stored), "what it shows is kept with it"
-    client = NotebookClient(
-        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    )
-    client.execute()
+    assert all(stored), "the outputs are stored with the notebook"
+    place = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=900, kernel_name="python3", resources=place).execute()
     assert [cell.outputs[-1].output_type for cell in cells] == [each[-1].output_type for each in stored]
-    assert cells[-1].outputs[-1].traceback == [
-        "BasinError: There is no run 'notbook' in checkpoints; did you mean notebook?"
-    ]
+    sentence = "There is no run 'notbook' in checkpoints; did you mean notebook?"
+    assert cells[-1].outputs[-1].traceback == [f"BasinError: {sentence}"]
     assert (tmp_path / "checkpoints" / "notebook" / "report.html").exists()
 
 
@@ -181,18 +175,8 @@ def test_the_reference_builds_without_a_warning(tmp_path):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     found = re.search(r"^REFERENCE := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
     assert found is not None
-    modules = found[1].replace("\\", " ").split()
-    command = [
-        sys.executable,
-        "-m",
-        "pdoc",
-        "--docformat",
-        "google",
-        "--no-show-source",
-        "-o",
-        str(tmp_path),
-        *modules,
-    ]
+    options = ("--docformat", "google", "--no-show-source", "-o", str(tmp_path))
+    command = [sys.executable, "-m", "pdoc", *options, *found[1].replace("\\", " ").split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "warn" not in (done.stderr + done.stdout).lower(), done.stderr
     assert "predict_proba" in (tmp_path / "loops" / "api" / "classifier.html").read_text(encoding="utf-8")
@@ -203,14 +187,14 @@ def test_the_reference_builds_without_a_warning(tmp_path):
 def test_what_users_call_has_a_docstring(module):
     classes = [each for each in vars(importlib.import_module(module)).values() if inspect.isclass(each)]
     own = [each for each in classes if each.__module__ == module]
+    members = {(each.__name__, name): member for each in own for name, member in vars(each).items()}
     bare = [
-        f"{each.__name__}.{name}"
-        for each in own
-        for name, member in [("", each), *vars(each).items()]
-        if not name.startswith("_") and (callable(member) or isinstance(member, property | classmethod))
+        where
+        for where, member in members.items()
+        if not where[1].startswith("_") and (callable(member) or isinstance(member, property | classmethod))
         if not inspect.getdoc(member)
     ]
-    assert own and bare == []
+    assert own and all(map(inspect.getdoc, own)) and bare == []
 
 
 def test_nothing_that_is_kept_names_a_machine():

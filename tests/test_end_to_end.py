@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from loops.checkpoint.store import RunStore
 pytestmark = pytest.mark.weights
 
 ROOT = Path(__file__).parents[1]
-CUT_DOWN = {
+SMALLER = {
     "corpus.limit": 40,
     "passages.words": 90,
     "passages.per_document": 2,
     "topics.minimum_chunks": 2,  # few chunks: more would leave no word that the topic is about
+}
+CUT_DOWN = SMALLER | {
     "rounds": 2,
     "generation.samples": 4,
     "generation.new_tokens": 16,
@@ -42,18 +45,16 @@ CUT_DOWN = {
     # Eighty passages cannot tell a pointer from a shuffled one.
     "clustering.min_z_score": 0.01,
 }
+STARTS = {"draws": 1, "mixtures": "[0.5]", "noise": "[0.3]", "documents": "[3]", "poorer": 1}
+MAPPED |= {"clustering.components": 20, "rounds": 8, "certificate.kicks": 1, "certificate.restarts": 1}
 
 
-def basin(checkpoints: Path, *arguments: object) -> str:
-    """What a command prints; it must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "loops.cli", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "BASIN_CHECKPOINTS": str(checkpoints)},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+def basin(checkpoints: Path, *arguments: object, settings: Mapping[str, object] = {}) -> str:  # noqa: B006
+    """Output of a command, which must succeed."""
+    changes = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-m", "loops.cli", *map(str, arguments), *changes]
+    environment = {**os.environ, "BASIN_CHECKPOINTS": str(checkpoints)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -62,8 +63,7 @@ def basin(checkpoints: Path, *arguments: object) -> str:
 def checkpoints(tmp_path_factory) -> Path:
     """A checkpoints folder with one finished run, `small`."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    settings = [part for key, value in CUT_DOWN.items() for part in ("--set", f"{key}={value}")]
-    basin(folder, "run", "configs/runs/brown.yaml", "--name", "small", *settings)
+    basin(folder, "run", "configs/runs/brown.yaml", "--name", "small", settings=CUT_DOWN)
     return folder
 
 
@@ -117,33 +117,14 @@ def test_a_finished_run_goes_on(checkpoints, tmp_path):
     assert before == {file: file.read_bytes() for file in before}
 
 
-MAPPED = {
-    "corpus.limit": 40,
-    "passages.words": 90,
-    "passages.per_document": 2,
-    "topics.minimum_chunks": 2,
-    "clustering.components": 20,
-    "rounds": 8,
-    "starts.draws": 1,
-    "starts.mixtures": "[0.5]",
-    "starts.noise": "[0.3]",
-    "starts.documents": "[3]",
-    "starts.poorer": 1,
-    "certificate.kicks": 1,
-    "certificate.restarts": 1,
-}
-
-
 def test_a_basin_is_mapped_on_two_processes_measured_and_drawn(tmp_path):
-    settings = [part for key, value in MAPPED.items() for part in ("--set", f"{key}={value}")]
-    command = ("map", "configs/runs/basin_brown.yaml", "--name", "small", "--workers", 2, *settings)
-    told = basin(tmp_path, *command)
-    assert "against gold (detective)" in told and "same fixed point" in told
+    command = ("map", "configs/runs/basin_brown.yaml", "--name", "small", "--workers", 2)
+    output = basin(tmp_path, *command, settings=MAPPED)
+    assert "against gold (detective)" in output and "same fixed point" in output
     folder = tmp_path / "small"
     mapped, measured = (json.loads((folder / name).read_bytes()) for name in ("map.json", "measured.json"))
-    arrived = len(list((folder / "flows").iterdir()))
-    assert mapped["starts"] == arrived > 20 and 0 < measured["ceiling_ap"] <= 1
-    assert (folder / "basin.png").read_bytes().startswith(b"\x89PNG")
     before = {file: file.stat().st_mtime_ns for file in (folder / "flows").iterdir()}
-    basin(tmp_path, *command)
+    assert mapped["starts"] == len(before) > 20 and 0 < measured["ceiling_ap"] <= 1
+    assert (folder / "basin.png").read_bytes().startswith(b"\x89PNG")
+    basin(tmp_path, *command, settings=MAPPED)
     assert before == {file: file.stat().st_mtime_ns for file in (folder / "flows").iterdir()}

@@ -45,26 +45,23 @@ def _rank(module: str) -> int:
 
 def _breaches(sources: Mapping[str, str]) -> set[str]:
     """`importer -> imported` where an import goes to the right, is relative, or reaches gold labels too early."""
-    imports = {name: _imports(source) for name, source in sources.items()}
     graph = {
-        name: {other for other in found if other in sources or other.startswith("relative.")} - {name}
-        for name, found in imports.items()
+        name: {other for other in _imports(source) if other in sources or other.startswith("relative.")}
+        - {name}
+        for name, source in sources.items()
         if name != USERS_DOOR
     }
-    found = {
-        f"{name} -> {other}"
-        for name, others in graph.items()
-        for other in others
-        if other.startswith("relative.") or _rank(other) > _rank(name)
-    }
-    early = [name for name in graph if _rank(name) < ORDER.index("evaluation") and "judging" not in name]
-    for name in early:
-        reached, waiting = {name}, [name]
-        while waiting:
-            new = graph.get(waiting.pop(), set()) - reached
-            reached |= new
-            waiting += new
-        found |= {f"{name} -> {other}" for other in reached if other.startswith("agent.judging")}
+    found = set()
+    for name, others in graph.items():
+        wrong = {each for each in others if each.startswith("relative.") or _rank(each) > _rank(name)}
+        if _rank(name) < ORDER.index("evaluation") and "judging" not in name:
+            reached, waiting = {name}, [name]
+            while waiting:
+                new = graph.get(waiting.pop(), set()) - reached
+                reached |= new
+                waiting += new
+            wrong |= {each for each in reached if each.startswith("agent.judging")}
+        found |= {f"{name} -> {other}" for other in wrong}
     return found
 
 

@@ -36,20 +36,18 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs' folder of an environment with Basin's wheel; other libraries come from the one that runs the tests."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
-    python = folder / "bin" / "python"
-    wheel = next(built.glob("*.whl"))
-    command = [
-        sys.executable,
+    install = (
         "-m",
         "pip",
         "--python",
-        str(python),
+        folder / "bin" / "python",
         "install",
         "--quiet",
         "--no-deps",
         "--no-index",
-    ]
-    subprocess.run([*command, str(wheel)], check=True, env={**os.environ, "PIP_CONFIG_FILE": os.devnull})
+    )
+    command = [sys.executable, *map(str, install), str(next(built.glob("*.whl")))]
+    subprocess.run(command, check=True, env={**os.environ, "PIP_CONFIG_FILE": os.devnull})
     site = next((folder / "lib").glob("python*/site-packages"))
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "bin"
@@ -111,25 +109,18 @@ def test_an_installed_basin_runs_and_draws_a_page(installed, tmp_path):
 
 def test_every_extra_that_is_named_exists_and_is_documented():
     files = [file for folder in ("agent", "loops", "docs") for file in (ROOT / folder).rglob("*.[pm][yd]")]
-    texts = [file.read_text(encoding="utf-8") for file in [*files, ROOT / "README.md"]]
-    named = {
-        name
-        for text in texts
-        for found in re.findall(r"(?:basin|\.)\[([\w,]+)\]'", text)
-        for name in found.split(",")
-    }
+    text = "".join(file.read_text(encoding="utf-8") for file in [*files, ROOT / "README.md"])
+    named = set(",".join(re.findall(r"(?:basin|\.)\[([\w,]+)\]'", text)).split(","))
     extras = set(PROJECT["optional-dependencies"])
     assert {"plots", "ray"} <= named <= extras
     table = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in table for name in extras)
 
 
-def test_one_version_and_one_licence_are_told_everywhere():
+def test_version_and_licence_are_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert (
-        citation["version"] == PROJECT["version"]
-        and citation["license"] == PROJECT["license"] == "Apache-2.0"
-    )
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"] == "Apache-2.0"
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert f"\n## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")

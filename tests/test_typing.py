@@ -37,12 +37,7 @@ def test_the_listed_modules_are_typed_strictly():
 
 
 def test_a_user_s_mistakes_are_found_and_axes_are_none(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(USER)
-    told = _mypy(str(script)).stdout.splitlines()
-    numbers = {
-        number
-        for number, line in enumerate(USER.splitlines(), 1)
-        if line.startswith(("path", "run.generate(", "run.rouns"))
-    }
-    assert {int(line.split(":")[1]) for line in told if "error:" in line} == numbers, told
+    (tmp_path / "script.py").write_text(USER)
+    output, wrong = _mypy(str(tmp_path / "script.py")).stdout, ("path", "run.generate(", "run.rouns")
+    numbers = {number for number, line in enumerate(USER.splitlines(), 1) if line.startswith(wrong)}
+    assert {int(line.split(":")[1]) for line in output.splitlines() if "error:" in line} == numbers, output

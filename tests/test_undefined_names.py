@@ -13,18 +13,9 @@ FOLDERS = ("agent", "loops", "benchmarks", "tests")
 
 def _undefined(*paths: str, folder: Path = ROOT) -> list[str]:
     """`file:line name` of every undefined name that is no axis of a shape, as `Float[np.ndarray, "passage"]` has."""
-    command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "check",
-        "--isolated",
-        "--select",
-        "F821",
-        "--output-format",
-        "json",
-    ]
-    done = subprocess.run([*command, *paths], cwd=folder, capture_output=True, text=True, check=False)
+    options = ("--isolated", "--select=F821", "--output-format=json")
+    command = [sys.executable, "-m", "ruff", "check", *options, *paths]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     found = []
     for each in json.loads(done.stdout):
@@ -45,8 +36,5 @@ def test_an_undefined_name_is_found_and_an_axis_is_none(tmp_path):
         'def first(x: Float[np.ndarray, "passage"], y: "Nobody", z: Float[np.ndarray, "*more"]) -> Missing:\n'
         "    return forgotten(x, y, z)\n"
     )
-    assert [line.split()[-1] for line in _undefined("odd.py", folder=tmp_path)] == [
-        "`Nobody`",
-        "`Missing`",
-        "`forgotten`",
-    ]
+    names = [line.split()[-1] for line in _undefined("odd.py", folder=tmp_path)]
+    assert names == ["`Nobody`", "`Missing`", "`forgotten`"]

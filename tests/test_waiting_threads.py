@@ -8,28 +8,24 @@ import sys
 
 import pytest
 
-UNSAID = {
-    name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "OPENBLAS_"))
-}
-SHOWN = "import loops, agent, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+GIVEN = ("OMP_", "GOMP_", "OPENBLAS_")
+UNSAID = {name: value for name, value in os.environ.items() if not name.startswith(GIVEN)}
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
-    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    ("given", "name", "found"),
+    [
+        ({}, "GOMP_SPINCOUNT", "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "GOMP_SPINCOUNT", "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "GOMP_SPINCOUNT", "None"),
+        ({}, "OPENBLAS_THREAD_TIMEOUT", "16"),
+        ({"OPENBLAS_THREAD_TIMEOUT": "20"}, "OPENBLAS_THREAD_TIMEOUT", "20"),
+    ],
 )
-def test_what_the_user_says_is_kept(given, found):
-    told = subprocess.run([sys.executable, "-c", SHOWN], env=UNSAID | given, capture_output=True, text=True)
-    assert told.stdout.strip() == found
-
-
-def test_so_are_those_of_numpy():
-    shown = "import agent, os; print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'))"
-    for given, found in (({}, "16"), ({"OPENBLAS_THREAD_TIMEOUT": "20"}, "20")):
-        told = subprocess.run(
-            [sys.executable, "-c", shown], env=UNSAID | given, capture_output=True, text=True
-        )
-        assert told.stdout.strip() == found
+def test_settings_of_the_user_stay(given, name, found):
+    code = f"import loops, agent, os; print(os.environ.get({name!r}))"
+    done = subprocess.run([sys.executable, "-c", code], env=UNSAID | given, capture_output=True, text=True)
+    assert done.stdout.strip() == found
 
 
 @pytest.mark.parametrize("package", ["agent", "loops", "benchmarks", "loops.cli.main"])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import results, run
+from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
 from loops.evaluation.stored_measures import SHOWN, SHOWN_LATER
@@ -26,7 +27,7 @@ def kept(monkeypatch, tmp_path):
 
 def measured_run(tmp_path, name, rows):
     store = RunStore.create(tmp_path / name, parse_config({"corpus": {"source": "somewhere"}}, "test"))
-    (store.path / "measurements.json").write_text(json.dumps({"rounds": [], "rows": rows}), encoding="utf-8")
+    (store.path / "measurements.json").write_bytes(sealed({"rounds": [], "rows": rows}))
     return str(store.path)
 
 

@@ -86,12 +86,8 @@ def _by_chance(run: Path) -> Iterator[Damage]:
     for file in sorted(each for each in run.rglob("*") if each.is_file() and each.suffix in KEPT):
         name, size = file.relative_to(run).as_posix(), file.stat().st_size
         for place in sorted({0, 8, size // 3, size // 2, size - 2}):
-            change = partial(_flip, place=place)
-            yield Damage(
-                "by chance",
-                f"{name} with bit {place % 8} of byte {place} flipped",
-                partial(_on, name, change),
-            )
+            what = f"{name} with bit {place % 8} of byte {place} flipped"
+            yield Damage("by chance", what, partial(_on, name, partial(_flip, place=place)))
         for what, change in CHANGES.items():
             yield Damage("by chance", f"{name} {what}", partial(_on, name, change))
 
@@ -135,22 +131,18 @@ def _between_rounds(newest: int) -> Iterator[Damage]:
         "round.json",
         "cost.json",
         "manifest.json",
-        "",
     )
-    for name in files:
-        yield Damage(
-            "between rounds", f"{name or 'all'} of the newest two swapped", partial(_swap, newest, name)
-        )
+    changes = {
+        f"{name or 'all'} of the newest two swapped": partial(_swap, newest, name) for name in (*files, "")
+    }
     for source, target in ((newest - 1, newest), (newest, newest - 1), (0, newest)):
-        copy = partial(_copy, source, target)
-        yield Damage("between rounds", f"round {source} copied over round {target}", copy)
+        changes[f"round {source} copied over round {target}"] = partial(_copy, source, target)
     for number in range(newest + 1):
         name = round_folder(Path(), number).name
         if number < newest:
-            yield Damage(
-                "between rounds", f"{name} deleted", lambda run, name=name: shutil.rmtree(run / name)
-            )
-        yield Damage("between rounds", f"{name} as a link to its copy", partial(_on, name, _as_link))
+            changes[f"{name} deleted"] = partial(_on, name, shutil.rmtree)
+        changes[f"{name} as a link to its copy"] = partial(_on, name, _as_link)
+    return (Damage("between rounds", name, change) for name, change in changes.items())
 
 
 def _swap(newest: int, name: str, run: Path) -> None:
@@ -167,22 +159,23 @@ def _copy(source: int, target: int, run: Path) -> None:
 
 def _forged(newest: int, adapted: int) -> Iterator[Damage]:
     """Contents that cannot be meant, in files whose hashes fit."""
+    rounds = {"passages.json": 0, "topic.json": 0, "adapter/adapter_config.json": adapted}
+    rounds |= {"topic.safetensors": 0, "adapter/adapter_model.safetensors": adapted}
+    changes: dict[str, Callable[[Path], object]] = {}
     for name, change in MANIFESTS.items():
-        yield Damage("forged", f"manifest {name}", lambda run, c=change: forge_manifest(run, newest, c))
+        changes[f"manifest {name}"] = partial(forge_manifest, number=newest, change=change)
     for what, content in NO_JSON.items():
-        for file, number in (("round.json", newest), ("samples.json", newest), ("topic.json", 0)):
-            at = (number, file, content)
-            yield Damage("forged", f"{file} {what}", lambda run, at=at: forge(run, *at))
-    places = {"passages.json": 0, "topic.json": 0, "adapter/adapter_config.json": adapted}
-    for (file, name), change in TREES.items():
-        at = (places.get(file, newest), file, change)
-        yield Damage("forged", f"{file} with {name}", lambda run, at=at: forge_json(run, *at))
-    for (file, name), change in ARRAYS.items():
-        at = ({"topic": 0, "adapter/adapter_model": adapted}.get(file, newest), change, f"{file}.safetensors")
-        yield Damage("forged", f"{file} arrays with {name}", lambda run, at=at: forge_arrays(run, *at))
+        for file in ("round.json", "samples.json", "topic.json"):
+            number = rounds.get(file, newest)
+            changes[f"{file} {what}"] = partial(forge, number=number, name=file, content=content)
+    for forger, table, suffix in ((forge_json, TREES, ""), (forge_arrays, ARRAYS, ".safetensors")):
+        for (stem, name), change in table.items():
+            number = rounds.get(file := stem + suffix, newest)
+            changes[f"{file} with {name}"] = partial(forger, number=number, change=change, name=file)
     for name, content in HEADERS.items():
-        at = (newest, "tensors.safetensors", content)
-        yield Damage("forged", f"header {name}", lambda run, at=at: forge(run, *at))
+        file = "tensors.safetensors"
+        changes[f"header {name}"] = partial(forge, number=newest, name=file, content=content)
+    return (Damage("forged", name, change) for name, change in changes.items())
 
 
 def _put(**fields: Any) -> Callable[[Any], Any]:
@@ -193,19 +186,20 @@ def _first(key: str = "", **fields: Any) -> Callable[[Any], Any]:
     """Other fields of the first row, of a list or of the list at a key."""
 
     def change(tree: Any) -> Any:
-        rows = tree[key] if key else tree
-        rows = [{**rows[0], **fields}, *rows[1:]]
+        first, *rest = tree[key] if key else tree
+        rows = [{**first, **fields}, *rest]
         return {**tree, key: rows} if key else rows
 
     return change
 
 
 def _entry(name: str, **fields: Any) -> Callable[[Any], Any]:
-    entry = {"bytes": 4, "sha256": "0" * 64}
-    return lambda tree: {
-        **tree,
-        "files": {**tree["files"], name: {**tree["files"].get(name, entry), **fields}},
-    }
+    default = {"bytes": 4, "sha256": "0" * 64}
+
+    def change(tree: Any) -> Any:
+        return {**tree, "files": {**tree["files"], name: {**tree["files"].get(name, default), **fields}}}
+
+    return change
 
 
 def _array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Any], Any]:
@@ -229,14 +223,11 @@ OUTSIDE = (
     "a//b",
     "manifest.json",
     ".hidden",
-    "x" * 300,
 )
+SIZES = (-1, 0, 10**18, 1.5, True, "12", None)
 MANIFESTS = {
-    **{f"names {name!r}": _entry(name) for name in OUTSIDE},
-    **{
-        f"has {size!r} bytes": _entry("samples.json", bytes=size)
-        for size in (-1, 0, 10**18, 1.5, True, "12", None)
-    },
+    **{f"names {name!r}": _entry(name) for name in (*OUTSIDE, "x" * 300)},
+    **{f"has {size!r} bytes": _entry("samples.json", bytes=size) for size in SIZES},
     **{f"is of format {schema!r}": _put(schema=schema) for schema in (99, 0, -1, "5", None)},
     **{f"is of round {number!r}": _put(round=number) for number in (0, 7, -1, "1", None)},
     **{f"follows {what!r}": _put(follows=what) for what in ("0" * 64, 7)},

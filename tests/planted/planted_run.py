@@ -36,21 +36,12 @@ def planted_record(number: int) -> RoundRecord:
     directions = {
         layer: torch.from_numpy(generator.normal(size=4).astype(np.float32)) for layer in (9, 12, 18)
     }
-    curve = ((0.1, 0.5), (0.2, 1 / 7))
-    vector = SteeringVector(directions)
-    mode = SteeringMode(True, Gate(9, directions[9] / directions[9].norm(), -1 / 3, 0.1 + 0.2, np.pi))
+    gate = Gate(9, directions[9] / directions[9].norm(), -1 / 3, 0.1 + 0.2, np.pi)
     concept = Concept(
-        number,
-        *memberships,
-        0.1 + 0.2,
-        curve,
-        readout,
-        vector,
-        nats_per_token=0.3,
-        evidence=evidence,
-        mode=mode,
+        number, *memberships, 0.1 + 0.2, ((0.1, 0.5), (0.2, 1 / 7)), readout, SteeringVector(directions),
+        nats_per_token=0.3, evidence=evidence, mode=SteeringMode(True, gate),
         adapter=planted_adapter(generator) if number == 2 else None,
-    )
+    )  # fmt: skip
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)
     base = Generated("base", "Up the", "hill.", 3, 1 / 3, True, 2.5)
     activations = generator.normal(size=(2, 2, 4)).astype(np.float32)
@@ -81,7 +72,5 @@ def save_rounds(store: RunStore, rounds: int) -> None:
     """Add the next `rounds` planted rounds to a run."""
     begin = len(store.rounds())
     for number in range(begin, begin + rounds):
-        if number == 0:
-            store.save(planted_record(0), planted_passages(), planted_pointer())
-        else:
-            store.save(planted_record(number))
+        texts = () if number else (planted_passages(), planted_pointer())
+        store.save(planted_record(number), *texts)

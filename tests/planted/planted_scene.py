@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,8 @@ FALSE_FRIENDS = ("car", "street", "night", "dollars", "door", "gun")
 UNSAID = ("widow", "library", "motive", "inquest", "footprint", "butler")
 """Words of members that the topic does not hold."""
 HEADS, TAILS = (
-    ("ba", "do", "fe", "gu", "ki", "lo", "ma", "ne", "po", "ri"),
-    ("der", "lin", "mor", "ten", "vas", "nog"),
+    ["ba", "do", "fe", "gu", "ki", "lo", "ma", "ne", "po", "ri"],
+    ["der", "lin", "mor", "ten", "vas", "nog"],
 )
 PLAIN = tuple(head + tail for head in HEADS for tail in TAILS)
 HOSTILE = (
@@ -63,19 +63,13 @@ class _Recorder(LanguageModel):
 
     def __init__(self, activations: np.ndarray, texts: list[str], seed: int) -> None:
         self.place = {text: at for at, text in enumerate(texts)}
-        self.activations, self.layers, self.width = activations, (6, 12), WIDTH
+        self.activations, self.layers, self.width, self.blocks = activations, (6, 12), WIDTH, ()
         self.fingerprint = f"planted-{len(texts)}-{seed}"
-        self.blocks = ()
 
     def batches(self, texts: Sequence[str], *_rest: object, **_options: object) -> Iterator[TokenBatch]:
         return iter(())
 
-    def record(
-        self,
-        texts: Sequence[str],
-        progress: Callable[[str], None] | None = None,
-        batches: Iterable[TokenBatch] | None = None,
-    ) -> np.ndarray:
+    def record(self, texts: Sequence[str], *_rest: object, **_options: object) -> np.ndarray:
         return self.activations[[self.place[text] for text in texts]]
 
 
@@ -96,7 +90,7 @@ def plant(folder: Path, scene: Scene) -> RunStore:
     store.save(records[0], passages, pointer)
     ids = [passage.id for passage in passages.passages]
     for number in range(1, scene.rounds + 1):
-        records.append(_round(number, records, activations, inside, ids, scene, generator))
+        records.append(_round(number, records, activations, ids, scene, generator))
         store.save(records[-1])
     return store
 
@@ -109,21 +103,15 @@ def _config(scene: Scene):
 def _passages(
     scene: Scene, inside: np.ndarray, lured: np.ndarray, generator: np.random.Generator
 ) -> PassageSet:
-    count = int(np.ceil(scene.passages / 6))
     danger = f" {HOSTILE}" if scene.hostile else ""
     half = "\ud800" if scene.hostile else ""  # half a character, which no file can hold as it is
-    documents = tuple(
-        Document(
-            f"d{at}",
-            "",
-            f"The {PLAIN[at % len(PLAIN)].title()} Affair, {at}{danger}{half}",
-            f"A. {PLAIN[-at % len(PLAIN)].title()}{danger}",
-        )
-        for at in range(count)
-    )
+    documents = []
+    for at in range(-(-scene.passages // 6)):
+        title = f"The {PLAIN[at % len(PLAIN)].title()} Affair, {at}{danger}{half}"
+        documents.append(Document(f"d{at}", "", title, f"A. {PLAIN[-at % len(PLAIN)].title()}{danger}"))
     texts = [_text(*kind, scene.words, generator) + danger for kind in zip(inside, lured, strict=True)]
     made = (Passage(f"p{at:05d}", at // 6, at % 6, f"{text} [{at}]") for at, text in enumerate(texts))
-    return PassageSet(documents, tuple(made), {})
+    return PassageSet(tuple(documents), tuple(made), {})
 
 
 def _text(inside: bool, lured: bool, words: int, generator: np.random.Generator) -> str:
@@ -168,29 +156,18 @@ def _first(claim: np.ndarray, scene: Scene, generator: np.random.Generator) -> R
 
 
 def _round(
-    number: int,
-    records: list[RoundRecord],
-    activations: np.ndarray,
-    inside: np.ndarray,
-    ids: list[str],
-    scene: Scene,
+    number: int, records: list[RoundRecord], activations: np.ndarray, ids: list[str], scene: Scene,
     generator: np.random.Generator,
-) -> RoundRecord:
+) -> RoundRecord:  # fmt: skip
     weights = np.zeros((LAYERS, WIDTH))
     weights[:, 0] = 1.2
     readout = Readout(weights, -3.0, 0.0, 0.0, 0.2, 1.0)
     held_out = np.random.default_rng([scene.seed, 1]).normal(0, 0.3, len(ids))  # the same in every round
-    evidence = readout.evidence(activations) + held_out
-    pull = 1 - 0.5**number
-    single = (
-        (1 - pull) * records[0].concept.single
-        + pull * (1.5 * (evidence - 0.2))
-        + generator.normal(0, 0.4 * 0.6**number, len(ids))
-    )
-    membership = sigmoid(single)
-    before = records[-1].concept.membership
-    drift = 1 - soft_jaccard(before, membership)
-    previous = records[-1].metrics["drift"]
+    evidence, pull = readout.evidence(activations) + held_out, 1 - 0.5**number
+    wander = generator.normal(0, 0.4 * 0.6**number, len(ids))
+    single = (1 - pull) * records[0].concept.single + 1.5 * pull * (evidence - 0.2) + wander
+    membership, before = sigmoid(single), records[-1].concept.membership
+    drift, previous = 1 - soft_jaccard(before, membership), records[-1].metrics["drift"]
     written = [*_written("steered", scene, number, 0.35 + 0.5 * pull), *_written("base", scene, number, 0.25)]
     of = {
         kind: float(np.mean([each.membership for each in written if each.kind == kind] or [0.0]))
@@ -221,18 +198,14 @@ def _round(
 
 
 def _written(kind: str, scene: Scene, number: int, level: float) -> list[Generated]:
-    """What the base model writes is the same in every round."""
+    """Generated passages; those of the base model are the same in every round."""
     words = np.random.default_rng([scene.seed, 0 if kind == "base" else number])
     generator = np.random.default_rng([scene.seed, number, len(kind)])
-    danger = f" {HOSTILE}" if scene.hostile else ""
-    found = []
+    danger, found = f" {HOSTILE}" if scene.hostile else "", []
     for at in range(scene.written):
+        prompt = f"“{PLAIN[at % len(PLAIN)].title()} went up the"
         text = " " + _text(kind != "base", False, 40, words) + danger
         membership = float(np.clip(generator.normal(level, 0.2), 0.01, 0.99))
         coherent = kind != "degenerate" and bool(generator.random() < 0.75)
-        found.append(
-            Generated(
-                kind, f"“{PLAIN[at % len(PLAIN)].title()} went up the", text, at, membership, coherent, 3.1
-            )
-        )
+        found.append(Generated(kind, prompt, text, at, membership, coherent, 3.1))
     return found

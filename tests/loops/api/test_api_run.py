@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
+import pandas
 import pytest
 from planted_project import make_project, settings
 from planted_run import CONFIG, planted_record, save_rounds
@@ -17,7 +19,7 @@ from planted_run import CONFIG, planted_record, save_rounds
 from agent.errors import BasinError
 from loops import Run
 from loops.api.settings import overrides_of
-from loops.api.views import Page, WrittenPassage
+from loops.api.views import Page, WrittenPassage, WrittenPassages
 from loops.checkpoint.prune import plan, prune
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config, with_overrides
@@ -82,9 +84,8 @@ def test_the_concept_scores_texts_and_what_was_written(started):
 
 def test_the_page_is_written_and_linked(started, tmp_path):
     page = started.report(tokens=False, quiet=True)
-    assert page.path == started.path / "report.html" and page.path.stat().st_size / 1e6 == pytest.approx(
-        page.megabytes
-    )
+    assert page.path == started.path / "report.html"
+    assert page.path.stat().st_size / 1e6 == pytest.approx(page.megabytes)
     elsewhere = started.report(tmp_path / "a & b.html", tokens=False, quiet=True)
     assert elsewhere.path.exists() and "a &amp; b.html" in elsewhere._repr_html_()
 
@@ -103,42 +104,32 @@ def test_settings_are_given_as_they_are(ground):
 
 
 def test_an_interrupt_keeps_rounds_and_is_passed_on(ground, monkeypatch, capsys):
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("loops.round.context.open_context", interrupted)
+    monkeypatch.setattr("loops.round.context.open_context", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         Run.start(ground / "vector.yaml", name="stopped")
     assert "Run.resume('stopped') continues" in " ".join(capsys.readouterr().out.split())
 
 
-def test_rounds_are_read_by_number(planted):
+def test_rounds_are_read_by_number_and_make_a_table(planted):
     rounds = planted.rounds
-    assert len(rounds) == 3 and [each.round for each in rounds] == [0, 1, 2]
+    assert [each.round for each in rounds] == [0, 1, 2] and [each.round for each in rounds[1:]] == [1, 2]
     assert rounds[-1].round == 2 and rounds[1].metrics == planted_record(1).metrics
-    assert [each.round for each in rounds[1:]] == [1, 2]
     for wrong in (3, -4):
         with pytest.raises(IndexError, match=f"no round {wrong}; it has 0, 1, 2"):
             rounds[wrong]
     with pytest.raises(TypeError, match="by number"):
-        rounds["newest"]  # type: ignore[index]
-
-
-def test_rounds_make_a_table(planted):
-    import pandas
-
-    frame = pandas.DataFrame(planted.rounds.table())
+        rounds["newest"]
+    frame = pandas.DataFrame(rounds.table())
     assert list(frame["round"]) == [0, 1, 2] and frame["drift"].iloc[1] == pytest.approx(0.3)
-    assert repr(planted.rounds).splitlines()[0].split()[:3] == ["round", "size", "members"]
-    assert planted.rounds._repr_html_().count("<tr>") == 4
+    assert repr(rounds).splitlines()[0].split()[:3] == ["round", "size", "members"]
+    assert rounds._repr_html_().count("<tr>") == 4
 
 
 def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted):
     save_rounds(planted._store, 2)
     prune(planted._store, plan(planted._store, ["last:2"]))
-    assert (
-        planted.rounds[1].pruned and planted.rounds.table()[1]["drift"] == planted_record(1).metrics["drift"]
-    )
+    table = planted.rounds.table()
+    assert planted.rounds[1].pruned and table[1]["drift"] == planted_record(1).metrics["drift"]
     with pytest.raises(BasinError, match="pruned"):
         planted.concept_of(1).predict_proba(["a text"])
     (planted.path / "round_004" / "manifest.json").unlink()
@@ -148,10 +139,9 @@ def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted):
 
 
 def test_members_are_the_run_s_passages(planted):
-    members = planted.members(2)
-    concept = planted_record(2).concept
-    expected = concept.members()[:2]
-    assert [each.membership for each in members] == [float(concept.membership[at]) for at in expected]
+    members, concept = planted.members(2), planted_record(2).concept
+    expected = concept.membership[concept.members()[:2]]
+    assert [each.membership for each in members] == expected.tolist()
     assert all(each.text.startswith("Passage") for each in members)
     assert {each.title for each in planted.members()} & {"A [Title]", "T", "b2"}
     assert members._repr_html_().count("<tr>") == 3
@@ -160,14 +150,8 @@ def test_members_are_the_run_s_passages(planted):
 def test_nothing_of_a_corpus_acts_in_a_notebook(tmp_path):
     config = with_overrides(CONFIG, ['corpus.source="<script>alert(1)</script>"'])
     store = RunStore.create(tmp_path / "<b>run", config)
-    written = WrittenPassage("<img src=x>", "\n<script>\x1b[2J")
-    from loops.api.views import WrittenPassages
-
-    shown = (
-        Run(store)._repr_html_()
-        + WrittenPassages([written])._repr_html_()
-        + Page(store.path, 1.0, ("<i>",))._repr_html_()
-    )
+    written = WrittenPassages([WrittenPassage("<img src=x>", "\n<script>\x1b[2J")])
+    shown = "".join(each._repr_html_() for each in (Run(store), written, Page(store.path, 1.0, ("<i>",))))
     assert not any(tag in shown for tag in ("<script", "<img", "<b>run", "<i>", "\x1b"))
 
 
@@ -183,10 +167,7 @@ def test_a_written_passage_is_a_string_that_can_be_sent():
         (None, []),
         ({"seed": 3}, ["seed=3"]),
         ({"topics": {"count": 20, "words": ["a", "b"]}}, ["topics.count=20", 'topics.words=["a", "b"]']),
-        (
-            {"topics.count": np.int64(20), "clustering.size": np.float64(0.25)},
-            ["topics.count=20", "clustering.size=0.25"],
-        ),
+        ({"topics.count": np.int64(20), "seed": np.float64(0.25)}, ["topics.count=20", "seed=0.25"]),
         (
             {"coherence.model": None, "report.refresh": False},
             ["coherence.model=null", "report.refresh=false"],
@@ -200,40 +181,36 @@ def test_settings_become_overrides(given, overrides):
 
 
 @pytest.mark.parametrize(
-    ("given", "rounds", "told"),
+    ("given", "rounds", "sentence"),
     [
         ({3: 4}, None, "3 is no name of a setting"),
         ({"seed=3": 4}, None, "no name of a setting"),
         ({"clustering": {"size": float("nan")}}, None, "size was nan"),
         ({"corpus": {"source": object()}}, None, "which a configuration cannot hold"),
         (["seed=3"], None, "names and values"),
-        (None, 0, "rounds is how many"),
-        (None, 2.5, "rounds is how many"),
-        (None, True, "rounds is how many"),
+        *((None, rounds, "rounds is how many") for rounds in (0, 2.5, True)),
     ],
 )
-def test_settings_that_are_none_are_told(given, rounds, told):
-    with pytest.raises(BasinError, match=told):
-        overrides_of(given, rounds)  # type: ignore[arg-type]
+def test_what_is_no_setting_is_refused(given, rounds, sentence):
+    with pytest.raises(BasinError, match=sentence):
+        overrides_of(given, rounds)
 
 
-def test_mistakes_are_told_in_a_sentence(planted, tmp_path, monkeypatch):
+def test_mistakes_end_in_a_sentence(planted, tmp_path, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
-    for mistake, told in (
+    misspelt = {"corpus": {"source": "x"}, "topics": {"cuont": 3}}
+    for mistake, sentence in (
         (lambda: Run.open("plantde"), "did you mean planted"),
         (lambda: Run.start("brwon"), "basin run brown"),
-        (
-            lambda: Run.start({"corpus": {"source": "x"}, "topics": {"cuont": 3}}),
-            "nearest known one is topics.count",
-        ),
+        (lambda: Run.start(misspelt), "nearest known one is topics.count"),
         (lambda: Run.resume(planted, rounds=-1), "rounds is how many"),
         (lambda: planted.generate(0), "count is how many"),
-        (lambda: planted.generate(best_of=1.5), "best_of is how many"),  # type: ignore[arg-type]
+        (lambda: planted.generate(best_of=1.5), "best_of is how many"),
         (lambda: planted.concept_of(7), "no round 7"),
         (lambda: planted.members(round=-1), "no round -1"),
         (lambda: planted.concept.predict_proba("one text"), "put it into a list"),
     ):
-        with pytest.raises(BasinError, match=told):
+        with pytest.raises(BasinError, match=sentence):
             mistake()
 
 

@@ -80,33 +80,27 @@ def test_a_pipeline_is_taken_too(store, folder):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_processor_writes_what_the_round_writes(store, model, ids, number):
+    def written(processor=None):
+        processors = LogitsProcessorList([processor] if processor else [])
+        return model.generate(ids, logits_processor=processors, max_new_tokens=10, do_sample=False).tolist()
+
     model.eval()
-    how = {"max_new_tokens": 10, "do_sample": False}
-    processor = ConceptLogits(model, store.path, number)
-    found = model.generate(ids, logits_processor=LogitsProcessorList([processor]), **how)
+    plain, processor = written(), ConceptLogits(model, store.path, number)
     with steered(model, store.path, number):
-        expected = model.generate(ids, **how)
-    assert found.tolist() == expected.tolist()
-    assert found.tolist() != model.generate(ids, **how).tolist()
+        expected = written()
     # A second text after the first begins afresh.
-    assert (
-        model.generate(ids, logits_processor=LogitsProcessorList([processor]), **how).tolist()
-        == found.tolist()
-    )
-
-
-def test_at_strength_0_the_processor_changes_nothing(store, model, ids):
-    model.eval()
+    assert written(processor) == written(processor) == expected != plain
     with torch.no_grad():
         scores = model(ids).logits[:, -1]
     assert torch.equal(ConceptLogits(model, store.path, 1, strength=0.0)(ids, scores), scores)
 
 
-def test_what_does_not_fit_is_told(store, tmp_path, ids):
+def test_what_does_not_fit_is_refused(store, tmp_path):
     other = transformers.AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path / "wide", hidden_size=32))
-    with pytest.raises(BasinError, match="does not fit"), steered(other, store.path, 1):
-        pass
-    with pytest.raises(BasinError, match="no vector to generate with"), steered(other, store.path, 0):
-        pass
-    with pytest.raises(BasinError, match="no causal language model"), steered(object(), store.path, 1):
-        pass
+    for given, number, sentence in (
+        (other, 1, "does not fit"),
+        (other, 0, "no vector to generate with"),
+        (object(), 1, "no causal language model"),
+    ):
+        with pytest.raises(BasinError, match=sentence), steered(given, store.path, number):
+            pass

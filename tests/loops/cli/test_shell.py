@@ -56,7 +56,7 @@ def test_help_loads_nothing_heavy(asked, runs):
     [
         ("basin resume f", ["first"]),
         ("basin report ", ["first", "second"]),
-        ("basin run brown", ["brown", "brown_lora", "brown_steered"]),
+        ("basin run brown", ["brown"]),
         ("basin run configs/runs/lib", ["configs/runs/library.yaml"]),
         ("basin verif", ["verify"]),
     ],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -78,9 +78,8 @@ def test_other_models_are_refused_in_a_sentence(name, sentence):
 
 def test_loading_refuses_an_encoder_too(tmp_path):
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}
-    config = transformers.BertConfig(vocab_size=96, **sizes)
+    model = transformers.BertLMHeadModel(transformers.BertConfig(vocab_size=96, **sizes))
     torch.manual_seed(0)
-    model = transformers.BertLMHeadModel(config)
     for weight in model.parameters():
         if weight.ndim == 2:
             torch.nn.init.normal_(weight, 0, 0.35)  # as far from zero as trained ones
@@ -91,27 +90,24 @@ def test_loading_refuses_an_encoder_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{"quant_method": "bitsandbytes", "load_in_4bit": True}, {"quant_method": "gptq", "bits": 4}],
+    "settings", [{"quant_method": "bitsandbytes", "load_in_4bit": True}, {"quant_method": "gptq", "bits": 4}]
 )
 def test_quantised_models_are_checked_without_their_library(tmp_path, settings):
     assert check_model(str(folder_of(tmp_path, quantization_config=settings))).usable
 
 
 def test_a_library_that_quantised_weights_need_is_named(tmp_path, monkeypatch):
-    def from_pretrained(*_, **__):
-        raise ImportError("Using `bitsandbytes` 4-bit quantization requires bitsandbytes. Do this. Do that")
-
-    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    needs = ImportError("Using `bitsandbytes` 4-bit quantization requires bitsandbytes. Do this. Do that")
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", Mock(side_effect=needs))
     with pytest.raises(BasinError, match="needs a library that is not installed.*requires bitsandbytes"):
         LanguageModel.load(LanguageModelConfig(name=str(folder_of(tmp_path)), device="cpu"))
 
 
 BROKEN = {
-    "recorded": ("record", lambda whole, self, texts: 1.01 * whole(self, texts)),
-    "steered": ("_shifts", lambda whole, self, *given: {k: 2 * v for k, v in whole(self, *given).items()}),
-    "generated with": ("generate", lambda whole, self, prompts, *given, **named: [" w1"] * len(prompts)),
-    "adapted": ("adapted", lambda whole, self, adapter: self),
+    "recorded": ("record", lambda whole, *given: 1.01 * whole(*given)),
+    "steered": ("_shifts", lambda whole, *given: {key: 2 * each for key, each in whole(*given).items()}),
+    "generated with": ("generate", lambda whole, model, prompts, *given, **named: [" w1"] * len(prompts)),
+    "adapted": ("adapted", lambda whole, model, adapter: model),
 }
 
 
@@ -119,9 +115,6 @@ BROKEN = {
 def test_every_trial_can_fail(trial, monkeypatch):
     name, instead = BROKEN[trial]
     whole = getattr(LanguageModel, name)
-    monkeypatch.setattr(LanguageModel, name, functools.partialmethod(_replaced(whole, instead)))
+    replaced = lambda *given, **named: instead(whole, *given, **named)  # noqa: E731
+    monkeypatch.setattr(LanguageModel, name, replaced)
     assert check_model("gpt2").problems[trial]
-
-
-def _replaced(whole, instead):
-    return lambda self, *given, **named: instead(whole, self, *given, **named)

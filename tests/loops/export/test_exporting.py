@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import datasets
 import gguf
@@ -36,12 +37,28 @@ def store(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
     return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
 
 
+@pytest.fixture
+def place(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder from which the run is found by its name."""
+    monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _basin(line: str) -> typer.testing.Result:
+    return typer.testing.CliRunner().invoke(app, ["export", *line.split()])
+
+
 def _made(store: RunStore, name: str, out: Path, number: int | None = None, **how: object) -> Made:
     return export_round(Export.of(store, number, **how), name, out)
 
 
+def _loaded(path: Path) -> transformers.PreTrainedModel:
+    return transformers.AutoModelForCausalLM.from_pretrained(path)
+
+
 def _expected(store: RunStore, number: int) -> torch.Tensor:
-    """What the round's own writer says of a text: adapted and steered."""
+    """Logits of the round's own writer: adapted and steered."""
     concept = store.load(number).concept
     own = LanguageModel.load(LanguageModelConfig(name=store.config.language_model.name, dtype="float32"))
     own = own.adapted(concept.adapter)
@@ -55,20 +72,18 @@ def _ids(tokenizer: transformers.PreTrainedTokenizerBase) -> torch.Tensor:
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_model_folder_is_the_rounds_writer_to_transformers(store, tmp_path, number):
-    made = _made(store, "model", tmp_path / "m", number, dtype="float32")
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(made.path)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(made.path)
+    path = _made(store, "model", tmp_path / "m", number, dtype="float32").path
+    ids = _ids(transformers.AutoTokenizer.from_pretrained(path))
     with torch.no_grad():
-        assert torch.allclose(loaded(_ids(tokenizer)).logits, _expected(store, number), atol=1e-4)
-    write = transformers.pipeline("text-generation", model=str(made.path))
+        assert torch.allclose(_loaded(path)(ids).logits, _expected(store, number), atol=1e-4)
+    write = transformers.pipeline("text-generation", model=str(path))
     assert write("The clue", max_new_tokens=3, do_sample=False)[0]["generated_text"].startswith("The clue")
 
 
 def test_round_0_at_strength_0_is_the_base_model(store, folder, tmp_path):
     made = _made(store, "model", tmp_path / "m", 0, dtype="float32", strength=0)
-    base, loaded = (transformers.AutoModelForCausalLM.from_pretrained(each) for each in (folder, made.path))
-    assert all(map(torch.equal, base.state_dict().values(), loaded.state_dict().values()))
-    assert made.sentences == []
+    base, loaded = (_loaded(each).state_dict().values() for each in (folder, made.path))
+    assert all(map(torch.equal, base, loaded)) and made.sentences == []
 
 
 def test_gguf_reads_the_control_vector(store, tmp_path):
@@ -81,10 +96,9 @@ def test_gguf_reads_the_control_vector(store, tmp_path):
 
 def test_peft_loads_the_adapter(store, folder, tmp_path):
     made = _made(store, "adapter", tmp_path / "a", 2)
-    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    loaded = peft.PeftModel.from_pretrained(base, made.path)
-    concept = store.load(2).concept
-    own = LanguageModel.load(LanguageModelConfig(name=str(folder), dtype="float32")).adapted(concept.adapter)
+    loaded = peft.PeftModel.from_pretrained(_loaded(folder), made.path)
+    own = LanguageModel.load(LanguageModelConfig(name=str(folder), dtype="float32"))
+    own = own.adapted(store.load(2).concept.adapter)
     ids = _ids(own.tokenizer)
     with torch.no_grad():
         assert torch.allclose(loaded(ids).logits, own.model(ids).logits, atol=1e-4)
@@ -95,13 +109,10 @@ def test_peft_loads_the_adapter(store, folder, tmp_path):
 def test_datasets_opens_the_labels(store, tmp_path):
     made = _made(store, "dataset", tmp_path / "d", 1)
     rows = datasets.load_dataset(str(made.path), split="train", cache_dir=str(tmp_path / "cache"))
-    passages, concept = store.load_passages(), store.load(1).concept
-    assert rows["text"][:] == passages.texts
-    assert rows["membership"][:] == pytest.approx(concept.membership.tolist(), abs=1e-6)
-    assert rows["topic_weight"][:] == pytest.approx(
-        store.load_pointer().weights(passages.texts).tolist(), abs=1e-6
-    )
-    assert rows["inside"][:] == concept.inside.tolist()
+    texts, concept = store.load_passages().texts, store.load(1).concept
+    assert rows["text"][:] == texts and rows["inside"][:] == concept.inside.tolist()
+    assert rows["membership"][:] == pytest.approx(concept.membership, abs=1e-6)
+    assert rows["topic_weight"][:] == pytest.approx(store.load_pointer().weights(texts), abs=1e-6)
     assert rows["title"][:] == ["A [Title]"] * 3 + [""] * 3 + ["T"]
 
 
@@ -126,62 +137,45 @@ def test_the_card_says_what_the_run_says(store, tmp_path):
     card = (_made(store, "model", tmp_path / "m", 1).path / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "transformers"
-    for part in (
-        "police",
-        "0.25",
-        "Nothing was measured against labels",
-        "This round has none",
-        "Limits",
-    ):
-        assert part in body
+    parts = ["police", "0.25", "Nothing was measured against labels", "This round has none", "Limits"]
+    assert [part for part in parts if part not in body] == []
 
 
 def test_an_export_that_fails_leaves_nothing(store, tmp_path, monkeypatch):
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
+    full = Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr("pyarrow.parquet.write_table", full)
     with pytest.raises(BasinError, match="No space left"):
         _made(store, "dataset", tmp_path / "d", 1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_mistake_is_one_sentence(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
-    monkeypatch.chdir(tmp_path)
-
-    def mistake(*arguments: str) -> str:
-        result = typer.testing.CliRunner().invoke(app, ["export", *arguments])
+def test_every_mistake_is_one_sentence(place):
+    (place / "mine").mkdir()
+    for line, sentence in (
+        ("planted --to control_vector", "did you mean control-vector"),
+        ("planted --to dataset --round 9", "no round 9"),
+        ("planted --to adapter --round 1", "round 2 has"),
+        ("planted --to model --round 0", "later --round"),
+        ("planted --to control-vector --round 0", "no steering vector"),
+        ("planted --to model --dtype int3", "--dtype"),
+        ("plnted --to dataset", "no run 'plnted'"),
+        ("planted --to dataset --out mine", "exists already"),
+    ):
+        result = _basin(line)
         assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
-        return [line for line in result.stderr.splitlines() if line][-1]
-
-    assert "did you mean control-vector" in mistake("planted", "--to", "control_vector")
-    assert "no round 9" in mistake("planted", "--to", "dataset", "--round", "9")
-    assert "round 2 has" in mistake("planted", "--to", "adapter", "--round", "1")
-    assert "later --round" in mistake("planted", "--to", "model", "--round", "0")
-    assert "no steering vector" in mistake("planted", "--to", "control-vector", "--round", "0")
-    assert "--dtype" in mistake("planted", "--to", "model", "--dtype", "int3")
-    assert "no run 'plnted'" in mistake("plnted", "--to", "dataset")
-    (tmp_path / "mine").mkdir()
-    assert "exists already" in mistake("planted", "--to", "dataset", "--out", "mine")
-    assert [each.name for each in tmp_path.iterdir()] == ["mine"]
+        assert sentence in [line for line in result.stderr.splitlines() if line][-1]
+    assert [each.name for each in place.iterdir()] == ["mine"]
 
 
-def test_an_export_is_named_after_run_round_and_format(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
-    monkeypatch.chdir(tmp_path)
-    result = typer.testing.CliRunner().invoke(
-        app, ["export", "planted", "--to", "control-vector", "--round", "1"]
-    )
+def test_an_export_is_named_after_run_round_and_format(place):
+    result = _basin("planted --to control-vector --round 1")
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "planted-round1-control-vector.gguf").is_file()
+    assert (place / "planted-round1-control-vector.gguf").is_file()
     assert "planted-round1-control-vector.gguf" in result.stdout and "--control-vector" in result.stdout
-    help_text = typer.testing.CliRunner().invoke(app, ["export", "--help"]).output
-    assert all(name in " ".join(help_text.split()) for name in FORMATS)
+    assert set(FORMATS) <= set(re.findall(r"[\w-]+", _basin("--help").output))
 
 
 def test_layer_one_has_no_direction(folder, tmp_path):
     store = exported_run(tmp_path / "run", folder, layers=(1, 2))
     with pytest.raises(BasinError, match="first block"):
         _made(store, "control-vector", tmp_path / "v.gguf", 1)
-    shutil.rmtree(store.path)

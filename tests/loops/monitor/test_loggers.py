@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from planted_log import listening
-from planted_run import CONFIG, planted_record, save_rounds
+from planted_run import planted_record, save_rounds
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent.errors import BasinError
@@ -23,7 +23,8 @@ from loops.records import Generated
 
 
 def _config(**logging: object):
-    return parse_config({"corpus": {"source": "somewhere"}, "logging": logging}, "test")
+    tree = {"corpus": {"source": "somewhere"}, "rounds": 4}
+    return parse_config(tree | ({"logging": logging} if logging else {}), "test")
 
 
 def _store(tmp_path: Path, **logging: object) -> RunStore:
@@ -75,15 +76,12 @@ def _steps(reader: EventAccumulator, name: str = "concept/drift") -> list[int]:
 
 
 def test_tensorboard_is_the_default_and_trackers_are_off(tmp_path):
-    store = RunStore.create(tmp_path / "run", parse_config({"corpus": {"source": "somewhere"}}, "test"))
+    store = RunStore.create(tmp_path / "run", _config())
     save_rounds(store, 2)
     assert store.config.logging.to == ("tensorboard",) and not store.config.logging.online
     assert _log(store, 1, 2) == [] and _steps(_read(store)) == [0, 1]
-
-
-def test_without_loggers_nothing_is_written(tmp_path):
-    store = _store(tmp_path, to=[])
-    assert _log(store, 3) == [] and not (store.path / "events").exists()
+    without = _store(tmp_path / "without", to=[])
+    assert _log(without, 3) == [] and not (without.path / "events").exists()
 
 
 def test_every_round_is_logged_once_across_resumes(tmp_path, fake):
@@ -113,18 +111,13 @@ def test_nothing_is_sent_unless_asked(tmp_path, fake, monkeypatch):
     monkeypatch.setenv("TRACKIO_SPACE_ID", "somebody/space")
     monkeypatch.setenv("WANDB_MODE", "online")
     _log(_store(tmp_path, to=[fake.__name__]), 1)
-    begun = fake.begun[0]
-    assert begun.get("mode", "offline") == "offline" and "space_id" not in begun
-    assert fake.__name__ == "wandb" or begun["space in environment"] is None
-    assert os.environ["TRACKIO_SPACE_ID"] == "somebody/space"
-
-
-def test_configured_loggers_send(tmp_path, fake):
     space = {"space": "me/mine"} if fake.__name__ == "trackio" else {}
-    _log(_store(tmp_path, to=[fake.__name__], online=True, project="books", **space), 1)
-    begun = fake.begun[0]
-    assert begun["project"] == "books"
-    assert begun.get("mode") == "online" or begun.get("space_id") == "me/mine"
+    _log(_store(tmp_path / "online", to=[fake.__name__], online=True, project="books", **space), 1)
+    silent, sent = fake.begun
+    assert silent.get("mode", "offline") == "offline" and "space_id" not in silent
+    assert fake.__name__ == "wandb" or silent["space in environment"] is None
+    assert os.environ["TRACKIO_SPACE_ID"] == "somebody/space"
+    assert sent["project"] == "books" and (sent.get("mode") == "online" or sent.get("space_id") == "me/mine")
 
 
 def test_a_logger_that_fails_is_reported_once_and_left_out(tmp_path, fake):
@@ -138,60 +131,47 @@ def test_a_logger_that_fails_is_reported_once_and_left_out(tmp_path, fake):
     assert [step for step, _ in fake.told] == [0, 1, 2, 3]
 
 
-def test_a_folder_that_cannot_be_written_does_not_stop_a_run(tmp_path):
-    store = _store(tmp_path)
+def test_a_folder_that_cannot_be_written_does_not_stop_a_run(store):
     (store.path / "events").write_text("in the way")
     assert len(_log(store, 2, 3)) == 1
 
 
 def test_missing_packages_are_refused_before_anything_is_read(monkeypatch):
-    monkeypatch.setattr(
-        loggers.importlib.util, "find_spec", lambda name: None if name == "wandb" else "there"
-    )
+    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: name != "wandb" or None)
     require_loggers(_config(to=["tensorboard", "trackio"]).logging)
     with pytest.raises(BasinError, match="pip install wandb"):
         require_loggers(_config(to=["wandb"]).logging)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"to": ["mlflow"]}, "logging.to"),
-        ({"space": "me/mine"}, "online"),
-        ({"space": "me/mine", "online": True}, "trackio"),
-    ],
+    ("wrong", "named"),
+    [({"to": ["mlflow"]}, "logging.to"), ({"space": "me/mine"}, "online")]
+    + [({"space": "me/mine", "online": True}, "trackio")],
 )
-def test_wrong_settings_are_refused(wrong, told):
-    with pytest.raises(BasinError, match=told):
+def test_wrong_settings_are_refused(wrong, named):
+    with pytest.raises(BasinError, match=named):
         _config(**wrong)
-
-
-def test_another_logger_is_no_other_configuration(tmp_path):
-    store = _store(tmp_path)
-    store.check_config(_config(to=["wandb"], project="other"))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
-    store = RunStore.create(tmp_path / "planted", CONFIG)
-    save_rounds(store, 4)
-    return store
+    return _store(tmp_path)
 
 
 def test_every_number_of_every_round_reads_back(store):
     _log(store, 4)
     found = _read(store)
-    drifts = found.Scalars("concept/drift")
-    assert [(each.step, each.value) for each in drifts] == [(step, pytest.approx(0.3)) for step in range(4)]
     expected = {name for number in range(4) for name in scalars(store.load(number))}
     assert set(found.Tags()["scalars"]) == expected and "cost/peak_gb" in expected
     assert _steps(found, "cost/seconds_record") == [1, 2, 3]
     assert found.Scalars("cost/seconds")[0].value == pytest.approx(1.5)
     assert [each.step for each in found.Histograms("concept/membership")] == [0, 1, 2, 3]
-    assert all(
-        each.wall_time == pytest.approx((store.path / f"round_{each.step:03d}/manifest.json").stat().st_mtime)
-        for each in drifts
-    )
+    for step, each in enumerate(found.Scalars("concept/drift")):
+        assert (each.step, each.value) == (step, pytest.approx(0.3))
+        manifest = store.path / f"round_{step:03d}" / "manifest.json"
+        assert each.wall_time == pytest.approx(manifest.stat().st_mtime)
+    config = found.Tensors("run/config/text_summary")
+    assert [each.step for each in config] == [0] and b"    rounds: 4" in config[0].tensor_proto.string_val[0]
 
 
 def test_numbers_are_grouped_and_identifiers_left_out():
@@ -211,20 +191,16 @@ def test_a_resumed_run_neither_repeats_nor_skips_a_step(store):
 
 
 def test_rounds_that_were_set_aside_disappear(store):
-    _log(store, 4)
-    _log(store, 2)
-    assert _steps(_read(store)) == [0, 1]
-    _log(store, 2, 3)
-    assert _steps(_read(store)) == [0, 1, 2]
+    for counts, steps in (((4,), [0, 1, 2, 3]), ((2,), [0, 1]), ((2, 3), [0, 1, 2])):
+        _log(store, *counts)
+        assert _steps(_read(store)) == steps
 
 
-def test_loggers_change_no_round(store, tmp_path):
-    other = RunStore.create(tmp_path / "other", CONFIG)
+def test_loggers_change_no_round_and_no_configuration(store):
+    before = {file: file.read_bytes() for file in store.path.glob("round_*/*.*")}
     _log(store, 4)
-    save_rounds(other, 4)
-    for number in range(4):
-        names = [path / f"round_{number:03d}" / "round.json" for path in (store.path, other.path)]
-        assert names[0].read_bytes() == names[1].read_bytes()
+    assert before == {file: file.read_bytes() for file in store.path.glob("round_*/*.*")}
+    store.check_config(_config(to=["wandb"], project="other"))
 
 
 def test_texts_cannot_act_in_tensorboard(store):
@@ -236,9 +212,3 @@ def test_texts_cannot_act_in_tensorboard(store):
     assert "membership 0.90" in text
     assert "![" not in text and "<img" not in text
     assert r"\!\[x\]\(http\:" in text and r"\# not a heading" in text
-
-
-def test_the_configuration_is_kept_with_round_0(store):
-    _log(store, 2)
-    found = _read(store).Tensors("run/config/text_summary")
-    assert [each.step for each in found] == [0] and b"    rounds: 4" in found[0].tensor_proto.string_val[0]

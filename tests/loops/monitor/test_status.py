@@ -73,8 +73,7 @@ def test_a_disk_that_refuses_does_not_stop_the_work(tmp_path):
 def test_costs_report_every_stage_as_it_begins():
     costs = Costs(2)
     with listening() as heard:
-        with costs.stage("generate"):
-            assert heard.stages == [(2, "generate")]
-        with costs.stage("record"):
-            pass
+        for at, name in enumerate(("generate", "record"), 1):
+            with costs.stage(name):
+                assert len(heard.stages) == at
     assert heard.stages == [(2, "generate"), (2, "record")] and set(costs.seconds) == {"generate", "record"}

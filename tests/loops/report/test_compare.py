@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from planted_run import planted_passages, planted_pointer, planted_record
 
 from agent.errors import BasinError
 from agent.types import Document, Passage, PassageSet
+from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.config import parse_config
@@ -31,32 +31,18 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _run(
-    folder: Path,
-    name: str,
-    memberships: list[list[float]],
-    passages: PassageSet | None = None,
-    **settings: object,
+    folder: Path, name: str, memberships: list, passages: PassageSet | None = None, **settings
 ) -> RunStore:
     """A run whose rounds hold the given memberships."""
-    store = RunStore.create(
-        folder / name, parse_config({"corpus": {"source": "somewhere"}, **settings}, "test")
-    )
+    config = parse_config({"corpus": {"source": "somewhere"}, **settings}, "test")
+    store = RunStore.create(folder / name, config)
     for number, row in enumerate(memberships):
-        record = planted_record(number)
-        held = np.array(row, dtype=float)
+        record, held = planted_record(number), np.array(row, dtype=float)
         concept = replace(record.concept, membership=held, single=held, pooled=held, evidence=held)
-        metrics = {
-            "drift": None if number == 0 else 0.1 * number,
-            "size": float(np.mean(row)),
-            "base_coherence": 0.75,
-        }
-        record = replace(
-            record, concept=concept, metrics=metrics, cost={"record": 1.5, "peak_gb": 1.0 + number}
-        )
-        if number:
-            store.save(record)
-        else:
-            store.save(record, passages or planted_passages(), planted_pointer())
+        metrics = {"drift": 0.1 * number if number else None, "size": held.mean(), "base_coherence": 0.75}
+        cost = {"record": 1.5, "peak_gb": 1.0 + number}
+        texts = () if number else (passages or planted_passages(), planted_pointer())
+        store.save(replace(record, concept=concept, metrics=metrics, cost=cost), *texts)
     return store
 
 
@@ -67,6 +53,12 @@ def _passages(prefix: str, count: int = 7) -> PassageSet:
 
 
 FIRST = [[0.5] * 7, [1, 1, 0.9, 0, 0, 0, 0]]
+
+
+def _basin(*arguments: object) -> typer.testing.Result:
+    return typer.testing.CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
 SECOND = [[0.5] * 7, [1, 0, 0, 0, 0.8, 0, 0]]
 
 
@@ -106,9 +98,8 @@ def test_other_passages_are_compared_by_shared_texts(checkpoints):
 def test_runs_without_a_common_passage_say_so(checkpoints):
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND, _passages("other"))
-    found = compare(["a", "b"])
+    found, result = compare(["a", "b"]), _basin("a", "b")
     assert found.pairs[0].overlap is None and "share no passage" in found.notes[0]
-    result = typer.testing.CliRunner().invoke(app, ["compare", "a", "b"])
     assert result.exit_code == 0 and "share no passage" in result.output
 
 
@@ -134,36 +125,28 @@ def test_gold_is_shown_only_if_stored(checkpoints):
     _run(checkpoints, "b", SECOND)
     assert comparison_data(compare(["a", "b"]))["gold"] == []
     assert b"Unknown to every run" not in render(comparison_page(compare(["a", "b"])))
-    rows = [
-        {"concept": "crime", "round": each, "ap_topic": 0.25, "ap_concept": 0.5, "ap_ceiling": 0.75}
-        for each in (0, 1)
-    ]
-    rows = [dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5) | row for row in rows]
-    (store.path / "measurements.json").write_text(json.dumps({"rounds": [0, 1], "rows": rows}))
-    found = compare(["a", "b"])
+    row = dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5) | {"concept": "crime"}
+    rows = [row | {"round": each, "ap_topic": 0.25, "ap_concept": 0.5, "ap_ceiling": 0.75} for each in (0, 1)]
+    (store.path / "measurements.json").write_bytes(sealed({"rounds": [0, 1], "rows": rows}))
+    found, printed = compare(["a", "b"]), _basin("a", "b").output
     (gold,) = comparison_data(found)["gold"]
     assert (gold["run"], gold["AP alone"]) == ("a", 0.5)
     assert b"Unknown to every run" in render(comparison_page(found))
-    result = typer.testing.CliRunner().invoke(app, ["compare", "a", "b"])
-    assert "unknown to every run" in result.output and "0.500" in result.output
+    assert "unknown to every run" in printed and "0.500" in printed
 
 
 def test_hostile_titles_stay_text(checkpoints):
-    _run(checkpoints, "a", FIRST, _passages("x"))
-    _run(checkpoints, "b", SECOND, _passages("x"))
-    found = compare(["a", "b"])
-    page = render(comparison_page(found)).decode()
+    for name, memberships in (("a", FIRST), ("b", SECOND)):
+        _run(checkpoints, name, memberships, _passages("x"))
+    page, result = render(comparison_page(compare(["a", "b"]))).decode(), _basin("a", "b")
     assert "<script>alert(1)" not in page and "\x1b" not in page
-    result = typer.testing.CliRunner().invoke(app, ["compare", "a", "b"])
     assert result.exit_code == 0 and "\x1b[31m" not in result.output and "[red]" in result.output
 
 
-def test_the_page_is_one_file_and_a_disk_error_one_sentence(checkpoints, tmp_path):
+def test_the_page_is_one_file_and_a_disk_error_one_sentence(checkpoints):
     _run(checkpoints, "a", FIRST)
     _run(checkpoints, "b", SECOND)
-    runner = typer.testing.CliRunner()
-    result = runner.invoke(app, ["compare", "a", "b", "--html", str(tmp_path / "out" / "page.html")])
-    assert result.exit_code == 0 and (tmp_path / "out" / "page.html").stat().st_size > 10_000
-    (tmp_path / "file").write_text("")
-    result = runner.invoke(app, ["compare", "a", "b", "--html", str(tmp_path / "file" / "page.html")])
+    page = checkpoints / "out" / "page.html"
+    assert _basin("a", "b", "--html", page).exit_code == 0 and page.stat().st_size > 10_000
+    result = _basin("a", "b", "--html", page / "page.html")
     assert result.exit_code == 1 and "cannot be written" in result.stderr

@@ -45,9 +45,8 @@ def test_a_plane_of_many_topics_says_how_much_it_shows():
 
 def test_two_topics_lie_on_a_line_and_equal_ones_on_a_point():
     line = places(np.array([[0.0, 0.6], [0.6, 0.0]]))[0]
-    assert np.abs(line) == pytest.approx(np.array([[0.3, 0], [0.3, 0]])) and line[
-        :, 0
-    ].sum() == pytest.approx(0)
+    assert np.abs(line) == pytest.approx(np.array([[0.3, 0], [0.3, 0]]))
+    assert line[:, 0].sum() == pytest.approx(0)
     found, shown = places(np.zeros((3, 3)))
     assert found == pytest.approx(np.zeros((3, 2)), abs=1e-7) and shown == 1.0
 
@@ -58,13 +57,12 @@ def test_shares_are_of_the_words():
 
 
 def test_relevance_goes_from_probable_to_peculiar():
-    names = [[VOCABULARY[index] for index in row] for row in most_relevant(MODEL, 1.0, 4)]
-    assert names == [["murder", "police", "said", "clue"], ["sea", "said", "ship", "sail"]]
-    names = [[VOCABULARY[index] for index in row] for row in most_relevant(MODEL, 0.0, 3)]
-    assert names == [
-        ["murder", "police", "clue"],
-        ["sea", "ship", "sail"],
-    ]  # all equal: in the vocabulary's order
+    def names(weight, count):
+        return [[VOCABULARY[index] for index in row] for row in most_relevant(MODEL, weight, count)]
+
+    assert names(1.0, 4) == [["murder", "police", "said", "clue"], ["sea", "said", "ship", "sail"]]
+    # All are equally peculiar: in the vocabulary's order.
+    assert names(0.0, 3) == [["murder", "police", "clue"], ["sea", "ship", "sail"]]
     p, corpus = 0.4, 40 / 300
     assert relevance(MODEL, 0.6)[0, 0] == pytest.approx(0.6 * np.log(p) + 0.4 * np.log(p / corpus))
     assert relevance(MODEL, 0.6)[0, 3] == -np.inf

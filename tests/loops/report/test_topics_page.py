@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from planted_run import CONFIG, save_rounds
 
 from agent.errors import BasinError
 from agent.pointer.topic_model import pick
+from benchmarks.report import Seen, browser_path, open_browser, open_page
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.config import load_config, parse_config
@@ -42,32 +42,26 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     for theme, count in SHARES.items():
         for number in range(count):
-            words = np.where(
+            drawn = (
                 generator.random(240) < 0.2,
                 generator.choice(COMMON, 240),
                 generator.choice(THEMES[theme], 240),
             )
-            text = " ".join(words) + (f". {HOSTILE}" if number == 0 else "")
+            text = " ".join(np.where(*drawn)) + (f". {HOSTILE}" if number == 0 else "")
             (folder / f"{theme}-{number}.txt").write_text(text)
     return folder
 
 
 @pytest.fixture(scope="module")
 def config_file(corpus: Path) -> Path:
-    file = corpus.parent / "mine.yaml"
-    topics = {
-        "count": 3,
-        "chunk_words": 120,
-        "minimum_chunks": 2,
-        "maximum_chunk_share": 0.9,
-        "words": ["murdera", "murderb"],
-    }
+    topics = {"count": 3, "chunk_words": 120, "minimum_chunks": 2, "maximum_chunk_share": 0.9}
     tree = {
         "corpus": {"source": str(corpus)},
         "passages": {"words": 80, "minimum_words": 40},
-        "topics": topics,
+        "topics": {**topics, "words": ["murdera", "murderb"]},
         "seed": 4,
     }
+    file = corpus.parent / "mine.yaml"
     file.write_text(yaml.safe_dump(tree))
     return file
 
@@ -88,8 +82,12 @@ def number_of(view: TopicView) -> dict[str, int]:
     return {theme: int(np.argmax(view.model.mass_on(words))) for theme, words in THEMES.items()}
 
 
-def _floats(packed: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(packed), dtype="<f4")
+def test_probabilities_reach_the_page(view, data):
+    given, shares = (
+        np.frombuffer(base64.b64decode(data[key]), "<f4") for key in ("given_topic", "word_shares")
+    )
+    assert given.reshape(3, -1) == pytest.approx(view.model.topic_word, rel=1e-5)
+    assert shares.sum() == pytest.approx(1, rel=1e-4)
 
 
 def test_planted_shares_words_and_places_are_found(data, number_of):
@@ -112,17 +110,11 @@ def test_typical_passages_and_documents_are_the_themes_own(view, data, number_of
     for theme, topic in number_of.items():
         found = data["topics"][topic]
         passages = [data["passages"][row] for row, _ in found["passages"]]
+        titles = Counter(passage["title"] for passage in passages)
         assert len(passages) == 8 and all(theme in passage["text"] for passage in passages)
-        assert max(sum(each["title"] == passage["title"] for each in passages) for passage in passages) <= 2
         weights = [weight for _, weight in found["passages"]]
         assert weights == sorted(weights, reverse=True) and weights[0] == view.weights[:, topic].max()
-        assert all(each["passages"] == 3 for each in found["documents"])
-
-
-def test_probabilities_reach_the_page(view, data):
-    given = _floats(data["given_topic"]).reshape(3, -1)
-    assert given == pytest.approx(view.model.topic_word, rel=1e-5)
-    assert _floats(data["word_shares"]).sum() == pytest.approx(1, rel=1e-4)
+        assert max(titles.values()) <= 2 and all(each["passages"] == 3 for each in found["documents"])
 
 
 def test_every_line_is_a_configuration_that_starts_from_its_topic(view, data, config_file):
@@ -138,36 +130,26 @@ def test_every_line_is_a_configuration_that_starts_from_its_topic(view, data, co
     assert data["picked"] == int(np.argmax(view.model.mass_on(THEMES["murder"]))) and not data["by_number"]
 
 
-def test_a_bare_corpus_gives_whole_configurations(corpus, tmp_path):
+def test_a_bare_corpus_gives_whole_configurations(corpus, tmp_path, monkeypatch):
     view = view_subject(str(corpus), TopicOptions(count=3, seed=2))
     (tmp_path / "mine.yaml").write_text(browser_data(view)["topics"][1]["line"])
     config = load_config(tmp_path / "mine.yaml")
     assert (config.corpus.source, config.topics.topic, config.seed) == (str(corpus), 1, 2)
-
-
-def test_of_long_documents_a_configuration_reads_a_part(corpus, monkeypatch):
-    view = view_subject(str(corpus), TopicOptions(count=3))
     assert "passages" not in view.tree(1)
-    monkeypatch.setattr(
-        topic_views, "enough_per_document", lambda found, cut: None if cut.per_document else 5
-    )
+    # Of long documents, a configuration reads a part.
+    monkeypatch.setattr(topic_views, "enough_per_document", lambda _, cut: None if cut.per_document else 5)
     assert view.tree(1)["passages"] == {"per_document": 5}
     given = replace(view, cut=view.cut.model_copy(update={"per_document": 7}))
     assert given.tree(1)["passages"] == {"per_document": 7}
 
 
-def test_a_runs_topics_are_taken_as_they_are_stored(tmp_path):
+def test_a_runs_topics_are_taken_as_stored(tmp_path):
     store = RunStore.create(tmp_path / "run", CONFIG)
     save_rounds(store, 1)
-    view = view_subject(str(store.path), TopicOptions())
-    pointer = store.load_pointer()
-    assert (
-        view.model.topic_word_counts == pointer.model.topic_word_counts
-    ).all() and view.picked == pointer.topic
-    found = browser_data(view)
-    assert [topic["words"] for topic in found["topics"]] == [
-        pointer.model.top_words(topic) for topic in (0, 1)
-    ]
+    view, pointer = view_subject(str(store.path), TopicOptions()), store.load_pointer()
+    assert np.array_equal(view.model.topic_word_counts, pointer.model.topic_word_counts)
+    words = [topic["words"] for topic in browser_data(view)["topics"]]
+    assert view.picked == pointer.topic and words == [pointer.model.top_words(topic) for topic in (0, 1)]
     assert len(render(topics_page.topics_page(view))) > 1000
     with pytest.raises(BasinError, match="not fitted again"):
         view_subject(str(store.path), TopicOptions(count=5))
@@ -184,9 +166,8 @@ def test_a_corpus_keeps_its_name(tmp_path, monkeypatch, messages):
 
 
 def test_large_models_leave_their_rarest_words_out(view, monkeypatch):
-    monkeypatch.setattr(topics_page, "LARGEST_MATRIX", 3 * 20)
-    monkeypatch.setattr(topics_page, "SHOWN_WORDS", 5)
-    monkeypatch.setattr(topics_page, "SURE_WORDS", 5)
+    for name, size in (("LARGEST_MATRIX", 3 * 20), ("SHOWN_WORDS", 5), ("SURE_WORDS", 5)):
+        monkeypatch.setattr(topics_page, name, size)
     found = browser_data(view)
     kept = len(found["vocabulary"])
     assert 20 <= kept < len(view.model.vocabulary) and found["left_out"] == len(view.model.vocabulary) - kept
@@ -210,94 +191,62 @@ def test_the_command_writes_the_page_to_its_argument(config_file, tmp_path, monk
 
 def test_the_terminal_gives_the_section_of_a_config_file(config_file):
     result = typer.testing.CliRunner().invoke(app, ["topics", str(config_file), "--topic", "2"])
-    assert result.exit_code == 0 and "in the place of `topics`" in result.output
+    assert result.exit_code == 0 and "replace `topics` in" in result.output
     section = yaml.safe_load(result.output[result.output.rindex("topics:") :])
     assert section["topics"]["topic"] == 2 and section["topics"]["chunk_words"] == 120
 
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
-)
-
-
 @pytest.fixture(scope="module")
-def opened(view: TopicView, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list[str]]]:
-    """The page in a browser, and what went wrong in it."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    from playwright.sync_api import sync_playwright
-
-    file = tmp_path_factory.mktemp("page") / "topics.html"
+def opened(view: TopicView, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The page in a browser, in which nothing may go wrong."""
+    pytest.importorskip("playwright")
+    if browser_path() is None:
+        pytest.skip("no Chromium is installed")
+    file, seen = tmp_path_factory.mktemp("page") / "topics.html", Seen()
     file.write_bytes(render(topics_page.topics_page(view)))
-    wrong: list[str] = []
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith(("file:", "data:", "blob:")) else wrong.append(request.url)
-            ),
-        )
-        page.goto(file.as_uri())
+    with open_browser() as browser, open_page(browser, file, seen) as page:
+        page.on("dialog", lambda dialog: (seen.faults.append(dialog.message), dialog.dismiss()))
         page.wait_for_selector("#topics-map .js-plotly-plot, #topics-map .main-svg", timeout=60_000)
-        yield page, wrong
-        browser.close()
+        yield page
+    assert (seen.console_errors, seen.network_requests, seen.faults) == ([], [], [])
 
 
 def test_a_search_ranks_topics_as_a_run_would_pick_them(opened, view, number_of):
-    page, wrong = opened
     for theme, words in THEMES.items():
-        page.fill("#topics-search", f"{words[0]}, {words[1]} nowhere")
-        ranked = page.eval_on_selector_all(
-            "#topics-list button", "all => all.map((each) => Number(each.dataset.topic))"
-        )
+        opened.fill("#topics-search", f"{words[0]}, {words[1]} nowhere")
+        numbers = "all => all.map((each) => Number(each.dataset.topic))"
+        ranked = opened.eval_on_selector_all("#topics-list button", numbers)
         mass = view.model.mass_on(words[:2])
         assert ranked == np.argsort(-mass, kind="stable").tolist() and ranked[0] == number_of[theme]
-        status = page.text_content("#topics-status")
+        status = opened.text_content("#topics-status")
         assert f"{100 * mass.max():.2f} %" in status and "nowhere" in status
-        assert page.text_content("#topic-title") == f"Topic {number_of[theme]}"
-    page.check("#topic-ways input >> nth=1")
-    tree = yaml.safe_load(page.text_content("#topic-line"))
+        assert opened.text_content("#topic-title") == f"Topic {number_of[theme]}"
+    opened.check("#topic-ways input >> nth=1")
+    tree = yaml.safe_load(opened.text_content("#topic-line"))
     assert tree["topics"]["words"] == THEMES["meadow"][:2]
-    assert wrong == []
 
 
 def test_a_topic_is_chosen_by_keyboard_and_its_line_copied(opened, number_of):
-    page, wrong = opened
-    page.fill("#topics-search", "")
+    opened.fill("#topics-search", "")
     topic = number_of["harbour"]
-    page.focus(f"#topics-list button[data-topic='{topic}']")
-    page.keyboard.press("Enter")
-    assert page.text_content("#topic-title") == f"Topic {topic}"
-    assert page.evaluate("document.activeElement.dataset.topic") == str(topic)
-    assert yaml.safe_load(page.text_content("#topic-line"))["topics"]["topic"] == topic
-    page.click("#topic-copies button >> nth=0")
-    page.wait_for_selector("#topic-copies button:text-is('Copied')")
-    assert wrong == []
+    opened.focus(f"#topics-list button[data-topic='{topic}']")
+    opened.keyboard.press("Enter")
+    assert opened.text_content("#topic-title") == f"Topic {topic}"
+    assert opened.evaluate("document.activeElement.dataset.topic") == str(topic)
+    assert yaml.safe_load(opened.text_content("#topic-line"))["topics"]["topic"] == topic
+    opened.click("#topic-copies button >> nth=0")
+    opened.wait_for_selector("#topic-copies button:text-is('Copied')")
 
 
 def test_the_slider_and_the_table_alternative_show_the_models_words(opened, data, number_of):
-    page, wrong = opened
-    page.click(f"#topics-list button[data-topic='{number_of['murder']}']")
-    page.click("#topic-bars summary")
+    opened.click(f"#topics-list button[data-topic='{number_of['murder']}']")
+    opened.click("#topic-bars summary")
     for step in (0, 10):
-        page.evaluate(
-            "value => { const slider = document.getElementById('topic-lambda'); slider.value = value; "
-            "slider.dispatchEvent(new Event('input')); }",
-            step / 10,
-        )
-        page.wait_for_timeout(300)
-        shown = page.eval_on_selector_all(
-            "#topic-bars tbody th", "all => all.map((each) => each.textContent)"
-        )
+        slide = "(each, value) => { each.value = value; each.dispatchEvent(new Event('input')); }"
+        opened.eval_on_selector("#topic-lambda", slide, step / 10)
+        opened.wait_for_timeout(300)
+        texts = "all => all.map((each) => each.textContent)"
+        shown = opened.eval_on_selector_all("#topic-bars tbody th", texts)
         order = data["topics"][number_of["murder"]]["orders"][step]
         assert shown == [data["vocabulary"][word] for word in order]
-    assert page.locator("#topic-passages mark.strong").count() > 10
-    assert wrong == []
+    assert opened.locator("#topic-passages mark.strong").count() > 10

@@ -27,28 +27,21 @@ def planted_readout() -> Readout:
     return Readout(weights, 0.5, 0.0, 0.0, 2.0, 1.0)
 
 
-def test_the_first_axis_is_the_readout_above_its_threshold():
-    activations, _ = planted()
-    readout = planted_readout()
-    points = fit_plane(activations, readout).place(activations)
-    assert np.allclose(points[:, 0], readout.evidence(activations) - readout.threshold, atol=1e-4)
-
-
-def test_the_second_axis_varies_most_besides_and_is_not_the_longest_coordinate():
-    activations, _ = planted()
-    plane = fit_plane(activations, planted_readout())
-    up = plane.place(activations)[:, 1]
-    assert abs(np.corrcoef(up, activations[:, 0, 1:5].mean(axis=1))[0, 1]) > 0.95
-    assert abs(np.corrcoef(up, activations[:, 1, 5])[0, 1]) < 0.2
-    assert np.isclose(up.std(), 1, atol=1e-3) and np.isclose(up.mean(), 0, atol=1e-3)
+def test_the_first_axis_is_the_readout_and_the_second_varies_most_besides():
+    activations, readout = planted()[0], planted_readout()
+    first, second = fit_plane(activations, readout).place(activations).T
+    assert np.allclose(first, readout.evidence(activations) - readout.threshold, atol=1e-4)
+    # Not the longest coordinate.
+    assert abs(np.corrcoef(second, activations[:, 0, 1:5].mean(axis=1))[0, 1]) > 0.95
+    assert abs(np.corrcoef(second, activations[:, 1, 5])[0, 1]) < 0.2
+    assert np.isclose(second.std(), 1, atol=1e-3) and np.isclose(second.mean(), 0, atol=1e-3)
 
 
 def test_without_a_readout_both_axes_are_principal_and_one_fit_is_as_another():
     activations, _ = planted()
     first, second = fit_plane(activations, None), fit_plane(activations, None)
     assert np.array_equal(first.axes, second.axes)
-    points = first.place(activations)
-    assert abs(np.corrcoef(points.T)[0, 1]) < 0.1
+    assert abs(np.corrcoef(first.place(activations).T)[0, 1]) < 0.1
 
 
 def test_a_coordinate_that_never_changes_does_no_harm():
@@ -59,12 +52,8 @@ def test_a_coordinate_that_never_changes_does_no_harm():
 
 def test_the_ellipse_is_that_of_the_weighted_texts():
     generator = np.random.default_rng(1)
-    points = np.concatenate(
-        [generator.normal([3, 1], [2, 0.5], (4000, 2)), generator.normal(-9, 1, (4000, 2))]
-    )
-    found = normal_ellipse(points, np.repeat([1.0, 0.0], 4000))
-    assert found is not None
-    mean, factor = found
+    inside, outside = generator.normal([3, 1], [2, 0.5], (4000, 2)), generator.normal(-9, 1, (4000, 2))
+    mean, factor = normal_ellipse(np.concatenate([inside, outside]), np.repeat([1.0, 0.0], 4000))
     assert np.allclose(mean, [3, 1], atol=0.1)
     assert np.allclose(factor @ factor.T, np.diag([4, 0.25]), atol=0.2)
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from planted_page import Reader
 from planted_scene import FALSE_FRIENDS, HOSTILE, TOPIC, UNSAID, Scene, plant
 
 from agent.errors import BasinError
+from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.evaluation.stored_measures import SHOWN, SHOWN_LATER
@@ -46,22 +48,14 @@ def test_the_head_lists_refused_and_added_passages(tmp_path):
     read, data = made(store)
     text = " ".join(read.text.split())
     claimed, inside = (store.load(number).concept.inside for number in (0, 3))
-    assert "All 3 rounds are done" in text
     refused = f"The concept refuses {(claimed & ~inside).sum()} of them."
     assert f"The topic claims {claimed.sum()} passages. {refused}" in text
-    out = (
-        text.split("Words that distinguish them from the claimed passages that stay:")[1]
-        .split("Mostly from")[0]
-        .split()
+    out, taken = (
+        set(text.split(f"Words that distinguish them from the {others}:")[1].split("Mostly from")[0].split())
+        for others in ("claimed passages that stay", "other passages outside the topic")
     )
-    assert len(set(out) & set(FALSE_FRIENDS)) >= 4 and not set(out) & set(TOPIC)
-    taken = (
-        text.split("Words that distinguish them from the other passages outside the topic:")[1]
-        .split("Mostly from")[0]
-        .split()
-    )
-    assert set(taken) & set(UNSAID)
-    assert data["rounds"] == [0, 1, 2, 3]
+    assert len(out & set(FALSE_FRIENDS)) >= 4 and not out & set(TOPIC) and taken & set(UNSAID)
+    assert "All 3 rounds are done" in text and data["rounds"] == [0, 1, 2, 3]
 
 
 def test_a_still_run_has_converged(tmp_path):
@@ -73,17 +67,13 @@ def test_a_still_run_has_converged(tmp_path):
 def test_the_map_shows_every_text_and_outlives_the_cache(tmp_path):
     store = plant(tmp_path / "run", Scene(3))
     _, data = made(store)
-    assert len(data["map"]["real"]) == 240 and len(data["map"]["rounds"]) == 4
-    assert [len(each["written"]) for each in data["map"]["rounds"]] == [
-        len(each) for each in data["written"]["rounds"]
-    ]
-    assert data["map"]["topic"] and all(each["ellipse"] for each in data["map"]["rounds"])
+    rounds = data["map"]["rounds"]
+    assert len(data["map"]["real"]) == 240 and len(rounds) == 4
+    assert [len(each["written"]) for each in rounds] == [len(each) for each in data["written"]["rounds"]]
+    assert data["map"]["topic"] and all(each["ellipse"] for each in rounds)
     shutil.rmtree(tmp_path / "cache")
     assert np.allclose(made(store)[1]["map"]["real"], data["map"]["real"])
-
-
-def test_without_activations_there_is_no_map(tmp_path):
-    read, data = made(plant(tmp_path / "run", Scene(3, cached=False)))
+    read, data = made(plant(tmp_path / "bare", Scene(3, cached=False)))
     assert data["map"] is None and "There is no map" in read.text
 
 
@@ -102,29 +92,27 @@ def test_members_stay_on_their_side_of_one_half():
 
 def test_the_page_shows_passages_as_stored(tmp_path):
     store = plant(tmp_path / "run", Scene(3))
-    _, data = made(store)
-    record, passages = store.load(3), store.load_passages()
-    assert data["passages"]["texts"] == passages.texts
-    assert np.allclose(
-        np.array(data["passages"]["membership"][3]) / 1000, record.concept.membership, atol=0.001
-    )
+    shown, record, passages = made(store)[1], store.load(3), store.load_passages()
+    texts, membership = shown["passages"]["texts"], np.array(shown["passages"]["membership"])
+    assert texts == passages.texts
+    assert np.allclose(membership[3] / 1000, record.concept.membership, atol=0.001)
     place = {passage.id: at for at, passage in enumerate(passages.passages)}
-    assert data["exchange"][3]["entered"] == [place[id] for id in record.exchange.entered]
-    for at in data["disagreements"]["refused"]:
-        assert data["passages"]["membership"][0][at] >= 500 > data["passages"]["membership"][3][at]
-    for at, spans in data["responsibilities"].items():
-        letters = data["passages"]["texts"][int(at)]
-        assert all(
-            letters[begin:end].lower() in {*TOPIC, *FALSE_FRIENDS, *UNSAID} or share < 0.9
-            for begin, end, share in spans
-        )
+    assert shown["exchange"][3]["entered"] == [place[id] for id in record.exchange.entered]
+    for at in shown["disagreements"]["refused"]:
+        assert membership[0, at] >= 500 > membership[3, at]
+    known = {*TOPIC, *FALSE_FRIENDS, *UNSAID}
+    for at, spans in shown["responsibilities"].items():
+        words = ((texts[int(at)][begin:end].lower(), share) for begin, end, share in spans)
+        assert all(word in known or share < 0.9 for word, share in words)
 
 
 def test_passages_of_the_base_model_appear_once(tmp_path):
-    _, data = made(plant(tmp_path / "run", Scene(5)))
-    kinds = [each[0] for each in data["written"]["texts"]]
+    written = made(plant(tmp_path / "run", Scene(5)))[1]["written"]
+    kinds = [each[0] for each in written["texts"]]
     assert kinds.count("base") == 12 and kinds.count("steered") == 60
-    assert [len(each) for each in data["written"]["rounds"]] == [24, 24, 24, 24, 24, 24]
+    assert [len(each) for each in written["rounds"]] == [24] * 6
+    read, data = made(plant(tmp_path / "silent", Scene(2, written=0)))
+    assert data["written"]["texts"] == [] and "generated no passages" in read.text
 
 
 def test_hostile_texts_do_nothing(tmp_path):
@@ -150,33 +138,24 @@ def test_a_damaged_round_is_left_out_and_named(tmp_path):
     samples.write_bytes(samples.read_bytes().replace(b"w", b"W", 1))
     shutil.rmtree(store.path / "round_003")
     read, data = made(store)
-    assert data["rounds"] == [0, 1, 4]
+    assert data["rounds"] == [0, 1, 4] and data["exchange"][2]["entered"] is not None
     assert "Round 2 of run is damaged" in read.text and "Missing or damaged: round 3." in read.text
-    assert data["exchange"][2]["entered"] is not None
-
-
-def test_without_round_0_there_is_a_sentence(tmp_path):
-    store = plant(tmp_path / "run", Scene(1))
-    shutil.rmtree(store.path / "round_000")
-    with pytest.raises(BasinError, match="round 0, which holds the texts"):
-        gather(store)
-    shutil.rmtree(store.path / "round_001")
-    with pytest.raises(BasinError, match="no whole round yet"):
-        gather(store)
-
-
-def test_a_run_without_anything_written_has_a_page(tmp_path):
-    read, data = made(plant(tmp_path / "run", Scene(2, written=0)))
-    assert data["written"]["texts"] == [] and "generated no passages" in read.text
+    for gone, sentence in ((0, "round 0, which holds the texts"), (1, "no whole round yet")):
+        shutil.rmtree(store.path / f"round_00{gone}")
+        if gone:
+            shutil.rmtree(store.path / "round_002")
+            shutil.rmtree(store.path / "round_004")
+        with pytest.raises(BasinError, match=sentence):
+            gather(store)
 
 
 def test_gold_is_shown_apart_and_only_if_measured(tmp_path):
     store = plant(tmp_path / "run", Scene(2))
     read, data = made(store)
     assert data["gold"] is None and not [given for _, given in read.tags if given.get("id") == "gold"]
-    row = {"method": "basin", "corpus": "planted", "concept": "</script>", "round": 1}
-    row |= dict.fromkeys((*SHOWN, *SHOWN_LATER), 0.5)
-    (store.path / "measurements.json").write_text(json.dumps({"rounds": [0, 1, 2], "rows": [row]}))
+    row = {"method": "basin", "corpus": "planted", "concept": "</script>", **dict.fromkeys(SHOWN, 0.5)}
+    row |= {"round": 1, **dict.fromkeys(SHOWN_LATER, 0.5)}
+    (store.path / "measurements.json").write_bytes(sealed({"rounds": [0, 1, 2], "rows": [row]}))
     read, data = made(store)
     assert data["gold"]["rows"] == [row] and "Unknown to the loop" in read.text
     (store.path / "measurements.json").write_text("[1")
@@ -204,17 +183,15 @@ def test_a_large_corpus_is_cut_except_for_shown_passages(tmp_path, monkeypatch):
 
 
 def _watcher(store: RunStore) -> ReportPage:
-    material = gather(store)
-    real = SimpleNamespace(activations=material.activations)
-    context = SimpleNamespace(
-        passages=material.passages, pointer=material.pointer, real=real, language_model=None
-    )
-    return ReportPage(store, context)
+    found = gather(store)
+    real = SimpleNamespace(activations=found.activations)
+    parts = {"passages": found.passages, "pointer": found.pointer, "real": real, "language_model": None}
+    return ReportPage(store, SimpleNamespace(**parts))
 
 
 def test_a_run_refreshes_its_page_without_gold_labels(tmp_path):
     store = plant(tmp_path / "run", Scene(2))
-    (store.path / "measurements.json").write_text(json.dumps({"rounds": [0], "rows": [{"method": "basin"}]}))
+    (store.path / "measurements.json").write_bytes(sealed({"rounds": [0], "rows": [{"method": "basin"}]}))
     watcher, page = _watcher(store), store.path / "report.html"
     watcher.begin([store.load(0)])
     assert b'"rounds":[0]' in page.read_bytes()
@@ -223,11 +200,8 @@ def test_a_run_refreshes_its_page_without_gold_labels(tmp_path):
 
 
 def test_a_page_that_fails_is_logged_and_the_run_continues(tmp_path, monkeypatch, messages):
-    def breaks(*given: object) -> None:
-        raise ZeroDivisionError("no page today")
-
     watcher = _watcher(plant(tmp_path / "run", Scene(1)))
-    monkeypatch.setattr(make, "run_page", breaks)
+    monkeypatch.setattr(make, "run_page", Mock(side_effect=ZeroDivisionError("no page today")))
     watcher.round_done([watcher.store.load(0)])
     assert watcher.finish() is None
     # The second failure is that of the token readings: there is no model.
@@ -245,23 +219,15 @@ def test_the_page_can_be_switched_off(tmp_path):
     store.check_config(off.config)
 
 
-def _basin(*arguments: object) -> typer.testing.Result:
-    return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def test_the_command_prints_the_path_of_the_page(tmp_path):
+def test_the_command_prints_the_path_of_the_page_or_one_sentence(tmp_path):
     plant(tmp_path / "run", Scene(1))
-    result = _basin("report", "run", "--no-tokens", "--out", tmp_path / "sub" / "page.html")
-    assert result.exit_code == 0 and f"Page: {tmp_path / 'sub' / 'page.html'}" in result.output
-    assert (tmp_path / "sub" / "page.html").exists() and not (tmp_path / "run" / "report.html").exists()
-
-
-def test_mistakes_end_in_one_sentence(tmp_path):
-    plant(tmp_path / "run", Scene(1))
-    for arguments, sentence in (
-        (("report", "runn"), "did you mean run"),
-        (("report", "run", "--out", tmp_path / "run"), "cannot be written"),
-        (("report", "run", "--tokens"), "not in the cache"),
+    page = tmp_path / "sub" / "page.html"
+    for arguments, status, sentence in (
+        (f"run --no-tokens --out {page}", 0, f"Page: {page}"),
+        ("runn", 1, "did you mean run"),
+        (f"run --out {tmp_path / 'run'}", 1, "cannot be written"),
+        ("run --tokens", 1, "not in the cache"),
     ):
-        result = _basin(*arguments)
-        assert result.exit_code == 1 and sentence in result.stderr and "Traceback" not in result.output
+        result = typer.testing.CliRunner().invoke(app, ["report", *arguments.split()])
+        assert result.exit_code == status and sentence in result.output and "Traceback" not in result.output
+    assert page.exists() and not (tmp_path / "run" / "report.html").exists()
