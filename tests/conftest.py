@@ -24,42 +24,20 @@ VOCABULARY = 96
 """Two rows more than the tokenizer has tokens, as in published models."""
 
 COMMON = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-LLAMA_LIKE = COMMON | {
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 8,
-    "max_position_embeddings": 64,
-}
+PLAIN = COMMON | {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+PLAIN |= {"max_position_embeddings": 64}
+LLAMA_LIKE = PLAIN | {"intermediate_size": 24, "num_key_value_heads": 1, "head_dim": 8}
+WINDOW = {"sliding_window": 8, "query_pre_attn_scalar": 8}
 ARCHITECTURES = {
     "llama": lambda: transformers.LlamaConfig(**LLAMA_LIKE),
     "mistral": lambda: transformers.MistralConfig(**LLAMA_LIKE, sliding_window=8),
     "qwen2": lambda: transformers.Qwen2Config(**LLAMA_LIKE),
     "qwen3": lambda: transformers.Qwen3Config(**LLAMA_LIKE),
-    "gemma2": lambda: transformers.Gemma2Config(
-        **LLAMA_LIKE, sliding_window=8, query_pre_attn_scalar=8, final_logit_softcapping=2.0
-    ),
-    "gemma3": lambda: transformers.Gemma3TextConfig(**LLAMA_LIKE, sliding_window=8, query_pre_attn_scalar=8),
+    "gemma2": lambda: transformers.Gemma2Config(**LLAMA_LIKE, **WINDOW, final_logit_softcapping=2.0),
+    "gemma3": lambda: transformers.Gemma3TextConfig(**LLAMA_LIKE, **WINDOW),
     "gpt2": lambda: transformers.GPT2Config(**COMMON, n_embd=16, n_layer=2, n_head=2, n_positions=64),
-    "gpt_neox": lambda: transformers.GPTNeoXConfig(
-        **COMMON,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-    ),
-    "opt": lambda: transformers.OPTConfig(
-        **COMMON,
-        hidden_size=16,
-        ffn_dim=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-        word_embed_proj_dim=16,
-    ),
+    "gpt_neox": lambda: transformers.GPTNeoXConfig(**PLAIN, intermediate_size=24),
+    "opt": lambda: transformers.OPTConfig(**PLAIN, ffn_dim=24, word_embed_proj_dim=16),
 }
 
 

@@ -92,28 +92,21 @@ def test_steering_moves_its_layer_and_leaves_nothing_behind(language_model, vect
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_greedy_batches_are_those_of_transformers(language_model, vector, strength):
     barred = barred_tokens(language_model.model, language_model.tokenizer).nonzero().tolist()
+    how = dict.fromkeys(("max_new_tokens", "min_new_tokens"), GREEDY.new_tokens) | {"bad_words_ids": barred}
     ours = language_model.generate(passages(), range(4), GREEDY, vector, strength)
     for prompt, text in zip(passages(), ours, strict=True):
         given = inputs(language_model, prompt)
         with language_model.steer(vector, strength):
-            written = language_model.model.generate(
-                **given,
-                max_new_tokens=GREEDY.new_tokens,
-                min_new_tokens=GREEDY.new_tokens,
-                do_sample=False,
-                bad_words_ids=barred,
-                pad_token_id=0,
-            )
+            written = language_model.model.generate(**given, **how, do_sample=False, pad_token_id=0)
         assert language_model.tokenizer.decode(written[0, given["input_ids"].shape[1] :]) == text
 
 
 def test_an_adapter_learns_and_merges_as_in_peft(language_model, tmp_path):
     try:
-        config = LORA.model_copy(
-            update={"modules": targets(language_model.model, "attention") and "attention"}
-        )
+        modules = targets(language_model.model, "attention") and "attention"
     except BasinError:
-        config = LORA.model_copy(update={"modules": "all"})
+        modules = "all"
+    config = LORA.model_copy(update={"modules": modules})
     texts = passages()
     adapter, _ = fit_lora(language_model, texts, np.ones(len(texts)), config, seed=0, folder=tmp_path)
     again = Adapter.from_files(adapter.files())

@@ -187,14 +187,12 @@ def test_the_reference_builds_without_a_warning(tmp_path):
 def test_what_users_call_has_a_docstring(module):
     classes = [each for each in vars(importlib.import_module(module)).values() if inspect.isclass(each)]
     own = [each for each in classes if each.__module__ == module]
-    members = {(each.__name__, name): member for each in own for name, member in vars(each).items()}
-    bare = [
-        where
-        for where, member in members.items()
-        if not where[1].startswith("_") and (callable(member) or isinstance(member, property | classmethod))
-        if not inspect.getdoc(member)
+    members = [each for kind in own for each in vars(kind).items() if not each[0].startswith("_")]
+    public = [
+        (name, each) for name, each in members if callable(each) or isinstance(each, property | classmethod)
     ]
-    assert own and all(map(inspect.getdoc, own)) and bare == []
+    assert own and all(map(inspect.getdoc, own))
+    assert [name for name, each in public if not inspect.getdoc(each)] == []
 
 
 def test_nothing_that_is_kept_names_a_machine():

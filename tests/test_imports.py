@@ -45,13 +45,11 @@ def _rank(module: str) -> int:
 
 def _breaches(sources: Mapping[str, str]) -> set[str]:
     """`importer -> imported` where an import goes to the right, is relative, or reaches gold labels too early."""
-    graph = {
-        name: {other for other in _imports(source) if other in sources or other.startswith("relative.")}
-        - {name}
-        for name, source in sources.items()
-        if name != USERS_DOOR
-    }
-    found = set()
+    known = {name for name in sources if name != USERS_DOOR}
+    graph, found = {}, set()
+    for name in known:
+        others = _imports(sources[name]) - {name}
+        graph[name] = {each for each in others if each in sources or each.startswith("relative.")}
     for name, others in graph.items():
         wrong = {each for each in others if each.startswith("relative.") or _rank(each) > _rank(name)}
         if _rank(name) < ORDER.index("evaluation") and "judging" not in name:

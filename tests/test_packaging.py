@@ -36,18 +36,9 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs' folder of an environment with Basin's wheel; other libraries come from the one that runs the tests."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
-    install = (
-        "-m",
-        "pip",
-        "--python",
-        folder / "bin" / "python",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-    )
-    command = [sys.executable, *map(str, install), str(next(built.glob("*.whl")))]
-    subprocess.run(command, check=True, env={**os.environ, "PIP_CONFIG_FILE": os.devnull})
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
+    install = ["install", "--quiet", "--no-deps", "--no-index", str(next(built.glob("*.whl")))]
+    subprocess.run([*pip, *install], check=True, env={**os.environ, "PIP_CONFIG_FILE": os.devnull})
     site = next((folder / "lib").glob("python*/site-packages"))
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "bin"

@@ -26,13 +26,14 @@ def write_task(folder, rows=None):
     (folder / "judged").mkdir(parents=True)
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     for row in rows:
-        samples = [
-            {"prompt": f"Opening {at}", "text": f" {row['generator']} wrote {at}.", "coherent": at % 2 == 0}
-            | {"cluster_score_a": 0.5, "cluster_score_b": None}
-            for at in range(24)
-        ]
+        texts = [f" {row['generator']} wrote {at}." for at in range(24)]
+        samples = [sample(f"Opening {at}", text, at % 2 == 0, 0.5, None) for at, text in enumerate(texts)]
         (folder / "judged" / f"{row['generator']}.json").write_text(json.dumps(samples), encoding="utf-8")
     return folder
+
+
+def sample(prompt, text, coherent, a, b):
+    return {"prompt": prompt, "text": text, "coherent": coherent, "cluster_score_a": a, "cluster_score_b": b}
 
 
 def run(place, *arguments):
@@ -76,11 +77,8 @@ def test_a_generator_has_a_page_of_all_its_passages(tmp_path):
 
 def test_passages_are_shown_as_they_are_and_in_their_order():
     nasty = "# not a heading\n\n```\n| *x* | <b>\n````" + " long" * 60
-    samples = [
-        {"prompt": "Once", "text": nasty if at == 1 else f" text {at}", "coherent": at != 2}
-        | {"cluster_score_a": 0.512 if at else None, "cluster_score_b": 1.25}
-        for at in range(24)
-    ]
+    texts = [nasty if at == 1 else f" text {at}" for at in range(24)]
+    samples = [sample("Once", text, at != 2, 0.512 if at else None, 1.25) for at, text in enumerate(texts)]
     page = generation.samples_page("stories: sea", {"base": samples, "basin-filter": samples[:3]})
     lines = page.splitlines()
     first, second = page.split("## basin-filter")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks import house
@@ -15,18 +16,14 @@ PROSE = f"""# {"Heading " * 30}
 One two three. {"word " * 26}end.
 A link counts as its text: [here](https://example.org/{"long" * 30}).
 
-- An item.
 - {"Another " * 24}item.
 
 | {"table " * 40} |
-
-```
-{"code " * 40}
-```
 """
 
 
-def plant(root: Path) -> None:
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
     files = {
         "agent/types.py": "class Note:\n    def keep(self, a, b, c, d, e): ...\n",
         "agent/membership/ridge.py": "import agent.types\n",
@@ -38,39 +35,27 @@ def plant(root: Path) -> None:
         "README.md": PROSE,
     }
     for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    return tmp_path
 
 
-def test_what_breaks_the_plan_is_counted(tmp_path):
-    plant(tmp_path)
-    found = {each.name: each for each in house.measure(tmp_path)}
-    numbers = {name: each.found for name, each in found.items()}
-    expected = {
-        "files": 4,
-        "lines": 67,
-        "largest file": 62,
-        "functions over 60 lines": 1,
-        "functions with over 5 positional parameters": 1,
-        "imports against the layers": 1,
-        "import circles between folders": 1,
-        "lines of tests": 2,
-        "lines of benchmarks": 1,
-        "bytes of results and pictures": 5,
-        "sentences over 25 words": 1,
-        "prose lines over 100 characters": 2,
-    }
-    assert {name: numbers[name] for name in expected} == expected
+def test_breaches_of_the_plan_are_counted(root):
+    found = {each.name: each for each in house.measure(root)}
+    expected = {"files": 4, "lines": 67, "largest file": 62, "lines of tests": 2, "lines of benchmarks": 1}
+    expected |= {"functions over 60 lines": 1, "functions with over 5 positional parameters": 1}
+    expected |= {"imports against the layers": 1, "import circles between folders": 1}
+    expected |= {"sentences over 25 words": 1, "prose lines over 100 characters": 2}
+    expected |= {"bytes of results and pictures": 5}
+    assert {name: found[name].found for name in expected} == expected
     assert found["imports against the layers"].places == ("agent.basin.track -> agent.judging.gold",)
     assert found["import circles between folders"].places == ("agent.basin, agent.judging",)
     assert found["functions over 60 lines"].places == ("agent/judging/gold.py:1 long (61)",)
 
 
-def test_figures_are_printed_as_lines_and_as_json(tmp_path):
-    plant(tmp_path)
+def test_figures_are_printed_as_lines_and_as_json(root):
     app = house.typer.Typer()
     app.command()(house.main)
-    lines = CliRunner().invoke(app, ["--root", str(tmp_path)])
+    lines, tree = (CliRunner().invoke(app, ["--root", str(root), *more]) for more in ([], ["--json"]))
     assert lines.exit_code == 0 and "agent.basin.track -> agent.judging.gold" in lines.output
-    rows = json.loads(CliRunner().invoke(app, ["--root", str(tmp_path), "--json"]).output)
-    assert {"name": "files", "found": 4, "plan": 210, "places": []} in rows
+    assert {"name": "files", "found": 4, "plan": 210, "places": []} in json.loads(tree.output)

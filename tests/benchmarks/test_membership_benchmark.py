@@ -1,6 +1,7 @@
 """The membership benchmark keeps what was evaluated."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 
@@ -37,23 +38,19 @@ def test_rows_are_written_with_the_command(asked, tmp_path):
 def test_another_suite_has_results_of_its_own(asked, tmp_path):
     membership.main(["--suite", str(membership.SUITE_FILE.with_name("membership_second.yaml"))])
     assert asked[0][2] == "membership_second.jsonl"
-    header = json.loads((tmp_path / "membership_second.json").read_text())["header"]
-    assert (
-        header["command"] == "python -m benchmarks.membership --suite configs/suites/membership_second.yaml"
-    )
+    command = json.loads((tmp_path / "membership_second.json").read_text())["header"]["command"]
+    assert command == "python -m benchmarks.membership --suite configs/suites/membership_second.yaml"
 
 
 def test_mistakes_and_empty_evaluations_keep_nothing(asked, tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match="nothing to keep"):
-        membership.main(["--corpus", "empty"])
-    with pytest.raises(SystemExit, match="There is no suite"):
-        membership.main(["--suite", str(tmp_path / "none.yaml")])
-    with pytest.raises(SystemExit):
-        membership.main(["--seeds", "0"])
-
-    def refuse(*_, **__):
-        raise BasinError("There is no corpus 'x'.")
-
+    for arguments, sentence in (
+        (["--corpus", "empty"], "nothing to keep"),
+        (["--suite", str(tmp_path / "none.yaml")], "There is no suite"),
+        (["--seeds", "0"], None),
+    ):
+        with pytest.raises(SystemExit, match=sentence):
+            membership.main(arguments)
+    refuse = Mock(side_effect=BasinError("There is no corpus 'x'."))
     monkeypatch.setattr(membership, "evaluate_membership", refuse)
     with pytest.raises(SystemExit, match="no corpus 'x'"):
         membership.main([])

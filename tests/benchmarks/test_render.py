@@ -28,11 +28,10 @@ def test_a_table_shows_rows_in_order_rounded_to_three_digits(tmp_path):
 
 
 def test_files_are_rendered_by_name_with_the_columns_of_their_section(tmp_path):
-    rows = [
-        {"tool": "basin", "stage": stage, "tokens_per_second": 5.0, "note": "x"}
-        for stage in ("write", "growth")
-    ]
-    results.write_results("speed", rows, ["b"], tmp_path)
+    shared = {"tool": "basin", "tokens_per_second": 5.0, "note": "x"}
+    results.write_results(
+        "speed", [shared | {"stage": stage} for stage in ("write", "growth")], ["b"], tmp_path
+    )
     results.write_results("fuzz", ROWS, ["a"], tmp_path)
     text = render.render(tmp_path)
     assert text.index("## fuzz") < text.index("## speed") and text == render.render(tmp_path)
@@ -40,28 +39,19 @@ def test_files_are_rendered_by_name_with_the_columns_of_their_section(tmp_path):
 
 
 def test_the_header_says_how_but_not_where(tmp_path):
-    command = [
-        "python",
-        "-m",
-        "benchmarks.run",
-        "--folder=/home/somebody/books.jsonl",
-        str(PROJECT / "configs/a.yaml"),
-    ]
-    path = results.write_results("run", ROWS, command, tmp_path)
-    header = json.loads(path.read_text())["header"]
+    paths = "--folder=/home/somebody/books.jsonl", str(PROJECT / "configs/a.yaml")
+    path = results.write_results("run", ROWS, ["python", "-m", "benchmarks.run", *paths], tmp_path)
+    content = path.read_text()
+    header = json.loads(content)["header"]
     assert header["command"] == "python -m benchmarks.run --folder=books.jsonl configs/a.yaml"
-    assert header["versions"]["numpy"] == np.__version__
-    assert "cores" in header["machine"]
-    everything = path.read_text()
-    assert platform.node() not in everything
-    assert "somebody" not in everything and str(PROJECT) not in everything
+    assert header["versions"]["numpy"] == np.__version__ and "cores" in header["machine"]
+    assert not any(private in content for private in (platform.node(), "somebody", str(PROJECT)))
 
 
 def test_numbers_are_stored_with_seven_digits_and_not_finite_ones_as_none(tmp_path):
-    path = results.write_results(
-        "run", [{"method": "basin", "ap": float("nan"), "size": 1 / 3}], ["a"], tmp_path
-    )
-    assert json.loads(path.read_text())["rows"] == [{"method": "basin", "ap": None, "size": 0.3333333}]
+    row = {"method": "basin", "ap": float("nan"), "size": 1 / 3}
+    path = results.write_results("run", [row], ["a"], tmp_path)
+    assert json.loads(path.read_text())["rows"] == [row | {"ap": None, "size": 0.3333333}]
 
 
 @pytest.mark.parametrize(
@@ -79,34 +69,20 @@ def test_rows_that_no_table_can_show_are_refused(rows, message, tmp_path):
 
 
 def test_membership_is_shown_as_means_and_aims(tmp_path):
+    shared = {"corpus": "brown", "pgr_pooled": None, "seconds": 1.0, "precision_single": 0.25}
     gains = {"topic": 0.0, "basin": 0.2, "topic-classifier": 0.1, "gold-classifier": 0.4}
     rows = [
-        {
-            "corpus": "brown",
-            "concept": concept,
-            "seed": seed,
-            "method": method,
-            "ap_single": 0.3 + gain + 0.01 * seed,
-            "ap_pooled": 0.5 + gain,
-            "pgr_single": gain / 0.4,
-            "pgr_pooled": None,
-            "size_ratio": 2.0 if concept == "romance" else 1.2,
-            "no_concept_flag": False if method == "basin" else None,
-            "seconds": 1.0,
-            "precision_single": 0.25,
-        }
-        for concept in ("detective", "romance")
+        {**shared, "concept": concept, "seed": seed, "method": method, "size_ratio": ratio}
+        | {"ap_single": 0.3 + gain + 0.01 * seed, "ap_pooled": 0.5 + gain, "pgr_single": gain / 0.4}
+        | {"no_concept_flag": False if method == "basin" else None}
+        for concept, ratio in (("detective", 1.2), ("romance", 2.0))
         for seed in (0, 1, 2)
         for method, gain in gains.items()
     ]
     results.write_results("membership", rows, ["a"], tmp_path)
     lines = render.render(tmp_path).splitlines()
-    assert (
-        "| median PGR, passage alone | 0.500 | 0.8 |" in lines
-        and "| sizes within a factor of 1.5 | 0.500 | 0.67 |" in lines
-    )
+    assert "| median PGR, passage alone | 0.500 | 0.8 |" in lines
+    assert "| sizes within a factor of 1.5 | 0.500 | 0.67 |" in lines
     (ours,) = [line for line in lines if line.startswith("| basin |")]
-    assert (
-        ours
-        == "| basin | 6 | 0.500 | – | 0.510 | 0.700 | 0.200 | 0.200 | 0.250 | – | – | 0.500 | 0.000 | 1.000 |"
-    )
+    means = "6 | 0.500 | – | 0.510 | 0.700 | 0.200 | 0.200 | 0.250 | – | – | 0.500 | 0.000 | 1.000"
+    assert ours == f"| basin | {means} |"

@@ -39,24 +39,16 @@ def test_rows_of_several_runs_go_into_one_file(tmp_path, kept):
     assert content["header"]["command"] == "python -m benchmarks.run first second"
 
 
-def test_nothing_is_kept_of_a_corpus_without_labels(tmp_path, kept):
-    with pytest.raises(SystemExit, match="no.* gold labels"):
-        run.main([measured_run(tmp_path, "first", [])])
-    assert not kept.exists()
-
-
-def test_a_missing_run_and_a_setting_for_a_finished_one_are_refused(tmp_path, kept):
-    with pytest.raises(SystemExit, match="no run 'nowhere'"):
-        run.main(["nowhere"])
-    with pytest.raises(SystemExit, match="--set needs a configuration"):
-        run.main([measured_run(tmp_path, "first", ROWS), "--set", "rounds=2"])
-    assert not kept.exists()
-
-
-def test_a_run_that_fails_keeps_nothing(tmp_path, kept, monkeypatch):
+def test_runs_without_labels_mistakes_and_failures_keep_nothing(tmp_path, kept, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "checkpoints"))
     config = tmp_path / "broken.yaml"
     config.write_text("no_such_setting: 1\n", encoding="utf-8")
-    with pytest.raises(SystemExit, match="broken.yaml failed"):
-        run.main([str(config)])
+    for arguments, sentence in (
+        ([measured_run(tmp_path, "bare", [])], "no.* gold labels"),
+        (["nowhere"], "no run 'nowhere'"),
+        ([measured_run(tmp_path, "first", ROWS), "--set", "rounds=2"], "--set needs a configuration"),
+        ([str(config)], "broken.yaml failed"),
+    ):
+        with pytest.raises(SystemExit, match=sentence):
+            run.main(arguments)
     assert not kept.exists()

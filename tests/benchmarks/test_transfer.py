@@ -11,23 +11,14 @@ from benchmarks import stitch, successors
 from benchmarks.render import render_file
 from loops.checkpoint.store import RunStore
 
-ROW = {"run": "run", "from": "a", "to": "b", "nats": 0.1, "samples": 8, "coherence": 1.0} | {
-    "soft_jaccard_intersection": 0.8,
-    "effect_error": 0.1,
-    "ratio_error": 0.1,
-}
-
-
-def row(model: str, vector: str, kind: str, effect: float) -> dict:
-    return {**ROW, "model": model, "vector": vector, "kind": kind, "effect": effect}
-
-
+ROW = {"run": "run", "from": "a", "to": "b", "nats": 0.1, "samples": 8, "coherence": 1.0}
+ROW |= {"soft_jaccard_intersection": 0.8, "effect_error": 0.1, "ratio_error": 0.1}
+KINDS = (("a", "base", "base", 0), ("a", "native", "native", 1), ("b", "native", "native", 1))
 ROWS = [
-    row("a", "base", "base", 0.0),
-    row("a", "native", "native", 1.0),
-    row("b", "native", "native", 1.0),
-    row("b", "affine", "translated", 0.9) | {"behavioural_ratio": 0.9, "unexplained_variance": 0.5},
+    ROW | dict(zip(("model", "vector", "kind", "effect"), each, strict=True))
+    for each in (*KINDS, ("b", "affine", "translated", 0.9))
 ]
+ROWS[-1] |= {"behavioural_ratio": 0.9, "unexplained_variance": 0.5}
 
 
 @pytest.fixture
@@ -36,12 +27,11 @@ def store(tmp_path):
     save_rounds(made, 1)
     folder = made.path / "stitches" / "b_round_001"
     folder.mkdir(parents=True)
+    gold = {"model": "b", "vector": "affine", "kind": "translated", "ratio_mean": 0.7, "score_a": 1.0}
+    measured = {"concept": "detective", "corpus": "shelf", "rows": [gold]}
     (folder / "stitch.json").write_text(json.dumps({"to": "b", "rows": ROWS}))
     (folder / "stitch.png").write_bytes(b"picture")
-    gold = {"model": "b", "vector": "affine", "kind": "translated", "ratio_mean": 0.7, "score_a": 1.0}
-    (folder / "measured.json").write_text(
-        json.dumps({"concept": "detective", "corpus": "shelf", "rows": [gold]})
-    )
+    (folder / "measured.json").write_text(json.dumps(measured))
     return made
 
 
@@ -69,19 +59,14 @@ def test_a_run_without_stitches_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_a_chain_is_a_row_for_every_link(tmp_path):
-    folder = tmp_path / "chain-shelf"
-    folder.mkdir()
     good = {"from_run": "00_a", "to_run": "01_b", "accepted": True, "refusals": [], "sentence": "s"}
     bad = {**good, "to_run": "02_c", "accepted": False, "refusals": ["no", "never"]}
-    (folder / "succession.json").write_text(json.dumps([good, bad]))
-    numbers = {
-        f"{name}{suffix}": 0.5
-        for name in ("ap_received", "ap", "ap_ceiling", "ap_topic")
-        for suffix in ("", "_pooled")
-    }
+    names = ("ap_received", "ap", "ap_ceiling", "ap_topic")
+    numbers = {f"{name}{suffix}": 0.5 for name in names for suffix in ("", "_pooled")}
     measured = [{"run": run, "model": run[3:], **numbers} for run in ("00_a", "01_b")]
-    (folder / "measured.json").write_text(json.dumps(measured))
-    rows = successors.rows_of(folder)
+    (tmp_path / "succession.json").write_text(json.dumps([good, bad]))
+    (tmp_path / "measured.json").write_text(json.dumps(measured))
+    rows = successors.rows_of(tmp_path)
     assert [each["method"] for each in rows] == ["00_a", "01_b", "02_c"]
     assert rows[1]["ap_before"] == rows[1]["ap"] == 0.5 and rows[2]["ap"] is None
     assert rows[2]["refused_because"] == "no; never"

@@ -79,7 +79,7 @@ def faulty(content: bytes, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content, kind", [(b"a trace", "traceback"), (b"endless", "hang"), (b"lines", "sentence")]
+    "content, kind", [(b"trace", "traceback"), (b"endless", "hang"), (b"lines", "sentence")]
 )
 def test_failures_have_a_kind(content, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz, "SECONDS", 0.2)

@@ -20,9 +20,8 @@ def test_killed_runs_end_with_the_bytes_of_undisturbed_ones(tmp_path):
     # A process of its own: the torture forks, and this one has threads.
     command = [sys.executable, "-m", "benchmarks.torture", "--kills", "6", "--only", "kills"]
     command += ["--folder", str(tmp_path / "place"), "--results", str(tmp_path)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "torture.json").read_text())["rows"]
     assert rows[-1]["name"] == "all" and rows[-1]["survived"] == rows[-1]["tried"] >= 6

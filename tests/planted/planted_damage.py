@@ -124,17 +124,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 def _between_rounds(newest: int) -> Iterator[Damage]:
-    files = (
-        "concept.json",
-        "samples.json",
-        "tensors.safetensors",
-        "round.json",
-        "cost.json",
-        "manifest.json",
-    )
-    changes = {
-        f"{name or 'all'} of the newest two swapped": partial(_swap, newest, name) for name in (*files, "")
-    }
+    stems = ("concept", "samples", "round", "cost", "manifest")
+    names = ("", "tensors.safetensors", *(f"{stem}.json" for stem in stems))
+    changes = {f"all {name} of the newest two swapped": partial(_swap, newest, name) for name in names}
     for source, target in ((newest - 1, newest), (newest, newest - 1), (0, newest)):
         changes[f"round {source} copied over round {target}"] = partial(_copy, source, target)
     for number in range(newest + 1):
@@ -214,16 +206,7 @@ def _header(length: int | None = None, header: bytes = b"", **entry: Any) -> byt
     return struct.pack("<Q", len(header) if length is None else length) + header + bytes(16)
 
 
-OUTSIDE = (
-    "/etc/passwd",
-    "../run.json",
-    "adapter/../../run.json",
-    "..",
-    "",
-    "a//b",
-    "manifest.json",
-    ".hidden",
-)
+OUTSIDE = ("/etc/passwd", "../run.json", "adapter/../../run.json", "..", "", "a//b", "manifest.json", ".a")
 SIZES = (-1, 0, 10**18, 1.5, True, "12", None)
 MANIFESTS = {
     **{f"names {name!r}": _entry(name) for name in (*OUTSIDE, "x" * 300)},

@@ -26,9 +26,8 @@ def attractors(rng):
     found = []
     for members in (gold, other, gold | other, odd):
         mistaken = rng.random(DOCUMENTS) < 0.06
-        found.append(
-            np.clip(np.where(members ^ mistaken, 0.93, 0.05) + 0.04 * rng.normal(size=DOCUMENTS), 0, 1)
-        )
+        level = np.where(members ^ mistaken, 0.93, 0.05)
+        found.append(np.clip(level + 0.04 * rng.normal(size=DOCUMENTS), 0, 1))
     return np.array(found)
 
 
@@ -37,31 +36,21 @@ def planted_flows(starts=300, blur=0.03, seed=0, documents=slice(None)):
     rng = np.random.default_rng(seed)
     gold, counted = planted_gold()
     ends = attractors(rng)
-    kinds = np.array(
-        ["topic", "noise", "mixture", "seeds", "other topic", "words", "poorer topic", "one author"]
-    )
+    kinds = ("topic", "noise", "mixture", "seeds", "other topic", "words", "poorer topic", "one author")
     kind = np.r_[0, rng.integers(1, len(kinds), starts - 1)] if starts > 1 else np.zeros(1, dtype=int)
     level = np.r_[0.1, rng.random(starts - 1)]
     noise = rng.normal(size=(starts, DOCUMENTS)) * (0.3 + 6 * level[:, None] ** 2)
     scores = 1.6 * gold - 0.8 + noise
     scores[kind == 4] += 2 * (ends[1] > 0.5)
-    share = np.array(
-        [gold[counted][np.argsort(-row)[: gold[counted].sum()]].mean() for row in scores[:, counted]]
-    )
+    gold = gold[counted]
+    share = np.array([gold[np.argsort(-row)[: gold.sum()]].mean() for row in scores[:, counted]])
     good = share + blur * rng.normal(size=starts) > EDGE
-    reached = np.where(
-        good, 0, rng.choice([1, 2, 3, 4, 5, -1], p=[0.45, 0.2, 0.12, 0.06, 0.04, 0.13], size=starts)
-    )
+    others = rng.choice([1, 2, 3, 4, 5, -1], p=[0.45, 0.2, 0.12, 0.06, 0.04, 0.13], size=starts)
+    reached = np.where(good, 0, others)
     odd = [np.clip(ends[3] + 0.5 * rng.random(DOCUMENTS) - 0.3, 0, 1) for _ in range(2)]
     targets = np.array([*ends, *odd, np.zeros(DOCUMENTS)])[reached]
-    membership = 1 / (
-        1
-        + np.exp(
-            -2
-            * (scores - np.quantile(scores, 0.7, axis=1, keepdims=True))
-            / scores.std(axis=1, keepdims=True)
-        )
-    )
+    above = scores - np.quantile(scores, 0.7, axis=1, keepdims=True)
+    membership = 1 / (1 + np.exp(-2 * above / scores.std(axis=1, keepdims=True)))
     rates = np.array([RATE, 0.7, 0.8, 0.5, 0.75, 0.6, 0.6])[reached][:, None]
     path = [membership]
     for _ in range(ROUNDS):
@@ -69,7 +58,7 @@ def planted_flows(starts=300, blur=0.03, seed=0, documents=slice(None)):
         wander = np.clip(path[-1] + 0.15 * rng.normal(size=membership.shape), 0, 1)
         path.append(np.where(reached[:, None] < 0, wander, step))
     certified = np.where(reached == 0, rng.random(starts) < 0.9, rng.random(starts) < 0.1)
-    names = [str(each) for each in kinds[kind]]
+    names = [kinds[each] for each in kind]
     return Flows(names, level.tolist(), scores, np.stack(path, axis=1), numbered(reached), certified)
 
 

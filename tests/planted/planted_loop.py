@@ -19,17 +19,14 @@ from loops.round.context import RunContext, open_context
 
 DOCUMENTS = 24
 CRIME = np.repeat(np.arange(DOCUMENTS) % 3 == 0, PASSAGES)
-SETTINGS = changed(
-    COMMON,
-    {
-        "language_model": {"name": "tiny"},
-        "generation": {"samples": 6},
-        "clustering": {"divisions": 2},
-        "updating": {"method": "mean_difference"},
-        "coherence": {"model": None},
-        "rounds": 4,
-    },
-)
+SMALL = {
+    "generation": {"samples": 6},
+    "clustering": {"divisions": 2},
+    "coherence": {"model": None},
+    "rounds": 4,
+}
+OWN = {"language_model": {"name": "tiny"}, "updating": {"method": "mean_difference"}, **SMALL}
+SETTINGS = changed(COMMON, OWN)
 
 
 @functools.cache

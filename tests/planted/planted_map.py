@@ -24,13 +24,8 @@ from loops.config import MapConfig
 
 FOLLOW = basin_map.follow
 MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
-CONFIG = MapConfig(
-    run={
-        "corpus": {"source": "somewhere"},
-        "clustering": {"method": "fading", "size": 0.25},
-        "certificate": {"kicks": 1, "restarts": 1},
-    }
-)
+RUN = {"clustering": {"method": "fading", "size": 0.25}, "certificate": {"kicks": 1, "restarts": 1}}
+CONFIG = MapConfig(run={"corpus": {"source": "somewhere"}, **RUN})
 
 
 def planted_setup(count: int = 12, config: MapConfig = CONFIG) -> MapSetup:
@@ -50,9 +45,8 @@ def planted_setup(count: int = 12, config: MapConfig = CONFIG) -> MapSetup:
     documents = tuple(Document(f"d{at}", "", f"Book {at}") for at in range(DOCUMENTS))
     passages = tuple(Passage(f"p{at}", int(of), at % 3, f"passage {at}") for at, of in enumerate(DOCUMENT_OF))
     holds = np.stack([MEMBERS, ~MEMBERS], axis=1)
-    inputs = SweepInputs(
-        RoundMap(tuple(ridges), DOCUMENT_OF, 0.25, 8.0), Schedule(5), CONFIG, config.run.certificate, 3
-    )
+    round_map = RoundMap(tuple(ridges), DOCUMENT_OF, 0.25, 8.0)
+    inputs = SweepInputs(round_map, Schedule(5), CONFIG, config.run.certificate, 3)
     names = ["police clue", "sea ship"]
     scores = np.stack([topic, -topic])
     pointer = Pointer(TopicModel(("clue", "ship"), np.ones((2, 2)), np.ones(2), 0), 0)

@@ -16,6 +16,5 @@ CONFIG = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
 def ridge(strength: float = 4.0, seed: int = 0) -> CrossFittedRidge:
     activations = activations_of(GOLD, seed, strength)
     features = Projection.fit(activations, CONFIG.components).apply(activations)
-    return CrossFittedRidge(
-        features, np.ones(len(features)), divisions_of(DOCUMENT_OF, 0, CONFIG, 0), CONFIG.penalty
-    )
+    divisions = divisions_of(DOCUMENT_OF, 0, CONFIG, 0)
+    return CrossFittedRidge(features, np.ones(len(features)), divisions, CONFIG.penalty)

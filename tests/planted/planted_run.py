@@ -23,19 +23,13 @@ def planted_record(number: int) -> RoundRecord:
     """Round 0 is a bare pointer; later ones have everything, with awkward floats and characters."""
     generator = np.random.default_rng(number)
     memberships, evidence = generator.random((3, 7)), generator.normal(size=7)
-    metrics = {
-        "drift": 0.1 + 0.2,
-        "size": np.float64(1 / 3),
-        "count": np.int64(7),
-        "stop": None,
-        "still": False,
-    }
+    metrics = {"drift": 0.1 + 0.2, "size": np.float64(1 / 3), "count": np.int64(7)}
+    metrics |= {"stop": None, "still": False}
     if number == 0:
         return RoundRecord(0, Concept(0, *memberships, 0.25), metrics)
     readout = Readout(generator.normal(size=(2, 4)), 1 / 3, 0.5, -2.25, 1e-17, np.pi)
-    directions = {
-        layer: torch.from_numpy(generator.normal(size=4).astype(np.float32)) for layer in (9, 12, 18)
-    }
+    rows = generator.normal(size=(3, 4)).astype(np.float32)
+    directions = dict(zip((9, 12, 18), torch.from_numpy(rows), strict=True))
     gate = Gate(9, directions[9] / directions[9].norm(), -1 / 3, 0.1 + 0.2, np.pi)
     concept = Concept(
         number, *memberships, 0.1 + 0.2, ((0.1, 0.5), (0.2, 1 / 7)), readout, SteeringVector(directions),

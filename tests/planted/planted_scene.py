@@ -31,11 +31,8 @@ FALSE_FRIENDS = ("car", "street", "night", "dollars", "door", "gun")
 """Words that the topic holds and the concept does not."""
 UNSAID = ("widow", "library", "motive", "inquest", "footprint", "butler")
 """Words of members that the topic does not hold."""
-HEADS, TAILS = (
-    ["ba", "do", "fe", "gu", "ki", "lo", "ma", "ne", "po", "ri"],
-    ["der", "lin", "mor", "ten", "vas", "nog"],
-)
-PLAIN = tuple(head + tail for head in HEADS for tail in TAILS)
+TAILS = ("der", "lin", "mor", "ten", "vas", "nog")
+PLAIN = tuple(head + vowel + tail for head in "bdfgklmnpr" for vowel in "ao" for tail in TAILS[:3])
 HOSTILE = (
     "</script><script>document.title='owned'</script><!-- <img src=x onerror=\"document.title='owned'\"> "
     "\u2028\u2029 \"'`&lt;b&gt; <b>bold</b> <a href='https://example.org/x'>link</a> %{x} ${x} \x1b[31mred\x1b[0m "
@@ -150,9 +147,8 @@ def _first(claim: np.ndarray, scene: Scene, generator: np.random.Generator) -> R
     written = [*_written("base", scene, 0, 0.2), *_written("degenerate", scene, 0, 0.6)]
     activations = _activations(np.array([each.membership for each in written]), generator)
     concept = Concept(0, membership, claim, claim, float(membership.mean()))
-    return RoundRecord(
-        0, concept, metrics, tuple(written), activations, {"topics": 12.5, "record": 300.0, "peak_gb": 3.0}
-    )
+    cost = {"topics": 12.5, "record": 300.0, "peak_gb": 3.0}
+    return RoundRecord(0, concept, metrics, tuple(written), activations, cost)
 
 
 def _round(
@@ -186,14 +182,7 @@ def _round(
     )  # fmt: skip
     placed = _activations(np.array([each.membership for each in written]), generator)
     moved = exchanged(ids, records[0].concept.membership, before, membership)
-    cost = {
-        "generate": 40.0,
-        "coherence": 9.0,
-        "record": 4.0,
-        "recluster": 3.0,
-        "update": 12.0,
-        "peak_gb": 3.5,
-    }
+    cost = {"generate": 40.0, "coherence": 9.0, "record": 4.0, "recluster": 3.0, "peak_gb": 3.5}
     return RoundRecord(number, concept, metrics, tuple(written), placed, cost, exchange=moved)
 
 

@@ -12,7 +12,7 @@ from loops.evaluation.membership.suite import SuiteCorpus
 SEA = ["ship", "harbor", "sail", "storm", "captain", "anchor"]
 KITCHEN = ["onion", "kettle", "butter", "oven", "garlic", "pepper"]
 GARDEN = ["roses", "hedge", "shovel", "seeds", "lawn", "meadow"]
-DOCUMENTS, AUTHORS = 48, 24
+DOCUMENTS = 48
 GOLD_ENTRY = [{"concept": "sea", "field": "kind", "positive": "sea"}]
 
 
@@ -28,9 +28,8 @@ def write_corpus(folder: Path) -> Path:
         for _ in range(16):
             words = [*generator.choice(own, 2), *generator.choice(every, 4)]
             sentences.append(f"The {' and the '.join(words)} of {number}.")
-        lines.append(
-            json.dumps({"text": " ".join(sentences), "author": f"author {number // 2}", "kind": kind})
-        )
+        row = {"text": " ".join(sentences), "author": f"author {number // 2}", "kind": kind}
+        lines.append(json.dumps(row))
     (folder / "stories.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder / "stories.jsonl"
 

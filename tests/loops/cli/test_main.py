@@ -48,10 +48,8 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     monkeypatch.setattr("loops.refine", module, raising=False)
     monkeypatch.setattr("loops.round.context.open_context", lambda store: context)
     module.reported = []
-    monkeypatch.setattr(
-        "loops.report.terminal.report_run",
-        lambda store, console, activations: module.reported.append(activations),
-    )
+    report = lambda store, console, activations: module.reported.append(activations)  # noqa: E731
+    monkeypatch.setattr("loops.report.terminal.report_run", report)
     return module
 
 
@@ -69,10 +67,8 @@ def _mistake(*arguments: object) -> str:
 
 
 def test_every_command_is_listed():
-    output = _basin("--help").output
-    assert set(["topics", "run", "resume", "inspect", "measure", "generate", "evaluate", "doctor"]) <= set(
-        output.split()
-    )
+    words = set(_basin("--help").output.split())
+    assert {"topics", "run", "resume", "inspect", "measure", "generate", "evaluate", "doctor"} <= words
 
 
 def test_an_unknown_setting_is_told_with_the_nearest(config_file, checkpoints):
@@ -224,12 +220,8 @@ def test_the_topic_itself_cannot_write(checkpoints):
 def corpus(tmp_path: Path) -> Path:
     """24 documents, each about the sea, cooking, gardens or music."""
     (tmp_path / "corpus").mkdir()
-    kinds = (
-        "ship harbor sail storm captain",
-        "onion kettle butter oven garlic",
-        "roses hedge shovel seeds lawn",
-        "violin flute rhythm melody choir",
-    )
+    kinds = ("ship harbor sail storm captain", "onion kettle butter oven garlic")
+    kinds += ("roses hedge shovel seeds lawn", "violin flute rhythm melody choir")
     for number in range(24):
         words = kinds[number % 4].split()
         pairs = ((words[at % 5], words[at * at % 5]) for at in range(40))

@@ -70,14 +70,8 @@ def test_names_are_completed(typed, offered, runs):
 def test_documented_statuses_are_all_tried_here():
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     table = text.split("## Exit statuses")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| (\d+) \| .+ \|$", table, re.MULTILINE)) == {
-        "0",
-        "1",
-        "2",
-        "129",
-        "130",
-        "143",
-    }
+    numbers = re.findall(r"^\| (\d+) \| .+ \|$", table, re.MULTILINE)
+    assert numbers == ["0", "1", "2", "129", "130", "143"]
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,10 @@ def test_the_page_has_landmarks_a_skip_link_and_a_link_to_every_view():
 
 
 def test_templates_escape_and_refuse_missing_values():
-    assert "<b>" not in fill(
-        "page.html", page=planted_page(text="<b>"), policy="", styles=[], scripts=[], data="", plotly=None
-    )
+    given = {"page": planted_page(text="<b>"), "styles": [], "scripts": [], "data": "", "plotly": None}
+    assert "<b>" not in fill("page.html", policy="", **given)
     with pytest.raises(Exception, match="policy"):
-        fill("page.html", page=planted_page(), styles=[], scripts=[], data="", plotly=None)
+        fill("page.html", **given)
 
 
 def test_plain_text_keeps_letters_and_lines_and_shows_the_rest():

@@ -42,12 +42,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     for theme, count in SHARES.items():
         for number in range(count):
-            drawn = (
-                generator.random(240) < 0.2,
-                generator.choice(COMMON, 240),
-                generator.choice(THEMES[theme], 240),
-            )
-            text = " ".join(np.where(*drawn)) + (f". {HOSTILE}" if number == 0 else "")
+            shared = generator.random(240) < 0.2
+            drawn = generator.choice(COMMON, 240), generator.choice(THEMES[theme], 240)
+            text = " ".join(np.where(shared, *drawn)) + (f". {HOSTILE}" if number == 0 else "")
             (folder / f"{theme}-{number}.txt").write_text(text)
     return folder
 
@@ -83,9 +80,8 @@ def number_of(view: TopicView) -> dict[str, int]:
 
 
 def test_probabilities_reach_the_page(view, data):
-    given, shares = (
-        np.frombuffer(base64.b64decode(data[key]), "<f4") for key in ("given_topic", "word_shares")
-    )
+    packed = [base64.b64decode(data[key]) for key in ("given_topic", "word_shares")]
+    given, shares = (np.frombuffer(each, "<f4") for each in packed)
     assert given.reshape(3, -1) == pytest.approx(view.model.topic_word, rel=1e-5)
     assert shares.sum() == pytest.approx(1, rel=1e-4)
 
