@@ -1,7 +1,5 @@
 """Shape and type checks are on while the tests run; random two-layer models and a tokenizer, made here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import beartype

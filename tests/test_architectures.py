@@ -3,8 +3,6 @@
 An architecture is supported if it passes here. To add one, add its `model_type` to `ARCHITECTURES`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -4,8 +4,6 @@ Examples run in a temporary folder, in which `brown` is a tiny random model on a
 the code works, not how good its results are.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import re
@@ -36,7 +34,7 @@ PARSER = Sybil(parsers=[PythonCodeBlockParser()])
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ground(tmp_path_factory) -> Path:
     """A folder with tiny models and a corpus, and configs/brown.yaml that names them."""
     folder = tmp_path_factory.mktemp("documented")
     make_project(folder)
@@ -46,7 +44,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def place(ground, tmp_path, monkeypatch) -> dict[str, Any]:
     """Be in a folder with configs/brown.yaml and no runs; the names that blocks take for granted."""
     shutil.copytree(ground / "configs", tmp_path / "configs")
     # A file of that path goes before a name.

@@ -1,7 +1,5 @@
 """The main job, cut down, on the embedded model and corpus, through the command line as a person runs it."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -3,8 +3,6 @@
 The first check takes some seconds, later ones a second or two: mypy keeps what it found in .mypy_cache.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

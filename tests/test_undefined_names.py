@@ -1,7 +1,5 @@
 """No name is used that nothing defines. Ruff finds them (F821), but takes jaxtyping's axis strings for names, too."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Threads wait for one another briefly, unless the user has said how."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

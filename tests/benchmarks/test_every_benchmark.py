@@ -1,7 +1,5 @@
 """Every benchmark imports, so that a renamed function is noticed here."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 

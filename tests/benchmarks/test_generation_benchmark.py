@@ -1,7 +1,5 @@
 """Finished tasks become results and pages; folders that were set aside do not."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

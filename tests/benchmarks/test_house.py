@@ -1,7 +1,5 @@
 """Figures of a planted project: what breaks the plan is counted, what only looks like it is not."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -23,7 +21,7 @@ A link counts as its text: [here](https://example.org/{"long" * 30}).
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path) -> Path:
     files = {
         "agent/types.py": "class Note:\n    def keep(self, a, b, c, d, e): ...\n",
         "agent/membership/ridge.py": "import agent.types\n",

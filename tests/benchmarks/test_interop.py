@@ -1,7 +1,5 @@
 """Agreement of two changes of logits, and how rows of consumers are kept."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

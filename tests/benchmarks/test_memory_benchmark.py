@@ -1,7 +1,5 @@
 """What the memory benchmark compares are two numbers of gigabytes of one process."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks import memory

@@ -1,7 +1,5 @@
 """The matrix of models: every architecture is tried, and what docs/models.md and the results file say is what was found."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 

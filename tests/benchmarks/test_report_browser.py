@@ -1,7 +1,5 @@
 """Report pages in a real browser: no errors, no requests, working controls, no serious fault of accessibility."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 
@@ -31,7 +29,7 @@ CACHED_AXE = fetch(AXE).read_text(encoding="utf-8") if verify(AXE) == "cached" e
 
 
 @pytest.fixture
-def page_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+def page_file(tmp_path, monkeypatch, request) -> Path:
     """The page of a planted scene, with the installed Plotly."""
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("loops.report.page.obtain", lambda: False)

@@ -1,7 +1,5 @@
 """Tools take turns and fail alone; a stage run again replaces its own rows."""
 
-from __future__ import annotations
-
 import itertools
 import json
 

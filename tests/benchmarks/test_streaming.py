@@ -1,7 +1,5 @@
 """The generated corpus is one: documents of different words, read as any other."""
 
-from __future__ import annotations
-
 from agent.corpora.load import CorpusConfig, load_corpus
 from benchmarks import streaming
 

@@ -1,7 +1,5 @@
 """What stitchings and chains left in their folders becomes flat rows and a page."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Every command with missing, odd and extreme arguments: a result, a sentence or the usage, never a traceback."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import sys
@@ -57,7 +55,7 @@ def arguments(draw: st.DrawFn, command: Any) -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path, monkeypatch) -> Path:
     """A working folder with a run, a corpus and a config; models, topics and downloads are out of reach."""
 
     def refuse(*_: object, **__: object) -> None:

@@ -1,7 +1,5 @@
 """Malformed inputs to every reader, a small sample; inputs that once failed; odd arguments to every command."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import replace

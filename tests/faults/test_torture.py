@@ -1,7 +1,5 @@
 """A small torture: a run killed a few times ends with the same bytes, and failures are found."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

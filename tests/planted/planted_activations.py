@@ -1,7 +1,5 @@
 """Activations with a planted cluster: a quarter of the documents lies along one direction that the noise does not have."""
 
-from __future__ import annotations
-
 import numpy as np
 
 DOCUMENTS, PASSAGES, LAYERS, WIDTH = 200, 3, 2, 12

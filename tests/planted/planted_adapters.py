@@ -1,7 +1,5 @@
 """Adapters of tiny models: one trained on a lesson of repeated words, and a random one."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from conftest import make_language_model, sentence

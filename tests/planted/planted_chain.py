@@ -1,7 +1,5 @@
 """Tiny models that hand a concept on: settings of a chain, other readers of the same texts, and a run of one round."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Damage to a stored run: by chance to every file, between rounds, and forged contents with hashes that fit."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A run whose language model is a tiny Llama in a folder: a pointer, a steered round, and one with an adapter."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Small whole files of binary formats, to be damaged."""
 
-from __future__ import annotations
-
 import io
 import tempfile
 import zipfile

@@ -1,7 +1,5 @@
 """Sweeps of starts whose attractors, threshold and contraction rate are known."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from agent.judging.basin_quality import Flows

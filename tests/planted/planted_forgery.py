@@ -1,7 +1,5 @@
 """Forged run folders: changed files under manifests whose hashes fit."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping

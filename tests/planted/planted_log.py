@@ -1,7 +1,5 @@
 """What the project logs, kept for a test to read."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A tiny random language model, a corpus of made-up words with three themes, and runs of both."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

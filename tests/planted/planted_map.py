@@ -1,7 +1,5 @@
 """The setup of a basin map for tests: planted activations, a half-right pointer and noisy starts."""
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A page as a browser reads it: tags, attributes and scripts."""
 
-from __future__ import annotations
-
 from html.parser import HTMLParser
 
 

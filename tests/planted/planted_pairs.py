@@ -1,7 +1,5 @@
 """Pairs of activations whose map is known."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from agent.transfer.gather import Gathered

@@ -1,7 +1,5 @@
 """Pieces of work that die, wait or look at their worker; light, so that workers start quickly."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """A whole tiny project: random models in real model folders, a planted corpus and a configuration per update method."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from string import ascii_lowercase

@@ -1,7 +1,5 @@
 """A cross-fitted ridge on planted activations, of which a round map is made."""
 
-from __future__ import annotations
-
 import numpy as np
 from planted_activations import DOCUMENT_OF, GOLD, activations_of
 

@@ -1,7 +1,5 @@
 """A run made up for tests: seven passages of three documents, and rounds whose numbers are drawn by round."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

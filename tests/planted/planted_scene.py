@@ -1,7 +1,5 @@
 """Stored runs for the report page: planted words, activations and rounds that converge, made without a model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

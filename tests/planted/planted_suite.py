@@ -1,7 +1,5 @@
 """A small corpus of a suite: stories of the sea among recipes and gardens, two documents an author."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

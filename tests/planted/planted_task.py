@@ -1,7 +1,5 @@
 """A planted generation task: a random model of the words `w0` to `w89`, of which the concept prefers thirty."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """Documents about the sea or about cooking, whose words nobody can mistake."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from agent.types import Document, document_id

@@ -1,7 +1,5 @@
 """Documents in three themes that share no word, so that their topics are known."""
 
-from __future__ import annotations
-
 from string import ascii_lowercase
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A run from Python: on a tiny random model from the start to the page, and on planted runs what it shows of them."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import subprocess
@@ -26,7 +24,7 @@ from loops.config import parse_config, with_overrides
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def ground(tmp_path_factory) -> Iterator[Path]:
     """A folder with tiny models, a corpus and configurations; runs and caches land there, pages need no network."""
     folder = tmp_path_factory.mktemp("ground")
     make_project(folder)
@@ -39,12 +37,12 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def started(ground: Path) -> Run:
+def started(ground) -> Run:
     return Run.start(ground / "vector.yaml", rounds=1, settings={"generation": {"samples": 4}}, quiet=True)
 
 
 @pytest.fixture
-def planted(tmp_path: Path) -> Run:
+def planted(tmp_path) -> Run:
     """A run of a topic and two rounds."""
     store = RunStore.create(tmp_path / "planted", CONFIG)
     save_rounds(store, 3)

@@ -1,7 +1,5 @@
 """Somebody's own transformers model under the concept: the run's writer inside the block, itself to the bit outside."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +17,23 @@ from loops.checkpoint.store import RunStore
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture(scope="module", params=["plain", "norm preserving"])
-def store(request: Any, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
+def store(request, tmp_path_factory, folder) -> RunStore:
     mode = SteeringMode(norm_preserving=request.param != "plain")
     return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder, mode=mode)
 
 
 @pytest.fixture
-def model(folder: Path) -> Any:
+def model(folder) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(folder).train()
 
 
 @pytest.fixture
-def ids(folder: Path) -> torch.Tensor:
+def ids(folder) -> torch.Tensor:
     return transformers.AutoTokenizer.from_pretrained(folder)(TEXTS[0], return_tensors="pt")["input_ids"]
 
 

@@ -1,7 +1,5 @@
 """The concept as a scikit-learn classifier: the run's own memberships, and everything that scikit-learn does with one."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from loops.checkpoint.store import RunStore
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+def store(tmp_path_factory) -> RunStore:
     folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
     return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
 

@@ -1,9 +1,6 @@
 """Writing from a stored round, with a random model in the language model's place."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +22,7 @@ from loops.round.writing import openings
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+def store(tmp_path, monkeypatch) -> RunStore:
     """A run whose round 1 writes with a large vector of the random model's width."""
     model = make_language_model()
     monkeypatch.setattr(LanguageModel, "load", classmethod(lambda cls, config: model))

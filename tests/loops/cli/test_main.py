@@ -1,7 +1,5 @@
 """The command line: mistakes end in one sentence and status 1, interrupts say how to go on."""
 
-from __future__ import annotations
-
 import json
 import sys
 import types
@@ -22,20 +20,20 @@ ACTIVATIONS = np.zeros((7, 2, 4))
 
 
 @pytest.fixture(autouse=True)
-def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkpoints(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "checkpoints"))
     return tmp_path / "checkpoints"
 
 
 @pytest.fixture
-def config_file(tmp_path: Path) -> Path:
+def config_file(tmp_path) -> Path:
     file = tmp_path / "planted.yaml"
     file.write_text("corpus: {source: somewhere}\nrounds: 4\n")
     return file
 
 
 @pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+def loop(monkeypatch) -> types.ModuleType:
     """A stand-in for the refinement loop: two planted rounds a run, one more a resume, and no report."""
 
     def refined(context: object, store: RunStore, until: int | None, watchers: object) -> None:
@@ -217,7 +215,7 @@ def test_the_topic_itself_cannot_write(checkpoints):
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def corpus(tmp_path) -> Path:
     """24 documents, each about the sea, cooking, gardens or music."""
     (tmp_path / "corpus").mkdir()
     kinds = ("ship harbor sail storm captain", "onion kettle butter oven garlic")

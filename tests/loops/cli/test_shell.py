@@ -1,7 +1,5 @@
 """What the shell sees of `basin`: it starts quickly, completes names, and ends with the statuses that are documented."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -24,7 +22,7 @@ BASIN = [sys.executable, "-m", "loops.cli"]
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runs(tmp_path, monkeypatch) -> Path:
     """A checkpoints folder with the runs `first` and `second`."""
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
     for name in ("first", "second"):

@@ -1,7 +1,5 @@
 """Real processes that are told to end, and whose terminal or reader goes away."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """The cost of a run, and the doctor on a machine that has nothing cached."""
 
-from __future__ import annotations
-
 import pytest
 import typer.testing
 from conftest import make_language_model, sentence

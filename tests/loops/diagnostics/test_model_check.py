@@ -1,7 +1,5 @@
 """`basin doctor MODEL` reports what loading would find, and reads no weights."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from unittest.mock import Mock
@@ -22,7 +20,7 @@ RUNNER = typer.testing.CliRunner()
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+def offline(monkeypatch) -> None:
     monkeypatch.setattr("loops.diagnostics.model_check.local_files_only", lambda where: True)
 
 

@@ -1,7 +1,5 @@
 """A baked model equals the steered model, also after saving and loading."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import transformers

@@ -1,7 +1,5 @@
 """Real consumers open every export and reproduce it; each export says what it leaves out."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from unittest.mock import Mock
@@ -28,17 +26,17 @@ from loops.export.subject import Export
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> RunStore:
+def store(tmp_path_factory, folder) -> RunStore:
     return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
 
 
 @pytest.fixture
-def place(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(store, tmp_path, monkeypatch) -> Path:
     """An empty working folder from which the run is found by its name."""
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,5 @@
 """llama.cpp and its converter, where present, reproduce the logits of every export."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

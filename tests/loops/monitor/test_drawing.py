@@ -1,7 +1,5 @@
 """Without matplotlib a run is measured as ever, and says that its picture was not drawn."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

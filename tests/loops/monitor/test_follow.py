@@ -1,14 +1,11 @@
 """`basin inspect RUN --follow` prints what a run is doing, from its files alone, and tells the dead from the finished."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import typer.testing
@@ -28,7 +25,7 @@ COUNT = "record: 25 of 100, about 30 s left"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> RunStore:
+def store(tmp_path) -> RunStore:
     store = RunStore.create(tmp_path / "planted", CONFIG)
     save_rounds(store, 3)
     (store.path / "run.log").write_text(LOG)

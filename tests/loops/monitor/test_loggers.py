@@ -1,7 +1,5 @@
 """Loggers get every round once across resumes, stay off the network, and never stop a run."""
 
-from __future__ import annotations
-
 import os
 import sys
 import types
@@ -34,7 +32,7 @@ def _store(tmp_path: Path, **logging: object) -> RunStore:
 
 
 @pytest.fixture(params=["trackio", "wandb"])
-def fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+def fake(request, monkeypatch) -> Iterator[types.ModuleType]:
     """A module in the tracker's place that remembers what it is told."""
     module = types.ModuleType(request.param)
     module.begun, module.told, module.ended, module.breaks = [], [], [], False
@@ -154,7 +152,7 @@ def test_wrong_settings_are_refused(wrong, named):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> RunStore:
+def store(tmp_path) -> RunStore:
     return _store(tmp_path)
 
 

@@ -1,7 +1,5 @@
 """Log records while work goes on: counts become bars or few lines, every message reaches the log."""
 
-from __future__ import annotations
-
 import io
 import logging
 

@@ -1,7 +1,5 @@
 """The status file of a working process: written seldom, complete, and never a reason to stop."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

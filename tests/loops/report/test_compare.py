@@ -1,7 +1,5 @@
 """Comparisons of runs: differences, overlaps, and notes on what cannot be compared."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +23,7 @@ HOSTILE = "</script><script>alert(1)</script> \x1b[31m [red]"
 
 
 @pytest.fixture(autouse=True)
-def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkpoints(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))
     return tmp_path
 

@@ -1,7 +1,5 @@
 """The shell of pages: one file, no network, and inert texts."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Planted topics: places, relevant words and coherence."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform

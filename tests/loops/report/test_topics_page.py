@@ -1,7 +1,5 @@
 """The topic browser on a corpus with planted topics."""
 
-from __future__ import annotations
-
 import base64
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +34,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(tmp_path_factory) -> Path:
     """Documents of one theme each, a fifth of their words common to all; one has a hostile sentence."""
     folder, generator = tmp_path_factory.mktemp("planted") / "books", np.random.default_rng(0)
     folder.mkdir()
@@ -50,7 +48,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def config_file(corpus: Path) -> Path:
+def config_file(corpus) -> Path:
     topics = {"count": 3, "chunk_words": 120, "minimum_chunks": 2, "maximum_chunk_share": 0.9}
     tree = {
         "corpus": {"source": str(corpus)},
@@ -64,17 +62,17 @@ def config_file(corpus: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def view(config_file: Path) -> TopicView:
+def view(config_file) -> TopicView:
     return view_subject(str(config_file), TopicOptions())
 
 
 @pytest.fixture(scope="module")
-def data(view: TopicView) -> dict[str, Any]:
+def data(view) -> dict[str, Any]:
     return browser_data(view)
 
 
 @pytest.fixture(scope="module")
-def number_of(view: TopicView) -> dict[str, int]:
+def number_of(view) -> dict[str, int]:
     """The topic of each theme."""
     return {theme: int(np.argmax(view.model.mass_on(words))) for theme, words in THEMES.items()}
 
@@ -193,7 +191,7 @@ def test_the_terminal_gives_the_section_of_a_config_file(config_file):
 
 
 @pytest.fixture(scope="module")
-def opened(view: TopicView, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def opened(view, tmp_path_factory) -> Iterator[Any]:
     """The page in a browser, in which nothing may go wrong."""
     pytest.importorskip("playwright")
     if browser_path() is None:

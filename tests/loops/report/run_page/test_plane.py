@@ -1,7 +1,5 @@
 """The plane of the map: a planted direction, ellipses and boundaries."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

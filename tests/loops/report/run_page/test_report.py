@@ -1,10 +1,7 @@
 """The page of a run: planted, damaged and hostile runs, and a page that fails never stops a run."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -29,7 +26,7 @@ from loops.report.run_page.stored import PassageReading, TokenReadings, readout_
 
 
 @pytest.fixture(autouse=True)
-def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def apart(tmp_path, monkeypatch) -> None:
     """A cache of its own, no network, and the small stand-in for Plotly: these tests open no browser."""
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path))

@@ -1,7 +1,5 @@
 """Responsible words are those of the topic and not of others."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from agent.pointer.topic_model import Pointer, TopicModel
