@@ -1,14 +1,12 @@
 """Documents in three themes that share no word, so that their topics are known."""
 
-from string import ascii_lowercase
-
 import numpy as np
+import planted_project
 
 from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
 from agent.types import Document
 
-BLOCKS = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme in ("crime", "ocean", "field")}
-THEMES = list(BLOCKS)
+BLOCKS, THEMES = planted_project.THEMES, list(planted_project.THEMES)
 CONFIG = TopicsConfig(count=3, chunk_words=100, passes=10, minimum_chunks=2)
 
 

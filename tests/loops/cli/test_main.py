@@ -35,18 +35,14 @@ def config_file(tmp_path) -> Path:
 @pytest.fixture
 def loop(monkeypatch) -> types.ModuleType:
     """A stand-in for the refinement loop: two planted rounds a run, one more a resume, and no report."""
-
-    def refined(context: object, store: RunStore, until: int | None, watchers: object) -> None:
-        save_rounds(store, 1 if store.rounds() else 2)
-
-    context = types.SimpleNamespace(real=types.SimpleNamespace(activations=ACTIVATIONS))
     module = types.ModuleType("loops.refine")
-    module.refine = refined
+    module.refine = lambda context, store, *_: save_rounds(store, 1 if store.rounds() else 2)
+    module.reported = []
+    context = types.SimpleNamespace(real=types.SimpleNamespace(activations=ACTIVATIONS))
+    report = lambda store, console, activations: module.reported.append(activations)  # noqa: E731
     monkeypatch.setitem(sys.modules, "loops.refine", module)
     monkeypatch.setattr("loops.refine", module, raising=False)
     monkeypatch.setattr("loops.round.context.open_context", lambda store: context)
-    module.reported = []
-    report = lambda store, console, activations: module.reported.append(activations)  # noqa: E731
     monkeypatch.setattr("loops.report.terminal.report_run", report)
     return module
 
@@ -155,17 +151,12 @@ def test_a_run_that_another_process_writes_to_is_left_alone(loop, checkpoints):
 
 def test_inspect_shows_every_round_and_one_in_full(checkpoints):
     path = _saved(checkpoints)
-    table = _basin("inspect", path)
-    assert table.exit_code == 0
+    table, whole = _basin("inspect", path), _basin("inspect", path, "--round", 2)
     assert [line.split()[0] for line in table.output.splitlines() if line[:1].isdigit()] == ["0", "1", "2"]
-    whole = _basin("inspect", path, "--round", 2)
-    assert whole.exit_code == 0
-    store = RunStore.open(path)
-    now, before = store.load(2).concept.membership, store.load(1).concept.membership
-    entered = int(((now >= 0.5) & (before < 0.5)).sum())
-    assert f"{len(store.load(2).concept.members())} of 7" in whole.output
-    assert f"since round 1: {entered}" in whole.output and "[b]went" in whole.output
-    assert _basin("inspect", path, "--round", 0).exit_code == 0
+    now, before = (RunStore.open(path).load(number).concept for number in (2, 1))
+    assert f"{len(now.members())} of 7" in whole.output and "[b]went" in whole.output
+    assert f"since round 1: {(now.inside & ~before.inside).sum()}" in whole.output
+    assert table.exit_code == whole.exit_code == _basin("inspect", path, "--round", 0).exit_code == 0
 
 
 def test_inspect_lists_what_changed_hands_for_an_older_round_too(checkpoints):
@@ -188,18 +179,17 @@ def test_inspect_lists_what_changed_hands_for_an_older_round_too(checkpoints):
 
 
 def test_the_lists_that_are_kept_are_the_ones_shown(checkpoints):
-    path = _saved(checkpoints)
-    store = RunStore.open(path)
+    store = RunStore.open(_saved(checkpoints))
     kept = Exchange(threw_out=("p6", "p2"), took_in=(), entered=("p1",), left=("p0", "p3", "p4"))
     store.save(replace(planted_record(3), exchange=kept))
-    shown = _basin("inspect", path, "--round", 3, "-n", 2).output
+    shown = _basin("inspect", store.path, "--round", 3, "-n", 2).output
     assert "refused by the concept: 2" in shown and "added by the concept: 0" in shown
     assert "Entered since round 2: 1" in shown and "Left since round 2: 3" in shown
     left = shown[shown.index("Left since") : shown.index("Generated, ")]
     assert left.index("Passage 0 —") < left.index("Passage 3 —") and "Passage 4 —" not in left
 
 
-def test_inspect_lives_with_a_damaged_round(checkpoints):
+def test_inspect_shows_the_rest_of_a_damaged_run(checkpoints):
     path = _saved(checkpoints)
     file = path / "round_001" / "tensors.safetensors"
     file.write_bytes(b"\0" * file.stat().st_size)
