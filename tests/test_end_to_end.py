@@ -44,6 +44,7 @@ CUT_DOWN = SMALLER | {
     "clustering.min_z_score": 0.01,
 }
 STARTS = {"draws": 1, "mixtures": "[0.5]", "noise": "[0.3]", "documents": "[3]", "poorer": 1}
+MAPPED = SMALLER | {f"starts.{name}": value for name, value in STARTS.items()}
 MAPPED |= {"clustering.components": 20, "rounds": 8, "certificate.kicks": 1, "certificate.restarts": 1}
 
 

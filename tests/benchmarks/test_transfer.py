@@ -7,6 +7,7 @@ from planted_run import CONFIG, save_rounds
 
 from benchmarks import stitch, successors
 from benchmarks.render import render_file
+from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 
 ROW = {"run": "run", "from": "a", "to": "b", "nats": 0.1, "samples": 8, "coherence": 1.0}
@@ -27,7 +28,7 @@ def store(tmp_path):
     folder.mkdir(parents=True)
     gold = {"model": "b", "vector": "affine", "kind": "translated", "ratio_mean": 0.7, "score_a": 1.0}
     measured = {"concept": "detective", "corpus": "shelf", "rows": [gold]}
-    (folder / "stitch.json").write_text(json.dumps({"to": "b", "rows": ROWS}))
+    (folder / "stitch.json").write_bytes(sealed({"to": "b", "rows": ROWS}))
     (folder / "stitch.png").write_bytes(b"picture")
     (folder / "measured.json").write_text(json.dumps(measured))
     return made
