@@ -53,25 +53,14 @@ def planted_task(folder: Path, model=None) -> Task:
     }
     activations = model.record(seen)
     pointer = Pointer(TopicModel(vocabulary, counts, np.array([0.5, 0.5]), 1), 0)
-    return Task(
-        corpus="stories",
-        concept="sea",
-        called=CALLED,
-        contrast="story",
-        seed=3,
-        texts=seen,
-        activations=activations,
-        pointer=pointer,
-        targets=targets,
-        refined=planted_refinement(Texts(activations, log_odds(pointer.weights(seen)))),
-        warning=None,
-        language_model=model,
-        prompts=PROMPTS,
-        practice_prompts=[sentence(at, at + 1) for at in range(16)],
-        unseen=RealPassages(unseen, unseen_gold, np.arange(40) // 4),
-        documents=[Document(f"{at}", text) for at, text in enumerate([*seen, *unseen])],
-        folder=folder,
-    )
+    refined = planted_refinement(Texts(activations, log_odds(pointer.weights(seen))))
+    practice = [sentence(at, at + 1) for at in range(16)]
+    named = {"corpus": "stories", "concept": "sea", "called": CALLED, "contrast": "story", "seed": 3}
+    read = {"texts": seen, "activations": activations, "pointer": pointer, "targets": targets}
+    written = {"language_model": model, "prompts": PROMPTS, "practice_prompts": practice, "folder": folder}
+    real = RealPassages(unseen, unseen_gold, np.arange(40) // 4)
+    documents = [Document(f"{at}", text) for at, text in enumerate([*seen, *unseen])]
+    return Task(**named, **read, **written, refined=refined, warning=None, unseen=real, documents=documents)
 
 
 def planted_refinement(real: Texts) -> Refined:
