@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from agent.basin.tracking import is_still
 from agent.concept import Concept
 from agent.progress import begin_stage
-from loops.checkpoint.history import load_history
-from loops.checkpoint.store import RunStore
+from loops.checkpoint.store import RunStore, load_history
 from loops.records import RoundRecord, Watcher, refuse_other_model
 from loops.round.certify import certify
 from loops.round.context import Costs, RunContext

@@ -32,9 +32,8 @@ def work_on(store: RunStore, message: str, console: Console, until: int | None =
     with store.exclusive(), show_progress(console, store.path / "run.log"):
         logger.info(message)
         from loops.refine import refine
-        from loops.report.make import ReportPage
+        from loops.report.make import ReportPage, run_watchers
         from loops.report.terminal import report_run
-        from loops.report.watchers import run_watchers
         from loops.round.context import open_context
 
         require_loggers(store.config.logging)

@@ -28,7 +28,7 @@ from loops.checkpoint.atomic import write_file
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.refine import refine
-from loops.report.watchers import run_watchers
+from loops.report.make import run_watchers
 from loops.round.context import RunContext, prepare
 
 logger = logging.getLogger(__name__)

@@ -178,7 +178,7 @@ def begin_folder(folder: Path, digest: str, instead: str, **about: object) -> No
         if file.exists() and _stored_digest(folder) != digest:
             aside = free_name(folder)
             folder.rename(aside)
-            logger.info(f"{folder.name} was begun with other settings: it is now {aside.name}.")
+            logger.info(f"{folder.name} was begun with other settings: it is kept as {aside.name}.")
         folder.mkdir(parents=True, exist_ok=True)
         write_file(file, sealed({"digest": digest, **about}))
     except (OSError, DamagedError) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,7 +14,10 @@ from loops.cli.arguments import ConfigName, Ray, RoundNumber, RunName, Settings,
 from loops.cli.signals import exit_status
 
 if TYPE_CHECKING:
+    from agent.judging.gold import GoldLabels
+    from loops.checkpoint.store import RunStore
     from loops.transfer.match import Matched
+    from loops.transfer.stitch import Stitching
     from loops.transfer.trials import Pair
 
 SHOWN_CANDIDATES = 6
@@ -101,12 +105,11 @@ def stitch(
     """Carry a concept into another model by a map learned on general text, and test its arrival."""
     from loops.checkpoint.find import open_run
     from loops.config import stitch_config
-    from loops.monitor.drawing import can_draw
     from loops.monitor.progress import show_progress
-    from loops.transfer.evaluate import labels_of, measure_stitch
+    from loops.transfer.evaluate import labels_of
     from loops.transfer.output import show_stitch
-    from loops.transfer.stitch import carry, chosen_settings, stitch
-    from loops.transfer.store import save_stitch, stitch_folder
+    from loops.transfer.stitch import carry, chosen_settings
+    from loops.transfer.stitch import stitch as carry_over
     from loops.transfer.trials import Pair, refuse_own_model
 
     if label and len(label) != len(runs):
@@ -129,15 +132,27 @@ def stitch(
         with show_progress(Console(stderr=True)):
             if pair is None or not pair.serves(store):
                 pair = Pair.of(store, to, config)
-            found = stitch(store, record, pair, config, samples=samples, nats=nats)
-            folder = stitch_folder(store, to, found.round)
-            save_stitch(found, folder)
-            measured = measure_stitch(found, store, labels, folder) if labels else []
-            if can_draw("The picture"):
-                from loops.transfer.picture import draw_stitch
-
-                draw_stitch(found, measured, folder)
+            found = carry_over(store, record, pair, config, samples=samples, nats=nats)
+            folder, measured = _keep_stitch(found, store, labels, to)
         show_stitch(found, measured, folder, Console())
+
+
+def _keep_stitch(
+    found: Stitching, store: RunStore, labels: GoldLabels | None, to: str
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Store, measure and draw a finished stitch."""
+    from loops.monitor.drawing import can_draw
+    from loops.transfer.evaluate import measure_stitch
+    from loops.transfer.store import save_stitch, stitch_folder
+
+    folder = stitch_folder(store, to, found.round)
+    save_stitch(found, folder)
+    measured = measure_stitch(found, store, labels, folder) if labels else []
+    if can_draw("The picture"):
+        from loops.transfer.picture import draw_stitch
+
+        draw_stitch(found, measured, folder)
+    return folder, measured
 
 
 def match(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import BasinError, first_sentence
 from loops.checkpoint.store import RunStore
+from loops.monitor.loggers import RunLoggers
 from loops.report import page
 from loops.report.page import write
 from loops.report.run_page.material import Material, gather
@@ -20,7 +22,7 @@ from loops.report.run_page.token_evidence import load_reader, read_tokens
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
-    from loops.records import RoundRecord
+    from loops.records import RoundRecord, Watcher
     from loops.round.context import RunContext
 logger = logging.getLogger(__name__)
 
@@ -116,6 +118,13 @@ class ReportPage:
         except Exception as error:
             _log_failure(error)
             return None
+
+
+@contextmanager
+def run_watchers(store: RunStore, context: RunContext) -> Iterator[tuple[Watcher, ...]]:
+    """Yield the loggers that the configuration names, closed at the end, and the page."""
+    with RunLoggers(store) as loggers:
+        yield loggers, ReportPage(store, context)
 
 
 def _write(material: Material, run: Path, out: Path | None) -> Made:

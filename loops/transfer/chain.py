@@ -25,7 +25,7 @@ from loops.checkpoint.schema import MOST, sealed, unsealed
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.refine import refine
-from loops.report.watchers import run_watchers
+from loops.report.make import run_watchers
 from loops.round.context import open_context, prepare
 from loops.transfer.receive import Predecessor, Successor, receive
 
