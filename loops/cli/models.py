@@ -116,16 +116,14 @@ def stitch(
         raise BasinError(f"{len(runs)} runs and {len(label)} labels were named: name one --label per run.")
     stores = [open_run(run) for run in runs]
     changes = {"passages": passages, "methods": method or None}
-    config = chosen_settings(
-        stitch_config(stores[0].config, settings or ()).stitching,
-        {key: value for key, value in changes.items() if value is not None},
-    )
+    given = {key: value for key, value in changes.items() if value is not None}
+    config = chosen_settings(stitch_config(stores[0].config, settings or ()).stitching, given)
     # Refuse every mistake before the first stitch, which takes minutes.
     for store in stores:
         refuse_own_model(store, to)
     records = [carry(store, round_number) for store in stores]
+    names: list[str | None] = [*label] if label else [None] * len(runs)
     with show_progress(Console(stderr=True)):
-        names: list[str | None] = [*label] if label else [None] * len(runs)
         known = [labels_of(store, name) for store, name in zip(stores, names, strict=True)]
     pair: Pair | None = None
     for store, record, labels in zip(stores, records, known, strict=True):
