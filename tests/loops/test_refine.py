@@ -341,7 +341,7 @@ def test_the_size_is_the_pointers_or_the_configured_one(begin):
         assert numbers(store, 1)["size"] == pytest.approx(sizes[size], abs=0.02)
     texts, document_of = context.passages.texts, context.passages.document_of
     assert sizes["mass"] == pytest.approx(context.pointer.weights(texts).mean(), abs=1e-6)
-    assert sizes["presence"] == pytest.approx(context.pointer.presence(texts, document_of), abs=1e-6)
+    assert sizes["presence"] == pytest.approx(context.pointer.read(texts).presence(document_of), abs=1e-6)
     assert sizes[0.15] == pytest.approx(0.15, abs=1e-6)
 
 
