@@ -68,7 +68,7 @@ def refine(
 
 
 def next_round(context: RunContext, rounds: Sequence[RoundRecord]) -> RoundRecord:
-    """One round. Touches no disk, except for unfinished work that `context.partial` keeps until the round is stored."""
+    """One round; touches no disk, except for unfinished work that `context.partial` keeps."""
     last, costs = rounds[-1].concept, Costs(rounds[-1].round + 1)
     steered = generate(context, last, "steered", costs)  # passages and their coherence
     texts = record(context, steered.passages, rounds[0], costs)  # activations, with round 0's passages

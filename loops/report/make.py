@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import BasinError, first_sentence
 from loops.checkpoint.store import RunStore
-from loops.monitor.loggers import RunLoggers
+from loops.monitor.loggers import RunLoggers, require_loggers
 from loops.report import page
 from loops.report.page import write
 from loops.report.run_page.material import Material, gather
@@ -123,6 +123,7 @@ class ReportPage:
 @contextmanager
 def run_watchers(store: RunStore, context: RunContext) -> Iterator[tuple[Watcher, ...]]:
     """Yield the loggers that the configuration names, closed at the end, and the page."""
+    require_loggers(store.config.logging)
     with RunLoggers(store) as loggers:
         yield loggers, ReportPage(store, context)
 
