@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 from jaxtyping import Float
 
-from agent.basin.tracking import Exchange
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.types import total_seconds
@@ -57,10 +56,6 @@ class RoundRecord:
     """Activations of `generated`, in order."""
     cost: dict[str, float] = field(default_factory=dict)
     """Seconds per stage, and peak_gb; apart from `metrics`, since they differ between equal runs."""
-    exchange: Exchange | None = field(default=None, kw_only=True)
-    """Passages that entered and left; None in round 0 and in pruned rounds."""
-    pruned: bool = field(default=False, kw_only=True)
-    """Whether only metrics and memberships remain."""
 
     def number(self, name: str) -> float:
         """A metric as a float."""

@@ -17,7 +17,7 @@ from loops.records import RoundRecord, Watcher, refuse_other_model
 from loops.round.certify import certify
 from loops.round.context import Costs, RunContext
 from loops.round.first import first_round
-from loops.round.metrics import exchange, refuse_not_finite, summary, track
+from loops.round.metrics import refuse_not_finite, summary, track
 from loops.round.recluster import recluster
 from loops.round.update import update
 from loops.round.writing import generate, record
@@ -79,8 +79,7 @@ def next_round(context: RunContext, rounds: Sequence[RoundRecord]) -> RoundRecor
     refuse_not_finite(metrics)
     generated = tuple(each for each in placed if each.kind != "degenerate")  # round 0 keeps those
     activations = texts.activations[: len(generated)]
-    moved = exchange(context, rounds, concept)
-    return RoundRecord(costs.round, concept, metrics, generated, activations, costs.total(), exchange=moved)
+    return RoundRecord(costs.round, concept, metrics, generated, activations, costs.total())
 
 
 def why_stop(context: RunContext, rounds: Sequence[RoundRecord], until: int | None) -> str | None:

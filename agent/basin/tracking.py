@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from pydantic import Field
 
 from agent.concept import MEMBER
@@ -43,15 +43,15 @@ class Movement:
 
 @dataclass(frozen=True)
 class Exchange:
-    """Ids of the passages that changed sides, the largest change of membership first."""
+    """Indices of the passages that changed sides, the largest change of membership first."""
 
-    threw_out: tuple[str, ...]
+    threw_out: list[int]
     """Inside the topic of round 0, outside the concept."""
-    took_in: tuple[str, ...]
+    took_in: list[int]
     """Outside the topic, inside the concept."""
-    entered: tuple[str, ...]
+    entered: list[int]
     """Inside now, outside in the round before."""
-    left: tuple[str, ...]
+    left: list[int]
     """Outside now, inside in the round before."""
 
 
@@ -69,35 +69,30 @@ def movement(
 
 
 def exchanged(
-    ids: Sequence[str],
     topic: Float[np.ndarray, "passage"],
     before: Float[np.ndarray, "passage"],
     now: Float[np.ndarray, "passage"],
 ) -> Exchange:
     """Passages that changed sides since round 0, and since the round before.
 
-    Equal changes stay in the order of the passages. Raises ValueError when the lengths differ.
+    Equal changes stay in the order of the passages.
     """
-    if {len(topic), len(before), len(now)} != {len(ids)}:
-        raise ValueError(f"memberships of other passages than the {len(ids)} named")
     inside = now >= MEMBER
     claimed, were_inside = topic >= MEMBER, before >= MEMBER
     of_topic, of_last = np.abs(now - topic), np.abs(now - before)
-    lists = (
-        _ranked(of_topic, claimed & ~inside),
-        _ranked(of_topic, inside & ~claimed),
-        _ranked(of_last, inside & ~were_inside),
-        _ranked(of_last, were_inside & ~inside),
+    return Exchange(
+        threw_out=_ranked(of_topic, claimed & ~inside),
+        took_in=_ranked(of_topic, inside & ~claimed),
+        entered=_ranked(of_last, inside & ~were_inside),
+        left=_ranked(of_last, were_inside & ~inside),
     )
-    return Exchange(*(tuple(ids[at] for at in chosen) for chosen in lists))
 
 
-def _ranked(
-    change: Float[np.ndarray, "passage"], where: Bool[np.ndarray, "passage"]
-) -> Int[np.ndarray, "chosen"]:
+def _ranked(change: Float[np.ndarray, "passage"], where: Bool[np.ndarray, "passage"]) -> list[int]:
     """Indices where `where` holds, by falling change."""
     chosen = np.flatnonzero(where)
-    return chosen[np.argsort(-change[chosen], kind="stable")]
+    found: list[int] = chosen[np.argsort(-change[chosen], kind="stable")].tolist()
+    return found
 
 
 def share_kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray, "passage"]) -> float:

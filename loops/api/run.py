@@ -179,7 +179,7 @@ class Run:
 
     def members(self, limit: int | None = None, *, round: int | None = None) -> Members:
         """Return the run's passages inside a round's concept, the most typical first, at most `limit`."""
-        concept = self._store.load_available(self._number(round)).concept
+        concept = self._store.load(self._number(round)).concept
         passages = self._store.load_passages()
         found = []
         for index in concept.members()[:limit].tolist():
@@ -190,7 +190,7 @@ class Run:
         return Members(found)
 
     def _number(self, round: int | None) -> int:
-        rounds = self._store.all_rounds()
+        rounds = self._store.rounds()
         if round is None and not rounds:
             raise BasinError(f"{self.name} has no whole round yet; Run.resume({self.name!r}) continues it.")
         number = rounds[-1] if round is None else round

@@ -80,7 +80,7 @@ class Rounds(Sequence["RoundRecord"]):
         self._store = store
 
     def __len__(self) -> int:
-        return len(self._store.all_rounds())
+        return len(self._store.rounds())
 
     @overload
     def __getitem__(self, number: SupportsIndex) -> RoundRecord: ...
@@ -88,15 +88,15 @@ class Rounds(Sequence["RoundRecord"]):
     def __getitem__(self, number: slice) -> list[RoundRecord]: ...
 
     def __getitem__(self, number: SupportsIndex | slice) -> RoundRecord | list[RoundRecord]:
-        """Return a round; a pruned one lacks samples and activations.
+        """Return a round.
 
         Raises:
             IndexError: there is no such round.
             BasinError: it is damaged.
         """
-        rounds = self._store.all_rounds()
+        rounds = self._store.rounds()
         if isinstance(number, slice):
-            return [self._store.load_available(each) for each in rounds[number]]
+            return [self._store.load(each) for each in rounds[number]]
         if not hasattr(number, "__index__"):
             raise TypeError(f"rounds are indexed by number, not by {quoted(number)}")
         wanted = number.__index__()
@@ -105,18 +105,18 @@ class Rounds(Sequence["RoundRecord"]):
         if wanted not in rounds:
             known = ", ".join(map(str, rounds)) or "none"
             raise IndexError(f"{self._store.name} has no round {wanted}; it has {known}")
-        return self._store.load_available(wanted)
+        return self._store.load(wanted)
 
     def __iter__(self) -> Iterator[RoundRecord]:
-        return (self._store.load_available(number) for number in self._store.all_rounds())
+        return (self._store.load(number) for number in self._store.rounds())
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row of numbers per round, for `pandas.DataFrame`; a damaged round has only its number."""
-        return [self._row(number) for number in sorted([*self._store.all_rounds(), *self._store.damaged()])]
+        return [self._row(number) for number in sorted([*self._store.rounds(), *self._store.damaged()])]
 
     def _row(self, number: int) -> dict[str, Any]:
         try:
-            record = self._store.load_available(number)
+            record = self._store.load(number)
         except BasinError:
             return {"round": number}
         values: Mapping[str, Any] = {"size": record.concept.size, **record.metrics}

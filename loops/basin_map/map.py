@@ -11,7 +11,6 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from agent.basin.fixed_points import FixedPoint, agreement, fixed_points, most_l
 from agent.basin.starts import Start
 from agent.basin.tracking import drifts
 from agent.clustering.round_map import Schedule, contraction
-from agent.errors import BasinError, writing
+from agent.errors import writing
 from agent.files.checked import DamagedError, parse_json, parse_tensors, read_inside, tensors_metadata
 from agent.progress import advance
 from agent.types import seed_for
@@ -109,15 +108,11 @@ class BasinMap:
         return [(self.setup.topic_names[topic], value) for topic, value in ranked]
 
 
-def map_basin(config: MapConfig, folder: Path, *, wanted: Sequence[str] = ()) -> BasinMap:
+def map_basin(config: MapConfig, folder: Path) -> BasinMap:
     """Follow every start that `folder` lacks to its fixed point.
 
-    Args:
-        wanted: names of starts that a later stage needs; unknown ones are refused at the beginning.
-
     Raises:
-        BasinError: as `prepare` and `run_pieces`; a wanted start does not exist; the folder cannot
-            be written.
+        BasinError: as `prepare` and `run_pieces`; the folder cannot be written.
     """
     run = config.run
     if run.clustering.method != "fading":
@@ -126,7 +121,6 @@ def map_basin(config: MapConfig, folder: Path, *, wanted: Sequence[str] = ()) ->
             f"{run.clustering.method}."
         )
     setup = prepare(config)
-    require_starts(setup, wanted)
     begin_folder(
         folder, _digest(config, setup), "another map with --name", config=config.model_dump(mode="json")
     )
@@ -149,14 +143,6 @@ def map_basin(config: MapConfig, folder: Path, *, wanted: Sequence[str] = ()) ->
     with writing(folder / SUMMARY, "make room there"):
         write_file(folder / SUMMARY, sealed(found.summary))
     return found
-
-
-def require_starts(setup: MapSetup, names: Sequence[str]) -> None:
-    """Raise a `BasinError` for a name that no start has."""
-    known = [start.name for start in setup.starts]
-    if unknown := [name for name in names if name not in known]:
-        some = ", ".join(known[:: max(1, len(known) // 6)])
-        raise BasinError(f"There is no start {unknown[0]!r} in this map; there are for example: {some}.")
 
 
 def follow(inputs: SweepInputs, start: Start) -> Flow:

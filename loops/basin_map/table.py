@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,6 @@ def show_map(found: BasinMap, measured: MeasuredMap | None, folder: Path, consol
     drawn = measured is not None and (folder / PICTURE).exists()
     pictures = f"; pictures {PICTURE}, {ONE_START}" if drawn else ""
     _print(console, f"\nMap: {folder}{pictures}")
-
-
-def show_full(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print whether starts that were also run with generation end where the cheap map says."""
-    for row in rows:
-        _print(
-            console,
-            f"In full, {row['name']}: overlap with the cheap map's end {row['overlap_with_cheap']:.3f}, drift "
-            f"{number(row['drift'])}, agreement {number(row['agreement'])}, coherence {number(row['coherence'])}, "
-            f"{row['seconds'] / 60:.0f} min. {row['certificate'] or ''}",
-        )
 
 
 def _show_points(found: BasinMap, console: Console) -> None:

@@ -44,7 +44,6 @@ MOST_BYTES = {
     "passages.json": 1024 * MEGABYTE,
     "samples.json": 512 * MEGABYTE,
     "topic.json": 256 * MEGABYTE,
-    "exchanged.json": 256 * MEGABYTE,
 }
 """Maximum sizes by name."""
 MOST_JSON, MOST_TENSORS = 64 * MEGABYTE, 4096 * MEGABYTE

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from agent.basin.tracking import Exchange
 from agent.concept import Concept, Readout
 from agent.corpora.words import CODE, ENGLISH
 from agent.errors import BasinError
@@ -22,20 +21,20 @@ from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint import fields
-from loops.checkpoint.encode import ADAPTER, EXCHANGED, GATE, VECTOR
+from loops.checkpoint.encode import ADAPTER, GATE, VECTOR
 from loops.records import Generated, RoundRecord
 
 Arrays = dict[str, np.ndarray]
 
 TENSORS = "tensors.safetensors"
 PER_PASSAGE = ("membership", "single", "pooled")
-FILES = {"round.json", "concept.json", "samples.json", "cost.json", TENSORS, EXCHANGED}
+FILES = {"round.json", "concept.json", "samples.json", "cost.json", TENSORS}
 FILES |= {f"{ADAPTER}{name}" for name in Adapter.FILES}
 FIRST_FILES = FILES | {"topic.json", "topic.safetensors", "passages.json", "config.json"}
 
 
 def decode_round(number: int, files: Mapping[str, bytes], *, passages: int | None = None) -> RoundRecord:
-    """The record that `encode_round` wrote; pruned rounds have less.
+    """The record that `encode_round` wrote.
 
     Args:
         passages: how many the run has, if known.
@@ -59,7 +58,6 @@ def decode_round(number: int, files: Mapping[str, bytes], *, passages: int | Non
         tuple(Generated(**row) for row in rows),
         activations,
         fields.table_of(_json(files, "cost.json"), fields.is_not_negative, "cost.json"),
-        exchange=_exchange(_json(files, EXCHANGED)) if EXCHANGED in files else None,
     )
     _check_widths(record)
     return record
@@ -187,12 +185,6 @@ def _adapter(files: Mapping[str, bytes]) -> Adapter | None:
         return Adapter.from_files(found) if found else None
     except BasinError as error:
         raise DamagedError(f"its adapter is damaged: {error}") from None
-
-
-def _exchange(tree: Any) -> Exchange:
-    lists = ("threw_out", "took_in", "entered", "left")
-    found = fields.table(tree, dict.fromkeys(lists, fields.is_texts), EXCHANGED)
-    return Exchange(**{name: tuple(ids) for name, ids in found.items()})
 
 
 def _check_widths(record: RoundRecord) -> None:

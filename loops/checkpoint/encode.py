@@ -22,7 +22,6 @@ from loops.records import RoundRecord
 
 VECTOR = "vector."
 GATE = "gate."
-EXCHANGED = "exchanged.json"
 ADAPTER = "adapter/"
 """A folder in PEFT's layout, for `PeftModel.from_pretrained`."""
 
@@ -63,8 +62,6 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
         "cost.json": _to_json(record.cost),
         "tensors.safetensors": _to_safetensors(tensors),
     }
-    if record.exchange is not None:
-        files[EXCHANGED] = _to_json(asdict(record.exchange))
     if concept.adapter is not None:
         files |= {f"{ADAPTER}{name}": content for name, content in concept.adapter.files().items()}
     return files

@@ -15,7 +15,7 @@ from loops.checkpoint import atomic
 from loops.checkpoint.config_file import FILE as CONFIG_FILE
 from loops.checkpoint.config_file import config_bytes
 from loops.checkpoint.provenance import commit, versions
-from loops.checkpoint.round_folders import PRUNED, WHOLE, folder_name, follows, read_header, read_round
+from loops.checkpoint.round_folders import folder_name, follows, read_header, read_round
 from loops.checkpoint.run_file import RunFile, write_run_file
 from loops.checkpoint.schema import SCHEMA
 from loops.checkpoint.store import RunStore
@@ -123,9 +123,8 @@ def _value(tree: Any, key: str) -> Any:
 
 def _copy(store: RunStore, number: int, target: Path, config: RunConfig) -> None:
     """Copy the files of a round; round 0 gets the new configuration."""
-    kind = WHOLE if os.path.lexists(store.path / folder_name(number)) else PRUNED
     try:
-        files, header = read_round(store.path, number, kind), read_header(store.path, number, kind)
+        files = read_round(store.path, number)
     except DamagedError as damage:
         raise BasinError(
             f"Round {number} of {store.name} is damaged or missing ({damage}), and later rounds depend on it: fork from "
@@ -133,7 +132,5 @@ def _copy(store: RunStore, number: int, target: Path, config: RunConfig) -> None
         ) from None
     if number == 0:
         files[CONFIG_FILE] = config_bytes(config)
-    about: dict[str, object] = {"schema": SCHEMA, "round": number, "follows": follows(target, number)}
-    if header.pruned is not None:
-        about["pruned"] = dict(header.pruned)
-    atomic.write_folder(target / folder_name(number, kind), files, about)
+    header = {"schema": SCHEMA, "round": number, "follows": follows(target, number)}
+    atomic.write_folder(target / folder_name(number), files, header)

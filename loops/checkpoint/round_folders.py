@@ -1,7 +1,7 @@
 """The round folders of a run, and the chain of hashes between them.
 
 A round's manifest names the hash of the manifest before, so that a round of another run is not
-taken for this run's. A pruned round leaves `pruned_003`, which keeps its place in the chain.
+taken for this run's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from loops.checkpoint import atomic
 
 logger = logging.getLogger(__name__)
 
-WHOLE, PRUNED = "round", "pruned"
-FOLDER = re.compile(r"(round|pruned)_(\d{3,9})")
+FOLDER = re.compile(r"round_(\d{3,9})")
 CHECKED_BY_READERS = {"run.json", "config.json", "certificate.json", "measurements.json", "progress.json"}
 
 
@@ -34,16 +33,14 @@ class Header:
 
     number: int
     digest: str
-    """SHA-256 of the manifest; a pruned round has that of the former whole round."""
+    """SHA-256 of the manifest."""
     follows: str | None
     """The digest of the round before; None in round 0."""
-    pruned: Mapping[str, Any] | None
-    """When the round was pruned, and which files were removed; None for a whole round."""
     files: Mapping[str, Mapping[str, Any]]
 
 
-def folder_name(number: int, kind: str = WHOLE) -> str:
-    return f"{kind}_{number:03d}"
+def folder_name(number: int) -> str:
+    return f"round_{number:03d}"
 
 
 def count_in_words(rounds: Sequence[int]) -> str:
@@ -55,47 +52,38 @@ def count_in_words(rounds: Sequence[int]) -> str:
     return f"rounds {', '.join(map(str, rounds))}"
 
 
-def numbered(run: Path, kind: str = WHOLE) -> list[tuple[int, Path]]:
-    """(number, path) of the round folders of a kind, by rising number; contents unchecked."""
+def numbered(run: Path) -> list[tuple[int, Path]]:
+    """(number, path) of the round folders, by rising number; contents unchecked."""
     try:
         names = os.listdir(run)
     except OSError:
         return []
-    matches = [match for name in names if (match := FOLDER.fullmatch(name)) and match[1] == kind]
-    numbers = sorted(int(match[2]) for match in matches if match[0] == folder_name(int(match[2]), kind))
-    return [(number, run / folder_name(number, kind)) for number in numbers]
+    numbers = sorted(int(match[1]) for name in names if (match := FOLDER.fullmatch(name)))
+    return [(number, run / folder_name(number)) for number in numbers if folder_name(number) in names]
 
 
-def read_header(run: Path, number: int, kind: str = WHOLE) -> Header:
+def read_header(run: Path, number: int) -> Header:
     """A round's manifest, checked against its folder's name; raises as `atomic.read_manifest`."""
-    folder = run / folder_name(number, kind)
+    folder = run / folder_name(number)
     tree = atomic.read_manifest(folder)
-    before, pruned = tree.get("follows"), tree.get("pruned")
     if tree.get("round") != number or type(tree["round"]) is not int:
         raise DamagedError(f"its {atomic.MANIFEST} is that of round {tree.get('round')!r}")
+    before = tree.get("follows")
     if not (before is None or isinstance(before, str)):
         raise DamagedError(f"its {atomic.MANIFEST} does not name the round before")
-    if (kind == PRUNED) != isinstance(pruned, dict):
-        raise DamagedError(f"its {atomic.MANIFEST} does not say whether it was pruned")
-    if pruned is None:
-        content = read_inside(folder, atomic.MANIFEST, atomic.MOST_MANIFEST)
-        digest = hashlib.sha256(content).hexdigest()
-    else:
-        digest = pruned.get("manifest")
-        if not (isinstance(digest, str) and atomic.SHA256.fullmatch(digest)):
-            raise DamagedError(f"its {atomic.MANIFEST} lacks the hash of the round before pruning")
-    return Header(number, digest, before, pruned, tree["files"])
+    content = read_inside(folder, atomic.MANIFEST, atomic.MOST_MANIFEST)
+    return Header(number, hashlib.sha256(content).hexdigest(), before, tree["files"])
 
 
-def read_round(run: Path, number: int, kind: str = WHOLE) -> dict[str, bytes]:
+def read_round(run: Path, number: int) -> dict[str, bytes]:
     """The files of a round, after checking every hash and the chain to its neighbours.
 
     Raises:
         OtherFormatError: an older or newer version wrote it.
         DamagedError: anything is wrong.
     """
-    _check_chain(run, read_header(run, number, kind))
-    return atomic.read_folder(run / folder_name(number, kind))
+    _check_chain(run, read_header(run, number))
+    return atomic.read_folder(run / folder_name(number))
 
 
 def read_round_file(run: Path, number: int, name: str) -> bytes:
@@ -162,13 +150,12 @@ def _check_chain(run: Path, header: Header) -> None:
 
 
 def _neighbour(run: Path, number: int) -> Header | None:
-    for kind in (WHOLE, PRUNED):
-        if number >= 0 and os.path.lexists(run / folder_name(number, kind)):
-            try:
-                return read_header(run, number, kind)
-            except DamagedError:
-                continue
-    return None
+    if number < 0 or not os.path.lexists(run / folder_name(number)):
+        return None
+    try:
+        return read_header(run, number)
+    except DamagedError:
+        return None
 
 
 def _is_plain(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,11 @@ from loops.checkpoint.config_file import (
 )
 from loops.checkpoint.provenance import commit, versions
 from loops.checkpoint.round_folders import (
-    PRUNED,
-    WHOLE,
     count_in_words,
     folder_name,
     follows,
     move_aside,
     numbered,
-    read_header,
     read_round,
     read_round_file,
     refuse_links,
@@ -142,20 +139,9 @@ class RunStore:
         """Numbers of the whole rounds, rising; checks sizes, but not contents."""
         return [number for number, folder in numbered(self.path) if atomic.is_whole(folder)]
 
-    def pruned(self) -> list[int]:
-        """Numbers of the pruned rounds, rising."""
-        whole = set(self.rounds())
-        found = [number for number, folder in numbered(self.path, PRUNED) if atomic.is_whole(folder)]
-        return [number for number in found if number not in whole]
-
     def damaged(self) -> list[int]:
-        """Numbers of the round folders that are neither whole nor pruned, rising."""
-        found = {number for kind in (WHOLE, PRUNED) for number, _ in numbered(self.path, kind)}
-        return sorted(found - set(self.all_rounds()))
-
-    def all_rounds(self) -> list[int]:
-        """Numbers of all rounds, whole or pruned, rising."""
-        return sorted([*self.rounds(), *self.pruned()])
+        """Numbers of the round folders that are not whole, rising."""
+        return [number for number, folder in numbered(self.path) if not atomic.is_whole(folder)]
 
     def load_chosen(self, number: int | None) -> RoundRecord:
         """A round, or the newest whole one for None; raises as `load`, or if there is none."""
@@ -168,25 +154,11 @@ class RunStore:
         """A round, checked against its hashes, its neighbours and itself.
 
         Raises:
-            BasinError: the round is missing, pruned, damaged or of another format.
+            BasinError: the round is missing, damaged or of another format.
         """
         with self._report_damage(number):
             files = self._read(number)
             return decode.decode_round(number, files, passages=self._count_passages(number))
-
-    def load_available(self, number: int) -> RoundRecord:
-        """A whole round, or the metrics and memberships of a pruned one; raises as `load`."""
-        if os.path.lexists(self._folder(number)) or number not in self.pruned():
-            return self.load(number)
-        try:
-            files = read_round(self.path, number, PRUNED)
-            record = decode.decode_round(number, files, passages=self._count_passages(number))
-        except DamagedError as damage:
-            raise BasinError(
-                f"The rest of the pruned round {number} of {self.name} is damaged ({damage}); move "
-                f"{folder_name(number, PRUNED)} away: later rounds are read without it."
-            ) from None
-        return replace(record, pruned=True)
 
     def load_pointer(self) -> Pointer:
         """The topic model and the chosen topic, from round 0; raises as `load`."""
@@ -222,7 +194,6 @@ class RunStore:
                     f"Round {number} of {self.name} is damaged ({damage}): set aside as {aside.name}."
                 )
                 continue
-            self._remove_stale_pruned(number)
             self._restore_files()
             return record
         return None
@@ -310,13 +281,7 @@ class RunStore:
     def _read(self, number: int) -> Mapping[str, bytes]:
         if os.path.lexists(self._folder(number)):
             return read_round(self.path, number)
-        if number not in self.pruned():
-            raise BasinError(f"{self.name} has no round {number}; it has {count_in_words(self.rounds())}.")
-        at = (read_header(self.path, number, PRUNED).pruned or {}).get("at")
-        raise BasinError(
-            f"Round {number} of {self.name} was pruned{f' on {at[:10]}' if isinstance(at, str) else ''}: only its "
-            f"numbers and memberships are kept; choose one of {', '.join(map(str, self.rounds()))}."
-        )
+        raise BasinError(f"{self.name} has no round {number}; it has {count_in_words(self.rounds())}.")
 
     def _count_passages(self, number: int) -> int | None:
         """How many passages round 0 has; None for round 0, and where round 0 is missing."""
@@ -324,14 +289,6 @@ class RunStore:
             return None
         with self._report_damage(0):
             return decode.count_passages({decode.TENSORS: read_round_file(self.path, 0, decode.TENSORS)})
-
-    def _remove_stale_pruned(self, newest: int) -> None:
-        """Remove pruned rounds after the newest whole one, which are computed again."""
-        for number, folder in numbered(self.path, PRUNED):
-            if number > newest or os.path.lexists(self._folder(number)):
-                if number > newest:
-                    logger.info(f"Round {number} of {self.name} had been pruned: it is written anew.")
-                shutil.rmtree(folder, ignore_errors=True)
 
     def _restore_files(self) -> None:
         """Write damaged files beside the rounds again, from round 0."""
@@ -354,7 +311,7 @@ NEEDED = ("drift", "collapsed")
 def load_history(store: RunStore) -> list[RoundRecord]:
     """All rounds up to the newest whole one, rising; a damaged newest round is set aside.
 
-    The first and the last round are complete. Those between lack their adapters and may be pruned.
+    The first and the last round are complete. Those between lack their adapters.
 
     Raises:
         BasinError: a round is damaged, or lacks a metric that later rounds depend on.
@@ -363,7 +320,7 @@ def load_history(store: RunStore) -> list[RoundRecord]:
     if newest is None or newest.round == 0:
         rounds = [] if newest is None else [newest]
     else:
-        between = [store.load_available(number).without_adapter() for number in range(1, newest.round)]
+        between = [store.load(number).without_adapter() for number in range(1, newest.round)]
         rounds = [store.load(0), *between, newest]
     for each in rounds:
         _check_metrics(store, each)

@@ -39,7 +39,6 @@ COMMANDS = {
     "Maintain": {
         "doctor": ("maintain:doctor", "Check this machine, or what a model supports."),
         "verify": ("maintain:verify", "Check every file of a run."),
-        "prune": ("maintain:prune", "Delete samples and adapters of rounds."),
         "fork": ("maintain:fork", "Start a run that continues another with other settings."),
     },
 }

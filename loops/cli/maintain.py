@@ -1,4 +1,4 @@
-"""`basin doctor`, `basin verify`, `basin prune` and `basin fork`."""
+"""`basin doctor`, `basin verify` and `basin fork`."""
 
 from __future__ import annotations
 
@@ -69,12 +69,13 @@ def verify(
 
 
 def _show_verdict(found: Verdict, console: Console) -> None:
-    from loops.checkpoint.prune import format_bytes
+    from rich.filesize import decimal
+
     from loops.monitor.tables import plain_table
 
     table = plain_table("round", "", "files", "size")
     for each in found.rounds:
-        table.add_row(str(each.number), each.kind, str(each.files), format_bytes(each.bytes))
+        table.add_row(str(each.number), each.kind, str(each.files), decimal(each.bytes))
     console.print(f"[bold]{escape(found.run)}[/]")
     console.print(table)
     for problem in found.problems:
@@ -83,48 +84,6 @@ def _show_verdict(found: Verdict, console: Console) -> None:
         print_line(remark)
     count = len(found.problems)
     print_line("Every file is as written." if found.whole else f"{count} problem{'s'[: count > 1]} found.")
-
-
-def prune(
-    run: RunName,
-    *,
-    keep: Annotated[
-        list[str],
-        typer.Option(
-            "--keep",
-            metavar="RULE",
-            help="last:3, every:5, best, best:coherence, or a round number; repeatable, any rule keeps a round.",
-        ),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be deleted, and change nothing.")
-    ] = False,
-) -> None:
-    """Delete samples and adapters of rounds; numbers and memberships stay.
-
-    Round 0 and the two newest rounds are never pruned.
-    """
-    from loops.checkpoint.find import open_run
-    from loops.checkpoint.prune import format_bytes, plan, prune
-    from loops.monitor.tables import plain_table
-
-    store = open_run(run)
-    with store.exclusive():
-        found = plan(store, [rule for each in keep for rule in each.split(",")])
-        table = plain_table("round", "now", "then", "why")
-        sizes = {cut.number: cut for cut in found.cuts}
-        for number in sorted({*found.kept, *sizes}):
-            if cut := sizes.get(number):
-                table.add_row(str(number), format_bytes(cut.bytes), format_bytes(cut.left), "pruned")
-            else:
-                table.add_row(str(number), "", "", f"stays: {escape(found.kept[number])}")
-        Console().print(table)
-        if dry_run or not found.cuts:
-            freed = f"{format_bytes(found.freed)} would be freed" if found.cuts else "Nothing to prune"
-            print_line(f"{freed}; nothing was changed.")
-            return
-        prune(store, found)
-    print_line(f"{format_bytes(found.freed)} freed.")
 
 
 def fork(

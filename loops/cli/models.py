@@ -39,12 +39,6 @@ def map_basin(
     ] = None,
     workers: Workers = None,
     ray: Ray = None,
-    full: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--full", metavar="START", help="Also run this start with generation; repeatable. Slow."
-        ),
-    ] = None,
     settings: Settings = None,
 ) -> None:
     """Follow hundreds of starting pointers to their fixed points, and measure the basins."""
@@ -52,9 +46,8 @@ def map_basin(
 
     from agent.config import find_config
     from loops.basin_map.evaluate import measure_map
-    from loops.basin_map.full_flow import full_flows
     from loops.basin_map.map import map_basin
-    from loops.basin_map.table import show_full, show_map
+    from loops.basin_map.table import show_map
     from loops.checkpoint.find import named_path
     from loops.config import MapConfig, load_wrapped
     from loops.monitor.progress import show_progress
@@ -66,11 +59,9 @@ def map_basin(
     spread = {"workers": workers or os.cpu_count() or 1, "ray": ray or resolved.run.ray}
     resolved = resolved.model_copy(update={"run": resolved.run.model_copy(update=spread)})
     with show_progress(Console(stderr=True)):
-        found = map_basin(resolved, folder, wanted=full or ())
+        found = map_basin(resolved, folder)
         measured = measure_map(found, folder)
-        rows = full_flows(found, full, folder) if full else []
     show_map(found, measured, folder, Console())
-    show_full(rows, Console())
 
 
 def stitch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, plain_folder
 from loops.checkpoint import atomic
-from loops.checkpoint.round_folders import FOLDER, PRUNED, WHOLE, folder_name, numbered, read_header
+from loops.checkpoint.round_folders import FOLDER, numbered, read_header
 from loops.checkpoint.schema import read_sealed
 from loops.checkpoint.store import CERTIFICATE, RunStore
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
@@ -23,11 +23,11 @@ FREE = {"run.log", "picture.png", "report.html", "page", "progress.json", ".trai
 
 @dataclass(frozen=True)
 class Seen:
-    """A round, whole or pruned."""
+    """A round folder."""
 
     number: int
     kind: str
-    """`whole`, `pruned` or `damaged`."""
+    """`whole` or `damaged`."""
     files: int
     bytes: int
     problem: str | None = None
@@ -56,48 +56,29 @@ class Verdict:
 def verify(path: Path) -> Verdict:
     """Read all files of a run. Raises `BasinError` for a folder that this version cannot read as a run."""
     store = RunStore.open(path)
-    problems, remarks = list(store.warnings), []
-    seen = [_whole(store, number) for number, _ in numbered(path, WHOLE)]
-    have = {each.number for each in seen}
-    for number, _ in numbered(path, PRUNED):
-        if number in have:
-            remarks.append(f"{folder_name(number, PRUNED)} is left over: round {number} is there whole.")
-        else:
-            seen.append(_pruned(store, number))
-    seen.sort(key=lambda each: each.number)
+    problems = list(store.warnings)
+    seen = [_read(store, number) for number, _ in numbered(path)]
     problems += [f"{each.problem}" for each in seen if each.problem]
     problems += [f"Round {number} is missing." for number in _missing(seen)]
     problems += list(_beside(store))
     problems += list(_inside(path))
     problems += list(_strange(path))
-    remarks += list(_left_over(path))
-    return Verdict(store.name, seen, problems, remarks)
+    return Verdict(store.name, seen, problems, list(_left_over(path)))
 
 
-def _whole(store: RunStore, number: int) -> Seen:
-    def read() -> None:
+def _read(store: RunStore, number: int) -> Seen:
+    try:
+        files = read_header(store.path, number).files
+        count, size = len(files), sum(entry["bytes"] for entry in files.values())
         store.load(number)
         if number == 0:
             store.load_passages()
             store.load_pointer()
-
-    return _seen(store, number, WHOLE, read)
-
-
-def _pruned(store: RunStore, number: int) -> Seen:
-    return _seen(store, number, PRUNED, lambda: store.load_available(number))
-
-
-def _seen(store: RunStore, number: int, kind: str, read: Callable[[], object]) -> Seen:
-    try:
-        files = read_header(store.path, number, kind).files
-        count, size = len(files), sum(entry["bytes"] for entry in files.values())
-        read()
     except DamagedError as damage:
         return Seen(number, "damaged", 0, 0, f"Round {number} is damaged ({damage}).")
     except BasinError as error:
         return Seen(number, "damaged", count, size, str(error))
-    return Seen(number, "whole" if kind == WHOLE else "pruned", count, size)
+    return Seen(number, "whole", count, size)
 
 
 def _missing(seen: list[Seen]) -> list[int]:
@@ -145,7 +126,7 @@ def _strange(path: Path) -> Iterator[str]:
         match = FOLDER.fullmatch(folder.name)
         if match and plain_folder(folder):
             try:
-                named = {*read_header(path, int(match[2]), match[1]).files, atomic.MANIFEST}
+                named = {*read_header(path, int(match[1])).files, atomic.MANIFEST}
             except DamagedError:
                 continue
             there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}

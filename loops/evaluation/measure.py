@@ -46,7 +46,7 @@ def measure(
         BasinError: a round is damaged, or the corpus is not the one the run was made from.
     """
     passages = store.load_passages()
-    records = [store.load_available(number) for number in store.all_rounds()]
+    records = [store.load(number) for number in store.rounds()]
     run = _measured_run(store, passages, records, activations)
     readings = every_gold_labels(store.config.corpus, passages.documents)
     seed = seed_for(store.config.seed, 0, "judging")
@@ -70,7 +70,7 @@ def stored_rows(store: RunStore) -> list[Row] | None:
             f"Measurements of {store.name} are not shown ({damage}); `basin measure {store.name}` makes them anew."
         )
         return None
-    return rows if rounds == store.all_rounds() else None
+    return rows if rounds == store.rounds() else None
 
 
 def judge(store: RunStore) -> list[Row]:

@@ -56,9 +56,9 @@ def show_run(store: RunStore, console: Console) -> None:
     if origin := about.get("origin"):
         _print_sentence(str(origin.get("sentence")), console)
     table = plain_table("round", *COLUMNS, "nats/token", "seconds")
-    for number in sorted([*store.all_rounds(), *store.damaged()]):
+    for number in sorted([*store.rounds(), *store.damaged()]):
         try:
-            record = store.load_available(number)
+            record = store.load(number)
         except BasinError:
             table.add_row(str(number), "damaged")
             continue
@@ -67,9 +67,6 @@ def show_run(store: RunStore, console: Console) -> None:
         metrics = (as_text(values.get(column)) for column in COLUMNS)
         table.add_row(str(number), *metrics, nats, f"{record.seconds:.0f}")
     console.print(table)
-    if pruned := store.pruned():
-        numbers = ", ".join(map(str, pruned))
-        _print_sentence(f"Pruned rounds ({numbers}) keep numbers and memberships only.", console, "dim")
     if certificate := store.load_certificate():
         _print_sentence(certificate["sentence"], console)
     from loops.evaluation.measure import stored_rows
@@ -109,7 +106,7 @@ def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
     """Print a round in full: metrics, members, exchanged passages and samples, `limit` of each."""
-    record, passages = store.load_available(number), store.load_passages()
+    record, passages = store.load(number), store.load_passages()
     now = record.concept.membership
     console.print(f"\n[bold]Round {number}[/]")
     numbers = ", ".join(f"{key} {as_text(value)}" for key, value in record.metrics.items())
@@ -120,8 +117,6 @@ def show_round(store: RunStore, number: int, limit: int, console: Console) -> No
     print_passages(console, title, passages, chosen, {"membership": now[chosen]})
     if number:
         _show_exchange(store, record, passages, limit, console)
-    if record.pruned:
-        console.print("\nIts generated passages were pruned.", style="dim")
     for kind in ("steered", "base"):
         samples = [sample for sample in record.generated if sample.kind == kind]
         if samples:
@@ -135,14 +130,11 @@ def _show_exchange(
 ) -> None:
     """Print the four lists of exchanged passages."""
     last = record.round - 1
-    if last not in store.all_rounds():
+    if last not in store.rounds():
         console.print(f"Round {last} is missing, so exchanged passages are unknown.", style="dim")
         return
-    topic, before, now = (
-        each.concept.membership for each in (store.load(0), store.load_available(last), record)
-    )
-    place = {passage.id: index for index, passage in enumerate(passages.passages)}
-    exchange = record.exchange or exchanged(list(place), topic, before, now)
+    topic, before, now = (each.concept.membership for each in (store.load(0), store.load(last), record))
+    exchange = exchanged(topic, before, now)
     with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}
     for title, moved, columns in (
         ("Claimed by the topic, refused by the concept", exchange.threw_out, with_topic),
@@ -150,13 +142,7 @@ def _show_exchange(
         (f"Entered since round {last}", exchange.entered, since),
         (f"Left since round {last}", exchange.left, since),
     ):
-        if unknown := [name for name in moved if name not in place]:
-            raise BasinError(
-                f"Round {record.round} of {store.name} names passages unknown to the run "
-                f"(such as {unknown[0][:40]!r}), so it belongs to another run; "
-                "`basin verify` lists the intact files."
-            )
-        chosen = [place[name] for name in moved[:limit]]
+        chosen = moved[:limit]
         values = {column: membership[chosen] for column, membership in columns.items()}
         print_passages(console, f"{title}: {len(moved)}", passages, chosen, values)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.basin.natural_latent import natural_latent
-from agent.basin.tracking import Exchange, collapse, exchanged, movement, share_kept
+from agent.basin.tracking import collapse, movement, share_kept
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model.coherence import CoherenceReport
@@ -45,13 +45,6 @@ def refuse_not_finite(metrics: Metrics) -> None:
                 f"Round {metrics['round']} gave {name}, which is not finite, and is not stored; earlier rounds are: use dtype "
                 "float32, steer less (updating.budget_nats), or lower updating.adapting.lora.learning_rate."
             )
-
-
-def exchange(context: RunContext, rounds: Sequence[RoundRecord], concept: Concept) -> Exchange:
-    """Passages that changed sides, against the pointer and against the round before."""
-    ids = [passage.id for passage in context.passages.passages]
-    topic, before = rounds[0].concept.membership, rounds[-1].concept.membership
-    return exchanged(ids, topic, before, concept.membership)
 
 
 def summary(record: RoundRecord) -> str:

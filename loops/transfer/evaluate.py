@@ -135,7 +135,7 @@ def measure_chain(folder: Path, rows: Sequence[Row]) -> list[Row]:
         if not found:
             return []
         # The main reading of the labels comes first, with as many rows as the run has rounds.
-        began, ended = found[0], found[len(store.all_rounds()) - 1]
+        began, ended = found[0], found[len(store.rounds()) - 1]
         row = {
             "run": store.name,
             "model": store.config.language_model.name,

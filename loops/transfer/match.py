@@ -230,12 +230,8 @@ def _topics(space: str, store: RunStore, texts: Texts) -> Seen:
 
 
 def _texts(store: RunStore, record: RoundRecord) -> Texts:
-    """Texts generated up to a round, each once, without degenerate and pruned ones."""
+    """Texts generated up to a round, each once, without degenerate ones."""
     kept: dict[str, tuple[Generated, np.ndarray]] = {}
-    if gone := [number for number in store.pruned() if number < record.round]:
-        logger.info(
-            f"The texts of rounds {', '.join(map(str, gone))} were pruned; the match uses those of other rounds."
-        )
     for number in store.rounds():
         if number > record.round:
             break

@@ -419,20 +419,6 @@ def test_passages_with_a_sure_pointer_are_kept_in_a_planted_theme(begin):
     assert all(numbers(store, number)["pointer_kept"] > 0.8 for number in (1, 2))
 
 
-def test_every_round_stores_its_exchanged_passages(begin):
-    store = begin("run", rounds=3)
-    run(store)
-    ids = np.array([passage.id for passage in store.load_passages().passages])
-    inside = [set(ids[store.load(number).concept.inside]) for number in range(4)]
-    assert len(set(ids)) == len(ids) and store.load(0).exchange is None
-    for number in (1, 2, 3):
-        found = store.load(number).exchange
-        assert set(found.threw_out) == inside[0] - inside[number]
-        assert set(found.took_in) == inside[number] - inside[0]
-        assert set(found.entered) == inside[number] - inside[number - 1]
-        assert set(found.left) == inside[number - 1] - inside[number]
-
-
 @pytest.mark.parametrize("method", ["ridge", "self_training"])
 def test_every_round_measures_its_natural_latent(begin, method):
     store = begin("run", rounds=2, clustering={"method": method})

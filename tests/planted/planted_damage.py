@@ -47,8 +47,8 @@ def read_all(run: Path) -> Reading:
     contents = {"config": store.config.model_dump_json().encode(), "about": repr(store.about).encode()}
     warnings += store.warnings
     warnings += [f"round {number} is broken" for number in store.damaged()]
-    for number in range(max(store.all_rounds(), default=-1) + 1):
-        for name, content in encode.encode_round(store.load_available(number)).items():
+    for number in range(max([*store.rounds(), *store.damaged()], default=-1) + 1):
+        for name, content in encode.encode_round(store.load(number)).items():
             contents[f"{number}/{name}"] = content
     contents |= encode.encode_passages(store.load_passages())
     contents |= encode.encode_pointer(store.load_pointer())
@@ -214,7 +214,6 @@ MANIFESTS = {
     **{f"follows {what!r}": _put(follows=what) for what in ("0" * 64, 7)},
     "has no files": _put(files={}),
     "has a digest that is none": _entry("samples.json", sha256="z" * 64),
-    "is pruned": _put(pruned={"manifest": "0" * 64}),
     "is a list": lambda tree: [tree],
     "is null": lambda tree: None,
 }

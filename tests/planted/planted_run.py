@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 
-from agent.basin.tracking import exchanged
 from agent.concept import Concept, Readout
 from agent.language_model.adapter import Adapter
 from agent.pointer.topic_model import Pointer, TopicModel
@@ -37,11 +36,8 @@ def planted_record(number: int) -> RoundRecord:
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)
     base = Generated("base", "Up the", "hill.", 3, 1 / 3, True, 2.5)
     activations = generator.normal(size=(2, 2, 4)).astype(np.float32)
-    ids = [passage.id for passage in planted_passages().passages]
-    topic, before = (planted_record(other).concept.membership for other in (0, number - 1))
-    moved = exchanged(ids, topic, before, concept.membership)
     cost = {"record": 1.5, "peak_gb": 2.0}
-    return RoundRecord(number, concept, metrics, (steered, base), activations, cost, exchange=moved)
+    return RoundRecord(number, concept, metrics, (steered, base), activations, cost)
 
 
 def planted_adapter(generator: np.random.Generator) -> Adapter:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.basin.tracking import exchanged
 from agent.concept import Concept, Readout
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
@@ -179,9 +178,8 @@ def _round(
         vector=SteeringVector({}), evidence=evidence, nats_per_token=0.1,
     )  # fmt: skip
     placed = _activations(np.array([each.membership for each in written]), generator)
-    moved = exchanged(ids, records[0].concept.membership, before, membership)
     cost = {"generate": 40.0, "coherence": 9.0, "record": 4.0, "recluster": 3.0, "peak_gb": 3.5}
-    return RoundRecord(number, concept, metrics, tuple(written), placed, cost, exchange=moved)
+    return RoundRecord(number, concept, metrics, tuple(written), placed, cost)
 
 
 def _written(kind: str, scene: Scene, number: int, level: float) -> list[Generated]:

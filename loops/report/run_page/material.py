@@ -114,7 +114,7 @@ def gather(store: RunStore) -> Material:
     Raises:
         BasinError: there is no whole round, or round 0, which holds the texts, cannot be read.
     """
-    numbers = store.all_rounds()
+    numbers = store.rounds()
     if not numbers:
         raise BasinError(
             f"{store.name} has no whole round yet, so there is nothing to show; "
@@ -127,7 +127,7 @@ def gather(store: RunStore) -> Material:
     records, notes = [store.load(0)], []
     for number in numbers[1:]:
         try:
-            records.append(store.load_available(number))
+            records.append(store.load(number))
         except BasinError as damage:
             notes.append(f"Left out: {damage}")
     if gone := sorted(set(range(numbers[-1])) - set(numbers)):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from agent.basin.tracking import exchanged
 from agent.concept import MEMBER
 from agent.corpora.words import language
 from agent.pointer.topic_model import Pointer
@@ -118,16 +120,13 @@ def passages_data(material: Material, whole: Iterable[int]) -> dict[str, Any]:
 
 
 def exchange_data(material: Material) -> list[dict[str, list[int]] | None]:
-    """Numbers of the passages that entered and left in every round; None for round 0."""
-    place = {passage.id: at for at, passage in enumerate(material.passages.passages)}
-
-    def numbers(ids: Sequence[str]) -> list[int]:
-        return [place[id] for id in ids if id in place]
-
-    return [
-        None if each is None else {"entered": numbers(each.entered), "left": numbers(each.left)}
-        for each in (record.exchange for record in material.records)
-    ]
+    """Passages that entered and left since the round before, by falling change; None for round 0."""
+    memberships = [record.concept.membership for record in material.records]
+    found: list[dict[str, list[int]] | None] = [None]
+    for before, now in pairwise(memberships):
+        moved = exchanged(memberships[0], before, now)
+        found.append({"entered": moved.entered, "left": moved.left})
+    return found
 
 
 def shown_whole(material: Material) -> set[int]:

@@ -18,7 +18,6 @@ from agent.errors import BasinError
 from loops import Run
 from loops.api.settings import overrides_of
 from loops.api.views import Page, WrittenPassage, WrittenPassages
-from loops.checkpoint.prune import plan, prune
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config, with_overrides
 
@@ -123,13 +122,8 @@ def test_rounds_are_read_by_number_and_make_a_table(planted):
     assert rounds._repr_html_().count("<tr>") == 4
 
 
-def test_damaged_and_pruned_rounds_are_shown_as_what_they_are(planted):
+def test_damaged_rounds_are_shown_as_what_they_are(planted):
     save_rounds(planted._store, 2)
-    prune(planted._store, plan(planted._store, ["last:2"]))
-    table = planted.rounds.table()
-    assert planted.rounds[1].pruned and table[1]["drift"] == planted_record(1).metrics["drift"]
-    with pytest.raises(BasinError, match="pruned"):
-        planted.concept_of(1).predict_proba(["a text"])
     (planted.path / "round_004" / "manifest.json").unlink()
     assert planted.rounds.table()[-1] == {"round": 4}
     assert "4" in repr(planted.rounds).splitlines()[-1] and len(planted.rounds) == 4

@@ -95,13 +95,6 @@ def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch,
     assert any("kept as map-1" in sentence for sentence in messages)
 
 
-def test_a_start_that_is_wanted_and_not_there_is_refused_before_any_flows(tmp_path, monkeypatch):
-    followed = counted(monkeypatch)
-    with pytest.raises(BasinError, match="no start 'nowhere'.*topic"):
-        map_basin(CONFIG, tmp_path / "map", wanted=["topic", "nowhere"])
-    assert followed == [] and not (tmp_path / "map").exists()
-
-
 def test_two_processes_find_what_one_finds(tmp_path):
     one = map_basin(CONFIG, tmp_path / "one")
     run = CONFIG.run.model_copy(update={"workers": 2})

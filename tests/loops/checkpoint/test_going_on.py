@@ -1,8 +1,7 @@
-"""Pruned, forked and damaged runs resume to the same bytes; runs of another model are refused."""
+"""Forked and damaged runs resume to the same bytes; runs of another model are refused."""
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
@@ -14,7 +13,6 @@ from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from loops.api.generate import write
 from loops.checkpoint.fork import fork
-from loops.checkpoint.prune import plan, prune
 from loops.checkpoint.store import RunStore
 
 NEVER_STILL = {"tracking": {"drift_bound": 0.0}}
@@ -23,20 +21,6 @@ NEVER_STILL = {"tracking": {"drift_bound": 0.0}}
 def stopped_after(store: RunStore, rounds: int) -> RunStore:
     run_rounds(store, rounds)
     return RunStore.open(store.path)
-
-
-def test_a_pruned_run_resumes_to_the_same_bytes_and_certificate(begin):
-    whole, cut = begin("whole", **NEVER_STILL), begin("cut", **NEVER_STILL)
-    run(whole)
-    cut = stopped_after(cut, 3)
-    prune(cut, plan(cut, ["last:1"]))
-    assert cut.pruned() == [1]
-    resume(cut)
-    assert RunStore.open(cut.path).rounds() == [0, 2, 3, 4]
-    kept = {name: each for name, each in contents(whole).items() if not name.startswith("round_001")}
-    assert contents(cut) == kept
-    first, second = (json.loads((store.path / "certificate.json").read_bytes()) for store in (whole, cut))
-    assert first == second
 
 
 def test_a_fork_differs_from_the_old_run_only_by_its_settings(begin):

@@ -32,7 +32,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "measure": ("measure", "evil"),
     "match": ("match", "evil", "--in", "embedder"),
     "stitch": ("stitch", "evil", "--to", NOWHERE),
-    "prune": ("prune", "evil", "--keep", "last:1", "--dry-run"),
     "fork": ("fork", "evil", "--name", "fork-of-evil"),
     "follow": ("inspect", "evil", "--follow"),
     "report": ("report", "evil", "--no-tokens"),
@@ -169,15 +168,11 @@ def _escapes(run: Path) -> None:
 
 
 def _deep(run: Path) -> None:
-    (run / "run.json").write_bytes(b'{"schema":6,"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+    (run / "run.json").write_bytes(b'{"schema":7,"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
 
 
 def _other_types(run: Path) -> None:
     forging.seal_again(run / "run.json", lambda tree: {**tree, "created": ["now"], "versions": 7})
-
-
-def _strange_passages(run: Path) -> None:
-    forging.forge_json(run, 2, "exchanged.json", lambda tree: {**tree, "entered": ["nobody", "../../x"]})
 
 
 HARM: dict[str, Callable[[Path], None]] = {
@@ -222,7 +217,6 @@ HARM: dict[str, Callable[[Path], None]] = {
     "texts that steer terminals": _escapes,
     "run.json nested": _deep,
     "run.json of other types": _other_types,
-    "passages that are not there": _strange_passages,
     "numbers that are texts": lambda run: forging.forge_json(
         run, 2, "round.json", lambda tree: {**tree, "drift": "0"}
     ),

@@ -1,19 +1,16 @@
-"""Verify, prune and fork on a stored run."""
+"""Verify and fork on a stored run."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer.testing
 from planted_run import CONFIG, planted_record, save_rounds
 
-from agent.errors import BasinError
 from loops.checkpoint.fork import fork
-from loops.checkpoint.prune import plan, prune
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.diagnostics.verify import verify
@@ -35,11 +32,6 @@ def store(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
 
 def basin(*arguments: object) -> typer.testing.Result:
     return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def pruned(store: RunStore, *rules: str) -> RunStore:
-    prune(store, plan(store, rules))
-    return RunStore.open(store.path)
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -85,120 +77,6 @@ def test_folders_moved_aside_are_remarks(store: RunStore) -> None:
     assert found.whole and len(found.remarks) == 2
 
 
-def test_prune_keeps_by_rules_and_never_the_first_or_the_two_newest(store: RunStore) -> None:
-    kept = {rules: sorted(plan(store, rules).kept) for rules in (("last:1",), ("every:2",), ("3", "last:3"))}
-    assert kept == {("last:1",): [0, 4, 5], ("every:2",): [0, 2, 4, 5], ("3", "last:3"): [0, 3, 4, 5]}
-    record = replace(planted_record(6), metrics={**planted_record(6).metrics, "agreement": 0.9, "drift": 0.5})
-    store.save(record)
-    store.save(replace(planted_record(7), metrics={"agreement": 0.4, "drift": 0.1}))
-    save_rounds(store, 2)
-    assert sorted(plan(store, ["best"]).kept) == [0, 6, 8, 9]
-    assert sorted(plan(store, ["best:drift"]).kept) == [0, 7, 8, 9]
-
-
-@pytest.mark.parametrize(
-    "rule", ["lst:3", "last", "last:0", "every:0", "best:gold", "best:coherence", "17", "-1", ""]
-)
-def test_an_invalid_rule_is_refused(store: RunStore, rule: str) -> None:
-    with pytest.raises(BasinError, match="--keep"):
-        plan(store, [rule])
-
-
-def test_a_dry_run_reports_the_freed_bytes_and_changes_nothing(store: RunStore) -> None:
-    before = contents(store.path)
-    done = basin("prune", "run", "--keep", "last:1", "--dry-run")
-    assert done.exit_code == 0 and "would be freed" in done.output and contents(store.path) == before
-
-
-def test_pruned_rounds_keep_metrics_and_memberships_only(store: RunStore) -> None:
-    before = {number: store.load(number) for number in store.rounds()}
-    room = sum(map(len, contents(store.path).values()))
-    after = pruned(store, "last:1")
-    assert after.rounds() == [0, 4, 5] and after.pruned() == [1, 2, 3] and after.all_rounds() == [*range(6)]
-    assert sum(map(len, contents(store.path).values())) < room
-    for number in after.pruned():
-        kept, was = after.load_available(number), before[number]
-        assert kept.pruned and kept.metrics == was.metrics and kept.cost == was.cost
-        for name in ("membership", "single", "pooled"):
-            assert getattr(kept.concept, name).tobytes() == getattr(was.concept, name).tobytes()
-        assert kept.concept.adapter is kept.concept.vector is kept.activations is None and not kept.generated
-        with pytest.raises(
-            BasinError, match=rf"Round {number} of run was pruned on 2\d{{3}}-.*choose one of 0, 4, 5"
-        ):
-            after.load(number)
-    assert verify(store.path).whole and after.load_newest().round == 5
-    save_rounds(after, 0)
-    after.save(planted_record(6))
-    assert after.load(6).round == 6 and pruned(after, "last:1").pruned() == [1, 2, 3, 4]
-    assert verify(store.path).whole
-
-
-def test_the_next_prune_completes_an_interrupted_one(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from loops.checkpoint import prune
-
-    def killed(*names: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(prune.os, "rename", killed)
-        with pytest.raises(KeyboardInterrupt):
-            pruned(store, "last:1")
-    again = RunStore.open(store.path)
-    assert again.all_rounds() == [*range(6)] and again.load(2).round == 2 and verify(store.path).whole
-    assert pruned(again, "last:1").pruned() == [1, 2, 3] and verify(store.path).whole
-
-
-def test_nothing_is_pruned_from_a_run_with_a_damaged_round(store: RunStore) -> None:
-    file = store.path / "round_005" / "samples.json"
-    file.write_bytes(file.read_bytes()[::-1])
-    with pytest.raises(BasinError, match="Round 5 of run is damaged"):
-        plan(store, ["last:1"])
-
-
-def test_after_a_damaged_newest_round_the_last_whole_one_is_loaded(store: RunStore, messages) -> None:
-    after = pruned(store, "last:1")
-    shutil.rmtree(store.path / "round_004")
-    (store.path / "round_005" / "concept.json").write_bytes(b"{}")
-    messages.clear()
-    assert after.load_newest().round == 0
-    assert "Round 5 of run is damaged" in messages[0] and all(
-        "is written anew" in each for each in messages[1:]
-    )
-    assert after.all_rounds() == [0] and len(messages) == 4
-
-
-def test_a_pruned_round_of_another_run_is_noticed(store: RunStore, tmp_path: Path) -> None:
-    after = pruned(store, "last:1")
-    other = RunStore.create(tmp_path / "other", CONFIG.model_copy(update={"seed": 9}))
-    save_rounds(other, 6)
-    pruned(other, "last:1")
-    shutil.rmtree(store.path / "pruned_003")
-    shutil.copytree(other.path / "pruned_003", store.path / "pruned_003")
-    with pytest.raises(BasinError, match="does not follow"):
-        after.load_available(3)
-    assert not verify(store.path).whole
-
-
-def test_commands_show_pruned_runs_or_refuse_in_a_sentence(store: RunStore) -> None:
-    pruned(store, "last:1")
-    table = basin("inspect", "run")
-    assert [line.split()[0] for line in table.output.splitlines() if line[:1].isdigit()] == list("012345")
-    assert "Pruned rounds (1, 2, 3)" in table.output
-    one = basin("inspect", "run", "--round", 2)
-    assert (
-        one.exit_code == 0
-        and "generated passages were pruned" in one.output
-        and "Entered since round 1" in one.output
-    )
-    for command in (("generate", "run", "--round", 2), ("match", "run", "--in", "lda:3", "--round", 3)):
-        done = basin(*command)
-        assert done.exit_code == 1 and "was pruned on" in done.stderr
-    stitched = basin("stitch", "run", "--to", "nobody", "--round", 1)
-    assert stitched.exit_code == 1 and "was pruned on" in stitched.stderr
-
-
 def test_a_fork_copies_rounds_and_records_its_origin(store: RunStore) -> None:
     before = contents(store.path)
     done = basin("fork", "run", "--round", 3, "--set", "clustering.folds=3", "--set", "rounds=9")
@@ -225,14 +103,6 @@ def test_a_fork_copies_rounds_and_records_its_origin(store: RunStore) -> None:
     )
     again, _ = fork(made, None, [], store.path.parent / "third")
     assert again.about["origin"]["lineage"] == ["run", "run-fork"]
-
-
-def test_a_fork_copies_pruned_rounds(store: RunStore) -> None:
-    made, _ = fork(pruned(store, "last:1"), 4, ["clustering.folds=3"], store.path.with_name("forked"))
-    assert made.rounds() == [0, 4] and made.pruned() == [1, 2, 3] and verify(made.path).whole
-    with pytest.raises(BasinError, match="Round 2 of run was pruned"):
-        fork(RunStore.open(store.path), 2, [], store.path.with_name("no"))
-    assert not store.path.with_name("no").exists()
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
     assert torch.equal(ours.gate.direction, theirs.gate.direction)
     assert first.activations.dtype == second.activations.dtype
     assert first.activations.tobytes() == second.activations.tobytes()
-    for name in ("round", "metrics", "generated", "cost", "exchange"):
+    for name in ("round", "metrics", "generated", "cost"):
         assert getattr(first, name) == getattr(second, name)
 
 
@@ -76,7 +76,6 @@ def test_round_0_needs_no_readout_no_vector_and_no_samples(stored: RunStore) -> 
     assert loaded.concept.membership.tobytes() == wrote.concept.membership.tobytes()
     assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
     assert loaded.concept.evidence is None and loaded.concept.mode.is_plain
-    assert loaded.exchange is None and not (stored.path / "round_000" / "exchanged.json").exists()
     assert loaded.generated == () and loaded.concept.size_curve == () and loaded.metrics == wrote.metrics
 
 
@@ -102,17 +101,6 @@ def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None
         ).read_bytes()
     metrics = json.loads((stored.path / "round_000" / "round.json").read_text())
     assert metrics == {"count": 7, "drift": 0.1 + 0.2, "size": 1 / 3, "still": False, "stop": None}
-
-
-def test_exchanged_passages_are_stored_as_lists_of_ids(stored: RunStore) -> None:
-    lists = json.loads((stored.path / "round_002" / "exchanged.json").read_text())
-    inside = [
-        {f"p{at}" for at in range(7) if planted_record(number).concept.inside[at]} for number in range(3)
-    ]
-    assert lists.keys() == {"threw_out", "took_in", "entered", "left"}
-    assert set(lists["threw_out"]) == inside[0] - inside[2] and set(lists["took_in"]) == inside[2] - inside[0]
-    assert set(lists["entered"]) == inside[2] - inside[1] and set(lists["left"]) == inside[1] - inside[2]
-    assert all(lists.values())
 
 
 def test_a_metric_that_is_not_finite_is_refused_before_writing(store: RunStore) -> None:
@@ -177,7 +165,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rounds(
     assert stored.rounds() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["tensors.safetensors", "round.json", "concept.json", "exchanged.json"])
+@pytest.mark.parametrize("name", ["tensors.safetensors", "round.json", "concept.json"])
 def test_one_changed_byte_is_noticed_and_the_round_moved_aside(stored: RunStore, name: str, messages) -> None:
     file = stored.path / "round_002" / name
     content = bytearray(file.read_bytes())

@@ -93,8 +93,8 @@ def test_the_page_shows_passages_as_stored(tmp_path):
     texts, membership = shown["passages"]["texts"], np.array(shown["passages"]["membership"])
     assert texts == passages.texts
     assert np.allclose(membership[3] / 1000, record.concept.membership, atol=0.001)
-    place = {passage.id: at for at, passage in enumerate(passages.passages)}
-    assert shown["exchange"][3]["entered"] == [place[id] for id in record.exchange.entered]
+    before, now = store.load(2).concept.inside, record.concept.inside
+    assert set(shown["exchange"][3]["entered"]) == set(np.flatnonzero(now & ~before))
     for at in shown["disagreements"]["refused"]:
         assert membership[0, at] >= 500 > membership[3, at]
     known = {*TOPIC, *FALSE_FRIENDS, *UNSAID}
