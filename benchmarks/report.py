@@ -1,7 +1,7 @@
 """Report pages in a headless Chromium: `python -m benchmarks.report [RUN...] [--shots FOLDER]`.
 
-Pages of planted and stored runs, of their topics and of all runs side by side: how long they take, and whether
-they log errors, ask the network, break a control or have a serious fault by axe. Needs Playwright and Chromium.
+Pages of planted and stored runs and of their topics: how long they take, and whether they log errors, ask the
+network, break a control or have a serious fault by axe. Needs Playwright and Chromium.
 Writes results/report.json.
 """
 
@@ -28,8 +28,6 @@ from benchmarks.results import write_results
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
 from loops.report import page as plotly_bundle
-from loops.report.compare import compare
-from loops.report.compare_page import write_comparison
 from loops.report.make import make_report
 from loops.report.topic_views import TopicOptions, view_run
 from loops.report.topics_page import write_topics
@@ -374,10 +372,6 @@ def main(
             pages[store.name] = partial(make_report, store, tokens=False)
             pages[f"topics of {store.name}"] = lambda file, store=store: write_topics(
                 view_run(store, TopicOptions()), file
-            )
-        if len(stores) > 1:
-            pages[" beside ".join(store.name for store in stores)] = lambda file: write_comparison(
-                compare(stores), file
             )
         for name, make in pages.items():
             rows.append(measure(name, folder / f"{name}.html", make, browser, axe, shots))

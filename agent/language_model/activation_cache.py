@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -120,25 +119,6 @@ def keep_recorded(
     """Put activations that another process recorded into the cache, in whole files."""
     for rows in _chunks(texts, size):
         _keep_new(fingerprint, [texts[row] for row in rows], activations[rows])
-
-
-def find_recorded(
-    texts: Sequence[str], layers: int, width: int
-) -> Iterator[Float[np.ndarray, "text layer width"]]:
-    """Activations of all these texts by every model of that shape in the cache, without the models."""
-    folder = cache_root() / "activations"
-    fingerprints = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
-    sizes = [CHUNK >> halvings for halvings in range(CHUNK.bit_length())]
-    for size, fingerprint in itertools.product(sizes, fingerprints):
-        chunks = [(rows, [texts[row] for row in rows]) for rows in _chunks(texts, size)]
-        result = _room((len(texts), layers, width)) if chunks else np.empty((0, layers, width), np.float32)
-        for rows, chunk in chunks:
-            found = _read(_chunk_path(fingerprint, chunk), (len(chunk), layers, width))
-            if found is None:
-                break
-            result[rows] = found
-        else:
-            yield result
 
 
 def _order(text: str) -> tuple[int, str]:

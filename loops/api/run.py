@@ -19,22 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import BasinError, quoted
-from loops.api.settings import overrides_of
-from loops.api.views import (
-    Member,
-    Members,
-    Page,
-    Rounds,
-    WrittenPassage,
-    WrittenPassages,
-    run_as_html,
-    run_as_text,
-)
+from loops.api.views import Member, Rounds, Shown, WrittenPassage
 
 if TYPE_CHECKING:
     from loops.api.classifier import ConceptClassifier
     from loops.checkpoint.store import RunStore
     from loops.config import RunConfig
+    from loops.report.make import Made
 
 
 class Run:
@@ -70,11 +61,15 @@ class Run:
         Raises:
             BasinError: a wrong setting, an unreadable corpus or model, or a name that is taken.
         """
+        from loops.api.session import overrides_of, refuse_unless_count
         from loops.checkpoint.find import fresh_path, named_path
         from loops.checkpoint.store import RunStore
         from loops.config import RunConfig, load_config, parse_config, with_overrides
 
-        overrides, file = overrides_of(settings, rounds), None
+        overrides, file = overrides_of({} if settings is None else settings), None
+        if rounds is not None:
+            refuse_unless_count("rounds", rounds)
+            overrides.append(f"rounds={rounds}")
         if isinstance(config, RunConfig):
             resolved = with_overrides(config, overrides)
         elif isinstance(config, Mapping):
@@ -112,10 +107,11 @@ class Run:
         Raises:
             BasinError: as `Run.open`, or another process writes to the run.
         """
+        from loops.api.session import refuse_unless_count
         from loops.checkpoint.store import RunStore
 
         if rounds is not None:
-            overrides_of(None, rounds)  # refused before anything is loaded
+            refuse_unless_count("rounds", rounds)
         path = run.path if isinstance(run, Run) else cls.open(run).path
         store = RunStore.open(path)
         _work(store, f"Run {store.name} goes on", quiet, rounds)
@@ -177,7 +173,7 @@ class Run:
             self._concepts[number] = ConceptClassifier(self.path, round=number)
         return self._concepts[number]
 
-    def members(self, limit: int | None = None, *, round: int | None = None) -> Members:
+    def members(self, limit: int | None = None, *, round: int | None = None) -> Shown[Member]:
         """Return the run's passages inside a round's concept, the most typical first, at most `limit`."""
         concept = self._store.load(self._number(round)).concept
         passages = self._store.load_passages()
@@ -187,7 +183,7 @@ class Run:
             document = passages.documents[passage.document]
             membership = float(concept.membership[index])
             found.append(Member(membership, passage.text, document.title or document.id, document.author))
-        return Members(found)
+        return Shown(found)
 
     def _number(self, round: int | None) -> int:
         rounds = self._store.rounds()
@@ -212,7 +208,7 @@ class Run:
         accept: bool = False,
         tries: int = 400,
         quiet: bool = False,
-    ) -> WrittenPassages:
+    ) -> Shown[WrittenPassage]:
         """Generate passages from a round's concept, as strings of prompt and continuation.
 
         Args:
@@ -230,9 +226,10 @@ class Run:
             BasinError: no such round, a round that cannot generate, or no language model.
         """
         from loops.api.generate import write, write_accepted
+        from loops.api.session import refuse_unless_count
 
         for name, value in (("count", count), ("best_of", best_of), ("tries", tries)):
-            _refuse_unless_count(name, value)
+            refuse_unless_count(name, value)
         with _progress(quiet):
             if accept:
                 kept = write_accepted(self._store, round, count, prompt=prompt, seed=seed, tries=tries)
@@ -241,11 +238,11 @@ class Run:
                 pairs = write(
                     self._store, round, count, prompt=prompt, seed=seed, strength=strength, best_of=best_of
                 )
-        return WrittenPassages(WrittenPassage(opening, text) for opening, text in pairs)
+        return Shown(WrittenPassage(opening, text) for opening, text in pairs)
 
     def report(
         self, out: str | Path | None = None, *, tokens: bool | None = None, quiet: bool = False
-    ) -> Page:
+    ) -> Made:
         """Write the run as one HTML file; `.open()` of the result shows it in a browser.
 
         Args:
@@ -259,8 +256,7 @@ class Run:
         from loops.report.make import make_report
 
         with _progress(quiet):
-            made = make_report(self._store, Path(out) if out is not None else None, tokens)
-        return Page(made.path, made.megabytes, tuple(made.sentences))
+            return make_report(self._store, Path(out) if out is not None else None, tokens)
 
     def measure(self, *, quiet: bool = False) -> list[dict[str, Any]]:
         """Compare rounds with gold labels, one row each; empty without labels. The run never reads them."""
@@ -276,10 +272,9 @@ class Run:
         return hash(self.path.resolve())
 
     def __repr__(self) -> str:
-        return run_as_text(self._store)
-
-    def _repr_html_(self) -> str:
-        return run_as_html(self._store, self.certificate)
+        rounds = self._store.rounds()
+        done = f"{rounds[-1]} rounds after the topic" if rounds else "no whole round yet"
+        return f"<Run {self.name}: {done}; {self.path}>"
 
 
 def _progress(quiet: bool) -> Any:
@@ -301,8 +296,3 @@ def _work(store: RunStore, message: str, quiet: bool, until: int | None = None) 
     except KeyboardInterrupt:
         console.print(f"\nStopped. {rounds_kept(store)}; Run.resume({store.name!r}) continues.", markup=False)
         raise
-
-
-def _refuse_unless_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BasinError(f"{name} is how many, and was {quoted(value)}: give a whole number from 1 on.")

@@ -1,13 +1,17 @@
-"""One session of a run, from the lock to the page: what `basin run`, `basin resume` and `Run` share."""
+"""What `basin run`, `basin resume` and `Run` share: settings from Python, and one session of a run."""
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from agent.errors import BasinError, quoted
 from agent.progress import begin_stage
 
 if TYPE_CHECKING:
@@ -49,3 +53,43 @@ def work_on(store: RunStore, message: str, console: Console, until: int | None =
 def rounds_kept(store: RunStore) -> str:
     """The rounds that an interrupted run still has, as a clause."""
     return f"{len(store.rounds())} whole rounds are kept"
+
+
+def overrides_of(settings: object, prefix: str = "") -> list[str]:
+    """Return `{"topics": {"count": 20}}` or `{"topics.count": 20}` as `["topics.count=20"]`.
+
+    Raises:
+        BasinError: a name that is not a string, or a value that YAML cannot hold.
+    """
+    if not isinstance(settings, Mapping):
+        raise BasinError(
+            f'settings are names and values, and were {quoted(settings)}: write {{"topics.count": 20}}.'
+        )
+    found: list[str] = []
+    for key, value in settings.items():
+        if not isinstance(key, str) or not key.strip() or "=" in key:
+            raise BasinError(f"{quoted(key)} is no name of a setting; write for example topics.count.")
+        if isinstance(value, Mapping) and value:
+            found += overrides_of(value, f"{prefix}{key}.")
+            continue
+        try:
+            text = json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)  # is also YAML
+        except (AttributeError, TypeError, ValueError):
+            raise BasinError(
+                f"{key} was {quoted(value)}, which a configuration cannot hold; give numbers, texts, lists or None."
+            ) from None
+        found.append(f"{prefix}{key}={text}")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A path, a set or a NumPy number as JSON holds it."""
+    if isinstance(value, Path):
+        return str(value)
+    return sorted(value) if isinstance(value, set | frozenset) else value.item()
+
+
+def refuse_unless_count(name: str, value: object) -> None:
+    """Raise `BasinError` unless the argument of that name is a whole number from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BasinError(f"{name} is how many, and was {quoted(value)}: give a whole number from 1 on.")

@@ -26,7 +26,7 @@ from agent.judging.gold import GoldLabels, gold_labels
 from loops.basin_map.map import BasinMap
 from loops.checkpoint.atomic import write_file
 from loops.checkpoint.schema import sealed
-from loops.monitor.drawing import can_draw
+from loops.monitor.tables import can_draw
 
 logger = logging.getLogger(__name__)
 

@@ -83,22 +83,12 @@ def compare(
         typer.Argument(metavar="RUN RUN ...", help="Names or paths of runs; `brown:3` is a round of one."),
     ],
     *,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page instead of printing.")
-    ] = None,
     limit: Annotated[int, typer.Option("-n", min=1, max=10, help="Passages per list.")] = 5,
 ) -> None:
     """Put runs or rounds side by side: settings, curves, overlap, differences, cost."""
-    from loops.report.compare import compare
-    from loops.report.compare_terminal import show_comparison
+    from loops.report.compare import compare, show_comparison
 
-    found = compare(runs)
-    if html is None:
-        show_comparison(found, limit, Console())
-        return
-    from loops.report.compare_page import write_comparison
-
-    print_line(f"Page: {html} ({write_comparison(found, html) / 1e6:.1f} MB)")
+    show_comparison(compare(runs), limit, Console())
 
 
 def measure(

@@ -130,7 +130,7 @@ def _keep_stitch(
     found: Stitching, store: RunStore, labels: GoldLabels | None, to: str
 ) -> tuple[Path, list[dict[str, Any]]]:
     """Store, measure and draw a finished stitch."""
-    from loops.monitor.drawing import can_draw
+    from loops.monitor.tables import can_draw
     from loops.transfer.evaluate import measure_stitch
     from loops.transfer.store import save_stitch, stitch_folder
 

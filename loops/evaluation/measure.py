@@ -26,7 +26,7 @@ from loops.checkpoint import atomic
 from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
-from loops.monitor.drawing import can_draw
+from loops.monitor.tables import can_draw
 from loops.records import RoundRecord
 
 logger = logging.getLogger(__name__)

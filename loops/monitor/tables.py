@@ -1,12 +1,16 @@
-"""Plain tables for the terminal and for log files."""
+"""Plain tables for the terminal and for log files, and whether figures can be drawn."""
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
+
+logger = logging.getLogger(__name__)
 
 FRAME: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "header_style": "dim"}
 
@@ -37,3 +41,11 @@ def number(value: object, digits: int = 3) -> str:
 def percentage(value: float | None) -> str:
     """A share in whole per cent, a dash for None."""
     return "-" if value is None else f"{value:.0%}"
+
+
+def can_draw(figure: str) -> bool:
+    """Return whether the extra `plots` is installed; warn that `figure` was not drawn if not."""
+    if all(importlib.util.find_spec(each) for each in ("matplotlib", "adjustText")):
+        return True
+    logger.warning(f"{figure} was not drawn: install its libraries with `pip install 'basin[plots]'`.")
+    return False

@@ -1,9 +1,8 @@
-"""Compare stored runs, or rounds of runs: settings, curves, memberships and cost."""
+"""Compare stored runs, or rounds of runs, on the terminal: settings, curves, memberships and cost."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,17 +12,22 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from rich.console import Console
+from rich.markup import escape
 
 from agent.concept import MEMBER
-from agent.errors import BasinError
+from agent.errors import BasinError, printable
 from agent.membership.similarity import soft_jaccard
 from agent.types import PassageSet
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
 from loops.config import changes_no_round
+from loops.monitor.tables import table_of
 from loops.records import RoundRecord
 from loops.report.run_page.course import flatten
 from loops.report.run_page.material import metric
+from loops.report.run_page.passages import limit_per_document
+from loops.report.terminal import print_passages, print_sentence
 
 CURVES = ("drift", "agreement", "coherence", "size")
 """Metrics compared round by round."""
@@ -34,8 +38,8 @@ GOLD = {
     "gold-trained, alone": "ap_ceiling",
     "gold-trained, with document": "ap_ceiling_pooled",
 }
-DIFFERING, PER_DOCUMENT = 10, 2
-"""Passages listed of each side of a pair: in all, and of one document."""
+LONGEST = 60
+"""Characters of a setting's value."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +104,31 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """The overlap of two sides, by their indices."""
+    """Two sides, and the passages that have the same text in both."""
 
-    first: int
-    second: int
-    shared: int
-    """Passages with the same text."""
-    overlap: float | None
-    """Soft Jaccard over the shared passages; None without any."""
-    only_first: tuple[tuple[int, float, float], ...] = ()
-    """Members of the first side only: index in it, both memberships; largest difference first."""
-    only_second: tuple[tuple[int, float, float], ...] = ()
-    """Members of the second side only: index in it, both memberships in the same order."""
-    counts: tuple[int, int] = (0, 0)
-    """All members of one side only."""
+    first: Side
+    second: Side
+    places: Int[np.ndarray, "side shared"]
+    """Of the shared passages in each side; repeated texts count once."""
+
+    @property
+    def shared(self) -> int:
+        return len(self.places[0])
+
+    @cached_property
+    def memberships(self) -> Float[np.ndarray, "side shared"]:
+        return np.stack([self.first.membership[self.places[0]], self.second.membership[self.places[1]]])
+
+    @property
+    def overlap(self) -> float | None:
+        """Soft Jaccard over the shared passages; None without any."""
+        return soft_jaccard(*self.memberships) if self.shared else None
+
+    def only(self, side: int) -> list[int]:
+        """Columns of `places` whose passages are members of that side only, by falling difference."""
+        inside, outside = self.memberships[side], self.memberships[1 - side]
+        found = np.flatnonzero((inside >= MEMBER) & (outside < MEMBER))
+        return [int(at) for at in found[np.argsort(-(inside - outside)[found], kind="stable")]]
 
 
 @dataclass(frozen=True)
@@ -122,10 +137,6 @@ class Comparison:
 
     sides: tuple[Side, ...]
     pairs: tuple[Pair, ...]
-
-    def pair(self, first: int, second: int) -> Pair | None:
-        """The pair of two sides, in either order."""
-        return next((each for each in self.pairs if {each.first, each.second} == {first, second}), None)
 
     @property
     def differences(self) -> dict[str, list[str]]:
@@ -139,11 +150,10 @@ class Comparison:
         """Sentences on pairs that cannot be compared, or only in part."""
         notes = []
         for pair in self.pairs:
-            first, second = self.sides[pair.first], self.sides[pair.second]
-            names = f"{first.name} and {second.name}"
+            names = f"{pair.first.name} and {pair.second.name}"
             if not pair.shared:
                 notes.append(f"{names} share no passage: only settings, curves and cost can be compared.")
-            elif pair.shared < max(len(first.passages.passages), len(second.passages.passages)):
+            elif pair.shared < max(len(pair.first.membership), len(pair.second.membership)):
                 notes.append(f"{names} are compared by the {pair.shared} passages they share.")
         return notes
 
@@ -158,17 +168,9 @@ def compare(names: Sequence[str]) -> Comparison:
         raise BasinError(
             "Name at least two runs to compare, or two rounds of one, such as `basin compare brown:1 brown`."
         )
-    sides = [_open_side(name) for name in names]
-    seen: dict[tuple[Path, int], str] = {}
-    for side in sides:
-        key = side.store.path.resolve(), side.record.round
-        if key in seen:
-            raise BasinError(
-                f"{seen[key]} and {side.name} are the same round of the same run; name another one."
-            )
-        seen[key] = side.name
-    pairs = [_pair(sides, first, second) for first, second in combinations(range(len(sides)), 2)]
-    return Comparison(tuple(sides), tuple(pairs))
+    sides = tuple(_open_side(name) for name in names)
+    pairs = tuple(_pair(first, second) for first, second in combinations(sides, 2))
+    return Comparison(sides, pairs)
 
 
 def _open_side(name: str) -> Side:
@@ -191,49 +193,100 @@ def _open_side(name: str) -> Side:
     return Side(name.rstrip("/").rsplit("/", 1)[-1], store, records, store.load_passages(), words)
 
 
-def _pair(sides: Sequence[Side], first: int, second: int) -> Pair:
-    one, other = sides[first], sides[second]
-    texts = ([" ".join(text.casefold().split()) for text in side.passages.texts] for side in (one, other))
-    places, others = _matches(*texts)
-    if not len(places):
-        return Pair(first, second, 0, None)
-    ours, theirs = one.membership[places], other.membership[others]
-    of_first, of_second = _members_only(ours, theirs), _members_only(theirs, ours)
-    only_first, only_second = (
-        tuple((int(at[row]), float(ours[row]), float(theirs[row])) for row in _few(side, at, ranked))
-        for side, at, ranked in ((one, places, of_first), (other, others, of_second))
+def _pair(first: Side, second: Side) -> Pair:
+    if first.record.round == second.record.round and first.store.path.samefile(second.store.path):
+        raise BasinError(
+            f"{first.name} and {second.name} are the same round of the same run; name another one."
+        )
+    place, other = (
+        {" ".join(text.casefold().split()): at for at, text in reversed(list(enumerate(side.passages.texts)))}
+        for side in (first, second)
     )
-    counts = len(of_first), len(of_second)
-    return Pair(first, second, len(places), soft_jaccard(ours, theirs), only_first, only_second, counts)
+    both = sorted((at, other[text]) for text, at in place.items() if text in other)
+    return Pair(first, second, np.array(both, dtype=np.int64).reshape(-1, 2).T)
 
 
-def _matches(
-    first: Sequence[str], second: Sequence[str]
-) -> tuple[Int[np.ndarray, "both"], Int[np.ndarray, "both"]]:
-    """Places of the strings that both have, in the first's order; repeated strings count once."""
-    places, others = ({each: at for at, each in reversed(list(enumerate(side)))} for side in (first, second))
-    both = [each for each in dict.fromkeys(first) if each in others]
-    return (
-        np.array([places[each] for each in both], dtype=np.int64),
-        np.array([others[each] for each in both], dtype=np.int64),
+def show_comparison(found: Comparison, limit: int, console: Console) -> None:
+    """Print a comparison, with `limit` passages per list."""
+    _show_sides(found.sides, console)
+    for note in found.notes:
+        console.print(f"\n{escape(note)}", style="yellow", soft_wrap=True, highlight=False)
+    names = [side.name for side in found.sides]
+    rows = [[name, *map(_short, values)] for name, values in found.differences.items()]
+    console.print(f"\n[bold]Settings that differ[/]: {len(rows) or 'none'}", highlight=False)
+    if rows:
+        console.print(table_of(["setting", *names], rows))
+    for name in CURVES:
+        _show_curve(found.sides, name, console)
+    console.print("\n[bold]Soft Jaccard of the memberships[/]")
+    overlaps = [[f"{each.first.name}, {each.second.name}", each.overlap] for each in found.pairs]
+    console.print(table_of(["runs", "overlap"], overlaps))
+    for pair in found.pairs:
+        if pair.shared and pair.first is found.sides[0]:
+            _show_difference(pair, limit, console)
+    costs = [side.cost for side in found.sides]
+    stages = sorted(
+        {stage for cost in costs for stage in cost}, key=lambda stage: (stage == "peak_gb", stage)
     )
+    console.print("\n[bold]Seconds by stage[/]")
+    console.print(table_of(["", *names], [[each, *(cost.get(each) for cost in costs)] for each in stages], 1))
+    _show_gold(found.sides, console)
 
 
-def _members_only(
-    one: Float[np.ndarray, "both"], other: Float[np.ndarray, "both"]
-) -> Int[np.ndarray, "found"]:
-    """Places of members of the one that the other lacks, the largest difference first."""
-    found = np.flatnonzero((one >= MEMBER) & (other < MEMBER))
-    return found[np.argsort(-(one - other)[found], kind="stable")]
+def _show_sides(sides: Sequence[Side], console: Console) -> None:
+    rows = []
+    for side in sides:
+        certificate = side.certificate
+        certified = None if certificate is None else "yes" if certificate["certified"] else "no"
+        curves = (side.curve(name)[-1] for name in CURVES)
+        members = len(side.record.concept.members())
+        rows.append([side.name, side.record.round, *curves, members, certified])
+    console.print(table_of(["run", "round", *CURVES, "members", "certified"], rows))
+    for words in dict.fromkeys(side.words for side in sides):
+        names = ", ".join(side.name for side in sides if side.words == words)
+        print_sentence(f"topic of {names}: {' '.join(words)}", console, "dim")
+    for side in sides:
+        if certificate := side.certificate:
+            print_sentence(f"{side.name}: {certificate['sentence']}", console)
 
 
-def _few(side: Side, places: Int[np.ndarray, "both"], ranked: Int[np.ndarray, "found"]) -> list[int]:
-    """The first `DIFFERING` of them, at most `PER_DOCUMENT` of a document."""
-    counts: Counter[int] = Counter()
-    chosen = []
-    for at in ranked.tolist():
-        document = int(side.passages.document_of[places[at]])
-        counts[document] += 1
-        if counts[document] <= PER_DOCUMENT:
-            chosen.append(at)
-    return chosen[:DIFFERING]
+def _short(value: str) -> str:
+    plain = printable(value)
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 4]} ..."
+
+
+def _show_curve(sides: Sequence[Side], name: str, console: Console) -> None:
+    """Print the newest rounds that fit the terminal."""
+    curves = [(side.name, side.curve(name)) for side in sides]
+    if all(value is None for _, curve in curves for value in curve):
+        return
+    longest = max(len(curve) for _, curve in curves)
+    room = max((console.width - max(len(run) for run, _ in curves) - 4) // 7, 3)
+    rounds = range(max(longest - room, 0), longest)
+    rows = [[run, *(curve[at] if at < len(curve) else "" for at in rounds)] for run, curve in curves]
+    console.print()
+    console.print(table_of([name, *map(str, rounds)], rows))
+
+
+def _show_difference(pair: Pair, limit: int, console: Console) -> None:
+    sides, names = (pair.first, pair.second), [escape(pair.first.name), escape(pair.second.name)]
+    for at, side in enumerate(sides):
+        only, passages = pair.only(at), side.passages
+        title = f"In {names[at]} and not in {names[1 - at]}: {len(only)} of {pair.shared} passages"
+        shown = limit_per_document(passages.document_of[pair.places[at]], only, limit)
+        columns = dict(zip(names, pair.memberships[:, shown], strict=True))
+        print_passages(console, title, passages, pair.places[at][shown].tolist(), columns)
+
+
+def _show_gold(sides: Sequence[Side], console: Console) -> None:
+    """Print stored measurements against gold labels."""
+    for name in dict.fromkeys(row["concept"] for side in sides for row in side.gold):
+        found = [next((row for row in side.gold if row["concept"] == name), {}) for side in sides]
+        rows = [
+            [side.name, *(row.get(key) for key in GOLD.values())]
+            for side, row in zip(sides, found, strict=True)
+        ]
+        console.print(
+            f"\n[bold]Against gold labels, unknown to every run[/]: {escape(name)}", highlight=False
+        )
+        console.print(table_of(["run", *GOLD], rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,8 +17,8 @@ from loops.report import page
 from loops.report.page import write
 from loops.report.run_page.material import Material, gather
 from loops.report.run_page.page import run_page
-from loops.report.run_page.places import material_plane
-from loops.report.run_page.stored import load_tokens, readout_digest, save_plane, save_tokens
+from loops.report.run_page.plane import material_plane
+from loops.report.run_page.stored import load_tokens, save_plane, save_tokens
 from loops.report.run_page.token_evidence import load_reader, read_tokens
 
 if TYPE_CHECKING:
@@ -31,12 +32,16 @@ FILE = "report.html"
 
 @dataclass(frozen=True)
 class Made:
-    """A page that was written."""
+    """A page on disk."""
 
     path: Path
     megabytes: float
-    sentences: Sequence[str]
+    sentences: Sequence[str] = ()
     """What the page leaves out, and why."""
+
+    def open(self) -> bool:
+        """Open the page in a browser; return False without one."""
+        return webbrowser.open(self.path.resolve().as_uri())
 
 
 def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
@@ -53,15 +58,15 @@ def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
     page.obtain()
     material, sentences = gather(store), []
     has_readout = material.newest.concept.readout is not None
-    if has_readout and (tokens or (tokens is None and not _has_newest_tokens(material))):
+    if has_readout and (tokens or (tokens is None and not material.has_newest_tokens)):
         try:
             material = _with_tokens(material, store.path, load_reader(material))
         except BasinError as error:
             if tokens:
                 raise
             sentences.append(f"No passage was read token by token: {error}")
-    if has_readout and material.activations is None and material.plane is None:
-        sentences.append("The activations of the real passages are not in the cache, so the page has no map.")
+    if has_readout and material.plane is None:
+        sentences.append("The run stored no plane with its page, so there is no map.")
     made = _write(material, store.path, out)
     return replace(made, sentences=[*material.notes, *sentences])
 
@@ -109,7 +114,7 @@ class ReportPage:
         try:
             page.obtain()
             material = replace(gather(self.store), activations=self.context.real.activations)
-            if config.tokens and not _has_newest_tokens(material):
+            if config.tokens and not material.has_newest_tokens:
                 try:
                     material = _with_tokens(material, self.store.path, self.context.language_model)
                 except Exception as error:
@@ -134,8 +139,8 @@ def _write(material: Material, run: Path, out: Path | None) -> Made:
     path = out or run / FILE
     size = write(run_page(material, plane), path)
     if plane is not None and material.activations is not None:
-        save_plane(run, readout_digest(material.newest.concept.readout), plane)
-    return Made(path, size / 1e6, ())
+        save_plane(run, plane)
+    return Made(path, size / 1e6)
 
 
 def _with_tokens(material: Material, run: Path, language_model: LanguageModel) -> Material:
@@ -144,11 +149,6 @@ def _with_tokens(material: Material, run: Path, language_model: LanguageModel) -
         return material
     save_tokens(run, tokens)
     return replace(material, tokens=tokens)
-
-
-def _has_newest_tokens(material: Material) -> bool:
-    readout = material.newest.concept.readout
-    return material.tokens is not None and material.tokens.digest == readout_digest(readout)
 
 
 def _log_failure(error: Exception) -> None:

@@ -17,7 +17,8 @@ from agent.basin.tracking import exchanged
 from agent.errors import BasinError, printable
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
-from loops.monitor.tables import FRAME, plain_table
+from loops.monitor.tables import FRAME, table_of
+from loops.monitor.tables import number as as_text
 from loops.records import Generated, RoundRecord, typical_samples
 
 logger = logging.getLogger(__name__)
@@ -38,13 +39,6 @@ def first_words(text: str, words: int = FIRST_WORDS) -> str:
     return " ".join(running[:words]) + (" ..." if len(running) > words else "")
 
 
-def as_text(value: float | int | bool | str | None) -> str:
-    """A value as a table cell: numbers with three digits, `-` for None."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
 def show_run(store: RunStore, console: Console) -> None:
     """Print a run's settings in short, a row per round, its certificate and stored measurements."""
     about, config = store.about, store.config
@@ -54,28 +48,28 @@ def show_run(store: RunStore, console: Console) -> None:
         f"begun {about['created']}, at most {config.rounds} rounds, seed {config.seed}", style="dim"
     )
     if origin := about.get("origin"):
-        _print_sentence(str(origin.get("sentence")), console)
-    table = plain_table("round", *COLUMNS, "nats/token", "seconds")
+        print_sentence(str(origin.get("sentence")), console)
+    rows: list[list[object]] = []
     for number in sorted([*store.rounds(), *store.damaged()]):
         try:
             record = store.load(number)
         except BasinError:
-            table.add_row(str(number), "damaged")
+            rows.append([number, "damaged"])
             continue
         values = {"size": record.concept.size} | record.metrics
-        nats = as_text(record.concept.nats_per_token) if record.concept.vector else "-"
-        metrics = (as_text(values.get(column)) for column in COLUMNS)
-        table.add_row(str(number), *metrics, nats, f"{record.seconds:.0f}")
-    console.print(table)
+        nats = record.concept.nats_per_token if record.concept.vector else None
+        rows.append([number, *(values.get(column) for column in COLUMNS), nats, round(record.seconds)])
+    console.print(table_of(["round", *COLUMNS, "nats/token", "seconds"], rows))
     if certificate := store.load_certificate():
-        _print_sentence(certificate["sentence"], console)
+        print_sentence(certificate["sentence"], console)
     from loops.evaluation.measure import stored_rows
 
-    if rows := stored_rows(store):
-        _show_measurements(rows, console)
+    if measured := stored_rows(store):
+        _show_measurements(measured, console)
 
 
-def _print_sentence(sentence: str, console: Console, style: str | None = None) -> None:
+def print_sentence(sentence: str, console: Console, style: str | None = None) -> None:
+    """Print a sentence from a file, without markup or terminal codes."""
     console.print(escape(printable(sentence)), style=style, highlight=False, soft_wrap=True)
 
 
@@ -83,13 +77,13 @@ def _show_measurements(rows: Sequence[Mapping[str, Any]], console: Console) -> N
     """Print average precision against gold labels, by round."""
     for name in dict.fromkeys(row["concept"] for row in rows):
         of_concept = [row for row in rows if row["concept"] == name]
-        table = plain_table(f"against gold: {name}", *GOLD_COLUMNS)
-        for title, source in (("topic", "ap_topic"), ("gold-trained", "ap_ceiling")):
-            values = [of_concept[0][f"{source}{pooled}"] for pooled in ("", "_pooled")]
-            table.add_row(title, *map(as_text, values))
+        lines = [
+            [title, of_concept[0][source], of_concept[0][f"{source}_pooled"]]
+            for title, source in (("topic", "ap_topic"), ("gold-trained", "ap_ceiling"))
+        ]
         for row in of_concept[1:]:
-            table.add_row(f"round {row['round']}", *(as_text(row[key]) for key in GOLD_COLUMNS.values()))
-        console.print(table)
+            lines.append([f"round {row['round']}", *(row[key] for key in GOLD_COLUMNS.values())])
+        console.print(table_of([f"against gold: {name}", *GOLD_COLUMNS], lines))
 
 
 def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -98,10 +92,7 @@ def show_judgement(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
         console.print("There are no gold labels or no generated passages: nothing to judge.")
         return
     columns = [key for key in rows[0] if key not in ("corpus", "concept", "round")]
-    table = plain_table(*columns)
-    for row in rows:
-        table.add_row(*(as_text(row[column]) for column in columns))
-    console.print(table)
+    console.print(table_of(columns, [[row[column] for column in columns] for row in rows]))
 
 
 def show_round(store: RunStore, number: int, limit: int, console: Console) -> None:
@@ -206,7 +197,7 @@ def report_run(
     show_run(store, console)
     picture = store.path / PICTURE
     if picture.exists():
-        _print_sentence(f"Picture: {picture}", console)
+        print_sentence(f"Picture: {picture}", console)
     newest = store.load(store.rounds()[-1])
     coherent = typical_samples(newest.generated)
     if coherent:

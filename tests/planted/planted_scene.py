@@ -1,15 +1,11 @@
 """Stored runs for the report page: planted words, activations and rounds that converge, made without a model."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from agent.concept import Concept, Readout
-from agent.language_model.activation_cache import record_cached
-from agent.language_model.model import LanguageModel
-from agent.language_model.token_batches import TokenBatch
 from agent.membership.log_odds import sigmoid
 from agent.membership.similarity import soft_jaccard
 from agent.pointer.topic_model import Pointer, TopicModel
@@ -18,6 +14,8 @@ from agent.types import Document, Passage, PassageSet
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
 from loops.records import Generated, RoundRecord
+from loops.report.run_page.plane import PlacedPlane, fit_plane
+from loops.report.run_page.stored import save_plane
 
 LAYERS, WIDTH = 2, 16
 TOPIC = (
@@ -47,24 +45,9 @@ class Scene:
     words: int = 60
     written: int = 12
     hostile: bool = False
-    cached: bool = True
-    """Whether the real passages' activations are put into the cache."""
+    placed: bool = True
+    """Whether the plane of the real passages is stored, as a run does with its page."""
     seed: int = 0
-
-
-class _Recorder(LanguageModel):
-    """Stands in for a language model, so that planted activations get into the cache as real ones do."""
-
-    def __init__(self, activations: np.ndarray, texts: list[str], seed: int) -> None:
-        self.place = {text: at for at, text in enumerate(texts)}
-        self.activations, self.layers, self.width, self.blocks = activations, (6, 12), WIDTH, ()
-        self.fingerprint = f"planted-{len(texts)}-{seed}"
-
-    def batches(self, texts: Sequence[str], *_rest: object, **_options: object) -> Iterator[TokenBatch]:
-        return iter(())
-
-    def record(self, texts: Sequence[str], *_rest: object, **_options: object) -> np.ndarray:
-        return self.activations[[self.place[text] for text in texts]]
 
 
 def plant(folder: Path, scene: Scene) -> RunStore:
@@ -75,8 +58,6 @@ def plant(folder: Path, scene: Scene) -> RunStore:
     inside, lured = truth[document_of], lure[document_of]
     passages = _passages(scene, inside, lured, generator)
     activations = _activations(inside.astype(float), generator)
-    if scene.cached:
-        record_cached(_Recorder(activations, passages.texts, scene.seed), passages.texts)
     pointer = _pointer()
     store = RunStore.create(folder, _config(scene))
     claim = -2.5 + 2.5 * inside + 2.2 * lured + generator.normal(0, 0.8, scene.passages)
@@ -86,6 +67,11 @@ def plant(folder: Path, scene: Scene) -> RunStore:
     for number in range(1, scene.rounds + 1):
         records.append(_round(number, records, activations, ids, scene, generator))
         store.save(records[-1])
+    if scene.placed:
+        readout = records[-1].concept.readout
+        plane = fit_plane(activations, readout)
+        number = None if readout is None else scene.rounds
+        save_plane(store.path, PlacedPlane(number, plane, plane.place(activations)))
     return store
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from agent.basin.tracking import is_still
 from agent.concept import MEMBER
 from agent.errors import BasinError
 from agent.files.checked import DamagedError
-from agent.language_model.activation_cache import find_recorded
 from agent.membership.log_odds import sigmoid
 from agent.pointer.topic_model import Pointer
 from agent.types import PassageSet
@@ -23,20 +22,8 @@ from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.evaluation.stored_measures import read_rows
 from loops.records import RoundRecord
-from loops.report.run_page.stored import (
-    PlacedPlane,
-    TokenReadings,
-    load_plane,
-    load_tokens,
-    readout_digest,
-)
-
-SAME_MODEL = 0.6
-"""Correlation above which cached activations count as the run's own.
-
-The stored evidence comes from classifiers that did not see the passage's document. The readout was
-fitted on all documents, so the two are close but not equal.
-"""
+from loops.report.run_page.plane import PlacedPlane
+from loops.report.run_page.stored import TokenReadings, load_plane, load_tokens
 
 
 def metric(record: RoundRecord, name: str) -> float | None:
@@ -63,8 +50,13 @@ class Material:
     """What is missing or damaged."""
     activations: Float[np.ndarray, "passage layer width"] | None = field(default=None, repr=False)
     plane: PlacedPlane | None = None
-    """The plane as stored when the activations were available."""
+    """The plane that was stored with the last page of the run."""
     tokens: TokenReadings | None = None
+
+    @property
+    def has_newest_tokens(self) -> bool:
+        """Whether the token readings are those of the newest round."""
+        return self.tokens is not None and self.tokens.round == self.newest.round
 
     @property
     def newest(self) -> RoundRecord:
@@ -132,41 +124,20 @@ def gather(store: RunStore) -> Material:
             notes.append(f"Left out: {damage}")
     if gone := sorted(set(range(numbers[-1])) - set(numbers)):
         notes.append(f"Missing or damaged: round{'s' * (len(gone) > 1)} {', '.join(map(str, gone))}.")
-    material = Material(
+    passages = store.load_passages()
+    return Material(
         store.name,
         store.about,
         store.config,
         records,
-        store.load_passages(),
+        passages,
         store.load_pointer(),
         certificate=store.load_certificate(),
         measurements=_measurements(store.path),
         notes=notes,
+        plane=load_plane(store.path, len(passages.passages)),
         tokens=load_tokens(store.path),
     )
-    return _with_places(material, store.path)
-
-
-def _with_places(material: Material, folder: Path) -> Material:
-    """Add the stored plane of the newest readout, or else activations found in the cache."""
-    readout = material.newest.concept.readout
-    stored = load_plane(folder, readout_digest(readout), len(material.passages.passages))
-    if stored is not None or readout is None:
-        return replace(material, plane=stored)
-    layers, width = readout.weights.shape
-    best: tuple[float, Any] = (SAME_MODEL, None)
-    for found in find_recorded(material.passages.texts, layers, width):
-        correlation = _correlation(material.newest.concept.evidence, readout.evidence(found))
-        if correlation > best[0]:
-            best = correlation, found
-    return replace(material, activations=best[1])
-
-
-def _correlation(stored: Float[np.ndarray, "passage"] | None, read: Float[np.ndarray, "passage"]) -> float:
-    """0 if one of the two is missing or constant."""
-    if stored is None or stored.std() == 0 or read.std() == 0:
-        return 0.0
-    return float(np.corrcoef(stored, read)[0, 1])
 
 
 def _measurements(run: Path) -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ from loops.report.page import Page, View, fill
 from loops.report.run_page.course import course_data, provenance, settings
 from loops.report.run_page.material import Material
 from loops.report.run_page.passages import (
-    Written,
     disagreements,
     exchange_data,
     passages_data,
@@ -17,8 +16,7 @@ from loops.report.run_page.passages import (
     shown_whole,
     written_data,
 )
-from loops.report.run_page.places import map_data
-from loops.report.run_page.stored import PlacedPlane, readout_digest
+from loops.report.run_page.plane import PlacedPlane, map_data
 from loops.report.run_page.summary import Summary
 
 SCRIPTS = (
@@ -45,8 +43,6 @@ def run_page(material: Material, placed: PlacedPlane | None) -> Page:
         "material": material,
         "has_map": placed is not None,
         "provenance": provenance(material),
-        "stale_tokens": material.tokens is not None
-        and material.tokens.digest != readout_digest(material.newest.concept.readout),
     }
     views = [View(name, title, fill(f"run_{name}.html", **context)) for name, title in VIEWS.items()]
     if material.measurements:
@@ -73,7 +69,7 @@ def _data(material: Material, placed: PlacedPlane | None) -> dict[str, Any]:
         "exchange": exchange_data(material),
         "disagreements": sides,
         "responsibilities": responsibility_data(material, sorted({*sides["refused"], *sides["taken"]})),
-        "written": written_data(material, Written(material)),
+        "written": written_data(material),
         "course": course_data(material),
         "settings": settings(material.config),
         "tokens": None if material.tokens is None else [asdict(each) for each in material.tokens.passages],

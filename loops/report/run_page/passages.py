@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +14,6 @@ from agent.basin.tracking import exchanged
 from agent.concept import MEMBER
 from agent.corpora.words import language
 from agent.pointer.topic_model import Pointer
-from loops.records import RoundRecord
 from loops.report.run_page.material import Material
 
 Spans = list[tuple[int, int, float]]
@@ -28,24 +26,6 @@ DISAGREEMENTS = 12
 """Passages shown on each side."""
 LISTED = 60
 """Passages of a list that the page holds whole."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """The generated passages of all rounds, every different text once."""
-
-    material: Material
-
-    @cached_property
-    def numbers(self) -> dict[tuple[str, str, str], int]:
-        """(kind, prompt, text) to a number, in order of appearance."""
-        every = (each for record in self.material.records for each in record.generated)
-        keys = dict.fromkeys((each.kind, each.prompt, each.text) for each in every)
-        return {key: number for number, key in enumerate(keys)}
-
-    def of(self, record: RoundRecord) -> list[int]:
-        """Numbers of a round's texts."""
-        return [self.numbers[each.kind, each.prompt, each.text] for each in record.generated]
 
 
 def responsible_words(pointer: Pointer, texts: Sequence[str], least: float = 0.2) -> list[Spans]:
@@ -88,17 +68,22 @@ def disagreements(material: Material) -> dict[str, list[int]]:
     for name, (side, own) in sides.items():
         chosen = np.flatnonzero(side)
         ranked = chosen[np.lexsort((-own[chosen], -change[chosen]))]  # a document's passages change alike
-        found[name] = _limit_per_document(material, ranked.tolist(), DISAGREEMENTS)
+        found[name] = limit_per_document(material.passages.document_of, ranked.tolist(), DISAGREEMENTS)
     return found
 
 
-def _limit_per_document(material: Material, ranked: list[int], count: int) -> list[int]:
-    """The first `count`, at most two of a document."""
-    turns: dict[int, list[int]] = {}
+def limit_per_document(
+    document_of: Int[np.ndarray, "passage"], ranked: Iterable[int], count: int, per_document: int = 2
+) -> list[int]:
+    """The first `count` of the ranked passages, at most `per_document` of each document."""
+    counts: Counter[int] = Counter()
+    chosen = []
     for at in ranked:
-        turns.setdefault(material.passages.passages[at].document, []).append(at)
-    once, twice = ([each[turn] for each in turns.values() if len(each) > turn] for turn in (0, 1))
-    return [*once, *twice][:count]
+        document = int(document_of[at])
+        counts[document] += 1
+        if counts[document] <= per_document:
+            chosen.append(at)
+    return chosen[:count]
 
 
 def passages_data(material: Material, whole: Iterable[int]) -> dict[str, Any]:
@@ -149,19 +134,20 @@ def responsibility_data(material: Material, chosen: list[int]) -> dict[str, list
     }
 
 
-def written_data(material: Material, written: Written) -> dict[str, Any]:
+def written_data(material: Material) -> dict[str, Any]:
     """Every different text once; per round number, membership, coherence and loss of its texts."""
-    seeds: dict[int, int] = {}
+    numbers: dict[tuple[str, str, str], int] = {}
+    texts: list[list[Any]] = []
     rounds = []
     for record in material.records:
-        numbers = written.of(record)
+        rows = []
         shares = thousandths(np.array([each.membership for each in record.generated])).tolist()
-        seeds |= dict(zip(numbers, (each.seed for each in record.generated), strict=True))
-        rounds.append(
-            [
-                [number, share, each.coherent, None if each.loss is None else round(each.loss, 2)]
-                for number, each, share in zip(numbers, record.generated, shares, strict=True)
-            ]
-        )
-    texts = [[kind, prompt, text, seeds[number]] for (kind, prompt, text), number in written.numbers.items()]
+        for each, share in zip(record.generated, shares, strict=True):
+            key = each.kind, each.prompt, each.text
+            if key not in numbers:
+                numbers[key] = len(texts)
+                texts.append([*key, each.seed])
+            loss = None if each.loss is None else round(each.loss, 2)
+            rows.append([numbers[key], share, each.coherent, loss])
+        rounds.append(rows)
     return {"texts": texts, "rounds": rounds}

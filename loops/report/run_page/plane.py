@@ -7,6 +7,7 @@ normal distribution) and as a boundary, where membership in the plane is one hal
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,9 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import LogisticRegression
 
 from agent.concept import Readout
+
+if TYPE_CHECKING:
+    from loops.report.run_page.material import Material
 
 MOST_FITTED = 4000
 """Of more texts, an evenly spaced sample determines the second axis."""
@@ -31,6 +35,70 @@ class Plane:
         products = np.einsum("tlw,alw->ta", activations, self.axes.astype(np.float32))
         places: Float[np.ndarray, "text 2"] = products.astype(float) + self.offsets
         return places
+
+
+@dataclass(frozen=True)
+class PlacedPlane:
+    """A plane, and the real passages' coordinates in it."""
+
+    round: int | None
+    """The round whose readout is the first axis; None if both axes are principal."""
+    plane: Plane
+    places: Float[np.ndarray, "passage 2"]
+
+
+def material_plane(material: Material) -> PlacedPlane | None:
+    """The plane of the activations, fitted if they are available and else as stored."""
+    if material.activations is None:
+        return material.plane
+    readout = material.newest.concept.readout
+    plane = fit_plane(material.activations, readout)
+    number = None if readout is None else material.newest.round
+    return PlacedPlane(number, plane, plane.place(material.activations))
+
+
+def map_data(material: Material, placed: PlacedPlane) -> dict[str, Any]:
+    """Points, the topic's ellipse, and for every round the concept's ellipse and boundary."""
+    real = placed.places
+    about, titles = _describe(placed.round)
+    return {
+        "about": about,
+        "titles": titles,
+        "real": np.round(real, 2),
+        "topic": _ellipse(real, material.first.concept.membership),
+        "rounds": [
+            {
+                "ellipse": _ellipse(real, record.concept.membership),
+                "boundary": boundary(real, record.concept.membership),
+                "written": None
+                if record.activations is None
+                else np.round(placed.plane.place(record.activations), 2),
+            }
+            for record in material.records
+        ],
+    }
+
+
+def _describe(number: int | None) -> tuple[str, list[str]]:
+    """A paragraph on the plane, and the titles of its axes."""
+    about = "Mean activations of whole passages"
+    if number is None:
+        about += " on the two largest principal axes of the real passages."
+        return about, ["first principal axis (SD)", "second principal axis (SD)"]
+    about += (
+        f". The horizontal axis is the evidence for the concept of round {number}, in nats above its "
+        "threshold. The vertical axis is the largest principal axis orthogonal to it, after "
+        "standardising, in standard deviations of the real passages. The readout was fitted on these "
+        "passages, so they lie slightly further apart than unseen text."
+    )
+    return about, [f"evidence for the concept, round {number} (nats)", "largest orthogonal axis (SD)"]
+
+
+def _ellipse(
+    points: Float[np.ndarray, "text 2"], weights: Float[np.ndarray, "text"]
+) -> dict[str, Any] | None:
+    found = normal_ellipse(points, weights)
+    return found and {"mean": np.round(found[0], 3), "factor": np.round(found[1], 4)}
 
 
 def fit_plane(activations: Float[np.ndarray, "text layer width"], readout: Readout | None) -> Plane:

@@ -5,7 +5,6 @@ With these a page can be made again without the language model and without its a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,25 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
-from jaxtyping import Float
 
-from agent.concept import Readout
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, parse_tensors, read_inside, tensors_metadata
 from loops.checkpoint.atomic import MOST_TENSORS, inner_folder, write_file
 from loops.checkpoint.schema import MOST
-from loops.report.run_page.plane import Plane
+from loops.report.run_page.plane import PlacedPlane, Plane
 
 FOLDER = "page"
 PLANE, TOKENS = "plane.safetensors", "tokens.json"
-
-
-@dataclass(frozen=True)
-class PlacedPlane:
-    """The plane of a run's newest readout, and the real passages' coordinates in it."""
-
-    plane: Plane
-    places: Float[np.ndarray, "passage 2"]
 
 
 @dataclass(frozen=True)
@@ -53,40 +42,31 @@ class TokenReadings:
     """Passages read token by token with the readout of one round."""
 
     round: int
-    digest: str
-    """Of the readout."""
     passages: list[PassageReading]
 
 
-def readout_digest(readout: Readout | None) -> str:
-    """16 hex digits of a readout's weights, bias and threshold; `none` without a readout."""
-    if readout is None:
-        return "none"
-    numbers = np.array([readout.bias, readout.threshold])
-    content = np.ascontiguousarray(readout.weights).tobytes() + numbers.tobytes()
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def load_plane(run: Path, digest: str, passages: int) -> PlacedPlane | None:
-    """The stored plane of this readout; None if there is none, or one of another round."""
+def load_plane(run: Path, passages: int) -> PlacedPlane | None:
+    """The stored plane; None if there is none, it is damaged, or it has another number of passages."""
     try:
         content = read_inside(run, f"{FOLDER}/{PLANE}", MOST_TENSORS)
-        if tensors_metadata(content, PLANE).get("readout") != digest:
-            return None
+        number = tensors_metadata(content, PLANE)["round"]
         arrays = {name: each.numpy() for name, each in parse_tensors(content, PLANE).items()}
         axes, offsets, places = (arrays[name] for name in ("axes", "offsets", "places"))
     except (DamagedError, KeyError, TypeError):
         return None
     whole = axes.ndim == 3 and len(axes) == 2 and offsets.shape == (2,) and places.shape == (passages, 2)
     finite = all(np.isfinite(each).all() for each in (axes, offsets, places))
-    return PlacedPlane(Plane(axes, offsets), places) if whole and finite else None
+    if not (whole and finite and (number.isdecimal() or not number)):
+        return None
+    return PlacedPlane(int(number) if number else None, Plane(axes, offsets), places)
 
 
-def save_plane(run: Path, digest: str, placed: PlacedPlane) -> None:
+def save_plane(run: Path, placed: PlacedPlane) -> None:
     """Replace the stored plane; nothing happens if it cannot be written."""
     arrays = {"axes": placed.plane.axes, "offsets": placed.plane.offsets, "places": placed.places}
     tensors = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
-    _write(run, PLANE, safetensors.numpy.save(tensors, metadata={"readout": digest}))
+    number = "" if placed.round is None else str(placed.round)
+    _write(run, PLANE, safetensors.numpy.save(tensors, metadata={"round": number}))
 
 
 def load_tokens(run: Path) -> TokenReadings | None:
@@ -95,7 +75,7 @@ def load_tokens(run: Path) -> TokenReadings | None:
         tree = parse_json(read_inside(run, f"{FOLDER}/{TOKENS}", MOST), TOKENS)
         passages = [PassageReading(**each) for each in tree["passages"]]
         whole = all(len(each.ends) == len(each.nats) and isinstance(each.text, str) for each in passages)
-        return TokenReadings(int(tree["round"]), str(tree["digest"]), passages) if whole else None
+        return TokenReadings(int(tree["round"]), passages) if whole else None
     except (DamagedError, ValueError, KeyError, TypeError):
         return None
 

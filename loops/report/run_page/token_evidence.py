@@ -10,8 +10,8 @@ import numpy as np
 from agent.errors import BasinError
 from agent.hub.models import EMBEDDED, model_status
 from loops.report.run_page.material import Material
-from loops.report.run_page.passages import disagreements
-from loops.report.run_page.stored import PassageReading, TokenReadings, readout_digest
+from loops.report.run_page.passages import disagreements, limit_per_document
+from loops.report.run_page.stored import PassageReading, TokenReadings
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
@@ -51,18 +51,14 @@ def read_tokens(material: Material, language_model: LanguageModel) -> TokenReadi
         nats = np.round(readout.evidence(found.states) - readout.threshold, 2).tolist()
         read[found.text] = PassageReading(kind, title, text, found.ends.tolist(), nats)
     passages = [each for each in read if each is not None]
-    return TokenReadings(material.newest.round, readout_digest(readout), passages)
+    return TokenReadings(material.newest.round, passages)
 
 
 def _choose(material: Material) -> Iterator[tuple[str, str, str]]:
     """Kind, title and text of the passages to read."""
     passages, newest = material.passages, material.newest
-    best: dict[int, int] = {}  # one passage per document: its members have nearly equal membership
-    for at in newest.concept.members().tolist():
-        document = passages.passages[at].document
-        if document not in best or newest.concept.single[at] > newest.concept.single[best[document]]:
-            best[document] = at
-    for kind, chosen in {"member": list(best.values()), **disagreements(material)}.items():
+    members = limit_per_document(passages.document_of, newest.concept.members().tolist(), OF_A_KIND, 1)
+    for kind, chosen in {"member": members, **disagreements(material)}.items():
         for at in chosen[:OF_A_KIND]:
             document = passages.documents[passages.passages[at].document]
             if passages.passages[at].text.strip():

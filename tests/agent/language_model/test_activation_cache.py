@@ -165,24 +165,6 @@ def test_another_embedder_is_another_cache(texts):
     assert np.array_equal(embed_cached(Embedder(2.0), "one", texts), first)
 
 
-def test_what_models_recorded_is_found_without_them(texts):
-    recorded = [record_cached(make_language_model(seed=seed), texts) for seed in (0, 1)]
-    found = list(activation_cache.find_recorded(texts, 1, make_language_model().width))
-    assert len(found) == 2
-    assert all(any(np.array_equal(each, other) for other in recorded) for each in found)
-    assert not np.array_equal(*found)
-
-
-def test_only_what_is_whole_and_of_that_shape_is_found(texts, cache):
-    language_model = make_language_model(depth=3, layers=(1, 2))
-    assert list(activation_cache.find_recorded(texts, 2, language_model.width)) == []
-    record_cached(language_model, texts)
-    assert list(activation_cache.find_recorded(texts, 1, language_model.width)) == []
-    assert list(activation_cache.find_recorded([*texts, "another"], 2, language_model.width)) == []
-    chunk_files(cache)[0].write_bytes(b"damaged")
-    assert list(activation_cache.find_recorded(texts, 2, language_model.width)) == []
-
-
 def test_what_another_process_read_is_taken_in_and_not_read_again(
     texts, recorded, cache, monkeypatch, tmp_path
 ):

@@ -16,10 +16,10 @@ from planted_run import CONFIG, planted_record, save_rounds
 
 from agent.errors import BasinError
 from loops import Run
-from loops.api.settings import overrides_of
-from loops.api.views import Page, WrittenPassage, WrittenPassages
+from loops.api.session import overrides_of
+from loops.api.views import Member, Shown, WrittenPassage
 from loops.checkpoint.store import RunStore
-from loops.config import parse_config, with_overrides
+from loops.config import parse_config
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +76,14 @@ def test_the_concept_scores_texts_and_what_was_written(started):
     assert written == started.generate(3, quiet=True) != started.generate(3, seed=1, quiet=True)
     assert all(each == each.prompt + each.continuation and each.continuation for each in written)
     assert [each.prompt for each in started.generate(2, prompt=" crimea", quiet=True)] == [" crimea"] * 2
-    assert "<ol><li>" in written._repr_html_()
+    assert "<th>continuation</th>" in written._repr_html_()
 
 
 def test_the_page_is_written_and_linked(started, tmp_path):
     page = started.report(tokens=False, quiet=True)
     assert page.path == started.path / "report.html"
     assert page.path.stat().st_size / 1e6 == pytest.approx(page.megabytes)
-    elsewhere = started.report(tmp_path / "a & b.html", tokens=False, quiet=True)
-    assert elsewhere.path.exists() and "a &amp; b.html" in elsewhere._repr_html_()
+    assert started.report(tmp_path / "another.html", tokens=False, quiet=True).path.exists()
 
 
 def test_settings_are_given_as_they_are(ground):
@@ -109,7 +108,7 @@ def test_an_interrupt_keeps_rounds_and_is_passed_on(ground, monkeypatch, capsys)
 
 def test_rounds_are_read_by_number_and_make_a_table(planted):
     rounds = planted.rounds
-    assert [each.round for each in rounds] == [0, 1, 2] and [each.round for each in rounds[1:]] == [1, 2]
+    assert [each.round for each in rounds] == [0, 1, 2]
     assert rounds[-1].round == 2 and rounds[1].metrics == planted_record(1).metrics
     for wrong in (3, -4):
         with pytest.raises(IndexError, match=f"no round {wrong}; it has 0, 1, 2"):
@@ -127,7 +126,6 @@ def test_damaged_rounds_are_shown_as_what_they_are(planted):
     (planted.path / "round_004" / "manifest.json").unlink()
     assert planted.rounds.table()[-1] == {"round": 4}
     assert "4" in repr(planted.rounds).splitlines()[-1] and len(planted.rounds) == 4
-    assert planted._repr_html_().count("<tr>") == 6
 
 
 def test_members_are_the_run_s_passages(planted):
@@ -139,12 +137,11 @@ def test_members_are_the_run_s_passages(planted):
     assert members._repr_html_().count("<tr>") == 3
 
 
-def test_nothing_of_a_corpus_acts_in_a_notebook(tmp_path):
-    config = with_overrides(CONFIG, ['corpus.source="<script>alert(1)</script>"'])
-    store = RunStore.create(tmp_path / "<b>run", config)
-    written = WrittenPassages([WrittenPassage("<img src=x>", "\n<script>\x1b[2J")])
-    shown = "".join(each._repr_html_() for each in (Run(store), written, Page(store.path, 1.0, ("<i>",))))
-    assert not any(tag in shown for tag in ("<script", "<img", "<b>run", "<i>", "\x1b"))
+def test_nothing_of_a_corpus_acts_in_a_notebook():
+    written = Shown([WrittenPassage("<img src=x>", "\n<script>\x1b[2J")])
+    members = Shown([Member(0.5, "<img src=x>", "<script>", "\x1b[2J")])
+    shown = written._repr_html_() + members._repr_html_()
+    assert not any(tag in shown for tag in ("<script", "<img", "\x1b")) and "&lt;img" in shown
 
 
 def test_a_written_passage_is_a_string_that_can_be_sent():
@@ -156,7 +153,7 @@ def test_a_written_passage_is_a_string_that_can_be_sent():
 @pytest.mark.parametrize(
     ("given", "overrides"),
     [
-        (None, []),
+        ({}, []),
         ({"seed": 3}, ["seed=3"]),
         ({"topics": {"count": 20, "words": ["a", "b"]}}, ["topics.count=20", 'topics.words=["a", "b"]']),
         ({"topics.count": np.int64(20), "seed": np.float64(0.25)}, ["topics.count=20", "seed=0.25"]),
@@ -173,19 +170,18 @@ def test_settings_become_overrides(given, overrides):
 
 
 @pytest.mark.parametrize(
-    ("given", "rounds", "sentence"),
+    ("given", "sentence"),
     [
-        ({3: 4}, None, "3 is no name of a setting"),
-        ({"seed=3": 4}, None, "no name of a setting"),
-        ({"clustering": {"size": float("nan")}}, None, "size was nan"),
-        ({"corpus": {"source": object()}}, None, "which a configuration cannot hold"),
-        (["seed=3"], None, "names and values"),
-        *((None, rounds, "rounds is how many") for rounds in (0, 2.5, True)),
+        ({3: 4}, "3 is no name of a setting"),
+        ({"seed=3": 4}, "no name of a setting"),
+        ({"clustering": {"size": float("nan")}}, "size was nan"),
+        ({"corpus": {"source": object()}}, "which a configuration cannot hold"),
+        (["seed=3"], "names and values"),
     ],
 )
-def test_what_is_no_setting_is_refused(given, rounds, sentence):
+def test_what_is_no_setting_is_refused(given, sentence):
     with pytest.raises(BasinError, match=sentence):
-        overrides_of(given, rounds)
+        overrides_of(given)
 
 
 def test_mistakes_end_in_a_sentence(planted, tmp_path, monkeypatch):
@@ -196,6 +192,7 @@ def test_mistakes_end_in_a_sentence(planted, tmp_path, monkeypatch):
         (lambda: Run.start("brwon"), "basin run brown"),
         (lambda: Run.start(misspelt), "nearest known one is topics.count"),
         (lambda: Run.resume(planted, rounds=-1), "rounds is how many"),
+        (lambda: Run.resume(planted, rounds=True), "rounds is how many"),
         (lambda: planted.generate(0), "count is how many"),
         (lambda: planted.generate(best_of=1.5), "best_of is how many"),
         (lambda: planted.concept_of(7), "no round 7"),

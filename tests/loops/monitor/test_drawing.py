@@ -3,14 +3,14 @@
 import subprocess
 import sys
 
-from loops.monitor import drawing
+from loops.monitor.tables import can_draw
 
 
 def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(monkeypatch, messages):
     told: list[str] = messages
-    assert drawing.can_draw("picture.png") and told == []
+    assert can_draw("picture.png") and told == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not drawing.can_draw("picture.png")
+    assert not can_draw("picture.png")
     assert len(told) == 1 and "picture.png was not drawn" in told[0] and "basin[plots]" in told[0]
 
 
