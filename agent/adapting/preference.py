@@ -21,7 +21,15 @@ from trl import DPOConfig, DPOTrainer
 
 from agent.adapting.config import PreferenceConfig
 from agent.adapting.precision import trainable_twin
-from agent.adapting.trainer import ReportSteps, quiet, token_ids, train, trainer_options, training_folder
+from agent.adapting.trainer import (
+    ReportSteps,
+    padding_tokenizer,
+    quiet,
+    token_ids,
+    train,
+    trainer_options,
+    training_folder,
+)
 from agent.adapting.trainer_state import PlainState
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter
@@ -79,7 +87,7 @@ def fit_preferences(
             model=start.attach(trainable_twin(language_model), trainable=True),
             args=DPOConfig(**options, beta=config.beta, max_length=None),
             train_dataset=Dataset.from_dict(columns),
-            processing_class=language_model.tokenizer,
+            processing_class=padding_tokenizer(language_model),
             callbacks=[ReportSteps("train preferences")],
         )
     trainer.limits = config

@@ -18,7 +18,15 @@ from trl import SFTConfig, SFTTrainer
 
 from agent.adapting.config import LoraConfig
 from agent.adapting.precision import NarrowProducts, trainable_twin
-from agent.adapting.trainer import ReportSteps, quiet, token_ids, train, trainer_options, training_folder
+from agent.adapting.trainer import (
+    ReportSteps,
+    padding_tokenizer,
+    quiet,
+    token_ids,
+    train,
+    trainer_options,
+    training_folder,
+)
 from agent.adapting.trainer_state import PlainState
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter, new_adapter
@@ -75,7 +83,7 @@ def fit_lora(
             model=model,
             args=SFTConfig(**options, max_length=None, packing=False),
             train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
-            processing_class=language_model.tokenizer,
+            processing_class=padding_tokenizer(language_model),
             callbacks=[ReportSteps("train adapter")],
         )
     history = train(trainer, place)

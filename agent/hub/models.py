@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import BasinError, first_sentence
+from agent.hub.loaded import refuse_unloaded
 from agent.hub.pinned_packages import (
     PackageFile,
     Status,
@@ -183,6 +184,8 @@ def _local_gguf(path: Path) -> Path:
     with scratch_folder("models") as scratch:
         try:
             _convert(path, folder, path.stem, scratch / "model")
+        except BasinError:
+            raise
         except Exception as error:  # the readers raise exceptions of many classes for damaged files
             if isinstance(error, OSError) and error.errno:
                 raise  # the disk's error, reported by scratch_folder
@@ -206,7 +209,10 @@ def _convert(gguf: Path, folder: Path, title: str, draft: Path) -> None:
     # A fresh model draws random weights, which must not shift the random numbers of a first run.
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, trust_remote_code=False)
+        loaded, found = AutoModelForCausalLM.from_pretrained(
+            **source, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+        refuse_unloaded(found, gguf.name)
         config = type(loaded.config).from_dict(
             {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
         )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from agent.errors import BasinError
 from agent.language_model.architecture import base_of, decoder_blocks
 from agent.language_model.decoding.fused import FusedDecoder, fused
-from agent.language_model.output_layer import OutputLayer
+from agent.language_model.output_layer import OutputLayer, overflow_remedy
 from agent.language_model.token_batches import TokenBatch
 from agent.steering.gate import PLAIN, SteeringMode, TextSoFar, shifted
 from agent.steering.vector import SteeringVector
@@ -57,6 +57,11 @@ class HookedModel:
     def device(self) -> torch.device:
         """Device of tokens, final states and scores."""
         return self.output.head.weight.device
+
+    @property
+    def overflow_remedy(self) -> str:
+        """What helps where this model's numbers overflow."""
+        return overflow_remedy(self.output.head.weight.dtype)
 
     def device_of(self, layer: int) -> torch.device:
         """Device of the block whose output is the residual stream at this layer."""

@@ -82,7 +82,9 @@ class ScoringModel(HookedModel):
         losses = torch.zeros(where.shape, device=self.device)
         losses[where] = self.output.losses(self.read(batch)[:, :-1][where], batch.ids[:, 1:][where])
         if losses.isnan().any():
-            raise BasinError(f"Model {self.name!r} gave likelihoods that are not numbers: use dtype float32.")
+            raise BasinError(
+                f"Model {self.name!r} gave likelihoods that are not numbers: {self.overflow_remedy}."
+            )
         return where, losses
 
     @torch.no_grad()

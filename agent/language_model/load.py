@@ -11,7 +11,8 @@ from accelerate import infer_auto_device_map
 from accelerate.utils import get_balanced_memory
 from pydantic import Field
 
-from agent.errors import BasinError, first_sentence
+from agent.errors import BasinError
+from agent.hub.loaded import not_loaded, refuse_larger_tokenizer, refuse_not_finite, refuse_unloaded
 from agent.hub.models import EMBEDDED, local_files_only, resolve_model
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.architecture import (
@@ -25,6 +26,9 @@ from agent.language_model.architecture import (
 from agent.types import StageConfig
 
 logger = logging.getLogger(__name__)
+
+LOADING = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+"""Options that name all keys that do not pair up, for `refuse_unloaded`."""
 
 
 class LanguageModelConfig(StageConfig):
@@ -51,7 +55,8 @@ def load_model(config: LanguageModelConfig) -> tuple[Any, Any]:
     """The transformers model and its tokenizer.
 
     Raises `BasinError` if the model is not in reach, is not a causal language model, or lacks a
-    library.
+    library; if weights are missing, foreign, misshapen or not finite; or if the tokenizer is larger
+    than the embedding.
     """
     path = resolve_model(config.name)
     device = choose_device(config.device)
@@ -81,22 +86,22 @@ def load_model(config: LanguageModelConfig) -> tuple[Any, Any]:
             elif quantised:
                 options["device_map"] = {"": device}  # packed weights are made where they stay
             # Safetensors alone: the older format of weights is a pickle.
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, use_safetensors=True, **options
+            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, **LOADING, **options
             )
-    except ImportError as error:
-        raise BasinError(
-            f"Language model {config.name!r} needs a library that is not installed ({first_sentence(error)}): "
-            "install it, or name a model whose weights are not quantised."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise BasinError(
-            f"Language model {config.name!r} could not be loaded ({first_sentence(error)}): name an "
-            f"embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub "
-            "is in reach, whose weights are safetensors."
-        ) from error
+    except BasinError:
+        raise
+    except Exception as error:  # transformers, and code that a model brings, raise anything
+        remedy = (
+            f"name an embedded model ({', '.join(EMBEDDED)}), a local folder, or a hub model while the hub is in "
+            "reach, whose weights are safetensors"
+        )
+        raise not_loaded("Language model", config.name, error, remedy) from error
+    refuse_unloaded(found, config.name)
+    refuse_larger_tokenizer(model, tokenizer, config.name)
     model = model if "device_map" in options else model.to(device)
     check_places(model, config.name)
+    refuse_not_finite(model, config.name)
     if not reads_forward(model):
         refuse_encoder(config.name)
     return model, tokenizer

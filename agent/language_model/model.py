@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from agent.errors import BasinError, writing
+from agent.errors import BasinError, first_sentence, writing
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import Adapter
 from agent.language_model.architecture import base_of, choose_batch_tokens, choose_layers
@@ -31,6 +31,7 @@ from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.kv_cache import reads_token_by_token
 from agent.language_model.decoding.loop import Writer
 from agent.language_model.hooks import Strengths, Vectors
+from agent.language_model.identity import ModelIdentity
 from agent.language_model.likelihood import ScoringModel
 from agent.language_model.load import LanguageModelConfig, check_places, load_model
 from agent.language_model.memory import BatchPolicy, MemoryNeed, Rows, within_memory
@@ -59,16 +60,24 @@ class LanguageModel(ScoringModel):
     Args:
         batch_policy: batch sizes, shared by models of the same weights; None: those that the
             configuration asks for.
+        known_identity: of the model, where it was made before.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, config: LanguageModelConfig, batch_policy: BatchPolicy | None = None
+        self,
+        model: Any,
+        tokenizer: Any,
+        config: LanguageModelConfig,
+        batch_policy: BatchPolicy | None = None,
+        *,
+        known_identity: ModelIdentity | None = None,
     ) -> None:
         check_places(model, config.name)
         device = model.get_output_embeddings().weight.device
         self._wanted_tokens = choose_batch_tokens(config.batch_tokens, device)
         policy = batch_policy or BatchPolicy(MemoryNeed.of(model), device, self._wanted_tokens)
         super().__init__(model, tokenizer, config, policy)
+        self._known = known_identity
         self.layers = choose_layers(config.layers, self.depth, config.name)
 
     @classmethod
@@ -87,31 +96,38 @@ class LanguageModel(ScoringModel):
         return self.batch_policy.tokens
 
     @cached_property
+    def identity(self) -> ModelIdentity:
+        """Digests of the weights, settings and tokenizer."""
+        return self._known or ModelIdentity.of(self.model, self.tokenizer)
+
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that change with all that recorded activations depend on."""
-        digest = hashlib.sha256(
-            self.config.model_copy(update={"batch_tokens": self._wanted_tokens})
-            .model_dump_json(exclude={"device", "dtype", "trust_remote_code"})
-            .encode()
-        )
-        digest.update(repr((self.layers, self.device.type)).encode())
-        for name, weight in self.model.state_dict().items():
-            stride = max(1, weight.numel() // 4096)
-            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-            digest.update(weight.detach().flatten()[::stride].float().cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        settings = (self.layers, self.config.max_tokens, self._wanted_tokens, self.device.type)
+        return hashlib.sha256(repr((self.identity.digest, settings)).encode()).hexdigest()[:16]
 
     def reading(self, layers: Sequence[int]) -> LanguageModel:
         """The same model, recorded at other layers. Raises `BasinError` for layers that it lacks."""
         config = self.config.model_copy(update={"layers": tuple(layers)})
-        return LanguageModel(self.model, self.tokenizer, config, self.batch_policy)
+        return LanguageModel(
+            self.model, self.tokenizer, config, self.batch_policy, known_identity=self.identity
+        )
 
     def chat(self, question: str) -> str | None:
-        """A question in the model's chat format, ready for the answer; None without a format."""
+        """A question in the model's chat format, ready for the answer; None without a format.
+
+        Raises `BasinError` where the model's template fails, or leaves the question out.
+        """
         if not getattr(self.tokenizer, "chat_template", None):
             return None
         turn = [{"role": "user", "content": question}]
-        return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+        try:
+            asked = str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # templates are programs of the model's authors
+            raise _wrong_template(self.name, first_sentence(error)) from error
+        if question.strip() not in asked:
+            raise _wrong_template(self.name, "it leaves the question out")
+        return asked
 
     def twin(self) -> Any:
         """A transformers model with modules of its own and the same weights in memory."""
@@ -168,7 +184,7 @@ class LanguageModel(ScoringModel):
         if not np.isfinite(result).all():
             layer = self.layers[int(np.argwhere(~np.isfinite(result))[0][1])]
             raise BasinError(
-                f"Model {self.name!r} gave activations at layer {layer} that are not finite: use dtype float32."
+                f"Model {self.name!r} gave activations at layer {layer} that are not finite: {self.overflow_remedy}."
             )
         return result
 
@@ -184,8 +200,14 @@ class LanguageModel(ScoringModel):
     def token_states(self, texts: Sequence[str]) -> Iterator[TokenStates]:
         """The residual stream at `self.layers` of every pooled token, text by text, shortest first.
 
-        Memory is that of one batch. Raises `BasinError` where an activation is not finite.
+        Memory is that of one batch. Raises `BasinError` where an activation is not finite, or the
+        tokenizer cannot say which characters a token has.
         """
+        if not self.tokenizer.is_fast:
+            raise BasinError(
+                f"The tokenizer of {self.name!r} does not say which characters a token has, so its texts cannot be read "
+                "token by token: use a model with a fast tokenizer (tokenizer.json)."
+            )
         for whole in self.batches(texts):
             for batch, streams in within_memory(whole, self._streams, self.batch_policy.read_less):
                 for row, text in enumerate(batch.rows):
@@ -193,7 +215,7 @@ class LanguageModel(ScoringModel):
                     states = streams[row][counted]
                     if not torch.isfinite(states).all():
                         raise BasinError(
-                            f"Model {self.name!r} gave activations that are not finite: use dtype float32."
+                            f"Model {self.name!r} gave activations that are not finite: {self.overflow_remedy}."
                         )
                     yield TokenStates(text, batch.ends[row].cpu()[counted].numpy(), states.numpy())
 
@@ -260,6 +282,13 @@ class LanguageModel(ScoringModel):
                     texts += written
                 advance("generate", len(texts), len(prompts), "passages")
         return texts
+
+
+def _wrong_template(name: str, why: str) -> BasinError:
+    return BasinError(
+        f"The chat template of {name!r} does not work ({why}): correct chat_template in its tokenizer's files, or "
+        "remove it to ask without one."
+    )
 
 
 def _of_rows(each: Any, rows: Sequence[int]) -> Any:

@@ -73,6 +73,13 @@ COPIES = 4
 """Float32 arrays of the logits' size alive at once: steered, base, a softmax, its gradient."""
 
 
+def overflow_remedy(dtype: torch.dtype) -> str:
+    """What helps where numbers of a model in this format are not finite, as a clause."""
+    if dtype != torch.float32:
+        return "steer less, or set language_model.dtype to float32"
+    return "steer less, or take another model, since float32 is the widest format"
+
+
 class OutputLayer:
     """A causal language model's unembedding, with the scaling and soft-capping of its logits."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,7 +28,8 @@ class TokenBatch:
     """Its loss counts: not special, not in the prefix, and predicted from an earlier token."""
     ends: Int[Tensor, "text token"]
     """Characters of the text, without its prefix, read with each token; 0 for other tokens. Where they
-    are equal, two models of different tokenizers have read the same text."""
+    are equal, two models of different tokenizers have read the same text. Of no use where the
+    tokenizer is not fast: transformers' Python tokenizers know no characters."""
 
     @property
     def positions(self) -> Int[Tensor, "text token"]:
@@ -96,16 +98,21 @@ def _tokenize(
         truncation=True,
         max_length=max_tokens,
         return_special_tokens_mask=True,
-        return_offsets_mapping=True,
+        return_offsets_mapping=tokenizer.is_fast,
     )
     rows = []
-    for ids, special, offsets, prefix in zip(
-        encoded["input_ids"], encoded["special_tokens_mask"], encoded["offset_mapping"], prefixes, strict=True
+    for index, (ids, special, prefix) in enumerate(
+        zip(encoded["input_ids"], encoded["special_tokens_mask"], prefixes, strict=True)
     ):
-        # A token that straddles the seam belongs to the text: it ends in it.
-        content = [not flag and end > len(prefix) for flag, (_, end) in zip(special, offsets, strict=True)]
-        scored = [flag and index > 0 for index, flag in enumerate(content)]
-        ends = [end - len(prefix) if flag else 0 for flag, (_, end) in zip(content, offsets, strict=True)]
+        if tokenizer.is_fast:
+            # A token that straddles the seam belongs to the text: it ends in it.
+            read = [end - len(prefix) for _, end in encoded["offset_mapping"][index]]
+        else:
+            own = len(os.path.commonprefix([tokenizer(prefix)["input_ids"], ids])) if prefix else 0
+            read = [int(place >= own) for place in range(len(ids))]
+        content = [not flag and end > 0 for flag, end in zip(special, read, strict=True)]
+        scored = [flag and place > 0 for place, flag in enumerate(content)]
+        ends = [end if flag else 0 for flag, end in zip(content, read, strict=True)]
         rows.append(_Row(ids, content, scored, ends))
     return rows
 

@@ -19,7 +19,7 @@ from agent.clustering.prior import Prior, estimate_prior, no_concept
 from agent.clustering.texts import Texts
 from agent.corpora.load import load_corpus
 from agent.corpora.passages import split
-from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
+from agent.hub.embedders import embedder_fingerprint, load_embedder
 from agent.language_model.activation_cache import embed_cached
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
@@ -160,8 +160,8 @@ def embedded(
     passages: PassageSet,
 ) -> tuple[Callable[[Sequence[str]], Float[np.ndarray, "text column"]], Float[np.ndarray, "passage column"]]:
     """The sentence embedder, and the cached embeddings of the real passages."""
-    embedder = load_embedder(EMBEDDED_EMBEDDER)
-    real = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts)[:, 0]
+    embedder = load_embedder()
+    real = embed_cached(embedder, embedder_fingerprint(), passages.texts)[:, 0]
     return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
 
 

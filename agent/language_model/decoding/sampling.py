@@ -12,7 +12,7 @@ from transformers import LogitsProcessor
 
 from agent.errors import BasinError
 from agent.language_model.decoding.config import GenerationConfig
-from agent.language_model.output_layer import OutputLayer
+from agent.language_model.output_layer import OutputLayer, overflow_remedy
 
 COLUMNS = 2048
 """Columns that a row of scores is folded into, see `likeliest`; 2,000 to 4,000 are fastest."""
@@ -83,9 +83,8 @@ class Sampler:
     ) -> Int[Tensor, "text"]:
         """The draw among the likeliest tokens, in falling order of their scores."""
         if not top.is_cuda and not torch.isfinite(top).all():
-            raise BasinError(
-                "The model's next-token scores are not finite: steer less, or use dtype float32."
-            )
+            remedy = overflow_remedy(self.output.head.weight.dtype)
+            raise BasinError(f"The model's next-token scores are not finite: {remedy}.")
         log_probabilities = (top / self.temperature).log_softmax(-1)
         before = log_probabilities.exp().cumsum(-1) - log_probabilities.exp()
         noise = gumbel_noise(self.seeds, step, tokens)

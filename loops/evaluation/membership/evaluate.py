@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from agent.clustering.config import ClusteringConfig
-from agent.hub.embedders import EMBEDDED_EMBEDDER, load_embedder
+from agent.hub.embedders import embedder_fingerprint, load_embedder
 from agent.judging.average_precision import best_gap, exchanged_counts, gap_recovered, measure_membership
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.language_model.activation_cache import embed_cached, record_cached
@@ -130,8 +130,8 @@ def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
     labels = every_gold_labels(config.corpus, passages.documents, SUITE_GOLD_FILE)
     views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL), passages.texts)}
     if any(method in OWN and OWN[method][0] == "embeddings" for method in methods):
-        embedder = load_embedder(EMBEDDED_EMBEDDER)
-        views["embeddings"] = embed_cached(embedder, EMBEDDED_EMBEDDER, passages.texts)
+        embedder = load_embedder()
+        views["embeddings"] = embed_cached(embedder, embedder_fingerprint(), passages.texts)
     function_words = suite.function_words(passages.texts, config.topics.language)
     return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
 

@@ -1,16 +1,16 @@
-"""The embedded sentence embedder, and the sentence for a name that leads to none."""
+"""The embedded sentence embedder."""
 
 import pytest
 
-from agent.errors import BasinError
-from agent.hub import models
+from agent.hub import embedders
 from agent.hub.embedders import embedder_status, load_embedder
 
 
-def test_an_embedder_that_cannot_be_loaded_is_named(monkeypatch):
-    monkeypatch.setattr(models, "hub_is_reachable", lambda: False)
-    with pytest.raises(BasinError, match="'nobody/no-such-embedder' cannot be loaded.*all-minilm-l6-v2"):
-        load_embedder("nobody/no-such-embedder")
+def test_embeddings_are_kept_by_files_and_libraries(monkeypatch):
+    first = embedders.embedder_fingerprint()
+    assert first == embedders.embedder_fingerprint()
+    monkeypatch.setattr(embedders, "version", lambda name: "9.9")
+    assert embedders.embedder_fingerprint() != first
 
 
 def test_nothing_cached_is_missing(tmp_path, monkeypatch):

@@ -196,7 +196,7 @@ def test_a_corpus_that_is_not_here_is_left_out(reads, tmp_path, messages):
 def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeypatch):
     zeros = lambda *given: np.zeros((len(given[-1]), 1, 2), dtype=np.float32)  # noqa: E731
     monkeypatch.setattr(evaluate, "LanguageModel", types.SimpleNamespace(load=lambda config: "a model"))
-    monkeypatch.setattr(evaluate, "load_embedder", lambda name: "an embedder")
+    monkeypatch.setattr(evaluate, "load_embedder", lambda: "an embedder")
     monkeypatch.setattr(evaluate, "record_cached", zeros)
     monkeypatch.setattr(evaluate, "embed_cached", zeros)
     corpus = planted_corpus(tmp_path)
