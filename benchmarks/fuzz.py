@@ -198,7 +198,7 @@ def topics(path: Path) -> None:
 
 
 def directions(path: Path) -> None:
-    found = read_control_vector(path).vector.directions
+    found = read_control_vector(path).directions
     require(found and all(row.isfinite().all() for row in found.values()), "directions are finite")
 
 
@@ -233,7 +233,6 @@ ENTRIES = (("file", "A text."), ("file", "caf\xe9"), ("file", "\0\1"), ("file", 
                   ("link", "../outside.txt"), ("link", "/dev/zero"), ("link", "a.txt"), ("pipe", ""))
 GOLD = {"labelled.jsonl": [{"field": "kind", "positive": "yes", "concept": "kind"}, {"leave_out": "label"}]}
 WEIGHTS = [{"title": "A", "weight": 0.5}, {"title": "B", "weight": 0}]
-TOPICS = {"vocabulary": ["murder", "ship"], "topic_word": [[1, 400], [0.5, 0]], "alpha": [0.1, 0.1]}
 CORPUS = tuple(Document(document_id(text), text, title) for title, text in (("A", "One."), ("B", "Two.")))
 
 
@@ -326,7 +325,6 @@ TARGETS = {
     "gold_file": Target(labels, (), changed(GOLD, as_yaml), 0.2),
     "gold_labels": Target(labels, (as_yaml(GOLD) + b"\f" + LABELLED,), weight=0.2),
     "control_vector": Target(reader("v.gguf", directions), (control_vector(),), weight=0.3),
-    "topic_model.json": Target(reader("t.json", topics), (), changed(TOPICS, as_json), 0.5),
     "topic_model.safetensors": Target(reader("t.safetensors", topics), (topic_tensors(),), weight=0.5),
     "weights.json": Target(reader("w.json", weights), (b"[0, 0.5]",), changed(WEIGHTS, as_json), 0.5),
     "weights.jsonl": Target(reader("w.jsonl", weights), (b"\n".join(map(as_json, WEIGHTS)),), weight=0.5),

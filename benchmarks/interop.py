@@ -218,7 +218,7 @@ def llama_logits(model: Path, vector: Path | None, bench: Bench, off: int = 0) -
     loaded = Llama(str(model), n_ctx=512, n_threads=1, verbose=False)
     rows = np.zeros((llama_cpp.llama_model_n_layer(loaded.model), loaded.n_embd()), dtype=np.float32)
     if vector is not None:
-        for layer, direction in read_control_vector(vector).vector.directions.items():
+        for layer, direction in read_control_vector(vector).directions.items():
             rows[layer - 2 + off] = direction.numpy()
         apply_rows(llama_cpp, loaded.ctx, rows)
     found = []

@@ -41,7 +41,7 @@ STAGES = {
     "/activations/": "reading",
     "/written/": "generation",
     "/read/": "recording",
-    "whole.json": "training",
+    "/checkpoint-": "training",
     "/round_": "saving",
 }
 """Units of work by a part of the file name that completes them."""
@@ -301,7 +301,7 @@ def signalled(bench: Bench, number: signal.Signals, stop: Stop) -> None:
 
 
 FULL, READ_ONLY = ("size={size}k", "No space left|disk is full|make room"), ("ro", "Read-only file system")
-ROUND, STATE, BATCH = Stop(1, "/round_001"), Stop(2, "whole.json"), Stop(5, "/written/")
+ROUND, STATE, BATCH = Stop(1, "/round_001"), Stop(2, "/checkpoint-"), Stop(5, "/written/")
 FAULTS: tuple[tuple[str, str, Callable[..., None], Sequence[Any]], ...] = (
     ("full disk under a round", "vector", bad_disk, (ROUND, *FULL)),
     ("full disk under training", "adapter", bad_disk, (STATE, *FULL)),

@@ -58,20 +58,15 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
     last = newest_state(folder)
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_StopAtNan())
-    trainer.add_callback(SaveState(folder))
-    remedy = "make room there and resume"
+    trainer.add_callback(SaveState())
     try:
-        with quiet(), writing(folder, remedy):
+        with quiet(), writing(folder, "make room there and resume"):
             trainer.train(resume_from_checkpoint=last and str(last))
     except DamagedError as damage:
         shutil.rmtree(str(last), ignore_errors=True)
         raise BasinError(
             f"The training state in {folder} is damaged ({damage}): it was removed, and a resume starts that training anew."
         ) from None
-    except RuntimeError as error:
-        if not any(word in str(error) for word in ("PytorchStreamWriter", "I/O error", "iostream")):
-            raise
-        raise BasinError(f"{folder} cannot be written (the disk may be full); {remedy}.") from None
     rows = [row for row in trainer.state.log_history if "loss" in row]
     if not rows or not all(math.isfinite(row["loss"]) for row in rows):
         raise _nan_loss()

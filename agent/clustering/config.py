@@ -20,7 +20,7 @@ class SelfTrainingConfig(StageConfig):
 
 
 class FadingConfig(StageConfig):
-    """Settings of `agent/clustering/annealing.py` and of basin maps."""
+    """Settings of annealed self-training and of basin maps."""
 
     rounds: int | None = Field(5, ge=1)
     """Rounds over which trust falls from 1 to 0; None: it stays at 1."""

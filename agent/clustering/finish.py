@@ -10,9 +10,9 @@ from jaxtyping import Float
 from agent.clustering.prior import Prior
 from agent.clustering.texts import Texts, TrainingSet
 from agent.concept import Readout
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.log_odds import sigmoid, threshold
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import spread
 
 

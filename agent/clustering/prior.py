@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.texts import Texts, View, cross_fitted
 from agent.clustering.trust import Trust, estimate_trust
+from agent.membership.classifiers import CrossFittedHalves
 from agent.membership.documents import document_folds, document_means, document_membership, numbered
 from agent.membership.log_odds import sigmoid
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedHalves
 from agent.types import seed_for
 
 FEWEST_KEPT = 0.2

@@ -7,11 +7,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.annealing import anneal
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering, finish
 from agent.clustering.prior import Prior
-from agent.clustering.self_training import self_train
+from agent.clustering.self_training import anneal, self_train
 from agent.clustering.texts import Texts, training_set
 from agent.clustering.two_witnesses import weigh_witnesses
 from agent.membership.similarity import soft_jaccard

@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.texts import cross_fitted
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import sigmoid, threshold
-from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import soft_jaccard, standardised
 
 STEP = 1e-3  # of a finite difference, in units of membership

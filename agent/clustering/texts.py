@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 
 from agent.clustering.config import ClusteringConfig
 from agent.errors import BasinError
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.documents import document_folds, numbered
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedRidge
 from agent.types import seed_for
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from agent.membership.classifiers import CrossFittedHalves, CrossFittedRidge
 from agent.membership.documents import document_means
-from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
 from agent.membership.similarity import correlation
 
 LARGEST_LOADING = 0.95

@@ -19,11 +19,10 @@ from agent.clustering.finish import Refined
 from agent.clustering.prior import Prior
 from agent.clustering.texts import TrainingSet
 from agent.clustering.trust import Trust
+from agent.membership.classifiers import CrossFittedRidge, Evidence, OverlapMixture
 from agent.membership.documents import document_means
 from agent.membership.log_odds import calibration_slope
-from agent.membership.mixture import OverlapMixture
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedRidge, Evidence
 from agent.membership.similarity import spread, standardised
 
 SMALLEST_LOADING = 0.3  # below this pointer loading, correcting for attenuation would be guessing

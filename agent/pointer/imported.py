@@ -5,7 +5,6 @@ Nothing is pickled: a pointer needs only words, a number per word and topic, and
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,17 +21,13 @@ from agent.corpora.text import read_text
 from agent.corpora.words import words_of
 from agent.errors import BasinError, quoted
 from agent.files.bounded import read_whole
-from agent.files.checked import DamagedError, parse_json, parse_tensors, tensors_metadata
-from agent.pointer.topic_model import TopicModel
+from agent.files.checked import DamagedError, parse_json
+from agent.pointer.topic_model import TopicModel, read_topic_model, write_topic_model
 from agent.types import Document
 
 PSEUDO_WORDS = 10_000.0
 """Pseudo-counts of a topic given as shares (NMF)."""
 FLOOR = 0.01
-HUGE = 1e30
-"""Limit of a count: inference adds counts up in float32, whose maximum is 3e38."""
-MOST_BYTES = 1 << 30
-REMEDY = "fit it with fewer words"
 
 
 def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
@@ -94,81 +89,34 @@ def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
 
 
 def save_topic_model(model: TopicModel, path: Path | str) -> Path:
-    """Write a topic model for `pointer.topic_model`: safetensors or JSON, by the name's ending."""
-    import safetensors.torch
-    import torch
-
+    """Write a topic model for `pointer.topic_model`, as safetensors. Raises `BasinError` for other endings."""
     path = Path(path)
-    if path.suffix == ".json":
-        tree = {
-            "vocabulary": model.vocabulary,
-            "topic_word": model.topic_word_counts.tolist(),
-            "alpha": model.alpha.tolist(),
-        }
-        path.write_text(json.dumps(tree), encoding="utf-8")
-    elif path.suffix == ".safetensors":
-        arrays = {
-            "topic_word": torch.from_numpy(np.ascontiguousarray(model.topic_word_counts)),
-            "alpha": torch.from_numpy(np.ascontiguousarray(model.alpha)),
-        }
-        words = {"vocabulary": json.dumps(model.vocabulary)}
-        path.write_bytes(safetensors.torch.save(arrays, metadata=words))
-    else:
-        raise BasinError(f"{path} is no name for a topic model: let it end in .safetensors or .json.")
+    if path.suffix != ".safetensors":
+        raise BasinError(f"{path} is no name for a topic model: let it end in .safetensors.")
+    write_topic_model(model, path)
     return path
 
 
 def load_topic_model(path: Path) -> TopicModel:
-    """Read a topic model: `vocabulary`, `topic_word` (counts or shares), optional `alpha`.
+    """Read a topic model as `save_topic_model` writes it, with the words that Basin reads in texts.
 
     Raises `BasinError` if the file is missing or holds no topic model.
     """
     if not path.is_file():
         raise BasinError(f"There is no topic model at {path}: check the path.")
     try:
-        vocabulary, topics, alpha = _parsed(path)
-    except (DamagedError, TypeError, ValueError, KeyError, OverflowError) as damage:
+        found = read_topic_model(path)
+    except DamagedError as damage:
         raise BasinError(
-            f"{path} is no topic model ({str(damage)[:150]}): write one with save_topic_model, or JSON with "
-            "vocabulary and topic_word."
+            f"{path} is no topic model ({str(damage)[:150]}): write one with save_topic_model."
         ) from None
-    shape = (len(alpha), len(vocabulary))
-    if topics.ndim != 2 or topics.shape != shape or not topics.size:
-        raise BasinError(f"{path} has topics of shape {topics.shape}, and {shape} are its priors and words.")
-    # NaN fails these comparisons, too.
-    if not ((topics >= 0) & (topics < HUGE)).all() or not ((alpha > 1 / HUGE) & (alpha < HUGE)).all():
-        raise BasinError(
-            f"{path} has invalid numbers: counts and priors are not negative, and below {HUGE:.0e}."
-        )
-    small = topics.sum(axis=1, keepdims=True) < 100  # shares, not counts
-    return _readable_model(vocabulary, np.where(small, _as_counts(topics), topics), alpha)
+    return _readable_model(found.vocabulary, found.topic_word_counts, found.alpha)
 
 
 def _as_counts(shares: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, "topic word"]:
     """Scale each topic's shares of words to `PSEUDO_WORDS` counts."""
     counts: np.ndarray = shares * (PSEUDO_WORDS / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
     return counts
-
-
-def _parsed(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    content = read_whole(path, MOST_BYTES, REMEDY)
-    if path.suffix == ".safetensors":
-        arrays = {name: tensor.numpy() for name, tensor in parse_tensors(content, path.name).items()}
-        words = parse_json(tensors_metadata(content, path.name)["vocabulary"].encode(), "vocabulary")
-    else:
-        tree = parse_json(content, path.name)
-        words, arrays = (
-            tree["vocabulary"],
-            {key: np.asarray(tree[key]) for key in ("topic_word", "alpha") if key in tree},
-        )
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise DamagedError("its vocabulary is no list of words")
-    topics = arrays["topic_word"].astype(np.float64)
-    alpha = arrays.get("alpha")
-    alpha = np.full(len(topics), 1 / max(len(topics), 1)) if alpha is None else alpha.astype(np.float64)
-    if alpha.ndim != 1:
-        raise DamagedError("its alpha is no list of a prior for each topic")
-    return words, topics, alpha
 
 
 def _readable_model(

@@ -7,22 +7,35 @@ count words and to write chunks to disk as word counts; LDA then reads a few hun
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 
 from agent.corpora.words import CapitalCounts, language
 from agent.errors import BasinError, writing
+from agent.files.checked import DamagedError
+from agent.hub.pinned_packages import cache_root
 from agent.hub.quiet import quiet_datasets
-from agent.pointer.topic_model import TopicModel, TopicsConfig, pick, word_numbers
+from agent.pointer.topic_model import (
+    TopicModel,
+    TopicsConfig,
+    pick,
+    read_topic_model,
+    word_numbers,
+    write_topic_model,
+)
 from agent.types import Document, seed_for
 
 logger = logging.getLogger(__name__)
@@ -35,12 +48,10 @@ SECONDS_BETWEEN_MESSAGES = 30.0
 
 Bag = list[tuple[int, int]]
 """(index of a word, count) pairs of a chunk."""
-Cache = Callable[[str, Callable[[], TopicModel]], TopicModel]
-"""Takes a digest of all that a fit depends on, and the fit; see `agent.pointer.cache.FitCache`."""
 
 
 def fit(
-    documents: Iterable[Document], config: TopicsConfig, run_seed: int, cache: Cache | None = None
+    documents: Iterable[Document], config: TopicsConfig, run_seed: int, cache: FitCache | None = None
 ) -> TopicModel:
     """Fit topics on chunks of `config.chunk_words` words.
 
@@ -56,7 +67,7 @@ def fit_stream(
     config: TopicsConfig,
     run_seed: int,
     folder: Path,
-    cache: Cache | None = None,
+    cache: FitCache | None = None,
 ) -> TopicModel:
     """Fit as `fit`, to the bit, on texts of which only one at a time is in memory.
 
@@ -142,7 +153,7 @@ class _StoredBags(Collection[Bag]):
 
 
 def _best_fit(
-    bags: Collection[Bag], dictionary: Dictionary, config: TopicsConfig, run_seed: int, cache: Cache | None
+    bags: Collection[Bag], dictionary: Dictionary, config: TopicsConfig, run_seed: int, cache: FitCache | None
 ) -> TopicModel:
     """The restart whose picked topic has most mass on the words it is picked by."""
     vocabulary = tuple(dictionary[index] for index in range(len(dictionary)))
@@ -219,6 +230,47 @@ class _Fit:
             seed=self.seed,
             language=self.config.language,
         )
+
+
+class FitCache:
+    """Finished fits in a folder; a fit that was killed starts again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, digest: str, fit: Callable[[], TopicModel]) -> TopicModel:
+        """The kept fit of this digest, or else the result of `fit`, which is kept where the disk allows it."""
+        path = self.folder / f"{digest}.safetensors"
+        try:
+            return read_topic_model(path)
+        except (OSError, BasinError, DamagedError):
+            found = fit()
+        draft = path.with_suffix(f".{os.getpid()}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_topic_model(found, draft)
+            draft.replace(path)
+        except (OSError, SafetensorError) as error:
+            logger.warning(f"A fitted topic model is not cached, since {self.folder} refuses it: {error}")
+        return found
+
+
+def fit_cached(documents: Sequence[Document], config: TopicsConfig, run_seed: int) -> TopicModel:
+    """`fit`, or its result for the same documents, settings, seed and code in the cache of all runs.
+
+    `config` includes how a topic is picked, which decides among restarts. Raises `BasinError` as
+    `fit`.
+    """
+    if config.fit_on == "all":
+        raise BasinError(
+            "topics.fit_on: all is for runs, maps and `basin topics`, which read a corpus as a stream: leave it out."
+        )
+    parts = [config.model_dump(mode="json"), run_seed, version("gensim"), version("numpy")]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode() + Path(__file__).read_bytes())
+    for document in documents:
+        digest.update(hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest())
+    kept = FitCache(cache_root() / "topics")
+    return kept(digest.hexdigest()[:24], lambda: fit(documents, config, run_seed))
 
 
 def seeded_counts(

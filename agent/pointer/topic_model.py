@@ -6,21 +6,29 @@ filters generated text.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from gensim.models import LdaModel
 from jaxtyping import Bool, Float, Int
 from pydantic import Field, field_validator
+from safetensors.numpy import save_file
 
 from agent.corpora.words import CODE, ENGLISH, language
 from agent.errors import BasinError
+from agent.files.bounded import read_whole
+from agent.files.checked import DamagedError, parse_json, parse_tensors, tensors_metadata
 from agent.types import StageConfig
 
+HUGE = 1e30
+"""Limit of a count: inference adds counts up in float32, whose maximum is 3e38."""
+MOST_BYTES = 1 << 30
 SURE_WORDS = 50
 """A topic that points well has many of its picking words among this many most probable words."""
 
@@ -146,6 +154,35 @@ class TopicModel:
             )
         mass: np.ndarray = self.topic_word[:, known].sum(axis=1)
         return mass
+
+
+def write_topic_model(model: TopicModel, path: Path) -> None:
+    """Write a model as safetensors: `topic_word` and `alpha`, and the rest as metadata."""
+    arrays = {"topic_word": model.topic_word_counts, "alpha": model.alpha}
+    about = {"vocabulary": json.dumps(model.vocabulary), "seed": str(model.seed), "language": model.language}
+    save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, path, metadata=about)
+
+
+def read_topic_model(path: Path) -> TopicModel:
+    """Inverse of `write_topic_model`. Raises `DamagedError` for another content, `OSError` as `open`."""
+    content = read_whole(path, MOST_BYTES, "fit it with fewer words")
+    arrays, about = parse_tensors(content, path.name), tensors_metadata(content, path.name)
+    try:
+        vocabulary = parse_json(about["vocabulary"].encode(), "its vocabulary")
+        topics, alpha = (arrays[name].double().numpy() for name in ("topic_word", "alpha"))
+        seed, code = int(about["seed"]), about["language"]
+    except (KeyError, ValueError) as error:
+        raise DamagedError(f"it lacks {error}") from None
+    if not isinstance(vocabulary, list) or not all(isinstance(word, str) for word in vocabulary):
+        raise DamagedError("its vocabulary is no list of words")
+    if alpha.ndim != 1 or topics.shape != (len(alpha), len(vocabulary)) or not topics.size:
+        raise DamagedError(
+            f"topics of shape {topics.shape}, priors of {alpha.shape}, {len(vocabulary)} words"
+        )
+    # NaN fails these comparisons, too.
+    if not ((topics >= 0) & (topics < HUGE)).all() or not ((alpha > 1 / HUGE) & (alpha < HUGE)).all():
+        raise DamagedError(f"counts and priors are not negative, and below {HUGE:.0e}")
+    return TopicModel(tuple(vocabulary), topics, alpha, seed, code)
 
 
 def word_numbers(vocabulary: Sequence[str], words: Sequence[str]) -> list[int]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,93 +20,15 @@ from agent.files.bounded import read_whole
 from agent.steering.gate import SteeringMode
 from agent.steering.vector import SteeringVector
 
-MAGIC = b"GGUF"
-VERSIONS = (2, 3)
-SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Bytes of a value by its type's number; 8 is a text, 9 a list."""
-TEXT, LIST = 8, 9
-MOST_FIELDS, MOST_TENSORS, MOST_ENTRIES, MOST_AXES = 1000, 2000, 100_000, 4
-
-
-def check_header(content: bytes) -> None:
-    """Raise `ValueError` for a header that is cut off, or claims more than a control vector needs.
-
-    The `gguf` library allocates what a header claims, so a malicious file must not reach it.
-    """
-    walk = _Walk(content)
-    if content[:4] != MAGIC or walk.number(4) not in VERSIONS:
-        raise ValueError("it has no GGUF header of a known version")
-    tensors, fields = walk.count(MOST_TENSORS), walk.count(MOST_FIELDS)
-    for _ in range(fields):
-        walk.text()
-        walk.value(walk.number(4))
-    for _ in range(tensors):
-        walk.text()
-        axes = walk.number(4)
-        if axes > MOST_AXES:
-            raise ValueError("a tensor has too many axes")
-        walk.skip(8 * axes + 4 + 8)
-
-
-def write_out(writer: Any) -> None:
-    """Write a `GGUFWriter`'s content and close its file."""
-    try:
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-    finally:
-        writer.close()
-
-
-class _Walk:
-    def __init__(self, content: bytes) -> None:
-        self.content, self.at = content, len(MAGIC)
-
-    def skip(self, count: int) -> bytes:
-        part = self.content[self.at : self.at + count]
-        if len(part) < count:
-            raise ValueError("its header is cut off")
-        self.at += count
-        return part
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.skip(size), "little")
-
-    def count(self, most: int) -> int:
-        found = self.number(8)
-        if found > most:
-            raise ValueError(f"its header claims {found} entries")
-        return found
-
-    def text(self) -> None:
-        self.skip(self.count(len(self.content)))
-
-    def value(self, kind: int, nested: bool = False) -> None:
-        if kind in SIZES:
-            self.skip(SIZES[kind])
-        elif kind == TEXT:
-            self.text()
-        elif kind == LIST and not nested:
-            inner = self.number(4)
-            for _ in range(self.count(MOST_ENTRIES)):
-                self.value(inner, nested=True)
-        else:
-            raise ValueError("its header has a value of an unknown type")
-
+if TYPE_CHECKING:
+    import gguf
 
 ARCHITECTURE = "controlvector"
 DIRECTION = re.compile(r"direction\.(\d{1,4})")
 MOST_BYTES = 1 << 28
 """A control vector is one row per layer, a few megabytes for the largest models."""
-
-
-@dataclass(frozen=True)
-class ControlVector:
-    """Content of a control vector file."""
-
-    vector: SteeringVector
-    model_hint: str
-    """The architecture, as transformers calls it (`llama`), or empty."""
+MOST_VALUES = 100_000
+"""Values of a header; a control vector has a few per layer."""
 
 
 def write_control_vector(
@@ -156,43 +77,62 @@ def write_control_vector(
     write_out(writer)
 
 
-def read_control_vector(path: Path) -> ControlVector:
+def write_out(writer: Any) -> None:
+    """Write a `GGUFWriter`'s content and close its file."""
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
+
+
+def read_control_vector(path: Path) -> SteeringVector:
     """Read a file of llama.cpp or repeng, with Basin's layer numbers.
 
     Raises `BasinError` if there is no such file, it is not a control vector, or a direction is
     invalid.
     """
-    tensors, hint = _read(path)
+    if not path.is_file():
+        raise BasinError(f"There is no control vector at {path}: check the path.")
+    if read_whole(path, MOST_BYTES, "is it a model? Name a file of directions")[:4] != b"GGUF":
+        raise BasinError(f"{path} is no GGUF file: name one that llama.cpp or repeng wrote.")
+    try:
+        tensors = {tensor.name: np.array(tensor.data) for tensor in _bounded_reader(path).tensors}
+    except Exception as error:  # the library raises anything on a damaged header
+        raise BasinError(f"{path} cannot be read ({first_sentence(error)}): make the file again.") from None
     directions: dict[int, torch.Tensor] = {}
-    for name, data in tensors:
-        match = DIRECTION.fullmatch(name)
-        if match is None:
-            continue
-        row = np.array(data, dtype=np.float32)
-        if data.dtype not in (np.float32, np.float16) or row.ndim != 1 or not np.isfinite(row).all():
-            raise BasinError(f"{path} has a {name} that is no row of finite numbers: make the file again.")
-        directions[int(match[1]) + 1] = torch.from_numpy(row)
+    for name, data in tensors.items():
+        if match := DIRECTION.fullmatch(name):
+            row = data.astype(np.float32)
+            if data.dtype not in (np.float32, np.float16) or row.ndim != 1 or not np.isfinite(row).all():
+                raise BasinError(
+                    f"{path} has a {name} that is no row of finite numbers: make the file again."
+                )
+            directions[int(match[1]) + 1] = torch.from_numpy(row)
     if not directions:
         raise BasinError(
             f"{path} has no direction.1 or the like, so it is no control vector: name another file."
         )
-    return ControlVector(SteeringVector(directions), hint)
+    return SteeringVector(directions)
 
 
-def _read(path: Path) -> tuple[list[tuple[str, np.ndarray]], str]:
+def _bounded_reader(path: Path) -> gguf.GGUFReader:
+    """A reader that stops at the end of the file, and after `MOST_VALUES` values.
+
+    The library itself allocates what a header claims.
+    """
     import gguf
 
-    if not path.is_file():
-        raise BasinError(f"There is no control vector at {path}: check the path.")
-    content = read_whole(path, MOST_BYTES, "is it a model? Name a file of directions")
-    if content[:4] != MAGIC:
-        raise BasinError(f"{path} is no GGUF file: name one that llama.cpp or repeng wrote.")
-    try:
-        check_header(content)
-        reader = gguf.GGUFReader(path)
-        field = reader.get_field(f"{ARCHITECTURE}.model_hint")
-        hint = field.contents() if field else ""
-        tensors = [(tensor.name, np.array(tensor.data)) for tensor in reader.tensors]
-    except Exception as error:  # the library raises anything on a damaged header
-        raise BasinError(f"{path} cannot be read ({first_sentence(error)}): make the file again.") from None
-    return tensors, hint if isinstance(hint, str) else ""
+    class BoundedReader(gguf.GGUFReader):
+        values = 0
+
+        def _get(self, offset: Any, dtype: Any, count: Any = 1, override_order: Any = None) -> Any:
+            self.values += 1
+            if self.values > MOST_VALUES:
+                raise ValueError("its header has too many values")
+            if int(offset) + np.dtype(dtype).itemsize * int(count) > len(self.data):
+                raise ValueError("it is cut off")
+            return super()._get(offset, dtype, count, override_order)
+
+    return BoundedReader(path)

@@ -23,7 +23,7 @@ from agent.membership.log_odds import threshold
 from agent.membership.similarity import soft_jaccard, standardised
 from agent.steering.vector import SteeringVector
 from agent.types import StageConfig
-from agent.updating.mean_difference import mean_difference
+from agent.updating import mean_difference
 
 By = Literal["intersection", "stitching", "both"]
 

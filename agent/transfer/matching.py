@@ -18,9 +18,9 @@ from agent.clustering.config import ClusteringConfig
 from agent.clustering.probe import cut_like
 from agent.clustering.texts import cross_fitted
 from agent.errors import BasinError
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.documents import document_folds, document_means, numbered
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import soft_jaccard
 from agent.types import seed_for
 

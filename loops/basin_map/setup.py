@@ -18,7 +18,7 @@ from agent.corpora.passages import split
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.membership.documents import numbered
-from agent.pointer.cache import fit_cached
+from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import Pointer, TopicModel, pick
 from agent.types import Document, PassageSet, seed_for
 from loops.config import MapConfig, RunConfig

@@ -24,7 +24,7 @@ from agent.language_model.activation_cache import embed_cached
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import log_odds
-from agent.pointer.cache import FitCache
+from agent.pointer.lda import FitCache
 from agent.pointer.topic_model import Pointer, PointerReading
 from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for

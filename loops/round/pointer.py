@@ -12,7 +12,6 @@ from agent.errors import BasinError
 from agent.hub.pinned_packages import scratch_folder
 from agent.language_model.model import LanguageModel
 from agent.pointer import given, lda
-from agent.pointer.cache import FitCache, fit_cached
 from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig, pick
 from agent.steering.control_vector import read_control_vector
 from agent.steering.vector import SteeringVector
@@ -29,7 +28,7 @@ def fit_topics(
     passages: PassageSet,
     config: TopicsConfig,
     seed: int,
-    fits: FitCache | None = None,
+    fits: lda.FitCache | None = None,
     *,
     cached: bool = False,
 ) -> TopicModel:
@@ -52,7 +51,7 @@ def fit_topics(
         with scratch_folder("topics") as scratch:
             return lda.fit_stream(texts, config, seed, scratch)
     if cached:
-        return fit_cached(passages.documents, config, seed)
+        return lda.fit_cached(passages.documents, config, seed)
     return lda.fit(passages.documents, config, seed, fits)
 
 
@@ -75,7 +74,7 @@ def language_warning(config: TopicsConfig, language_model: str, judge: str | Non
 
 
 def find_pointer(
-    config: RunConfig, loaded: Sequence[Document], passages: PassageSet, fits: FitCache | None = None
+    config: RunConfig, loaded: Sequence[Document], passages: PassageSet, fits: lda.FitCache | None = None
 ) -> Pointer:
     """The run's pointer; logs its words.
 
@@ -110,7 +109,7 @@ def refuse_given_pointer(config: RunConfig, task: str) -> None:
 
 def starting_vector(config: UpdatingConfig) -> SteeringVector | None:
     """The configured first vector, as stored in its file, or None; raises as `read_control_vector`."""
-    return None if config.start_vector is None else read_control_vector(Path(config.start_vector)).vector
+    return None if config.start_vector is None else read_control_vector(Path(config.start_vector))
 
 
 def calibrated_start(

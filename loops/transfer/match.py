@@ -23,7 +23,7 @@ from agent.language_model.model import LanguageModel
 from agent.membership.documents import document_means, numbered
 from agent.membership.log_odds import log_odds, sigmoid, threshold
 from agent.membership.similarity import soft_jaccard
-from agent.pointer.cache import fit_cached
+from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import TopicsConfig
 from agent.transfer.matching import Candidate, Reader, best_match, sides
 from agent.types import Document, PassageSet, seed_for

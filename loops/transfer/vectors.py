@@ -14,8 +14,7 @@ from agent.transfer.fit import Fitted, Method, fit_shuffled, random_map
 from agent.transfer.learn import StitchingConfig
 from agent.transfer.translate import translate
 from agent.types import seed_for
-from agent.updating import update
-from agent.updating.mean_difference import mean_difference
+from agent.updating import mean_difference, update
 from loops.transfer.trials import BASE, NATIVE, Setup, Trial
 
 Numbers = dict[str, float | None]

@@ -47,4 +47,6 @@ def control_vector() -> bytes:
 
 def topic_tensors() -> bytes:
     arrays = {"topic_word": np.full((2, 2), 60.0), "alpha": np.array([0.1, 0.3])}
-    return safetensors.numpy.save(arrays, metadata={"vocabulary": '["murder", "ship"]'})
+    return safetensors.numpy.save(
+        arrays, metadata={"vocabulary": '["murder", "ship"]', "seed": "0", "language": "en"}
+    )

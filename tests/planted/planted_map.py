@@ -11,9 +11,9 @@ from agent.basin.starts import Start
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
 from agent.clustering.texts import divisions_of
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.documents import document_means
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedRidge
 from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet
 from loops.basin_map import map as basin_map

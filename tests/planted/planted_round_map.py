@@ -5,8 +5,8 @@ from planted_activations import DOCUMENT_OF, GOLD, activations_of
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.texts import divisions_of
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedRidge
 
 CONFIG = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
 

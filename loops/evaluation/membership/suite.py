@@ -24,7 +24,7 @@ from agent.corpora.words import ENGLISH, language
 from agent.errors import BasinError
 from agent.files.yaml_file import read_yaml
 from agent.membership.documents import document_folds
-from agent.pointer.cache import fit_cached
+from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import Pointer, PointerReading, TopicModel, TopicsConfig, pick
 from agent.types import PassageSet, StageConfig, seed_for
 

@@ -29,17 +29,9 @@ class Trainer(transformers.Trainer):
             raise self.error
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(28, "No space left on device"),
-        RuntimeError("[enforce fail at inline_container.cc] PytorchStreamWriter failed writing file data/0"),
-        RuntimeError("basic_ios::clear: iostream error"),
-    ],
-)
-def test_a_full_disk_is_one_sentence(tmp_path, error):
+def test_a_full_disk_is_one_sentence(tmp_path):
     with pytest.raises(BasinError, match="cannot be written .* make room there and resume"):
-        train(Trainer(error), tmp_path)
+        train(Trainer(OSError(28, "No space left on device")), tmp_path)
 
 
 def test_other_failures_are_not_hidden(tmp_path):

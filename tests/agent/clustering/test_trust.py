@@ -10,8 +10,8 @@ import pytest
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.trust import LARGEST_LOADING, Trust, estimate_trust
 from agent.clustering.two_witnesses import standardised
+from agent.membership.classifiers import CrossFittedHalves, CrossFittedRidge
 from agent.membership.documents import document_folds, document_means
-from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
 
 DOCUMENTS, PASSAGES, FEATURES = 400, 2, 40
 DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)

@@ -10,8 +10,7 @@ import pytest
 from agent.corpora.passages import PassagesConfig, cut, split
 from agent.corpora.words import language, name_like_words, words_of
 from agent.errors import BasinError
-from agent.pointer.cache import fit_cached
-from agent.pointer.lda import fit
+from agent.pointer.lda import fit, fit_cached
 from agent.pointer.topic_model import TopicsConfig, pick
 from agent.types import Document
 from loops.report.run_page.passages import responsible_words

@@ -15,8 +15,7 @@ from planted_topics import BLOCKS, CONFIG, THEMES, block_documents, theme_topic
 from agent.corpora.words import words_of
 from agent.errors import BasinError
 from agent.pointer import lda
-from agent.pointer.cache import FitCache
-from agent.pointer.lda import fit, fit_stream, seeded_counts
+from agent.pointer.lda import FitCache, fit, fit_stream, seeded_counts
 from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
 from agent.types import Document
 

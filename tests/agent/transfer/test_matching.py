@@ -10,8 +10,8 @@ from rich.console import Console
 
 from agent.clustering.config import ClusteringConfig
 from agent.errors import BasinError
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.documents import document_folds
-from agent.membership.ridge import CrossFittedRidge
 from agent.membership.similarity import soft_jaccard
 from agent.transfer.matching import Candidate, Reader, _Search, best_match, mu, overlap, sides
 from agent.types import Document, Passage, PassageSet

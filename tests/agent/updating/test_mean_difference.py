@@ -8,7 +8,7 @@ import torch
 
 from agent.errors import BasinError
 from agent.steering.vector import SteeringVector
-from agent.updating.mean_difference import mean_difference
+from agent.updating import mean_difference
 
 
 def planted(seed: int = 0):

@@ -7,10 +7,9 @@ import pytest
 from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, PASSAGES, activations_of
 from sklearn.linear_model import Ridge
 
+from agent.membership.classifiers import CrossFittedHalves, CrossFittedRidge, OverlapMixture
 from agent.membership.documents import document_folds, document_means
-from agent.membership.mixture import OverlapMixture
 from agent.membership.projection import Projection
-from agent.membership.ridge import CrossFittedHalves, CrossFittedRidge
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Ridge regression of memberships on features, cross-fitted by document."""
+"""Classifiers of memberships from features, cross-fitted by document: ridge regression and a mixture."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
+from sklearn.mixture import GaussianMixture
 
 from agent.membership.documents import document_means
+from agent.membership.log_odds import log_odds
 from agent.membership.similarity import correlation
 
 
@@ -82,6 +84,45 @@ class CrossFittedRidge:
         for fold, (weights, bias) in enumerate(fits):
             scores[folds == fold] = self.features[folds == fold] @ weights + bias
         return np.asarray(scores)
+
+
+class OverlapMixture:
+    """A Gaussian mixture whose components belong to the concept by their overlap with it.
+
+    A component's share is E_mu[m r_k] / E_mu[r_k], measured on texts outside the fold.
+    """
+
+    def __init__(
+        self,
+        features: Float[np.ndarray, "text feature"],
+        weights: Float[np.ndarray, "text"],
+        divisions: Sequence[Int[np.ndarray, "text"]],
+        components: int,
+        seed: int,
+    ) -> None:
+        self.weights, self.divisions = weights, divisions
+        leading = features[:, : min(32, features.shape[1])]
+        self.responsibilities = []
+        for number in range(len(divisions)):
+            mixture = GaussianMixture(
+                min(components, max(2, len(leading) // 8)),
+                covariance_type="diag",
+                reg_covar=1e-2,
+                random_state=seed + number,
+            )
+            self.responsibilities.append(mixture.fit(leading).predict_proba(leading))
+
+    def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+        """Log-odds of the mixture's membership, averaged over its fits."""
+        total = np.zeros(len(targets))
+        for folds, shares in zip(self.divisions, self.responsibilities, strict=True):
+            membership = np.zeros(len(targets))
+            for fold in [-1, *range(int(folds.max()) + 1)]:
+                weight = np.where(folds == fold, 0.0, self.weights) if fold >= 0 else self.weights
+                overlap = shares.T @ (weight * targets) / np.maximum(shares.T @ weight, 1e-12)
+                membership[folds == fold] = shares[folds == fold] @ overlap
+            total += log_odds(membership)
+        return total / len(self.divisions)
 
 
 class CrossFittedHalves:
