@@ -50,5 +50,3 @@ class AdaptingConfig(StageConfig):
     preference: PreferenceConfig = PreferenceConfig()
     written_share: float = Field(0.25, ge=0, lt=1)
     """Share of accepted generated passages in the lesson; real members are the rest."""
-    afresh: bool = True
-    """Start every round at the base model, without old faults; else at the last adapter."""

@@ -48,9 +48,8 @@ def fit_lora(
     *,
     seed: int,
     folder: Path,
-    start: Adapter | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
-    """The adapter after one pass over a lesson from `texts`, fresh or from `start`.
+    """The adapter after one pass over a lesson from `texts`.
 
     A history row has TRL's `loss` (nats per token), `learning_rate`, `grad_norm` and `num_tokens`
     of a step. Deterministic given the seed.
@@ -63,9 +62,7 @@ def fit_lora(
     """
     lesson = [texts[index] for index in resample(weights, config.passages, seed)]
     rows = token_ids(language_model, lesson, config.tokens)
-    place = training_folder(
-        folder, "lora", language_model.fingerprint, start and start.digest, config, seed, rows
-    )
+    place = training_folder(folder, "lora", language_model.fingerprint, config, seed, rows)
     model = trainable_twin(language_model)
     torch.manual_seed(seed)  # the first A of a fresh adapter is drawn
     options = trainer_options(language_model, place, seed, -(-len(rows) // config.batch))
@@ -73,21 +70,17 @@ def fit_lora(
     # Checkpointing takes a third more time, so only where memory demands it.
     need = language_model.need.teaching(config.batch * config.tokens)
     options["gradient_checkpointing"] = need > memory_at_hand(language_model.device)
-    if start:
-        model = start.attach(model, trainable=True)
-    else:
-        name = language_model.config.name
-        model = new_adapter(model, config.rank, config.alpha, config.modules, name)
+    name = language_model.config.name
     with quiet():
         trainer = _LoraTrainer(
-            model=model,
+            model=new_adapter(model, config.rank, config.alpha, config.modules, name),
             args=SFTConfig(**options, max_length=None, packing=False),
             train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
             processing_class=padding_tokenizer(language_model),
             callbacks=[ReportSteps("train adapter")],
         )
     history = train(trainer, place)
-    return Adapter.of(trainer.model, language_model.config.name), history
+    return Adapter.of(trainer.model, name), history
 
 
 class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):

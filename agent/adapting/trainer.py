@@ -67,10 +67,7 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
         raise BasinError(
             f"The training state in {folder} is damaged ({damage}): it was removed, and a resume starts that training anew."
         ) from None
-    rows = [row for row in trainer.state.log_history if "loss" in row]
-    if not rows or not all(math.isfinite(row["loss"]) for row in rows):
-        raise _nan_loss()
-    return rows
+    return [row for row in trainer.state.log_history if "loss" in row]
 
 
 def training_folder(folder: Path, *parts: object) -> Path:
@@ -89,19 +86,15 @@ def training_folder(folder: Path, *parts: object) -> Path:
     return wanted
 
 
-def _nan_loss() -> BasinError:
-    return BasinError(
-        "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate."
-    )
-
-
 class _StopAtNan(transformers.TrainerCallback):
     """End training before a state with NaN weights is kept."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         values = [float(logs[name]) for name in ("loss", "grad_norm") if name in (logs or {})]
         if not all(map(math.isfinite, values)):
-            raise _nan_loss()
+            raise BasinError(
+                "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate."
+            )
 
 
 class ReportSteps(transformers.TrainerCallback):

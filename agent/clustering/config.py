@@ -38,10 +38,8 @@ class ClusteringConfig(StageConfig):
     """Two witnesses with a linear or a mixture classifier; self-training, plain or annealed."""
     self_training: SelfTrainingConfig = SelfTrainingConfig()
     fading: FadingConfig = FadingConfig()
-    evidence_weight: Literal["earned"] | Annotated[float, Field(ge=0)] = "earned"
-    """Weight of the activations beside the pointer's 1; earned: estimated, see trust.py."""
     feedback_weight: float = Field(0.6, ge=0)
-    """Share of that weight in the next targets. At 0 only the pointer is learnt; near 1 evidence
+    """Share of the evidence's weight (see trust.py) in the next targets. At 0 only the pointer is learnt; near 1 evidence
     confirms its own mistakes. It is 0 where most documents have one passage, whose noise looks like
     a subject."""
     size: Literal["bounds", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "bounds"

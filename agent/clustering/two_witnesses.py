@@ -18,7 +18,6 @@ from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Refined
 from agent.clustering.prior import Prior
 from agent.clustering.texts import TrainingSet
-from agent.clustering.trust import Trust
 from agent.membership.classifiers import CrossFittedRidge, Evidence, OverlapMixture
 from agent.membership.documents import document_means
 from agent.membership.log_odds import calibration_slope
@@ -42,7 +41,9 @@ def weigh_witnesses(
         method = OverlapMixture(
             texts.ridges[0].features, texts.weights, texts.divisions, config.mixture_components, seed
         )
-    read_weight, target_weight = _weights(prior.trust, document_of, config)
+    mostly_single = (np.bincount(document_of) > 1).mean() < 0.5
+    read_weight = prior.trust.read_weight
+    target_weight = 0.0 if mostly_single else config.feedback_weight * prior.trust.target_weight
     pointer, share = standardised(prior.pointer), standardised(prior.share)
     of_documents = np.zeros(len(pointer)) if evidence is None else document_means(evidence, document_of)
     of_generated = np.zeros(len(texts.pointers) - count)
@@ -116,17 +117,6 @@ class _Alone:
         self, found: Float[np.ndarray, "text"], pointer_log_odds: Float[np.ndarray, "text"]
     ) -> Float[np.ndarray, "text"]:
         return self.evidence * found + self.pointer * (pointer_log_odds - self.pointer_centre)
-
-
-def _weights(
-    trust: Trust, document_of: Int[np.ndarray, "passage"], config: ClusteringConfig
-) -> tuple[float, float]:
-    """Weights of evidence beside the pointer's 1: in results, and in targets."""
-    mostly_single = (np.bincount(document_of) > 1).mean() < 0.5
-    feedback_weight = 0.0 if mostly_single else config.feedback_weight
-    if config.evidence_weight == "earned":
-        return trust.read_weight, feedback_weight * trust.target_weight
-    return config.evidence_weight, feedback_weight * config.evidence_weight
 
 
 def _in_unit_range(scores: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:

@@ -12,13 +12,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from gensim.corpora import Dictionary
+from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
@@ -27,7 +27,6 @@ from agent.corpora.words import CapitalCounts, language
 from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from agent.hub.pinned_packages import cache_root
-from agent.hub.quiet import quiet_datasets
 from agent.pointer.topic_model import (
     TopicModel,
     TopicsConfig,
@@ -73,7 +72,7 @@ def fit_stream(
 
     Args:
         read: begins a new pass over the texts.
-        folder: for the chunks, 8 bytes per distinct word of a chunk; removed at the end.
+        folder: for the chunks, about 12 bytes per distinct word of a chunk; removed at the end.
 
     Raises:
         BasinError: too few words survive the filters, or the disk does not take the chunks.
@@ -85,8 +84,8 @@ def fit_stream(
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             texts = _with_messages(read(), "writing chunks")
-            bags = _StoredBags(_bags(texts, dictionary, config), scratch)
-            return _best_fit(bags, dictionary, config, run_seed, cache)
+            MmCorpus.serialize(str(scratch / "bags.mm"), _bags(texts, dictionary, config))
+            return _best_fit(MmCorpus(str(scratch / "bags.mm")), dictionary, config, run_seed, cache)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -122,42 +121,16 @@ def _bags(texts: Iterable[str], dictionary: Dictionary, config: TopicsConfig) ->
             yield dictionary.doc2bow(chunk)
 
 
-class _StoredBags(Collection[Bag]):
-    """Bags in Arrow files on disk, read a few at a time; a corpus as gensim expects it."""
-
-    def __init__(self, bags: Iterator[Bag], folder: Path) -> None:
-        import datasets
-        from datasets.exceptions import DatasetGenerationError
-
-        numbers = datasets.List(datasets.Value("int32"))
-        try:
-            with quiet_datasets():
-                self._rows = datasets.Dataset.from_generator(
-                    lambda: ({"words": [w for w, _ in bag], "counts": [n for _, n in bag]} for bag in bags),
-                    features=datasets.Features({"words": numbers, "counts": numbers}),
-                    cache_dir=str(folder),
-                    fingerprint="chunks",
-                )
-        except DatasetGenerationError as error:
-            raise error.__cause__ or error from None
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[Bag]:
-        for row in self._rows:
-            yield list(zip(row["words"], row["counts"], strict=True))
-
-    def __contains__(self, bag: object) -> bool:
-        return any(bag == each for each in self)
-
-
 def _best_fit(
-    bags: Collection[Bag], dictionary: Dictionary, config: TopicsConfig, run_seed: int, cache: FitCache | None
+    bags: list[Bag] | MmCorpus,
+    dictionary: Dictionary,
+    config: TopicsConfig,
+    run_seed: int,
+    cache: FitCache | None,
 ) -> TopicModel:
     """The restart whose picked topic has most mass on the words it is picked by."""
     vocabulary = tuple(dictionary[index] for index in range(len(dictionary)))
-    eta = _prior(vocabulary, config, sum(count for bag in bags for _, count in bag))
+    eta = _prior(vocabulary, config, int(sum(count for bag in bags for _, count in bag)))
     best: tuple[float, TopicModel] | None = None
     for restart in range(config.restarts):
         logger.info(
@@ -192,7 +165,7 @@ def _prior(vocabulary: tuple[str, ...], config: TopicsConfig, words: int) -> Flo
 class _Fit:
     """One LDA fit from one seed."""
 
-    bags: Collection[Bag]
+    bags: list[Bag] | MmCorpus
     vocabulary: tuple[str, ...]
     eta: Float[np.ndarray, "topic word"]
     config: TopicsConfig

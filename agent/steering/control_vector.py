@@ -65,12 +65,7 @@ def write_control_vector(
     writer.add_string(f"{ARCHITECTURE}.model_hint", model_hint)
     writer.add_uint32(f"{ARCHITECTURE}.layer_count", len(vector.layers))
     for key, value in about.items():
-        if isinstance(value, str):
-            writer.add_string(f"basin.{key}", value)
-        elif isinstance(value, int):
-            writer.add_uint32(f"basin.{key}", value)
-        else:
-            writer.add_float32(f"basin.{key}", value)
+        writer.add_string(f"basin.{key}", str(value))
     for layer, direction in vector.directions.items():
         # llama.cpp takes float32 alone.
         writer.add_tensor(f"direction.{layer - 1}", direction.detach().numpy().astype(np.float32))

@@ -50,16 +50,6 @@ class SteeringVector:
         """Euclidean norm by layer, in units of the residual stream."""
         return {layer: float(direction.norm()) for layer, direction in self.directions.items()}
 
-    def cosine(self, other: SteeringVector) -> float:
-        """Cosine over all layers concatenated; 0 if one of the two is zero."""
-        product = sum(
-            float(direction @ other.directions[layer])
-            for layer, direction in self.directions.items()
-            if layer in other.directions
-        )
-        length = _length(self) * _length(other)
-        return product / length if length > 0 else 0.0
-
     def tensors(self) -> dict[str, Float[Tensor, "width"]]:
         """Tensors for safetensors: `layer_12` is the direction at layer 12."""
         return {
@@ -98,7 +88,3 @@ class SteeringVector:
         return self._map(lambda direction: direction * factor)
 
     __rmul__ = __mul__
-
-
-def _length(vector: SteeringVector) -> float:
-    return float(sum(norm**2 for norm in vector.norms().values()) ** 0.5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -99,8 +99,6 @@ class Update:
     """KL(steered || base) at strength 1.0 on the calibration texts."""
     mode: SteeringMode = PLAIN
     """How the vector is to be applied: as it was calibrated."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One row per optimisation step; empty for the mean difference."""
 
 
 def update(
@@ -145,21 +143,19 @@ def update(
         recorded, lowest = language_model.layers, direction.layers[0]
         gate = find_gate(member_activations, other_activations, recorded=recorded, layer=lowest)
     mode = SteeringMode(config.norm_preserving, gate)
-    texts, tokens = (
-        calibration_texts([*members, *others], config.calibration_texts),
-        config.calibration_tokens,
-    )
+    texts = calibration_texts([*members, *others], config.calibration_texts)
+    tokens = config.calibration_tokens
     prior, spent = calibrate(language_model, direction, texts, nats, tokens, mode=mode)
     if (method or config.method) == "mean_difference":
         return Update(prior, spent, mode)
     logger.info("update: optimising the vector, from its calibrated mean difference")
     if start is None or start.layers != direction.layers:
         start = prior
-    vector, history = optimise(
+    vector = optimise(
         language_model, members, others, start, config.optimised, nats=nats, seed=seed, mode=mode, prior=prior
     )
     vector, spent = calibrate(language_model, vector, texts, nats, tokens, mode=mode)
-    return Update(vector, spent, mode, history)
+    return Update(vector, spent, mode)
 
 
 def mean_difference(
@@ -173,8 +169,7 @@ def mean_difference(
 ) -> SteeringVector:
     """Weighted mean of members minus that of others (Marks and Tegmark 2310.06824).
 
-    In units of the residual stream.
-    `recorded` names the layers of the activations' second axis, `steered` some of them. Raises
+    In units of the residual stream. `recorded` names the layers of the activations' second axis, `steered` some of them. Raises
     `BasinError` for an empty group, and groups whose means coincide.
     """
     difference = _mean(member_activations, member_weights, "inside") - _mean(

@@ -51,6 +51,12 @@ UNEVENNESS = 1.5
 """Root mean square over mean of KL per token; 1.43 for a mean difference at 0.1 nats."""
 
 
+OPENING = 16
+"""Tokens at the start that are not scored: there a vector gains by guessing the genre."""
+AVERAGED = 0.5
+"""Share of the last steps whose mean is the vector: one step fits a dozen passages."""
+
+
 class OptimisedConfig(StageConfig):
     """Settings of the ascent."""
 
@@ -60,12 +66,8 @@ class OptimisedConfig(StageConfig):
     `steps * batch` are repeated, and the vector overfits them."""
     batch: int = Field(6, ge=1)
     """Members, and as many others, per step."""
-    held_out: int = Field(12, ge=0)
-    """Members, and as many others, held out to measure the preference; at most a fifth."""
     tokens: int = Field(80, ge=8)
     """Passages are cut to this length."""
-    opening: int = Field(16, ge=0)
-    """Tokens at the start that are not scored: there a vector gains by guessing the genre."""
     beta: float = Field(0.1, gt=0)
     """Per nat of preference over a passage of `tokens` tokens. Small values weigh all passages
     alike; large values weigh those not yet preferred."""
@@ -73,8 +75,6 @@ class OptimisedConfig(StageConfig):
     """Adam's step, in units of the starting vector's root mean square at its layer."""
     decay: float = Field(0.05, ge=0, le=1)
     """Share of the way back to the mean difference after every step."""
-    averaged: float = Field(0.5, gt=0, le=1)
-    """Share of the last steps whose mean is the vector: one step fits a dozen passages."""
     penalty: float = Field(10.0, ge=0)
     """Loss per nat by which the root mean square of KL per token exceeds its limit, see `above`."""
 
@@ -100,35 +100,27 @@ def optimise(
     *,
     nats: float,
     seed: int,
+    prior: SteeringVector,
     mode: SteeringMode = PLAIN,
-    prior: SteeringVector | None = None,
-) -> tuple[SteeringVector, list[dict[str, float]]]:
-    """The vector after `config.steps` steps, not yet calibrated, and each step's measures.
-
-    A history row has `loss`, `preference` (share of pairs in which the member gained more),
-    `margin` and `member_gain` (nats per token, steered minus base), `nats_per_token` (KL on these
-    passages) and `nats_rms` (root mean square over tokens). The last row adds `held_out_preference`
-    and `held_out_margin` of the vector, and both `_of_start`, if passages could be held out.
-    Deterministic given the seed.
+) -> SteeringVector:
+    """The vector after `config.steps` steps, not yet calibrated. Deterministic given the seed.
 
     Args:
-        prior: the vector that every step decays to, of the same layers; `start` without it. Decay
-            to the last round's vector alone would add up over rounds.
+        prior: the vector that every step decays to, of the same layers. Decay to the last round's
+            vector would add up over rounds.
     """
-    prior = start if prior is None else prior
-    steps, held_out = _draw(members, others, config, seed)
+    batches = _draw(members, others, config, seed)
     leaves = {layer: each.clone().requires_grad_() for layer, each in start.directions.items()}
     optimiser, schedule = _optimiser(leaves, config)
     known: dict[int, _Step] = {}
-    history, sum_of_last = [], SteeringVector({})
-    last = max(1, round(config.averaged * config.steps))
+    sum_of_last = SteeringVector({})
+    last = max(1, round(AVERAGED * config.steps))
     for number in range(config.steps):
-        index = number % len(steps)
+        index = number % len(batches)
         if index not in known:
-            known[index] = _prepare(language_model, *steps[index], config, start.layers[0])
+            known[index] = _prepare(language_model, *batches[index], config, start.layers[0])
         optimiser.zero_grad()
-        vector = SteeringVector(leaves)
-        history.append(_ascend(language_model, vector, known[index], config, nats=nats, mode=mode))
+        _loss(language_model, SteeringVector(leaves), known[index], config, nats=nats, mode=mode).backward()
         optimiser.step()
         schedule.step()
         with torch.no_grad():
@@ -137,13 +129,7 @@ def optimise(
         if number >= config.steps - last:
             sum_of_last += SteeringVector({layer: leaf.detach().clone() for layer, leaf in leaves.items()})
         advance("update", number + 1, config.steps, "steps")
-    found = (1 / last) * sum_of_last
-    if held_out:
-        step = _prepare(language_model, *held_out, config, start.layers[0])
-        for name, vector in (("", found), ("_of_start", start)):
-            measured = _held_out(language_model, vector, step, config.opening, mode)
-            history[-1] |= {f"held_out_{key}{name}": value for key, value in measured.items()}
-    return found, history
+    return (1 / last) * sum_of_last
 
 
 def _optimiser(
@@ -158,28 +144,18 @@ def _optimiser(
     return optimiser, torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
 
 
-@torch.no_grad()
-def _held_out(
-    language_model: LanguageModel, vector: SteeringVector, step: _Step, opening: int, mode: SteeringMode
-) -> dict[str, float]:
-    steered, _ = _steered(language_model, vector, step, opening, mode)
-    return _preference(steered - step.likelihoods, step.inside)
-
-
 def _draw(
     members: Sequence[str], others: Sequence[str], config: OptimisedConfig, seed: int
-) -> tuple[list[tuple[list[str], list[str]]], tuple[list[str], list[str]] | None]:
-    """Batches of members and as many others, and the held-out ones or None."""
+) -> list[tuple[list[str], list[str]]]:
+    """Batches of members and as many others."""
     generator = np.random.default_rng(seed)
-    first, second = (
-        [group[index] for index in generator.permutation(len(group))] for group in (members, others)
-    )
-    spare = min(config.held_out, len(first) // 5, len(second) // 5)
-    fitted = [order[: len(order) - spare][: config.passages] for order in (first, second)]
-    held_out = (first[len(first) - spare :], second[len(second) - spare :]) if spare else None
-    count = max(1, min(map(len, fitted)) // config.batch)
-    inside, outside = ([group[number::count][: config.batch] for number in range(count)] for group in fitted)
-    return list(zip(inside, outside, strict=True)), held_out
+    drawn = [
+        [group[index] for index in generator.permutation(len(group))[: config.passages]]
+        for group in (members, others)
+    ]
+    count = max(1, min(map(len, drawn)) // config.batch)
+    inside, outside = ([group[number::count][: config.batch] for number in range(count)] for group in drawn)
+    return list(zip(inside, outside, strict=True))
 
 
 @torch.no_grad()
@@ -190,19 +166,18 @@ def _prepare(
     prefixes = [language_model.prefix(batch, layer) for batch in batches]
     states = [language_model.states(*pair) for pair in zip(batches, prefixes, strict=True)]
     likelihoods = [
-        _likelihoods(language_model, batch, each, config.opening)
-        for batch, each in zip(batches, states, strict=True)
+        _likelihoods(language_model, batch, each) for batch, each in zip(batches, states, strict=True)
     ]
     rows = torch.tensor([row for batch in batches for row in batch.rows], device=language_model.device)
     return _Step(batches, prefixes, states, torch.cat(likelihoods), rows < len(members))
 
 
 def _likelihoods(
-    language_model: LanguageModel, batch: TokenBatch, states: Float[Tensor, "text token width"], opening: int
+    language_model: LanguageModel, batch: TokenBatch, states: Float[Tensor, "text token width"]
 ) -> Float[Tensor, "text"]:
     """Mean log-likelihood of every text's tokens after its opening, in nats."""
     where = batch.scored[:, 1:]
-    later = where & (batch.positions[:, 1:] > opening)
+    later = where & (batch.positions[:, 1:] > OPENING)
     # A text that is shorter than an opening is scored whole.
     where = torch.where(later.any(1, keepdim=True), later, where)
     losses = language_model.output.losses(states[:, :-1][where], batch.ids[:, 1:][where])
@@ -210,23 +185,7 @@ def _likelihoods(
     return -losses.sum(1) / where.sum(1).clamp(min=1)
 
 
-def _steered(
-    language_model: LanguageModel, vector: SteeringVector, step: _Step, opening: int, mode: SteeringMode
-) -> tuple[Float[Tensor, "text"], Float[Tensor, "token"]]:
-    """Log-likelihoods under the vector, and KL(steered || base) of some tokens."""
-    likelihoods, divergences = [], []
-    for batch, prefix, base in zip(step.batches, step.prefixes, step.states, strict=True):
-        with language_model.steer(vector, 1.0, mode):
-            states = language_model.states(batch, prefix)
-        likelihoods.append(_likelihoods(language_model, batch, states, opening))
-        # Every fourth position suffices to measure the distance.
-        divergences.append(
-            language_model.output.divergences(states[batch.pooled][::4], base[batch.pooled][::4])
-        )
-    return torch.cat(likelihoods), torch.cat(divergences)
-
-
-def _ascend(
+def _loss(
     language_model: LanguageModel,
     vector: SteeringVector,
     step: _Step,
@@ -234,24 +193,17 @@ def _ascend(
     *,
     nats: float,
     mode: SteeringMode,
-) -> dict[str, float]:
-    """Accumulate the gradient of one step's loss in the vector's leaves, and measure it."""
-    steered, divergences = _steered(language_model, vector, step, config.opening, mode)
-    beta = config.beta * config.tokens
-    loss = preference_loss(steered - step.likelihoods, step.inside, beta)
-    loss = loss + config.penalty * above(divergences, nats, UNEVENNESS)
-    loss.backward()
-    gain = (steered - step.likelihoods).detach()
-    return {
-        "loss": float(loss.detach()),
-        **_preference(gain, step.inside),
-        "member_gain": float(gain[step.inside].mean()),
-        "nats_per_token": float(divergences.detach().mean()),
-        "nats_rms": float(divergences.detach().square().mean().sqrt()),
-    }
-
-
-def _preference(gain: Float[Tensor, "text"], inside: Bool[Tensor, "text"]) -> dict[str, float]:
-    """Share of pairs whose member gained more, and the mean difference of gains in nats per token."""
-    pairs = gain[inside][:, None] - gain[~inside][None, :]
-    return {"preference": float((pairs > 0).float().mean()), "margin": float(pairs.mean())}
+) -> Float[Tensor, ""]:
+    """The preference loss of a batch, and the penalty of its distance from the base model."""
+    likelihoods, divergences = [], []
+    for batch, prefix, base in zip(step.batches, step.prefixes, step.states, strict=True):
+        with language_model.steer(vector, 1.0, mode):
+            states = language_model.states(batch, prefix)
+        likelihoods.append(_likelihoods(language_model, batch, states))
+        # Every fourth position suffices to measure the distance.
+        divergences.append(
+            language_model.output.divergences(states[batch.pooled][::4], base[batch.pooled][::4])
+        )
+    gain = torch.cat(likelihoods) - step.likelihoods
+    preference = preference_loss(gain, step.inside, config.beta * config.tokens)
+    return preference + config.penalty * above(torch.cat(divergences), nats, UNEVENNESS)

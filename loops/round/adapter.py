@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.concept import Concept
+from agent.language_model.adapter import Adapter
 from agent.types import seed_for
 from loops.records import Generated
 from loops.round.context import RunContext
 
 if TYPE_CHECKING:
-    from agent.adapting.adapt import Adapted
-    from agent.adapting.training_data import Written
+    from agent.adapting.adapt import Written
 
 
 def train_adapter(
     context: RunContext, concept: Concept, last: Concept, generated: Sequence[Generated]
-) -> Adapted:
-    """Train on the concept's members and on generated texts, by their membership and readability.
+) -> tuple[Adapter, dict[str, float | int]]:
+    """The adapter trained on members and generated texts, and its metrics.
 
     Args:
         last: the concept that wrote the steered part of `generated`.
@@ -46,7 +46,7 @@ def train_adapter(
 
 def written(generated: Sequence[Generated]) -> Written:
     """Generated passages as training data; unjudged ones count as readable."""
-    from agent.adapting.training_data import Written
+    from agent.adapting.adapt import Written
 
     return Written(
         [each.prompt for each in generated],

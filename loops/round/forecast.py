@@ -131,7 +131,7 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
     written = config.generation.samples * config.generation.new_tokens
     full = speeds.record * speeds.depth_recorded
     updating, ascent = config.updating, config.updating.optimised
-    steps = (ascent.steps * ascent.batch * BACKWARD + 3 * ascent.held_out) * 2 * ascent.tokens
+    steps = ascent.steps * ascent.batch * BACKWARD * 2 * ascent.tokens
     calibrating = CALIBRATION_PASSES * updating.calibration_texts * updating.calibration_tokens
     update = calibrating + (steps if updating.method == "optimised" else 0)
     topics = config.topics

@@ -35,8 +35,8 @@ def update(
             concept = with_vector(concept, step)
     if scheduled.adapt:
         with costs.stage("adapt"):
-            adapted = train_adapter(context, concept, last, placed)
-            concept, training = replace(concept, adapter=adapted.adapter), adapted.metrics
+            adapter, training = train_adapter(context, concept, last, placed)
+            concept = replace(concept, adapter=adapter)
     return concept, training
 
 

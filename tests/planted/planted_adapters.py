@@ -12,10 +12,10 @@ CONFIG = LoraConfig(passages=24, batch=4, learning_rate=0.03, tokens=32)
 LESSON = [sentence(*[number % 3 + 1] * 8) for number in range(24)]
 
 
-def trained(tmp_path, language_model=None, weights=None, start=None, seed=0):
+def trained(tmp_path, language_model=None, weights=None, seed=0):
     language_model = language_model or make_language_model()
     weights = np.ones(len(LESSON)) if weights is None else weights
-    return fit_lora(language_model, LESSON, weights, CONFIG, seed=seed, folder=tmp_path, start=start)
+    return fit_lora(language_model, LESSON, weights, CONFIG, seed=seed, folder=tmp_path)
 
 
 def random_adapter(language_model, seed: int = 0) -> Adapter:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from agent.adapting.adapt import Written, pairs
 from agent.adapting.config import LoraConfig, PreferenceConfig
-from agent.adapting.training_data import Written, pairs
 from agent.clustering.texts import Texts
 from agent.concept import MEMBER
 from agent.language_model.adapter import Adapter

@@ -39,14 +39,6 @@ def test_the_same_seed_gives_the_same_adapter_to_the_bit(tmp_path):
     assert first.digest == again.digest != other.digest
 
 
-def test_training_starts_from_an_adapter(tmp_path):
-    language_model = make_language_model()
-    first, _ = trained(tmp_path, language_model)
-    second, history = trained(tmp_path, language_model, start=first)
-    assert second.config["r"] == CONFIG.rank
-    assert history[0]["loss"] < float(language_model.losses(LESSON).mean()) - 0.5
-
-
 def test_another_lesson_starts_anew_and_removes_the_first(tmp_path):
     trained(tmp_path)
     trained(tmp_path, seed=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import transformers
 from conftest import make_language_model
@@ -13,20 +11,17 @@ from agent.errors import BasinError
 
 
 class Trainer(transformers.Trainer):
-    """Fails as the libraries do, or ends with these losses."""
+    """Fails as the libraries do."""
 
-    def __init__(self, error: Exception | None = None, losses: tuple[float, ...] = ()) -> None:
-        self.error, self.resumed_from = error, "not yet"
-        self.state = SimpleNamespace(log_history=[{"loss": loss} for loss in losses])
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def remove_callback(self, callback: object) -> None: ...
 
     def add_callback(self, callback: object) -> None: ...
 
     def train(self, resume_from_checkpoint: object) -> None:
-        self.resumed_from = resume_from_checkpoint
-        if self.error:
-            raise self.error
+        raise self.error
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):
@@ -37,12 +32,6 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 def test_other_failures_are_not_hidden(tmp_path):
     with pytest.raises(RuntimeError, match="shape"):
         train(Trainer(RuntimeError("a shape is wrong")), tmp_path)
-
-
-@pytest.mark.parametrize("losses", [(), (1.0, float("nan")), (float("inf"), 1.0)])
-def test_a_nan_loss_is_refused(tmp_path, losses):
-    with pytest.raises(BasinError, match="not a number: lower updating.adapting.lora.learning_rate"):
-        train(Trainer(losses=losses), tmp_path)
 
 
 def test_a_folder_belongs_to_one_training_and_others_are_removed(tmp_path):

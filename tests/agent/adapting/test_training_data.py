@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import make_language_model, sentence
 
-from agent.adapting.training_data import Written, importance_weights, lesson_weights, log_likelihoods, pairs
+from agent.adapting.adapt import Written, importance_weights, lesson_weights, log_likelihoods, pairs
 
 
 def written(membership, coherent=None, prompts=None) -> Written:

@@ -32,11 +32,8 @@ def test_layers_are_kept_in_rising_order_in_float32():
     assert {each.dtype for each in unordered.directions.values()} == {torch.float32}
 
 
-def test_norms_and_cosine():
-    first, second = vector(l1=[3.0, 4.0], l2=[0.0, 0.0]), vector(l1=[3.0, 4.0], l2=[5.0, 0.0])
-    assert first.norms() == {1: 5.0, 2: 0.0}
-    assert first.cosine(second) == pytest.approx(0.5**0.5)
-    assert first.cosine(first * 0.0) == 0.0
+def test_norms_by_hand():
+    assert vector(l1=[3.0, 4.0], l2=[0.0, 0.0]).norms() == {1: 5.0, 2: 0.0}
 
 
 def test_safetensors_round_trip(tmp_path):

@@ -22,7 +22,7 @@ def test_the_budget_is_spent(budget, size, texts):
     scaled, nats = calibrate(language_model, vector, texts, budget)
     assert nats == pytest.approx(budget, rel=0.05)
     assert language_model.divergence(texts, scaled) == pytest.approx(budget, rel=0.05)
-    assert scaled.cosine(vector) == pytest.approx(1.0)
+    assert all(each.std() < 1e-5 * each.mean() for each in scaled.directions.values())  # the direction
 
 
 @pytest.mark.parametrize(

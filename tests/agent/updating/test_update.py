@@ -1,4 +1,4 @@
-"""The schedule of updates, and the mode in which an update is calibrated."""
+"""The schedule of updates, the direction of a planted difference, and the mode of an update."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
-from agent.updating import RoundUpdate, UpdatingConfig, update
+from agent.steering.vector import SteeringVector
+from agent.updating import RoundUpdate, UpdatingConfig, mean_difference, update
 
 
 def updated(language_model, **settings):
@@ -43,10 +44,6 @@ def test_layers_that_are_not_recorded_are_named():
         UpdatingConfig(layers=(2, 5)).steered_layers((1, 2, 3))
 
 
-def test_steering_is_plain_by_default():
-    assert updated(make_language_model(depth=5, layers=(1, 2, 3)))[2].mode.is_plain
-
-
 @pytest.mark.parametrize("norm_preserving", [False, True])
 def test_a_conditional_update_brings_the_gate_of_its_lowest_layer(norm_preserving):
     language_model = make_language_model(depth=5, layers=(1, 2, 3))
@@ -61,3 +58,40 @@ def test_a_conditional_update_brings_the_gate_of_its_lowest_layer(norm_preservin
     # Only in its own mode does it spend about the budget.
     assert language_model.divergence(members, found.vector) != pytest.approx(0.05, rel=0.1)
     assert language_model.divergence(members, found.vector, mode=found.mode) < 0.1
+
+
+def planted(seed: int = 0):
+    """600 texts in noise, members displaced along one direction per layer."""
+    generator = np.random.default_rng(seed)
+    direction = generator.normal(size=(3, 24))
+    noise = generator.normal(size=(600, 3, 24))
+    return direction, noise[:300] + 2 * direction, noise[300:]
+
+
+def test_a_planted_direction_comes_back():
+    direction, members, others = planted()
+    found = mean_difference(members, others, recorded=(2, 4, 6), steered=(2, 6))
+    truth = SteeringVector({2: torch.from_numpy(direction[0]), 6: torch.from_numpy(direction[2])})
+    assert found.layers == (2, 6)
+    for layer, direction in truth.directions.items():
+        assert torch.cosine_similarity(found.directions[layer], direction, dim=0) > 0.99
+    assert found.norms()[2] == pytest.approx(2 * truth.norms()[2], rel=0.05)
+
+
+def test_texts_of_weight_zero_do_not_count():
+    direction, members, others = planted()
+    mixed = np.concatenate([members, others - 9 * direction])
+    weights = np.array([1.0] * 300 + [0.0] * 300)
+    weighted = mean_difference(mixed, others, weights, recorded=(1, 2, 3), steered=(1, 2, 3))
+    plain = mean_difference(members, others, recorded=(1, 2, 3), steered=(1, 2, 3))
+    assert all(
+        torch.allclose(weighted.directions[layer], plain.directions[layer], atol=1e-5) for layer in (1, 2, 3)
+    )
+
+
+def test_bad_groups_are_named():
+    _, members, others = planted()
+    with pytest.raises(BasinError, match="inside the concept"):
+        mean_difference(members[:0], others, recorded=(1, 2, 3), steered=(1,))
+    with pytest.raises(BasinError, match="equal activations"):
+        mean_difference(members, members, recorded=(1, 2, 3), steered=(1,))
