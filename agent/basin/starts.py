@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from agent.clustering.round_map import shuffled
-from agent.corpora.words import ENGLISH, words_of
+from agent.corpora.words import ENGLISH, language, words_of
 from agent.membership.documents import document_means
 from agent.membership.log_odds import log_odds
 from agent.membership.similarity import standardised
@@ -131,7 +131,8 @@ def _seeded(topic: Float[np.ndarray, "document"], config: StartsConfig, seed: in
 def _worded(material: Material, counts: Sequence[Counter[str]]) -> Iterator[Start]:
     """One word's rate in every document."""
     for word in material.words:
-        found = np.array([each[word.lower()] for each in counts], dtype=np.float64)
+        parts = language(material.language).as_read(word)
+        found = np.array([sum(each[part] for part in parts) for each in counts], dtype=np.float64)
         rate = document_means(found, material.document_of)
         if rate.any():
             yield Start("word", 0.0, f"word {word}", np.sqrt(rate))

@@ -10,12 +10,11 @@ import difflib
 import logging
 import os
 import random
-import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -24,15 +23,14 @@ from agent.corpora.brown import ALL_CATEGORIES, FICTION, brown_files
 from agent.corpora.folder import DOCUMENT_SUFFIXES, read_document, read_folder
 from agent.corpora.hub_dataset import SCHEME, dataset_name, read_dataset
 from agent.corpora.newsgroups import newsgroup_posts
-from agent.corpora.tables import TABLE_SUFFIXES, Fields, Record, read_table
+from agent.corpora.tables import TABLE_SUFFIXES, Fields, Record, one_line, read_table
+from agent.corpora.text import clean_text, cleaning_note
 from agent.errors import BasinError, reading, shortened
 from agent.files.bounded import MOST_DOCUMENTS, MOST_TEXT
 from agent.types import Document, StageConfig, document_id
 
 logger = logging.getLogger(__name__)
 
-LONGEST_TITLE = 500
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 FIELDS = ("text_field", "title_field", "author_field")
 
 
@@ -120,19 +118,26 @@ def load_corpus(config: CorpusConfig, base: Path | None = None) -> list[Document
     Raises:
         BasinError: as `iter_records`; or the sample is too large to hold.
     """
-    documents = iter_documents(config, base)
+    cleaned: Counter[str] = Counter()
+    documents = iter_documents(config, base, cleaned)
     if config.sample is None:
-        return list(documents)
-    sample, population = draw_sample(documents, config.sample, config.sample_seed, config.source)
-    logger.info(f"A sample of {len(sample):,} of the {population:,} documents of {config.source}")
-    return sample
+        found = list(documents)
+        read = len(found)
+    else:
+        found, read = draw_sample(documents, config.sample, config.sample_seed, config.source)
+        logger.info(f"A sample of {len(found):,} of the {read:,} documents of {config.source}")
+    if note := cleaning_note(cleaned, read):
+        logger.info(note)
+    return found
 
 
-def iter_documents(config: CorpusConfig, base: Path | None = None) -> Iterator[Document]:
-    """All documents in order, one at a time; raises as `iter_records`."""
-    for record, text in iter_records(config, base, fields=()):
+def iter_documents(
+    config: CorpusConfig, base: Path | None = None, cleaned: Counter[str] | None = None
+) -> Iterator[Document]:
+    """All documents in order, one at a time; `cleaned` and errors as in `iter_records`."""
+    for record, text in iter_records(config, base, (), cleaned):
         title, author = record.get(config.title_field), record.get(config.author_field)
-        yield Document(document_id(text), text, _one_line(title), _one_line(author))
+        yield Document(document_id(text), text, one_line(title), one_line(author))
 
 
 def draw_sample(stream: Iterable[Document], count: int, seed: int, source: str) -> tuple[list[Document], int]:
@@ -161,9 +166,12 @@ def draw_sample(stream: Iterable[Document], count: int, seed: int, source: str) 
 
 
 def iter_records(
-    config: CorpusConfig, base: Path | None = None, fields: Collection[str] | None = None
+    config: CorpusConfig,
+    base: Path | None = None,
+    fields: Collection[str] | None = None,
+    cleaned: Counter[str] | None = None,
 ) -> Iterator[tuple[Record, str]]:
-    """(record, text) of every document in corpus order; `document_id(text)` is its id.
+    """(record, cleaned text) of every document in corpus order; `document_id(text)` is its id.
 
     A Brown record has `category`, a newsgroup post `group`, a text file `path`; other records are as
     in their file.
@@ -171,12 +179,14 @@ def iter_records(
     Args:
         base: the folder that relative paths start from.
         fields: read only these columns of tables besides text, title and author; None reads all.
+        cleaned: counts the documents that `clean_text` changed, by kind.
 
     Raises:
         BasinError: the source is missing, empty, damaged, of an unknown kind, or too large to hold
             without `sample`; a field is unknown; or a setting has no meaning for the source.
     """
-    records = islice(_records(config, base, fields), config.limit)
+    found = islice(_records(config, base, fields), config.limit)
+    records = ((record, clean_text(text, cleaned)) for record, text in found)
     yield from records if config.sample else _within_limits(records, config)
 
 
@@ -209,13 +219,6 @@ def _local(path: Path, config: CorpusConfig, fields: Collection[str] | None) -> 
         yield read_document(path, path.parent)
     else:
         yield from rows(path)
-
-
-def _one_line(value: Any) -> str:
-    """A title or author on one line, without control characters."""
-    if value is None or value != value:  # NaN marks a missing value in many tables
-        return ""
-    return CONTROLS.sub("", " ".join(str(value).split())[:LONGEST_TITLE])
 
 
 def _hint(source: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import numpy as np
 import regex
 from pydantic import Field, model_validator
 
+from agent.corpora.words import count_words, refuse_unsegmented, running_words
 from agent.errors import BasinError
 from agent.types import Document, Passage, PassageSet, StageConfig
 
@@ -50,6 +50,7 @@ def split(documents: Sequence[Document], config: PassagesConfig) -> PassageSet:
     Duplicates differ at most in case and spacing; the first one stays. Raises `BasinError` if fewer
     than two documents are left, or two different ones have one identifier.
     """
+    refuse_unsegmented([document.text for document in documents])
     dropped: Counter[str] = Counter()
     seen: set[bytes] = set()
     ids: set[str] = set()
@@ -59,7 +60,7 @@ def split(documents: Sequence[Document], config: PassagesConfig) -> PassageSet:
         if _seen_before(document.text, seen):
             dropped["duplicate documents"] += 1
             continue
-        if len(document.text.split()) < config.minimum_words:
+        if count_words(document.text) < config.minimum_words:
             dropped["short documents"] += 1
             continue
         cuts = cut(document.text, config.words)
@@ -82,7 +83,7 @@ def cut(text: str, words: int) -> list[str]:
     The passages lose only white space at the cuts. More than `words` words without a sentence end are
     cut between words. A text without words gives one empty passage.
     """
-    starts = np.fromiter((match.start() for match in re.finditer(r"\S+", text)), dtype=np.int64)
+    starts = np.fromiter((match.start() for match in running_words(text)), dtype=np.int64)
     pieces = max(1, round(len(starts) / words))
     places = _cutting_places(text, starts, words)
     chosen = [0]

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.corpora.parquet import read_parquet
+from agent.corpora.text import clean_text
 from agent.errors import BasinError, quoted, shortened
 from agent.files.bounded import PACKINGS, lines
 
 Record = dict[str, Any]
+LONGEST_TITLE = 500
 JSONL, PARQUET = (".jsonl", ".ndjson"), ".parquet"
 TABLE_SUFFIXES = (*(f"{kind}{packing}" for kind in JSONL for packing in PACKINGS), PARQUET)
 
@@ -65,24 +67,21 @@ def with_text(
         if not isinstance(text, str):
             raise BasinError(f"{source}, {where} has no text in {fields.text!r}: mend or remove that record.")
         for field in fields:
-            _require_characters(record.get(field), field, f"{source}, {where}")
+            if isinstance(value := record.get(field), str) and "\0" in value:
+                raise BasinError(
+                    f"{source}, {where} has a NUL in {field!r}, so it is not text: mend or remove that record."
+                )
         yield record, text
     if empty:
         raise BasinError(f"{source} holds no records: name one that does.")
 
 
-def _require_characters(value: Any, field: str, where: str) -> None:
-    """Refuse strings with NUL or a lone surrogate, which UTF-8 cannot hold."""
-    if not isinstance(value, str):
-        return
-    if "\0" in value:
-        raise BasinError(f"{where} has a NUL in {field!r}, so it is not text: mend or remove that record.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise BasinError(
-            f"{where} has half of a character (a lone surrogate) in {field!r}: mend or remove that record."
-        ) from None
+def one_line(value: Any) -> str:
+    """A title or author on one line, cleaned, without control characters; "" for None and NaN."""
+    if value is None or value != value:  # NaN marks a missing value in many tables
+        return ""
+    whole = re.sub(r"[\x00-\x1f\x7f-\x9f]", "", " ".join(str(value).split())[:LONGEST_TITLE])
+    return clean_text(whole)
 
 
 def _require_fields(fields: Fields, record: Record, source: str) -> None:

@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
 from sklearn.feature_extraction.text import CountVectorizer
 
-from agent.corpora.words import ENGLISH, language
+from agent.corpora.words import ENGLISH, UNSPACED, language
 from agent.errors import BasinError
 from agent.pointer.topic_model import TopicModel
 from agent.types import Document
@@ -134,9 +134,11 @@ def from_keywords(keywords: Sequence[str], documents: Sequence[Document], code: 
     corpus.
     """
     words_of = language(code).words_of
-    wanted = list(dict.fromkeys(keyword.strip().lower() for keyword in keywords))
-    for keyword in wanted:
-        if words_of(keyword) != [keyword]:
+    wanted: list[str] = []
+    for keyword in keywords:
+        parts = words_of(keyword.strip())
+        wanted += [part for part in parts if part not in wanted]
+        if not parts or (len(parts) > 1 and code not in UNSPACED):
             raise BasinError(
                 f"pointer.keywords has {keyword!r}: give single words of three letters and more, none of them a stop word."
             )

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import model_validator
 
-from agent.corpora.words import ENGLISH
+from agent.corpora.text import CleanText
+from agent.corpora.words import ENGLISH, refuse_other_script
 from agent.errors import BasinError
 from agent.pointer.examples import from_document_weights, from_examples, from_keywords
 from agent.pointer.imported import load_topic_model, read_examples, read_weights
@@ -27,9 +28,9 @@ SOURCES = ("keywords", "examples", "examples_file", "document_weights", "topic_m
 class PointerConfig(StageConfig):
     """A pointer that replaces the fitted topic; at most one of these."""
 
-    keywords: tuple[str, ...] = ()
+    keywords: tuple[CleanText, ...] = ()
     """Single words of the concept. A text's weight is the share of its words among them."""
-    examples: tuple[str, ...] = ()
+    examples: tuple[CleanText, ...] = ()
     """Texts of the concept, longer than a sentence."""
     examples_file: str | None = None
     """A folder, or a .txt (separated by empty lines), .jsonl or .parquet file of examples."""
@@ -70,6 +71,7 @@ def point(
     Raises:
         BasinError: a file is missing or invalid, or shares no word with the corpus.
     """
+    refuse_other_script([document.text for document in documents], topics.language)
     if config.keywords:
         return Pointer(from_keywords(config.keywords, documents, topics.language), 0)
     if config.examples or config.examples_file:

@@ -16,8 +16,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.parquet import read_parquet
-from agent.corpora.tables import read_jsonl
-from agent.corpora.text import read_text
+from agent.corpora.tables import one_line, read_jsonl
+from agent.corpora.text import clean_text, read_text
 from agent.corpora.words import words_of
 from agent.errors import BasinError, quoted
 from agent.files.bounded import read_whole
@@ -79,7 +79,7 @@ def from_bertopic(model: Any, documents: Sequence[str]) -> TopicModel:
         own = own[max(topic, 0)] if np.ndim(own) else own
         weights[topic, number] = float(own) if topic >= 0 and float(own) > 0 else 1.0
     vectorizer = CountVectorizer(analyzer=words_of)
-    counts = vectorizer.fit_transform(documents)
+    counts = vectorizer.fit_transform([clean_text(each) for each in documents])
     topics = weights @ counts
     return _readable_model(
         list(map(str, vectorizer.get_feature_names_out())),
@@ -124,7 +124,7 @@ def _readable_model(
 ) -> TopicModel:
     """The model restricted to the words that Basin reads in texts."""
     columns: dict[str, int] = {}
-    for number, word in enumerate(words):
+    for number, word in enumerate(map(clean_text, words)):
         if words_of(word) == [word] and word not in columns:
             columns[word] = number
     if not columns:
@@ -144,7 +144,7 @@ def read_examples(path: Path) -> list[str]:
     Raises `BasinError` if there are none, or as `load_corpus`.
     """
     if path.suffix.lower() == ".txt" and path.is_file():
-        text = read_text(path)
+        text = clean_text(read_text(path))
         found = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     else:
         found = [document.text for document in load_corpus(CorpusConfig(source=str(path)))]
@@ -173,7 +173,7 @@ def read_weights(
             )
         by_id = {document.id: _number(row, field, path) for row, document in zip(rows, loaded, strict=True)}
         return np.array([by_id[document.id] for document in documents])
-    by_key = {str(row[key]): _number(row, field, path) for row in rows}
+    by_key = {one_line(row[key]): _number(row, field, path) for row in rows}
     missing = [document for document in documents if getattr(document, key) not in by_key]
     if missing:
         raise BasinError(

@@ -152,7 +152,7 @@ def _prior(vocabulary: tuple[str, ...], config: TopicsConfig, words: int) -> Flo
     """Dirichlet prior of the topics' words; `words` is the number of running words."""
     eta = np.full((config.count, len(vocabulary)), 1 / config.count, dtype=np.float64)
     if config.seed_words:
-        known = word_numbers(vocabulary, config.seed_words)
+        known = word_numbers(vocabulary, config.seed_words, config.language)
         if not known:
             raise BasinError(
                 f"None of topics.seed_words ({', '.join(config.seed_words)}) survives in this corpus; choose other words."
@@ -254,7 +254,7 @@ def seeded_counts(
     The fit stores counts plus prior. The prior sums to the vocabulary's size plus `seed_strength /
     count` times the running words, so both follow from the stored sum.
     """
-    known = np.array(word_numbers(model.vocabulary, config.seed_words), dtype=np.int64)
+    known = np.array(word_numbers(model.vocabulary, config.seed_words, config.language), dtype=np.int64)
     share = config.seed_strength / config.count
     running = (model.topic_word_counts.sum() - len(model.vocabulary)) / (1 + share)
     return known, np.full(len(known), share * running / max(len(known), 1))

@@ -7,7 +7,6 @@ filters generated text.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field, field_validator
 from safetensors.numpy import save_file
 
+from agent.corpora.text import CleanText
 from agent.corpora.words import CODE, ENGLISH, language
 from agent.errors import BasinError
 from agent.files.bounded import read_whole
@@ -58,9 +58,9 @@ class TopicsConfig(StageConfig):
     `corpus.sample`)."""
     topic: int | None = None
     """Pick the topic by number."""
-    words: tuple[str, ...] = ()
+    words: tuple[CleanText, ...] = ()
     """Pick the topic with the most mass on these words."""
-    seed_words: tuple[str, ...] = ()
+    seed_words: tuple[CleanText, ...] = ()
     """Words with a raised prior in topic 0, which is then the pointer (gensim's `eta` as a matrix)."""
     seed_strength: float = Field(1.0, gt=0)
     """Pseudo-counts on all seed words together, in units of an average topic's words. At 1 the prior
@@ -146,7 +146,7 @@ class TopicModel:
 
         Raises `BasinError` if none of the words is in the vocabulary.
         """
-        known = word_numbers(self.vocabulary, words)
+        known = word_numbers(self.vocabulary, words, self.language)
         if not known:
             raise BasinError(
                 f"None of the words {', '.join(words)} is in the topic model's vocabulary of {len(self.vocabulary)} words; "
@@ -185,10 +185,10 @@ def read_topic_model(path: Path) -> TopicModel:
     return TopicModel(tuple(vocabulary), topics, alpha, seed, code)
 
 
-def word_numbers(vocabulary: Sequence[str], words: Sequence[str]) -> list[int]:
-    """Indices in the vocabulary of those words that it holds."""
+def word_numbers(vocabulary: Sequence[str], words: Sequence[str], code: str = ENGLISH) -> list[int]:
+    """Indices in the vocabulary of those words that it holds, read as the texts are."""
     index = {word: number for number, word in enumerate(vocabulary)}
-    plain = [unicodedata.normalize("NFC", word).lower() for word in words]
+    plain = dict.fromkeys(part for word in words for part in language(code).as_read(word))
     return [index[word] for word in plain if word in index]
 
 
@@ -241,7 +241,8 @@ class Pointer:
     def holds(self, words: Sequence[str]) -> list[str]:
         """Those of the words that are among the topic's `SURE_WORDS` most probable."""
         probable = set(self.model.top_words(self.topic, SURE_WORDS))
-        return [word for word in words if word.lower() in probable]
+        known = language(self.model.language)
+        return [word for word in words if probable.issuperset(known.as_read(word))]
 
     def doubt(self, words: Sequence[str]) -> str | None:
         """A warning if a topic picked by words holds less than a third of them, or None."""

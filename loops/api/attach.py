@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from agent.concept import Concept
+from agent.corpora.text import clean_text
 from agent.errors import BasinError
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ def steered(model: Any, run: str | Path, round: int | None = None, strength: flo
     concept = _concept(run, round)
     with _left_as_it_was(inner):
         own = _wrapped(inner, tokenizer)
-    with _adapted(inner, concept), own.steer(concept.vector, strength, concept.mode):
+    with (
+        _adapted(inner, concept),
+        own.steer(concept.vector, strength, concept.mode),
+        _clean_texts(model),
+    ):
         yield model
 
 
@@ -104,6 +109,27 @@ class _Read:
         )
         self.ids, self.cache = ids.clone(), getattr(found, self.cache_name, None) or found.past_key_values
         return found.logits[:, -1].float()
+
+
+@contextmanager
+def _clean_texts(model: Any) -> Iterator[None]:
+    """Read a pipeline's texts as a corpus's, by `clean_text`."""
+    preprocess = getattr(model, "preprocess", None)
+    if preprocess is None:
+        yield
+        return
+
+    def cleaned(text: Any, *arguments: Any, **options: Any) -> Any:
+        for turn in getattr(text, "messages", ()):
+            if isinstance(turn.get("content"), str):
+                turn["content"] = clean_text(turn["content"])
+        return preprocess(clean_text(text) if isinstance(text, str) else text, *arguments, **options)
+
+    model.preprocess = cleaned
+    try:
+        yield
+    finally:
+        model.preprocess = preprocess
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from agent.concept import Concept
-from agent.errors import BasinError
+from agent.corpora.text import given_text
+from agent.errors import BasinError, quoted
 from agent.membership.log_odds import log_odds, sigmoid, threshold
 
 if TYPE_CHECKING:
@@ -131,14 +132,11 @@ def _texts(texts: object) -> list[str]:
     """Return a sequence, an array or a column of texts as a list."""
     if isinstance(texts, str):
         raise BasinError("A single text was given: put it into a list.")
-    rows = np.asarray(texts, dtype=object)
+    if isinstance(texts, bytes) or not hasattr(texts, "__iter__"):
+        raise BasinError(f"A concept scores a list of texts, not {quoted(texts)}.")
+    rows = np.asarray(texts if hasattr(texts, "__len__") else list(texts), dtype=object)
     if rows.ndim == 2 and rows.shape[1] == 1:  # a data frame's single column
         rows = rows[:, 0]
     if rows.ndim != 1:
         raise BasinError(f"A concept scores a list of texts, not an array of {rows.ndim} axes.")
-    strange = next(
-        (number for number, each in enumerate(rows) if not isinstance(each, str) or not each.strip()), None
-    )
-    if strange is not None:
-        raise BasinError(f"Text number {strange + 1} of {len(rows)} is empty or not a string: leave it out.")
-    return [str(each) for each in rows]
+    return [given_text(each, f"Text number {number} of {len(rows)}") for number, each in enumerate(rows, 1)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from agent.concept import Concept
+from agent.corpora.text import given_text
 from agent.errors import BasinError
 from agent.language_model.decoding.rejection import Kept, Proposal, keep
 from agent.membership.log_odds import log_odds
@@ -142,6 +143,6 @@ def _cannot_write(store: RunStore, concept: Concept) -> BasinError:
 
 def _prompts(store: RunStore, count: int, prompt: str | None, seed: int) -> list[str]:
     if prompt is not None:
-        return [prompt] * count
+        return [given_text(prompt, "The prompt")] * count
     texts, words = store.load_passages().texts, store.config.generation.prompt_words
     return openings(texts, count, words, seed_for(seed, 0, "generate/openings"))

@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.basin.tracking import exchanged
+from agent.corpora.words import count_words
+from agent.corpora.words import first_words as beginning
 from agent.errors import BasinError, printable
 from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
@@ -35,8 +37,7 @@ GOLD_COLUMNS = {
 
 def first_words(text: str, words: int = FIRST_WORDS) -> str:
     """The beginning of a passage on one line."""
-    running = text.split()
-    return " ".join(running[:words]) + (" ..." if len(running) > words else "")
+    return beginning(text, words) + (" ..." if count_words(text) > words else "")
 
 
 def show_run(store: RunStore, console: Console) -> None:

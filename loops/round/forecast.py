@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from agent.corpora.passages import enough_per_document
+from agent.corpora.words import first_words
 from agent.language_model.architecture import choose_device, choose_dtype
 from agent.language_model.memory import PROCESS, MemoryNeed
 from agent.language_model.model import LanguageModel
@@ -97,7 +98,7 @@ def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str)
     language_model.record(texts)
     record = tokens / (time.perf_counter() - begin)
     short = config.generation.model_copy(update={"new_tokens": 12})
-    prompts = [" ".join(text.split()[: short.prompt_words])] * short.batch_size
+    prompts = [first_words(text, short.prompt_words)] * short.batch_size
     begin = time.perf_counter()
     language_model.generate(prompts, list(range(len(prompts))), short)
     generate = 12 * len(prompts) / (time.perf_counter() - begin)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.corpora.load import CorpusConfig, iter_documents
-from agent.corpora.words import ENGLISH, language
+from agent.corpora.words import ENGLISH, language, refuse_other_script
 from agent.errors import BasinError
 from agent.hub.pinned_packages import scratch_folder
 from agent.language_model.model import LanguageModel
@@ -41,6 +41,7 @@ def fit_topics(
     Raises:
         BasinError: as `lda.fit` and `iter_documents`.
     """
+    refuse_other_script([document.text for document in passages.documents], config.language)
     if config.fit_on == "all":
 
         def texts() -> Iterator[str]:

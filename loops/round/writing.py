@@ -13,6 +13,7 @@ import numpy as np
 
 from agent.clustering.texts import Texts
 from agent.concept import Concept
+from agent.corpora.words import first_words
 from agent.language_model.coherence import CoherenceReport
 from agent.membership.log_odds import log_odds
 from agent.steering.gate import PLAIN
@@ -70,7 +71,7 @@ def openings(texts: Sequence[str], count: int, words: int, seed: int) -> list[st
     chosen: list[int] = []
     while len(chosen) < count:
         chosen += generator.permutation(len(texts))[: count - len(chosen)].tolist()
-    return [" ".join(texts[index].split()[:words]) for index in chosen]
+    return [first_words(texts[index], words) for index in chosen]
 
 
 def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:

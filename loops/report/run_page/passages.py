@@ -44,7 +44,7 @@ def responsible_words(pointer: Pointer, texts: Sequence[str], least: float = 0.2
                 continue
             joint = weights * model.topic_word[:, numbers[word]]
             share = float(joint[topic] / np.maximum(joint.sum(), 1e-300))
-            if share >= least:
+            if share >= least and (not spans or begin >= spans[-1][1]):  # pairs of characters overlap
                 spans.append((begin, end, share))
         found.append(spans)
     return found

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from agent.corpora.passages import PassagesConfig, cut, split
-from agent.corpora.words import language, name_like_words, words_of
+from agent.corpora.words import (
+    count_words,
+    first_words,
+    language,
+    name_like_words,
+    refuse_other_script,
+    words_of,
+)
 from agent.errors import BasinError
 from agent.pointer.lda import fit, fit_cached
 from agent.pointer.topic_model import TopicsConfig, pick
@@ -118,10 +126,8 @@ def test_names_have_capitals_where_nouns_have_none() -> None:
     }
 
 
-def test_unknown_and_unspaced_languages() -> None:
+def test_unknown_languages() -> None:
     assert not language("la").is_listed and language("la").words_of("Gallia est omnis divisa") != []
-    with pytest.raises(BasinError, match="written without spaces"):
-        language("ja")
     with pytest.raises(ValueError, match="language"):
         TopicsConfig(language="german")
 
@@ -150,3 +156,60 @@ def test_english_names_have_capitals_inside_sentences():
     ]
     assert name_like_words(texts, 0.5) == {"watson", "sea"}
     assert name_like_words(texts, 0.7) == {"watson"}
+
+
+CHINESE = {
+    "案": "侦探走进了房间。他发现了凶手的指纹！警察问道：你看见谋杀了吗？法官审问证人，警察逮捕凶手。侦探寻找谋杀的证据。",
+    "海": "水手走上了甲板。船长看见了灯塔！海浪拍打着船帆，暴风雨来临。水手收起船锚，船长望着海浪。灯塔照亮港口的甲板。",
+}
+
+
+def unspaced(texts: dict[str, str], count: int = 12) -> list[Document]:
+    found = []
+    for at in range(count):
+        sentences = list(texts.values())[at % 2].split("。")[:-1]
+        order = np.random.default_rng(at).permutation(len(sentences))
+        found.append(Document(f"d{at}", "。".join(sentences[place] for place in order) + f"。第{at}号。"))
+    return found
+
+
+def test_chinese_is_cut_at_sentences_and_read_in_pairs() -> None:
+    text = CHINESE["案"]
+    assert count_words(text) == 26 and count_words("two words, 中国") == 3
+    passages = cut(text, 10)
+    assert (
+        "".join(passages) == text
+        and all(passage[-1] in "。！？" for passage in passages)
+        and len(passages) == 3
+    )
+    assert first_words(text, 3) == "侦探走进了房" and first_words("a  b\nc", 2) == "a b"
+    assert words_of("警察问DNA证据", "zh") == ["警察", "察问", "dna", "证据"]
+    assert words_of("刑事はコンピューターを調べた", "ja") == ["刑事", "コンピューター"]
+    config = TopicsConfig(count=2, chunk_words=50, minimum_chunks=2, words=("谋杀", "侦探"), language="zh")
+    model = fit(unspaced(CHINESE), config, 1)
+    pointer = pick(model, config)
+    assert set(pointer.holds(("谋杀", "侦探", "船长", "逮捕凶手"))) == {"谋杀", "侦探", "逮捕凶手"}
+    weights = pointer.weights([document.text for document in unspaced(CHINESE)])
+    assert weights[::2].min() > 0.7 and weights[1::2].max() < 0.3
+    (spans,) = responsible_words(pointer, ["侦探寻找谋杀"], least=0.0)
+    assert ["侦探寻找谋杀"[begin:end] for begin, end, _ in spans][0] == "侦探"
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
+
+
+def test_a_script_that_the_language_does_not_read_is_named_with_a_remedy_that_works() -> None:
+    texts = [document.text for document in unspaced(CHINESE)]
+    with pytest.raises(BasinError, match="set it to zh or ja"):
+        refuse_other_script(texts, "en")
+    refuse_other_script(texts, "zh")
+    refuse_other_script(["An English text that quotes 侦探."], "en")
+    thai = ["ตำรวจสืบสวนคดีฆาตกรรมและพบหลักฐานสำคัญในบ้านของผู้ต้องสงสัย" * 5, "นักสืบพบมีดในบ้านของผู้ต้องสงสัยเมื่อคืนนี้" * 5]
+    with pytest.raises(BasinError, match="segmenter, such as PyThaiNLP"):
+        split(
+            [Document(str(at), text) for at, text in enumerate(thai)],
+            PassagesConfig(words=10, minimum_words=5),
+        )
+    words = "ตำรวจ สืบสวน คดี ฆาตกรรม และ พบ หลักฐาน"
+    for gap in (" ", "\u200b"):
+        spaced = [Document(str(at), gap.join([words.replace(" ", gap)] * 5) + f" {at}") for at in range(2)]
+        assert len(split(spaced, PassagesConfig(words=10, minimum_words=5)).passages) == 5  # without repeats
+        assert words_of(spaced[0].text, "th")[:3] == ["ตำรวจ", "สืบสวน", "คดี"]
