@@ -78,12 +78,12 @@ def _show_topics(view: TopicView, console: Console) -> None:
 
     passages = view.passages
     console.print(passages.description)
-    mass = view.model.mass_on(view.config.words) if view.config.words else None
+    mass = view.model.mass_on(view.words) if view.words else None
     for topic in view.order() if view.only is None else [view.only]:
         share = view.weights[:, topic].mean()
         on_words = ""
         if mass is not None:
-            found = Pointer(view.model, topic).holds(view.config.words)
+            found = Pointer(view.model, topic).holds(view.words)
             on_words = f", {mass[topic]:.2%} of it on the words, {len(found)} of them among its {SURE_WORDS} most probable"
         starts = ", where the config starts" if view.picked == topic and view.file else ""
         console.print(f"\n[bold]Topic {topic}[/]  {share:.1%} of the text{on_words}{starts}", highlight=False)
@@ -98,19 +98,17 @@ def _show_topics(view: TopicView, console: Console) -> None:
 
 
 def _show_config(view: TopicView, topic: int | None, console: Console) -> None:
-    """Print the config that starts from a topic, given by number or by the words of `view.config`."""
-    from loops.report.topic_views import config_text
-
+    """Print the config that starts from a topic, given by number or by the configured words."""
     topic = view.only if topic is None else topic
-    words = view.config.words if topic is None else ()
+    words = view.words if topic is None else ()
     if view.file is not None:
         print_line("")
         print_line(f"To start from it, replace `topics` in {view.file} by this:")
         print_line("")
-        print(config_text({"topics": view.topics_tree(topic, words)}), end="")
+        print(view.lines(topic, words), end="")
         return
     console.print("\nTo start from it, save these lines as mine.yaml, then `basin run mine.yaml`:\n")
-    print(config_text(view.tree(topic, words)), end="")
+    print(view.lines(topic, words), end="")
     if view.thinned is not None:
         print_line("")
         print_line(

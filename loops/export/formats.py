@@ -13,10 +13,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from agent.errors import BasinError
-from loops.export.labels import write_dataset
+from loops.export.data import write_dataset, write_gguf_vector, write_tensors
 from loops.export.model import write_adapter, write_model
 from loops.export.subject import Export
-from loops.export.vector import write_gguf_vector, write_tensors
 
 DTYPES = ("bfloat16", "float16", "float32")
 

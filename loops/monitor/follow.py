@@ -65,12 +65,10 @@ def read_status(folder: Path) -> Mapping[str, Any]:
 
 def follow(path: Path, pause: float = 1.0) -> Iterator[str]:
     """Yield log lines, stages and counts with estimates until no process writes to the run."""
-    log, stage, count_due = _LogTail(path / LOG), "", 0.0
-    while True:
-        writing = _is_written(path)  # before reading, so that the last lines of a writer are not missed
-        yield from log.new_lines()
-        if not writing:
-            return
+    lines, position = _log_lines(path / LOG, None)
+    yield from lines[-FIRST_LINES:]
+    stage, count_due = "", 0.0
+    while _is_written(path):
         status = read_status(path)
         if (current := _stage(status)) and current != stage:
             stage = current
@@ -79,6 +77,9 @@ def follow(path: Path, pause: float = 1.0) -> Iterator[str]:
             count_due = time.monotonic() + SECONDS_BETWEEN_COUNTS
             yield counts
         time.sleep(pause)
+        lines, position = _log_lines(path / LOG, position)
+        yield from lines
+    yield from _log_lines(path / LOG, position)[0]  # what the writer added before it ended
 
 
 def outcome(path: Path) -> tuple[bool, str]:
@@ -109,27 +110,18 @@ def _counts(status: Mapping[str, Any]) -> str:
     return "; ".join(map(str, counts)) if isinstance(counts, list) else ""
 
 
-class _LogTail:
-    """The last lines of a log, then lines as they are appended."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.position: int | None = None
-        self.rest = b""
-
-    def new_lines(self) -> list[str]:
-        """Return new complete lines that have a time."""
-        try:
-            if not stat.S_ISREG(os.lstat(self.file).st_mode):
-                return []
-            with self.file.open("rb") as stream:
-                size = stream.seek(0, os.SEEK_END)
-                first = self.position is None
-                stream.seek(max(size - TAIL_BYTES, 0) if self.position is None else min(self.position, size))
-                *lines, self.rest = (self.rest + stream.read()).split(b"\n")
-                self.position = stream.tell()
-        except OSError:
-            return []
-        found = [LOG_LINE.match(line.decode("utf-8", errors="replace")) for line in lines]
-        texts = [f"{match[1]} {match[2]}" for match in found if match]
-        return texts[-FIRST_LINES:] if first else texts
+def _log_lines(file: Path, position: int | None) -> tuple[list[str], int]:
+    """Lines with a time from a position on, by default near the end, and the position after them."""
+    try:
+        if not stat.S_ISREG(os.lstat(file).st_mode):
+            return [], 0
+        with file.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            start = max(size - TAIL_BYTES, 0) if position is None else min(position, size)
+            stream.seek(start)
+            content = stream.read()
+    except OSError:
+        return [], position or 0
+    whole = content[: content.rfind(b"\n") + 1]
+    found = map(LOG_LINE.match, whole.decode("utf-8", errors="replace").split("\n"))
+    return [f"{match[1]} {match[2]}" for match in found if match], start + len(whole)

@@ -1,4 +1,4 @@
-"""Loggers of a run, as a watcher: TensorBoard, trackio and wandb through the same three calls.
+"""Loggers of a run, as a watcher: TensorBoard, trackio and wandb.
 
 The newest logged round is noted per logger in the run's folder. So a resumed run neither repeats
 nor skips a step. A logger that fails is reported once and left out; the run continues.
@@ -12,9 +12,9 @@ import importlib.util
 import json
 import logging
 import os
-import re
+import textwrap
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +48,6 @@ NAMES = {"round", "topic"}
 PASSAGES = 5
 QUEUE = 10_000
 """Events that tensorboardX may queue: on a full disk its thread ends, and a full queue blocks."""
-MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:>])")
 
 
 def require_loggers(config: LoggingConfig) -> None:
@@ -73,24 +72,23 @@ def scalars(record: RoundRecord) -> dict[str, float]:
 
 
 class TensorBoard:
-    """One event file per round, in the run's folder."""
+    """One event file per round, complete when the round is logged."""
 
     def __init__(self, store: RunStore) -> None:
-        self.run = store.path
-        self.config: Mapping[str, Any] = store.config.model_dump(mode="json")
+        self.store = store
 
-    def open(self) -> None:
-        """Nothing stays open: each round's file is complete when it is closed."""
+    def close(self) -> None:
+        """Nothing stays open."""
 
     def log(self, record: RoundRecord) -> None:
         from tensorboardX import SummaryWriter
 
-        step = record.round
+        run, step = self.store.path, record.round
         # Of the round, not of now: a log that is made again from the rounds shows the same times.
-        when = (self.run / f"round_{step:03d}" / "manifest.json").stat().st_mtime
+        when = (run / f"round_{step:03d}" / "manifest.json").stat().st_mtime
         # TensorBoard reads files by name, and drops earlier events from `purge_step` on.
         with SummaryWriter(
-            str(self.run / FOLDER), purge_step=step, max_queue=QUEUE, filename_suffix=f".{time.time_ns()}"
+            str(run / FOLDER), purge_step=step, max_queue=QUEUE, filename_suffix=f".{time.time_ns()}"
         ) as writer:
             for name, value in scalars(record).items():
                 writer.add_scalar(name, value, step, when)
@@ -98,50 +96,45 @@ class TensorBoard:
             chosen = typical_samples(record.generated) or [
                 each for each in record.generated if each.kind == "base"
             ]
-            if chosen:
-                texts = (
-                    f"**membership {each.membership:.2f}**\n\n{_plain(each.whole)}"
-                    for each in chosen[:PASSAGES]
-                )
-                writer.add_text(f"written/{chosen[0].kind}", "\n\n---\n\n".join(texts), step, when)
+            texts = [f"membership {each.membership:.2f}\n\n{each.whole}" for each in chosen[:PASSAGES]]
+            if texts:
+                writer.add_text(f"written/{chosen[0].kind}", _block("\n\n".join(texts)), step, when)
             if step == 0:
-                text = yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True)
-                lines = (f"    {line}" for line in text.splitlines())
-                writer.add_text("run/config", "\n".join(lines), step, when)
-
-    def close(self) -> None:
-        """Nothing to close."""
+                config = self.store.config.model_dump(mode="json")
+                text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+                writer.add_text("run/config", _block(text), step, when)
 
 
 class Tracker:
     """trackio or wandb, opened with the first new round."""
 
-    def __init__(self, package: str, store: RunStore) -> None:
-        self.package, self.store = package, store
+    def __init__(self, store: RunStore, package: str) -> None:
+        self.store, self.package = store, package
         self.session: Any = None
 
-    def open(self) -> None:
-        if self.session is not None:
-            return
-        module, settings = importlib.import_module(self.package), self.store.config.logging
-        config, id_ = self.store.config.model_dump(mode="json"), _id(self.store)
-        common: dict[str, Any] = {"project": settings.project, "config": config, "resume": "allow"}
-        if self.package == "wandb":
-            mode = "online" if settings.online else "offline"
-            where = {"id": id_, "name": self.store.name, "mode": mode, "dir": str(self.store.path)}
-            self.session = module.init(**common, **where)
-            return
-        space = {"space_id": settings.space} if settings.online and settings.space else {}
-        with _without(() if settings.online else ADDRESSES):
-            # trackio identifies runs by name.
-            self.session = module.init(**common, name=f"{self.store.name}-{id_[:6]}", **space)
-
     def log(self, record: RoundRecord) -> None:
+        if self.session is None:
+            self.session = self._open()
         self.session.log(scalars(record), step=record.round)
 
     def close(self) -> None:
         if self.session is not None:
             self.session.finish()
+
+    def _open(self) -> Any:
+        store, settings = self.store, self.store.config.logging
+        module, about = importlib.import_module(self.package), store.about
+        # The same in every process; a run begun anew under the same name has another.
+        id_ = hashlib.sha256(f"{about['name']}/{about['created']}".encode()).hexdigest()[:12]
+        config = store.config.model_dump(mode="json")
+        common: dict[str, Any] = {"project": settings.project, "config": config, "resume": "allow"}
+        if self.package == "wandb":
+            mode = "online" if settings.online else "offline"
+            return module.init(**common, id=id_, name=store.name, mode=mode, dir=str(store.path))
+        space = {"space_id": settings.space} if settings.online and settings.space else {}
+        with _without(() if settings.online else ADDRESSES):
+            # trackio identifies runs by name.
+            return module.init(**common, name=f"{store.name}-{id_[:6]}", **space)
 
 
 class RunLoggers:
@@ -150,7 +143,7 @@ class RunLoggers:
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self.loggers: dict[str, TensorBoard | Tracker] = {
-            name: TensorBoard(store) if name == "tensorboard" else Tracker(name, store)
+            name: TensorBoard(store) if name == "tensorboard" else Tracker(store, name)
             for name in store.config.logging.to
         }
 
@@ -180,39 +173,30 @@ class RunLoggers:
         self.begin(rounds)
 
     def _catch_up(self, name: str, rounds: Sequence[RoundRecord]) -> None:
-        mark, id_ = self.store.path / FOLDER / f"{name}.json", _id(self.store)
-        newest = _logged(mark, id_)
-        if name == "tensorboard" and rounds and newest > rounds[-1].round:
-            newest = (
-                rounds[-1].round - 1
-            )  # damaged rounds were set aside: log the last again, which purges them
+        mark = self.store.path / FOLDER / f"{name}.json"
+        newest = _logged(mark)
+        if name == "tensorboard" and rounds:  # the last again: it purges rounds that were set aside
+            newest = min(newest, rounds[-1].round - 1)
         for record in rounds:
             if record.round > newest:
-                self.loggers[name].open()
                 self.loggers[name].log(record)
                 mark.parent.mkdir(exist_ok=True)
-                write_file(mark, json.dumps({"round": record.round, "id": id_}).encode())
+                write_file(mark, json.dumps({"round": record.round}).encode())
 
 
-def _id(store: RunStore) -> str:
-    """Return an identifier that every process computes alike, and that a run begun anew changes."""
-    about = store.about
-    return hashlib.sha256(f"{about['name']}/{about['created']}".encode()).hexdigest()[:12]
-
-
-def _logged(mark: Path, id_: str) -> int:
+def _logged(mark: Path) -> int:
     """Return the newest logged round; -1 before the first."""
     try:
-        found = json.loads(mark.read_bytes())
-        return int(found["round"]) if found["id"] == id_ else -1
+        return int(json.loads(mark.read_bytes())["round"])
     except (OSError, ValueError, KeyError, TypeError):
         return -1
 
 
-def _plain(text: str) -> str:
-    """Escape Markdown and HTML: TensorBoard renders both, so a passage could fetch a picture."""
-    safe = text.encode("utf-8", errors="replace").decode().replace("&", "&amp;").replace("<", "&lt;")
-    return MARKDOWN.sub(r"\\\1", safe)
+def _block(text: str) -> str:
+    """A text as a code block, in which neither Markdown nor HTML acts: a passage could fetch a picture."""
+    lines = "\n".join(textwrap.fill(line, 100) for line in text.splitlines())
+    safe = lines.encode("utf-8", errors="replace").decode()
+    return textwrap.indent(safe, "    ", lambda _: True)
 
 
 @contextmanager

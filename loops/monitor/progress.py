@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +15,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
-    TaskID,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -32,41 +31,29 @@ PACKAGES = ("agent", "loops")
 """Loggers whose records are shown."""
 
 
-@dataclass
-class _Work:
-    """One counted piece of work."""
-
-    count: Count
-    since: float = field(default_factory=time.monotonic)
-    shown: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.since
-
-    def sentence(self) -> str:
-        count = self.count
-        counted = f": {count.done} of {count.total}" if count.total else ""
-        if count.total and 0 < count.done < count.total:
-            left = self.seconds / count.done * (count.total - count.done)
-            return f"{count.name}{counted}, about {duration(left)} left"
-        return f"{count.name}{counted}, {duration(self.seconds)}"
-
-
-class LineHandler(logging.Handler):
-    """Shows messages as lines, and a count as a line every 20 seconds: for logs and pipes.
+class ProgressHandler(logging.Handler):
+    """Shows messages as lines, and counts as bars, or off a terminal as a line every 20 seconds.
 
     Messages and finished counts also go to `log`, the current state to `status`.
     """
 
-    def __init__(
-        self, console: Console, log: logging.Handler | None = None, status: StatusFile | None = None
-    ) -> None:
+    def __init__(self, console: Console, log: logging.Handler, status: StatusFile) -> None:
         super().__init__(logging.INFO)
-        self.console = console
-        self.log = log or logging.NullHandler()
-        self.status = status or StatusFile(None)
-        self.works: dict[str, _Work] = {}
+        self.console, self.log, self.status = console, log, status
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
+        self.bars = Progress(
+            *(*columns, TimeElapsedColumn(), TimeRemainingColumn()),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.tasks: dict[str, Task] = {}
+        self.shown = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         if (count := getattr(record, "count", None)) is not None:
@@ -75,53 +62,29 @@ class LineHandler(logging.Handler):
             self.status.update(at_once=True, round=stage[0], part=stage[1])
         else:
             self.log.handle(record)
-            self.line(record.getMessage())
+            self._line(record.getMessage())
 
     def _count(self, count: Count) -> None:
-        work = self.works.setdefault(count.name, _Work(count))
-        work.count = count
+        if count.name not in self.tasks:
+            number = self.bars.add_task(count.name, total=count.total)
+            self.tasks[count.name] = self.bars.tasks[self.bars.task_ids.index(number)]
+            self.shown = time.monotonic()
+        task = self.tasks[count.name]
+        self.bars.update(task.id, completed=count.done, total=count.total)
+        sentence, seconds = _sentence(task), task.elapsed or 0.0
         if count.finished:
-            del self.works[count.name]
-            self.log.handle(_record(work.sentence()))
-            self.hide(work)
-        else:
-            self.show(work)
-        self.status.update(counts=[each.sentence() for each in self.works.values()])
+            del self.tasks[count.name]
+            self.bars.remove_task(task.id)
+            self.log.handle(_record(sentence))
+            if seconds > (5 if self.console.is_terminal else 1):
+                self._line(sentence)
+        elif not self.console.is_terminal and time.monotonic() - self.shown > SECONDS_BETWEEN_LINES:
+            self.shown = time.monotonic()
+            self._line(sentence)
+        self.status.update(counts=[_sentence(task) for task in self.tasks.values()])
 
-    def line(self, text: str) -> None:
+    def _line(self, text: str) -> None:
         self.console.print(escape(printable(text)), highlight=False)
-
-    def show(self, work: _Work) -> None:
-        if time.monotonic() - work.shown > SECONDS_BETWEEN_LINES:
-            work.shown = time.monotonic()
-            self.line(work.sentence())
-
-    def hide(self, work: _Work) -> None:
-        if work.seconds > 1:
-            self.line(work.sentence())
-
-
-class BarHandler(LineHandler):
-    """Shows counts as bars that vanish at the end; work of more than five seconds leaves a line."""
-
-    def __init__(
-        self, bars: Progress, log: logging.Handler | None = None, status: StatusFile | None = None
-    ) -> None:
-        super().__init__(bars.console, log, status)
-        self.bars = bars
-        self.tasks: dict[str, TaskID] = {}
-
-    def show(self, work: _Work) -> None:
-        name = work.count.name
-        if name not in self.tasks:
-            self.tasks[name] = self.bars.add_task(escape(name), total=work.count.total)
-        self.bars.update(self.tasks[name], completed=work.count.done)
-
-    def hide(self, work: _Work) -> None:
-        if (task := self.tasks.pop(work.count.name, None)) is not None:
-            self.bars.remove_task(task)
-        if work.seconds > 5:
-            self.line(work.sentence())
 
 
 @contextmanager
@@ -134,12 +97,10 @@ def show_progress(console: Console, log: Path | None = None) -> Iterator[None]:
     """
     file, status = _log_file(log), StatusFile(log and log.with_name(STATUS))
     status.update(ended=None)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-    handler = BarHandler(bars, file, status) if console.is_terminal else LineHandler(console, file, status)
+    handler = ProgressHandler(console, file, status)
     ended = STOPPED
     try:
-        with bars if console.is_terminal else nullcontext(), _attached(handler):
+        with handler.bars if console.is_terminal else nullcontext(), _attached(handler):
             yield
         ended = FINISHED
     except Exception as error:
@@ -164,6 +125,15 @@ def _attached(handler: logging.Handler) -> Iterator[None]:
         for each, level in zip(loggers, levels, strict=True):
             each.removeHandler(handler)
             each.setLevel(level)
+
+
+def _sentence(task: Task) -> str:
+    """A count in words, with an estimate of the time left."""
+    seconds, done, total = task.elapsed or 0.0, task.completed, task.total
+    counted = f": {done:.0f} of {total:.0f}" if total else ""
+    if total and 0 < done < total:
+        return f"{task.description}{counted}, about {duration(seconds / done * (total - done))} left"
+    return f"{task.description}{counted}, {duration(seconds)}"
 
 
 def _record(message: str) -> logging.LogRecord:

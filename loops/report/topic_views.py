@@ -12,15 +12,15 @@ import numpy as np
 import yaml
 from jaxtyping import Float
 
-from agent.corpora.load import CorpusConfig, load_corpus, named_corpus
-from agent.corpora.passages import PassagesConfig, enough_per_document, evenly_spaced, split
+from agent.corpora.load import load_corpus, named_corpus
+from agent.corpora.passages import enough_per_document, evenly_spaced, split
 from agent.errors import BasinError
 from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
 from agent.progress import timed
 from agent.types import Passage, PassageSet
 from loops.checkpoint.find import checkpoints_folder
 from loops.checkpoint.store import RunStore
-from loops.config import load_config
+from loops.config import RunConfig, load_config
 from loops.round.pointer import fit_topics, refuse_given_pointer
 
 logger = logging.getLogger(__name__)
@@ -47,10 +47,7 @@ class TopicView:
     """A fitted model and the weights of its topics in some passages."""
 
     name: str
-    corpus: CorpusConfig
-    cut: PassagesConfig
-    config: TopicsConfig
-    seed: int
+    config: RunConfig
     model: TopicModel
     passages: PassageSet
     chosen: list[Passage]
@@ -65,36 +62,40 @@ class TopicView:
     """The run's folder, if the topics are a run's."""
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Words of the configuration, by which topics are ranked."""
+        return self.config.topics.words
+
+    @property
     def thinned(self) -> int | None:
         """Passages per document in a whole configuration, if reading all would take long."""
-        return enough_per_document(self.passages, self.cut)
+        return enough_per_document(self.passages, self.config.passages)
 
     def order(self) -> list[int]:
         """Topic numbers: by probability on the configured words, or else by share."""
-        key = self.model.mass_on(self.config.words) if self.config.words else self.weights.mean(axis=0)
+        key = self.model.mass_on(self.words) if self.words else self.weights.mean(axis=0)
         return [int(topic) for topic in np.argsort(-key, kind="stable")]
 
-    def topics_tree(self, topic: int | None = None, words: Sequence[str] = ()) -> dict[str, Any]:
-        """The `topics` section that starts from a topic, by number or by words."""
-        tree = self.config.model_dump(mode="json", exclude_defaults=True, exclude={"topic", "words"})
-        tree = {"count": self.config.count, **tree}
-        return tree | ({"topic": topic} if topic is not None else {"words": list(words)} if words else {})
+    def lines(self, topic: int | None = None, words: Sequence[str] = ()) -> str:
+        """YAML that starts from a topic, by number or by words.
 
-    def tree(self, topic: int | None = None, words: Sequence[str] = ()) -> dict[str, Any]:
-        """A whole configuration that starts from a topic; it reads a part of long documents."""
-        source = Path(self.corpus.source).expanduser()
-        corpus = self.corpus.model_dump(mode="json", exclude_defaults=True)
-        corpus["source"] = str(source.resolve()) if source.exists() else self.corpus.source
-        cut = self.cut.model_dump(mode="json", exclude_defaults=True)
+        Of a config file, the section `topics`. Otherwise a whole configuration, which reads a part of
+        long documents.
+        """
+        config = self.config
+        topics = config.topics.model_dump(mode="json", exclude_defaults=True, exclude={"topic", "words"})
+        topics = {"count": config.topics.count, **topics}
+        topics |= {"topic": topic} if topic is not None else {"words": list(words)} if words else {}
+        if self.file is not None:
+            return _yaml({"topics": topics})
+        source = Path(config.corpus.source).expanduser()
+        corpus = config.corpus.model_dump(mode="json", exclude_defaults=True)
+        corpus["source"] = str(source.resolve()) if source.exists() else config.corpus.source
+        cut = config.passages.model_dump(mode="json", exclude_defaults=True)
         if self.thinned is not None:
             cut["per_document"] = self.thinned
-        tree = {
-            "corpus": corpus,
-            "passages": cut,
-            "topics": self.topics_tree(topic, words),
-            "seed": self.seed,
-        }
-        return {key: value for key, value in tree.items() if value}
+        tree = {"corpus": corpus, "passages": cut, "topics": topics, "seed": config.seed}
+        return _yaml({key: value for key, value in tree.items() if value})
 
 
 def view_subject(subject: str, options: TopicOptions) -> TopicView:
@@ -102,36 +103,21 @@ def view_subject(subject: str, options: TopicOptions) -> TopicView:
     if (run := _find_run(subject)) is not None:
         return view_run(run, options)
     file = Path(subject).expanduser()
-    seed = options.seed or 0
-    if file.suffix not in (".yaml", ".yml"):
-        return _fit(
-            named_corpus(subject), PassagesConfig(), _override(TopicsConfig(), options), seed, options.topic
-        )
-    config = load_config(file)
+    from_file = file.suffix in (".yaml", ".yml")
+    config = load_config(file) if from_file else RunConfig(corpus=named_corpus(subject))
     refuse_given_pointer(config, "The list of topics")
     topics = _override(config.topics, options)
     seed = config.seed if options.seed is None else options.seed
-    return _fit(config.corpus, config.passages, topics, seed, options.topic, file=str(file))
-
-
-def _fit(
-    corpus: CorpusConfig,
-    cut: PassagesConfig,
-    config: TopicsConfig,
-    seed: int,
-    only: int | None,
-    *,
-    file: str | None = None,
-) -> TopicView:
-    """Fit the topics of a corpus as a run would."""
-    passages = split(load_corpus(corpus), cut)
+    config = config.model_copy(update={"topics": topics, "seed": seed})
+    passages = split(load_corpus(config.corpus), config.passages)
     with timed("topics: fitting"):
-        model = fit_topics(corpus, passages, config, seed)
-    named = config.topic is not None or config.words or config.seed_words
-    picked = pick(model, config).topic if named else None
-    name = Path(file or corpus.source).name.removesuffix(".yaml").removesuffix(".yml")
+        model = fit_topics(config.corpus, passages, topics, seed)
+    named = topics.topic is not None or topics.words or topics.seed_words
+    picked = pick(model, topics).topic if named else None
+    name = file.name.removesuffix(".yaml").removesuffix(".yml")
     chosen, weights = _infer(model, passages)
-    return TopicView(name, corpus, cut, config, seed, model, passages, chosen, weights, only, picked, file)
+    described = str(file) if from_file else None
+    return TopicView(name, config, model, passages, chosen, weights, options.topic, picked, described)
 
 
 def view_run(store: RunStore, options: TopicOptions) -> TopicView:
@@ -146,32 +132,21 @@ def view_run(store: RunStore, options: TopicOptions) -> TopicView:
             "or its corpus with --topics, --seed or --seed-words."
         )
     pointer, passages, config = store.load_pointer(), store.load_passages(), store.config
-    topics = config.topics.model_copy(update={"words": options.words} if options.words else {})
-    if topics.words:
-        pointer.model.mass_on(topics.words)  # refuses unknown words
+    if options.words:
+        topics = config.topics.model_copy(update={"words": options.words})
+        config = config.model_copy(update={"topics": topics})
+    if config.topics.words:
+        pointer.model.mass_on(config.topics.words)  # refuses unknown words
     if options.topic is not None:
         pick(pointer.model, TopicsConfig(topic=options.topic))  # refuses unknown topics
     begun_with = store.about.get("config_file")
+    file = begun_with if begun_with and Path(begun_with).is_file() else None
     chosen, weights = _infer(pointer.model, passages)
-    return TopicView(
-        store.name,
-        config.corpus,
-        config.passages,
-        topics,
-        config.seed,
-        pointer.model,
-        passages,
-        chosen,
-        weights,
-        only=options.topic,
-        picked=pointer.topic,
-        file=begun_with if begun_with and Path(begun_with).is_file() else None,
-        folder=store.path,
-    )
+    shown = pointer.model, passages, chosen, weights, options.topic, pointer.topic, file
+    return TopicView(store.name, config, *shown, folder=store.path)
 
 
-def config_text(tree: dict[str, Any]) -> str:
-    """A configuration, or a section of one, as YAML."""
+def _yaml(tree: dict[str, Any]) -> str:
     text: str = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True, width=1000)
     return text
 

@@ -102,16 +102,6 @@
     if (focused !== undefined) place("topics-list").querySelector(`[data-topic="${focused}"]`)?.focus({ preventScroll: true });
   }
 
-  function facts(topic) {
-    const rows = [
-      [percent(topic.share), `of the text; the largest topic of ${topic.largest} of ${data.read} passages`],
-      [number(topic.npmi, 3), "coherence (NPMI), from −1 to 1"],
-      [number(topic.exclusivity, 2), "exclusivity of its top words"],
-      [`topic ${topic.nearest}`, `is the nearest, at distance ${number(topic.apart, 2)} of at most 1`],
-    ];
-    return rows.map(([value, about]) => el("li", {}, el("strong", {}, value), ` ${about}`));
-  }
-
   /** The lines to copy: by number, or by the words that are searched for. */
   function lines(topic) {
     const words = state.known.map((word) => data.vocabulary[word]);
@@ -149,7 +139,7 @@
     list();
     place("topic-title").textContent = `Topic ${topic.number}`;
     place("topic-words").textContent = topic.words.join(" ");
-    place("topic-facts").replaceChildren(...facts(topic));
+    place("topic-share").textContent = `${percent(topic.share)} of the text`;
     lines(topic);
     for (const listener of browser.listeners) listener(topic);
   }
@@ -165,19 +155,5 @@
     browser.begin();
     if (data.words.length) search(data.words.join(", "));
     select(data.picked ?? order()[0].number, false);
-  });
-
-  onView("all", () => {
-    const columns = [
-      { key: "number", title: "Topic", number: true, show: (topic) => el("a", { href: "#find", on: { click: () => select(topic.number, false) } }, String(topic.number)) },
-      { key: "words", title: "Words", value: (topic) => topic.words.join(" ") },
-      { key: "share", title: "Share", number: true, digits: 3 },
-      { key: "largest", title: "Passages it leads", number: true },
-      { key: "npmi", title: "NPMI", number: true, digits: 3 },
-      { key: "exclusivity", title: "Exclusivity", number: true, digits: 2 },
-      { key: "nearest", title: "Nearest", number: true },
-      { key: "apart", title: "Distance", number: true, digits: 3 },
-    ];
-    Basin.table(place("topics-table"), { caption: "All topics", columns, rows: order(), name: "topics" });
   });
 })();

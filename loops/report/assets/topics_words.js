@@ -7,6 +7,7 @@
   const place = (id) => document.getElementById(id);
   const WORD = /[\p{L}]+(?:['’][\p{L}]+)?/gu;
   const AT_ONCE = 3; // passages; the rest opens on demand
+  const SHOWN = 30; // words
   let lambda = 6;
   let map = null;
   let bars = null;
@@ -86,7 +87,11 @@
     });
   };
 
-  const chosen = () => data.topics[state.topic].orders[lambda];
+  /** The most relevant words of the selected topic. */
+  const chosen = () => {
+    const values = data.vocabulary.map((_, word) => relevance(state.topic, word));
+    return [...values.keys()].sort((one, two) => values[two] - values[one] || one - two).slice(0, SHOWN);
+  };
   // The prior's counts of seed words are no occurrences.
   const seeded = (word) => data.seeded[word] ?? 0;
   const total = (word) => Math.max(browser.wordShares[word] * data.expected_words - seeded(word), 0);
@@ -116,31 +121,20 @@
     map?.redraw();
     bars?.redraw();
     place("topic-lambda-value").textContent = `λ = ${(lambda / 10).toFixed(1)}`;
-    const passages = topic.passages.map(([at, weight]) => {
-      const passage = data.passages[at];
-      return el(
+    const passages = topic.passages.map((passage) =>
+      el(
         "article",
         { class: "typical" },
         el("h5", { dir: "auto" }, passage.title),
-        el("p", { class: "quiet" }, `topic weight ${number(weight, 2)}; passage ${passage.position + 1} of its document`),
+        el("p", { class: "quiet" }, `topic weight ${number(passage.weight, 2)}; passage ${passage.position + 1} of its document`),
         el("p", { class: "text", dir: "auto" }, marked(passage.text, topic.number)),
-      );
-    });
+      ),
+    );
     const more = passages.slice(AT_ONCE);
     place("topic-passages").replaceChildren(
       ...passages.slice(0, AT_ONCE),
       ...(more.length ? [el("details", {}, el("summary", {}, `${more.length} more`), more)] : []),
     );
-    Basin.table(place("topic-documents"), {
-      caption: `Documents with most of topic ${topic.number}`,
-      name: `topic-${topic.number}-documents`,
-      columns: [
-        { key: "title", title: "Document" },
-        { key: "weight", title: "Mean weight", number: true, digits: 3 },
-        { key: "passages", title: "Passages read", number: true },
-      ],
-      rows: topic.documents,
-    });
   });
 
   place("topic-lambda").addEventListener("input", (event) => {

@@ -6,7 +6,7 @@ import transformers
 from conftest import ARCHITECTURES, make_causal_lm, make_language_model, sentence
 
 from agent.steering.vector import SteeringVector
-from loops.export.baking import LAST_MAPS, bake, can_bake
+from loops.export.model import LAST_MAPS, bake, can_bake
 
 WIDTH = 16
 

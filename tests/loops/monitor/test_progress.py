@@ -8,7 +8,7 @@ from rich.console import Console
 
 from agent.progress import advance, timed
 from loops.monitor import progress
-from loops.monitor.progress import BarHandler, LineHandler, show_progress
+from loops.monitor.progress import ProgressHandler, show_progress
 
 logger = logging.getLogger("loops.test")
 
@@ -17,21 +17,20 @@ def _console(terminal: bool) -> Console:
     return Console(file=io.StringIO(), force_terminal=terminal, width=100)
 
 
-def _handler() -> LineHandler:
-    return next(each for each in logging.getLogger("agent").handlers if isinstance(each, LineHandler))
+def _handler() -> ProgressHandler:
+    return next(each for each in logging.getLogger("agent").handlers if isinstance(each, ProgressHandler))
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_count_ends_and_leaves_nothing_behind(terminal):
     with show_progress(_console(terminal)):
-        assert isinstance(_handler(), BarHandler) is terminal
         for done in (3, 7):
             advance("record", done, 10, "texts")
-            assert _handler().works["record"].count.done == done
+            assert _handler().tasks["record"].completed == done
         advance("record", 10, 10, "texts")
-        assert _handler().works == {}
+        assert _handler().tasks == {} and _handler().bars.tasks == []
         advance("record", 1, 4, "texts")  # the same work again, another size
-        assert _handler().works["record"].count.total == 4
+        assert _handler().tasks["record"].total == 4
     assert not logging.getLogger("agent").handlers and not logging.getLogger("loops").handlers
 
 
@@ -49,9 +48,8 @@ def test_slow_counts_show_an_estimate():
     console = _console(False)
     with show_progress(console):
         advance("record", 1, 4)
-        work = _handler().works["record"]
-        work.since -= 100
-        work.shown -= 100
+        _handler().tasks["record"].start_time -= 100
+        _handler().shown -= 100
         advance("record", 2, 4)
     assert "100 s left" in console.file.getvalue() or "2 min left" in console.file.getvalue()
 
@@ -59,9 +57,9 @@ def test_slow_counts_show_an_estimate():
 def test_timed_work_ends_when_it_fails():
     with show_progress(_console(True)):
         with pytest.raises(RuntimeError), timed("reading"):
-            assert _handler().works["reading"].count.total is None
+            assert _handler().tasks["reading"].total is None
             raise RuntimeError
-        assert _handler().works == {} and _handler().tasks == {}
+        assert _handler().tasks == {}
 
 
 def test_the_log_is_appended_to_and_closed(tmp_path):

@@ -3,7 +3,6 @@
 import base64
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import typer.testing
 import yaml
 from planted_run import CONFIG, save_rounds
+from scipy.spatial.distance import pdist, squareform
 
 from agent.errors import BasinError
 from agent.pointer.topic_model import pick
@@ -23,7 +23,7 @@ from loops.report import page as plotly_bundle
 from loops.report import topic_views, topics_page
 from loops.report.page import render
 from loops.report.topic_views import TopicOptions, TopicView, view_subject
-from loops.report.topics_page import browser_data
+from loops.report.topics_page import browser_data, distances, places
 
 LETTERS = "abcdefghijklmn"
 THEMES = {theme: [theme + letter for letter in LETTERS] for theme in ("murder", "harbour", "meadow")}
@@ -84,31 +84,26 @@ def test_probabilities_reach_the_page(view, data):
     assert shares.sum() == pytest.approx(1, rel=1e-4)
 
 
-def test_planted_shares_words_and_places_are_found(data, number_of):
+def test_planted_shares_words_and_places_are_found(view, data, number_of):
     assert sorted(number_of.values()) == [0, 1, 2]
     for theme, topic in number_of.items():
         found = data["topics"][topic]
         assert found["share"] == pytest.approx(SHARES[theme] / 36, abs=0.05)
-        assert found["largest"] == SHARES[theme] * 3  # passages of 80 words, documents of 240
         assert set(found["words"]) <= set(THEMES[theme])
-        assert all(data["vocabulary"][word] in THEMES[theme] for word in found["orders"][0][:10])
-        assert found["npmi"] > 0 and found["exclusivity"] > 0.9
-        assert 0.5 < found["apart"] < 1 and found["nearest"] != topic
     assert data["plane_shows"] == pytest.approx(1)  # three topics fit in a plane
-    places = np.array([[topic["x"], topic["y"]] for topic in data["topics"]])
-    apart = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.eye(3) * 9
-    assert apart.min(axis=1) == pytest.approx([topic["apart"] for topic in data["topics"]])
+    plane = np.array([[topic["x"], topic["y"]] for topic in data["topics"]])
+    apart = np.linalg.norm(plane[:, None] - plane[None], axis=-1)
+    assert apart == pytest.approx(distances(view.model.topic_word), abs=1e-6)
 
 
-def test_typical_passages_and_documents_are_the_themes_own(view, data, number_of):
+def test_typical_passages_are_the_themes_own(view, data, number_of):
     for theme, topic in number_of.items():
-        found = data["topics"][topic]
-        passages = [data["passages"][row] for row, _ in found["passages"]]
+        passages = data["topics"][topic]["passages"]
         titles = Counter(passage["title"] for passage in passages)
         assert len(passages) == 8 and all(theme in passage["text"] for passage in passages)
-        weights = [weight for _, weight in found["passages"]]
+        weights = [passage["weight"] for passage in passages]
         assert weights == sorted(weights, reverse=True) and weights[0] == view.weights[:, topic].max()
-        assert max(titles.values()) <= 2 and all(each["passages"] == 3 for each in found["documents"])
+        assert max(titles.values()) <= 2
 
 
 def test_every_line_is_a_configuration_that_starts_from_its_topic(view, data, config_file):
@@ -117,7 +112,7 @@ def test_every_line_is_a_configuration_that_starts_from_its_topic(view, data, co
         tree = yaml.safe_load(topic["line"])
         config = parse_config({**whole, **tree}, "test")
         assert pick(view.model, config.topics).topic == topic["number"]
-        assert config.topics.model_copy(update={"topic": None, "words": view.config.words}) == view.config
+        assert config.topics.model_copy(update={"topic": None, "words": view.words}) == view.config.topics
     before, after = data["line_before"]
     tree = yaml.safe_load(f'{before}"harbourc", "it\'s: [odd"{after}')
     assert tree["topics"]["words"] == ["harbourc", "it's: [odd"]
@@ -129,12 +124,10 @@ def test_a_bare_corpus_gives_whole_configurations(corpus, tmp_path, monkeypatch)
     (tmp_path / "mine.yaml").write_text(browser_data(view)["topics"][1]["line"])
     config = load_config(tmp_path / "mine.yaml")
     assert (config.corpus.source, config.topics.topic, config.seed) == (str(corpus), 1, 2)
-    assert "passages" not in view.tree(1)
+    assert config.passages == view.config.passages
     # Of long documents, a configuration reads a part.
-    monkeypatch.setattr(topic_views, "enough_per_document", lambda _, cut: None if cut.per_document else 5)
-    assert view.tree(1)["passages"] == {"per_document": 5}
-    given = replace(view, cut=view.cut.model_copy(update={"per_document": 7}))
-    assert given.tree(1)["passages"] == {"per_document": 7}
+    monkeypatch.setattr(topic_views, "enough_per_document", lambda *_: 5)
+    assert yaml.safe_load(view.lines(1))["passages"] == {"per_document": 5}
 
 
 def test_a_runs_topics_are_taken_as_stored(tmp_path):
@@ -160,12 +153,12 @@ def test_a_corpus_keeps_its_name(tmp_path, monkeypatch, messages):
 
 
 def test_large_models_leave_their_rarest_words_out(view, monkeypatch):
-    for name, size in (("LARGEST_MATRIX", 3 * 20), ("SHOWN_WORDS", 5), ("SURE_WORDS", 5)):
+    for name, size in (("LARGEST_MATRIX", 3 * 20), ("SURE_WORDS", 5)):
         monkeypatch.setattr(topics_page, name, size)
     found = browser_data(view)
     kept = len(found["vocabulary"])
     assert 20 <= kept < len(view.model.vocabulary) and found["left_out"] == len(view.model.vocabulary) - kept
-    assert min(min(row) for topic in found["topics"] for row in topic["orders"]) >= 0
+    assert min(min(topic["sure"]) for topic in found["topics"]) >= 0
 
 
 def test_the_command_writes_the_page_to_its_argument(config_file, tmp_path, monkeypatch):
@@ -188,6 +181,34 @@ def test_the_terminal_gives_the_section_of_a_config_file(config_file):
     assert result.exit_code == 0 and "replace `topics` in" in result.output
     section = yaml.safe_load(result.output[result.output.rindex("topics:") :])
     assert section["topics"]["topic"] == 2 and section["topics"]["chunk_words"] == 120
+
+
+def test_topics_without_a_common_word_are_one_apart_and_equal_ones_nothing():
+    apart = distances(np.array([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5], [0.5, 0.5, 0, 0]]))
+    assert apart == pytest.approx(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]), abs=1e-7)
+    # half of the words shared: the divergence is half a bit
+    assert distances(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5]]))[0, 1] == pytest.approx(np.sqrt(0.5))
+
+
+def test_a_plane_of_three_topics_keeps_every_distance():
+    apart = distances(np.random.default_rng(0).dirichlet(np.ones(30), 3))
+    found, shown = places(apart)
+    assert squareform(pdist(found)) == pytest.approx(apart) and shown == pytest.approx(1)
+    assert (found.max(axis=0) >= -found.min(axis=0)).all()
+
+
+def test_a_plane_of_many_topics_says_how_much_it_shows():
+    apart = distances(np.eye(8))  # a simplex: seven equal axes, of which a plane shows two
+    found, shown = places(apart)
+    assert found.shape == (8, 2) and shown == pytest.approx(2 / 7)
+
+
+def test_two_topics_lie_on_a_line_and_equal_ones_on_a_point():
+    line = places(np.array([[0.0, 0.6], [0.6, 0.0]]))[0]
+    assert np.abs(line) == pytest.approx(np.array([[0.3, 0], [0.3, 0]]))
+    assert line[:, 0].sum() == pytest.approx(0)
+    found, shown = places(np.zeros((3, 3)))
+    assert found == pytest.approx(np.zeros((3, 2)), abs=1e-7) and shown == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -232,15 +253,19 @@ def test_a_topic_is_chosen_by_keyboard_and_its_line_copied(opened, number_of):
     opened.wait_for_selector("#topic-copies button:text-is('Copied')")
 
 
-def test_the_slider_and_the_table_alternative_show_the_models_words(opened, data, number_of):
-    opened.click(f"#topics-list button[data-topic='{number_of['murder']}']")
+def test_the_slider_and_the_table_alternative_show_the_models_words(opened, view, number_of):
+    topic = number_of["murder"]
+    opened.click(f"#topics-list button[data-topic='{topic}']")
     opened.click("#topic-bars summary")
+    counts = view.model.topic_word_counts
+    shares = counts.sum(axis=0) / counts.sum()
     for step in (0, 10):
         slide = "(each, value) => { each.value = value; each.dispatchEvent(new Event('input')); }"
         opened.eval_on_selector("#topic-lambda", slide, step / 10)
         opened.wait_for_timeout(300)
         texts = "all => all.map((each) => each.textContent)"
         shown = opened.eval_on_selector_all("#topic-bars tbody th", texts)
-        order = data["topics"][number_of["murder"]]["orders"][step]
-        assert shown == [data["vocabulary"][word] for word in order]
+        relevance = np.log(view.model.topic_word[topic]) - (1 - step / 10) * np.log(shares)
+        found = [relevance[view.model.vocabulary.index(word)] for word in shown]
+        assert found == pytest.approx(np.sort(relevance)[::-1][:30], abs=1e-5)
     assert opened.locator("#topic-passages mark.strong").count() > 10
