@@ -44,7 +44,6 @@ from agent.steering.control_vector import read_control_vector
 from agent.types import Document, document_id
 from benchmarks.results import RESULTS, write_results
 from loops.config import RunConfig, load_config, parse_config
-from loops.evaluation.generation import suite as generation
 from loops.evaluation.membership import suite as membership
 from tests.planted.planted_files import control_vector, epub_book, parquet_tables, topic_tensors
 
@@ -307,7 +306,7 @@ class Target:
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {"bz2": bz2.compress, "zst": zstandard.compress}
 PACKERS |= {"gz": partial(gzip.compress, mtime=0), "xz": partial(lzma.compress, preset=0)}
-SUITE, WRITTEN = (yaml.safe_load(each.SUITE_FILE.read_bytes()) for each in (membership, generation))
+SUITE = yaml.safe_load(membership.SUITE_FILE.read_bytes())
 RUN = RunConfig.model_validate({"corpus": {"source": "brown-fiction"}}).model_dump(mode="json")
 # fmt: off
 TARGETS = {
@@ -321,7 +320,6 @@ TARGETS = {
     "epub": Target(corpus_file("book.epub"), (epub_book(),)),
     "settings": Target(settings, (b"corpus: {source: brown-fiction}\nrounds: 2\fseed=1",), changed(RUN, as_yaml), 0.1),
     "suite": Target(reader("s.yaml", membership.load_suite), (), changed(SUITE, as_yaml), 0.05),
-    "generation_suite": Target(reader("s.yaml", generation.load_generation_suite), (), changed(WRITTEN, as_yaml), 0.05),
     "gold_file": Target(labels, (), changed(GOLD, as_yaml), 0.2),
     "gold_labels": Target(labels, (as_yaml(GOLD) + b"\f" + LABELLED,), weight=0.2),
     "control_vector": Target(reader("v.gguf", directions), (control_vector(),), weight=0.3),

@@ -20,7 +20,7 @@ import typer
 from agent.errors import BasinError
 from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.checkpoint.find import checkpoints_folder
-from loops.evaluation.generation.suite import task_name
+from loops.evaluation.membership.suite import task_name
 
 SHOWN, WIDTH = 20, 110
 """Passages of a generator on a page of all, and characters a line."""

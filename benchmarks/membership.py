@@ -1,6 +1,6 @@
 """The refiner and other methods over a suite of concepts: `python -m benchmarks.membership [--suite FILE]`.
 
-Shares its file of finished rows with `basin evaluate membership`, so either resumes the other. Writes
+Shares its folder of finished rows with `basin evaluate membership`, so either resumes the other. Writes
 results/membership.json, or a file named after another suite.
 """
 
@@ -27,15 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--seeds", type=int, default=3, help="how many topic models and splits of each corpus"
     )
     parser.add_argument("--suite", type=Path, default=SUITE_FILE, metavar="FILE", help="corpora and concepts")
-    parser.add_argument("--out", type=Path, default=None, metavar="FILE", help="where finished rows are kept")
+    parser.add_argument(
+        "--out", type=Path, default=None, metavar="FOLDER", help="where finished rows are kept"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.seeds < 1:
         parser.error("--seeds must be at least 1")
     name = chosen.suite.stem.replace("suite", "membership")
-    done = chosen.out or checkpoints_folder() / f"{name}.jsonl"
+    folder = chosen.out or checkpoints_folder() / name
     try:
         whole = load_suite(chosen.suite)
-        rows = evaluate_membership(whole, chosen.method, range(chosen.seeds), done, only=chosen.corpus)
+        rows = evaluate_membership(whole, chosen.method, range(chosen.seeds), folder, only=chosen.corpus)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     if not rows:

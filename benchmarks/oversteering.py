@@ -13,8 +13,8 @@ import numpy as np
 from agent.adapting.config import LoraConfig
 from agent.clustering.texts import Texts
 from agent.hub.embedders import load_embedder
-from agent.judging.inside import cluster_scores
-from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
+from agent.judging.judges import trained_judges
+from agent.judging.writing import WritingConfig, cluster_scores, judge_passages
 from agent.language_model.coherence import Coherence, CoherenceConfig
 from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.load import LanguageModelConfig
@@ -26,9 +26,9 @@ from benchmarks.results import write_results
 from loops.checkpoint.find import checkpoints_folder
 from loops.evaluation.generation.evaluate import JUDGE
 from loops.evaluation.generation.generators import STEERED_LAYERS
-from loops.evaluation.generation.suite import load_generation_suite, task_name
 from loops.evaluation.generation.task import Task, make_task, read_corpus
 from loops.evaluation.generation.workspace import Intervention, Workspace
+from loops.evaluation.membership.suite import load_suite, task_name
 
 BUDGETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """KL(steered || base) in nats per token."""
@@ -38,7 +38,7 @@ SAMPLES, TOKENS, SEED = 24, 100, 0
 def main() -> None:
     """Write results/oversteering.json."""
     name, concept = sys.argv[1:3] if len(sys.argv) > 2 else ("brown-fiction", "detective")
-    corpus = next(each for each in load_generation_suite() if each.name == name)
+    corpus = next(each for each in load_suite() if each.name == name)
     folder = checkpoints_folder() / "oversteering" / task_name(name, concept)
     task = make_task(read_corpus(corpus), concept, samples=SAMPLES, seed=SEED, folder=folder)
     write_results("oversteering", measure(task), ["python", "-m", "benchmarks.oversteering", name, concept])
@@ -60,12 +60,9 @@ def measure(task: Task) -> list[dict[str, float | int | str | None]]:
     hard = workspace.write(f"practice-{BUDGETS[-1]}", interventions[BUDGETS[-1]], task.practice_prompts)
     read = workspace.read(hard)
     negative = Texts(read.activations, read.pointer_log_odds, np.ones(len(hard), dtype=bool))
-    readout = task.refined.with_generated(negative).readout
+    readout = task.recluster(negative).readout
     embedder = load_embedder()
-    judges = {
-        "a": embedding_judge(lambda texts: embedder.encode(list(texts), show_progress_bar=False)),
-        "b": word_judge(),
-    }
+    judges = trained_judges(lambda texts: embedder.encode(list(texts), show_progress_bar=False))
     texts = {str(nats): [sample.text for sample in samples] for nats, samples in written.items()}
     judged = judge_passages(task.unseen, texts, judges, WritingConfig(), seed_for(SEED, 0, "judging"))
     rows = []

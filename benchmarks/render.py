@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.results import RESULTS
-from loops.evaluation.membership.summary import aims, method_rows
+from loops.evaluation.tables import method_rows
 
 OUTPUT = RESULTS.parent / "RESULTS.md"
 INTRODUCTION = """# Results
@@ -90,11 +90,10 @@ def render_file(name: str, content: Mapping[str, Any]) -> str:
 
 
 def membership(rows: Sequence[Row]) -> list[str]:
-    """Means of every method over concepts and seeds, and the aims."""
+    """Means of every method over concepts and seeds."""
     summary = method_rows(rows)
     lines = [f"{len(rows)} rows, {len({row['seed'] for row in rows})} seeds, on held-out documents.", ""]
-    lines += [*table(list(summary[0]), summary), "", "Of all pointers; the aims were set beforehand:", ""]
-    return [*lines, *table(["of all pointers", "measured", "aim"], aims(rows))]
+    return [*lines, *table(list(summary[0]), summary)]
 
 
 def table(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:

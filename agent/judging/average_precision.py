@@ -19,9 +19,9 @@ from sklearn.model_selection import StratifiedKFold
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.concept import Concept
+from agent.judging.basin_quality import precisions_at_size
 from agent.judging.gold import GoldLabels
 from agent.membership.documents import document_mean
-from agent.membership.log_odds import sigmoid, threshold
 from agent.membership.similarity import standardised
 from agent.types import total_seconds
 
@@ -202,42 +202,30 @@ def _restricted(run: MeasuredRun, kept: Bool[np.ndarray, "passage"]) -> Measured
     return MeasuredRun(rounds, run.pointer_weights[kept], run.activations[kept], run.document_of[kept])
 
 
-BINS = 10
-
-
 @dataclass(frozen=True)
 class Reading:
     """One method's log-odds on the seen and the unseen passages of one part."""
 
     seen: Float[np.ndarray, "passage"]
     unseen: Float[np.ndarray, "text"]
-    unseen_document_of: Int[np.ndarray, "text"]
-    seen_document_of: Int[np.ndarray, "passage"]
+    pooled: tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]]
+    """Log-odds of seen and unseen passages with their documents."""
     size: float
     """Share of the seen passages that the method claims."""
-    pooled: tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]] | None = None
-    """Log-odds of seen and unseen passages with their documents, where not the document's mean."""
     no_concept: bool | None = None
     """Whether the method finds no concept where the pointer points; None where it cannot tell."""
     seconds: float = 0.0
 
     def standardised(self) -> tuple[Float[np.ndarray, "text"], Float[np.ndarray, "text"]]:
         """Single and pooled scores of the unseen passages, in standard deviations of the seen ones."""
-        seen, unseen = self.pooled or (
-            document_mean(self.seen, self.seen_document_of),
-            document_mean(self.unseen, self.unseen_document_of),
-        )
+        seen, unseen = self.pooled
         return standardised(self.unseen, self.seen), standardised(unseen, seen)
-
-    def membership(self) -> Float[np.ndarray, "text"]:
-        """Probability that each unseen passage, alone, belongs, by the seen part's threshold."""
-        return sigmoid(self.unseen - threshold(self.seen, float(np.clip(self.size, 0.001, 0.999))))
 
 
 def measure_membership(
     readings: Sequence[Reading], golds: Sequence[Bool[np.ndarray, "text"]], true_size: float
 ) -> dict[str, float | bool | None]:
-    """AP, precision at the true size, calibration error and size ratio, over all parts.
+    """AP, precision at the true size and size ratio, over all parts.
 
     Args:
         golds: the labels of each reading's unseen passages.
@@ -249,46 +237,13 @@ def measure_membership(
     gold = np.concatenate(golds)
     parts = [reading.standardised() for reading in readings]
     single, pooled = (np.concatenate(scores) for scores in zip(*parts, strict=True))
-    membership = np.concatenate([reading.membership() for reading in readings])
     flags = [reading.no_concept for reading in readings if reading.no_concept is not None]
     return {
         "ap_single": average_precision(gold, single),
         "ap_pooled": average_precision(gold, pooled),
-        "precision_single": precision_at_size(gold, single),
-        "precision_pooled": precision_at_size(gold, pooled),
-        "calibration_error": calibration_error(gold, membership),
+        "precision_single": float(precisions_at_size(gold, single)),
+        "precision_pooled": float(precisions_at_size(gold, pooled)),
         "size_ratio": float(np.mean([reading.size for reading in readings])) / true_size,
         "no_concept_flag": 2 * sum(flags) > len(flags) if flags else None,
         "seconds": float(sum(reading.seconds for reading in readings)),
     }
-
-
-def precision_at_size(gold: Bool[np.ndarray, "text"], scores: Float[np.ndarray, "text"]) -> float:
-    """Share of gold among as many of the best-scored passages as there are gold ones (R-precision)."""
-    best = np.argsort(-scores, kind="stable")[: int(gold.sum())]
-    return float(gold[best].mean())
-
-
-def calibration_error(gold: Bool[np.ndarray, "text"], membership: Float[np.ndarray, "text"]) -> float:
-    """Expected calibration error (Guo et al. 2017, 1706.04599, eq. 3) with ten equally filled bins;
-    0 is calibrated.
-    """
-    order = np.argsort(membership, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    gaps = [abs(gold[part].mean() - membership[part].mean()) for part in parts]
-    return float(np.average(gaps, weights=[len(part) for part in parts]))
-
-
-def best_gap(rounds: Sequence[Sequence[Reading]], golds: Sequence[Bool[np.ndarray, "text"]]) -> float:
-    """AP of single passages in the best round less that in the last round.
-
-    Args:
-        rounds: of each part, the reading after each round; a part that settled early keeps its last
-            one.
-    """
-    gold = np.concatenate(golds)
-    found = []
-    for number in range(max(len(part) for part in rounds)):
-        readings = [part[min(number, len(part) - 1)] for part in rounds]
-        found.append(average_precision(gold, np.concatenate([each.standardised()[0] for each in readings])))
-    return max(found) - found[-1]

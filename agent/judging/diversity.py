@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 
 from agent.errors import BasinError
-from agent.judging.decisions import cut
+from agent.judging.writing import cut
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch, token_batches
 from agent.steering.gate import PLAIN, SteeringMode
@@ -23,42 +23,25 @@ from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 
 
-def equal_samples(generated: Mapping[str, Sequence[str]], words: int, seed: int) -> dict[str, list[str]]:
+def equal_samples(
+    generated: Mapping[str, Sequence[str]], words: int, fewest: int, seed: int
+) -> dict[str, list[str]]:
     """The same number of texts of exactly `words` words from every generator.
 
     Shorter texts are left out and longer ones cut; a generator with more texts is subsampled by the
-    seed.
-
-    Raises:
-        BasinError: a generator has fewer than two texts of that length.
+    seed, and one with less than `fewest` is left out.
     """
     long_enough = {
         name: [short for short in (cut(text, words) for text in texts) if short is not None]
         for name, texts in generated.items()
     }
-    for name, texts in long_enough.items():
-        if len(texts) < 2:
-            raise BasinError(
-                f"Generator {name!r} wrote {len(texts)} passages of {words} words, and diversity needs two: "
-                "lower the number of words or leave it out."
-            )
+    long_enough = {name: texts for name, texts in long_enough.items() if len(texts) >= fewest}
     count = min(map(len, long_enough.values()), default=0)
     drawn = {}
     for name, texts in long_enough.items():
         rng = np.random.default_rng(seed_for(seed, 0, f"equal samples {name}"))
         drawn[name] = [texts[index] for index in np.sort(rng.permutation(len(texts))[:count])]
     return drawn
-
-
-def distinct_n(texts: Sequence[str], n: int) -> float:
-    """Distinct word n-grams per n-gram (Li et al. 1510.03055); 1 where none occurs twice.
-
-    No n-gram spans two texts. Raises `BasinError` where no text has n words.
-    """
-    grams = [gram for text in texts for gram in word_ngrams(word_tokens(text), n)]
-    if not grams:
-        raise BasinError(f"No text has {n} words, so there are no {n}-grams to count: give longer texts.")
-    return len(set(grams)) / len(grams)
 
 
 def vendi_score(embeddings: Float[np.ndarray, "text dimension"]) -> float:

@@ -1,8 +1,8 @@
 """How much generated text belongs to the concept, by judges that share nothing with the loop.
 
-Judge A reads sentence embeddings, judge B word n-grams. Both are trained on gold labels of real
-passages cut to the length of the generated ones. Word salad in the right vocabulary deceives such
-judges, so read their scores beside coherence and samples.
+All texts are cut to one length. Decisions on real passages come from a classifier that was not
+trained on their document. A logistic curve through those decisions and the gold labels (Platt 1999)
+turns decisions into probabilities, and two means of real passages turn those into cluster scores.
 """
 
 from __future__ import annotations
@@ -13,27 +13,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.metrics import roc_auc_score
 
 from agent.errors import BasinError
 from agent.judging.average_precision import Row, gold_folds
-from agent.judging.decisions import (
-    Decisions,
-    Judge,
-    Judgement,
-    RealPassages,
-    calibrated,
-    cross_decisions,
-    cut,
-    uncalibrated,
-)
+from agent.judging.judges import Decisions, Judge, RealPassages
 from agent.types import StageConfig
 
-Embed = Callable[[Sequence[str]], np.ndarray]
-"""Texts to embeddings, float array [text, dimension], such as `SentenceTransformer.encode`."""
+LEAST_AUC = 0.6
+"""On real passages of unseen documents. Below it, members and others score alike."""
+MIDPOINT = 0.5
+"""The cluster score half-way from real non-members to real members."""
 
 
 class WritingConfig(StageConfig):
@@ -48,49 +40,32 @@ class WritingConfig(StageConfig):
 
 
 @dataclass(frozen=True)
-class EqualTexts:
-    """Real and generated texts cut to one length, and which of the given texts were long enough."""
+class Judgement:
+    """One judge's probabilities of belonging."""
 
-    words: int
-    real: RealPassages
-    generated: Mapping[str, list[str]]
-    real_kept: Bool[np.ndarray, "passage"]
-    kept: Mapping[str, Bool[np.ndarray, "_text"]]
+    auc: float
+    """On real passages of unseen documents; 0.5 is chance."""
+    members: float
+    """Mean score of real members of unseen documents."""
+    non_members: float
+    generated: Mapping[str, Float[np.ndarray, "_text"]]
+    """By generator; NaN for a text that is too short to judge."""
+    real: Float[np.ndarray, "passage"]
+    """Of each real passage, by a judge that did not see its document; NaN where it is too short."""
 
+    @property
+    def tells(self) -> bool:
+        """Whether AUC is at least `LEAST_AUC` and members score above the others."""
+        return self.auc >= LEAST_AUC and self.members > self.non_members
 
-def judge_writing(
-    real: RealPassages, generated: Mapping[str, Sequence[str]], embed: Embed, config: WritingConfig, seed: int
-) -> list[Row]:
-    """A row for each generator and judge: score, cluster score, AUC and scores of real text.
+    def on_cluster_scale(self, scores: Float[np.ndarray, "_text"]) -> Float[np.ndarray, "_text"]:
+        """(score - real non-members) / (real members - real non-members).
 
-    Args:
-        generated: continuations without their prompts, by the generator's name (`basin`, `base`,
-            ...).
-
-    Raises:
-        BasinError: nothing was generated, nothing is long enough, or only one document is of a
-            kind.
-    """
-    equal = equal_texts(real, generated, config)
-    folds = _folds(equal.real, config, seed)
-    written = {name: texts for name, texts in equal.generated.items() if texts}
-    rows: list[Row] = []
-    for name, judge in {"A embeddings": embedding_judge(embed), "B word n-grams": word_judge()}.items():
-        judgement = uncalibrated(judge(equal.real, written, folds), equal.real.gold)
-        for generator, scores in judgement.generated.items():
-            short = len(generated[generator]) - len(scores)
-            row: Row = {
-                "generator": generator,
-                "judge": name,
-                "words": equal.words,
-                "samples": len(scores),
-            }
-            row |= {"too_short": short, "score": float(scores.mean())}
-            own = cluster_score(float(scores.mean()), judgement.members, judgement.non_members)
-            row |= {"cluster_score": own if judgement.tells else None}
-            row |= {"score_members": judgement.members, "score_non_members": judgement.non_members}
-            rows.append(row | {"auc": judgement.auc})
-    return rows
+        0 is a random book, 1 is a real member, and well above 1 is a caricature. NaN for a judge
+        that is not reliable.
+        """
+        gap = self.members - self.non_members if self.tells else np.nan
+        return (scores - self.non_members) / gap
 
 
 def judge_passages(
@@ -104,31 +79,17 @@ def judge_passages(
 
     Args:
         real: of documents that neither the concept nor a generator was made from.
-        generated: as for `judge_writing`.
-        judges: by name: `embedding_judge`, `word_judge`, `agent.judging.llm_judges.story_judge`.
+        generated: continuations without their prompts, by the generator's name (`basin`, `base`).
+        judges: by name; see `agent.judging.judges`.
 
     Returns:
         Judgements whose arrays have the order of the given texts; NaN for a text too short to
         judge.
 
     Raises:
-        BasinError: as `judge_writing`.
+        BasinError: nothing was generated, nothing is long enough, or only one document is of a
+            kind.
     """
-    equal = equal_texts(real, generated, config)
-    folds = _folds(equal.real, config, seed)
-    found = {}
-    for name, judge in judges.items():
-        judgement = calibrated(judge(equal.real, equal.generated, folds), equal.real.gold, folds)
-        scattered = {each: _scattered(judgement.generated[each], kept) for each, kept in equal.kept.items()}
-        everywhere = _scattered(judgement.real, equal.real_kept)
-        found[name] = replace(judgement, generated=scattered, real=everywhere)
-    return found
-
-
-def equal_texts(
-    real: RealPassages, generated: Mapping[str, Sequence[str]], config: WritingConfig
-) -> EqualTexts:
-    """All texts at one length, real ones without their opening. Raises as `judge_writing`."""
     words = config.words or _common_length(generated)
     cuts = {name: [cut(text, words) for text in texts] for name, texts in generated.items()}
     real_cuts = [cut(text, words, config.skip_words) for text in real.texts]
@@ -136,19 +97,25 @@ def equal_texts(
     real_kept = np.array([text is not None for text in real_cuts], bool)
     if not any(each.any() for each in kept.values()) or not real_kept.any():
         raise BasinError(f"No generated or no real passage has {words} words to judge; lower the length.")
-    shortened = RealPassages([text or "" for text in real_cuts], real.gold, real.document_of)
     equal = {name: [text for text in texts if text is not None] for name, texts in cuts.items()}
-    return EqualTexts(words, shortened.only(real_kept), equal, real_kept, kept)
+    shortened = replace(real, texts=[text or "" for text in real_cuts]).only(real_kept)
+    folds = gold_folds(shortened.gold, shortened.document_of, config.folds, seed)
+    if folds is None:
+        raise BasinError(
+            "A judge needs two documents inside the concept and two outside; give a larger corpus."
+        )
+    found = {}
+    for name, judge in judges.items():
+        judgement = calibrated(judge(shortened, equal, folds), shortened.gold, folds)
+        scattered = {each: _scattered(judgement.generated[each], kept[each]) for each in kept}
+        found[name] = replace(judgement, generated=scattered, real=_scattered(judgement.real, real_kept))
+    return found
 
 
-def cluster_score(generated: float, members: float, non_members: float) -> float | None:
-    """(judge(generated) - judge(real non-members)) / (judge(real members) - judge(real
-    non-members)).
-
-    0 is a random book, 1 is a real member, and well above 1 is a caricature. None where the judge
-    does not score real members above the others.
-    """
-    return (generated - non_members) / (members - non_members) if members > non_members else None
+def cut(text: str, words: int, skip: int = 0) -> str | None:
+    """`words` words of a text after its first `skip`, or None where there are fewer."""
+    kept = text.split()[skip : skip + words]
+    return " ".join(kept) if len(kept) == words else None
 
 
 def _common_length(generated: Mapping[str, Sequence[str]]) -> int:
@@ -158,47 +125,93 @@ def _common_length(generated: Mapping[str, Sequence[str]]) -> int:
     return max(5, int(np.quantile(lengths, 0.1)))
 
 
-def embedding_judge(embed: Embed) -> Judge:
-    """Judge A: a strongly regularised classifier of sentence embeddings."""
-    model = make_pipeline(StandardScaler(), _linear(0.001))
-
-    def decide(
-        real: RealPassages, generated: Mapping[str, Sequence[str]], folds: Int[np.ndarray, "passage"]
-    ) -> Decisions:
-        every = [*real.texts, *(text for written in generated.values() for text in written)]
-        texts = list(dict.fromkeys(every))
-        embedding = dict(zip(texts, np.asarray(embed(texts), dtype=np.float64), strict=True))
-
-        def features(chosen: Sequence[str]) -> np.ndarray:
-            return np.stack([embedding[text] for text in chosen])
-
-        return cross_decisions(real, generated, folds, features, model)
-
-    return decide
-
-
-def word_judge() -> Judge:
-    """Judge B: a classifier of word n-grams."""
-    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), _linear(3))
-    return lambda real, generated, folds: cross_decisions(real, generated, folds, list, model)
-
-
-def _linear(inverse_penalty: float) -> LogisticRegression:
-    return LogisticRegression(C=inverse_penalty, class_weight="balanced", max_iter=2000)
-
-
-def _folds(real: RealPassages, config: WritingConfig, seed: int) -> Int[np.ndarray, "passage"]:
-    folds = gold_folds(real.gold, real.document_of, config.folds, seed)
-    if folds is None:
-        raise BasinError(
-            "A judge needs two documents inside the concept and two outside; give a larger corpus."
-        )
-    return folds
-
-
 def _scattered(
     scores: Float[np.ndarray, "_kept"], kept: Bool[np.ndarray, "_text"]
 ) -> Float[np.ndarray, "_text"]:
     everywhere = np.full(len(kept), np.nan)
     everywhere[kept] = scores
     return everywhere
+
+
+def calibrated(
+    decisions: Decisions, gold: Bool[np.ndarray, "passage"], folds: Int[np.ndarray, "passage"]
+) -> Judgement:
+    """Probabilities of belonging at even odds, as if members were as common as the others.
+
+    The curve is fitted at the corpus's share of members and then moved to even odds (Saerens et al.
+    2002), because a generator's base rate is unknown. A fold's passages are scored by a curve
+    fitted on the other folds.
+    """
+    real = np.empty(len(gold))
+    for fold in np.unique(folds):
+        seen, unseen = folds != fold, folds == fold
+        real[unseen] = _curve(decisions.real[seen], gold[seen])(decisions.real[unseen])
+    curve = _curve(decisions.real, gold)
+    real = expit(real)
+    return Judgement(
+        auc=float(roc_auc_score(gold, decisions.real)),
+        members=float(real[gold].mean()),
+        non_members=float(real[~gold].mean()),
+        generated={name: expit(curve(each)).mean(0) for name, each in decisions.generated.items()},
+        real=real,
+    )
+
+
+def _curve(
+    decisions: Float[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Platt's curve from decisions to log-odds at even odds; 0 for a judge that ranks backwards."""
+    # Standardised, because the penalty would shrink the slope of small decisions.
+    middle, spread = decisions.mean(), decisions.std() or 1.0
+    model = LogisticRegression(C=100.0).fit((decisions[:, None] - middle) / spread, gold)
+    slope = float(model.coef_[0, 0])
+    if slope <= 0:
+        return np.zeros_like
+    intercept = float(model.intercept_[0] - logit(gold.mean()))
+    return lambda values: slope * (values - middle) / spread + intercept
+
+
+def cluster_scores(judgements: Sequence[Judgement], generator: str) -> Float[np.ndarray, "judge text"]:
+    """Each judge's cluster score of each text: 0 is the mean real non-member, 1 the mean member.
+
+    NaN for a text that is too short, and for all texts of a judge that is not reliable.
+    """
+    return np.stack([each.on_cluster_scale(each.generated[generator]) for each in judgements])
+
+
+def inside(scores: Float[np.ndarray, "judge text"]) -> Bool[np.ndarray, "text"]:
+    """Whether the mean of a text's cluster scores is at least 0.5; False where one of them is NaN.
+
+    A mean is used instead of a vote, because scores far from the midpoint are more certain.
+    """
+    return np.asarray(scores.mean(0) >= MIDPOINT)
+
+
+def measure_inside(
+    judgements: Sequence[Judgement],
+    generator: str,
+    real: RealPassages,
+    coherent: Bool[np.ndarray, "text"],
+) -> Row:
+    """Shares of a generator's texts that are inside, and inside and coherent; None where a judge is
+    not reliable.
+
+    Not all real members pass, so their share is the number to compare with. The share of real
+    non-members is the score of a random book.
+
+    Args:
+        judgements: of `judge_passages`, by the judges that count (A and B).
+        real: the passages that the judgements were made with.
+        coherent: of the generator's texts, in their order.
+    """
+    passed = inside(cluster_scores(judgements, generator))
+    real_scores = np.stack([each.on_cluster_scale(each.real) for each in judgements])
+    judged = ~np.isnan(real_scores).any(0)
+    real_passed = inside(real_scores)
+    known = len(passed) > 0 and all(each.tells for each in judgements)
+    return {
+        "inside": float(passed.mean()) if known else None,
+        "inside_and_readable": float((passed & coherent).mean()) if known else None,
+        "inside_of_real_members": float(real_passed[judged & real.gold].mean()) if known else None,
+        "inside_of_real_others": float(real_passed[judged & ~real.gold].mean()) if known else None,
+    }

@@ -12,14 +12,13 @@ from scipy.stats import binom
 
 from agent.basin.fixed_points import overlaps
 from agent.judging.basin_quality import (
+    GOOD,
     Flows,
     average_precisions,
-    certificate_quality,
     is_right,
-    membership_quality,
+    precisions_at_size,
     same_fixed_point_share,
     share,
-    start_quality,
     threshold,
 )
 from agent.judging.gold import GoldLabels, gold_labels
@@ -30,11 +29,9 @@ from loops.monitor.tables import can_draw
 
 logger = logging.getLogger(__name__)
 
-MEASURED, PICTURE, ONE_START = "measured.json", "basin.png", "start.png"
+MEASURED, PICTURE = "measured.json", "basin.png"
 CHANCE = 0.01
 """A start points at the concept if fewer random pointers than this are as precise."""
-GOOD = 0.5
-"""Precision of a good start."""
 
 
 @dataclass(frozen=True)
@@ -66,37 +63,37 @@ def measure_map(found: BasinMap, folder: Path) -> MeasuredMap | None:
 
 def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
     """All numbers against one reading of the labels."""
-    gold, counted = labels.labels, labels.counted
-    flows = flows_of(found)
-    start, paths = start_quality(flows, gold, counted), membership_quality(flows.path, gold, counted)
-    final, best = paths.average_precision[:, -1], paths.average_precision[:, 1:]
+    flows, gold = flows_of(found, labels.counted), labels.labels[labels.counted]
+    precision, topic = precisions_at_size(gold, flows.starts), flows.starts[:1]
+    rounds = average_precisions(gold, flows.path[:, 1:])
+    final, best = rounds[:, -1], rounds.max(axis=1)
     ceiling = ceiling_ap(found, labels)
     right = is_right(final, ceiling)
-    same = same_fixed_point_share(flows, start)
+    same = same_fixed_point_share(flows.fixed_point, precision)
     point = same.fixed_point
     reached = flows.fixed_point == point if point is not None else np.zeros(len(final), bool)
-    base_rate, positive = float(gold[counted].mean()), int(gold[counted].sum())
+    base_rate, positive = float(gold.mean()), int(gold.sum())
     chance = float(binom.ppf(1 - CHANCE, positive, base_rate) / positive)
-    pointing, certified = start.precision > chance, flows.certified
-    good = start.precision >= GOOD
-    noisy = (np.array(flows.kinds) == "noise") & np.isclose(flows.levels, 0.8)
+    pointing, certified = precision > chance, flows.certified
+    good = precision >= GOOD
+    noisy = np.array([start.kind == "noise" and np.isclose(start.level, 0.8) for start in found.setup.starts])
     at_point = None if point is None else found.points[point].membership[None]
     numbers: dict[str, object] = {
         "base_rate": base_rate,
         "ceiling_ap": ceiling,
-        "topic_ap": float(start.average_precision[0]),
-        "topic_precision": float(start.precision[0]),
+        "topic_ap": float(average_precisions(gold, topic)[0]),
+        "topic_precision": float(precision[0]),
         "final_ap_of_topic": float(final[0]),
         "same_fixed_point": asdict(same),
         "fixed_point_ap": None if at_point is None else float(_aps(labels, at_point)[0]),
         "best_round_of_any_start": float(best.max()),
-        "best_round_median": float(np.median(best.max(axis=1)[good])) if good.any() else None,
+        "best_round_median": float(np.median(best[good])) if good.any() else None,
         "right": int(right.sum()),
-        "threshold": asdict(threshold(start.precision, reached & right)),
+        "threshold": threshold(precision, reached & right),
         "noise_80_arrives": _share_of(reached, noisy),
         "certificate": {
-            "all": asdict(certificate_quality(certified, right)),
-            "pointing": asdict(certificate_quality(certified & pointing, right & pointing)),
+            "all": _certificate(certified, right),
+            "pointing": _certificate(certified & pointing, right & pointing),
             "pointing_from": chance,
             "pointing_starts": int(pointing.sum()),
         },
@@ -104,26 +101,19 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
     if all(flow.held is not None for flow in found.flows):
         numbers["held"] = _held(found, good, labels)
     outcomes = {
-        "precision": start.precision,
+        "precision": precision,
         "final_ap": final,
         "arrived": reached,
         "right": right,
         "certified": certified,
     }
-    return MeasuredMap(labels.concept, numbers, _by_kind(flows, outcomes))
+    return MeasuredMap(labels.concept, numbers, _by_kind(found, outcomes))
 
 
-def flows_of(found: BasinMap) -> Flows:
-    """The map's paths as `agent.judging` takes them."""
-    starts = found.setup.starts
-    return Flows(
-        [start.kind for start in starts],
-        [start.level for start in starts],
-        np.stack([start.scores for start in starts]),
-        found.path,
-        found.reached,
-        found.certified,
-    )
+def flows_of(found: BasinMap, counted: Bool[np.ndarray, "document"]) -> Flows:
+    """The map's paths over counted documents, as `agent.judging` takes them."""
+    starts = np.stack([start.scores for start in found.setup.starts])
+    return Flows(starts[:, counted], found.path[:, :, counted], found.reached, found.certified)
 
 
 def ceiling_ap(found: BasinMap, labels: GoldLabels) -> float:
@@ -133,26 +123,12 @@ def ceiling_ap(found: BasinMap, labels: GoldLabels) -> float:
 
 
 def draw(found: BasinMap, labels: GoldLabels, folder: Path) -> None:
-    """Draw the map, and the path of the least precise start that arrived where the topic does."""
+    """Draw the map."""
     from agent.judging.figures.basin import draw_basin_map
-    from agent.judging.figures.start import draw_path
 
-    flows, gold, counted = flows_of(found), labels.labels, labels.counted
-    draw_basin_map(
-        folder / PICTURE,
-        flows,
-        gold,
-        counted,
-        names=found.point_names,
-        ceiling_ap=ceiling_ap(found, labels),
-        topic_start=0,
-    )
-    precision = start_quality(flows, gold, counted).precision
-    arrived = np.flatnonzero(flows.fixed_point == flows.fixed_point[0])
-    arrived = arrived[arrived > 0]
-    which = int(arrived[np.argmin(precision[arrived])]) if len(arrived) else 0
-    titles = [document.title or document.id for document in found.setup.passages.documents]
-    draw_path(folder / ONE_START, flows, which, gold, counted, titles=titles)
+    flows, gold = flows_of(found, labels.counted), labels.labels[labels.counted]
+    ceiling = ceiling_ap(found, labels)
+    draw_basin_map(folder / PICTURE, flows, gold, names=found.point_names, ceiling_ap=ceiling)
 
 
 def _aps(labels: GoldLabels, scores: Float[np.ndarray, "row document"]) -> Float[np.ndarray, "row"]:
@@ -162,6 +138,11 @@ def _aps(labels: GoldLabels, scores: Float[np.ndarray, "row document"]) -> Float
 def _share_of(true: Bool[np.ndarray, "start"], among: Bool[np.ndarray, "start"]) -> dict[str, object] | None:
     found = share(int((true & among).sum()), int(among.sum()))
     return None if found is None else asdict(found)
+
+
+def _certificate(certified: Bool[np.ndarray, "start"], right: Bool[np.ndarray, "start"]) -> dict[str, object]:
+    """Precision and recall of the certificate for right starts."""
+    return {"precision": _share_of(right, certified), "recall": _share_of(certified, right)}
 
 
 def _held(found: BasinMap, good: Bool[np.ndarray, "start"], labels: GoldLabels) -> dict[str, object]:
@@ -175,11 +156,11 @@ def _held(found: BasinMap, good: Bool[np.ndarray, "start"], labels: GoldLabels) 
     }
 
 
-def _by_kind(flows: Flows, outcomes: dict[str, np.ndarray]) -> list[dict[str, object]]:
+def _by_kind(found: BasinMap, outcomes: dict[str, np.ndarray]) -> list[dict[str, object]]:
     """A row for each kind of start, and for each level of noise, mixture and documents."""
     keys = [
-        (kind, level if kind in ("noise", "mixture", "documents") else None)
-        for kind, level in zip(flows.kinds, flows.levels, strict=True)
+        (start.kind, start.level if start.kind in ("noise", "mixture", "documents") else None)
+        for start in found.setup.starts
     ]
     rows: list[dict[str, object]] = []
     for key in dict.fromkeys(keys):

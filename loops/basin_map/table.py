@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from loops.basin_map.evaluate import ONE_START, PICTURE, MeasuredMap
+from loops.basin_map.evaluate import PICTURE, MeasuredMap
 from loops.basin_map.map import BasinMap
 from loops.monitor.tables import number, table_of
 
@@ -43,8 +43,8 @@ def show_map(found: BasinMap, measured: MeasuredMap | None, folder: Path, consol
     if measured is not None:
         _show_measured(measured, console)
     drawn = measured is not None and (folder / PICTURE).exists()
-    pictures = f"; pictures {PICTURE}, {ONE_START}" if drawn else ""
-    _print(console, f"\nMap: {folder}{pictures}")
+    picture = f"; picture {PICTURE}" if drawn else ""
+    _print(console, f"\nMap: {folder}{picture}")
 
 
 def _show_points(found: BasinMap, console: Console) -> None:
@@ -77,13 +77,12 @@ def _show_measured(measured: MeasuredMap, console: Console) -> None:
     _print(console, f"\nagainst gold ({measured.concept}):")
     rows = [[row[key] for key in KIND_COLUMNS] for row in measured.by_kind]
     console.print(table_of(list(KIND_COLUMNS.values()), rows))
-    same, crossing, worth = numbers["same_fixed_point"], numbers["threshold"], numbers["certificate"]
+    same, worth = numbers["same_fixed_point"], numbers["certificate"]
     lines = [
         f"Starts of precision 0.5 or more that reach the same fixed point: {_share(same['reached'])}",
         f"Its AP {number(numbers['fixed_point_ap'])}; the topic {number(numbers['topic_ap'])}, trained on gold labels "
         f"{number(numbers['ceiling_ap'])}, best round of any start {number(numbers['best_round_of_any_start'])}",
-        f"Half of the starts flow there from precision {number(crossing['half'])} on "
-        f"({number(crossing['low'])} to {number(crossing['high'])}), nine in ten from {number(crossing['nine_tenths'])}",
+        f"Half of the starts flow there from precision {number(numbers['threshold'])} on",
         f"The certificate, all starts: precision {_share(worth['all']['precision'])}, recall {_share(worth['all']['recall'])}",
         f"The certificate, starts that point at the concept better than chance: precision "
         f"{_share(worth['pointing']['precision'])}, recall {_share(worth['pointing']['recall'])}",

@@ -27,7 +27,7 @@ def membership(
         Path | None, typer.Option(help="Corpora and concepts; by default configs/suites/membership.yaml.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="File of rows; by default membership.jsonl among the runs.")
+        Path | None, typer.Option(help="Folder of rows; by default membership among the runs.")
     ] = None,
 ) -> None:
     """Compare the refiner with its rivals on held-out documents; finished rows are not repeated."""
@@ -37,9 +37,9 @@ def membership(
     from loops.evaluation.tables import show_evaluation
     from loops.monitor.progress import show_progress
 
-    whole, done = load_suite(suite or SUITE_FILE), out or checkpoints_folder() / "membership.jsonl"
+    whole, folder = load_suite(suite or SUITE_FILE), out or checkpoints_folder() / "membership"
     with show_progress(Console(stderr=True)):
-        rows = evaluate_membership(whole, methods or (), range(seeds), done, only=corpora or ())
+        rows = evaluate_membership(whole, methods or (), range(seeds), folder, only=corpora or ())
     show_evaluation(rows, Console())
 
 
@@ -64,7 +64,7 @@ def generation(
     seed: Annotated[int, typer.Option(min=0, help="Of topics, split, sampling and training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the story judge, which is slow.")] = False,
     suite: Annotated[
-        Path | None, typer.Option(help="Corpora and concepts; by default configs/suites/generation.yaml.")
+        Path | None, typer.Option(help="Corpora and concepts; by default configs/suites/membership.yaml.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -74,11 +74,11 @@ def generation(
     """Generate from a concept by every generator and judge the samples; finished ones are not repeated."""
     from loops.checkpoint.find import checkpoints_folder
     from loops.evaluation.generation.evaluate import evaluate_generation
-    from loops.evaluation.generation.suite import SUITE_FILE, load_generation_suite
+    from loops.evaluation.membership.suite import SUITE_FILE, load_suite
     from loops.evaluation.tables import show_generation
     from loops.monitor.progress import show_progress
 
-    whole, folder = load_generation_suite(suite or SUITE_FILE), out or checkpoints_folder() / "generation"
+    whole, folder = load_suite(suite or SUITE_FILE), out or checkpoints_folder() / "generation"
     with show_progress(Console(stderr=True)):
         rows = evaluate_generation(
             whole,

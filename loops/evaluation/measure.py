@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -16,9 +15,9 @@ from agent.errors import writing
 from agent.files.checked import DamagedError
 from agent.hub.embedders import load_embedder
 from agent.judging.average_precision import MeasuredRound, MeasuredRun, Row, measure_run
-from agent.judging.decisions import RealPassages
-from agent.judging.gold import GoldLabels, every_gold_labels
-from agent.judging.writing import WritingConfig, judge_writing
+from agent.judging.gold import every_gold_labels
+from agent.judging.judges import RealPassages, trained_judges
+from agent.judging.writing import WritingConfig, cluster_scores, judge_passages
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet, seed_for
@@ -55,7 +54,10 @@ def measure(
     with writing(store.path / MEASUREMENTS, "make room there"):
         atomic.write_file(store.path / MEASUREMENTS, sealed(content))
     if can_draw(PICTURE):
-        _draw(store.path / PICTURE, run, records, rows, readings)
+        from agent.judging.figures.run import draw
+
+        gold = readings[0].of_passages(run.document_of) if readings else None
+        draw(atomic.unlinked(store.path / PICTURE), run.rounds, rows[: len(records)], gold)
     return rows
 
 
@@ -90,15 +92,22 @@ def judge(store: RunStore) -> list[Row]:
     }
     embedder = load_embedder()
     logger.info("judging: embedding real and generated passages")
-    rows = judge_writing(
+    judgements = judge_passages(
         RealPassages(passages.texts, labels.of_passages(passages.document_of), passages.document_of),
-        written,
-        lambda texts: embedder.encode(list(texts), show_progress_bar=False),
+        {name: texts for name, texts in written.items() if texts},
+        trained_judges(lambda texts: embedder.encode(list(texts), show_progress_bar=False)),
         WritingConfig(skip_words=store.config.generation.prompt_words),
         seed_for(store.config.seed, 0, "judging"),
     )
-    about: Row = {"corpus": labels.corpus, "concept": labels.concept, "round": newest.round}
-    return [about | row for row in rows]
+    rows: list[Row] = []
+    for judge, found in judgements.items():
+        for generator in found.generated:
+            scores = cluster_scores([found], generator)[0]
+            mean = float(np.nanmean(scores)) if np.isfinite(scores).any() else None
+            row: Row = {"corpus": labels.corpus, "concept": labels.concept, "round": newest.round}
+            row |= {"generator": generator, "judge": judge.upper(), "auc": found.auc}
+            rows.append(row | {"samples": len(scores), "cluster_score": mean})
+    return rows
 
 
 def _measured_run(
@@ -116,17 +125,3 @@ def _measured_run(
         activations=activations,
         document_of=passages.document_of,
     )
-
-
-def _draw(
-    path: Path, run: MeasuredRun, records: list[RoundRecord], rows: list[Row], readings: list[GoldLabels]
-) -> None:
-    """Draw the run with the main reading of the labels."""
-    from agent.judging.figures.run import GeneratedPoints, draw
-
-    newest = records[-1]
-    generated = None
-    if newest.activations is not None and newest.generated:
-        generated = GeneratedPoints(newest.activations, [sample.kind for sample in newest.generated])
-    gold = readings[0].of_passages(run.document_of) if readings else None
-    draw(atomic.unlinked(path), run, rows[: len(records)], generated, gold)

@@ -12,10 +12,9 @@ from jaxtyping import Float
 
 from agent.errors import BasinError, writing
 from agent.hub.embedders import load_embedder
-from agent.judging.decisions import Judgement, RealPassages
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels, gold_labels
-from agent.judging.inside import cluster_scores
-from agent.judging.writing import WritingConfig, embedding_judge, judge_passages, word_judge
+from agent.judging.judges import RealPassages, trained_judges
+from agent.judging.writing import Judgement, WritingConfig, cluster_scores, judge_passages
 from agent.types import seed_for
 from loops.checkpoint.atomic import write_file
 from loops.checkpoint.schema import sealed
@@ -62,7 +61,7 @@ def measure_stitch(found: Stitching, store: RunStore, labels: GoldLabels, folder
 
     Judge A reads sentence embeddings, judge B word n-grams. Both are trained on real passages of
     the run's corpus, cut to one length. Effects are in cluster scores, see
-    `agent.judging.writing.cluster_score`.
+    `agent.judging.writing.cluster_scores`.
 
     Raises:
         BasinError: no text is long enough to judge, or the disk refuses.
@@ -73,10 +72,7 @@ def measure_stitch(found: Stitching, store: RunStore, labels: GoldLabels, folder
     judgements = judge_passages(
         real.only(labels.counted[passages.document_of]),
         {_name(each): list(each.texts) for each in found.trials},
-        {
-            "a": embedding_judge(lambda texts: embedder.encode(list(texts), show_progress_bar=False)),
-            "b": word_judge(),
-        },
+        trained_judges(lambda texts: embedder.encode(list(texts), show_progress_bar=False)),
         WritingConfig(skip_words=store.config.generation.prompt_words),
         seed_for(store.config.seed, 0, "judging"),
     )

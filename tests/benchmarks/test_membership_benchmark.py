@@ -16,8 +16,8 @@ def asked(monkeypatch, tmp_path):
     """What the evaluation was asked for; results go to a folder of the test's own."""
     found = []
 
-    def evaluate(corpora, methods, seeds, done, only):
-        found.append((methods, list(seeds), done.name, only))
+    def evaluate(corpora, methods, seeds, folder, only):
+        found.append((methods, list(seeds), folder.name, only))
         return [] if "empty" in only else ROWS
 
     monkeypatch.setattr(membership, "evaluate_membership", evaluate)
@@ -29,7 +29,7 @@ def asked(monkeypatch, tmp_path):
 
 def test_rows_are_written_with_the_command(asked, tmp_path):
     membership.main(["--corpus", "brown", "--method", "basin", "--seeds", "2"])
-    assert asked == [(["basin"], [0, 1], "membership.jsonl", ["brown"])]
+    assert asked == [(["basin"], [0, 1], "membership", ["brown"])]
     content = json.loads((tmp_path / "membership.json").read_text())
     assert content["rows"] == ROWS
     assert content["header"]["command"].startswith("python -m benchmarks.membership --corpus brown")
@@ -37,7 +37,7 @@ def test_rows_are_written_with_the_command(asked, tmp_path):
 
 def test_another_suite_has_results_of_its_own(asked, tmp_path):
     membership.main(["--suite", str(membership.SUITE_FILE.with_name("membership_second.yaml"))])
-    assert asked[0][2] == "membership_second.jsonl"
+    assert asked[0][2] == "membership_second"
     command = json.loads((tmp_path / "membership_second.json").read_text())["header"]["command"]
     assert command == "python -m benchmarks.membership --suite configs/suites/membership_second.yaml"
 

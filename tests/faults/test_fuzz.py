@@ -14,7 +14,7 @@ from benchmarks import fuzz
 from benchmarks.fuzz import TARGETS, Failed, survive
 
 ONCE_FAILED = sorted((Path(__file__).parent / "failures").glob("*/*"))
-SLOW = {"settings": 15, "suite": 5, "generation_suite": 5}
+SLOW = {"settings": 15, "suite": 5}
 """Fewer inputs of readers that take milliseconds."""
 FEW = {"derandomize": True, "database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
 

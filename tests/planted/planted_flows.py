@@ -10,17 +10,14 @@ EDGE = 0.4
 
 
 def planted_gold():
-    """The first documents are positive; a dozen in between are not counted."""
-    gold, counted = np.arange(DOCUMENTS) < POSITIVE, np.ones(DOCUMENTS, dtype=bool)
-    counted[64:76] = False
-    return gold, counted
+    """The first documents are positive."""
+    return np.arange(DOCUMENTS) < POSITIVE
 
 
 def attractors(rng):
     """The concept with some mistakes, another concept, a union of both, and something small and odd."""
-    gold, _ = planted_gold()
-    other = (np.arange(DOCUMENTS) >= 100) & (np.arange(DOCUMENTS) < 170)
-    odd = (np.arange(DOCUMENTS) >= 50) & (np.arange(DOCUMENTS) < 110)
+    gold, place = planted_gold(), np.arange(DOCUMENTS)
+    other, odd = (place >= 100) & (place < 170), (place >= 50) & (place < 110)
     found = []
     for members in (gold, other, gold | other, odd):
         mistaken = rng.random(DOCUMENTS) < 0.06
@@ -29,19 +26,14 @@ def attractors(rng):
     return np.array(found)
 
 
-def planted_flows(starts=300, blur=0.03, seed=0, documents=slice(None)):
+def planted_flows(starts=300, blur=0.03, seed=0):
     """Starts of more or less noise; those more precise than the edge, within a blur, flow to attractor 0 at a known rate."""
     rng = np.random.default_rng(seed)
-    gold, counted = planted_gold()
-    ends = attractors(rng)
-    kinds = ("topic", "noise", "mixture", "seeds", "other topic", "words", "poorer topic", "one author")
-    kind = np.r_[0, rng.integers(1, len(kinds), starts - 1)] if starts > 1 else np.zeros(1, dtype=int)
+    gold, ends = planted_gold(), attractors(rng)
     level = np.r_[0.1, rng.random(starts - 1)]
     noise = rng.normal(size=(starts, DOCUMENTS)) * (0.3 + 6 * level[:, None] ** 2)
     scores = 1.6 * gold - 0.8 + noise
-    scores[kind == 4] += 2 * (ends[1] > 0.5)
-    gold = gold[counted]
-    share = np.array([gold[np.argsort(-row)[: gold.sum()]].mean() for row in scores[:, counted]])
+    share = np.array([gold[np.argsort(-row)[: gold.sum()]].mean() for row in scores])
     good = share + blur * rng.normal(size=starts) > EDGE
     others = rng.choice([1, 2, 3, 4, 5, -1], p=[0.45, 0.2, 0.12, 0.06, 0.04, 0.13], size=starts)
     reached = np.where(good, 0, others)
@@ -56,8 +48,7 @@ def planted_flows(starts=300, blur=0.03, seed=0, documents=slice(None)):
         wander = np.clip(path[-1] + 0.15 * rng.normal(size=membership.shape), 0, 1)
         path.append(np.where(reached[:, None] < 0, wander, step))
     certified = np.where(reached == 0, rng.random(starts) < 0.9, rng.random(starts) < 0.1)
-    names = [kinds[each] for each in kind]
-    return Flows(names, level.tolist(), scores, np.stack(path, axis=1), numbered(reached), certified)
+    return Flows(scores, np.stack(path, axis=1), numbered(reached), certified)
 
 
 def numbered(reached):

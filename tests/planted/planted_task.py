@@ -7,17 +7,11 @@ import numpy as np
 from conftest import make_language_model, sentence
 
 from agent.adapting.config import LoraConfig
-from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import estimate_prior
-from agent.clustering.redraw import settle
-from agent.clustering.texts import Texts
-from agent.judging.decisions import RealPassages
+from agent.judging.judges import RealPassages
 from agent.language_model.decoding.config import GenerationConfig
-from agent.membership.log_odds import log_odds
-from agent.membership.projection import Projection
 from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document
-from loops.evaluation.generation.task import Refined, TargetConcept, Task
+from loops.evaluation.generation.task import TargetConcept, Task
 from loops.evaluation.generation.workspace import Workspace
 
 CALLED = "whodunit"
@@ -53,21 +47,13 @@ def planted_task(folder: Path, model=None) -> Task:
     }
     activations = model.record(seen)
     pointer = Pointer(TopicModel(vocabulary, counts, np.array([0.5, 0.5]), 1), 0)
-    refined = planted_refinement(Texts(activations, log_odds(pointer.weights(seen))))
     practice = [sentence(at, at + 1) for at in range(16)]
     named = {"corpus": "stories", "concept": "sea", "called": CALLED, "contrast": "story", "seed": 3}
     read = {"texts": seen, "activations": activations, "pointer": pointer, "targets": targets}
     written = {"language_model": model, "prompts": PROMPTS, "practice_prompts": practice, "folder": folder}
     real = RealPassages(unseen, unseen_gold, np.arange(40) // 4)
     documents = [Document(f"{at}", text) for at, text in enumerate([*seen, *unseen])]
-    return Task(**named, **read, **written, refined=refined, warning=None, unseen=real, documents=documents)
-
-
-def planted_refinement(real: Texts) -> Refined:
-    """A refinement of documents of two passages each."""
-    document_of, config = np.arange(len(real.activations)) // 2, ClusteringConfig(folds=4, divisions=2)
-    found = estimate_prior(real, document_of, 0.5, config, 3, projection=Projection.fit(real.activations, 8))
-    return Refined(real, document_of, found, settle(real, document_of, found, config, 3)[-1], config, 3)
+    return Task(**named, **read, **written, recluster=None, warning=None, unseen=real, documents=documents)
 
 
 class OddIsCoherent:

@@ -9,28 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from agent.concept import MEMBER
-from agent.judging.llm_judges import with_article
+from agent.judging.judges import with_article
 from agent.language_model.decoding.rejection import Proposal
 from agent.membership.log_odds import sigmoid
 from agent.updating import UpdatingConfig
-from loops.evaluation.generation.task import TargetConcept, Task
+from loops.evaluation.generation.task import TargetConcept
 from loops.evaluation.generation.workspace import Intervention, Output, Sample, Workspace
 
 Generator = Callable[[Workspace], Output]
-MakeIntervention = Callable[[Workspace, str], Intervention]
-"""From a workspace and the name of a target concept."""
 
 TRIES = 4
 """Passages per prompt where the best is chosen or some are rejected."""
 STEERED_LAYERS = (12, 18)
+BUDGET_NATS = 0.1
+"""KL(steered || base) per token of a vector alone."""
 ADAPTER_NATS = 0.05
-"""KL(steered || base) per token of a vector beside an adapter: half of a vector's own budget."""
+"""The same of a vector beside an adapter."""
 FEWEST_MEMBERS = 0.02
 """Minimum share of the seen passages that an adapter is trained on."""
 
@@ -41,55 +40,9 @@ def training_weights(target: TargetConcept) -> Float[np.ndarray, "passage"]:
     return np.where(target.membership >= min(MEMBER, least), target.membership, 0.0)
 
 
-def _unchanged(workspace: Workspace, target: str) -> Intervention:
-    return Intervention()
-
-
-def _adapted(workspace: Workspace, target: str) -> Intervention:
-    if target == "random":
-        return Intervention(workspace.adapter("random", np.ones(len(workspace.task.texts))))
-    return Intervention(workspace.adapter(target, training_weights(workspace.task.targets[target])))
-
-
-def _adapted_and_steered(workspace: Workspace, target: str) -> Intervention:
-    config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=ADAPTER_NATS)
-    steered = workspace.vector(target, config)
-    return Intervention(_adapted(workspace, target).adapter, steered.vector, steered.mode)
-
-
-def _preferred(workspace: Workspace, target: str) -> Intervention:
-    start = _adapted_and_steered(workspace, target)
-    adapter = workspace.preferred(f"{target}-preferred", workspace.task.targets[target], start)
-    return Intervention(adapter)
-
-
-def _preferred_and_steered(workspace: Workspace, target: str) -> Intervention:
-    steered = _adapted_and_steered(workspace, target)
-    return Intervention(_preferred(workspace, target).adapter, steered.vector, steered.mode)
-
-
-def _write(workspace: Workspace, name: str, make: MakeIntervention) -> Output:
-    intervention = make(workspace, name.partition("-")[0])
-    return Output(workspace.write(name, intervention), intervention)
-
-
-def _first_of_pool(workspace: Workspace, pool: str, make: MakeIntervention) -> Output:
-    """The first passage on each prompt of a pool that other generators choose from."""
-    intervention = make(workspace, pool.removeprefix("pool-"))
-    return Output(workspace.write(pool, intervention, tries=TRIES)[::TRIES], intervention)
-
-
-def _best_of_pool(workspace: Workspace, target: str, pool: str, make: MakeIntervention) -> Output:
-    """On each prompt, the coherent one of `TRIES` passages that belongs most to the target."""
-    intervention = make(workspace, target)
-    samples = workspace.write(pool, intervention, tries=TRIES)
-    log_odds = workspace.task.targets[target].log_odds(workspace.read(samples))
-    coherent = workspace.coherent(samples)
-    chosen: list[Sample] = []
-    for start in range(0, len(samples), TRIES):
-        rows = range(start, start + TRIES)
-        chosen.append(samples[max(rows, key=lambda row: (coherent[row], log_odds[row]))])
-    return Output(chosen, intervention, 1 / TRIES)
+def _base(workspace: Workspace) -> Output:
+    """The first passage on each prompt of the pool that rejection chooses from."""
+    return Output(workspace.write("pool-base", Intervention(), tries=TRIES)[::TRIES], Intervention())
 
 
 def _rejection(workspace: Workspace, target: str) -> Output:
@@ -104,69 +57,71 @@ def _rejection(workspace: Workspace, target: str) -> Output:
     return Output(accepted, Intervention(), len(accepted) / len(pool))
 
 
-def _steered(workspace: Workspace, name: str, **settings: Any) -> Output:
-    settings = {"method": "mean_difference", "budget_nats": 0.1} | settings
-    config = UpdatingConfig(layers=STEERED_LAYERS, **settings)
-    intervention = workspace.vector(name.partition("-")[0], config)
-    return Output(workspace.write(name, intervention), intervention)
-
-
-def _prompted(workspace: Workspace, name: str, instruction: Callable[[Task], str]) -> Output:
-    """Text after an instruction, in the model's chat format where it has one."""
-    request = instruction(workspace.task)
+def _prompted(workspace: Workspace) -> Output:
+    """Text after an instruction that names the concept, in the model's chat format where it has one."""
+    request = f"Write {with_article(workspace.task.called)}."
     preamble = workspace.task.language_model.chat(request) or f"{request}\n\n"
     intervention = Intervention(preamble=preamble)
-    return Output(workspace.write(name, intervention), intervention)
+    return Output(workspace.write("prompt-name", intervention), intervention)
 
 
-def _name_instruction(task: Task) -> str:
-    return f"Write {with_article(task.called)}."
+def _steered(workspace: Workspace, target: str) -> Output:
+    intervention = _vector(workspace, target, BUDGET_NATS)
+    return Output(workspace.write(f"{target}-steered-{BUDGET_NATS}", intervention), intervention)
 
 
-def _topic_instruction(task: Task) -> str:
-    return f"Write a story about {', '.join(task.pointer.model.top_words(task.pointer.topic))}."
+def _adapted(workspace: Workspace, target: str) -> Output:
+    intervention = _adapter_and_vector(workspace, target)
+    return Output(workspace.write(f"{target}-lora-steered", intervention), intervention)
 
 
-def _of_target(target: str) -> dict[str, Generator]:
-    """The ways to write that Basin and gold labels share."""
-    pool = f"pool-{target}"
-    return {
-        f"{target}-lora": partial(_write, name=f"{target}-lora", make=_adapted),
-        f"{target}-lora-steered": partial(_write, name=f"{target}-lora-steered", make=_adapted_and_steered),
-        f"{target}-preferred": partial(_write, name=f"{target}-preferred", make=_preferred),
-        f"{target}-preferred-steered": partial(_first_of_pool, pool=pool, make=_preferred_and_steered),
-        f"{target}-preferred-steered-best-of-4": partial(
-            _best_of_pool, target=target, pool=pool, make=_preferred_and_steered
-        ),
-    }
+def _preferred(workspace: Workspace, target: str) -> Output:
+    """The first passage on each prompt of the pool that the best of four are chosen from."""
+    intervention = _preferred_and_vector(workspace, target)
+    return Output(workspace.write(f"pool-{target}", intervention, tries=TRIES)[::TRIES], intervention)
 
 
-def _best_of_base(target: str) -> Generator:
-    return partial(_best_of_pool, target=target, pool="pool-base", make=_unchanged)
+def _best_of_preferred(workspace: Workspace, target: str) -> Output:
+    """On each prompt, the coherent one of `TRIES` passages that belongs most to the target."""
+    intervention = _preferred_and_vector(workspace, target)
+    samples = workspace.write(f"pool-{target}", intervention, tries=TRIES)
+    log_odds = workspace.task.targets[target].log_odds(workspace.read(samples))
+    coherent = workspace.coherent(samples)
+    chosen: list[Sample] = []
+    for start in range(0, len(samples), TRIES):
+        rows = range(start, start + TRIES)
+        chosen.append(samples[max(rows, key=lambda row: (coherent[row], log_odds[row]))])
+    return Output(chosen, intervention, 1 / TRIES)
+
+
+def _vector(workspace: Workspace, target: str, nats: float) -> Intervention:
+    config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=nats)
+    return workspace.vector(target, config)
+
+
+def _adapter_and_vector(workspace: Workspace, target: str) -> Intervention:
+    steered = _vector(workspace, target, ADAPTER_NATS)
+    adapter = workspace.adapter(target, training_weights(workspace.task.targets[target]))
+    return Intervention(adapter, steered.vector, steered.mode)
+
+
+def _preferred_and_vector(workspace: Workspace, target: str) -> Intervention:
+    start = _adapter_and_vector(workspace, target)
+    adapter = workspace.preferred(f"{target}-preferred", workspace.task.targets[target], start)
+    return Intervention(adapter, start.vector, start.mode)
 
 
 GENERATORS: Mapping[str, Generator] = {
-    "base": partial(_first_of_pool, pool="pool-base", make=_unchanged),
+    "base": _base,
     "topic-rejection": partial(_rejection, target="topic"),
-    "topic-best-of-4": _best_of_base("topic"),
-    "topic-steered-0.1": partial(_steered, name="topic-steered-0.1"),
-    "topic-steered-0.4": partial(_steered, name="topic-steered-0.4", budget_nats=0.4),
-    "topic-lora": partial(_write, name="topic-lora", make=_adapted),
-    "topic-lora-steered": partial(_write, name="topic-lora-steered", make=_adapted_and_steered),
-    "prompt-name": partial(_prompted, name="prompt-name", instruction=_name_instruction),
-    "prompt-topic-words": partial(_prompted, name="prompt-topic-words", instruction=_topic_instruction),
-    "random-lora": partial(_write, name="random-lora", make=_adapted),
+    "topic-lora-steered": partial(_adapted, target="topic"),
+    "prompt-name": _prompted,
     "basin-filter": partial(_rejection, target="basin"),
-    "basin-best-of-4": _best_of_base("basin"),
-    "basin-steered-0.1": partial(_steered, name="basin-steered-0.1"),
-    "basin-steered-0.4": partial(_steered, name="basin-steered-0.4", budget_nats=0.4),
-    "basin-optimised-0.1": partial(_steered, name="basin-optimised-0.1", method="optimised"),
-    "basin-conditional-0.1": partial(
-        _steered, name="basin-conditional-0.1", conditional=True, norm_preserving=True
-    ),
-    **_of_target("basin"),
-    **_of_target("gold"),
-    "gold-best-of-4": _best_of_base("gold"),
-    "gold-steered-0.1": partial(_steered, name="gold-steered-0.1"),
+    "basin-steered-0.1": partial(_steered, target="basin"),
+    "basin-lora-steered": partial(_adapted, target="basin"),
+    "basin-preferred-steered": partial(_preferred, target="basin"),
+    "basin-preferred-steered-best-of-4": partial(_best_of_preferred, target="basin"),
+    "gold-preferred-steered": partial(_preferred, target="gold"),
+    "gold-preferred-steered-best-of-4": partial(_best_of_preferred, target="gold"),
 }
-"""In the order of tables: `topic-`, `prompt-`, `random-` are baselines, `gold-` ceilings."""
+"""In the order of tables: `topic-` and `prompt-` are baselines, `gold-` ceilings."""

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering
-from agent.clustering.prior import Prior, estimate_prior, no_concept
+from agent.clustering.prior import estimate_prior, no_concept
 from agent.clustering.redraw import redraw, settle
 from agent.clustering.texts import Texts
 from agent.errors import BasinError
-from agent.judging.decisions import RealPassages
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
+from agent.judging.judges import RealPassages
 from agent.judging.rivals import linear_reader
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.load import LanguageModelConfig
@@ -31,9 +31,9 @@ from agent.membership.log_odds import log_odds, threshold
 from agent.membership.projection import Projection
 from agent.pointer.topic_model import Pointer
 from agent.types import Document, PassageSet, seed_for
-from loops.evaluation.generation.suite import WrittenConcept, WrittenCorpus
 from loops.evaluation.membership import suite
 from loops.evaluation.membership.methods import claimed_size
+from loops.evaluation.membership.suite import SuiteCorpus
 from loops.round.writing import openings
 
 logger = logging.getLogger(__name__)
@@ -61,26 +61,6 @@ class TargetConcept:
 
 
 @dataclass(frozen=True)
-class Refined:
-    """Inputs and result of the refinement, for another one with generated texts."""
-
-    real: Texts
-    """Seen passages."""
-    document_of: Int[np.ndarray, "passage"]
-    prior: Prior
-    settled: Reclustering
-    config: ClusteringConfig
-    seed: int
-
-    def with_generated(self, generated: Texts) -> Reclustering:
-        """One more re-clustering, with generated texts."""
-        real, document_of = self.real, self.document_of
-        return redraw(
-            real, document_of, self.settled, generated, self.prior, config=self.config, seed=self.seed
-        )
-
-
-@dataclass(frozen=True)
 class Task:
     """Everything that generators of one concept may use; the unseen passages are for the judges."""
 
@@ -95,7 +75,8 @@ class Task:
     pointer: Pointer
     targets: dict[str, TargetConcept]
     """`topic`, `basin` and `gold`."""
-    refined: Refined
+    recluster: Callable[[Texts], Reclustering]
+    """One more re-clustering of the refined concept, with generated texts."""
     warning: str | None
     """The refiner's reason to doubt that the pointer points at a concept."""
     language_model: LanguageModel
@@ -116,15 +97,15 @@ class Task:
 class RecordedCorpus:
     """A corpus and its activations."""
 
-    corpus: WrittenCorpus
+    corpus: SuiteCorpus
     passages: PassageSet
     language_model: LanguageModel
     activations: Float[np.ndarray, "passage layer width"]
 
 
-def read_corpus(corpus: WrittenCorpus) -> RecordedCorpus:
+def read_corpus(corpus: SuiteCorpus) -> RecordedCorpus:
     """Read a corpus and record its passages, cached."""
-    passages = suite.load_passages(corpus.pointed_at)
+    passages = suite.load_passages(corpus)
     logger.info(f"{corpus.name}: {passages.description}")
     language_model = LanguageModel.load(LANGUAGE_MODEL)
     return RecordedCorpus(corpus, passages, language_model, record_cached(language_model, passages.texts))
@@ -140,37 +121,66 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
     hidden, document_of = suite.parts(passages, seed) == 0, passages.document_of
     seen = ~hidden[document_of]
     gold = _gold_labels(corpus, passages, concept, hidden)
-    pointed = next(iter(suite.pointers(corpus.pointed_at, passages, hidden, seed, [concept])))
+    pointed = suite.point(corpus, passages, hidden, seed, concept)
     seeded = corpus.pointer == "seed_words"
     claimed = claimed_size(pointed, seen, document_of, seeded)
     real = Texts(recorded.activations[seen], log_odds(pointed.reading.of(seen).weights))
-    refined = _refine(real, numbered(document_of[seen]), claimed, seeded, seed)
-    spread = pointed.reading.of(seen).document_spread(refined.document_of)
+    seen_documents, config = numbered(document_of[seen]), ClusteringConfig().of_pointer(seeded)
+    projection = Projection.fit(real.activations, COMPONENTS)
+    prior = estimate_prior(real, seen_documents, claimed, config, seed, projection=projection)
+    settled = settle(real, seen_documents, prior, config, seed)[-1]
+    spread = pointed.reading.of(seen).document_spread(seen_documents)
     of_unseen, of_seen = ([passages.texts[at] for at in np.flatnonzero(part)] for part in (~seen, seen))
-    written = corpus.concepts[concept]
+    called = corpus.called[concept]
+    words = (*corpus.concepts[concept], *called.split())
+    topic = document_membership(document_mean(real.pointer_log_odds, seen_documents), seen_documents, claimed)
     return Task(
         corpus=corpus.name,
         concept=concept,
-        called=written.called,
+        called=called,
         contrast=corpus.contrast,
         seed=seed,
         texts=of_seen,
         activations=real.activations,
         pointer=pointed.pointer,
-        targets=_targets(refined, claimed, gold[seen]),
-        refined=refined,
-        warning=no_concept(refined.prior.trust, spread, refined.config),
+        targets={
+            "topic": _by_topic(real, topic, claimed),
+            "basin": _by_readout(settled),
+            "gold": _by_labels(real, projection, gold[seen].astype(np.float64)),
+        },
+        recluster=lambda generated: redraw(
+            real, seen_documents, settled, generated, prior, config=config, seed=seed
+        ),
+        warning=no_concept(prior.trust, spread, config),
         language_model=recorded.language_model,
-        prompts=neutral_prompts(of_unseen, samples, written, seed_for(seed, 0, "prompts")),
-        practice_prompts=neutral_prompts(of_seen, samples, written, seed_for(seed, 0, "practice")),
+        prompts=neutral_prompts(of_unseen, samples, words, seed_for(seed, 0, "prompts")),
+        practice_prompts=neutral_prompts(of_seen, samples, words, seed_for(seed, 0, "practice")),
         unseen=RealPassages(of_unseen, gold[~seen], document_of[~seen]),
         documents=passages.documents,
         folder=folder,
     )
 
 
+def _by_topic(real: Texts, membership: Float[np.ndarray, "passage"], claimed: float) -> TargetConcept:
+    cut = threshold(real.pointer_log_odds, claimed)
+    return TargetConcept(membership, lambda texts: texts.pointer_log_odds - cut)
+
+
+def _by_readout(settled: Reclustering) -> TargetConcept:
+    readout = settled.readout
+    return TargetConcept(
+        settled.membership, lambda texts: readout.log_odds(texts.activations, texts.pointer_log_odds)
+    )
+
+
+def _by_labels(real: Texts, projection: Projection, labels: Float[np.ndarray, "passage"]) -> TargetConcept:
+    classify = linear_reader(projection, real.activations, labels)
+    cut = threshold(classify(real.activations, real.pointer_log_odds), float(labels.mean()))
+    return TargetConcept(labels, lambda texts: classify(texts.activations, texts.pointer_log_odds) - cut)
+
+
 def _gold_labels(
-    corpus: WrittenCorpus, passages: PassageSet, concept: str, hidden: Bool[np.ndarray, "document"]
+    corpus: SuiteCorpus, passages: PassageSet, concept: str, hidden: Bool[np.ndarray, "document"]
 ) -> Bool[np.ndarray, "passage"]:
     every = every_gold_labels(corpus.corpus, passages.documents, SUITE_GOLD_FILE)
     labels = next((each for each in every if each.concept == concept), None)
@@ -187,57 +197,23 @@ def _gold_labels(
     return labels.of_passages(passages.document_of)
 
 
-def _refine(
-    real: Texts, document_of: Int[np.ndarray, "passage"], claimed: float, seeded: bool, seed: int
-) -> Refined:
-    config = ClusteringConfig().of_pointer(seeded)
-    projection = Projection.fit(real.activations, COMPONENTS)
-    found = estimate_prior(real, document_of, claimed, config, seed, projection=projection)
-    settled = settle(real, document_of, found, config, seed)[-1]
-    return Refined(real, document_of, found, settled, config, seed)
-
-
-def _targets(refined: Refined, claimed: float, gold: Bool[np.ndarray, "passage"]) -> dict[str, TargetConcept]:
-    real, document_of, readout = refined.real, refined.document_of, refined.settled.readout
-    labels = gold.astype(np.float64)
-    classify = linear_reader(refined.prior.views[0].projection, real.activations, labels)
-    topic_cut = threshold(real.pointer_log_odds, claimed)
-    gold_cut = threshold(classify(real.activations, real.pointer_log_odds), float(gold.mean()))
-    topic = document_membership(document_mean(real.pointer_log_odds, document_of), document_of, claimed)
-    return {
-        "topic": TargetConcept(topic, lambda texts: texts.pointer_log_odds - topic_cut),
-        "basin": TargetConcept(
-            refined.settled.membership,
-            lambda texts: readout.log_odds(texts.activations, texts.pointer_log_odds),
-        ),
-        "gold": TargetConcept(
-            labels, lambda texts: classify(texts.activations, texts.pointer_log_odds) - gold_cut
-        ),
-    }
-
-
 def neutral_prompts(
-    texts: Sequence[str], count: int, concept: WrittenConcept, seed: int, words: int = 9
+    texts: Sequence[str], count: int, words: Sequence[str], seed: int, length: int = 9
 ) -> list[str]:
-    """Openings that do not name the concept, and the plain prompt once in `PLAIN_EVERY`.
+    """Openings of `length` words that hold none of `words`, and the plain prompt once in `PLAIN_EVERY`.
 
-    Raises `BasinError` where every opening names it.
+    Raises `BasinError` where every opening names the concept.
     """
-    neutral = [text for text in texts if not names(" ".join(text.split()[:words]), concept)]
+    neutral = [text for text in texts if not names(" ".join(text.split()[:length]), words)]
     if not neutral:
-        raise BasinError(f"Every passage's opening names the concept ({concept.called}); give fewer words.")
+        raise BasinError(f"Every passage's opening names the concept ({words[0]}, ...); choose fewer words.")
     plain = count // PLAIN_EVERY
-    found = iter(openings(neutral, count - plain, words, seed))
+    found = iter(openings(neutral, count - plain, length, seed))
     return [f"{PLAIN}\n\n" if at % PLAIN_EVERY == PLAIN_EVERY - 1 else next(found) for at in range(count)]
 
 
-def names(prompt: str, concept: WrittenConcept) -> bool:
+def names(prompt: str, words: Sequence[str]) -> bool:
     """Whether a prompt contains a word of the concept or of its name, with any ending."""
-    words = {word.casefold() for word in (*concept.words, *concept.called.split())} - NEUTRAL
-    stems = {word.removesuffix("y") for word in words}  # married, philosopher
-    return any(
-        word.startswith(stem)
-        for word in re.findall(r"\w+", prompt.casefold())
-        for stem in stems
-        if len(stem) > 2
-    )
+    wanted = {word.casefold() for word in words} - NEUTRAL
+    stems = tuple(word.removesuffix("y") for word in wanted if len(word.removesuffix("y")) > 2)  # married
+    return any(word.startswith(stems) for word in re.findall(r"\w+", prompt.casefold()))

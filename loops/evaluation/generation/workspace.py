@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,8 +77,6 @@ class Workspace:
 
     def __init__(self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig) -> None:
         self.task, self.config, self.coherence, self.lora = task, config, coherence, lora
-        self.last = ""
-        """The name that was written or loaded last."""
         self._coherent: dict[Sample, bool] = {}
         self._read: dict[Sample, tuple[np.ndarray, float]] = {}
         self._vectors: dict[tuple[str, str], Intervention] = {}
@@ -94,7 +91,6 @@ class Workspace:
         tokens: int | None = None,
     ) -> list[Sample]:
         """Write `tries` passages on each prompt, with fixed seeds, and save them as `name`."""
-        self.last = name
         prompts = self.task.prompts if prompts is None else prompts
         file = self.task.folder / "written" / f"{name}.json"
         if file.exists():
@@ -107,7 +103,7 @@ class Workspace:
             for turn in range(tries)
         ]
         config = self.config.model_copy(update={"new_tokens": tokens or self.config.new_tokens})
-        writer, begin = self.task.language_model.adapted(intervention.adapter), time.perf_counter()
+        writer = self.task.language_model.adapted(intervention.adapter)
         texts = writer.generate(
             [intervention.preamble + opening for opening in openings],
             seeds,
@@ -115,20 +111,10 @@ class Workspace:
             intervention.vector,
             mode=intervention.mode,
         )
-        speed = len(texts) * config.new_tokens / (time.perf_counter() - begin)
         samples = [Sample(*each) for each in zip(openings, texts, seeds, strict=True)]
-        _save(self._speeds, self.speeds | {name: speed})
-        _save(file, [asdict(sample) for sample in samples])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, json.dumps([asdict(sample) for sample in samples], indent=0).encode())
         return samples
-
-    @property
-    def speeds(self) -> dict[str, float]:
-        """Tokens per second by name."""
-        return json.loads(self._speeds.read_bytes()) if self._speeds.exists() else {}
-
-    @property
-    def _speeds(self) -> Path:
-        return self.task.folder / "speeds.json"
 
     def adapter(self, name: str, weights: Float[np.ndarray, "passage"]) -> Adapter:
         """A LoRA adapter trained on seen passages in proportion to `weights`, saved as `name`."""
@@ -236,8 +222,3 @@ class Workspace:
                 folder / file, content
             )  # the configuration comes last, since it marks the adapter as complete
         return adapter
-
-
-def _save(file: Path, content: object) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(file, json.dumps(content, indent=0).encode())

@@ -1,7 +1,7 @@
 """`basin evaluate membership`: the refiner and its rivals on documents held out.
 
-Gold labels are read here, to score decisions that were made without them. Each finished concept is
-saved at once, so a stopped evaluation resumes.
+Gold labels are read here, to score decisions that were made without them. Each finished concept
+has a file of rows, so a stopped evaluation resumes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from agent.clustering.config import ClusteringConfig
+from agent.errors import writing
 from agent.hub.embedders import embedder_fingerprint, load_embedder
-from agent.judging.average_precision import best_gap, exchanged_counts, gap_recovered, measure_membership
+from agent.judging.average_precision import Row, gap_recovered, measure_membership
 from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.load import LanguageModelConfig
@@ -28,12 +29,12 @@ from agent.language_model.model import LanguageModel
 from agent.pointer.topic_model import PointerReading
 from agent.progress import advance
 from agent.types import PassageSet
+from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.provenance import commit
 from loops.evaluation.membership import suite
-from loops.evaluation.membership.methods import METHODS, NULLS, OWN, Outcome, Turn, claimed_size, outcome
+from loops.evaluation.membership.methods import METHODS, NULLS, OWN, Turn, claimed_size, read_unseen
 from loops.evaluation.membership.suite import SuiteCorpus
-from loops.evaluation.membership.summary import CEILING, TOPIC
-from loops.evaluation.rows import Row, RowFile
+from loops.evaluation.tables import CEILING, TOPIC
 from loops.parallel import run_pieces
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,10 @@ class Case:
     known: tuple[Row, ...]
     """Rows of methods that were measured before."""
 
+    @property
+    def file(self) -> str:
+        return f"{suite.task_name(self.corpus, self.concept)}_{self.seed}.json"
+
     def __str__(self) -> str:
         return f"{self.corpus}, {self.concept}, seed {self.seed}"
 
@@ -74,34 +79,36 @@ def evaluate_membership(
     corpora: Sequence[SuiteCorpus],
     methods: Sequence[str],
     seeds: Sequence[int],
-    done: Path,
+    folder: Path,
     *,
     only: Sequence[str] = (),
     workers: int = 1,
     ray: str | None = None,
 ) -> list[Row]:
-    """Rows of each corpus, concept, seed and method; rows in `done` are not computed again.
+    """Rows of each corpus, concept, seed and method; rows in `folder` are not computed again.
 
     Args:
-        corpora: the whole suite; when it changes, `done` is begun anew.
+        corpora: the whole suite; when it or the code changes, `folder` is begun anew.
         methods: of `METHODS`, all where empty. The topic and the ceiling are always measured.
         only: names of the corpora to evaluate, all where empty.
         workers, ray: as in `run_pieces`.
 
     Raises:
-        BasinError: an unknown corpus or method, a corpus that cannot be read, or a `done` that
+        BasinError: an unknown corpus or method, a corpus that cannot be read, or a `folder` that
             cannot be written.
     """
     suite.require_known("method", methods, METHODS)
     suite.require_known("corpus", only, [each.name for each in corpora])
     wanted = [each for each in METHODS if not methods or each in methods or each in (TOPIC, CEILING)]
     chosen = [each for each in corpora if not only or each.name in only]
-    file = RowFile.open(done, _digest(corpora))
+    begin_folder(folder, _digest(corpora), "another folder with --out")
     present = [each for each in chosen if suite.is_present(each)]
     for each in chosen:
         if each not in present:
             logger.info(f"{each.corpus.source} is not here: the corpus {each.name} is left out.")
-    cases = {each.name: _open_cases(each, seeds, wanted, file.rows) for each in present}
+    cases = {each.name: _cases(each, seeds, wanted, folder) for each in present}
+    rows = [row for each in cases.values() for case in each for row in case.known]
+    cases = {name: [case for case in each if case.methods] for name, each in cases.items()}
     count, finished = sum(map(len, cases.values())), 0
     for config in present:
         if not cases[config.name]:
@@ -111,16 +118,14 @@ def evaluate_membership(
         pieces = {str(case): case for case in cases[config.name] if _is_measurable(corpus, case)}
         finished += len(cases[config.name]) - len(pieces)
         advance("evaluate", finished, count, "concepts")
-        for _, rows in run_pieces(partial(_evaluate, corpus), pieces, workers=workers, ray=ray):
-            file.append(rows)
+        for name, found in run_pieces(partial(_evaluate, corpus), pieces, workers=workers, ray=ray):
+            file = folder / pieces[name].file
+            with writing(file, "make room there"):
+                write_file(file, json.dumps([*pieces[name].known, *found], indent=1).encode())
+            rows += found
             finished += 1
             advance("evaluate", finished, count, "concepts")
-    names = {each.name for each in chosen}
-    return [
-        row
-        for row in file.rows
-        if row["corpus"] in names and row["seed"] in seeds and row["method"] in wanted
-    ]
+    return [row for row in rows if row["method"] in wanted]
 
 
 def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
@@ -143,17 +148,16 @@ def _digest(corpora: Sequence[SuiteCorpus]) -> str:
     return hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
 
 
-def _open_cases(
-    config: SuiteCorpus, seeds: Sequence[int], wanted: Sequence[str], rows: Sequence[Row]
-) -> list[Case]:
+def _cases(config: SuiteCorpus, seeds: Sequence[int], wanted: Sequence[str], folder: Path) -> list[Case]:
+    """Every concept and seed of a corpus, with what was measured before and what was not."""
     cases = []
     for seed in seeds:
         for concept in config.concepts:
-            where = (config.name, concept, seed)
-            known = tuple(row for row in rows if (row["corpus"], row["concept"], row["seed"]) == where)
+            case = Case(config.name, concept, seed, tuple(wanted), ())
+            file = folder / case.file
+            known: list[Row] = json.loads(file.read_bytes()) if file.exists() else []
             methods = tuple(each for each in wanted if each not in {row["method"] for row in known})
-            if methods:
-                cases.append(Case(*where, methods, known))
+            cases.append(replace(case, methods=methods, known=tuple(known)))
     return cases
 
 
@@ -187,11 +191,13 @@ def _evaluate(corpus: Corpus, case: Case) -> list[Row]:
     gold = corpus.gold[case.concept].of_passages(corpus.passages.document_of)
     pointer = turns[0].pointed.pointer
     words = " ".join(pointer.model.top_words(pointer.topic, POINTER_WORDS))
+    true_size = float(np.mean([gold[turn.labelled].mean() for turn in turns]))
     rows: list[Row] = []
     for method in case.methods:
-        outcomes = [outcome(method, turn, gold, case.seed) for turn in turns]
+        readings = [read_unseen(method, turn, gold, case.seed) for turn in turns]
         row: Row = {"corpus": case.corpus, "concept": case.concept, "seed": case.seed, "method": method}
-        row |= _measured(outcomes, turns, gold) | {"pointer_words": words}
+        row |= measure_membership(readings, [gold[turn.unseen] for turn in turns], true_size)
+        row["pointer_words"] = words
         if method in NULLS:
             row["size_ratio"] = None
         rows.append(row)
@@ -205,7 +211,7 @@ def _evaluate(corpus: Corpus, case: Case) -> list[Row]:
 
 def _turn(corpus: Corpus, case: Case, hidden: Bool[np.ndarray, "document"]) -> Turn:
     config, document_of = corpus.config, corpus.passages.document_of
-    pointed = next(iter(suite.pointers(config, corpus.passages, hidden, case.seed, [case.concept])))
+    pointed = suite.point(config, corpus.passages, hidden, case.seed, case.concept)
     seen, counted = ~hidden[document_of], corpus.gold[case.concept].counted[document_of]
     seeded = config.pointer == "seed_words"
     return Turn(
@@ -219,24 +225,3 @@ def _turn(corpus: Corpus, case: Case, hidden: Bool[np.ndarray, "document"]) -> T
         claimed=claimed_size(pointed, seen, document_of, seeded),
         seeded=seeded,
     )
-
-
-def _measured(outcomes: Sequence[Outcome], turns: Sequence[Turn], gold: Bool[np.ndarray, "passage"]) -> Row:
-    """Measures of a method against gold; counts are sums over the turns, `moved` is their mean."""
-    golds = [gold[turn.unseen] for turn in turns]
-    true_size = float(np.mean([gold[turn.labelled].mean() for turn in turns]))
-    row: Row = {**measure_membership([each.reading for each in outcomes], golds, true_size)}
-    row |= {"pgr_single": None, "pgr_pooled": None, "moved": None, "best_gap": None}
-    moved = [each.moved for each in outcomes if each.moved is not None]
-    if len(moved) == len(outcomes):
-        row["moved"] = float(np.mean(moved))
-    settled = [each.settled for each in outcomes if each.settled is not None]
-    if len(settled) == len(outcomes):
-        row["best_gap"] = best_gap([each.rounds for each in settled], golds)
-        counted = [turn.labelled[turn.seen] for turn in turns]
-        row |= exchanged_counts(
-            np.concatenate([each.before[part] for each, part in zip(settled, counted, strict=True)]),
-            np.concatenate([each.after[part] for each, part in zip(settled, counted, strict=True)]),
-            np.concatenate([gold[turn.labelled] for turn in turns]),
-        )
-    return row

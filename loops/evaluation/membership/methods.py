@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,26 +16,17 @@ from jaxtyping import Bool, Float, Int
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import estimate_prior, no_concept
-from agent.clustering.redraw import redraw, settle
+from agent.clustering.redraw import settle
 from agent.clustering.texts import Texts
-from agent.concept import MEMBER, Readout
+from agent.concept import Readout
 from agent.judging.average_precision import Reading
-from agent.judging.rivals import RIVALS, Reader, SeenTexts, linear_reader
+from agent.judging.rivals import RIVALS, SeenTexts, linear_reader
 from agent.membership.documents import document_mean, document_means, document_membership, numbered
 from agent.membership.log_odds import log_odds
-from agent.membership.similarity import soft_jaccard
 from agent.pointer.topic_model import PointerReading
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed
-from loops.evaluation.membership.summary import (
-    CEILING,
-    DOCUMENT_TOPIC,
-    FIRST_REFINER,
-    FUNCTION_WORDS,
-    ON_EMBEDDINGS,
-    OURS,
-    SHUFFLED,
-)
+from loops.evaluation.tables import CEILING, FIRST_REFINER, FUNCTION_WORDS, ON_EMBEDDINGS, OURS, SHUFFLED
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
 NULLS = (SHUFFLED, FUNCTION_WORDS)
@@ -46,9 +37,7 @@ OWN = {
     FIRST_REFINER: ("activations", ClusteringConfig(method="self_training", size="presence")),
 }
 """The refiners with their features and settings."""
-METHODS = (*RIVALS, DOCUMENT_TOPIC, *OWN, *NULLS, CEILING)
-MORE_ROUNDS = 20
-"""Rounds after settling, to see whether the concept stays."""
+METHODS = (*RIVALS, *OWN, *NULLS, CEILING)
 
 
 @dataclass(frozen=True)
@@ -83,34 +72,6 @@ class Turn:
         claims = document_membership(document_mean(pointer, documents), documents, self.claimed)
         return SeenTexts(self.views["activations"][self.seen], pointer, documents, claims)
 
-    def reading(
-        self, seen: Float[np.ndarray, "seen"], unseen: Float[np.ndarray, "unseen"], size: float
-    ) -> Reading:
-        return Reading(seen, unseen, self.document_of[self.unseen], self.document_of[self.seen], size)
-
-
-@dataclass(frozen=True)
-class Settled:
-    """How the refiner settled on the seen passages."""
-
-    rounds: tuple[Reading, ...]
-    """The reading of single passages after each round."""
-    before: Bool[np.ndarray, "seen"]
-    """Seen passages that the pointer claims."""
-    after: Bool[np.ndarray, "seen"]
-    """Seen passages that the settled concept claims."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A method's reading of the unseen passages."""
-
-    reading: Reading
-    settled: Settled | None = None
-    """Of the refiner only."""
-    moved: float | None = None
-    """1 - soft Jaccard of the settled membership with the one twenty rounds later, in [0, 1]."""
-
 
 def claimed_size(
     pointed: Pointed,
@@ -123,35 +84,31 @@ def claimed_size(
     return float(np.clip(claim, SMALLEST_SIZE, LARGEST_SIZE))
 
 
-def outcome(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: int) -> Outcome:
+def read_unseen(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed: int) -> Reading:
     """Fit a method of `METHODS` on the seen passages of a turn and read the unseen ones.
 
     Raises:
         BasinError: as `agent.clustering.prior.estimate_prior`.
     """
     if method in OWN:
-        view, config = OWN[method]
-        further = MORE_ROUNDS if method == OURS else 0
-        own = turn.pointer, turn.pointed.reading
-        return _refined(turn, view, config, own, seed=seed, further=further)
-    if method in NULLS:
-        null = shuffled_pointer(turn, seed), turn.pointed.reading
-        if method == FUNCTION_WORDS:
-            null = log_odds(turn.function_words.weights), turn.function_words
-        return Outcome(_refined(turn, *OWN[OURS], null, seed=seed).reading)
-    begin = time.perf_counter()
-    if method == DOCUMENT_TOPIC:
-        of_document = log_odds(turn.pointed.document_weights)[turn.document_of]
-        reading = turn.reading(turn.pointer[turn.seen], turn.pointer[turn.unseen], turn.claimed)
-        reading = replace(reading, pooled=(of_document[turn.seen], of_document[turn.unseen]))
-    elif method == CEILING:
-        activations = turn.views["activations"][turn.labelled]
+        return _refined(turn, *OWN[method], (turn.pointer, turn.pointed.reading), seed)
+    if method == SHUFFLED:
+        return _refined(turn, *OWN[OURS], (shuffled_pointer(turn, seed), turn.pointed.reading), seed)
+    if method == FUNCTION_WORDS:
+        return _refined(turn, *OWN[OURS], (log_odds(turn.function_words.weights), turn.function_words), seed)
+    begin, activations = time.perf_counter(), turn.views["activations"]
+    if method == CEILING:
         labels = gold[turn.labelled].astype(np.float64)
-        reader = linear_reader(turn.seen_texts.projection, activations, labels)
-        reading = _read(turn, reader, float(labels.mean()))
+        reader = linear_reader(turn.seen_texts.projection, activations[turn.labelled], labels)
+        size = float(labels.mean())
     else:
-        reading = _read(turn, RIVALS[method](turn.seen_texts, seed), turn.claimed)
-    return Outcome(replace(reading, seconds=time.perf_counter() - begin))
+        reader, size = RIVALS[method](turn.seen_texts, seed), turn.claimed
+    seen, unseen = (reader(activations[part], turn.pointer[part]) for part in (turn.seen, turn.unseen))
+    pooled = (
+        document_mean(seen, turn.document_of[turn.seen]),
+        document_mean(unseen, turn.document_of[turn.unseen]),
+    )
+    return Reading(seen, unseen, pooled, size, seconds=time.perf_counter() - begin)
 
 
 def shuffled_pointer(turn: Turn, seed: int) -> Float[np.ndarray, "passage"]:
@@ -197,50 +154,30 @@ def pooled_log_odds(
     return a * evidence[0] + b * pointer[0], a * evidence[1] + b * pointer[1]
 
 
-def _read(turn: Turn, reader: Reader, size: float) -> Reading:
-    activations = turn.views["activations"]
-    seen, unseen = (reader(activations[part], turn.pointer[part]) for part in (turn.seen, turn.unseen))
-    return turn.reading(seen, unseen, size)
-
-
 def _refined(
     turn: Turn,
     view: str,
     config: ClusteringConfig,
     pointer: tuple[Float[np.ndarray, "passage"], PointerReading],
-    *,
     seed: int,
-    further: int = 0,
-) -> Outcome:
-    """Settle on the seen passages and read the unseen ones; `further` rounds give `moved`."""
+) -> Reading:
+    """Settle on the seen passages and read the unseen ones."""
     activations, documents = turn.views[view], turn.document_of[turn.seen]
     seen, unseen = (Texts(activations[part], pointer[0][part]) for part in (turn.seen, turn.unseen))
     config = config.of_pointer(turn.seeded)
     begin = time.perf_counter()
     projection = turn.seen_texts.projection if view == "activations" else None
     prior = estimate_prior(seen, documents, turn.claimed, config, seed, projection=projection)
-    drawn = settle(seen, documents, prior, config, seed)
-    settled = drawn[-1]
-    rounds = tuple(
-        turn.reading(
-            each.single - each.readout.threshold,
-            each.readout.log_odds(unseen.activations, unseen.pointer_log_odds),
-            prior.size,
-        )
-        for each in drawn
-    )
-    pooled = None
-    if config.method != "self_training":  # it reads a document as the mean of its passages
-        of_unseen = unseen, turn.document_of[turn.unseen]
-        pooled = pooled_log_odds(settled.readout, prior.trust.read_weight, (seen, documents), of_unseen)
+    settled = settle(seen, documents, prior, config, seed)[-1]
+    single = settled.single - settled.readout.threshold
+    alone = settled.readout.log_odds(unseen.activations, unseen.pointer_log_odds)
+    of_unseen = turn.document_of[turn.unseen]
+    if config.method == "self_training":  # it reads a document as the mean of its passages
+        pooled = document_mean(single, documents), document_mean(alone, of_unseen)
+    else:
+        weight = prior.trust.read_weight
+        pooled = pooled_log_odds(settled.readout, weight, (seen, documents), (unseen, of_unseen))
     seconds = time.perf_counter() - begin
-    last = settled
-    for _ in range(further):
-        last = redraw(seen, documents, last, None, prior, config=config, seed=seed)
     document_spread = pointer[1].of(turn.seen).document_spread(numbered(documents))
     nothing = no_concept(prior.trust, document_spread, config) is not None
-    return Outcome(
-        replace(rounds[-1], pooled=pooled, no_concept=nothing, seconds=seconds),
-        Settled(rounds, prior.membership >= MEMBER, settled.membership >= MEMBER),
-        1 - soft_jaccard(settled.membership, last.membership) if further else None,
-    )
+    return Reading(single, alone, pooled, prior.size, no_concept=nothing, seconds=seconds)

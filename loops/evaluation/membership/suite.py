@@ -1,4 +1,4 @@
-"""The suite of measured concepts: corpora, pointing words, and each pointer's readings.
+"""The suite of measured concepts: corpora, pointing words, and each pointer's reading.
 
 Gold labels are not read here. A seed decides the topic model and the split. A third of the authors
 is unseen at a time (of the documents, where authors are unknown), and nothing is fitted on it.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from pydantic import TypeAdapter, ValidationError
+from jaxtyping import Bool, Int
+from pydantic import TypeAdapter, ValidationError, model_validator
 
 from agent.config import CONFIGS, explain
 from agent.corpora.load import CorpusConfig, load_corpus
@@ -25,7 +26,7 @@ from agent.errors import BasinError
 from agent.files.yaml_file import read_yaml
 from agent.membership.documents import document_folds
 from agent.pointer.lda import fit_cached
-from agent.pointer.topic_model import Pointer, PointerReading, TopicModel, TopicsConfig, pick
+from agent.pointer.topic_model import Pointer, PointerReading, TopicsConfig, pick
 from agent.types import PassageSet, StageConfig, seed_for
 
 SUITE_FILE = CONFIGS / "suites" / "membership.yaml"
@@ -33,8 +34,8 @@ PARTS = 3
 """Parts of the documents, one of which is unseen at a time."""
 
 
-class SuiteEntry(StageConfig):
-    """One corpus of a suite of some kind."""
+class SuiteCorpus(StageConfig):
+    """One corpus of the suite and its concepts."""
 
     name: str
     corpus: CorpusConfig
@@ -43,41 +44,36 @@ class SuiteEntry(StageConfig):
     pointer: Literal["words", "seed_words"] = "words"
     """Whether words select a topic of a common model, or seed the prior of an own model."""
 
-
-class SuiteCorpus(SuiteEntry):
-    """One corpus of the suite and its concepts."""
-
     rotate: bool = False
     """Leave each third unseen in turn and join the readings, for corpora of few documents."""
     concepts: dict[str, tuple[str, ...]]
     """Concept to the words that describe it."""
+    called: dict[str, str] = {}
+    """Concept to its name without an article, for those that `basin evaluate generation` writes.
+    Instructions and a judge use it, never the loop."""
+    contrast: str = "novel"
+    """The kind of text that the rest of the corpus is, as similar to the concepts as possible."""
 
-
-Entry = TypeVar("Entry", bound="SuiteEntry")
+    @model_validator(mode="after")
+    def _called_are_concepts(self) -> Self:
+        if unknown := [name for name in self.called if not self.concepts.get(name)]:
+            raise ValueError(f"called names {unknown[0]!r}, which is no concept with words")
+        return self
 
 
 @dataclass(frozen=True)
 class Pointed:
     """One concept's pointer, fitted on the seen documents, and its reading of each passage."""
 
-    concept: str
-    seed: int
     pointer: Pointer
     reading: PointerReading
-    document_weights: Float[np.ndarray, "document"]
-    """q0 of each whole document, read as one text."""
 
 
 def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
     """The corpora of the suite; relative paths start at the file's folder. Raises `BasinError`."""
-    return read_suite(path, SuiteCorpus, SUITE_FILE)
-
-
-def read_suite(path: Path, kind: type[Entry], own: Path) -> list[Entry]:
-    """The entries of a suite's file; `own` is the suite that comes with Basin. Raises `BasinError`."""
-    entries: Any = list[kind]  # type: ignore[valid-type]
+    entries, own = list[SuiteCorpus], SUITE_FILE
     try:
-        suite: list[Entry] = TypeAdapter(entries).validate_python(read_yaml(path, "repair it"))
+        suite = TypeAdapter(entries).validate_python(read_yaml(path, "repair it"))
     except FileNotFoundError:
         raise BasinError(f"There is no suite {path}; the one that comes with Basin is {own}.") from None
     except ValidationError as error:
@@ -112,6 +108,11 @@ def is_present(corpus: SuiteCorpus) -> bool:
     return corpus.corpus.is_named or os.path.exists(corpus.corpus.path)
 
 
+def task_name(corpus: str, concept: str) -> str:
+    """The name of the files and folders of one concept."""
+    return re.sub(r"[^\w.-]", "_", f"{corpus}_{concept}")
+
+
 def load_passages(corpus: SuiteCorpus) -> PassageSet:
     return split(load_corpus(corpus.corpus), corpus.passages)
 
@@ -132,46 +133,21 @@ def parts(passages: PassageSet, seed: int) -> Int[np.ndarray, "document"]:
     return document_folds(author_of, PARTS, seed_for(seed, 0, "suite/parts"))
 
 
-def pointers(
-    corpus: SuiteCorpus,
-    passages: PassageSet,
-    unseen: Bool[np.ndarray, "document"],
-    seed: int,
-    concepts: Sequence[str] | None = None,
-) -> Iterator[Pointed]:
-    """Fit topics on the seen documents and read all passages, concept by concept."""
+def point(
+    corpus: SuiteCorpus, passages: PassageSet, unseen: Bool[np.ndarray, "document"], seed: int, concept: str
+) -> Pointed:
+    """Fit topics on the seen documents, pick the concept's, and read all passages."""
     seen = [document for document, hidden in zip(passages.documents, unseen, strict=True) if not hidden]
-    wanted = {name: words for name, words in corpus.concepts.items() if concepts is None or name in concepts}
+    words = corpus.concepts[concept]
     if corpus.pointer == "seed_words":
-        for concept, words in wanted.items():
-            config = corpus.topics.model_copy(update={"seed_words": words})
-            pointer = pick(fit_cached(seen, config, seed), config)
-            yield _pointed(concept, seed, pointer, _read(pointer.model, passages))
-        return
-    single = corpus.topics.model_copy(update={"restarts": 1})
-    models = [
-        fit_cached(seen, single, seed_for(seed, 0, f"suite/restart {number}"))
-        for number in range(corpus.topics.restarts)
-    ]
-    readings: dict[int, dict[str, np.ndarray]] = {}
-    for concept, words in wanted.items():
+        config = corpus.topics.model_copy(update={"seed_words": words})
+        pointer = pick(fit_cached(seen, config, seed), config)
+    else:
+        single = corpus.topics.model_copy(update={"restarts": 1})  # without words, so concepts share models
+        models = (
+            fit_cached(seen, single, seed_for(seed, 0, f"suite/restart {number}"))
+            for number in range(corpus.topics.restarts)
+        )
         picked = [pick(model, single.model_copy(update={"words": words})) for model in models]
-        mass = [pointer.model.mass_on(words)[pointer.topic] for pointer in picked]
-        best = int(np.argmax(mass))
-        if best not in readings:
-            readings[best] = _read(models[best], passages)
-        yield _pointed(concept, seed, picked[best], readings[best])
-
-
-def _pointed(concept: str, seed: int, pointer: Pointer, read: dict[str, np.ndarray]) -> Pointed:
-    of_documents = pointer.model.weights(read["documents"])[:, pointer.topic]
-    return Pointed(concept, seed, pointer, pointer.reading(read["passages"]), of_documents)
-
-
-def _read(model: TopicModel, passages: PassageSet) -> dict[str, np.ndarray]:
-    """Expected words per topic of each passage, and of each document's passages together."""
-    expected = model.expected_words(passages.texts)
-    texts: list[list[str]] = [[] for _ in passages.documents]
-    for passage in passages.passages:
-        texts[passage.document].append(passage.text)
-    return {"passages": expected, "documents": model.expected_words(["\n".join(each) for each in texts])}
+        pointer = max(picked, key=lambda each: float(each.model.mass_on(words)[each.topic]))
+    return Pointed(pointer, pointer.reading(pointer.model.expected_words(passages.texts)))

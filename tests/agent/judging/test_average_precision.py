@@ -8,8 +8,15 @@ import pytest
 from agent.clustering.config import ClusteringConfig
 from agent.concept import Concept
 from agent.judging import average_precision
-from agent.judging.average_precision import MeasuredRound, MeasuredRun, measure_run
+from agent.judging.average_precision import (
+    MeasuredRound,
+    MeasuredRun,
+    Reading,
+    measure_membership,
+    measure_run,
+)
 from agent.judging.gold import GoldLabels
+from agent.membership.documents import document_mean
 
 DOCUMENTS, PASSAGES = 30, 6
 DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)
@@ -170,3 +177,51 @@ def test_a_run_without_its_pointer_cannot_be_measured(planted):
     run = with_round(planted, np.zeros(len(GOLD)))
     with pytest.raises(ValueError, match="round 0"):
         measured(replace(run, rounds=run.rounds[1:]))
+
+
+PART_GOLD = np.array([True, True, False, False, False, False])
+OF_DOCUMENT = np.array([0, 0, 1, 1, 2, 2])
+SEEN = np.linspace(-3.0, 3.0, 6)
+
+
+def reading(unseen, **more) -> Reading:
+    unseen = np.asarray(unseen, dtype=float)
+    pooled = document_mean(SEEN, OF_DOCUMENT), document_mean(unseen, OF_DOCUMENT)
+    return Reading(SEEN, unseen, **{"pooled": pooled, "size": 1 / 3} | more)
+
+
+def test_a_perfect_reading_has_full_marks_and_its_size():
+    found = measure_membership([reading([5, 4, -1, -2, -3, -4])], [PART_GOLD], 1 / 3)
+    assert [found[name] for name in ("ap_single", "ap_pooled", "precision_single", "precision_pooled")] == [
+        1
+    ] * 4
+    assert found["size_ratio"] == pytest.approx(1) and found["no_concept_flag"] is None
+
+
+def test_the_document_helps_a_passage_that_is_wrong_alone():
+    found = measure_membership([reading([9, -1, 0, 0, -5, -5])], [PART_GOLD], 1 / 3)
+    assert found["ap_single"] < 1 and found["ap_pooled"] == 1
+    given = reading([9, -1, 0, 0, -5, -5], pooled=(SEEN, np.array([-1.0, -1, 1, 1, 2, 2])))
+    assert measure_membership([given], [PART_GOLD], 1 / 3)["ap_pooled"] < 0.5
+
+
+def test_parts_are_put_together_each_on_the_scale_of_its_seen_texts():
+    first = reading([5, 4, -1, -2, -3, -4])
+    pooled = tuple(100 * each + 7 for each in first.pooled)
+    second = replace(first, seen=100 * SEEN + 7, unseen=100 * first.unseen + 7, pooled=pooled)
+    together = measure_membership([first, second], [PART_GOLD, PART_GOLD], 1 / 3)
+    assert together["ap_single"] == together["precision_single"] == 1
+    assert np.allclose(first.standardised()[0], second.standardised()[0])
+
+
+def test_flags_are_the_majority_and_seconds_are_added():
+    scores = [5, 4, -1, -2, -3, -4]
+    parts = [reading(scores, no_concept=flag, seconds=2.0) for flag in (True, True, False)]
+    found = measure_membership(parts, [PART_GOLD] * 3, 1 / 3)
+    assert found["no_concept_flag"] is True and found["seconds"] == 6
+    assert measure_membership(parts[1:], [PART_GOLD] * 2, 1 / 3)["no_concept_flag"] is False
+
+
+def test_no_gold_passage_is_an_error():
+    with pytest.raises(ValueError, match="no passage is positive"):
+        measure_membership([reading([1, 2, 3, 4, 5, 6])], [np.zeros(6, dtype=bool)], 1 / 3)

@@ -10,7 +10,6 @@ from conftest import make_language_model, sentence
 from agent.errors import BasinError
 from agent.judging.diversity import (
     copied_share,
-    distinct_n,
     divergence_on,
     equal_samples,
     selection_bound,
@@ -25,17 +24,6 @@ TEXTS = [sentence(*range(4, 16)), sentence(7, 7, 8), sentence(60, 2, 61, 3)]
 
 def random_text(rng, words=40, vocabulary=5000):
     return " ".join(f"w{number}" for number in rng.integers(vocabulary, size=words))
-
-
-@pytest.mark.parametrize(("n", "expected"), [(1, 3 / 6), (2, 3 / 4), (3, 2 / 2)])
-def test_distinct_n_by_hand(n, expected):
-    # Words a b a, b a c; the pairs are ab ba, ba ac; no pair spans the two texts.
-    assert distinct_n(["a b A", "b a c"], n) == pytest.approx(expected)
-
-
-def test_distinct_n_of_too_short_texts_is_refused():
-    with pytest.raises(BasinError, match="3 words"):
-        distinct_n(["a b"], 3)
 
 
 def test_vendi_score_counts_what_differs():
@@ -61,13 +49,12 @@ def test_generators_get_the_same_number_of_texts_of_the_same_length():
         "many": [random_text(rng, 30) for _ in range(20)],
         "few": [random_text(rng, length) for length in (5, 30, 40, 50)],
     }
-    equal = equal_samples(generated, 25, seed=1)
+    equal = equal_samples(generated, 25, 2, seed=1)
     assert {name: len(texts) for name, texts in equal.items()} == {"many": 3, "few": 3}
     assert {len(text.split()) for texts in equal.values() for text in texts} == {25}
-    assert equal == equal_samples(generated, 25, seed=1)
-    assert equal["many"] != equal_samples(generated, 25, seed=2)["many"]
-    with pytest.raises(BasinError, match="'few' wrote 1"):
-        equal_samples({"few": generated["few"]}, 45, seed=1)
+    assert equal == equal_samples(generated, 25, 2, seed=1)
+    assert equal["many"] != equal_samples(generated, 25, 2, seed=2)["many"]
+    assert equal_samples(generated, 25, 4, seed=1).keys() == {"many"}
 
 
 def test_planted_copies_are_found_and_nothing_else():

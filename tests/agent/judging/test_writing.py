@@ -2,25 +2,26 @@
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from agent.errors import BasinError
-from agent.judging.inside import cluster_scores, measure_inside
+from agent.judging.judges import Decisions, RealPassages, trained_judges
 from agent.judging.writing import (
-    RealPassages,
+    Judgement,
     WritingConfig,
-    cluster_score,
+    calibrated,
+    cluster_scores,
     cut,
-    embedding_judge,
+    inside,
     judge_passages,
-    judge_writing,
-    word_judge,
+    measure_inside,
 )
 
 CRIME = ["knife", "clue", "alibi", "inspector", "corpse", "motive"]
 SEA = ["sail", "anchor", "harbour", "tide", "captain", "deck"]
 PLAIN = ["the", "a", "of", "and", "then", "was", "he", "she", "with", "for"]
 CONFIG = WritingConfig(words=20, skip_words=4, folds=4)
+GOLD = np.array([True, True, True, False, False])
+REAL = RealPassages(["a", "b", "c", "d", "e"], GOLD, np.arange(5))
 
 
 def embed(texts):
@@ -35,39 +36,44 @@ def text(rng, subject, share, length=30):
     return " ".join(str(rng.choice(subject if rng.random() < share else PLAIN)) for _ in range(length))
 
 
-@pytest.fixture
-def real():
+def labelled(share):
     rng = np.random.default_rng(0)
     gold = np.repeat(np.arange(16) % 2 == 0, 5)
-    texts = [text(rng, CRIME if inside else SEA, 0.2) for inside in gold]
+    texts = [text(rng, CRIME if inside else SEA, share) for inside in gold]
     return RealPassages(texts, gold, np.repeat(np.arange(16), 5))
 
 
-def judged(real, generated, config=CONFIG):
-    return {
-        (row["generator"], row["judge"]): row for row in judge_writing(real, generated, embed, config, seed=0)
-    }
+@pytest.fixture
+def real():
+    return labelled(0.2)
+
+
+def judged(real, generated, config=CONFIG, embedder=embed):
+    return judge_passages(real, generated, trained_judges(embedder), config, seed=0)
 
 
 def test_writing_like_members_scores_about_one_and_like_the_others_about_zero(real):
     rng = np.random.default_rng(1)
-    rows = judged(
-        real,
-        {
-            "basin": [text(rng, CRIME, 0.2) for _ in range(60)],
-            "base": [text(rng, SEA, 0.2) for _ in range(60)],
-        },
-    )
-    for judge in ("A embeddings", "B word n-grams"):
-        assert rows["basin", judge]["auc"] > 0.9
-        assert rows["basin", judge]["cluster_score"] == pytest.approx(1, abs=0.25)
-        assert rows["base", judge]["cluster_score"] == pytest.approx(0, abs=0.25)
+    kinds = {"basin": CRIME, "base": SEA}
+    generated = {name: [text(rng, words, 0.2) for _ in range(60)] for name, words in kinds.items()}
+    found = judged(real, generated)
+    for judgement in found.values():
+        assert judgement.auc > 0.9 and judgement.real.shape == (80,)
+        assert judgement.generated["basin"].mean() > 0.75 > 0.25 > judgement.generated["base"].mean()
+        for name, score in (("basin", 1), ("base", 0)):
+            assert cluster_scores([judgement], name).mean() == pytest.approx(score, abs=0.25)
+    every = np.arange(60) % 2 == 0
+    ours, base = (measure_inside([*found.values()], name, real, every) for name in kinds)
+    assert ours["inside"] > 0.8 > 0.2 > base["inside"]
+    assert 0.3 < ours["inside_and_readable"] <= 0.5
+    assert ours["inside"] == pytest.approx(ours["inside_of_real_members"], abs=0.15)
+    assert base["inside"] == pytest.approx(base["inside_of_real_others"], abs=0.15)
 
 
-def test_word_salad_in_the_right_vocabulary_is_told_as_a_caricature(real):
+def test_word_salad_in_the_right_vocabulary_is_told_as_a_caricature():
     rng = np.random.default_rng(1)
-    rows = judged(real, {"basin": [text(rng, CRIME, 1.0) for _ in range(20)]})
-    assert all(row["cluster_score"] > 1.1 for row in rows.values())
+    found = judged(labelled(0.04), {"basin": [text(rng, CRIME, 1.0) for _ in range(20)]})
+    assert cluster_scores([*found.values()], "basin").mean() > 1.1
 
 
 def test_judges_of_shuffled_labels_are_a_coin(real):
@@ -76,11 +82,11 @@ def test_judges_of_shuffled_labels_are_a_coin(real):
     shuffled = RealPassages(real.texts, np.repeat(of_documents, 5), real.document_of)
     same = (of_documents == (np.arange(16) % 2 == 0)).mean()
     assert 0.3 < same < 0.7  # the shuffle really mixes the kinds
-    rows = judged(shuffled, {"basin": [text(rng, CRIME, 0.2) for _ in range(10)]})
-    assert all(row["auc"] < 0.75 for row in rows.values())
+    found = judged(shuffled, {"basin": [text(rng, CRIME, 0.2) for _ in range(10)]})
+    assert all(judgement.auc < 0.75 for judgement in found.values())
 
 
-def test_every_text_is_judged_at_the_same_length(real):
+def test_every_text_is_judged_at_the_same_length_and_short_ones_keep_their_place(real):
     seen = []
 
     def spy(texts):
@@ -89,62 +95,17 @@ def test_every_text_is_judged_at_the_same_length(real):
 
     rng = np.random.default_rng(3)
     generated = {"basin": [text(rng, CRIME, 0.2, length) for length in (8, 20, 25, 60)]}
-    rows = judge_writing(real, generated, spy, CONFIG, seed=0)
-    assert {len(each.split()) for each in seen} == {20}
-    assert " ".join(real.texts[0].split()[4:24]) in seen
-    assert all((row["samples"], row["too_short"], row["words"]) == (3, 1, 20) for row in rows)
-
-
-def test_the_length_follows_what_was_generated(real):
-    rng = np.random.default_rng(3)
-    generated = {"basin": [text(rng, CRIME, 0.2, 12) for _ in range(10)]}
-    rows = judge_writing(real, generated, embed, WritingConfig(skip_words=4), seed=0)
-    assert {row["words"] for row in rows} == {12}
-
-
-def each_judged(real, generated):
-    judges = {"A": embedding_judge(embed), "B": word_judge()}
-    return judge_passages(real, generated, judges, CONFIG, seed=0)
-
-
-def test_passages_get_calibrated_probabilities_by_both_judges(real):
-    rng = np.random.default_rng(1)
-    kinds = {"basin": CRIME, "base": SEA}
-    generated = {name: [text(rng, words, 0.2) for _ in range(40)] for name, words in kinds.items()}
-    judgements = each_judged(real, generated)
-    for judgement in judgements.values():
-        assert judgement.auc > 0.9
-        assert judgement.calibration_error < 0.15
-        assert judgement.brier < 0.2
-        assert judgement.generated["basin"].mean() > 0.75 > 0.25 > judgement.generated["base"].mean()
-        assert judgement.real.shape == (80,)
-    pair = tuple(judgements.values())
-    reports = {name: measure_inside(pair, name, real, np.arange(40) % 2 == 0) for name in kinds}
-    assert reports["basin"].share > 0.8 > 0.2 > reports["base"].share
-    assert 0.3 < reports["basin"].readable_share <= 0.5
-    assert reports["basin"].share == pytest.approx(reports["basin"].real_members, abs=0.15)
-    assert reports["base"].share == pytest.approx(reports["base"].real_non_members, abs=0.15)
-    ours, theirs = np.concatenate([cluster_scores(pair, name) for name in ("basin", "base")], axis=1)
-    assert len(ours) == 80 and spearmanr(ours, theirs).statistic > 0.6
-    assert ((ours >= 0.5) == (theirs >= 0.5)).mean() > 0.8
-
-
-def test_passages_too_short_to_judge_keep_their_place(real):
-    rng = np.random.default_rng(1)
-    texts = [text(rng, CRIME, 0.2, length) for length in (30, 8, 25)]
+    generated |= {"none": ["knife clue"], "empty": []}
     short = RealPassages(["knife", *real.texts[1:]], real.gold, real.document_of)
-    for judgement in each_judged(short, {"basin": texts, "none": ["knife clue"], "empty": []}).values():
-        assert np.isnan(judgement.generated["basin"]).tolist() == [False, True, False]
+    for judgement in judged(short, generated, embedder=spy).values():
+        assert np.isnan(judgement.generated["basin"]).tolist() == [True, False, False, False]
         assert np.isnan(judgement.generated["none"]).all() and not len(judgement.generated["empty"])
         assert np.isnan(judgement.real).nonzero()[0].tolist() == [0]
-
-
-def test_judging_twice_gives_the_same(real):
-    generated = {"basin": [text(np.random.default_rng(1), CRIME, 0.2)]}
-    first, second = (each_judged(real, generated) for _ in range(2))
-    for name, judgement in first.items():
-        assert np.array_equal(judgement.real, second[name].real)
-        assert np.array_equal(judgement.generated["basin"], second[name].generated["basin"])
+    assert {len(each.split()) for each in seen} == {20}
+    assert " ".join(real.texts[1].split()[4:24]) in seen
+    seen.clear()
+    judged(real, {"basin": [text(rng, CRIME, 0.2, 12)] * 10}, WritingConfig(skip_words=4), spy)
+    assert {len(each.split()) for each in seen} == {12}  # the length follows what was generated
 
 
 def test_cutting_by_hand():
@@ -153,17 +114,73 @@ def test_cutting_by_hand():
     assert cut("a b", 3) is None
 
 
-@pytest.mark.parametrize(("score", "expected"), [(0.3, 0), (0.7, 1), (0.5, 0.5), (0.9, 1.5)])
-def test_cluster_score_by_hand(score, expected):
-    assert cluster_score(score, members=0.7, non_members=0.3) == pytest.approx(expected)
-    assert cluster_score(score, members=0.3, non_members=0.3) is None
-
-
 def test_what_cannot_be_judged_is_refused(real):
     with pytest.raises(BasinError, match="no generated text"):
-        judge_writing(real, {"basin": []}, embed, WritingConfig(), seed=0)
+        judged(real, {"basin": []}, WritingConfig())
     with pytest.raises(BasinError, match="20 words"):
-        judge_writing(real, {"basin": ["too short"]}, embed, CONFIG, seed=0)
+        judged(real, {"basin": ["too short"]})
     one = RealPassages(real.texts, real.document_of == 0, real.document_of)
     with pytest.raises(BasinError, match="two documents"):
-        judge_writing(one, {"basin": ["the knife " * 10]}, embed, CONFIG, seed=0)
+        judged(one, {"basin": ["the knife " * 10]})
+
+
+def decided(share, seed=0, size=6000, slope=1.0, shift=0.0):
+    """Labels drawn at their true log-odds, and decisions that are those log-odds shifted and scaled."""
+    rng = np.random.default_rng(seed)
+    log_odds = rng.normal(size=size) * 1.5 + np.log(share / (1 - share))
+    gold = rng.random(size) < 1 / (1 + np.exp(-log_odds))
+    return log_odds, gold, Decisions((log_odds - shift) / slope, {}), rng.integers(5, size=size)
+
+
+@pytest.mark.parametrize("slope", [0.02, 1.0, 30.0])
+def test_whatever_the_scale_of_decisions_probabilities_mean_what_they_say(slope):
+    log_odds, gold, decisions, folds = decided(0.2, slope=slope, shift=2.0)
+    both = Decisions(decisions.real, {"basin": np.stack([decisions.real[:50]] * 5)})
+    judgement = calibrated(both, gold, folds)
+    prior = np.log(gold.mean() / (1 - gold.mean()))
+    assert judgement.real == pytest.approx(1 / (1 + np.exp(prior - log_odds)), abs=0.06)
+    assert judgement.generated["basin"] == pytest.approx(judgement.real[:50], abs=0.02)
+    # At even odds, the mean score of members and one less that of the others agree.
+    assert judgement.members == pytest.approx(1 - judgement.non_members, abs=0.05)
+
+
+def test_a_judge_that_has_it_backwards_or_says_nothing_knows_nothing():
+    _, gold, decisions, folds = decided(0.3)
+    judgement = calibrated(Decisions(-decisions.real, {"basin": -decisions.real[None, :9]}), gold, folds)
+    assert judgement.auc < 0.3
+    assert judgement.real == pytest.approx(0.5) and judgement.generated["basin"] == pytest.approx(0.5)
+    noise = np.random.default_rng(9).normal(size=len(gold))
+    assert calibrated(Decisions(noise, {}), gold, folds).real == pytest.approx(0.5, abs=0.08)
+
+
+def judgement(generated, members=0.8, non_members=0.2, real=(0.9, 0.8, 0.4, 0.1, 0.3), auc=0.9):
+    by_name = {"basin": np.array(generated, dtype=float)}
+    return Judgement(auc, members, non_members, by_name, np.array(real, dtype=float))
+
+
+def test_every_judge_is_put_on_the_scale_of_real_passages():
+    pair = [judgement([0.2, 0.8, 0.5]), judgement([0.4, 0.6, 1.0], members=0.6, non_members=0.4)]
+    assert cluster_scores(pair, "basin") == pytest.approx(np.array([[0, 1, 0.5], [0, 1, 3]]))
+
+
+def test_a_text_is_inside_by_the_mean_of_its_judges():
+    scores = np.array([[0.0, 1.0, 0.9, 0.4, np.nan], [0.0, 1.0, 0.2, 0.5, 2.0]])
+    assert inside(scores).tolist() == [False, True, True, False, False]
+
+
+def test_shares_by_hand():
+    pair = [judgement([0.9, 0.9, 0.1, np.nan])] * 2
+    found = measure_inside(pair, "basin", REAL, np.array([True, False, True, True]))
+    assert (found["inside"], found["inside_and_readable"]) == (0.5, 0.25)
+    assert found["inside_of_real_members"] == pytest.approx(2 / 3) and found["inside_of_real_others"] == 0
+    pair = [judgement([0.9], real=(np.nan, 0.8, 0.4, 0.1, 0.9))] * 2  # one is too short to be judged
+    found = measure_inside(pair, "basin", REAL, np.array([True]))
+    assert (found["inside_of_real_members"], found["inside_of_real_others"]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("poor", [{"auc": 0.57}, {"members": 0.5, "non_members": 0.5}])
+def test_by_a_judge_that_tells_nothing_nothing_can_be_said(poor):
+    pair = [judgement([0.9]), judgement([0.9], **poor)]
+    assert set(measure_inside(pair, "basin", REAL, np.array([True])).values()) == {None}
+    assert np.isnan(cluster_scores(pair[1:], "basin")).all()
+    assert cluster_scores([judgement([0.8], auc=0.6)], "basin") == pytest.approx(np.array([[1.0]]))

@@ -160,8 +160,7 @@ def test_a_map_is_measured_drawn_and_shown(tmp_path, capsys):
     assert numbers["held"]["median_final_ap"] <= numbers["fixed_point_ap"] + 1e-6
     assert [row["kind"] for row in measured.by_kind][:2] == ["topic", "noise"]
     evaluate.draw(found, labels, tmp_path / "map")
-    for name in (evaluate.PICTURE, evaluate.ONE_START):
-        assert (tmp_path / "map" / name).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "map" / evaluate.PICTURE).read_bytes().startswith(b"\x89PNG")
     show_map(found, measured, tmp_path / "map", Console(width=100))
     shown = capsys.readouterr().out
     assert "12 starts" in shown and "against gold (planted)" in shown and "same fixed point: 1.000" in shown

@@ -7,9 +7,7 @@ import stat
 
 import pytest
 
-from agent.errors import BasinError
 from loops.checkpoint.atomic import write_file
-from loops.evaluation.rows import RowFile
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path):
@@ -26,7 +24,5 @@ def test_a_pipe_or_a_folder_is_not_replaced(tmp_path):
     for name in ("pipe", "folder"):
         with pytest.raises(OSError, match="a device, a pipe or a folder"):
             write_file(tmp_path / name, b"page")
-        with pytest.raises(BasinError, match="is no file that rows could be added to"):
-            RowFile.open(tmp_path / name, "digest")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]

@@ -10,6 +10,7 @@ import pytest
 
 from agent.concept import Concept
 from agent.errors import BasinError
+from agent.judging.writing import Judgement
 from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet, document_id
 from loops.checkpoint.store import RunStore
@@ -93,6 +94,26 @@ def test_another_corpus_than_the_runs_is_refused(tmp_path, activations):
     corpus.write_text(corpus.read_text().replace("Book 3:", "Tome 3:"))
     with pytest.raises(BasinError, match="1 of 12 documents .*Book 3"):
         measure.measure(store, activations)
+
+
+def test_generated_text_is_judged_by_judges_that_can_tell(tmp_path, monkeypatch):
+    store = planted_run(tmp_path, labelled=True)
+    asked = []
+
+    def judged(real, generated, judges, config, seed):
+        asked.append((real.gold.tolist(), dict(generated), [*judges]))
+        scores = {"basin": np.array([0.5])}
+        return {
+            "a": Judgement(0.9, 0.8, 0.2, scores, np.zeros(len(GOLD))),
+            "b": Judgement(0.5, 0.8, 0.2, scores, np.zeros(len(GOLD))),
+        }
+
+    monkeypatch.setattr(measure, "load_embedder", lambda: None)
+    monkeypatch.setattr(measure, "judge_passages", judged)
+    rows = measure.judge(store)
+    assert asked == [(GOLD.tolist(), {"basin": ["clue."]}, ["a", "b"])]
+    found = [(row["generator"], row["judge"], row["cluster_score"], row["round"]) for row in rows]
+    assert found == [("basin", "A", pytest.approx(0.5), 1), ("basin", "B", None, 1)]
 
 
 def test_measuring_leaves_rounds_as_they_were(tmp_path, activations):

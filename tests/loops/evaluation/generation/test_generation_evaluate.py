@@ -15,9 +15,9 @@ from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from loops.evaluation.generation import evaluate, generators, judge
 from loops.evaluation.generation.evaluate import evaluate_generation
-from loops.evaluation.generation.suite import WrittenCorpus, task_name
+from loops.evaluation.membership.suite import task_name
 
-SOME = ["base", "prompt-name", "basin-filter", "basin-best-of-4", "basin-steered-0.1"]
+SOME = ["base", "prompt-name", "basin-filter", "basin-steered-0.1"]
 COLUMNS = [
     "corpus",
     "concept",
@@ -28,11 +28,8 @@ COLUMNS = [
     "inside",
     "inside_and_readable",
     "kl_per_token",
-    *(f"distinct{n}" for n in (1, 2, 3)),
     "vendi_ratio",
     "copied_8gram_share",
-    "seconds",
-    "tokens_per_second",
 ]
 
 
@@ -49,9 +46,7 @@ class Embedder:
 
 @pytest.fixture
 def corpus(tmp_path):
-    same = planted_corpus(tmp_path).model_dump(exclude={"concepts", "rotate"})
-    concepts = {"sea": {"called": "sea story", "words": ["ship"]}}
-    return WrittenCorpus.model_validate(same | {"concepts": concepts})
+    return planted_corpus(tmp_path, called={"sea": "sea story"})
 
 
 @pytest.fixture(autouse=True)
@@ -114,26 +109,17 @@ def test_every_generator_has_a_row_and_its_passages_and_nothing_is_written_twice
     # The base model is at no distance; choosing, steering and prompting are.
     assert found["base"]["kl_per_token"] == 0 and found["base"]["vendi_ratio"] == 1
     assert all(found[name]["kl_per_token"] > 0.001 for name in SOME[1:])
-    assert found["basin-best-of-4"]["kl_per_token"] == pytest.approx(np.log(4) / 40)
+    assert found["basin-filter"]["kl_per_token"] == pytest.approx(
+        -np.log(found["basin-filter"]["kept_share"]) / 40
+    )
     assert 0 < found["basin-filter"]["kept_share"] < 1
     assert found["base"]["auc_b"] > 0.9  # the planted words are there for a judge to find
-
-    speed = found["base"]["tokens_per_second"]
-    assert speed > 0 and found["basin-best-of-4"]["tokens_per_second"] == pytest.approx(speed / 4)
 
     assert written == [24, 6, 6]
     written.clear()
     again = evaluated(corpus, tmp_path, generators=SOME[:1])
     assert written == []
-    assert again == rows  # their seconds, too, and the others' rows: all are judged together
-
-
-def test_seconds_are_those_of_the_first_time(tmp_path):
-    task = SimpleNamespace(folder=tmp_path / "task")
-    assert evaluate._first_seconds(task, "base", 30.0) == 30.0
-    assert evaluate._first_seconds(task, "basin-lora", 5.0) == 5.0
-    assert evaluate._first_seconds(task, "base", 0.1) == 30.0
-    assert json.loads((task.folder / "seconds.json").read_bytes()) == {"base": 30.0, "basin-lora": 5.0}
+    assert again == rows  # the others' rows, too: all are judged together
 
 
 def test_a_folder_begun_with_other_settings_is_set_aside(corpus, tmp_path, monkeypatch, messages):
@@ -162,7 +148,10 @@ def test_an_unusable_folder_is_refused(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"generators": ["basin-lore"]}, "no generator 'basin-lore' to evaluate; did you mean basin-lora?"),
+        (
+            {"generators": ["basin-filtr"]},
+            "no generator 'basin-filtr' to evaluate; did you mean basin-filter?",
+        ),
         ({"only": ["storys"]}, "no corpus 'storys' to evaluate; did you mean stories?"),
         ({"concepts": ["se"]}, "no concept 'se' to evaluate; did you mean sea?"),
         ({"concepts": ["xyz"]}, "no concept 'xyz' to evaluate; choose among sea."),

@@ -46,7 +46,7 @@ def log_odds(workspace, target, samples):
     return task.targets[target].log_odds(task.read([each.prompt + each.text for each in samples]))
 
 
-def test_a_passage_is_read_once_and_a_vector_found_once(workspace, monkeypatch):
+def test_everything_shared_is_made_once(workspace, monkeypatch, heard):
     read, update = [], []
     record, found = LanguageModel.record, workspaces.update
     monkeypatch.setattr(
@@ -55,30 +55,17 @@ def test_a_passage_is_read_once_and_a_vector_found_once(workspace, monkeypatch):
     monkeypatch.setattr(
         workspaces, "update", lambda *given, **more: update.append(1) or found(*given, **more)
     )
-    for name in (
-        "basin-filter",
-        "basin-best-of-4",
-        "topic-best-of-4",
-        "basin-steered-0.1",
-        "basin-steered-0.1",
-    ):
+    base = GENERATORS["base"](workspace)
+    for name in ("topic-rejection", "basin-filter", "basin-steered-0.1", "basin-steered-0.1"):
         GENERATORS[name](workspace)
     assert len(read) == len(set(read)) == len(PROMPTS) * TRIES
-    assert len(update) == 1
+    assert len(update) == 1 and len(heard) == len(PROMPTS) * (TRIES + 1)
+    assert base.samples == workspace.write("pool-base", Intervention(), tries=TRIES)[::TRIES]
 
 
-def test_every_name_says_whose_it_is():
-    assert {name.partition("-")[0] for name in GENERATORS} == {
-        "base",
-        "topic",
-        "prompt",
-        "random",
-        "basin",
-        "gold",
-    }
-    # A ceiling is worth something only beside the same way of writing without labels.
+def test_every_ceiling_has_the_same_way_of_writing_without_labels():
     ceilings = [name.removeprefix("gold-") for name in GENERATORS if name.startswith("gold-")]
-    assert [name for name in ceilings if f"basin-{name}" not in GENERATORS] == []
+    assert ceilings and all(f"basin-{name}" in GENERATORS for name in ceilings)
 
 
 def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(workspace, heard):
@@ -87,45 +74,32 @@ def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(workspace, h
         heard.clear()
         outputs[name] = generator(workspace)
         told[name] = list(heard)
-    asked = {name for name in told if name.startswith("prompt-")}
-    assert [
-        name for name in told if name not in asked and any(CALLED in prompt for prompt in told[name])
-    ] == []
-    assert [name for name in outputs if name not in asked and outputs[name].intervention.preamble] == []
-    assert all(prompt.startswith(f"Write a {CALLED}.\n\n") for prompt in told["prompt-name"])
-    assert all("w0" in prompt and CALLED not in prompt for prompt in told["prompt-topic-words"])
     neutral = {*PROMPTS, *workspace.task.practice_prompts}
-    assert {prompt for name in told if name not in asked for prompt in told[name]} <= neutral
+    assert all(prompt.startswith(f"Write a {CALLED}.\n\n") for prompt in told["prompt-name"])
+    for name in GENERATORS.keys() - {"prompt-name"}:
+        assert set(told[name]) <= neutral and not outputs[name].intervention.preamble, name
     for name, output in outputs.items():
         assert {sample.prompt for sample in output.samples} <= set(PROMPTS), name
         chooses = name.endswith(("rejection", "filter"))
         assert chooses or [sample.prompt for sample in output.samples] == PROMPTS, name
     # Each is driven by a target of its own.
-    learned = [
-        "random-lora",
-        *(f"{driver}-lora" for driver in ("topic", "basin", "gold")),
-        "basin-preferred",
-        "gold-preferred",
-    ]
-    assert len({outputs[name].intervention.adapter.digest for name in learned}) == len(learned)
-    steered = [name for name in GENERATORS if "-steered-0." in name]
-    assert len({tuple(each.text for each in outputs[name].samples) for name in steered}) == len(steered) == 5
-    both = outputs["basin-preferred-steered"].intervention
-    assert (
-        both.adapter.digest == outputs["basin-preferred"].intervention.adapter.digest
-        and both.vector is not None
-    )
+    learned = [f"{each}-lora-steered" for each in ("topic", "basin")]
+    learned += [f"{each}-preferred-steered" for each in ("basin", "gold")]
+    both = [outputs[name].intervention for name in learned]
+    assert len({each.adapter.digest for each in both}) == len(learned)
+    assert all(each.vector is not None for each in both)
 
     heard.clear()
     again = planted_workspace(workspace.task)
     for name, generator in GENERATORS.items():
         assert generator(again).samples == outputs[name].samples, name
-    assert heard == [] and again.speeds.keys() >= {"pool-base", "prompt-name"}
+    assert heard == []
 
 
 def test_best_of_takes_the_coherent_one_that_the_target_likes_best(workspace):
-    output = GENERATORS["basin-best-of-4"](workspace)
-    pool = workspace.write("pool-base", Intervention(), tries=TRIES)
+    output = GENERATORS["basin-preferred-steered-best-of-4"](workspace)
+    assert len(workspace.coherence.read) == len(set(workspace.coherence.read))
+    pool = workspace.write("pool-basin", output.intervention, tries=TRIES)
     liked = log_odds(workspace, "basin", pool)
     for number, chosen in enumerate(output.samples):
         rows = range(number * TRIES, (number + 1) * TRIES)
@@ -133,10 +107,6 @@ def test_best_of_takes_the_coherent_one_that_the_target_likes_best(workspace):
         assert chosen == pool[max(good, key=lambda row: liked[row])]
         assert pool[rows[0]].prompt == chosen.prompt == PROMPTS[number]
     assert output.accepted == 1 / TRIES
-    assert output.samples != GENERATORS["topic-best-of-4"](workspace).samples
-    # Readability comes first: somewhere the target would have liked an unreadable one better.
-    best = [max(range(at, at + TRIES), key=lambda row: liked[row]) for at in range(0, len(pool), TRIES)]
-    assert any(not odd(pool[row].text) for row in best)
 
 
 def test_rejection_keeps_what_the_target_accepts(workspace):
@@ -162,20 +132,6 @@ def test_a_target_that_takes_all_or_none(tmp_path, odds, share):
         planted_workspace(replace(task, targets={**task.targets, "basin": sure}))
     )
     assert output.accepted == share and len(output.samples) == share * len(PROMPTS) * TRIES
-
-
-def test_the_base_model_and_whoever_chooses_from_it_share_one_pool(workspace, heard):
-    base = GENERATORS["base"](workspace)
-    for name in ("topic-rejection", "topic-best-of-4", "basin-filter", "basin-best-of-4", "gold-best-of-4"):
-        GENERATORS[name](workspace)
-    assert len(heard) == len(PROMPTS) * TRIES
-    assert base.samples == workspace.write("pool-base", Intervention(), tries=TRIES)[::TRIES]
-
-
-def test_coherence_is_asked_once_of_each_passage(workspace):
-    for name in ("topic-best-of-4", "basin-best-of-4", "gold-best-of-4"):
-        GENERATORS[name](workspace)
-    assert len(workspace.coherence.read) == len(PROMPTS) * TRIES
 
 
 def test_an_adapter_learns_from_members_or_the_most_typical_passages():

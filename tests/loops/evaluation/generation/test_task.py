@@ -12,7 +12,6 @@ from agent.clustering.texts import Texts
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from loops.evaluation.generation import task as generation_task
-from loops.evaluation.generation.suite import WrittenConcept, WrittenCorpus
 from loops.evaluation.generation.task import (
     PLAIN,
     PLAIN_EVERY,
@@ -23,7 +22,7 @@ from loops.evaluation.generation.task import (
 )
 from loops.evaluation.membership import suite
 
-CONCEPT = WrittenConcept(called="harbor story", words=tuple(SEA[:3]))
+WORDS = (*SEA[:3], "harbor", "story")
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +36,14 @@ def _planted(tmp_path, monkeypatch):
 
 @pytest.fixture
 def corpus(tmp_path):
-    same = planted_corpus(tmp_path).model_dump(exclude={"concepts", "rotate"})
-    return WrittenCorpus.model_validate(same | {"concepts": {"sea": CONCEPT, "kitchen": CONCEPT}})
+    called = {"sea": "harbor story", "kitchen": "recipe"}
+    return planted_corpus(tmp_path, concepts={"sea": SEA[:3], "kitchen": KITCHEN[:3]}, called=called)
 
 
 @pytest.fixture
 def read(corpus, tmp_path):
     """Planted activations that hold the concept; no language model."""
-    passages = suite.load_passages(corpus.pointed_at)
+    passages = suite.load_passages(corpus)
     labels = every_gold_labels(corpus.corpus, passages.documents, tmp_path / "labels.yaml")
     gold = labels[0].of_passages(passages.document_of)
     noise = np.random.default_rng(3).normal(size=(len(gold), 2, 10))
@@ -112,6 +111,7 @@ def test_target_concepts_cover_the_seen_passages_and_gold_is_known(task):
     for name, target in task.targets.items():
         assert (target.log_odds(inside) > target.log_odds(outside)).all(), name
     assert np.corrcoef(task.targets["basin"].membership, gold)[0, 1] > 0.7
+    assert task.recluster(inside).membership.shape == (len(task.texts),)
     assert task.warning is None
 
 
@@ -160,12 +160,12 @@ def test_a_concept_without_labels_or_with_one_kind_of_document_is_refused(read, 
     ],
 )
 def test_a_word_names_the_concept_in_any_ending(prompt, named):
-    assert names(prompt, CONCEPT) == named
+    assert names(prompt, WORDS) == named
 
 
 def test_only_neutral_openings_are_drawn_however_few_they_are():
     texts = [*[f"ship {number} of the line" for number in range(50)], "the cow in the meadow"]
-    prompts = neutral_prompts(texts, 9, CONCEPT, 0, words=3)
+    prompts = neutral_prompts(texts, 9, WORDS, 0, length=3)
     assert prompts.count(f"{PLAIN}\n\n") == 1 and prompts.count("the cow in") == 8
     with pytest.raises(BasinError, match="names the concept"):
-        neutral_prompts(texts[:50], 9, CONCEPT, 0, words=3)
+        neutral_prompts(texts[:50], 9, WORDS, 0, length=3)

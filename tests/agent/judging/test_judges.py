@@ -5,9 +5,8 @@ import pytest
 from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
-from agent.judging import llm_judges
-from agent.judging.decisions import RealPassages
-from agent.judging.llm_judges import log_ratios, story_judge, with_article
+from agent.judging import judges
+from agent.judging.judges import RealPassages, log_ratios, story_judge, with_article
 from agent.judging.writing import WritingConfig, judge_passages
 from agent.language_model.model import LanguageModel
 
@@ -15,13 +14,12 @@ CONFIG = WritingConfig(words=10, skip_words=2, folds=4)
 
 
 class Reader(LanguageModel):
-    """Says that a text with clues is likelier after a prefix that names detective stories; counts calls."""
+    """Says that a text with clues is likelier after a prefix that names detective stories."""
 
     def __init__(self, sharpness):
-        self.sharpness, self.calls = sharpness, 0
+        self.sharpness = sharpness
 
     def losses(self, texts, prefixes=None, max_tokens=None):
-        self.calls += 1
         expected = ["detective" in prefix for prefix in prefixes]
         clues = [text.split().count("clue") / len(text.split()) for text in texts]
         return np.array(
@@ -43,8 +41,8 @@ def real():
 
 
 def judged(real, reader, generated):
-    judges = {"C": story_judge(reader, "detective story", "novel")}
-    return judge_passages(real, generated, judges, CONFIG, seed=0)["C"]
+    story = {"c": story_judge(reader, "detective story", "novel")}
+    return judge_passages(real, generated, story, CONFIG, seed=0)["c"]
 
 
 def test_a_reader_who_knows_tells_stories_apart(real):
@@ -62,21 +60,9 @@ def test_a_reader_who_has_it_backwards_is_found_out(real):
     assert judgement.members == pytest.approx(judgement.non_members)
 
 
-def test_a_reader_who_does_not_care_is_a_coin(real):
-    judgement = judged(real, Reader(0.0), {"basin": [text(np.random.default_rng(1), 0.5)]})
-    assert judgement.auc == 0.5
-    assert judgement.generated["basin"] == pytest.approx(0.5, abs=0.05)
-
-
-def test_every_text_is_read_twice():
-    reader = Reader(1.0)
-    log_ratios(["clue word"], reader, "detective story", "novel")
-    assert reader.calls == 2
-
-
 def test_ratios_by_hand_and_antisymmetric(monkeypatch):
-    monkeypatch.setattr(llm_judges, "FRAMING", " w9 {a_name}")
-    monkeypatch.setattr(llm_judges, "with_article", str)
+    monkeypatch.setattr(judges, "FRAMING", " w9 {a_name}")
+    monkeypatch.setattr(judges, "with_article", str)
     language_model = make_language_model("gemma3")
     texts = [sentence(1, 2, 3), sentence(4, 5, 6, 7, 8)]
     ratios = log_ratios(texts, language_model, "w10", "w11")
