@@ -83,7 +83,7 @@ def test_an_installed_basin_finds_its_own_things(installed, tmp_path):
     assert "Usage: basin" in _outside(installed, tmp_path, "basin", "--help").stdout
     wrong = _outside(installed, tmp_path, "basin", "run", "brown", "--set", "corpus.source=nowhere")
     assert wrong.returncode == 1 and "nowhere" in wrong.stderr, wrong.stderr
-    assert (tmp_path / "runs" / "brown" / "config.json").exists()
+    assert (tmp_path / "runs" / "brown" / "run.json").exists()
 
 
 def test_an_installed_basin_runs_and_draws_a_page(installed, tmp_path):

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from agent.concept import Concept, Readout
-from agent.corpora.words import CODE, ENGLISH
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, parse_tensors
 from agent.language_model.adapter import Adapter
@@ -22,7 +21,7 @@ from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint import fields
 from loops.checkpoint.encode import ADAPTER, GATE, VECTOR
-from loops.records import Generated, RoundRecord
+from loops.records import Generated, Metrics, RoundRecord
 
 Arrays = dict[str, np.ndarray]
 
@@ -41,7 +40,7 @@ def decode_round(number: int, files: Mapping[str, bytes], *, passages: int | Non
     """
     arrays = _arrays(files, TENSORS)
     concept = _concept(number, files, arrays, passages)
-    rows = fields.rows(_json(files, "samples.json"), fields.SAMPLE, "samples.json")
+    rows = fields.read(list[fields.StoredSample], _json(files, "samples.json"), "samples.json")
     activations = _pop(arrays, "activations", 3)
     if activations is not None and len(activations) != len(rows):
         raise DamagedError(
@@ -54,10 +53,10 @@ def decode_round(number: int, files: Mapping[str, bytes], *, passages: int | Non
     record = RoundRecord(
         number,
         concept,
-        fields.check_metrics(number, _json(files, "round.json")),
-        tuple(Generated(**row) for row in rows),
+        _metrics(number, files),
+        tuple(Generated(**vars(row)) for row in rows),
         activations,
-        fields.table_of(_json(files, "cost.json"), fields.is_not_negative, "cost.json"),
+        fields.read(dict[str, fields.NotNegative], _json(files, "cost.json"), "cost.json"),
     )
     _check_widths(record)
     return record
@@ -65,20 +64,19 @@ def decode_round(number: int, files: Mapping[str, bytes], *, passages: int | Non
 
 def decode_pointer(files: Mapping[str, bytes]) -> Pointer:
     """The pointer that `encode_pointer` wrote."""
-    kinds = {"topic": fields.is_whole, "seed": fields.is_whole, "vocabulary": fields.is_texts}
-    text = fields.table(_json(files, "topic.json"), kinds, "topic.json", {"language": _is_language})
+    text = fields.read(fields.StoredTopic, _json(files, "topic.json"), "topic.json")
     arrays = _arrays(files, "topic.safetensors")
     counts, alpha = _pop(arrays, "topic_word_counts", 2), _pop(arrays, "alpha", 1)
     if counts is None or alpha is None or arrays:
         raise DamagedError("topic.safetensors has other arrays than a topic model's")
-    if counts.shape != (len(alpha), len(text["vocabulary"])) or not counts.size:
+    if counts.shape != (len(alpha), len(text.vocabulary)) or not counts.size:
         raise DamagedError("topic.safetensors has another number of topics or words than topic.json")
     if (alpha <= 0).any() or (counts < 0).any() or (counts.sum(1) <= 0).any():
         raise DamagedError("topic.safetensors has impossible counts of words")
-    if text["topic"] >= len(alpha) or len(set(text["vocabulary"])) != len(text["vocabulary"]):
+    if text.topic >= len(alpha) or len(set(text.vocabulary)) != len(text.vocabulary):
         raise DamagedError("topic.json names a missing topic, or a word twice")
-    model = TopicModel(tuple(text["vocabulary"]), counts, alpha, text["seed"], text.get("language", ENGLISH))
-    return Pointer(model, text["topic"])
+    model = TopicModel(tuple(text.vocabulary), counts, alpha, text.seed, text.language)
+    return Pointer(model, text.topic)
 
 
 def decode_passages(files: Mapping[str, bytes], *, count: int | None = None) -> PassageSet:
@@ -88,20 +86,17 @@ def decode_passages(files: Mapping[str, bytes], *, count: int | None = None) -> 
         count: how many there must be, if known.
     """
     name = "passages.json"
-    kinds = {"documents": fields.is_list, "passages": fields.is_list, "dropped": fields.is_table}
-    tree = fields.table(_json(files, name), kinds, name)
-    documents = fields.rows(tree["documents"], dict.fromkeys(("id", "title", "author"), fields.is_text), name)
-    passages = fields.rows(tree["passages"], fields.PASSAGE, name)
-    if not passages or (count is not None and len(passages) != count):
-        raise DamagedError(f"{name} has {len(passages)} passages, and the round has {count}")
-    if any(passage["document"] >= len(documents) for passage in passages):
+    tree = fields.read(fields.StoredPassages, _json(files, name), name)
+    if not tree.passages or (count is not None and len(tree.passages) != count):
+        raise DamagedError(f"{name} has {len(tree.passages)} passages, and the round has {count}")
+    if any(passage.document >= len(tree.documents) for passage in tree.passages):
         raise DamagedError(f"{name} has a passage of a missing document")
-    if len({passage["id"] for passage in passages}) != len(passages):
+    if len({passage.id for passage in tree.passages}) != len(tree.passages):
         raise DamagedError(f"{name} has two passages of one id")
     return PassageSet(
-        documents=tuple(Document(text="", **document) for document in documents),
-        passages=tuple(Passage(**passage) for passage in passages),
-        dropped=fields.table_of(tree["dropped"], fields.is_whole, name),
+        documents=tuple(Document(text="", **vars(document)) for document in tree.documents),
+        passages=tuple(Passage(**vars(passage)) for passage in tree.passages),
+        dropped=tree.dropped,
     )
 
 
@@ -110,33 +105,36 @@ def count_passages(files: Mapping[str, bytes]) -> int:
     return len(_memberships(_arrays(files, TENSORS), None)["membership"])
 
 
-def _is_language(value: Any) -> bool:
-    return isinstance(value, str) and CODE.fullmatch(value) is not None
+def _metrics(number: int, files: Mapping[str, bytes]) -> Metrics:
+    metrics: Metrics = _json(files, "round.json")
+    fields.read(fields.StoredMetrics, metrics, "round.json")
+    if metrics.get("round", number) != number:
+        raise DamagedError(f"round.json is that of round {metrics['round']}")
+    return metrics
 
 
 def _concept(number: int, files: Mapping[str, bytes], arrays: Arrays, passages: int | None) -> Concept:
     name = "concept.json"
-    scalars = dict(fields.table(_json(files, name), fields.CONCEPT, name, {"mode": fields.is_table}))
-    if scalars["round"] != number:
-        raise DamagedError(f"{name} is that of round {scalars['round']}")
-    readout, mode = scalars.pop("readout"), scalars.pop("mode", None)
+    found = fields.read(fields.StoredConcept, _json(files, name), name)
+    if found.round != number:
+        raise DamagedError(f"{name} is that of round {found.round}")
     weights = _pop(arrays, "readout.weights", 2)
-    if (readout is None) != (weights is None):
+    if (found.readout is None) != (weights is None):
         raise DamagedError(f"{name} and {TENSORS} disagree on whether there is a readout")
-    if readout is not None:
-        readout = Readout(weights=weights, **fields.table(readout, fields.READOUT, f"{name}'s readout"))
     each = _memberships(arrays, passages)
     return Concept(
-        membership=each["membership"],
-        single=each["single"],
-        pooled=each["pooled"],
-        evidence=each.get("evidence"),
-        readout=readout,
+        number,
+        each["membership"],
+        each["single"],
+        each["pooled"],
+        found.size,
+        size_curve=tuple((size, bound) for size, bound in found.size_curve),
+        readout=Readout(weights=weights, **vars(found.readout)) if found.readout else None,
         vector=_vector(arrays),
-        mode=_mode(mode, arrays),
+        nats_per_token=found.nats_per_token,
+        evidence=each.get("evidence"),
         adapter=_adapter(files),
-        size_curve=tuple(map(tuple, scalars.pop("size_curve"))),
-        **scalars,
+        mode=_mode(found.mode, arrays),
     )
 
 
@@ -166,17 +164,13 @@ def _vector(arrays: Arrays) -> SteeringVector | None:
         raise DamagedError(f"{TENSORS} has an impossible steering vector: {error}") from None
 
 
-def _mode(tree: Any, arrays: Arrays) -> SteeringMode:
+def _mode(found: fields.StoredMode | None, arrays: Arrays) -> SteeringMode:
     direction = _pop(arrays, f"{GATE}direction", 1)
-    if tree is None and direction is None:
-        return PLAIN
-    found = fields.table(tree, fields.MODE, "concept.json's mode")
-    if (found["gate"] is None) != (direction is None):
+    numbers = found.gate if found else None
+    if (numbers is None) != (direction is None):
         raise DamagedError(f"concept.json and {TENSORS} disagree on whether there is a gate")
-    if direction is None:
-        return SteeringMode(found["norm_preserving"], None)
-    gate = fields.table(found["gate"], fields.GATE, "concept.json's gate")
-    return SteeringMode(found["norm_preserving"], Gate(direction=torch.from_numpy(direction), **gate))
+    gate = Gate(direction=torch.from_numpy(direction), **vars(numbers)) if numbers else None
+    return SteeringMode(found.norm_preserving, gate) if found else PLAIN
 
 
 def _adapter(files: Mapping[str, bytes]) -> Adapter | None:

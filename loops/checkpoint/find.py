@@ -1,10 +1,9 @@
-"""Finding runs by name, and comparing a run with its config file."""
+"""Finding runs by name."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +56,7 @@ def open_run(name: str) -> RunStore:
         for number in store.damaged()
     ]
     console = Console(stderr=True)
-    for warning in (*store.warnings, *damaged):
+    for warning in filter(None, (store.warning, *damaged)):
         text = f"[bold yellow]Warning:[/] {escape(printable(warning))}"
         console.print(text, soft_wrap=True, highlight=False)
     return store
@@ -87,28 +86,3 @@ def fresh_path(name: str) -> Path:
         attempt += 1
         path = path.with_name(f"{Path(name).name}-{attempt}")
     return path
-
-
-def apply_config_file(store: RunStore) -> RunStore:
-    """The run with the current loggers and pages of its config file, if that still exists.
-
-    Raises:
-        BasinError: the file differs in other settings, or is no longer valid.
-    """
-    from loops.config import load_config  # slow to import
-
-    about = store.about
-    file = Path(about["config_file"]) if about.get("config_file") else None
-    if file is None or not file.is_file():
-        return store
-    overrides = [override for override in about["overrides"] if not override.startswith("rounds=")]
-    try:
-        config = load_config(file, overrides)
-        store.check_config(config)
-    except BasinError as error:
-        raise BasinError(
-            f"{file} is not what {store.name} began with: {str(error).rstrip('.')}; --as-begun goes on "
-            "with the run's own copy."
-        ) from None
-    changes = {"logging": config.logging, "report": config.report}
-    return replace(store, config=store.config.model_copy(update=changes))

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from loops.checkpoint import atomic
-from loops.checkpoint.config_file import FILE as CONFIG_FILE
-from loops.checkpoint.config_file import config_bytes
-from loops.checkpoint.provenance import commit, versions
 from loops.checkpoint.round_folders import folder_name, follows, read_header, read_round
-from loops.checkpoint.run_file import RunFile, write_run_file
+from loops.checkpoint.run_file import COPY, About, copy_of_config, write_run_file
 from loops.checkpoint.schema import SCHEMA
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig, changed_keys, with_overrides
@@ -70,21 +66,12 @@ def fork(
                 )
     if os.path.lexists(path):
         raise BasinError(f"{path} exists already; choose another --name.")
-    about = RunFile(
-        name=path.name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions(),
-        commit=commit(),
-        config_file=None,
-        overrides=[],
-        origin=_origin(store, last, config, changed),
-    )
+    about = About.now(path.name, origin=_origin(store, last, config, changed))
     draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         with writing(path, "make room there, or choose another --name"):
             draft.mkdir(parents=True)
-            atomic.write_file(draft / CONFIG_FILE, config_bytes(config))
-            write_run_file(draft, about)
+            write_run_file(draft, about, config)
             for each in range(last + 1):
                 _copy(store, each, draft, config)
             os.rename(draft, path)
@@ -131,6 +118,6 @@ def _copy(store: RunStore, number: int, target: Path, config: RunConfig) -> None
             "an earlier one."
         ) from None
     if number == 0:
-        files[CONFIG_FILE] = config_bytes(config)
+        files[COPY] = copy_of_config(config)
     header = {"schema": SCHEMA, "round": number, "follows": follows(target, number)}
     atomic.write_folder(target / folder_name(number), files, header)

@@ -11,8 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,6 @@ from agent.files.checked import DamagedError
 from agent.pointer.topic_model import Pointer
 from agent.types import PassageSet
 from loops.checkpoint import atomic, decode, encode
-from loops.checkpoint.config_file import FILE as CONFIG_FILE
-from loops.checkpoint.config_file import (
-    changed_settings,
-    config_bytes,
-    has_only_config,
-    read_config,
-    refuse_foreign_code,
-)
-from loops.checkpoint.provenance import commit, versions
 from loops.checkpoint.round_folders import (
     count_in_words,
     folder_name,
@@ -41,7 +31,7 @@ from loops.checkpoint.round_folders import (
     refuse_links,
     remove_unsafe_scratch,
 )
-from loops.checkpoint.run_file import RunFile, read_run_file, write_run_file
+from loops.checkpoint.run_file import COPY, About, copy_of_config, is_unbegun, read_run_file, write_run_file
 from loops.checkpoint.schema import SCHEMA, OtherFormatError, read_sealed, sealed
 from loops.config import RunConfig
 from loops.records import RoundRecord
@@ -57,8 +47,8 @@ class RunStore:
 
     path: Path
     config: RunConfig
-    warnings: tuple[str, ...] = field(default=(), kw_only=True)
-    """Sentences about files beside the rounds that were damaged when the run was opened."""
+    warning: str | None = None
+    """A sentence, where run.json was damaged when the run was opened."""
 
     @classmethod
     def create(
@@ -82,44 +72,33 @@ class RunStore:
             BasinError: the run has rounds, or the folder holds other files or cannot be written.
         """
         store = cls(path, config)
-        if path.exists() and not (path / "run.json").exists() and not has_only_config(path):
+        if path.exists() and not (path / "run.json").exists() and not is_unbegun(path):
             raise BasinError(f"{path} exists and is not a run; choose another --name.")
         if numbered(path):
             raise BasinError(
                 f"There is a run {store.name} with {count_in_words(store.rounds())} already; go on "
                 f"with `basin resume {store.name}`, or choose another --name."
             )
-        about = RunFile(
-            name=path.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions=versions(),
-            commit=commit(),
-            config_file=str(config_file.resolve()) if config_file else None,
-            overrides=list(overrides),
-            origin=dict(origin) if origin else None,
-        )
+        about = About.now(path.name, config_file, overrides, origin)
         with writing(path, "make room there, or set BASIN_CHECKPOINTS"):
             path.mkdir(parents=True, exist_ok=True)
             with store.exclusive():
                 atomic.remove_drafts(path)
-                atomic.write_file(path / CONFIG_FILE, config_bytes(config))
-                write_run_file(path, about)
+                write_run_file(path, about, config)
         return store
 
     @classmethod
     def open(cls, path: Path) -> RunStore:
-        """Open a run; round 0 stands in for damaged files beside the rounds, see `warnings`.
+        """Open a run; round 0 stands in for a damaged run.json, see `warning`.
 
         Raises:
             BasinError: the folder is missing, no run, damaged, or of another format.
         """
         if not path.is_dir():
             raise BasinError(f"There is no run at {path}; `basin run CONFIG` starts one.")
-        _, unknown = read_run_file(path)
+        found = read_run_file(path)
         refuse_links(path)
-        config, copied = read_config(path)
-        refuse_foreign_code(config, path.name)
-        return cls(path, config, warnings=tuple(filter(None, (unknown, copied))))
+        return cls(path, found.config, found.warning)
 
     @property
     def name(self) -> str:
@@ -128,7 +107,7 @@ class RunStore:
     @property
     def about(self) -> dict[str, Any]:
         """The contents of run.json: start, versions, commit, config file, overrides and origin."""
-        return read_run_file(self.path)[0].model_dump()
+        return read_run_file(self.path).about.model_dump()
 
     @property
     def scratch(self) -> Path:
@@ -194,7 +173,7 @@ class RunStore:
                     f"Round {number} of {self.name} is damaged ({damage}): set aside as {aside.name}."
                 )
                 continue
-            self._restore_files()
+            self._restore_run_file()
             return record
         return None
 
@@ -212,7 +191,7 @@ class RunStore:
         files = encode.encode_round(record)
         if passages is not None and pointer is not None:
             files |= encode.encode_pointer(pointer) | encode.encode_passages(passages)
-            files[CONFIG_FILE] = config_bytes(self.config)
+            files[COPY] = copy_of_config(self.config)
         folder = self._folder(record.round)
         if os.path.lexists(folder):
             raise BasinError(
@@ -248,14 +227,6 @@ class RunStore:
             return None
         return found if found["round"] == max(self.rounds(), default=None) else None
 
-    def check_config(self, config: RunConfig) -> None:
-        """Raise `BasinError` naming the settings that differ and that rounds depend on."""
-        if changed := changed_settings(self.config, config):
-            raise BasinError(
-                f"The configuration of {self.name} was changed since the run began ({', '.join(changed)}); "
-                "put it back, or start a new run with `basin run`."
-            )
-
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the run's lock; it ends with the process. Raises `BasinError` if another has it."""
@@ -290,15 +261,14 @@ class RunStore:
         with self._report_damage(0):
             return decode.count_passages({decode.TENSORS: read_round_file(self.path, 0, decode.TENSORS)})
 
-    def _restore_files(self) -> None:
-        """Write damaged files beside the rounds again, from round 0."""
-        if not self.warnings:
+    def _restore_run_file(self) -> None:
+        """Write a damaged run.json again, with round 0's copy of the configuration."""
+        if self.warning is None:
             return
-        for sentence in self.warnings:
-            logger.info(sentence)
+        logger.info(self.warning)
+        found = read_run_file(self.path)
         with writing(self.path, "make room there"):
-            atomic.write_file(self.path / CONFIG_FILE, config_bytes(self.config))
-            write_run_file(self.path, read_run_file(self.path)[0])
+            write_run_file(self.path, found.about, found.config)
 
     def _folder(self, number: int) -> Path:
         return self.path / folder_name(number)

@@ -48,20 +48,15 @@ def resume(
     rounds: MaximumRounds = None,
     workers: Workers = None,
     ray: Ray = None,
-    as_begun: Annotated[
-        bool, typer.Option("--as-begun", help="Ignore changes to the config file since the run began.")
-    ] = False,
 ) -> None:
-    """Continue from the last complete round, with the config that the run began with."""
-    from loops.checkpoint.find import apply_config_file, find_run
+    """Continue from the last complete round, with the settings that the run began with."""
+    from loops.checkpoint.find import find_run
     from loops.checkpoint.store import RunStore
 
     store = RunStore.open(find_run(run))
-    if not as_begun:
-        store = apply_config_file(store)
     spread = {key: value for key, value in (("workers", workers), ("ray", ray)) if value is not None}
     store = replace(store, config=store.config.model_copy(update=spread))
-    _work(store, f"Run {store.name} goes on", rounds)
+    _work(store, f"Run {store.name} goes on, with the settings it began with", rounds)
 
 
 def _work(store: RunStore, message: str, until: int | None = None) -> None:

@@ -56,7 +56,7 @@ class Verdict:
 def verify(path: Path) -> Verdict:
     """Read all files of a run. Raises `BasinError` for a folder that this version cannot read as a run."""
     store = RunStore.open(path)
-    problems = list(store.warnings)
+    problems = [store.warning] if store.warning else []
     seen = [_read(store, number) for number, _ in numbered(path)]
     problems += [f"{each.problem}" for each in seen if each.problem]
     problems += [f"Round {number} is missing." for number in _missing(seen)]
@@ -135,7 +135,7 @@ def _strange(path: Path) -> Iterator[str]:
 
 
 def _left_over(path: Path) -> Iterator[str]:
-    known = {"run.json", "config.json", CERTIFICATE, MEASUREMENTS, *FREE}
+    known = {"run.json", CERTIFICATE, MEASUREMENTS, *FREE}
     for name in sorted(os.listdir(path)):
         if name.startswith("damaged_"):
             yield f"{name} was set aside; delete it if you do not need it."

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
+
 from agent.files.checked import DamagedError
-from loops.checkpoint import fields as check
+from loops.checkpoint.fields import Plain, Stored, Whole, read
 from loops.checkpoint.schema import read_sealed
 
 MEASUREMENTS = "measurements.json"
@@ -16,6 +18,23 @@ SHOWN_LATER = ("pgr_single", "pgr_pooled")
 Row = dict[str, Any]
 
 
+class MeasuredRow(Stored):
+    """A row; its other columns may be any plain value."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Plain]
+
+    concept: str
+    round: Whole
+
+
+class Measurements(Stored):
+    """The contents of measurements.json."""
+
+    rounds: list[Whole]
+    rows: list[MeasuredRow]
+
+
 def read_rows(run: Path) -> tuple[list[int], list[Row]]:
     """The measured rounds, and a row for each of them and each reading of the gold labels.
 
@@ -23,16 +42,8 @@ def read_rows(run: Path) -> tuple[list[int], list[Row]]:
         DamagedError: the file is missing or damaged, or a row lacks a column.
     """
     tree = read_sealed(run, MEASUREMENTS)
-    rounds, rows = tree.get("rounds"), tree.get("rows")
-    if not isinstance(rounds, list) or not all(map(check.is_whole, rounds)):
-        raise DamagedError(f"{MEASUREMENTS} does not say which rounds it is of")
-    if not isinstance(rows, list):
-        raise DamagedError(f"{MEASUREMENTS} has no rows")
-    for row in rows:
-        check.table_of(row, check.is_plain, MEASUREMENTS)
-        if not (check.is_text(row.get("concept")) and check.is_whole(row.get("round"))):
-            raise DamagedError(f"{MEASUREMENTS} has a row of no concept or no round")
-        missing = [name for name in (*SHOWN, *SHOWN_LATER) if name not in row]
-        if missing:
+    read(Measurements, tree, MEASUREMENTS)
+    for row in tree["rows"]:
+        if missing := [name for name in (*SHOWN, *SHOWN_LATER) if name not in row]:
             raise DamagedError(f"{MEASUREMENTS} has a row without {missing[0]}")
-    return rounds, rows
+    return tree["rounds"], tree["rows"]

@@ -13,14 +13,16 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
 
 from agent.errors import BasinError
-from agent.files.checked import DamagedError, is_safe_name, parse_json, read_inside
+from agent.files.checked import DamagedError, parse_json, read_inside
 from agent.membership.similarity import soft_jaccard
 from agent.types import seed_for
-from loops.checkpoint import fields as check
 from loops.checkpoint.atomic import begin_folder, write_file
+from loops.checkpoint.fields import Stored, read
 from loops.checkpoint.schema import MOST, sealed, unsealed
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
@@ -32,12 +34,17 @@ from loops.transfer.receive import Predecessor, Successor, receive
 logger = logging.getLogger(__name__)
 
 CHAIN = "succession.json"
-ROW = {
-    "accepted": check.is_flag,
-    "sentence": check.is_text,
-    "to_run": lambda value: is_safe_name(value) and "/" not in value,
-}
-"""Fields checked in a stored hand-over; the next run's folder must be in the chain."""
+
+
+class HandOver(Stored):
+    """Fields checked in a stored hand-over; the next run's folder must be in the chain."""
+
+    model_config = ConfigDict(extra="allow")
+
+    accepted: bool
+    sentence: str
+    to_run: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=128)]
+
 
 Row = dict[str, Any]
 
@@ -167,9 +174,7 @@ def read_rows(folder: Path, name: str) -> list[Row]:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DamagedError(f"{name} has no rows")
         if name == CHAIN:
-            for row in rows:
-                others = dict.fromkeys(row.keys() - ROW.keys(), lambda _value: True)
-                check.table(row, ROW, name, optional=others)
+            read(list[HandOver], rows, name)
         return rows
     except DamagedError as damage:
         raise BasinError(

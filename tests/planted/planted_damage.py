@@ -45,7 +45,7 @@ def read_all(run: Path) -> Reading:
     warnings: list[str] = []
     store = RunStore.open(run)
     contents = {"config": store.config.model_dump_json().encode(), "about": repr(store.about).encode()}
-    warnings += store.warnings
+    warnings += [store.warning] if store.warning else []
     warnings += [f"round {number} is broken" for number in store.damaged()]
     for number in range(max([*store.rounds(), *store.damaged()], default=-1) + 1):
         for name, content in encode.encode_round(store.load(number)).items():

@@ -42,12 +42,12 @@ def test_a_damaged_newest_round_is_computed_again_to_the_same_bytes(begin):
     before = contents(store)
     file = store.path / "round_004" / "tensors.safetensors"
     file.write_bytes(file.read_bytes()[:-9])
-    (store.path / "config.json").write_bytes(b"{")
+    (store.path / "run.json").write_bytes(b"{")
     logged = resume(store)
     assert any("Round 4 of run is damaged" in sentence for sentence in logged)
     assert any("round 0's copy takes its place" in sentence for sentence in logged)
     assert (store.path / "damaged_round_004_1").is_dir()
-    assert contents(store) == before and RunStore.open(store.path).warnings == ()
+    assert contents(store) == before and RunStore.open(store.path).warning is None
 
 
 def test_a_run_of_a_model_of_another_width_is_refused(begin, monkeypatch):

@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "report": ("report", "evil", "--no-tokens"),
     "compare": ("compare", "evil", "evil:1"),
     "topics": ("topics", "evil", "--topic", "0"),
-    "resume": ("resume", "evil", "--as-begun"),
+    "resume": ("resume", "evil"),
 }
 
 
@@ -92,12 +92,12 @@ def _settings(**changes: object) -> Callable[[Path], None]:
     """Settings changed in both places."""
 
     def make(run: Path) -> None:
-        tree = json.loads((run / "config.json").read_bytes())
-        for key, value in changes.items():
-            tree[key] = {**tree[key], **value} if isinstance(value, dict) else value
-        content = json.dumps(tree).encode()
-        (run / "config.json").write_bytes(content)
-        forging.forge(run, 0, "config.json", content)
+        def change(tree: dict) -> dict:
+            given = {key: {**tree[key], **value} for key, value in changes.items()}
+            return {**tree, **given}
+
+        forging.seal_again(run / "run.json", lambda tree: {**tree, "config": change(tree["config"])})
+        forging.forge_json(run, 0, "config.json", change)
 
     return make
 
@@ -177,7 +177,6 @@ def _other_types(run: Path) -> None:
 
 HARM: dict[str, Callable[[Path], None]] = {
     "run.json is a link out": _link("run.json"),
-    "config.json is a link out": _link("config.json"),
     "certificate.json is a link out": _link("certificate.json"),
     "measurements.json is a link out": _link("measurements.json"),
     "a round is a link out": _link("round_002", "outside"),
@@ -197,7 +196,6 @@ HARM: dict[str, Callable[[Path], None]] = {
     "the draft of a page is a link out": _link(f".progress.json.tmp-{os.getpid()}"),
     "progress is a link out": _link("progress.json"),
     "run.json is a pipe": _pipe("run.json"),
-    "config.json is a pipe": _pipe("config.json"),
     "the log is a pipe": _pipe("run.log"),
     "a manifest is a pipe": _pipe("round_002/manifest.json"),
     "arrays are a pipe": _pipe("round_002/tensors.safetensors"),

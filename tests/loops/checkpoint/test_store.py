@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from planted_forgery import seal_again
 from planted_run import CONFIG, planted_passages, planted_pointer, planted_record, save_rounds
 
 from agent.errors import BasinError
@@ -261,15 +262,12 @@ def test_a_run_with_rounds_is_not_begun_anew_but_an_empty_one_is(stored: RunStor
     assert RunStore.open(RunStore.create(tmp_path / "empty", other).path).config == other
 
 
-def test_a_changed_config_is_refused_by_the_name_of_its_key(stored: RunStore) -> None:
-    stored.check_config(CONFIG.model_copy(update={"rounds": 9}))
-    topics = CONFIG.topics.model_copy(update={"count": 31})
-    with pytest.raises(BasinError, match=r"\(seed, topics\.count\)"):
-        stored.check_config(CONFIG.model_copy(update={"topics": topics, "seed": 1}))
-    file = stored.path / "config.json"
-    file.write_text(file.read_text().replace('"count": 10', '"count": 31'))
+def test_settings_that_differ_from_round_0_are_named(stored: RunStore) -> None:
+    topics = {**CONFIG.topics.model_dump(mode="json"), "count": 31}
+    change = lambda tree: {**tree, "config": {**tree["config"], "topics": topics, "rounds": 9}}  # noqa: E731
+    seal_again(stored.path / "run.json", change)
     with pytest.raises(BasinError, match=r"\(topics\.count\)"):
-        RunStore.open(stored.path).load_newest()
+        RunStore.open(stored.path)
 
 
 def test_two_writers_cannot_share_a_run(stored: RunStore) -> None:
@@ -292,20 +290,11 @@ def test_runs_are_found_by_name_and_path(tmp_path: Path, monkeypatch: pytest.Mon
         find_run("bron")
 
 
-@pytest.mark.parametrize(
-    "left", [[], [".config.json.tmp-7"], ["config.json"], ["config.json", ".run.json.tmp-7"]]
-)
+@pytest.mark.parametrize("left", [[], [".run.json.tmp-7"]])
 def test_a_run_killed_before_run_json_begins_again(tmp_path, left):
     (tmp_path / "run").mkdir()
     for name in left:
-        (tmp_path / "run" / name).write_text(CONFIG.model_dump_json() if name == "config.json" else "{")
+        (tmp_path / "run" / name).write_text("{")
     store = RunStore.create(tmp_path / "run", CONFIG)
     assert RunStore.open(tmp_path / "run").config == CONFIG and store.rounds() == []
-    assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["config.json", "run.json"]
-
-
-def test_another_programs_config_is_not_overwritten(tmp_path):
-    (tmp_path / "config.json").write_text('{"mine": 1}')
-    with pytest.raises(BasinError, match="is not a run"):
-        RunStore.create(tmp_path, CONFIG)
-    assert (tmp_path / "config.json").read_text() == '{"mine": 1}'
+    assert [each.name for each in (tmp_path / "run").iterdir()] == ["run.json"]

@@ -123,19 +123,6 @@ def test_an_interrupt_keeps_whole_rounds_and_resume_goes_on(loop, config_file, c
     assert RunStore.open(checkpoints / "planted").rounds() == [0, 1, 2]
 
 
-def test_resume_refuses_a_changed_config_by_its_key(loop, config_file, checkpoints):
-    assert _basin("run", config_file, "--set", "seed=3").exit_code == 0
-    config_file.write_text("corpus: {source: somewhere}\nrounds: 6\n")
-    assert _basin("resume", "planted").exit_code == 0  # more rounds are no other configuration
-    config_file.write_text("corpus: {source: somewhere}\nrounds: 4\ntopics: {count: 12}\n")
-    assert "topics.count" in _mistake("resume", "planted")
-    assert RunStore.open(checkpoints / "planted").rounds() == [0, 1, 2]
-    assert _basin("resume", "planted", "--as-begun").exit_code == 0
-    config_file.unlink()
-    assert _basin("resume", "planted").exit_code == 0
-    assert RunStore.open(checkpoints / "planted").rounds() == [0, 1, 2, 3, 4]
-
-
 def test_a_run_that_another_process_writes_to_is_left_alone(loop, checkpoints):
     store = RunStore.open(_saved(checkpoints))
     with store.exclusive():

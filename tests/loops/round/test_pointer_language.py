@@ -27,7 +27,7 @@ def test_the_language_is_kept_where_it_is_not_english() -> None:
 def test_an_invalid_language_is_refused(forged: object) -> None:
     files = encode_pointer(planted_pointer())
     files["topic.json"] = json.dumps({**json.loads(files["topic.json"]), "language": forged}).encode()
-    with pytest.raises(DamagedError, match="has an impossible language"):
+    with pytest.raises(DamagedError, match="is wrong at language"):
         decode_pointer(files)
 
 

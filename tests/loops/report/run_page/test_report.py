@@ -215,7 +215,6 @@ def test_the_page_can_be_switched_off(tmp_path):
     watcher = _watcher(off)
     watcher.begin([store.load(0)])
     assert watcher.finish() is None and not (store.path / "report.html").exists()
-    store.check_config(off.config)
 
 
 def test_the_command_prints_the_path_of_the_page_or_one_sentence(tmp_path):
