@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from threading import Thread
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -223,54 +220,12 @@ def _import_paths() -> str:
     return os.pathsep.join(dict.fromkeys([str(PROJECT), *folders]))
 
 
-@dataclass(frozen=True)
-class WorkerModel:
-    """Which model a worker loads, and where."""
-
-    config: LanguageModelConfig
-    devices: tuple[str, ...]
-    """Devices that workers share out among themselves; empty: the configured one."""
-    claims: str
-    """A folder of this machine in which devices are claimed."""
-
-
-@contextlib.contextmanager
-def _worker_model(config: LanguageModelConfig, ray: str | None) -> Iterator[WorkerModel]:
-    import torch
-
-    count = torch.cuda.device_count() if ray is None and config.device in ("auto", "cuda") else 0
-    devices = tuple(f"cuda:{number}" for number in range(count)) if count > 1 else ()
-    with tempfile.TemporaryDirectory(prefix="basin-devices-") as claims:
-        yield WorkerModel(config, devices, claims)
-
-
 @cache
-def _load(model: WorkerModel) -> LanguageModel:
-    """Loaded once in a worker, on a device that no other worker of this machine has."""
+def _load(config: LanguageModelConfig) -> LanguageModel:
+    """The configured model, loaded once in a worker."""
     from agent.language_model.model import LanguageModel
 
-    config = model.config
-    if model.devices:
-        config = config.model_copy(update={"device": claim_device(model.devices, Path(model.claims))})
     return LanguageModel.load(config)
-
-
-_claimed: list[IO[str]] = []
-
-
-def claim_device(devices: Sequence[str], folder: Path) -> str:
-    """The first device that no living process has claimed; the last one where all are taken.
-
-    A claim is a lock on a file, so it ends with its process.
-    """
-    for device in devices:
-        file = (folder / device.replace(":", "-")).open("w")
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _claimed.append(file)
-            return device
-        file.close()
-    return devices[-1]
 
 
 def record_passages(
@@ -300,19 +255,18 @@ def record_passages(
         missing = {name: part for name, part in parts.items() if not is_recorded(language_model, part)}
         size, count = texts_a_file(language_model), sum(map(len, missing.values()))
         done = 0
-        with _worker_model(language_model.config, ray) as model:
-            record = partial(_record, model)
-            for name, rows in run_pieces(record, missing, workers=workers, ray=ray, gpus=1):
-                keep_recorded(missing[name], rows, language_model.fingerprint, size)
-                done += len(missing[name])
-                advance("record", done, count, "texts")
+        record = partial(_record, language_model.config)
+        for name, rows in run_pieces(record, missing, workers=workers, ray=ray, gpus=1):
+            keep_recorded(missing[name], rows, language_model.fingerprint, size)
+            done += len(missing[name])
+            advance("record", done, count, "texts")
     return record_cached(language_model, texts)
 
 
-def _record(model: WorkerModel, texts: tuple[str, ...]) -> Float[np.ndarray, "text layer width"]:
+def _record(config: LanguageModelConfig, texts: tuple[str, ...]) -> Float[np.ndarray, "text layer width"]:
     from agent.language_model.activation_cache import record_cached
 
-    return np.asarray(record_cached(_load(model), texts))
+    return np.asarray(record_cached(_load(config), texts))
 
 
 def generate_passages(
@@ -341,16 +295,17 @@ def generate_passages(
         for name, (prompts, seeds) in batches.items():
             yield name, writer.generate(prompts, seeds, config, concept.vector, mode=concept.mode)
         return
-    with _worker_model(language_model.config, ray) as model:
-        write = partial(_generate, model, concept, config)
-        yield from run_pieces(write, batches, workers=workers, ray=ray, gpus=1)
+    write = partial(_generate, language_model.config, concept, config)
+    yield from run_pieces(write, batches, workers=workers, ray=ray, gpus=1)
 
 
 _adapted: dict[str, LanguageModel] = {}
 """The model that this worker writes with, by its adapter's digest."""
 
 
-def _generate(model: WorkerModel, concept: Concept, config: GenerationConfig, batch: Batch) -> list[str]:
+def _generate(
+    model: LanguageModelConfig, concept: Concept, config: GenerationConfig, batch: Batch
+) -> list[str]:
     digest = concept.adapter.digest if concept.adapter else ""
     if digest not in _adapted:
         _adapted.clear()

@@ -48,22 +48,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-def verify(
-    run: RunName,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> None:
+def verify(run: RunName) -> None:
     """Check every file of a run against its manifest and the others; exits with 1 on damage."""
-    import json
-
     from loops.checkpoint.find import find_run
     from loops.diagnostics.verify import verify
 
     found = verify(find_run(run))
-    if as_json:
-        print(json.dumps(found.tree(), indent=1))
-    else:
-        _show_verdict(found, Console())
+    _show_verdict(found, Console())
     if not found.whole:
         raise typer.Exit(1)
 

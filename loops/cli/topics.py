@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,9 +57,6 @@ def topics(
             print_line(f"Page: {path} ({size / 1e6:.1f} MB)")
             return
     _show_topics(view, console)
-    interactive = topic is None and not words and not seed_words
-    if interactive and sys.stdin.isatty() and console.is_terminal:
-        topic = _choose_topic(view, console)
     _show_config(view, topic, console)
 
 
@@ -115,14 +111,3 @@ def _show_config(view: TopicView, topic: int | None, console: Console) -> None:
             f"The line `passages` reads {view.thinned} passages of each document, evenly spaced. "
             f"Without it a run reads all {len(view.passages.texts):,}, which is slow."
         )
-
-
-def _choose_topic(view: TopicView, console: Console) -> int | None:
-    """Ask for a topic; Enter chooses none."""
-    while True:
-        answer = console.input(f"\nWhich topic (0 to {view.model.count - 1}; Enter for none)? ").strip()
-        if not answer:
-            return None
-        if answer.isdecimal() and int(answer) < view.model.count:
-            return int(answer)
-        print_line(f"There is no topic {answer}.")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, plain_folder
@@ -47,10 +46,6 @@ class Verdict:
     @property
     def whole(self) -> bool:
         return not self.problems
-
-    def tree(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        return {"whole": self.whole, **asdict(self)}
 
 
 def verify(path: Path) -> Verdict:

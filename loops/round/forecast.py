@@ -14,7 +14,7 @@ import torch
 from agent.corpora.passages import enough_per_document
 from agent.corpora.words import first_words
 from agent.language_model.architecture import choose_device, choose_dtype
-from agent.language_model.memory import PROCESS, MemoryNeed
+from agent.language_model.memory import PROCESS
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet
 from loops.config import RunConfig
@@ -23,8 +23,6 @@ TOKENS_PER_WORD = 1.35
 BACKWARD = 3  # a step forward and backward costs about three forward passes
 CALIBRATION_PASSES = 8  # evaluations of the divergence until the strength meets the budget
 JUDGE = 2  # the independent model of coherence is about twice as large as the one that writes
-LONGEST_UNIT = 120
-"""Seconds of work lost to a kill, above which `forecast` warns."""
 LONG_READING = 600
 """Seconds of reading a corpus, above which `forecast` names a way to read less."""
 STARTING_SECONDS = 30  # imports, loading both models, the corpus
@@ -79,13 +77,6 @@ def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageMo
     fewer = enough_per_document(passages, config.passages)
     if fewer is not None and seconds["record"] > LONG_READING:
         sentence += f" `passages: {{per_document: {fewer}}}` reads that many per document, evenly spaced."
-    writing = config.generation
-    batch = min(writing.samples, writing.batch_size) * writing.new_tokens / speeds.generate
-    if batch > LONGEST_UNIT:
-        sentence += (
-            f" Passages are kept batch by batch, and one may take {round(batch / 60)} minutes: lower generation.batch_size "
-            "to lose less to a kill."
-        )
     return sentence
 
 
@@ -107,22 +98,18 @@ def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str)
 
 def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
     """Peak gigabytes by stage, with weights and libraries; right within a factor of 1.5."""
+    need, generation, lora = language_model.need, config.generation, config.updating.adapting.lora
     copies = 2 if language_model.fused is not None else 1
-    found = stage_peaks(language_model.need, config, copies, language_model.batch_tokens)
-    if not any(config.updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
-        del found["adapt"]
-    return found
-
-
-def stage_peaks(need: MemoryNeed, config: RunConfig, copies: int, batch_tokens: int) -> dict[str, float]:
-    """Peak gigabytes by stage of a model with `copies` of its weights in memory."""
-    generation, lora = config.generation, config.updating.adapting.lora
-    length = generation.new_tokens + 2 * generation.prompt_words
     stages = {
-        "record": need.reading(batch_tokens),
-        "generate": need.writing(min(generation.batch_size, generation.samples), length),
+        "record": need.reading(language_model.batch_tokens),
+        "generate": need.writing(
+            min(generation.batch_size, generation.samples),
+            generation.new_tokens + 2 * generation.prompt_words,
+        ),
         "adapt": need.teaching(lora.batch * lora.tokens),
     }
+    if not any(config.updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
+        del stages["adapt"]
     return {stage: (PROCESS + copies * need.weights + bytes_) / 1e9 for stage, bytes_ in stages.items()}
 
 

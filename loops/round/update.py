@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agent.concept import Concept
+from agent.language_model.adapter import Adapter
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from agent.updating import Method, Update
 from agent.updating import update as find_vector
 from loops.records import Generated
-from loops.round.adapter import train_adapter
 from loops.round.context import Costs, RunContext
+
+if TYPE_CHECKING:
+    from agent.adapting.adapt import Written
 
 
 def update(
@@ -35,7 +39,7 @@ def update(
             concept = with_vector(concept, step)
     if scheduled.adapt:
         with costs.stage("adapt"):
-            adapter, training = train_adapter(context, concept, last, placed)
+            adapter, training = _train_adapter(context, concept, last, placed)
             concept = replace(concept, adapter=adapter)
     return concept, training
 
@@ -79,3 +83,42 @@ def steer(
 def with_vector(concept: Concept, step: Update) -> Concept:
     """The concept with a new steering vector."""
     return replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, mode=step.mode)
+
+
+def _train_adapter(
+    context: RunContext, concept: Concept, last: Concept, generated: Sequence[Generated]
+) -> tuple[Adapter, dict[str, float | int]]:
+    """The adapter trained on members and generated texts, and its metrics.
+
+    Args:
+        last: the concept that wrote the steered part of `generated`.
+
+    Raises:
+        BasinError: as `agent.adapting.adapt.adapt`.
+    """
+    from agent.adapting.adapt import adapt  # slow to import
+
+    return adapt(
+        context.language_model,
+        last,
+        context.config.updating.adapting,
+        real=context.passages.texts,
+        membership=concept.membership,
+        by_base=_written([each for each in generated if each.kind == "base"]),
+        by_concept=_written([each for each in generated if each.kind == "steered"]),
+        # The same seed in every round makes a round a deterministic map of the concept.
+        seed=seed_for(context.config.seed, 0, "adapter"),
+        folder=context.scratch,
+    )
+
+
+def _written(generated: Sequence[Generated]) -> Written:
+    """Generated passages as training data; unjudged ones count as readable."""
+    from agent.adapting.adapt import Written
+
+    return Written(
+        [each.prompt for each in generated],
+        [each.text for each in generated],
+        np.array([each.membership for each in generated]),
+        np.array([each.coherent is not False for each in generated]),
+    )

@@ -41,13 +41,3 @@ def test_other_bytes_and_leftovers_are_found(tmp_path, monkeypatch):
     (bench.run / ".draft").touch()
     with pytest.raises(Failed, match=r"^\.draft, certificate.json, round_000/round.json$"):
         bench.must_be_whole(ended)
-
-
-@pytest.mark.parametrize(
-    "status, output", [(0, "Error: No space left."), (1, "Error: nothing."), (1, "Traceback No space left")]
-)
-def test_a_refusal_needs_status_sentence_and_no_traceback(status, output, tmp_path):
-    bench = Bench(tmp_path, "one")
-    bench.must_refuse(Ended(1, 1.0, "", 0.0, "Error: No space\nleft.", torture.Counter()), "No space left")
-    with pytest.raises(Failed):
-        bench.must_refuse(Ended(status, 1.0, "", 0.0, output, torture.Counter()), "No space left")

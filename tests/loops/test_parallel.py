@@ -36,7 +36,7 @@ from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
 from loops import parallel
-from loops.parallel import claim_device, generate_passages, record_passages, run_pieces
+from loops.parallel import generate_passages, record_passages, run_pieces
 
 PIECES = {f"piece {number}": number for number in range(4)}
 LARGE = 1 << 18
@@ -255,23 +255,3 @@ def test_workers_generate_what_one_process_would(config, texts, one_thread):
     alone = dict(generate_passages(model, concept, batches, settings))
     assert all(len(alone[name]) == 3 for name in batches)
     assert dict(generate_passages(model, concept, batches, settings, workers=2)) == alone
-
-
-def test_a_device_is_claimed_once_and_free_again_when_its_process_has_ended(tmp_path):
-    devices = ("cuda:0", "cuda:1")
-    assert [claim_device(devices, tmp_path), claim_device(devices, tmp_path)] == ["cuda:0", "cuda:1"]
-    assert claim_device(devices, tmp_path) == "cuda:1"  # more workers than devices: the last is shared
-    for file in parallel._claimed:
-        file.close()
-    parallel._claimed.clear()
-    assert claim_device(devices, tmp_path) == "cuda:0"
-    parallel._claimed.pop().close()
-
-
-def test_workers_share_out_several_gpus(config, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    with parallel._worker_model(config, None) as model:
-        assert model.devices == ("cuda:0", "cuda:1", "cuda:2")
-    for settings, ray in ((config, "auto"), (config.model_copy(update={"device": "cpu"}), None)):
-        with parallel._worker_model(settings, ray) as model:
-            assert model.devices == ()

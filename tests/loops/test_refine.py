@@ -29,7 +29,6 @@ from rich.console import Console
 from agent.basin.natural_latent import natural_latent
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.pointer.topic_model import TopicModel
 from agent.steering.control_vector import write_control_vector
 from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
@@ -37,7 +36,6 @@ from agent.types import seed_for
 from loops.checkpoint.store import RunStore
 from loops.monitor.follow import outcome, read_status
 from loops.monitor.progress import show_progress
-from loops.refine import next_round, refine
 from loops.report.terminal import show_run
 from loops.round import context, metrics, recluster, writing
 
@@ -239,32 +237,6 @@ def test_unreadable_writing_collapses_a_run(begin, monkeypatch):
     assert "repeat" in run(repeats)[-1]
 
 
-def test_resuming_before_any_whole_round_begins(begin):
-    store, whole = begin("run", rounds=1), begin("whole", rounds=1)
-    resume(store)
-    run(whole)
-    assert contents(store) == contents(whole)
-
-
-def test_an_interrupted_run_resumes_to_the_same_bytes(begin, monkeypatch):
-    straight, store = begin("straight", rounds=3), begin("run", rounds=3)
-    run(straight)
-    redraw, calls = recluster.redraw, []
-
-    def interrupted(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return redraw(*arguments, **options)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(recluster, "redraw", interrupted)
-        run(store)
-    assert store.rounds() == [0, 1]
-    resume(store)
-    assert contents(store) == contents(straight)
-
-
 def test_resuming_reads_the_run_and_not_the_corpus(begin, corpus):
     store, straight = begin("run", rounds=1), begin("straight", rounds=2)
     run(straight)
@@ -273,32 +245,6 @@ def test_resuming_reads_the_run_and_not_the_corpus(begin, corpus):
         file.unlink()
     resume(store, rounds=2)
     assert contents(store, "config.json") == contents(straight, "config.json")
-
-
-def test_a_round_writes_only_to_its_scratch_folder(begin, tmp_path):
-    store = begin("run", rounds=1)
-    context = run_rounds(store)
-
-    def files() -> dict:
-        others = (file for file in tmp_path.rglob("*") if store.scratch not in (file, *file.parents))
-        return {file: file.stat().st_mtime_ns for file in others if file != store.path}
-
-    before = files()
-    record = next_round(context, [store.load(0)])
-    assert files() == before and len(before) > 10
-    assert record.metrics == store.load(1).metrics
-
-
-def test_duplicates_and_short_documents_are_counted(begin, corpus):
-    text = (corpus / "00.txt").read_text()
-    (corpus / "90.txt").write_text(text)
-    (corpus / "91.txt").write_text("  " + text.replace(" ", "\n").upper())
-    (corpus / "92.txt").write_text("Too short.")
-    store = begin("run", rounds=1)
-    logged = run(store)
-    assert store.load_passages().dropped == {"duplicate documents": 2, "short documents": 1}
-    assert len(store.load_passages().documents) == DOCUMENTS
-    assert any("2 duplicate documents" in sentence for sentence in logged)
 
 
 def test_real_texts_are_recorded_once(begin, monkeypatch):
@@ -316,19 +262,6 @@ def test_real_texts_are_recorded_once(begin, monkeypatch):
     counts.clear()
     resume(store, rounds=3)
     assert counts == [6]
-
-
-@pytest.mark.parametrize("size", ["mass", "presence"])
-def test_the_pointer_reads_real_texts_once(begin, monkeypatch, size):
-    read, counts = TopicModel.expected_words, []
-
-    def counted(self, texts):
-        counts.append(len(texts))
-        return read(self, texts)
-
-    monkeypatch.setattr(TopicModel, "expected_words", counted)
-    run(begin("run", rounds=1, clustering={"size": size}))
-    assert counts.count(DOCUMENTS * PASSAGES) == 1
 
 
 def test_the_size_is_the_pointers_or_the_configured_one(begin):
@@ -353,26 +286,6 @@ def test_the_pointers_size_stays_inside_bounds(begin, monkeypatch, bound, value)
     assert run_rounds(store).size == value
 
 
-def test_the_size_agrees_with_the_stored_curve(begin):
-    store = begin("run", rounds=1)
-    context = run_rounds(store)
-    curve = store.load(1).concept.size_curve
-    assert curve == store.load(0).concept.size_curve == context.prior.size_curve
-    assert context.size <= min(bound for _, bound in curve)
-    assert context.size == pytest.approx(CRIME.mean(), rel=0.5)
-    assert numbers(store, 1)["size"] == pytest.approx(context.size, abs=1e-6)
-
-
-def test_round_0_records_trust_in_pointer_and_activations(begin):
-    store = begin("run", rounds=1)
-    context = run_rounds(store)
-    metrics, trust = numbers(store, 0), context.prior.trust
-    assert metrics["z_score"] == trust.z_score > store.config.clustering.min_z_score
-    assert metrics["pointer_loading"] == trust.pointer_loading > 0.3
-    assert metrics["evidence_loading"] == trust.evidence_loading > 0.2
-    assert metrics["no_concept"] is None and context.no_concept is None
-
-
 def test_a_run_without_a_concept_ends_after_round_0(begin, monkeypatch):
     """Activations independent of the texts' contents."""
 
@@ -392,33 +305,6 @@ def test_a_run_without_a_concept_ends_after_round_0(begin, monkeypatch):
     assert store.rounds() == [0]
 
 
-def test_the_minimum_z_score_is_a_setting(begin):
-    asked = begin("asked", clustering={"min_z_score": 1000.0}, rounds=1)
-    assert "minimum 1000.0" in run(asked)[-1]
-    assert asked.rounds() == [0]
-
-
-def test_each_round_uses_the_evidence_of_the_last(begin, monkeypatch):
-    redraw, seen = recluster.redraw, []
-
-    def listening(real, document_of, last, *arguments, **options):
-        seen.append(last.evidence)
-        return redraw(real, document_of, last, *arguments, **options)
-
-    monkeypatch.setattr(recluster, "redraw", listening)
-    store = begin("run", rounds=3)
-    run(store)
-    assert seen[0] is None
-    for number in (1, 2):
-        assert np.array_equal(seen[number], store.load(number).concept.evidence)
-
-
-def test_passages_with_a_sure_pointer_are_kept_in_a_planted_theme(begin):
-    store = begin("run", rounds=2)
-    run(store)
-    assert all(numbers(store, number)["pointer_kept"] > 0.8 for number in (1, 2))
-
-
 @pytest.mark.parametrize("method", ["ridge", "self_training"])
 def test_every_round_measures_its_natural_latent(begin, method):
     store = begin("run", rounds=2, clustering={"method": method})
@@ -433,28 +319,12 @@ def test_every_round_measures_its_natural_latent(begin, method):
     assert "redundancy" not in numbers(store, 0)  # the pointer has no evidence
 
 
-def test_too_few_documents_give_no_natural_latent(begin, monkeypatch):
-    monkeypatch.setattr("agent.basin.natural_latent.FEWEST_DOCUMENTS", DOCUMENTS + 1)
-    store = begin("run", rounds=1)
-    run(store)
-    metrics = numbers(store, 1)
-    assert metrics["redundancy"] is metrics["redundancy_share"] is metrics["mediation"] is None
-
-
 def test_unrecorded_layers_are_refused_before_reading(begin, monkeypatch):
     monkeypatch.setattr(LanguageModel, "record", None)
     store = begin("run", updating={"layers": [1, 9]})
     with pytest.raises(BasinError, match=r"updating.layers .*\[9\].*\[1, 2\]"):
         run(store)
     assert store.rounds() == []
-
-
-def test_a_pointer_with_few_of_its_words_is_logged(begin):
-    words = ["crimea", *[f"nowhere{letter}" for letter in "abcde"]]
-    store = begin("run", rounds=1, topics={"words": words})
-    logged = run(store)
-    assert any("Only 1 of the 6 words" in sentence for sentence in logged)
-    assert numbers(store, 0)["words_held"] == 1
 
 
 ADAPTING = {
@@ -493,13 +363,6 @@ def test_an_adapted_run_resumes_to_the_same_bytes(begin):
         assert (whole.path / "round_003" / file).read_bytes() == (cut.path / "round_003" / file).read_bytes()
 
 
-def test_an_adapter_may_be_combined_with_steering(begin):
-    store = begin("both", rounds=2, updating={**ADAPTING, "adapter_from": 1, "adapter_nats": 0.02})
-    run(store)
-    concept = store.load(2).concept
-    assert concept.adapter is not None and concept.nats_per_token == pytest.approx(0.02, rel=0.05)
-
-
 def test_a_run_can_be_watched_while_it_works(begin):
     store = begin("watched", rounds=1)
     with show_progress(Console(quiet=True), store.path / "run.log"), listening() as seen, store.exclusive():
@@ -515,18 +378,6 @@ def test_a_run_can_be_watched_while_it_works(begin):
     ]
     assert seen.stages[0] == (0, "topics")
     assert outcome(store.path) == (True, "watched is finished.")
-
-
-def test_long_runs_drop_the_adapters_of_middle_rounds_from_memory(begin):
-    store = begin("long", rounds=3, updating={**ADAPTING, "adapter_from": 1})
-    context = run_rounds(store, 1)
-    records = refine(context, store, 3)
-    first, *between, last = records
-    assert first.generated and first.activations is not None and last.concept.adapter is not None
-    for record in between:
-        assert record.concept.adapter is None and store.load(record.round).concept.adapter is not None
-        assert record.metrics == store.load(record.round).metrics
-        assert np.array_equal(record.concept.membership, store.load(record.round).concept.membership)
 
 
 def test_a_metric_that_is_not_finite_is_refused_and_earlier_rounds_stay(begin, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -45,7 +44,6 @@ def test_a_whole_run_is_whole(store: RunStore) -> None:
     assert found.whole and not found.remarks and [each.kind for each in found.rounds] == ["whole"] * 6
     done = basin("verify", "run")
     assert done.exit_code == 0 and "Every file is as written" in done.output
-    assert json.loads(basin("verify", "run", "--json").output)["whole"] is True
 
 
 def test_verify_names_each_problem_and_exits_with_1(store: RunStore) -> None:
@@ -56,10 +54,9 @@ def test_verify_names_each_problem_and_exits_with_1(store: RunStore) -> None:
     (store.path / "round_001" / "link").symlink_to("/etc/passwd")
     (store.path / "certificate.json").write_bytes(b'{"round": 5}')
     before = contents(store.path)
-    done = basin("verify", "run", "--json")
-    found = json.loads(done.output)
-    assert done.exit_code == 1 and not found["whole"]
-    problems = " ".join(found["problems"])
+    done = basin("verify", "run")
+    assert done.exit_code == 1
+    problems = " ".join(done.output.split())
     for part in (
         "Round 3 of run is damaged (samples.json is not what was written)",
         "Round 4 is missing",
@@ -67,7 +64,7 @@ def test_verify_names_each_problem_and_exits_with_1(store: RunStore) -> None:
         "round_001/link is a link",
     ):
         assert part in problems
-    assert basin("verify", "run").exit_code == 1 and contents(store.path) == before
+    assert contents(store.path) == before
 
 
 def test_folders_moved_aside_are_remarks(store: RunStore) -> None:

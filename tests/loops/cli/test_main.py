@@ -58,11 +58,6 @@ def _mistake(*arguments: object) -> str:
     return said[-1]
 
 
-def test_every_command_is_listed():
-    words = set(_basin("--help").output.split())
-    assert {"topics", "run", "resume", "inspect", "measure", "generate", "evaluate", "doctor"} <= words
-
-
 def test_an_unknown_setting_is_told_with_the_nearest(config_file, checkpoints):
     assert "topics.count" in _mistake("run", config_file, "--set", "topics.cuont=3")
     config_file.write_text("corpus: {source: somewhere}\nround: 4\n")
@@ -78,15 +73,6 @@ def test_missing_files_runs_and_rounds_are_named(tmp_path, checkpoints):
     RunStore.create(checkpoints / "brown", CONFIG)
     assert "did you mean brown" in _mistake("inspect", "brwn")
     assert "round 9" in _mistake("inspect", _saved(checkpoints), "--round", 9)
-
-
-def test_a_folder_of_something_else_is_no_run(config_file, checkpoints):
-    (checkpoints / "notes").mkdir(parents=True)
-    (checkpoints / "notes" / "mine.txt").write_text("mine")
-    for command in ("resume", "inspect", "measure", "generate"):
-        assert "notes" in _mistake(command, "notes")
-    assert "notes" in _mistake("run", config_file, "--name", "notes")
-    assert [file.name for file in (checkpoints / "notes").iterdir()] == ["mine.txt"]
 
 
 def _saved(checkpoints: Path, rounds: int = 3) -> Path:
@@ -170,12 +156,6 @@ def test_inspect_shows_the_rest_of_a_damaged_run(checkpoints):
     result = _basin("inspect", path)
     assert result.exit_code == 0 and "damaged" in result.output and path.joinpath("round_001").exists()
     assert "tensors.safetensors" in _mistake("inspect", path, "--round", 1)
-
-
-def test_the_topic_itself_cannot_write(checkpoints):
-    path = _saved(checkpoints, 1)
-    assert "round" in _mistake("generate", path).lower()
-    assert "round 5" in _mistake("generate", path, "--round", 5)
 
 
 @pytest.fixture

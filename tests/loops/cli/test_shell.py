@@ -90,11 +90,6 @@ def test_a_command_ends_with_its_status(line, status, runs):
     assert done.exit_code == status and "Traceback" not in done.output, done.output
 
 
-def test_verify_of_a_damaged_run_ends_with_1(runs):
-    (runs / "first" / "round_000" / "round.json").write_text("{}")
-    assert typer.testing.CliRunner().invoke(app, ["verify", "first"]).exit_code == 1
-
-
 @pytest.mark.parametrize(
     ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

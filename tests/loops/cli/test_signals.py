@@ -69,14 +69,6 @@ open(sys.argv[1], "w").write("kept")
 """
 
 
-def test_a_reader_that_goes_away_does_not_end_the_work(tmp_path):
-    process = begun(tmp_path, PRINTS)
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(30) == 0 and process.stderr.read() == b""
-    assert (tmp_path / "kept").read_text() == "kept"
-
-
 def test_a_terminal_that_hangs_up_does_not_end_the_work(tmp_path):
     ours, theirs = os.openpty()
     process = begun(tmp_path, PRINTS, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=None)

@@ -134,11 +134,3 @@ def test_recorded_activations_are_not_recorded_again_after_a_kill(tmp_path, monk
     calls.clear()
     read_rows(read, "another model", tmp_path)
     assert calls == [3, 3, 2]
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff" * 40])
-def test_damaged_activations_are_recorded_again(tmp_path, content):
-    read_rows(rows, "model", tmp_path)
-    (file,) = (tmp_path / "read").iterdir()
-    file.write_bytes(content)
-    assert np.array_equal(read_rows(rows, "model", tmp_path), rows(PROMPTS))
