@@ -46,13 +46,6 @@ def test_what_was_chosen_gains_on_what_was_rejected(language_model, start, tmp_p
     assert history[-1]["rewards/margins"] > 0
 
 
-def test_even_a_single_step_teaches(language_model, start, tmp_path):
-    adapter, history = fit_preferences(
-        language_model, PAIRS[:3], start, CONFIG, tokens=32, seed=0, folder=tmp_path
-    )
-    assert len(history) == 1 and adapter.digest != start.digest
-
-
 def test_the_barrier_keeps_the_adapter_nearer_to_its_base(language_model, start, tmp_path):
     def distance(config: PreferenceConfig, place: str) -> float:
         adapter, _ = fit_preferences(

@@ -39,12 +39,6 @@ def test_the_same_seed_gives_the_same_adapter_to_the_bit(tmp_path):
     assert first.digest == again.digest != other.digest
 
 
-def test_another_lesson_starts_anew_and_removes_the_first(tmp_path):
-    trained(tmp_path)
-    trained(tmp_path, seed=1)
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_texts_are_drawn_in_proportion_to_their_weights_and_at_most_three_times():
     counts = np.bincount(resample(np.array([0.0, 1.0, 2.0, 3.0]), 6, seed=0), minlength=4)
     assert counts.tolist() == [0, 1, 2, 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.basin.starts import Material, StartsConfig, of_poorer, starts
+from agent.basin.starts import Material, StartsConfig, starts
 
 DOCUMENTS, PASSAGES, TOPICS = 40, 2, 4
 DOCUMENT_OF = np.repeat(np.arange(DOCUMENTS), PASSAGES)
@@ -74,10 +74,3 @@ def test_the_same_seed_gives_the_same_starts(material):
     first, again, other = (starts(material, StartsConfig(), seed) for seed in (0, 0, 1))
     assert all((one.scores == two.scores).all() for one, two in zip(first, again, strict=True))
     assert any((one.scores != two.scores).any() for one, two in zip(first, other, strict=True))
-
-
-def test_a_poorer_topic_is_read_like_the_true_one(material):
-    start = of_poorer(2, material.weights[:, 1], material)
-    assert start.name == "poorer topic 2" and np.allclose(
-        start.scores, material.scores(material.weights[:, 1])
-    )

@@ -58,16 +58,6 @@ def test_the_concept_settles_on_the_planted_members_without_the_pointer(real):
     assert (read[GOLD] > 0.5).mean() > 0.85 and (read[~GOLD] < 0.5).mean() > 0.9
 
 
-def test_trust_depends_on_the_round(real):
-    chosen = config(rounds=4)
-    found = anchored(real, chosen)
-    trusts = [
-        redraw(real, DOCUMENT_OF, None, None, found, config=chosen, seed=3, round_number=number).readout.trust
-        for number in (1, 2, 4)
-    ]
-    assert trusts[0] > trusts[1] > trusts[2] == 0
-
-
 def test_both_views_count(real):
     chosen = config()
     blind = Texts(np.random.default_rng(0).normal(size=real.activations.shape), real.pointer_log_odds)

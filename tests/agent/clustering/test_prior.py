@@ -47,12 +47,6 @@ def test_evidence_that_knows_nothing_bounds_nothing():
     assert found == pytest.approx(np.sqrt(0.1), rel=0.2)
 
 
-def test_the_curve_keeps_from_all_of_the_surest_to_a_fifth():
-    evidence, surest = planted(0.2, 0.9, 0.1, 1)
-    kept = [share for share, _ in choose_size(evidence, surest, 0.1)[1]]
-    assert kept == sorted(kept, reverse=True) and kept[0] == 1 and kept[-1] == pytest.approx(0.2, abs=0.01)
-
-
 def test_a_bound_below_the_mass_leaves_the_mass():
     evidence, surest = planted(0.05, 1.0, 0.05, 2)
     assert choose_size(evidence, surest, 0.4)[0] == pytest.approx(0.4)

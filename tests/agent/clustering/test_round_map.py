@@ -70,12 +70,6 @@ def test_the_eigenvalue_is_that_of_the_jacobian(pointer):
     assert small.eigenvalue(end, 0) == pytest.approx(exact, rel=0.05)
 
 
-def test_a_map_is_a_function_of_its_arguments(round_map, pointer):
-    first, again = (round_map.flow(pointer, Schedule(5), 4) for _ in range(2))
-    assert (first == again).all()
-    assert round_map.eigenvalue(first[-1], 3) == round_map.eigenvalue(first[-1], 3)
-
-
 def test_shuffling_keeps_the_values_and_most_places():
     values = np.arange(50.0)
     dealt = shuffled(values, 0.2, 0)

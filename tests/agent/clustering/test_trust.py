@@ -126,18 +126,6 @@ def test_the_weights_by_hand():
     assert TRUST.target_weight == pytest.approx((0.6 / 0.64) / ((5 / 6) / (1 - 25 / 36)))
 
 
-def test_the_best_linear_reading_has_the_weights_of_two_independent_witnesses():
-    """Thurstone's weights are those of least squares on the latent, which nobody knows."""
-    generator = np.random.default_rng(4)
-    latent, noise = generator.normal(size=200_000), generator.normal(size=(2, 200_000))
-    evidence, pointer = (
-        loading * latent + np.sqrt(1 - loading**2) * each
-        for loading, each in zip((TRUST.evidence_loading, TRUST.pointer_loading), noise, strict=True)
-    )
-    fitted = np.linalg.lstsq(np.stack([evidence, pointer], axis=1), latent, rcond=None)[0]
-    assert fitted[0] / fitted[1] == pytest.approx(TRUST.read_weight, rel=0.03)
-
-
 def test_a_constant_pointer_points_at_nothing():
     _, features, _ = planted(0)
     trust, _ = estimated(np.full(DOCUMENTS, -3.0), features)

@@ -15,11 +15,9 @@ from planted_activations import (
     WIDTH,
     activations_of,
     pointer_of,
-    shuffled,
 )
-from sklearn.metrics import average_precision_score, cohen_kappa_score
+from sklearn.metrics import average_precision_score
 
-from agent.basin.tracking import share_kept
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering
 from agent.clustering.prior import Prior, estimate_prior, no_concept
@@ -28,7 +26,7 @@ from agent.clustering.texts import Texts
 from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.errors import BasinError
 from agent.membership.documents import document_folds, document_mean
-from agent.membership.similarity import soft_jaccard, standardised
+from agent.membership.similarity import soft_jaccard
 
 SIZE = 0.25
 CONFIG = ClusteringConfig(components=16, folds=5, divisions=2, shuffles=29)
@@ -65,15 +63,6 @@ def precision(scores: np.ndarray) -> float:
     return average_precision_score(GOLD, scores)
 
 
-def overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Agreement beyond chance (Cohen's kappa) on the quarter of the passages that each holds most strongly."""
-    claims = []
-    for scores in (first, second):
-        claims.append(np.zeros(len(scores), dtype=bool))
-        claims[-1][np.argsort(-scores, kind="stable")[: round(SIZE * len(scores))]] = True
-    return float(cohen_kappa_score(*claims))
-
-
 @pytest.mark.parametrize("method", ["ridge", "mixture"])
 def test_a_noisy_pointer_is_left_behind_alone_and_on_documents(real, method):
     drawn = settled(real, changed(method=method))
@@ -85,59 +74,14 @@ def test_a_noisy_pointer_is_left_behind_alone_and_on_documents(real, method):
     assert precision(drawn.membership) == pytest.approx(precision(drawn.pooled))
 
 
-def test_evidence_of_a_document_does_not_rest_on_its_own_pointer(real):
-    """What a document's own pointer says moves its evidence far less than it moves its reading."""
-    context = anchored(real)
-    loud = real.pointer_log_odds + 8.0 * (DOCUMENT_OF == 1)
-    other = replace(context, pointer=np.bincount(DOCUMENT_OF, weights=loud) / PASSAGES)
-
-    def drawn(prior: Prior) -> Reclustering:
-        return redraw(
-            real, DOCUMENT_OF, None, None, prior, config=changed(evidence_weight=1.0, steps=1), seed=3
-        )
-
-    before, after = drawn(context), drawn(other)
-    own = DOCUMENT_OF == 1
-    evidence = (after.evidence - before.evidence)[own] / before.evidence.std()
-    pooled = (after.pooled - before.pooled)[own] / before.pooled.std()
-    assert np.abs(evidence).max() < 0.2 < pooled.min()
-
-
-@pytest.mark.parametrize("method", ["ridge", "mixture"])
-def test_of_shuffled_pointers_hardly_one_is_refined_and_the_true_one_is(real, method):
-    """What `loops/refine.py` asks before it refines anything."""
-    config = changed(method=method)
-    assert anchored(real, config).trust.z_score > config.min_z_score
-    pointers = [shuffled(real.pointer_log_odds, seed) for seed in range(20)]
-    through = [
-        pointer
-        for pointer in pointers
-        if anchored(Texts(real.activations, pointer), config).trust.z_score >= config.min_z_score
-    ]
-    assert len(through) <= 1
-
-
 def test_the_settled_members_are_the_planted_ones(real):
     """By the boundary itself, not by rank."""
     inside = settled(real).membership >= 0.5
     assert GOLD[inside].mean() > 0.95
-    assert overlap(settled(real).membership, TRUTH) > 0.9
+    assert inside[GOLD].mean() > 0.9
 
 
-def test_without_a_cluster_in_the_activations_there_is_no_concept(real):
-    for seed in range(3):
-        nothing = replace(real, activations=activations_of(GOLD, seed=50 + seed, strength=0))
-        assert anchored(nothing).trust.z_score < CONFIG.min_z_score
-
-
-def test_what_the_pointer_is_surest_of_stays_inside(real):
-    context = anchored(real)
-    sure = share_kept(context.membership, settled(real).membership)
-    by_chance = share_kept(context.membership, np.random.default_rng(0).random(DOCUMENTS)[DOCUMENT_OF])
-    assert sure > 0.6 > by_chance + 0.2
-
-
-def test_settling_ends_where_twenty_more_rounds_change_nothing(real):
+def test_settling_ends_where_more_rounds_change_nothing(real):
     context = anchored(real)
     drawn = settle(real, DOCUMENT_OF, context, CONFIG, 3)
     assert 1 < len(drawn) < 30
@@ -146,23 +90,11 @@ def test_settling_ends_where_twenty_more_rounds_change_nothing(real):
         for before, after in zip(drawn, drawn[1:], strict=False)
     ]
     assert drifts[-1] < 0.002 and all(drift >= 0.002 for drift in drifts[:-1])
+    assert len(settle(real, DOCUMENT_OF, context, CONFIG, 3, bound=0.0, most=4)) == 4
     last = drawn[-1]
     for _ in range(20):
         last = redraw(real, DOCUMENT_OF, last, None, context, config=CONFIG, seed=3)
     assert 1 - soft_jaccard(last.membership, drawn[-1].membership) < 0.02
-    assert overlap(last.membership, drawn[-1].membership) > 0.95
-
-
-def test_settling_gives_up_after_the_most_rounds(real):
-    assert len(settle(real, DOCUMENT_OF, anchored(real), CONFIG, 3, bound=0.0, most=4)) == 4
-
-
-def test_two_steps_in_a_round_are_two_rounds_of_one_step(real):
-    once, twice = changed(steps=1), changed(steps=2)
-    first, second = redrawn(real, once, rounds=2), redrawn(real, twice, rounds=1)
-    assert np.array_equal(first.membership, second.membership)
-    assert np.array_equal(first.readout.weights, second.readout.weights)
-    assert not np.array_equal(first.membership, redrawn(real, once, rounds=1).membership)
 
 
 def test_without_feedback_the_pointer_alone_teaches(real):
@@ -214,54 +146,6 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others(real):
     assert not np.array_equal(other.membership, redrawn(real).membership)
 
 
-def test_without_weight_the_evidence_has_no_say(real):
-    """At 0 documents keep the pointer's order; far above the pointer's 1 they have the evidence's."""
-    deaf, hearing = (redrawn(real, changed(evidence_weight=weight)) for weight in (0.0, 1e6))
-    pointer = document_mean(real.pointer_log_odds, DOCUMENT_OF)
-    assert np.corrcoef(deaf.pooled, pointer)[0, 1] == pytest.approx(1)
-    assert precision(deaf.pooled) == pytest.approx(precision(pointer))
-    of_documents = document_mean(hearing.evidence, DOCUMENT_OF)
-    assert np.corrcoef(hearing.pooled, of_documents)[0, 1] == pytest.approx(1)
-    assert np.corrcoef(deaf.pooled, document_mean(deaf.evidence, DOCUMENT_OF))[0, 1] < 0.9
-
-
-def test_earned_weights_are_those_of_the_trust(real):
-    trust = anchored(real).trust
-    earned = redrawn(real, changed(feedback_weight=0.0))
-    given = redrawn(real, changed(feedback_weight=0.0, evidence_weight=trust.read_weight))
-    assert np.array_equal(earned.pooled, given.pooled) and trust.read_weight != 1
-
-
-def test_a_text_alone_is_read_as_the_best_guess_of_what_its_documents_others_say(real):
-    """Better than from its evidence or its pointer, and the more by the pointer the more the pointer is heard."""
-    pointing = []
-    for weight in (0.3, 3.0, 100.0):
-        drawn = redrawn(real, changed(evidence_weight=weight, feedback_weight=0.0))
-        said = weight * standardised(drawn.evidence) + standardised(real.pointer_log_odds)
-        others = (PASSAGES * document_mean(said, DOCUMENT_OF) - said) / (PASSAGES - 1)
-        of = {
-            name: np.corrcoef(values, others)[0, 1]
-            for name, values in (
-                ("single", drawn.single),
-                ("evidence", drawn.evidence),
-                ("pointer", real.pointer_log_odds),
-            )
-        }
-        assert of["single"] > max(of["evidence"], of["pointer"])
-        pointing.append(np.corrcoef(drawn.single, real.pointer_log_odds)[0, 1])
-    assert pointing[0] > pointing[1] > pointing[2]
-
-
-@pytest.mark.parametrize("method", ["ridge", "mixture"])
-def test_the_readout_reads_the_real_texts_as_they_were_read_alone(real, method):
-    """In-sample against held-out: near, and only as near as the method is linear."""
-    drawn = redrawn(real, changed(method=method), rounds=3)
-    read = drawn.readout.log_odds(real.activations, real.pointer_log_odds)
-    alone = drawn.single
-    bound = 0.9 if method == "ridge" else 0.75
-    assert bound < np.corrcoef(read, alone)[0, 1] < 1 - 1e-6
-
-
 def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
     drawn, context = redrawn(real, rounds=3), anchored(real)
     readout = drawn.readout
@@ -285,12 +169,6 @@ def test_copies_of_the_generated_texts_weigh_what_one_does(real, copies):
     without = redrawn(real, rounds=2)
     assert not np.allclose(first.membership, without.membership, atol=1e-6)
     assert soft_jaccard(first.membership, without.membership) > 0.8
-
-
-def test_generated_texts_without_a_share_leave_the_real_ones_alone(real):
-    texts = Texts(activations_of(np.ones(30), seed=33), np.full(30, 5.0))
-    drawn = redrawn(real, changed(generated_share=0.0), generated=texts)
-    assert drawn.membership == pytest.approx(redrawn(real).membership, abs=1e-9)
 
 
 def test_degenerate_texts_of_the_cluster_push_similar_texts_outside(real):
@@ -360,17 +238,6 @@ def test_a_few_documents_of_one_passage_among_longer_ones_are_read(real):
     short = of < 40
     assert np.isfinite(drawn.single).all()
     assert average_precision_score(GOLD[rows][short], drawn.single[short]) > 0.8
-
-
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_activations_that_are_not_finite_name_the_remedy(real, wrong):
-    broken = real.activations.copy()
-    broken[5, 1, 2] = wrong
-    with pytest.raises(BasinError, match="not finite; .*float32"):
-        anchored(replace(real, activations=broken))
-    with pytest.raises(BasinError, match="not finite; .*float32"):
-        redrawn(real, generated=Texts(np.full((1, LAYERS, WIDTH), wrong), np.zeros(1)))
 
 
 def test_one_document_is_too_few(real):

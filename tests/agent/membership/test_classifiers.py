@@ -8,7 +8,7 @@ from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, PASSAGES, activati
 from sklearn.linear_model import Ridge
 
 from agent.membership.classifiers import CrossFittedHalves, CrossFittedRidge, OverlapMixture
-from agent.membership.documents import document_folds, document_means
+from agent.membership.documents import document_folds
 from agent.membership.projection import Projection
 
 
@@ -92,16 +92,6 @@ def test_a_label_that_is_unique_noise_is_not_recovered_on_its_own_document():
     )
 
 
-def test_quick_evidence_is_that_of_the_first_division(ridge, targets):
-    model, features, weights, folds = ridge
-    first = CrossFittedRidge(features, weights, folds[:1], penalty=0.5)
-    assert np.array_equal(model.quick_evidence(targets), first.evidence(targets))
-    second = CrossFittedRidge(features, weights, folds[1:], penalty=0.5)
-    mean = (first.evidence(targets) + second.evidence(targets)) / 2
-    assert model.evidence(targets) == pytest.approx(mean)
-    assert not np.allclose(model.quick_evidence(targets), mean)
-
-
 def test_halves_agree_on_what_is_planted_and_not_on_shuffled_targets(activations):
     features = Projection.fit(activations, 16).apply(activations)
     folds = [document_folds(DOCUMENT_OF, 5, seed) for seed in (0, 1)]
@@ -134,22 +124,3 @@ def test_a_half_learns_from_its_documents_alone_and_never_from_the_fold(activati
     # Of texts that each are a document, both classifiers read the same.
     of_texts = pairs.correlation(targets, np.arange(len(targets)))
     assert of_texts == pytest.approx(np.corrcoef(scores)[0, 1])
-    assert pairs.correlation(targets, DOCUMENT_OF) == pytest.approx(by_halving(scores, DOCUMENT_OF), abs=0.02)
-
-
-def by_halving(scores: np.ndarray, document_of: np.ndarray, times: int = 400) -> float:
-    """Correlation of the first score's means over a random half of each document's texts and the second's over the rest.
-
-    Of an odd number of texts the larger half goes to either at random.
-    """
-    generator, found = np.random.default_rng(0), []
-    for _ in range(times):
-        order = np.lexsort((generator.random(len(document_of)), document_of))
-        place = np.arange(len(order)) - np.searchsorted(document_of[order], document_of[order])
-        odd = generator.integers(2, size=document_of.max() + 1)[document_of[order]]
-        part = np.empty(len(order), dtype=bool)
-        part[order] = (place + odd) % 2 == 0
-        first = document_means(scores[0][part], document_of[part])
-        second = document_means(scores[1][~part], document_of[~part])
-        found.append(np.corrcoef(first, second)[0, 1])
-    return float(np.mean(found))

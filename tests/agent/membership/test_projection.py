@@ -43,11 +43,6 @@ def test_blocks_and_files_do_not_change_the_projection(activations, tmp_path, mo
     assert blocked.apply(mapped) == pytest.approx(whole.apply(activations), abs=1e-7)
 
 
-def test_no_more_components_than_texts_or_columns_can_carry(activations):
-    assert Projection.fit(activations, 500).axes.shape == (LAYERS * WIDTH, LAYERS * WIDTH)
-    assert Projection.fit(activations[:4], 500).axes.shape == (3, LAYERS * WIDTH)
-
-
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_activations_that_are_not_finite_are_refused(activations, wrong):
     activations[3, 0, 1] = wrong

@@ -15,7 +15,7 @@ from planted_topics import BLOCKS, CONFIG, THEMES, block_documents, theme_topic
 from agent.corpora.words import words_of
 from agent.errors import BasinError
 from agent.pointer import lda
-from agent.pointer.lda import FitCache, fit, fit_stream, seeded_counts
+from agent.pointer.lda import fit, fit_stream, seeded_counts
 from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
 from agent.types import Document
 
@@ -159,13 +159,6 @@ def test_rare_words_are_dropped_while_counting(tmp_path: Path, monkeypatch: pyte
     ]
     found = fit_stream(lambda: noisy, STREAM.model_copy(update={"minimum_chunks": 4}), 5, tmp_path)
     assert set(found.vocabulary) == set(whole.vocabulary)
-
-
-def test_a_cached_stream_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = fit_stream(texts, STREAM, 5, tmp_path, FitCache(tmp_path))
-    monkeypatch.setattr(lda, "LdaModel", None)
-    again = fit_stream(texts, STREAM, 5, tmp_path, FitCache(tmp_path))
-    assert np.array_equal(first.topic_word_counts, again.topic_word_counts)
 
 
 def test_a_stream_that_fails_ends_in_a_sentence(tmp_path: Path) -> None:

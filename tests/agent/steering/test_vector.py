@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import safetensors.torch
 import torch
+from conftest import make_language_model
 
 from agent.errors import BasinError
 from agent.steering.vector import SteeringVector
@@ -62,3 +63,12 @@ def test_gradients_pass_through():
 def test_bad_vectors_are_named(make, message):
     with pytest.raises(BasinError, match=message):
         make()
+
+
+def test_a_direction_goes_to_the_device_of_its_block():
+    language_model = make_language_model(depth=3)
+    language_model.blocks[1].to("meta")
+    ones = SteeringVector({layer: torch.ones(16) for layer in (1, 2)})
+    for vectors, strengths in (([ones], [2.0]), ([ones, ones], [1.0, 2.0])):
+        shifts = language_model._shifts(vectors, strengths)
+        assert [shifts[layer].device.type for layer in (1, 2)] == ["cpu", "meta"]
