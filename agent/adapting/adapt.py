@@ -152,8 +152,7 @@ def importance_weights(
     centred = log_ratio - log_ratio[plain > 0].max()
 
     def weights(exponent: float) -> Float[np.ndarray, "text"]:
-        tempered: np.ndarray = plain * np.exp(exponent * np.minimum(centred, 0.0))
-        return tempered
+        return np.asarray(plain * np.exp(exponent * np.minimum(centred, 0.0)))
 
     wanted = EFFECTIVE_SHARE * _effective(plain)
     low, high = (1.0, 1.0) if _effective(weights(1.0)) >= wanted else (0.0, 1.0)

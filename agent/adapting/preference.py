@@ -20,13 +20,13 @@ from torch import Tensor
 from trl import DPOConfig, DPOTrainer
 
 from agent.adapting.config import PreferenceConfig
-from agent.adapting.precision import trainable_twin
 from agent.adapting.trainer import (
     ReportSteps,
     padding_tokenizer,
     quiet,
     token_ids,
     train,
+    trainable_twin,
     trainer_options,
     training_folder,
 )

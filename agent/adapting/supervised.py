@@ -17,13 +17,14 @@ from jaxtyping import Float, Int
 from trl import SFTConfig, SFTTrainer
 
 from agent.adapting.config import LoraConfig
-from agent.adapting.precision import NarrowProducts, trainable_twin
 from agent.adapting.trainer import (
+    NarrowProducts,
     ReportSteps,
     padding_tokenizer,
     quiet,
     token_ids,
     train,
+    trainable_twin,
     trainer_options,
     training_folder,
 )
@@ -51,8 +52,7 @@ def fit_lora(
 ) -> tuple[Adapter, list[dict[str, float]]]:
     """The adapter after one pass over a lesson from `texts`.
 
-    A history row has TRL's `loss` (nats per token), `learning_rate`, `grad_norm` and `num_tokens`
-    of a step. Deterministic given the seed.
+    A history row has TRL's `loss` (nats per token), `learning_rate` and `grad_norm` of a step. Deterministic given the seed.
 
     Args:
         folder: interrupted training resumes from the state kept here.
@@ -91,14 +91,12 @@ class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
     ) -> Any:
         core = self.accelerator.unwrap_model(model).get_base_model()
         output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
-        real, labels = inputs["attention_mask"], inputs["labels"]
+        labels = inputs["labels"]
         where = labels[:, 1:] != NOT_SCORED
         states = base_of(core)(
-            input_ids=inputs["input_ids"], attention_mask=real, use_cache=False
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
         ).last_hidden_state
         losses = output.losses(states[:, :-1][where], labels[:, 1:][where])
-        self._total_train_tokens += int(real.sum())
-        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         count = where.sum() if num_items_in_batch is None else num_items_in_batch
         loss = losses.sum() / torch.as_tensor(count, device=losses.device).clamp(min=1)
         return (loss, None) if return_outputs else loss

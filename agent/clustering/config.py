@@ -9,16 +9,6 @@ from pydantic import Field
 from agent.types import StageConfig
 
 
-class SelfTrainingConfig(StageConfig):
-    """Settings of `agent/clustering/self_training.py`."""
-
-    trust: float = Field(1.0, ge=0)
-    """Weight of the pointer's log-odds in the posterior; 1 counts it as one independent witness."""
-    steps: int = Field(3, ge=1)
-    damping: float = Field(0.5, ge=0, lt=1)
-    """Share of the old membership kept in a step."""
-
-
 class FadingConfig(StageConfig):
     """Settings of annealed self-training and of basin maps."""
 
@@ -36,7 +26,6 @@ class ClusteringConfig(StageConfig):
 
     method: Literal["ridge", "mixture", "self_training", "fading"] = "ridge"
     """Two witnesses with a linear or a mixture classifier; self-training, plain or annealed."""
-    self_training: SelfTrainingConfig = SelfTrainingConfig()
     fading: FadingConfig = FadingConfig()
     feedback_weight: float = Field(0.6, ge=0)
     """Share of the evidence's weight (see trust.py) in the next targets. At 0 only the pointer is learnt; near 1 evidence

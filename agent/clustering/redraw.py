@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering, finish
@@ -13,23 +11,14 @@ from agent.clustering.prior import Prior
 from agent.clustering.self_training import anneal, self_train
 from agent.clustering.texts import Texts, training_set
 from agent.clustering.two_witnesses import weigh_witnesses
+from agent.concept import Concept
 from agent.membership.similarity import soft_jaccard
-
-
-@runtime_checkable
-class Memberships(Protocol):
-    """What a redrawing starts from: a concept, or the last redrawing."""
-
-    @property
-    def membership(self) -> Float[np.ndarray, "passage"]: ...
-    @property
-    def evidence(self) -> Float[np.ndarray, "passage"] | None: ...
 
 
 def redraw(
     real: Texts,
     document_of: Int[np.ndarray, "passage"],
-    last: Memberships | None,
+    last: Concept | Reclustering | None,
     generated: Texts | None,
     prior: Prior,
     *,
@@ -52,7 +41,7 @@ def redraw(
     if config.method == "fading":
         refined = anneal(texts, membership, prior, config, round_number)
     elif config.method == "self_training":
-        refined = self_train(texts, membership, prior, config)
+        refined = self_train(texts, membership, prior)
     else:
         refined = weigh_witnesses(texts, last.evidence if last else None, prior, config, seed)
     return finish(refined, texts, real, prior)

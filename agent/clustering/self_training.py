@@ -21,16 +21,18 @@ from agent.membership.documents import document_mean, document_means, document_m
 from agent.membership.log_odds import calibration_slope, sigmoid, threshold
 from agent.membership.similarity import spread, standardised
 
+STEPS = 3
+DAMPING = 0.5
+"""Share of the old membership kept in a step."""
 
-def self_train(
-    texts: TrainingSet, membership: Float[np.ndarray, "passage"], prior: Prior, config: ClusteringConfig
-) -> Refined:
-    """Learn `membership` anew, with the pointer as one factor of the posterior."""
-    own, document_of, count = config.self_training, texts.document_of, len(texts.document_of)
+
+def self_train(texts: TrainingSet, membership: Float[np.ndarray, "passage"], prior: Prior) -> Refined:
+    """Learn `membership` anew, with the pointer as one independent witness of the posterior."""
+    document_of, count = texts.document_of, len(texts.document_of)
     centre = float(texts.pointers[:count].mean())
-    pointer = own.trust * (texts.pointers - centre)
+    pointer = texts.pointers - centre
     targets = np.concatenate([membership, np.where(texts.degenerate, 0.0, prior.size)])
-    for _ in range(own.steps):
+    for _ in range(STEPS):
         evidence = texts.ridges[0].evidence(targets)
         slope = calibration_slope(evidence[:count], prior.membership)
         single = slope * (evidence - float(evidence[:count].mean())) + pointer
@@ -40,7 +42,7 @@ def self_train(
         # As far outside as any real passage: at 0 a degenerate text would count as an ordinary book.
         lowest = min(0.0, float(evidence[:count].min()))
         new = np.concatenate([claimed, np.where(texts.degenerate, lowest, alone[count:])])
-        targets = own.damping * targets + (1 - own.damping) * new
+        targets = DAMPING * targets + (1 - DAMPING) * new
     held_out = (single - pointer)[:count]
     return Refined(
         targets=targets,
@@ -48,7 +50,7 @@ def self_train(
         single=single,
         pooled=pooled,
         evidence=held_out,
-        pointer_weight=own.trust,
+        pointer_weight=1.0,
         pointer_centre=centre,
         membership=targets[:count],
     )

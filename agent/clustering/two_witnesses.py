@@ -18,7 +18,7 @@ from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Refined
 from agent.clustering.prior import Prior
 from agent.clustering.texts import TrainingSet
-from agent.membership.classifiers import CrossFittedRidge, Evidence, OverlapMixture
+from agent.membership.classifiers import CrossFittedRidge, OverlapMixture
 from agent.membership.documents import document_means
 from agent.membership.log_odds import calibration_slope
 from agent.membership.projection import Projection
@@ -36,7 +36,7 @@ def weigh_witnesses(
 ) -> Refined:
     """Learn from the pointer and the last round's `evidence`; None: the pointer alone."""
     document_of, count = texts.document_of, len(texts.document_of)
-    method: Evidence = texts.ridges[0]
+    method: CrossFittedRidge | OverlapMixture = texts.ridges[0]
     if config.method == "mixture":
         method = OverlapMixture(
             texts.ridges[0].features, texts.weights, texts.divisions, config.mixture_components, seed

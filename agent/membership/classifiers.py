@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,12 +12,6 @@ from sklearn.mixture import GaussianMixture
 from agent.membership.documents import document_means
 from agent.membership.log_odds import log_odds
 from agent.membership.similarity import correlation
-
-
-class Evidence(Protocol):
-    """A classifier: held-out scores of every text, given target memberships."""
-
-    def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]: ...
 
 
 class _Normal:

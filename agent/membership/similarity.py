@@ -16,8 +16,7 @@ def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, 
         raise ValueError(f"memberships of {len(first)} and {len(second)} passages cannot be compared")
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("a membership is not finite")
-    larger = np.maximum(first, second).sum()
-    return 1.0 if larger == 0 else float(np.minimum(first, second).sum() / larger)
+    return float(overlap(first, second))
 
 
 def overlap(

@@ -38,7 +38,7 @@ def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
     the model is not fitted, or was fitted with another vectorizer.
     """
     try:
-        topics = np.asarray(model.components_, dtype=np.float64)
+        topics = np.array(model.components_, dtype=np.float64)
         words = [str(word) for word in vectorizer.get_feature_names_out()]
     except Exception as error:  # estimators raise different classes when not fitted
         raise BasinError(
@@ -51,7 +51,7 @@ def from_sklearn(model: Any, vectorizer: Any) -> TopicModel:
         )
     prior = getattr(model, "doc_topic_prior_", None)
     if prior is None:
-        topics = _as_counts(topics)
+        topics *= PSEUDO_WORDS / np.maximum(topics.sum(axis=1, keepdims=True), 1e-12)
     alpha = np.full(len(topics), float(prior if prior is not None else 1 / len(topics)))
     return _readable_model(words, topics, alpha)
 
@@ -111,12 +111,6 @@ def load_topic_model(path: Path) -> TopicModel:
             f"{path} is no topic model ({str(damage)[:150]}): write one with save_topic_model."
         ) from None
     return _readable_model(found.vocabulary, found.topic_word_counts, found.alpha)
-
-
-def _as_counts(shares: Float[np.ndarray, "topic word"]) -> Float[np.ndarray, "topic word"]:
-    """Scale each topic's shares of words to `PSEUDO_WORDS` counts."""
-    counts: np.ndarray = shares * (PSEUDO_WORDS / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
-    return counts
 
 
 def _readable_model(

@@ -95,8 +95,7 @@ class TopicModel:
     @property
     def topic_word(self) -> Float[np.ndarray, "topic word"]:
         """p(word | topic); rows sum to 1."""
-        shares: np.ndarray = self.topic_word_counts / self.topic_word_counts.sum(axis=1, keepdims=True)
-        return shares
+        return np.asarray(self.topic_word_counts / self.topic_word_counts.sum(axis=1, keepdims=True))
 
     def top_words(self, topic: int, count: int = 12) -> list[str]:
         order = np.argsort(-self.topic_word[topic], kind="stable")
@@ -109,8 +108,7 @@ class TopicModel:
     def weights(self, expected_words: Float[np.ndarray, "text topic"]) -> Float[np.ndarray, "text topic"]:
         """Topic weights from the expected words of each topic."""
         counts = expected_words + self.alpha
-        shares: np.ndarray = counts / counts.sum(axis=1, keepdims=True)
-        return shares
+        return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 
     def expected_words(self, texts: Sequence[str]) -> Float[np.ndarray, "text topic"]:
         """Expected words of each topic in each text (gamma - alpha of Hoffman et al. 2010, eq. 3)."""
@@ -152,8 +150,7 @@ class TopicModel:
                 f"None of the words {', '.join(words)} is in the topic model's vocabulary of {len(self.vocabulary)} words; "
                 "choose words that occur in the corpus, in several documents."
             )
-        mass: np.ndarray = self.topic_word[:, known].sum(axis=1)
-        return mass
+        return np.asarray(self.topic_word[:, known].sum(axis=1))
 
 
 def write_topic_model(model: TopicModel, path: Path) -> None:

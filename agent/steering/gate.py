@@ -82,14 +82,10 @@ def find_gate(
 
     Along the difference of the groups' means, with a common variance s^2 and equal priors, the log-
     odds of inside are `(projection - midpoint) (inside - outside) / s^2`. Overlapping groups give a
-    nearly constant gate. Raises `BasinError` if a group is empty, or the means coincide.
+    nearly constant gate. Neither group may be empty. Raises `BasinError` if the means coincide.
     """
     column = recorded.index(layer)
     groups = [each[:, column].astype(np.float64) for each in (member_activations, other_activations)]
-    if not all(map(len, groups)):
-        raise BasinError(
-            "Conditional steering needs passages inside and outside the concept, and one of the two has none."
-        )
     difference = groups[0].mean(0) - groups[1].mean(0)
     length = float(np.linalg.norm(difference))
     if not length > 0:

@@ -194,5 +194,4 @@ def _mean(
     weights = np.ones(len(activations)) if weights is None else weights.astype(np.float64)
     if not weights.sum() > 0:
         raise BasinError(f"There are no passages {where} the concept, so there is no direction to steer in.")
-    mean: np.ndarray = np.einsum("t,tlw->lw", weights / weights.sum(), activations.astype(np.float64))
-    return mean
+    return np.asarray(np.einsum("t,tlw->lw", weights / weights.sum(), activations.astype(np.float64)))

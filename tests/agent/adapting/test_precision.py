@@ -10,9 +10,9 @@ import transformers
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from agent.adapting.precision import NAME, NarrowProducts, attend, trainable_twin
 from agent.adapting.preference import _PreferenceTrainer
 from agent.adapting.supervised import _LoraTrainer
+from agent.adapting.trainer import NAME, NarrowProducts, attend, trainable_twin
 from agent.language_model.adapter import new_adapter
 from agent.language_model.architecture import base_of
 from agent.language_model.load import LanguageModelConfig

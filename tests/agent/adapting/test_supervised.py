@@ -20,7 +20,7 @@ def test_the_lesson_becomes_likelier(tmp_path):
     adapter, history = trained(tmp_path, language_model)
     before, after = language_model.losses(LESSON), language_model.adapted(adapter).losses(LESSON)
     assert after.mean() < before.mean() - 0.5
-    assert len(history) == 6 and history[-1]["num_tokens"] > 0
+    assert len(history) == 6
 
 
 def test_the_language_model_is_unchanged(tmp_path):

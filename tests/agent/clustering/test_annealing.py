@@ -69,16 +69,13 @@ def test_both_views_count(real):
     assert right["both"] > 0.7 and right["both"] > right["one"] + 0.2, right
 
 
-def test_written_texts_are_placed_and_degenerate_ones_are_outside(real):
+def test_written_texts_are_placed(real):
     chosen = config(rounds=2)
     gold = np.arange(40) % 2 == 0
     written = texts(gold, np.arange(40), 9)
     found = anchored(real, chosen)
     plain = redraw(real, DOCUMENT_OF, None, written, found, config=chosen, seed=3, round_number=3)
     assert plain.generated[gold].mean() > 0.7 > 0.2 > plain.generated[~gold].mean()
-    degenerate = Texts(written.activations, written.pointer_log_odds, gold, written.embeddings)
-    fitted = redraw(real, DOCUMENT_OF, None, degenerate, found, config=chosen, seed=3, round_number=3)
-    assert fitted.generated[gold].mean() < plain.generated[gold].mean()
 
 
 def test_a_few_degenerate_texts_that_look_like_members_do_not_push_the_concept_away():

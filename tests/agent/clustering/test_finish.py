@@ -1,4 +1,4 @@
-"""The linear readout of fitted classifiers."""
+"""The linear readout of fitted classifiers, and the training weights of generated texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from planted_activations import DOCUMENT_OF, GOLD, activations_of
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import linear_reading
-from agent.clustering.texts import View, cross_fitted
+from agent.clustering.texts import View, cross_fitted, training_weights
 
 
 def test_the_readout_is_the_average_model_with_the_mean_and_spread_of_the_held_out_scores() -> None:
@@ -26,3 +26,12 @@ def test_the_readout_is_the_average_model_with_the_mean_and_spread_of_the_held_o
     scale = held_out.std() / expected.std()
     read = np.einsum("tlw,lw->t", fresh, weights) + bias
     assert read == pytest.approx(scale * (on_fresh - expected.mean()) + held_out.mean())
+
+
+@pytest.mark.parametrize("count", [1, 10, 100, 10_000])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_generated_texts_never_outweigh(count, share):
+    weights = training_weights(240, count, share)
+    assert np.array_equal(weights[:240], np.ones(240))
+    assert weights[240:].sum() <= share * weights.sum() * (1 + 1e-12)
+    assert weights.max() == 1

@@ -125,17 +125,12 @@ def test_weights_are_matched_to_documents(kind: str, key: str | None, tmp_path: 
     assert "9 of 27" in messages[0]
 
 
-def test_a_given_topic_model_is_picked_from_by_number_or_words(tmp_path: Path) -> None:
+def test_a_topic_is_picked_from_a_given_model(tmp_path: Path) -> None:
     vectorizer = CountVectorizer()
     lda = LatentDirichletAllocation(2, random_state=0).fit(vectorizer.fit_transform(TEXTS))
     file = save_topic_model(from_sklearn(lda, vectorizer), tmp_path / "t.safetensors")
     config = PointerConfig(topic_model=str(file))
-    by_words = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(words=("ship", "storm")))
-    assert _separates(by_words)
-    by_number = point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(topic=by_words.topic))
-    assert by_number.topic == by_words.topic
-    with pytest.raises(BasinError, match="No topic is chosen"):
-        point(DOCUMENTS, DOCUMENTS, config, TopicsConfig())
+    assert _separates(point(DOCUMENTS, DOCUMENTS, config, TopicsConfig(words=("ship", "storm"))))
 
 
 def test_examples_from_a_file(tmp_path: Path) -> None:

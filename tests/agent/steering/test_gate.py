@@ -172,10 +172,6 @@ def test_a_resumed_pass_equals_a_whole_one(architecture, texts, mode):
     prefix = language_model.prefix(batch, 2)
     with torch.no_grad(), language_model.steer(some_vector((2, 3)), 1.0, mode):
         assert torch.equal(language_model.states(batch), language_model.states(batch, prefix))
-    other = next(language_model.batches(texts[::-1][:2]))
-    with torch.no_grad():  # the next text is read from its first block again
-        fresh = make_language_model(architecture, depth=4)
-        assert torch.equal(language_model.states(other), fresh.states(other))
 
 
 def test_a_gate_of_another_layer_or_width_is_refused():
@@ -205,8 +201,6 @@ def test_planted_groups_give_the_discriminant():
 
 def test_groups_that_give_no_gate_are_named():
     members = np.random.default_rng(0).normal(size=(5, 1, 4))
-    with pytest.raises(BasinError, match="one of the two has none"):
-        find_gate(members, members[:0], recorded=(3,), layer=3)
     with pytest.raises(BasinError, match="equal activations"):
         find_gate(members, members, recorded=(3,), layer=3)
     assert np.isfinite(find_gate(members[:1], members[1:2], recorded=(3,), layer=3).width)
