@@ -1,15 +1,13 @@
 """`python -m benchmarks.stitch RUN ...`: what `basin stitch` and `basin match` found in runs, as results and pictures.
 
-A row for every pair of models, concept and vector goes into results/stitch.json, the pictures into stitch/. The soft Jaccard
-of the intersection is that of the concept with what the other model makes of it without a map, on real passages; where
-`basin match --compare` held it against a concept that was refined there, also that.
+A row for every pair of models, concept and vector goes into results/stitch.json, the pictures into stitch/. Where
+`basin match --compare` was run in the other model, a row also has that match's overlap with the concept refined there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -21,11 +19,11 @@ from benchmarks.results import RESULTS, Value, write_results
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
 from loops.transfer.evaluate import MEASURED
+from loops.transfer.match import MATCHES
 from loops.transfer.picture import PICTURE
-from loops.transfer.store import MATCHES, saved_stitches
+from loops.transfer.stitch import file_name, saved_stitches
 
 PLACE = RESULTS.parent / "stitch"
-JUDGED = re.compile(r"(score|effect|ratio|auc)_.*")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,7 +63,7 @@ def rows_of(store: RunStore, place: Path) -> list[dict[str, Value]]:
                     "corpus": measured.get("corpus"),
                 }
                 | row
-                | {key: value for key, value in gold.items() if JUDGED.fullmatch(key)}
+                | {key: value for key, value in gold.items() if key.startswith("ratio_")}
                 | {"soft_jaccard_with_native": compared}
             )
         if (folder / PICTURE).exists():
@@ -76,8 +74,7 @@ def rows_of(store: RunStore, place: Path) -> list[dict[str, Value]]:
 
 def _compared(store: RunStore, into: str) -> float | None:
     """Soft Jaccard of the newest match in a model with the concept that was refined there."""
-    name = re.sub(r"[^a-zA-Z0-9.-]+", "_", into)
-    for file in sorted((store.path / MATCHES).glob(f"concept_to_{name}_round_*.json"), reverse=True):
+    for file in sorted((store.path / MATCHES).glob(f"{file_name(into)}_round_*.json"), reverse=True):
         if compared := _read(file).get("compared"):
             return compared["match"]
     return None

@@ -18,7 +18,7 @@ import numpy as np
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.transfer.learn import StitchingConfig
+from agent.transfer.learn import StitchingConfig, general_texts
 from agent.types import seed_for
 from benchmarks.results import Value, write_results
 from loops.checkpoint.find import checkpoints_folder
@@ -26,7 +26,6 @@ from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig
 from loops.transfer.chain import CHAIN, read_rows
 from loops.transfer.evaluate import MEASURED
-from loops.transfer.general_text import general_texts
 
 LEFT_OUT = ("refusals", "sentence", "certificate")
 WHOLE = 10**6

@@ -1,4 +1,4 @@
-"""Configurations of runs, basin maps, chains and stitchings, read from YAML.
+"""Configurations of runs, basin maps and chains, read from YAML.
 
 `RunConfig` holds exactly what a run reads. The other configurations contain one.
 """
@@ -123,25 +123,24 @@ class MapConfig(StageConfig):
     """Also follow each start with trust held at 1, for comparison."""
 
 
-class StitchConfig(StageConfig):
-    """A stored run and the maps that carry its concept to another model."""
-
-    run: RunConfig
-    stitching: StitchingConfig = StitchingConfig()
-
-
 class LinkConfig(StageConfig):
     """One successor in a chain."""
 
     language_model: LanguageModelConfig | None = None
     """None: an improved copy of the predecessor's model."""
-    improved: Literal["own_adapter", "more_text"] | None = None
-    """How that copy is made: merge the last round's adapter, or train on more general text."""
+    improved: Literal["more_text"] | None = None
+    """How that copy is made: by training on more general text."""
     by: By = "both"
-    planted: Literal["shuffled_vector", "shuffled_concept"] | None = None
+    planted: Literal["shuffled_vector"] | None = None
     """Corrupt the hand-over on purpose, to test that it is refused."""
     rounds: int | None = Field(None, ge=1)
     """Maximum number of rounds; by default as many as the first run."""
+
+    @model_validator(mode="after")
+    def _check_model(self) -> LinkConfig:
+        if (self.language_model is None) == (self.improved is None):
+            raise ValueError("a link needs either a language_model or improved: more_text")
+        return self
 
 
 class ChainConfig(StageConfig):
@@ -203,13 +202,12 @@ def _wrapped_tree(path: Path) -> tuple[dict[str, Any], Path]:
     return tree, folder
 
 
-def stitch_config(run: RunConfig, overrides: Sequence[str] = ()) -> StitchConfig:
-    """Settings that carry a stored run's concept to another model; raises `BasinError` as `load_config`."""
+def stitching_config(overrides: Sequence[str] = ()) -> StitchingConfig:
+    """Settings of the maps to another model; raises `BasinError` as `load_config`."""
     tree: dict[str, Any] = {}
     for override in overrides:
         _apply(tree, override)
-    stitching = _validated(StitchingConfig, tree, "--set")
-    return StitchConfig(run=run, stitching=stitching)
+    return _validated(StitchingConfig, tree, "--set")
 
 
 def with_overrides(config: RunConfig, overrides: Sequence[str]) -> RunConfig:

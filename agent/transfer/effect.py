@@ -22,8 +22,6 @@ class Effect:
     """Over the native vector's effect; None without a native vector, or where it has no effect."""
     ratio_error: float | None
     """Standard error of the ratio, by a paired bootstrap over passages or draws (Efron 1979)."""
-    helped: float
-    """Share of passages moved the right way; a mean hides those that moved back."""
 
 
 def effect(
@@ -31,7 +29,6 @@ def effect(
     base: Float[np.ndarray, "text"],
     native: Float[np.ndarray, "text"] | None = None,
     *,
-    seed: int = 0,
     draws: int = 1,
 ) -> Effect:
     """The effect on readings of the same prompts, in any unit; passages with NaN are left out.
@@ -44,7 +41,7 @@ def effect(
     if native is not None:
         rows &= np.isfinite(native)
     if not rows.any():
-        return Effect(float("nan"), float("nan"), None, None, float("nan"))
+        return Effect(float("nan"), float("nan"), None, None)
     moved = steered[rows] - base[rows]
     draw_of = np.arange(len(rows))[rows] % draws if draws > 1 else np.arange(len(moved))
     sizes = np.bincount(draw_of)
@@ -57,11 +54,11 @@ def effect(
         if theirs.mean() > 0:
             ratio = float(moved.mean() / theirs.mean())
             against = np.bincount(draw_of, theirs)[np.unique(draw_of)]
-            picked = np.random.default_rng(seed).integers(0, count, (RESAMPLED, count))
+            picked = np.random.default_rng(0).integers(0, count, (RESAMPLED, count))
             below = against[picked].sum(1)
             ratios = sums[picked].sum(1)[below > 0] / below[below > 0]
             ratio_error = float(np.subtract(*np.quantile(ratios, (0.84, 0.16))) / 2)
-    return Effect(float(moved.mean()), error, ratio, ratio_error, float((moved > 0).mean()))
+    return Effect(float(moved.mean()), error, ratio, ratio_error)
 
 
 def on_members_scale(

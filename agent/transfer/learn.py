@@ -1,42 +1,126 @@
-"""All maps between two models, learnt once from general text."""
+"""All maps between two models, learnt once from general text that is not the run's own."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from pydantic import Field
 
-from agent.corpora.load import CorpusConfig
+from agent.corpora.load import CorpusConfig, load_corpus
+from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.progress import advance
-from agent.transfer.fit import METHODS, Fitted, Method, fit
-from agent.transfer.gather import UNSEEN, Gathered, Pairs, gather, paired
+from agent.membership.documents import document_folds
 from agent.transfer.layers import LayerMatrix, layer_matrix
+from agent.transfer.linear_maps import METHODS, LinearMap, Method, deviations, fit_map, random_map
+from agent.transfer.pairs import read_pairs
 from agent.transfer.translate import Way
-from agent.types import StageConfig
+from agent.types import PassageSet, StageConfig, seed_for
 
 logger = logging.getLogger(__name__)
 
+WORDS, PER_DOCUMENT = 180, 8
+"""Sizes of the passages of general text."""
+PARTS = 7
+"""One part of the text is unseen; half of the others serve the way there, half the way back."""
+UNSEEN, FORWARD, BACK = 0, 1, 2
+COMPARED = 32
+"""Passages on which every pair of layers is compared."""
+
 
 class StitchingConfig(StageConfig):
-    """The maps between two models, and the general text they are learnt from."""
+    """The general text that the maps between two models are learnt from."""
 
     corpus: CorpusConfig = CorpusConfig(source="brown")
     """General text, without the run's own documents."""
     passages: int = Field(600, ge=8)
     """Passages of it, about 180 words each, that both models read."""
-    compared: int = Field(32, ge=4)
-    """Passages of these on which every pair of layers is compared."""
-    parts: int = Field(7, ge=5)
-    """One part is unseen; half of the others serve the way there, half the way back."""
-    methods: tuple[Method, ...] = METHODS
-    draws: int = Field(6, ge=1)
-    """Draws of each control: one alone may work by chance."""
+
+
+def general_texts(
+    config: StitchingConfig, own: PassageSet, seed: int
+) -> tuple[list[str], Int[np.ndarray, "text"]]:
+    """Texts in random order, and the use of each: `UNSEEN`, `FORWARD` or `BACK`; no document has two.
+
+    Raises `BasinError` where the corpus, or this choice of passages, has too few other documents.
+    """
+    passages = split(load_corpus(config.corpus), PassagesConfig(words=WORDS, per_document=PER_DOCUMENT))
+    known = {document.id for document in own.documents}
+    strange = np.array([document.id not in known for document in passages.documents])
+    rows = np.flatnonzero(strange[passages.document_of])
+    rows = np.random.default_rng(seed_for(seed, 0, "general text")).permutation(rows)[: config.passages]
+    if (read := len(np.unique(passages.document_of[rows]))) < PARTS:
+        raise BasinError(
+            f"{len(rows)} passages of general text are of {read} documents that are not the run's own, and {PARTS} "
+            "are needed to learn maps from; name another stitching.corpus, or raise stitching.passages."
+        )
+    parts = document_folds(passages.document_of[rows], PARTS, seed_for(seed, 0, "general parts"))
+    logger.info(
+        f"General text: {len(rows)} passages of {config.corpus.source}, "
+        f"without {np.sum(~strange)} documents of the run"
+    )
+    use = np.where(parts == 0, UNSEEN, np.where(parts % 2 == 1, FORWARD, BACK))
+    return [passages.texts[row] for row in rows], use
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """A layer of the first model, its partner in the second, and the maps between the two."""
+
+    layer: int
+    partner: int
+    deviations: Float[np.ndarray, "source"]
+    """Of the stream's coordinates at `layer`, on unseen text."""
+    partner_deviations: Float[np.ndarray, "target"]
+    there: Mapping[Method, LinearMap]
+    back: Mapping[Method, LinearMap]
+    """Learnt from other text than those there."""
+    shuffled: Sequence[LinearMap] = ()
+    """Affine maps there, each fitted on another shuffle of the pairs."""
+    random: Sequence[LinearMap] = ()
+
+    @property
+    def spreads(self) -> tuple[float, float]:
+        """Root of the summed variances of the stream in both models."""
+        return float(np.linalg.norm(self.deviations)), float(np.linalg.norm(self.partner_deviations))
+
+    @classmethod
+    def of(
+        cls,
+        layers: tuple[int, int],
+        x: Float[np.ndarray, "token source"],
+        y: Float[np.ndarray, "token target"],
+        use: Int[np.ndarray, "token"],
+        *,
+        draws: int,
+        seed: int,
+    ) -> LayerMaps:
+        """Fit every map on its part of the text, and test it on the unseen part.
+
+        Args:
+            draws: of each control.
+        """
+        unseen, forward, back = (np.flatnonzero(use == each) for each in (UNSEEN, FORWARD, BACK))
+        others, generator = np.flatnonzero(use != FORWARD), np.random.default_rng(seed)
+        # Of another document each: tokens of the same text share a subject.
+        dealt = [generator.choice(others, len(forward)) for _ in range(draws)]
+        shuffled = [fit_map("affine", x[forward], y[each]) for each in dealt]
+        noise = [random_map(x[unseen], y[unseen], seed + draw) for draw in range(draws)]
+        return cls(
+            *layers,
+            deviations(x[unseen]),
+            deviations(y[unseen]),
+            there={
+                each: fit_map(each, x[forward], y[forward]).tested(x[unseen], y[unseen]) for each in METHODS
+            },
+            back={each: fit_map(each, y[back], x[back]).tested(y[unseen], x[unseen]) for each in METHODS},
+            shuffled=[each.tested(x[unseen], y[unseen]) for each in shuffled],
+            random=[each.tested(x[unseen], y[unseen]) for each in noise],
+        )
 
 
 @dataclass(frozen=True)
@@ -44,34 +128,32 @@ class Stitches:
     """The maps between two models."""
 
     matrix: LayerMatrix
-    partner: Mapping[int, int]
-    """Layer of the first model to the layer of the second."""
-    gathered: Mapping[int, Gathered]
-    """By layer of the first, pairs with its partner."""
-    there: Mapping[Method, Mapping[int, Fitted]]
-    """From the first model to the second, by method and by layer of the first."""
-    back: Mapping[Method, Mapping[int, Fitted]]
-    """From the second to the first, learnt from other text; by method and by layer of the first."""
+    maps: Sequence[LayerMaps]
+    tokens: int
+    """Pairs of tokens that the maps were learnt and tested on."""
 
     @property
-    def tokens(self) -> int:
-        """Pairs of tokens that the maps of a layer were learnt and tested on."""
-        return next(iter(self.gathered.values())).tokens
+    def partner(self) -> dict[int, int]:
+        """Layer of the first model to the layer of the second."""
+        return {each.layer: each.partner for each in self.maps}
 
-    def ways(self, maps: Mapping[int, Fitted]) -> list[Way]:
-        """Ways from the first model to the second."""
+    def ways(self, carriers: Sequence[LinearMap]) -> list[Way]:
+        """Ways from the first model to the second, by a map for each layer."""
         return [
-            Way(layer, self.partner[layer], found.carrier, *self.gathered[layer].spreads())
-            for layer, found in maps.items()
+            Way(each.layer, each.partner, carrier, *each.spreads)
+            for each, carrier in zip(self.maps, carriers, strict=True)
         ]
+
+    def ways_there(self, method: Method) -> list[Way]:
+        """Ways from the first model to the second by maps of one kind."""
+        return self.ways([each.there[method] for each in self.maps])
 
     def ways_back(self, method: Method) -> list[Way]:
         """Ways back; where layers share a partner, to the first of them."""
         found: dict[int, Way] = {}
-        for layer, fitted in self.back[method].items():
-            here, there = self.gathered[layer].spreads()
-            way = Way(self.partner[layer], layer, fitted.carrier, there, here)
-            found.setdefault(self.partner[layer], way)
+        for each in self.maps:
+            here, there = each.spreads
+            found.setdefault(each.partner, Way(each.partner, each.layer, each.back[method], there, here))
         return list(found.values())
 
 
@@ -79,63 +161,36 @@ def learn(
     first: LanguageModel,
     second: LanguageModel,
     texts: Sequence[str],
-    part_of: Int[np.ndarray, "text"],
+    use: Int[np.ndarray, "text"],
     *,
     layers: Sequence[int],
-    config: StitchingConfig,
     seed: int,
+    draws: int = 0,
 ) -> Stitches:
     """Compare all layers, then learn maps both ways between `layers` and their partners.
 
     Args:
-        part_of: the part of every text, whole documents in one part; the first part is unseen.
+        use: of every text, as `general_texts` gives it.
+        draws: of each control; 0 for none.
 
     Raises:
         BasinError: too little text, or a model's activations are not finite.
     """
-    if len(texts) < config.parts:
-        raise BasinError(f"{len(texts)} passages of general text are too few to learn maps from; give more.")
-    matrix = _compare(first, second, texts, part_of, config.compared)
-    partner = {layer: matrix.partner(layer) for layer in layers}
-    pairs = ", ".join(f"{layer} and {there}" for layer, there in partner.items())
-    logger.info(f"stitch: layers {pairs} correspond")
-    first, second = first.reading(sorted(partner)), second.reading(sorted(set(partner.values())))
-    columns = [(first.layers.index(layer), second.layers.index(there)) for layer, there in partner.items()]
-    stream = _counted(paired(first, second, texts), len(texts))
-    found = gather(stream, columns, part_of, seed=seed, shuffles=config.draws)
-    gathered = dict(zip(partner, found, strict=True))
-    there: dict[Method, dict[int, Fitted]] = {}
-    back: dict[Method, dict[int, Fitted]] = {}
-    for method in config.methods:
-        logger.info(f"stitch: fitting {method} maps")
-        there[method] = {layer: fit(method, each) for layer, each in gathered.items()}
-        back[method] = {layer: fit(method, each, back=True) for layer, each in gathered.items()}
-    return Stitches(matrix, partner, gathered, there, back)
-
-
-def _compare(
-    first: LanguageModel,
-    second: LanguageModel,
-    texts: Sequence[str],
-    part_of: Int[np.ndarray, "text"],
-    count: int,
-) -> LayerMatrix:
-    """Compare all layers on `count` texts, a quarter of them unseen."""
-    unseen, seen = np.flatnonzero(part_of == UNSEEN), np.flatnonzero(part_of != UNSEEN)
-    quarter = max(1, count // 4)
-    chosen = [*unseen[:quarter], *seen[: count - quarter]]
     here, there = (tuple(range(1, model.depth)) for model in (first, second))
     logger.info(f"stitch: comparing {len(here)} layers with {len(there)}")
-    read = list(paired(first.reading(here), second.reading(there), [texts[at] for at in chosen]))
-    if not read:
-        raise BasinError(
-            "The two tokenizers never end a token together on the general text; give other text."
-        )
-    x, y, text = (np.concatenate([getattr(each, name) for each in read]) for name in ("x", "y", "text"))
-    return layer_matrix(x, y, text < min(quarter, len(unseen)), here, there)
-
-
-def _counted(stream: Iterable[Pairs], total: int) -> Iterator[Pairs]:
-    for pairs in stream:
-        yield pairs
-        advance("stitch", int(pairs.text.max()) + 1, total, "passages")
+    pairs = read_pairs(first.reading(here), second.reading(there), texts[:COMPARED])
+    matrix = layer_matrix(pairs.x, pairs.y, here, there)
+    partner = {layer: matrix.partner(layer) for layer in layers}
+    named = ", ".join(f"{layer} and {other}" for layer, other in partner.items())
+    logger.info(f"stitch: layers {named} correspond; reading and fitting")
+    first, second = first.reading(sorted(partner)), second.reading(sorted(set(partner.values())))
+    pairs = read_pairs(first, second, texts)
+    use = use[pairs.text]
+    if len(np.unique(use)) < len((UNSEEN, FORWARD, BACK)):
+        raise BasinError("Some part of the general text has no aligned tokens; give more general text.")
+    maps = []
+    for layer, other in partner.items():
+        x = np.ascontiguousarray(pairs.x[:, first.layers.index(layer)])
+        y = np.ascontiguousarray(pairs.y[:, second.layers.index(other)])
+        maps.append(LayerMaps.of((layer, other), x, y, use, draws=draws, seed=seed_for(seed, layer, "maps")))
+    return Stitches(matrix, maps, len(use))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import eigh
+from scipy.linalg import solve
 
-from agent.errors import BasinError
-from agent.transfer.moments import Moments, total
+Method = Literal["affine", "procrustes"]
+METHODS: tuple[Method, ...] = get_args(Method)
+STRENGTH = 1e-3
+"""Ridge penalty, in units of the variance of a coordinate of x; on Brown, any from 1e-6 to 0.1 is as good."""
 
 
 @dataclass(frozen=True)
@@ -19,100 +21,64 @@ class LinearMap:
 
     weights: Float[np.ndarray, "source target"]
     bias: Float[np.ndarray, "target"]
+    unexplained: float = float("nan")
+    """Unexplained variance of y on unseen text; NaN before `tested`."""
 
-    @classmethod
-    def between_standards(cls, weights: Float[np.ndarray, "source target"], moments: Moments) -> LinearMap:
-        """The map with these weights between standardised coordinates; means map to means."""
-        here, there = moments.deviations
-        raw = weights / here[:, None] * there
-        return cls(raw, moments.mean_y - moments.mean_x @ raw)
-
-    def direction(self, vector: Float[np.ndarray, "source"]) -> Float[np.ndarray, "target"]:
-        """The image of a difference of activations, without bias."""
-        return np.asarray(vector @ self.weights)
-
-    def unexplained(self, held_out: Moments) -> float:
-        """Unexplained variance: squared error over variance, averaged over the coordinates of y;
-        exact from moments.
+    def tested(self, x: Float[np.ndarray, "token source"], y: Float[np.ndarray, "token target"]) -> LinearMap:
+        """The same map with its squared error over the variance, averaged over the coordinates of y.
 
         1 for the mean of y alone, above 1 where the map does harm. Every coordinate has the same
         weight, since one of Gemma 3's 640 holds half of the stream's variance.
         """
-        offset = held_out.mean_x @ self.weights + self.bias - held_out.mean_y
-        explained = np.einsum("st,st->t", self.weights, 2 * held_out.xy - held_out.xx @ self.weights)
-        variance = np.diag(held_out.yy)
-        errors = variance - explained + held_out.count * offset**2
-        return float((errors[variance > 0] / variance[variance > 0]).mean())
+        errors = ((y - x @ self.weights.astype(x.dtype) - self.bias.astype(x.dtype)) ** 2).mean(0)
+        return replace(self, unexplained=float((errors / deviations(y) ** 2).mean()))
 
 
-STRENGTHS = tuple(10.0**power for power in range(-6, 2))
-"""Ridge penalties tried, in units of the variance of a coordinate of x."""
+def fit_map(
+    method: Method, x: Float[np.ndarray, "token source"], y: Float[np.ndarray, "token target"]
+) -> LinearMap:
+    """The map from x to y, fitted between standardised coordinates.
+
+    `affine` is ridge regression (Hoerl and Kennard 1970). `procrustes` is an orthogonal map with one
+    common scale (Schoenemann 1966): W = s U V^T with U S V^T = X^T Y, s = tr(S) / |X U V^T|^2.
+    """
+    here, there = standardised(x), standardised(y)
+    products = (here.T @ there).astype(np.float64)
+    if method == "affine":
+        scatter = (here.T @ here).astype(np.float64) + STRENGTH * len(x) * np.eye(here.shape[1])
+        return _between_standards(solve(scatter, products, assume_a="pos"), x, y)
+    left, values, right = np.linalg.svd(products, full_matrices=False)
+    rotation = left @ right
+    scale = values.sum() / max(float(((here @ rotation) ** 2).sum()), 1e-12)
+    return _between_standards(scale * rotation, x, y)
 
 
-@dataclass(frozen=True)
-class Affine:
-    """Ridge regression (Hoerl and Kennard 1970) between standardised coordinates."""
-
-    strengths: Sequence[float] = STRENGTHS
-
-    def fit(self, parts: Sequence[Moments]) -> LinearMap:
-        """Fitted on all parts, at the cross-validated strength; raises as `choose_strength`."""
-        return self.solve(total(parts), self.choose_strength(parts))
-
-    def solve(self, moments: Moments, strength: float) -> LinearMap:
-        """The map at a known strength."""
-        return LinearMap.between_standards(_Solved.of(moments).weights(strength), moments)
-
-    def choose_strength(self, parts: Sequence[Moments]) -> float:
-        """The strength of the least error over the parts, each held out in turn.
-
-        Raises `BasinError` for fewer than two parts.
-        """
-        errors = np.zeros(len(self.strengths))
-        for seen, left_out in _divisions(parts):
-            solved = _Solved.of(seen)
-            errors += [
-                LinearMap.between_standards(solved.weights(strength), seen).unexplained(left_out)
-                for strength in self.strengths
-            ]
-        return float(self.strengths[int(errors.argmin())])
+def random_map(
+    x: Float[np.ndarray, "token source"], y: Float[np.ndarray, "token target"], seed: int
+) -> LinearMap:
+    """Independent normal weights, at the scale that preserves the variance of y."""
+    weights = np.random.default_rng(seed).standard_normal((x.shape[1], y.shape[1]), dtype=np.float32)
+    scale = np.linalg.norm(standardised(y)) / np.linalg.norm(standardised(x) @ weights)
+    return _between_standards(scale * weights, x, y)
 
 
-@dataclass(frozen=True)
-class _Solved:
-    """Normal equations of standardised coordinates in their eigenbasis."""
-
-    values: Float[np.ndarray, "feature"]
-    axes: Float[np.ndarray, "source feature"]
-    projected: Float[np.ndarray, "feature target"]
-
-    @classmethod
-    def of(cls, moments: Moments) -> _Solved:
-        standard = moments.standardised
-        values, axes = eigh(standard.xx / standard.count)
-        return cls(np.maximum(values, 0), axes, axes.T @ (standard.xy / standard.count))
-
-    def weights(self, strength: float) -> Float[np.ndarray, "source target"]:
-        return self.axes @ (self.projected / (self.values + strength)[:, None])
+def deviations(values: Float[np.ndarray, "token width"]) -> Float[np.ndarray, "width"]:
+    """Standard deviation of every coordinate; 1 for one that never varies."""
+    found = values.std(0, dtype=np.float64)
+    return np.where(found > 0, found, 1.0)
 
 
-def _divisions(parts: Sequence[Moments]) -> list[tuple[Moments, Moments]]:
-    if len(parts) < 2:
-        raise BasinError(
-            "A map's strength needs text of several documents to be chosen on; give more general text."
-        )
-    return [(total([*parts[:at], *parts[at + 1 :]]), parts[at]) for at in range(len(parts))]
+def standardised(values: Float[np.ndarray, "token width"]) -> Float[np.ndarray, "token width"]:
+    """Coordinates of mean 0 and deviation 1, where no single one dominates; in single precision."""
+    mean = values.mean(0, dtype=np.float64)
+    return np.asarray((values - mean.astype(values.dtype)) / deviations(values).astype(np.float32))
 
 
-@dataclass(frozen=True)
-class Procrustes:
-    """Orthogonal Procrustes with one common scale (Schoenemann 1966)."""
-
-    def fit(self, parts: Sequence[Moments]) -> LinearMap:
-        """W = s U V^T with U S V^T = X^T Y and s = tr(S) / tr(U U^T X^T X)."""
-        everything = total(parts)
-        moments = everything.standardised
-        left, values, right = np.linalg.svd(moments.xy, full_matrices=False)
-        rotation = left @ right
-        scale = values.sum() / max(float(np.einsum("st,su,ut->", rotation, moments.xx, rotation)), 1e-12)
-        return LinearMap.between_standards(scale * rotation, everything)
+def _between_standards(
+    weights: Float[np.ndarray, "source target"],
+    x: Float[np.ndarray, "token source"],
+    y: Float[np.ndarray, "token target"],
+) -> LinearMap:
+    """The map with these weights between standardised coordinates; means map to means."""
+    raw = weights / deviations(x)[:, None] * deviations(y)
+    return LinearMap(raw, y.mean(0, dtype=np.float64) - x.mean(0, dtype=np.float64) @ raw)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from sklearn.mixture import GaussianMixture
 
 from agent.clustering.config import ClusteringConfig
@@ -24,96 +24,10 @@ from agent.membership.projection import Projection
 from agent.membership.similarity import soft_jaccard
 from agent.types import seed_for
 
-
-@dataclass(frozen=True)
-class Overlap:
-    """Overlap of two memberships under mu; the masses are shares of mu."""
-
-    shared: float
-    """E_mu[m_A m_B]."""
-    only_first: float
-    """E_mu[m_A (1 - m_B)]."""
-    only_second: float
-    """E_mu[(1 - m_A) m_B]."""
-    jaccard: float
-    """Soft Jaccard under mu, sum mu min(m_A, m_B) / sum mu max(m_A, m_B)."""
-
-    @property
-    def size_first(self) -> float:
-        return self.shared + self.only_first
-
-    @property
-    def size_second(self) -> float:
-        return self.shared + self.only_second
-
-    @property
-    def first_contained(self) -> float:
-        """Share of the first inside the second, in [0, 1]; 0 of an empty one."""
-        return self.shared / self.size_first if self.size_first else 0.0
-
-    @property
-    def second_contained(self) -> float:
-        """Share of the second inside the first."""
-        return self.shared / self.size_second if self.size_second else 0.0
-
-
-def mu(real: int, generated: int) -> Float[np.ndarray, "text"]:
-    """Half the mass on the real texts, then half on the generated ones; all of it on one kind where
-    the other is missing.
-
-    Raises `BasinError` where there is no text at all.
-    """
-    if real + generated == 0:
-        raise BasinError("There are no texts that two clusters could share; give a corpus.")
-    if not real or not generated:
-        return np.full(real + generated, 1 / (real + generated))
-    return np.concatenate([np.full(real, 0.5 / real), np.full(generated, 0.5 / generated)])
-
-
-def overlap(
-    first: Float[np.ndarray, "text"], second: Float[np.ndarray, "text"], weights: Float[np.ndarray, "text"]
-) -> Overlap:
-    """Overlap of two memberships under `weights`, which sum to one."""
-    return Overlap(
-        shared=float(weights @ (first * second)),
-        only_first=float(weights @ (first * (1 - second))),
-        only_second=float(weights @ ((1 - first) * second)),
-        jaccard=soft_jaccard(weights * first, weights * second),
-    )
-
-
 COMPONENTS, DIRECTIONS = 12, 16
 """Clusters of a mixture, and the principal components it is fitted on."""
 GAIN = 0.01
 """Soft Jaccard that a further component must add to a union; less is probably chance."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A cluster of the reader."""
-
-    name: str
-    kind: str
-    """`component`, `union` or `classifier`."""
-    membership: Float[np.ndarray, "text"]
-    overlap: Overlap
-    on_real: float
-    """Soft Jaccard on the real texts alone."""
-    on_generated: float | None
-    """On the generated ones alone; None where there are none."""
-    chance: float
-    """Mean soft Jaccard of the best candidate for shuffled memberships."""
-    deviation: float
-    """Of the same, over the shuffles."""
-
-    @property
-    def z_score(self) -> float:
-        """Deviations of the overlap above chance; 0 where shuffling changes nothing."""
-        return (self.overlap.jaccard - self.chance) / self.deviation if self.deviation > 1e-9 else 0.0
-
-
-Cluster = tuple[str, str, np.ndarray]
-"""Name, kind and memberships."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +44,78 @@ class Reader:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """A cluster of the reader, held out: no text takes part in the choice of its own membership."""
+
+    kind: str
+    """`union` of components, or `classifier`."""
+    components: tuple[int, ...]
+    """Those of a union that either half of the documents chose."""
+    membership: Float[np.ndarray, "text"]
+    overlap: float
+    """Soft Jaccard with the target under mu, sum mu min(m_A, m_B) / sum mu max(m_A, m_B)."""
+    on_real: float
+    """Soft Jaccard on the real texts alone."""
+    on_generated: float | None
+    """On the generated ones alone; None where there are none."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """The reader's clusters, the largest overlap first, and the same search by chance."""
+
+    clusters: list[Cluster]
+    chance: float
+    """Mean overlap of the best cluster with shuffled memberships."""
+    deviation: float
+    """Of the same, over the shuffles."""
+
+    @property
+    def best(self) -> Cluster:
+        return self.clusters[0]
+
+    @property
+    def z_score(self) -> float:
+        """Deviations of the best overlap above chance; 0 where shuffling changes nothing."""
+        return (self.best.overlap - self.chance) / self.deviation if self.deviation > 1e-9 else 0.0
+
+
+def best_match(
+    target: Float[np.ndarray, "text"], reader: Reader, *, config: ClusteringConfig, seed: int
+) -> Match:
+    """The reader's clusters by soft Jaccard with the target. (The largest bare intersection is
+    everything.)
+
+    Unions add components while that helps, chosen on one half of the documents and scored on the
+    other. The classifier is cross-fitted.
+
+    Raises:
+        BasinError: fewer than two documents, no text inside or none outside, or activations that
+            are not finite.
+    """
+    if len(np.unique(reader.document_of)) < 2:
+        raise BasinError("One document cannot be matched; give a corpus of several documents.")
+    if not 0 < target.mean() < 1 or np.ptp(target) == 0:
+        raise BasinError("The concept claims nothing, or everything, so no cluster can be like it.")
+    search = _Search.of(reader, config, seed)
+    generator = np.random.default_rng(seed_for(seed, 0, "deals"))
+    by_chance = [search.clusters(target[search.deal(generator)])[0].overlap for _ in range(config.shuffles)]
+    return Match(search.clusters(target), float(np.mean(by_chance)), float(np.std(by_chance)))
+
+
+@dataclass(frozen=True)
 class _Search:
-    """All of a search that does not depend on the target."""
+    """All that the search for a target reads of a reader."""
 
     real: int
     documents: Int[np.ndarray, "text"]
-    """Numbered from 0; every generated text is one."""
+    """Every generated text is one."""
     units: Int[np.ndarray, "text"]
-    """Texts held out together, numbered likewise; the real units are documents."""
+    """Held out and shuffled together: a document, or the texts on one opening."""
     weights: Float[np.ndarray, "text"]
     components: Float[np.ndarray, "text component"]
     ridge: CrossFittedRidge
     half: Int[np.ndarray, "text"]
-    """The half of the units that a text is in."""
 
     @classmethod
     def of(cls, reader: Reader, config: ClusteringConfig, seed: int) -> _Search:
@@ -167,22 +140,30 @@ class _Search:
         )
 
     def clusters(self, target: Float[np.ndarray, "text"]) -> list[Cluster]:
-        """The classifier, the union by halves, and the component that both halves chose."""
-        joined, names, firsts = np.zeros(len(target)), [], []
+        """The classifier, and the union of components by halves; the larger overlap first."""
+        joined, chosen = np.zeros(len(target)), set[int]()
         for part in (0, 1):
-            chosen = _joined(target, self.components, np.where(self.half != part, self.weights, 0.0))
-            firsts.append(chosen[0])
-            names.append("+".join(map(str, sorted(chosen))))
-            joined[self.half == part] = _sum(self.components, chosen)[self.half == part]
-        found = [
-            (" or ".join(dict.fromkeys(names)), "union", joined),
-            ("classifier", "classifier", self.classified(target)),
-        ]
-        if firsts[0] != firsts[1]:
-            return found
-        return [(str(firsts[0]), "component", self.components[:, firsts[0]]), *found]
+            found = _joined(target, self.components, np.where(self.half != part, self.weights, 0.0))
+            joined[self.half == part] = _sum(self.components, found)[self.half == part]
+            chosen |= set(found)
+        union = self._scored("union", tuple(sorted(chosen)), joined, target)
+        classifier = self._scored("classifier", (), self._classified(target), target)
+        return sorted([union, classifier], key=lambda each: -each.overlap)
 
-    def classified(self, target: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
+    def _scored(
+        self,
+        kind: str,
+        components: tuple[int, ...],
+        membership: Float[np.ndarray, "text"],
+        target: Float[np.ndarray, "text"],
+    ) -> Cluster:
+        overlap = soft_jaccard(self.weights * target, self.weights * membership)
+        on_real = soft_jaccard(target[: self.real], membership[: self.real])
+        written = target[self.real :], membership[self.real :]
+        on_generated = soft_jaccard(*written) if len(written[0]) else None
+        return Cluster(kind, components, membership, overlap, on_real, on_generated)
+
+    def _classified(self, target: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
         """A classifier's held-out memberships of whole documents, cut at the size of the target.
 
         Real and generated texts are cut apart: a document's mean varies less than a single text.
@@ -210,53 +191,13 @@ class _Search:
         return dealt
 
 
-def best_match(
-    target: Float[np.ndarray, "text"], reader: Reader, *, config: ClusteringConfig, seed: int
-) -> list[Candidate]:
-    """Clusters of the reader by falling soft Jaccard with the target. (The largest bare
-    intersection is everything.)
-
-    Unions add components while that helps, chosen on one half of the documents and scored on the
-    other. The classifier is cross-fitted. A single component counts only where both halves choose
-    it; the other components come last, since the best of many is high by chance.
-
-    Raises:
-        BasinError: fewer than two documents, no text inside or none outside, or activations that
-            are not finite.
+def mu(real: int, generated: int) -> Float[np.ndarray, "text"]:
+    """Half the mass on the real texts, then half on the generated ones; all of it on the real ones
+    where nothing was generated.
     """
-    if len(np.unique(reader.document_of)) < 2:
-        raise BasinError("One document cannot be matched; give a corpus of several documents.")
-    if not 0 < target.mean() < 1 or np.ptp(target) == 0:
-        raise BasinError("The concept claims nothing, or everything, so no cluster can be like it.")
-    search = _Search.of(reader, config, seed)
-    generator, weights = np.random.default_rng(seed_for(seed, 0, "deals")), search.weights
-    by_chance = []
-    for _ in range(config.shuffles):
-        dealt = target[search.deal(generator)]
-        clusters = search.clusters(dealt)
-        by_chance.append(max(soft_jaccard(weights * dealt, weights * each) for *_, each in clusters))
-    clusters = search.clusters(target)
-    names = [name for name, kind, _ in clusters if kind == "component"]
-    columns = [(str(at), "component", column) for at, column in enumerate(search.components.T)]
-    real, written = slice(0, search.real), slice(search.real, None)
-
-    def falling(clusters: Sequence[Cluster]) -> list[Candidate]:
-        candidates = [
-            Candidate(
-                name=name,
-                kind=kind,
-                membership=each,
-                overlap=overlap(target, each, weights),
-                on_real=soft_jaccard(target[real], each[real]),
-                on_generated=soft_jaccard(target[written], each[written]) if len(target[written]) else None,
-                chance=float(np.mean(by_chance)),
-                deviation=float(np.std(by_chance)),
-            )
-            for name, kind, each in clusters
-        ]
-        return sorted(candidates, key=lambda each: -each.overlap.jaccard)
-
-    return falling(clusters) + falling([each for each in columns if each[0] not in names])
+    if not generated:
+        return np.full(real, 1 / real)
+    return np.concatenate([np.full(real, 0.5 / real), np.full(generated, 0.5 / generated)])
 
 
 def _mixture(
@@ -305,11 +246,3 @@ def _joined(
 def _sum(components: Float[np.ndarray, "text component"], chosen: Sequence[int]) -> Float[np.ndarray, "text"]:
     """Membership of the union: responsibilities add up."""
     return np.asarray(np.minimum(components[:, list(chosen)].sum(axis=1), 1.0))
-
-
-def sides(
-    target: Float[np.ndarray, "text"], found: Float[np.ndarray, "text"], inside: float
-) -> dict[str, Bool[np.ndarray, "text"]]:
-    """Texts that both contain, and those that only one of the two contains."""
-    first, second = target >= inside, found >= inside
-    return {"both": first & second, "only the concept": first & ~second, "only the match": ~first & second}

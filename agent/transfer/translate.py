@@ -39,7 +39,7 @@ def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
     arrived = SteeringVector({})
     for layer, direction in vector.directions.items():
         way = by_layer[layer]
-        carried = np.asarray(way.carrier.direction(direction.double().numpy()))
+        carried = direction.double().numpy() @ way.carrier.weights
         length = float(np.linalg.norm(carried))
         if not np.isfinite(length) or length == 0:
             raise BasinError(

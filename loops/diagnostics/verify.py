@@ -95,7 +95,7 @@ def _beside(store: RunStore) -> Iterator[str]:
 
 def _inside(path: Path) -> Iterator[str]:
     """Check results of `basin stitch` and `basin match`."""
-    from loops.transfer.store import STITCHES, TABLE, check_stitch  # loads what stitches
+    from loops.transfer.stitch import STITCHES, TABLE, check_stitch  # loads what stitches
 
     for name in ("matches/*.json", f"{STITCHES}/*/{TABLE}", f"{STITCHES}/*/measured.json"):
         for file in sorted(path.glob(name)):

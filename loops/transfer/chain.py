@@ -18,12 +18,12 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from agent.errors import BasinError
-from agent.files.checked import DamagedError, parse_json, read_inside
+from agent.files.checked import DamagedError
 from agent.membership.similarity import soft_jaccard
 from agent.types import seed_for
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.fields import Stored, read
-from loops.checkpoint.schema import MOST, sealed, unsealed
+from loops.checkpoint.schema import read_sealed, sealed
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.refine import refine
@@ -161,16 +161,11 @@ def _store(path: Path, config: RunConfig, config_file: Path | None, origin: Row 
 
 
 def read_rows(folder: Path, name: str) -> list[Row]:
-    """Rows of a chain's file; none where there is no file. Before format 5 the file was the rows
-    alone.
-
-    Raises `BasinError` where it is damaged, or from a newer Basin.
-    """
+    """Rows of a chain's file; none where there is no file. Raises `BasinError` where it is damaged."""
     if not os.path.lexists(folder / name):
         return []
     try:
-        tree = parse_json(content := read_inside(folder, name, MOST), name)
-        rows = tree if isinstance(tree, list) else unsealed(content, name).get("rows")
+        rows = read_sealed(folder, name).get("rows")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DamagedError(f"{name} has no rows")
         if name == CHAIN:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from agent.errors import BasinError, writing
 from agent.hub.embedders import load_embedder
-from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels, gold_labels
+from agent.judging.gold import gold_labels
 from agent.judging.judges import RealPassages, trained_judges
 from agent.judging.writing import Judgement, WritingConfig, cluster_scores, judge_passages
 from agent.types import seed_for
@@ -20,7 +20,6 @@ from loops.checkpoint.atomic import write_file
 from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.evaluation.measure import measure, stored_rows
-from loops.evaluation.membership.suite import require_known
 from loops.transfer.stitch import Stitching
 from loops.transfer.trials import COMPARED, Trial
 
@@ -31,43 +30,27 @@ MEASURED = "measured.json"
 Row = dict[str, Any]
 
 
-def labels_of(store: RunStore, label: str | None) -> GoldLabels | None:
-    """The labels that a run's stitching is judged by, or None where its corpus has none.
-
-    Args:
-        label: their name in the suites; None for the corpus's main ones.
-
-    Raises:
-        BasinError: there are no labels of that name.
-    """
-    documents = store.load_passages().documents
-    if label is not None:
-        named = every_gold_labels(store.config.corpus, documents, gold_file=SUITE_GOLD_FILE)
-        if not named:
-            raise BasinError(
-                f"{store.config.corpus.source} has no gold labels to judge by; leave --label out."
-            )
-        require_known("label", [label], [each.concept for each in named])
-        return next(each for each in named if each.concept == label)
-    try:
-        return gold_labels(store.config.corpus, documents)
-    except BasinError as error:
-        logger.info(f"Not judged against gold labels: {error}")
-        return None
-
-
-def measure_stitch(found: Stitching, store: RunStore, labels: GoldLabels, folder: Path) -> list[Row]:
-    """A row for every vector, stored in `folder`: effect and ratio by judges A, B and their mean.
+def measure_stitch(found: Stitching, store: RunStore, folder: Path) -> list[Row]:
+    """A row for every translated or control vector, stored in `folder`: its ratio to the native
+    effect by judges A, B and their mean.
 
     Judge A reads sentence embeddings, judge B word n-grams. Both are trained on real passages of
     the run's corpus, cut to one length. Effects are in cluster scores, see
-    `agent.judging.writing.cluster_scores`.
+    `agent.judging.writing.cluster_scores`. Empty where the corpus has no gold labels.
 
     Raises:
         BasinError: no text is long enough to judge, or the disk refuses.
     """
-    passages, embedder = store.load_passages(), load_embedder()
+    passages = store.load_passages()
+    try:
+        labels = gold_labels(store.config.corpus, passages.documents)
+    except BasinError as error:
+        logger.info(f"Not judged against gold labels: {error}")
+        return []
+    if labels is None:
+        return []
     logger.info("judging: real passages, and the texts of every vector")
+    embedder = load_embedder()
     real = RealPassages(passages.texts, labels.of_passages(passages.document_of), passages.document_of)
     judgements = judge_passages(
         real.only(labels.counted[passages.document_of]),
@@ -76,7 +59,8 @@ def measure_stitch(found: Stitching, store: RunStore, labels: GoldLabels, folder
         WritingConfig(skip_words=store.config.generation.prompt_words),
         seed_for(store.config.seed, 0, "judging"),
     )
-    rows = [_row(found, each, judgements) for each in found.trials]
+    compared = [each for each in found.trials if each.kind in COMPARED]
+    rows = [{"concept": labels.concept, **_row(found, each, judgements)} for each in compared]
     auc = {name: judgement.auc for name, judgement in judgements.items()}
     content = {"concept": labels.concept, "corpus": labels.corpus, "rows": rows, "auc": auc}
     with writing(folder / MEASURED, "make room there"):
@@ -91,16 +75,9 @@ def _row(found: Stitching, trial: Trial, judgements: Mapping[str, Judgement]) ->
         def readings(each: Trial, at: slice = at) -> Float[np.ndarray, "text"]:
             return _mean(cluster_scores(list(judgements.values()), _name(each))[at])
 
-        own, effect = readings(trial), found.effect(trial, readings)
-        compared = trial.kind in COMPARED
-        row |= {
-            f"score_{judge}": float(np.nanmean(own)) if np.isfinite(own).any() else None,
-            f"effect_{judge}": effect.mean if np.isfinite(effect.mean) else None,
-            f"effect_{judge}_error": effect.error if np.isfinite(effect.error) else None,
-            f"ratio_{judge}": effect.ratio if compared else None,
-            f"ratio_{judge}_error": effect.ratio_error if compared else None,
-        }
-    return row | {"auc_a": judgements["a"].auc, "auc_b": judgements["b"].auc}
+        effect = found.effect(trial, readings)
+        row |= {f"ratio_{judge}": effect.ratio, f"ratio_{judge}_error": effect.ratio_error}
+    return row
 
 
 def _mean(scores: Float[np.ndarray, "judge text"]) -> Float[np.ndarray, "text"]:

@@ -10,30 +10,33 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from agent.concept import MEMBER
-from agent.errors import BasinError
+from agent.errors import BasinError, writing
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
-from agent.membership.documents import document_means, numbered
-from agent.membership.log_odds import log_odds, sigmoid, threshold
+from agent.membership.log_odds import log_odds
 from agent.membership.similarity import soft_jaccard
 from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import TopicsConfig
-from agent.transfer.matching import Candidate, Reader, best_match, sides
+from agent.transfer.matching import Cluster, Match, Reader, best_match
 from agent.types import Document, PassageSet, seed_for
+from loops.checkpoint.atomic import inner_folder, write_file
+from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.records import Generated, RoundRecord
 from loops.round.context import embedded
+from loops.transfer.stitch import file_name
 
 logger = logging.getLogger(__name__)
 
-CONCEPT, TOPIC, EMBEDDER = "concept", "topic", "embedder"
+MATCHES, EMBEDDER = "matches", "embedder"
 LDA = re.compile(r"lda:(\d+)(?::(\d+))?")
 WORDS = 6
 """Words shown for a topic."""
@@ -58,10 +61,7 @@ class Texts:
     @property
     def prompt_of(self) -> Int[np.ndarray, "generated"]:
         """The number of each generated text's opening, which rounds share."""
-        number: dict[str, int] = {}
-        return np.array(
-            [number.setdefault(each.prompt, len(number)) for each in self.generated], dtype=np.int64
-        )
+        return np.unique([each.prompt for each in self.generated], return_inverse=True)[1]
 
 
 @dataclass(frozen=True)
@@ -70,88 +70,105 @@ class Matched:
 
     run: str
     round: int
-    origin: str
     into: str
     texts: Texts
     target: Float[np.ndarray, "text"]
     """The memberships that were looked for."""
-    candidates: list[Candidate]
-    """The best first."""
+    match: Match
     compared: dict[str, float] | None = None
-    """Soft Jaccard of another run's concept with the match and the target."""
+    """Soft Jaccard of another run's concept with the best cluster and with the target."""
     words: tuple[str, ...] = ()
     """Of the reader's topics."""
     nothing: str | None = None
-    """Why the best candidate is no better than chance, as a sentence, or None where it is."""
+    """Why the best cluster is no better than chance, as a sentence, or None where it is."""
 
 
-def match(
-    store: RunStore, number: int | None, into: str, origin: str, compare: RunStore | None = None
-) -> Matched:
+def match(store: RunStore, number: int | None, into: str, compare: RunStore | None = None) -> Matched:
     """Find a round's concept, of the newest round when `number` is None, in the reader `into`.
 
     Args:
-        origin: `concept`, `topic` for the pointer's own claims, or a reader in which the concept is
-            found first.
         compare: another run over the same passages, whose newest concept is compared with the
             match.
 
     Raises:
-        BasinError: there is no such round or reader, or the other run has other passages.
+        BasinError: there is no such round or reader, the round has no readout, or the other run has
+            other passages.
     """
     record = store.load(_newest(store) if number is None else number)
     texts, config = _texts(store, record), store.config.clustering
-    seed = seed_for(store.config.seed, 0, "match")
-    target = _of_pointer(store, texts) if origin == TOPIC else _of_concept(store, record, texts)
-
-    def find(space: str) -> tuple[list[Candidate], Seen]:
-        seen, document_of = read(space, store, texts), texts.passages.document_of
-        reader = Reader(seen.activations, document_of, seen.components, texts.prompt_of)
-        return best_match(target, reader, config=config, seed=seed), seen
-
-    if origin not in (CONCEPT, TOPIC):
-        candidates, _ = find(origin)
-        if sentence := _by_chance(candidates[0], origin, config.min_z_score):
-            logger.info(f"{sentence} The search in {into} uses that cluster all the same.")
-        target = candidates[0].membership
-    candidates, seen = find(into)
+    target, seen = _memberships(store, record, texts), read(into, store, texts)
+    reader = Reader(seen.activations, texts.passages.document_of, seen.components, texts.prompt_of)
+    found = best_match(target, reader, config=config, seed=seed_for(store.config.seed, 0, "match"))
+    nothing = None
+    if found.z_score < config.min_z_score:
+        nothing = (
+            f"Nothing in {into} is like it: the best cluster's overlap is {found.best.overlap:.3f}, and for shuffled "
+            f"memberships it is {found.chance:.3f} (z-score {found.z_score:.1f}, minimum {config.min_z_score:.1f})."
+        )
     return Matched(
         run=store.name,
         round=record.round,
-        origin=origin,
         into=into,
         texts=texts,
         target=target,
-        candidates=candidates,
-        compared=None if compare is None else _compare(candidates[0], target, texts, compare),
+        match=found,
+        compared=None if compare is None else _compare(found.best, target, texts, compare),
         words=seen.words,
-        nothing=_by_chance(candidates[0], into, config.min_z_score),
+        nothing=nothing,
     )
 
 
 def rows(found: Matched) -> list[dict[str, Any]]:
-    """A row for every candidate, the best first; further single components come last."""
-    masses = ("shared", "only_first", "only_second", "first_contained", "second_contained")
+    """A row for every cluster, the best first, with the words of its topics where it has any."""
     return [
-        {"cluster": each.name, "kind": each.kind, "soft_jaccard": each.overlap.jaccard}
-        | {"soft_jaccard_real": each.on_real, "soft_jaccard_generated": each.on_generated}
-        | {name: getattr(each.overlap, name) for name in masses}
-        | {"size": each.overlap.size_second}
-        | ({"words": found.words[int(each.name)]} if found.words and each.kind == "component" else {})
-        for each in found.candidates
+        {
+            "kind": each.kind,
+            "components": each.components,
+            "soft_jaccard": each.overlap,
+            "soft_jaccard_real": each.on_real,
+            "soft_jaccard_generated": each.on_generated,
+            "words": [found.words[at] for at in each.components] if found.words else [],
+        }
+        for each in found.match.clusters
     ]
+
+
+def save_match(found: Matched, store: RunStore) -> Path:
+    """Write clusters and typical passages to `matches/`."""
+    file = store.path / MATCHES / f"{file_name(found.into)}_round_{found.round:03d}.json"
+    content = {
+        "run": found.run,
+        "round": found.round,
+        "in": found.into,
+        "generated": len(found.texts.generated),
+        "compared": found.compared,
+        "by_chance": found.match.chance,
+        "z_score": found.match.z_score,
+        "nothing": found.nothing,
+        "clusters": rows(found),
+        "sides": two_sides(found),
+    }
+    with writing(file, "make room there"):
+        inner_folder(store.path, MATCHES)
+        write_file(file, sealed(content))
+    return file
 
 
 def two_sides(found: Matched) -> dict[str, list[str]]:
     """Beginnings of the most typical real passages of each side, one from a document."""
     passages = found.texts.passages
     real = slice(0, len(passages.passages))
-    target, best = found.target[real], found.candidates[0].membership[real]
-    typical = {"both": target + best, "only the concept": target - best, "only the match": best - target}
+    target, best = found.target[real], found.match.best.membership[real]
+    ours, theirs = target >= MEMBER, best >= MEMBER
+    sides = {
+        "both": (ours & theirs, target + best),
+        "only the concept": (ours & ~theirs, target - best),
+        "only the match": (~ours & theirs, best - target),
+    }
     shown = {}
-    for name, part in sides(target, best, MEMBER).items():
+    for name, (part, typical) in sides.items():
         first: dict[int, int] = {}
-        for at in np.argsort(-typical[name], kind="stable").tolist():
+        for at in np.argsort(-typical, kind="stable").tolist():
             if part[at]:
                 first.setdefault(passages.passages[at].document, at)
         shown[name] = [_beginning(passages, at) for at in list(first.values())[:TYPICAL]]
@@ -167,15 +184,6 @@ def _beginning(passages: PassageSet, at: int) -> str:
 def _newest(store: RunStore) -> int:
     """The newest whole round; without any, 0, which `load` refuses in a sentence."""
     return max(store.rounds(), default=0)
-
-
-def _by_chance(best: Candidate, space: str, least: float) -> str | None:
-    if best.z_score >= least:
-        return None
-    return (
-        f"Nothing in {space} is like it: the best cluster's overlap is {best.overlap.jaccard:.3f}, and for shuffled "
-        f"memberships it is {best.chance:.3f} (z-score {best.z_score:.1f}, minimum {least:.1f})."
-    )
 
 
 @dataclass(frozen=True)
@@ -194,10 +202,6 @@ def read(space: str, store: RunStore, texts: Texts) -> Seen:
 
     Raises `BasinError` for a name that is no reader, and as `LanguageModel.load`.
     """
-    if space in (CONCEPT, TOPIC, ""):
-        raise BasinError(
-            f"{space!r} is no reader to look in; name a language model, {EMBEDDER}, or lda:COUNT such as lda:30."
-        )
     if space == EMBEDDER:
         embed, real = embedded(texts.passages)
         return Seen(_joined(real[:, None], texts.written, lambda written: embed(written)[:, None]))
@@ -246,30 +250,21 @@ def _texts(store: RunStore, record: RoundRecord) -> Texts:
     return Texts(passages, samples, activations)
 
 
-def _of_concept(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np.ndarray, "text"]:
+def _memberships(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np.ndarray, "text"]:
     """Membership of every text; this round's readout scores the texts of all rounds."""
     concept = record.concept
     if concept.readout is None:
-        return _of_pointer(store, texts)
+        raise BasinError(f"Round {record.round} of {store.name} has no readout to match; name a later round.")
     if not texts.generated:
         return concept.membership
     pointer = log_odds(store.load_pointer().weights(texts.written))
     return np.concatenate([concept.membership, concept.readout.membership(texts.activations, pointer)])
 
 
-def _of_pointer(store: RunStore, texts: Texts) -> Float[np.ndarray, "text"]:
-    """The pointer's claims at round 0's threshold; each generated text is read alone."""
-    first, pointer = store.load(0).concept, store.load_pointer()
-    if not texts.generated:
-        return first.membership
-    cut = threshold(log_odds(pointer.weights(texts.passages.texts)), float(first.membership.mean()))
-    return np.concatenate([first.membership, sigmoid(log_odds(pointer.weights(texts.written)) - cut)])
-
-
 def _compare(
-    best: Candidate, target: Float[np.ndarray, "text"], texts: Texts, other: RunStore
+    best: Cluster, target: Float[np.ndarray, "text"], texts: Texts, other: RunStore
 ) -> dict[str, float]:
-    """Soft Jaccard with the other run's concept, by passages and by documents."""
+    """Soft Jaccard with the other run's concept on the real passages."""
     theirs = {passage.id: at for at, passage in enumerate(other.load_passages().passages)}
     ours = [passage.id for passage in texts.passages.passages]
     if set(ours) != set(theirs):
@@ -277,15 +272,11 @@ def _compare(
             f"{other.name} has other passages, so its concept cannot be compared; name a run of the same corpus."
         )
     concept = other.load(_newest(other)).concept.membership[[theirs[each] for each in ours]]
-    document_of = numbered(texts.passages.document_of)
-    found = {}
-    for name, memberships in (("match", best.membership), ("concept", target)):
-        real = memberships[: len(ours)]
-        found[name] = soft_jaccard(real, concept)
-        found[f"{name}_by_documents"] = soft_jaccard(
-            document_means(real, document_of), document_means(concept, document_of)
-        )
-    return found
+    real = slice(0, len(ours))
+    return {
+        "match": soft_jaccard(best.membership[real], concept),
+        "concept": soft_jaccard(target[real], concept),
+    }
 
 
 def _joined(

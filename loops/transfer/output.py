@@ -1,4 +1,4 @@
-"""Stitchings and chains on the terminal: tables and sentences."""
+"""Stitchings, matches and chains on the terminal: tables and sentences."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from agent.errors import printable
 from loops.monitor.tables import plain_table
+from loops.transfer.match import Matched, two_sides
 from loops.transfer.stitch import Stitching
-from loops.transfer.trials import COMPARED, NATIVE
+from loops.transfer.trials import NATIVE
 
 CERTAIN = 2.0
 """Standard errors from which an effect is certain."""
@@ -33,24 +35,24 @@ def show_stitch(found: Stitching, measured: Sequence[Row], folder: Path, console
         console,
     )
     rows = [row for row in found.rows() if row["model"] == found.second]
-    table = plain_table("vector", "unexpl.", "cosine", "back", "ratio", "leaning", "coherent")
+    table = plain_table("vector", "unexpl.", "cosine", "back", "ratio", "coherent")
     for row in rows:
         table.add_row(
             escape(row["vector"]),
             *(_number(row.get(key)) for key in ("unexplained_variance", "cosine_native", "returned_cosine")),
             _ratio(row),
-            *(_number(row[key]) for key in ("leaning_ratio", "coherence")),
+            _number(row["coherence"]),
         )
     console.print(table)
     if measured:
-        console.print("\nBy judges trained on gold labels, which no step above uses: ratio")
+        concept = measured[0]["concept"]
+        _print(f"\nBy judges trained on gold labels of {concept}, which no step above uses: ratio", console)
         table = plain_table("vector", "A embeddings", "B word n-grams", "both")
         for gold in measured:
-            if gold["model"] == found.second and gold["kind"] in COMPARED:
-                ratios = (
-                    _with_error(gold[f"ratio_{at}"], gold[f"ratio_{at}_error"]) for at in ("a", "b", "mean")
-                )
-                table.add_row(escape(gold["vector"]), *ratios)
+            ratios = (
+                _with_error(gold[f"ratio_{at}"], gold[f"ratio_{at}_error"]) for at in ("a", "b", "mean")
+            )
+            table.add_row(escape(gold["vector"]), *ratios)
         console.print(table)
     console.print()
     for sentence in evidence(found, found.rows()):
@@ -102,6 +104,39 @@ def _of_controls(controls: Sequence[Row]) -> list[str]:
     ]
 
 
+def show_match(found: Matched, file: Path, console: Console) -> None:
+    """Clusters with their overlaps, what chance gives, and typical passages of both sides."""
+    real, generated = len(found.texts.passages.passages), len(found.texts.generated)
+    mass = f"half the mass on {real} real passages, half on {generated} generated ones"
+    if not generated:
+        mass = f"all the mass on {real} real passages, since nothing was generated"
+    _print(f"\n{found.run}, round {found.round}, in {found.into}: {mass}.", console)
+    table = plain_table("cluster", "overlap", "on real", "on written")
+    for each in found.match.clusters:
+        name = " ".join([each.kind, *map(str, each.components)])
+        table.add_row(name, *(_number(at, 3) for at in (each.overlap, each.on_real, each.on_generated)))
+    console.print(table)
+    for topic in found.match.best.components if found.words else ():
+        _print(f"Topic {topic}: {found.words[topic]}", console)
+    _print(
+        found.nothing
+        or f"With shuffled memberships the best overlap is {found.match.chance:.3f}; this one is "
+        f"{found.match.z_score:.1f} standard deviations higher.",
+        console,
+    )
+    if compared := found.compared:
+        _print(
+            f"With the concept refined in that space: overlap {compared['match']:.3f} of the match, "
+            f"{compared['concept']:.3f} of the concept itself.",
+            console,
+        )
+    for name, beginnings in two_sides(found).items():
+        console.print(f"\n[bold]{name.capitalize()}[/]" + ("" if beginnings else ": nothing"))
+        for beginning in beginnings:
+            _print(f"  {beginning}", console)
+    _print(f"\nMatch: {file}", console)
+
+
 def show_chain(rows: Sequence[Row], measured: Sequence[Row], folder: Path, console: Console) -> None:
     """Every hand-over with its checks; with gold labels also the precision of each link."""
     table = plain_table("hand-over to", "by", "overlap", "agree", "cosine", "rounds", "kept", "")
@@ -133,7 +168,7 @@ def show_chain(rows: Sequence[Row], measured: Sequence[Row], folder: Path, conso
 
 
 def _print(sentence: str, console: Console) -> None:
-    console.print(escape(sentence), highlight=False, soft_wrap=True)
+    console.print(escape(printable(sentence)), highlight=False, soft_wrap=True)
 
 
 def _certain(row: Row) -> bool:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from agent.errors import writing
 from loops.checkpoint.atomic import unlinked
@@ -24,22 +22,19 @@ BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#777777"
 
 
 def draw_stitch(found: Stitching, measured: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write `stitch.png`: two panels of layers and one of ratios."""
-    figure = Figure(figsize=(15, 5.2), layout="constrained")
-    panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
-    matrix = found.stitches.matrix
-    explained = 1 - (matrix.unexplained + matrix.back) / 2
-    _draw_layers(panels[0], found, matrix.svcca, "Similarity of layers (SVCCA)")
-    _draw_layers(panels[1], found, explained, "Variance explained, mean of both ways")
-    _draw_ratios(panels[2], found, measured)
+    """Write `stitch.png`: a panel of layers and one of ratios."""
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    layers, ratios = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    _draw_layers(layers, found)
+    _draw_ratios(ratios, found, measured)
     figure.suptitle(f"{found.run}: {found.first} to {found.second}")
     with writing(folder / PICTURE, "make room there"):
         FigureCanvasAgg(figure).print_png(str(unlinked(folder / PICTURE)))
 
 
-def _draw_layers(axes: Axes, found: Stitching, values: Float[np.ndarray, "layer other"], title: str) -> None:
+def _draw_layers(axes: Axes, found: Stitching) -> None:
     matrix = found.stitches.matrix
-    image = axes.imshow(values.T, origin="lower", aspect="auto", cmap="viridis")
+    image = axes.imshow(matrix.svcca.T, origin="lower", aspect="auto", cmap="viridis")
     axes.figure.colorbar(image, ax=axes, shrink=0.85)
     for axis, layers, model in (
         (axes.xaxis, matrix.first, found.first),
@@ -48,24 +43,18 @@ def _draw_layers(axes: Axes, found: Stitching, values: Float[np.ndarray, "layer 
         step = max(1, len(layers) // 9)
         axis.set_ticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
         axis.set_label_text(f"layer of {model}")
-    outline: list[AbstractPathEffect] = [withStroke(linewidth=4, foreground="black")]
     for layer, there in found.stitches.partner.items():
-        row, column = matrix.first.index(layer), matrix.second.index(there)
-        (ring,) = axes.plot(row, column, "o", markersize=10, fillstyle="none", color="white")
-        words = axes.annotate(
-            f"{layer}, {there}", (row, column), (0, 9), textcoords="offset points", ha="center", color="white"
-        )
-        for drawn in (ring, words):
-            drawn.set_path_effects(outline)  # visible on every colour
-    axes.set_title(title)
+        at = matrix.first.index(layer), matrix.second.index(there)
+        axes.plot(*at, "o", markersize=10, fillstyle="none", color="white")
+    axes.set_title("Similarity of layers (SVCCA); rings: paired layers")
 
 
 def _draw_ratios(axes: Axes, found: Stitching, measured: Sequence[Mapping[str, Any]]) -> None:
     rows = [row for row in found.rows() if row["kind"] in COMPARED]
     places = np.arange(len(rows))[::-1]
     series = [(f"as {found.first} reads it", BLUE, "o", "behavioural_ratio", "ratio_error", rows)]
-    gold = {row["vector"]: dict(row) for row in measured if row["model"] == found.second}
-    judged = [gold[row["vector"]] for row in rows] if gold else []
+    gold = {row["vector"]: row for row in measured}
+    judged = [dict(gold[row["vector"]]) for row in rows] if gold else []
     if any(row["ratio_mean"] is not None for row in judged):  # else no judge can tell this concept
         label = "by judges trained on gold labels"
         series.append((label, ORANGE, "s", "ratio_mean", "ratio_mean_error", judged))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,13 @@ from agent.language_model.model import LanguageModel
 from agent.membership.documents import document_mean
 from agent.steering.vector import SteeringVector
 from agent.transfer.handover import Carried, Handover, hand_over
-from agent.transfer.learn import Stitches, learn
+from agent.transfer.learn import Stitches, general_texts, learn
 from agent.transfer.translate import translate, translate_readout
 from agent.types import PassageSet
 from agent.updating.calibration import calibrate, calibration_texts
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.records import RoundRecord, refuse_other_model
-from loops.transfer.general_text import general_texts
 
 logger = logging.getLogger(__name__)
 
@@ -85,29 +84,29 @@ def receive(
     record, passages = predecessor.record, predecessor.passages
     own = LanguageModel.load(predecessor.store.config.language_model)
     refuse_other_model(predecessor.store.name, [record], own)
-    if link.language_model is None:
-        successor = _improved(own, predecessor, link, config, seed=seed, folder=folder)
-    else:
+    if link.language_model is not None:
         successor = LanguageModel.load(link.language_model)
+    else:
+        successor = _improved(own, predecessor, config, seed=seed, folder=folder)
     stitches: Stitches | None = None
-    if link.by != "intersection":
-        texts, parts = general_texts(config.stitching, passages, config.run.seed)
-        affine = config.stitching.model_copy(update={"methods": ("affine",)})
-        stitches = learn(own, successor, texts, parts, layers=own.layers, config=affine, seed=seed)
+    if link.by == "both":
+        texts, use = general_texts(config.stitching, passages, config.run.seed)
+        stitches = learn(own, successor, texts, use, layers=own.layers, seed=seed)
     partners = () if stitches is None else stitches.partner.values()
     receiver = successor.reading(sorted({*successor.layers, *partners}))
-    if record.concept.adapter is not None and link.improved != "own_adapter":
+    if record.concept.adapter is not None:
         logger.info(
             f"The adapter of round {record.round} of {predecessor.store.name} stays behind: no map carries it."
         )
-    handed = _corrupted(record.concept, link, seed)
+    vector = record.concept.vector
+    if link.planted and vector is not None:
+        vector = _shuffled(vector, seed)
     handover = hand_over(
-        handed,
+        record.concept,
         record_cached(receiver, passages.texts, also_for=successor),
         receiver.layers,
         passages.document_of,
-        by=link.by,
-        carried=None if stitches is None else _carry(handed, own, receiver, stitches),
+        carried=None if stitches is None else _carry(record.concept, vector, own, receiver, stitches),
         clustering=config.run.clustering,
         config=config.handover,
         seed=seed,
@@ -117,68 +116,49 @@ def receive(
 
 
 def _improved(
-    language_model: LanguageModel,
-    predecessor: Predecessor,
-    link: LinkConfig,
-    config: ChainConfig,
-    *,
-    seed: int,
-    folder: Path,
+    language_model: LanguageModel, predecessor: Predecessor, config: ChainConfig, *, seed: int, folder: Path
 ) -> LanguageModel:
-    """The model with an adapter merged into its weights, saved as a model folder of its own."""
+    """The model trained on more general text by LoRA and merged, saved as a model folder of its own."""
     if not (folder / "config.json").exists():
-        if link.improved == "own_adapter":
-            if (adapter := predecessor.record.concept.adapter) is None:
-                raise BasinError(
-                    "The predecessor's last round has no adapter to go on with; set updating.adapter_from, or improve by "
-                    "more_text."
-                )
-        elif link.improved == "more_text":
-            from agent.adapting.supervised import fit_lora  # slow to import, and most chains do without
+        from agent.adapting.supervised import fit_lora  # slow to import, and most chains do without
 
-            general = config.stitching.model_copy(update={"passages": config.study})
-            texts, _ = general_texts(general, predecessor.passages, seed)
-            lora = config.run.updating.adapting.lora.model_copy(update={"passages": len(texts)})
-            weights = np.ones(len(texts))
-            adapter, _ = fit_lora(
-                language_model, texts, weights, lora, seed=seed, folder=folder / ".training"
-            )
-        else:
-            raise BasinError(
-                "A link without a language_model has to say how the last one's is improved: own_adapter or more_text."
-            )
+        general = config.stitching.model_copy(update={"passages": config.study})
+        texts, _ = general_texts(general, predecessor.passages, seed)
+        lora = config.run.updating.adapting.lora.model_copy(update={"passages": len(texts)})
+        training, weights = folder / ".training", np.ones(len(texts))
+        adapter, _ = fit_lora(language_model, texts, weights, lora, seed=seed, folder=training)
         language_model.adapted(adapter).save(folder)
     return LanguageModel.load(language_model.config.model_copy(update={"name": str(folder)}))
 
 
-def _corrupted(concept: Concept, link: LinkConfig, seed: int) -> Concept:
-    """The concept as it is handed over, corrupted where the link asks for it."""
+def _shuffled(vector: SteeringVector, seed: int) -> SteeringVector:
+    """The vector with its coordinates shuffled: a planted failure."""
     generator = np.random.default_rng(seed)
-    if link.planted == "shuffled_concept":
-        return replace(concept, membership=generator.permutation(concept.membership))
-    if link.planted == "shuffled_vector" and concept.vector is not None:
-        shuffled = {
+    return SteeringVector(
+        {
             layer: direction[generator.permutation(len(direction))]
-            for layer, direction in concept.vector.directions.items()
+            for layer, direction in vector.directions.items()
         }
-        return replace(concept, vector=SteeringVector(shuffled))
-    return concept
+    )
 
 
-def _carry(concept: Concept, own: LanguageModel, successor: LanguageModel, stitches: Stitches) -> Carried:
-    """Readout and vector through the affine maps."""
+def _carry(
+    concept: Concept,
+    vector: SteeringVector | None,
+    own: LanguageModel,
+    successor: LanguageModel,
+    stitches: Stitches,
+) -> Carried:
+    """The concept's readout and a vector through the affine maps."""
     if concept.readout is None:
         raise BasinError(
             "The concept has no readout to hand over by stitching; let its run make a round first."
         )
-    back = {layer: (stitches.partner[layer], each.carrier) for layer, each in stitches.back["affine"].items()}
+    back = {each.layer: (each.partner, each.back["affine"]) for each in stitches.maps}
     return Carried(
         readout=translate_readout(concept.readout, own.layers, successor.layers, back),
-        vector=concept.vector and translate(concept.vector, stitches.ways(stitches.there["affine"])),
-        deviations={
-            stitches.partner[layer]: gathered.moments[0].deviations[1]
-            for layer, gathered in stitches.gathered.items()
-        },
+        vector=vector and translate(vector, stitches.ways_there("affine")),
+        deviations={each.partner: each.partner_deviations for each in stitches.maps},
     )
 
 

@@ -7,24 +7,31 @@ a gold label; `loops/transfer/evaluate.py` compares the texts with labels afterw
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 from jaxtyping import Float
-from pydantic import ValidationError
 
-from agent.errors import BasinError
-from agent.membership.similarity import soft_jaccard
+from agent.errors import BasinError, writing
+from agent.files.checked import DamagedError, read_inside
 from agent.transfer.effect import Effect, effect
 from agent.transfer.learn import Stitches, StitchingConfig
-from agent.types import seed_for
+from loops.checkpoint.atomic import MOST_TENSORS, inner_folder, write_file
+from loops.checkpoint.schema import read_sealed, sealed
 from loops.checkpoint.store import RunStore
-from loops.records import RoundRecord, refuse_other_model
-from loops.transfer.trials import BASE, COMPARED, NATIVE, Pair, Setup, Trial
+from loops.records import RoundRecord
+from loops.transfer.trials import BASE, COMPARED, NATIVE, Setup, Trial
 from loops.transfer.vectors import try_in_first, try_in_second
+
+STITCHES = "stitches"
+TABLE, VECTORS = "stitch.json", "vectors.safetensors"
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,6 @@ class Stitching:
     stitches: Stitches
     prompts: Sequence[str]
     trials: Sequence[Trial]
-    overlap: float
-    """Soft Jaccard on real passages of the concept and the second model's version of it."""
     left_behind: bool = False
     """Whether the round also has an adapter, which no map carries to another model."""
 
@@ -64,9 +69,7 @@ class Stitching:
         ]
 
     def _row(self, trial: Trial) -> dict[str, Any]:
-        found, native = self.effect(trial, lambda each: each.readings), self.of(self.second, NATIVE)
-        compared = trial.kind in COMPARED
-        comparable = compared and trial.model == self.second and native.leaning > 0
+        found, compared = self.effect(trial, lambda each: each.readings), trial.kind in COMPARED
         return {
             "run": self.run,
             "from": self.first,
@@ -74,40 +77,26 @@ class Stitching:
             "model": trial.model,
             "vector": trial.name,
             "kind": trial.kind,
-            "nats": trial.nats,
+            "nats": self.nats if trial.vectors else 0.0,
             **trial.numbers,
-            "reading": float(trial.readings.mean()),
             "effect": found.mean,
             "effect_error": found.error,
             "behavioural_ratio": found.ratio if compared else None,
             "ratio_error": found.ratio_error if compared else None,
-            "helped": found.helped,
-            "leaning": trial.leaning,
-            "leaning_ratio": trial.leaning / native.leaning if comparable else None,
             "coherence": float(trial.coherent.mean()),
-            "coherence_of_base": float(self.of(trial.model, BASE).coherent.mean()),
-            "soft_jaccard_intersection": self.overlap,
             "samples": len(trial.texts),
             "draws": len(trial.vectors),
         }
 
 
-def chosen_settings(config: StitchingConfig, changes: Mapping[str, object]) -> StitchingConfig:
-    """The settings with some changed. Raises `BasinError` for a wrong value."""
-    try:
-        return StitchingConfig.model_validate(config.model_dump() | dict(changes))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise BasinError(f"stitching.{place}: {first['msg'].lower()} (got {first['input']!r}).") from None
-
-
-def carry(store: RunStore, number: int | None) -> RoundRecord:
+def carry(store: RunStore, number: int | None, to: str) -> RoundRecord:
     """The round whose concept is carried over, the newest when `number` is None.
 
-    Raises `BasinError` for no such round, no vector or readout, or a concept without members or
-    without others.
+    Raises `BasinError` for the run's own model, no such round, no vector or readout, or a concept
+    without members or without others.
     """
+    if to == store.config.language_model.name:
+        raise BasinError(f"{store.name} was made in {to} itself; name another model with --to.")
     record = store.load(next(reversed(store.rounds()), 0) if number is None else number)
     concept, which = record.concept, f"Round {record.round} of {store.name}"
     if concept.vector is None or concept.readout is None:
@@ -123,29 +112,93 @@ def carry(store: RunStore, number: int | None) -> RoundRecord:
 def stitch(
     store: RunStore,
     record: RoundRecord,
-    pair: Pair,
+    to: str,
     config: StitchingConfig,
     *,
     samples: int = 48,
     nats: float | None = None,
 ) -> Stitching:
-    """Translate a round's concept into the pair's second model, and gather the evidence.
+    """Translate a round's concept into the model `to`, and gather the evidence.
+
+    Args:
+        samples: passages written with each vector.
+        nats: strength of every vector; None: that of the run.
 
     Raises:
-        BasinError: the second model cannot be steered, or a translated vector is zero.
+        BasinError: the second model cannot be loaded or steered, there is too little general text,
+            or a translated vector is zero.
     """
-    refuse_other_model(store.name, [record], pair.first)
-    concept, seed = record.concept, seed_for(store.config.seed, 0, "stitch")
-    setup = Setup.of(store, concept, pair, nats=nats, samples=samples, seed=seed)
+    setup = Setup.of(store, record, to, config, nats=nats, samples=samples)
     return Stitching(
         run=store.name,
         round=record.round,
-        first=pair.first.config.name,
-        second=pair.second.config.name,
+        first=setup.first.config.name,
+        second=setup.second.config.name,
         nats=setup.nats,
-        stitches=pair.stitches,
+        stitches=setup.stitches,
         prompts=setup.prompts,
-        trials=[*try_in_first(setup), *try_in_second(setup, config)],
-        overlap=soft_jaccard(setup.probe.membership, concept.membership),
-        left_behind=concept.adapter is not None,
+        trials=[*try_in_first(setup), *try_in_second(setup)],
+        left_behind=record.concept.adapter is not None,
     )
+
+
+def save_stitch(found: Stitching, store: RunStore) -> Path:
+    """Write rows, samples and vectors to a folder inside the run, which is returned."""
+    matrix = found.stitches.matrix
+    vectors = safetensors.torch.save(
+        {
+            f"{each.model}.{each.name}{f'.{draw}' if len(each.vectors) > 1 else ''}.{name}": tensor
+            for each in found.trials
+            for draw, vector in enumerate(each.vectors)
+            for name, tensor in vector.tensors().items()
+        }
+    )
+    content = {
+        "run": found.run,
+        "round": found.round,
+        "from": found.first,
+        "to": found.second,
+        "nats_per_token": found.nats,
+        "tokens": found.stitches.tokens,
+        "partner": {str(layer): there for layer, there in found.stitches.partner.items()},
+        "rows": found.rows(),
+        "svcca": {"first": matrix.first, "second": matrix.second, "similarity": matrix.svcca.tolist()},
+        "samples": [
+            {"model": each.model, "vector": each.name, "prompt": prompt, "text": text}
+            | {"reading": float(reading), "coherent": bool(coherent)}
+            for each in found.trials
+            for prompt, text, reading, coherent in zip(
+                found.prompts, each.texts, each.readings, each.coherent, strict=True
+            )
+        ],
+        "vectors_sha256": hashlib.sha256(vectors).hexdigest(),
+    }
+    folder = store.path / STITCHES / f"{file_name(found.second)}_round_{found.round:03d}"
+    with writing(folder, "make room there"):
+        inner_folder(store.path, STITCHES, folder.name)
+        write_file(folder / VECTORS, vectors)
+        write_file(folder / TABLE, sealed(content))  # last, with the digest of the vectors
+    return folder
+
+
+def saved_stitches(store: RunStore) -> list[tuple[Path, dict[str, Any]]]:
+    """The folder and the table of every stored stitching. Raises `BasinError` for a damaged one."""
+    found = []
+    for file in sorted((store.path / STITCHES).glob(f"*/{TABLE}")):
+        try:
+            found.append((file.parent, read_sealed(store.path, file.relative_to(store.path).as_posix())))
+        except DamagedError as damage:
+            raise BasinError(f"{file} is damaged ({damage}); `basin stitch` writes it again.") from None
+    return found
+
+
+def check_stitch(folder: Path) -> None:
+    """Raise `DamagedError` where a stitching's table or vectors are not what was written."""
+    vectors = read_inside(folder, VECTORS, MOST_TENSORS)
+    if hashlib.sha256(vectors).hexdigest() != read_sealed(folder, TABLE).get("vectors_sha256"):
+        raise DamagedError(f"{VECTORS} is not what was written")
+
+
+def file_name(name: str) -> str:
+    """A model's name as part of a file's."""
+    return re.sub(r"[^a-zA-Z0-9.-]+", "_", name)

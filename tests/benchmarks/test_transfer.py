@@ -11,7 +11,7 @@ from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 
 ROW = {"run": "run", "from": "a", "to": "b", "nats": 0.1, "samples": 8, "coherence": 1.0}
-ROW |= {"soft_jaccard_intersection": 0.8, "effect_error": 0.1, "ratio_error": 0.1}
+ROW |= {"effect_error": 0.1, "ratio_error": 0.1}
 KINDS = (("a", "base", "base", 0), ("a", "native", "native", 1), ("b", "native", "native", 1))
 ROWS = [
     ROW | dict(zip(("model", "vector", "kind", "effect"), each, strict=True))
@@ -26,7 +26,7 @@ def store(tmp_path):
     save_rounds(made, 1)
     folder = made.path / "stitches" / "b_round_001"
     folder.mkdir(parents=True)
-    gold = {"model": "b", "vector": "affine", "kind": "translated", "ratio_mean": 0.7, "score_a": 1.0}
+    gold = {"model": "b", "vector": "affine", "kind": "translated", "ratio_mean": 0.7}
     measured = {"concept": "detective", "corpus": "shelf", "rows": [gold]}
     (folder / "stitch.json").write_bytes(sealed({"to": "b", "rows": ROWS}))
     (folder / "stitch.png").write_bytes(b"picture")
@@ -37,7 +37,7 @@ def store(tmp_path):
 def test_rows_join_what_judges_and_matches_say(store, tmp_path):
     (store.path / "matches").mkdir()
     match = {"compared": {"match": 0.85, "told": 0.8}}
-    (store.path / "matches" / "concept_to_b_round_001.json").write_text(json.dumps(match))
+    (store.path / "matches" / "b_round_001.json").write_text(json.dumps(match))
     rows = stitch.rows_of(store, tmp_path / "place")
     assert [each["method"] for each in rows] == ["base", "native", "native", "affine"]
     assert rows[-1]["ratio_mean"] == 0.7 and rows[-1]["soft_jaccard_with_native"] == 0.85
@@ -63,8 +63,8 @@ def test_a_chain_is_a_row_for_every_link(tmp_path):
     names = ("ap_received", "ap", "ap_ceiling", "ap_topic")
     numbers = {f"{name}{suffix}": 0.5 for name in names for suffix in ("", "_pooled")}
     measured = [{"run": run, "model": run[3:], **numbers} for run in ("00_a", "01_b")]
-    (tmp_path / "succession.json").write_text(json.dumps([good, bad]))
-    (tmp_path / "measured.json").write_text(json.dumps(measured))
+    (tmp_path / "succession.json").write_bytes(sealed({"rows": [good, bad]}))
+    (tmp_path / "measured.json").write_bytes(sealed({"rows": measured}))
     rows = successors.rows_of(tmp_path)
     assert [each["method"] for each in rows] == ["00_a", "01_b", "02_c"]
     assert rows[1]["ap_before"] == rows[1]["ap"] == 0.5 and rows[2]["ap"] is None

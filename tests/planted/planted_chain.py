@@ -47,8 +47,7 @@ def general(tmp_path):
 
 
 def stitching(general) -> dict:
-    sizes = {"passages": 20, "compared": 16, "methods": ["affine", "procrustes"]}
-    return {"corpus": {"source": str(general)}, **sizes}
+    return {"corpus": {"source": str(general)}, "passages": 20}
 
 
 def stitching_of(store: RunStore) -> StitchingConfig:

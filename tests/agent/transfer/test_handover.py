@@ -1,7 +1,5 @@
 """A planted concept handed to a reader that sees the same texts in coordinates of its own."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +8,6 @@ import torch
 
 from agent.clustering.config import ClusteringConfig
 from agent.concept import Concept, Readout
-from agent.errors import BasinError
 from agent.membership.similarity import soft_jaccard
 from agent.steering.vector import SteeringVector
 from agent.transfer.handover import Carried, HandoverConfig, hand_over
@@ -32,13 +29,12 @@ STITCHED = Carried(
 )
 
 
-def handed(by: str, concept: Concept = CONCEPT, stitched: Carried | None = STITCHED):
+def handed(concept: Concept = CONCEPT, stitched: Carried | None = STITCHED):
     return hand_over(
         concept,
         THEIRS,
         LAYERS,
         DOCUMENT_OF,
-        by=by,
         carried=stitched,
         clustering=ClusteringConfig(components=10, penalty=0.1),
         config=HandoverConfig(),
@@ -46,48 +42,32 @@ def handed(by: str, concept: Concept = CONCEPT, stitched: Carried | None = STITC
     )
 
 
-@pytest.mark.parametrize("by", ["intersection", "stitching", "both"])
-def test_a_true_concept_arrives(by: str) -> None:
-    found = handed(by)
-    assert found.refusals == []
-    assert soft_jaccard(found.membership, TRUE) > 0.9
-    assert (found.vector is None) == (by == "intersection")
-    assert (
-        set(found.checks)
-        == {
-            "intersection": {"overlap by intersection"},
-            "stitching": {"overlap by stitching", "cosine"},
-            "both": {"overlap by intersection", "overlap by stitching", "two ways agree", "cosine"},
-        }[by]
-    )
+def test_a_true_concept_arrives():
+    checks = ["overlap by intersection", "overlap by stitching", "two ways agree", "cosine"]
+    for stitched, made in ((None, checks[:1]), (STITCHED, checks)):
+        found = handed(stitched=stitched)
+        assert found.refusals == [] and list(found.checks) == made
+        assert soft_jaccard(found.membership, TRUE) > 0.9
+        assert (found.vector is None) == (stitched is None)
 
 
-@pytest.mark.parametrize("by", ["stitching", "both"])
-def test_a_shuffled_vector_is_refused(by: str) -> None:
+def test_a_shuffled_vector_is_refused():
     generator = np.random.default_rng(3)
-    shuffled = SteeringVector(
-        {layer: each[generator.permutation(8)] for layer, each in VECTOR.directions.items()}
-    )
-    found = handed(by, stitched=replace(STITCHED, vector=shuffled))
-    assert [each for each in found.refusals if "vector does not point" in each]
-    assert len(found.refusals) == 1
+    shuffled = {layer: each[generator.permutation(8)] for layer, each in VECTOR.directions.items()}
+    found = handed(stitched=replace(STITCHED, vector=SteeringVector(shuffled)))
+    assert [each[:26] for each in found.refusals] == ["the vector does not point "]
 
 
-@pytest.mark.parametrize("by", ["intersection", "stitching", "both"])
-def test_a_shuffled_concept_is_refused(by: str) -> None:
+@pytest.mark.parametrize("stitched", [None, STITCHED])
+def test_a_shuffled_concept_is_refused(stitched):
     documents = np.random.default_rng(1).permutation(60)
-    found = handed(by, replace(CONCEPT, membership=TRUE[::4][documents][DOCUMENT_OF]))
+    found = handed(replace(CONCEPT, membership=TRUE[::4][documents][DOCUMENT_OF]), stitched)
     assert [each for each in found.refusals if "not what was handed over" in each]
 
 
-def test_a_readout_that_reads_something_else_is_refused() -> None:
+def test_a_readout_that_reads_something_else_is_refused():
     other = np.random.default_rng(2).normal(size=(2, 8))
     other -= DIRECTION * (other * DIRECTION).sum() / (DIRECTION**2).sum()
-    found = handed("both", stitched=replace(STITCHED, readout=replace(STITCHED.readout, weights=other)))
+    found = handed(stitched=replace(STITCHED, readout=replace(STITCHED.readout, weights=other)))
     assert [each for each in found.refusals if "by stitching is not" in each]
     assert [each for each in found.refusals if "two ways" in each]
-
-
-def test_stitching_without_maps_is_refused_in_a_sentence() -> None:
-    with pytest.raises(BasinError, match="needs maps"):
-        handed("both", stitched=None)
