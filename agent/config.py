@@ -1,20 +1,27 @@
-"""Named experiments and suites by name, and error sentences for invalid settings.
+"""Named experiments, settings that may be paths, checks of numbers, and sentences for invalid settings.
 
-The files lie beside the packages in a checkout, and inside this package once installed.
+The named files lie beside the packages in a checkout, and inside this package once installed.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
 import os
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import BasinError, quoted, shortened
+from agent.types import StageConfig
+
+Config = TypeVar("Config", bound=StageConfig)
 
 _HERE = Path(__file__).resolve().parent
 CONFIGS = _HERE / "configs" if (_HERE / "configs").is_dir() else _HERE.parent / "configs"
@@ -46,6 +53,76 @@ def find_config(name: str | os.PathLike[str]) -> Path:
         f"There is no config file {shortened(given, 200)}; named experiments are {', '.join(near)}: `basin run {near[0]}` "
         "takes one from any folder."
     )
+
+
+@dataclass(frozen=True)
+class PathSetting:
+    """Marks a setting (`Annotated[str, PathSetting()]`) whose value may be a path.
+
+    A relative path starts at the folder of the file it is written in, then at the working directory.
+    """
+
+    names: Collection[str] = ()
+    """Values that are names and never paths."""
+    prefix: str | None = None
+    """Values that begin like this are no paths either."""
+    hub: bool = False
+    """Whether a value that leads nowhere may be a hub id."""
+
+    def resolve(self, value: str, folder: Path) -> str:
+        """The absolute path, also of a path that leads nowhere; other values unchanged."""
+        if value in self.names or (self.prefix is not None and value.startswith(self.prefix)):
+            return value
+        path = os.path.expanduser(value)
+        if found := next((each for each in (folder, Path()) if os.path.exists(each / path)), None):
+            return os.path.realpath(found / path)
+        is_path = not self.hub or value.startswith((".", "~", os.sep)) or value.endswith(".gguf")
+        return os.path.abspath(folder / path) if is_path and value.strip() and "\0" not in value else value
+
+
+def absolute_paths(config: Config, folder: Path) -> Config:
+    """The configuration with every setting that is a path made absolute, so it holds in any folder."""
+    changes: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        setting = next((each for each in field.metadata if isinstance(each, PathSetting)), None)
+        if setting is not None and isinstance(value, str):
+            changes[name] = setting.resolve(value, folder)
+        elif isinstance(value, StageConfig):
+            changes[name] = absolute_paths(value, folder)
+        elif isinstance(value, tuple) and any(isinstance(each, StageConfig) for each in value):
+            changes[name] = tuple(absolute_paths(each, folder) for each in value)
+    return config.model_copy(update=changes)
+
+
+def path_setting(kind: type[BaseModel], key: str) -> PathSetting | None:
+    """The mark of a setting by its dotted name; None for an unknown one and for one that is no path."""
+    *parents, leaf = key.strip().split(".")
+    fields = [model.model_fields.get(leaf) for model in _models_at(kind, parents)]
+    marks = [mark for field in fields if field for mark in field.metadata if isinstance(mark, PathSetting)]
+    return marks[0] if marks else None
+
+
+def check_number(
+    name: str, value: object, *, least: float = -math.inf, most: float = math.inf, whole: bool = False
+) -> None:
+    """Refuse an argument that is no finite number in [least, most].
+
+    Configurations have their own check; this one is for the command line and Python.
+
+    Raises:
+        BasinError: the value is NaN, infinite, out of range, no number, or not whole where it must be.
+    """
+    kind = numbers.Integral if whole else numbers.Real
+    if isinstance(value, kind) and not isinstance(value, bool):
+        with suppress(OverflowError):  # an integer beyond the floating-point range
+            number = float(value)
+            if math.isfinite(number) and least <= number <= most:
+                return
+    wanted = "a whole number" if whole else "a finite number"
+    low = f" from {least:g}" if least > -math.inf else ""
+    high = f" to {most:g}" if most < math.inf else " on" if low else ""
+    raise BasinError(f"{name} was {quoted(value)}: give {wanted}{low}{high}.")
 
 
 LONGEST_NAME = 120

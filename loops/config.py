@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import StartsConfig
 from agent.basin.tracking import TrackingConfig
 from agent.clustering.config import ClusteringConfig
-from agent.config import explain, find_config
+from agent.config import absolute_paths, explain, find_config, path_setting
 from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig
 from agent.errors import BasinError, quoted, shortened
@@ -159,8 +160,8 @@ class ChainConfig(StageConfig):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's YAML file and apply `key.sub=value` overrides, whose values are YAML too.
 
-    Relative paths start at the file's folder, then at the working directory. Of a file that contains a run, such as a
-    map's, the run is taken.
+    Relative paths in the file start at its folder, then at the working directory; those in `overrides` start at the
+    working directory. Of a file that contains a run, such as a map's, the run is taken.
 
     Raises:
         BasinError: no such file, not YAML, an unknown key (with the nearest known one), or a wrong value.
@@ -169,7 +170,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     tree = wrapped["run"]
     for override in overrides:
         _apply(tree, override)
-    return _with_absolute_paths(parse_config(tree, str(path)), folder)
+    return absolute_paths(parse_config(tree, str(path)), folder)
 
 
 def load_wrapped(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -186,7 +187,8 @@ def load_wrapped(kind: type[Config], path: Path, overrides: Sequence[str] = ()) 
         own = override.partition("=")[0].strip().partition(".")[0] in kind.model_fields
         _apply(tree, override if own else f"run.{override}")
     config = _validated(kind, tree, str(path))
-    return config.model_copy(update={"run": _with_absolute_paths(config.run, folder)})  # type: ignore[attr-defined]
+    config = config.model_copy(update={"run": absolute_paths(config.run, folder)})  # type: ignore[attr-defined]
+    return absolute_paths(config, path.parent)
 
 
 def _wrapped_tree(path: Path) -> tuple[dict[str, Any], Path]:
@@ -215,7 +217,7 @@ def with_overrides(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     tree = config.model_dump(mode="json")
     for override in overrides:
         _apply(tree, override)
-    return parse_config(tree, "--set")
+    return absolute_paths(parse_config(tree, "--set"), Path())
 
 
 def parse_config(tree: dict[str, Any], origin: str) -> RunConfig:
@@ -252,27 +254,17 @@ def _validated(kind: type[Config], tree: dict[str, Any], origin: str) -> Config:
         raise BasinError(f"{origin}: {explain(error, kind)}") from None
 
 
-def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
-    """The same with absolute paths, so that a run can be measured and resumed from any folder."""
-    pointed = {name: _absolute(file, folder) for name, file in config.pointer.files.items()}
-    changes: dict[str, Any] = {
-        "corpus": config.corpus.model_copy(update={"source": _absolute(config.corpus.source, folder)}),
-        "pointer": config.pointer.model_copy(update=pointed),
-    }
-    if start := config.updating.start_vector:
-        changes["updating"] = config.updating.model_copy(update={"start_vector": _absolute(start, folder)})
-    return config.model_copy(update=changes)
-
-
-def _absolute(name: str, folder: Path) -> str:
-    """The absolute path of a file in the folder or the working directory; the name where there is none."""
-    # os.path.exists accepts a name that cannot be a path, unlike Path.exists.
-    found = [each / name for each in (folder, Path()) if os.path.exists(each / name)]
-    return str(found[0].resolve()) if found and not Path(name).is_absolute() else name
+def with_absolute_path(override: str) -> str:
+    """A `key=value` override; a path in it that exists is made absolute."""
+    key, equals, value = override.partition("=")
+    setting = path_setting(RunConfig, key)
+    if setting is None or not os.path.exists(os.path.expanduser(value)):
+        return override
+    return f"{key}={json.dumps(setting.resolve(value, Path()))}"
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
+    key, equals, value = with_absolute_path(override).partition("=")
     shown = shortened(override, 100)
     if not equals:
         raise BasinError(f"--set takes key=value, and {shown!r} has no '='; write for example rounds=6.")

@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator
 
-from agent.config import explain
+from agent.config import PathSetting, explain
 from agent.corpora.brown import ALL_CATEGORIES, FICTION, brown_files
 from agent.corpora.folder import DOCUMENT_SUFFIXES, read_document, read_folder
 from agent.corpora.hub_dataset import SCHEME, dataset_name, read_dataset
@@ -55,7 +56,7 @@ NAMED: dict[str, Callable[[], Iterator[tuple[Record, str]]]] = {
 class CorpusConfig(StageConfig):
     """Which texts to read, and which fields of a record hold them."""
 
-    source: str = "brown-fiction"
+    source: Annotated[str, PathSetting(tuple(NAMED), prefix=SCHEME)] = "brown-fiction"
     """`brown-fiction`, `brown`, `newsgroups`; the path of a folder or file; `hf:owner/name`."""
     text_field: str = "text"
     title_field: str = "title"

@@ -11,12 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import Field
 
+from agent.config import PathSetting
 from agent.errors import BasinError
+from agent.hub.models import EMBEDDED
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
 from agent.types import StageConfig
@@ -30,7 +33,7 @@ MINIMUM_PASSAGES = 8
 class CoherenceConfig(StageConfig):
     """The independent model, and the limits of coherence."""
 
-    model: str | None = "gemma3-270m"
+    model: Annotated[str | None, PathSetting(tuple(EMBEDDED), hub=True)] = "gemma3-270m"
     """A model other than the generating one; none: only statistics of the text are checked."""
     quantile: float = Field(0.9, gt=0, lt=1)
     """Share of real passages within the limit of the loss."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import transformers
@@ -11,6 +11,7 @@ from accelerate import infer_auto_device_map
 from accelerate.utils import get_balanced_memory
 from pydantic import Field
 
+from agent.config import PathSetting
 from agent.errors import BasinError
 from agent.hub.loaded import not_loaded, refuse_larger_tokenizer, refuse_not_finite, refuse_unloaded
 from agent.hub.models import EMBEDDED, local_files_only, resolve_model
@@ -34,7 +35,7 @@ LOADING = {"output_loading_info": True, "ignore_mismatched_sizes": True}
 class LanguageModelConfig(StageConfig):
     """The model, its device, and the layers to record."""
 
-    name: str = "smollm2-135m"
+    name: Annotated[str, PathSetting(tuple(EMBEDDED), hub=True)] = "smollm2-135m"
     """An embedded model, a hub id, a local folder, or a local GGUF file."""
     layers: tuple[int, ...] = ()
     """Recorded layers, rising; empty: those at 40, 60 and 80 % of the depth."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import model_validator
 
+from agent.config import PathSetting
 from agent.corpora.text import CleanText
 from agent.corpora.words import ENGLISH, refuse_other_script
 from agent.errors import BasinError
@@ -32,24 +34,19 @@ class PointerConfig(StageConfig):
     """Single words of the concept. A text's weight is the share of its words among them."""
     examples: tuple[CleanText, ...] = ()
     """Texts of the concept, longer than a sentence."""
-    examples_file: str | None = None
+    examples_file: Annotated[str | None, PathSetting()] = None
     """A folder, or a .txt (separated by empty lines), .jsonl or .parquet file of examples."""
-    document_weights: str | None = None
+    document_weights: Annotated[str | None, PathSetting()] = None
     """Membership of each document, in [0, 1]: a .json list in corpus order, or .jsonl or .parquet rows
     with `weight_field`. Rows with `id` or `title` may come in any order."""
     weight_field: str = "weight"
-    topic_model: str | None = None
+    topic_model: Annotated[str | None, PathSetting()] = None
     """A file by `save_topic_model`; `topics.topic` or `topics.words` picks the topic."""
 
     @property
     def way(self) -> str | None:
         """The field that is set, or None if a topic is to be fitted."""
         return next((name for name in SOURCES if getattr(self, name)), None)
-
-    @property
-    def files(self) -> dict[str, str]:
-        """The set fields that name a file, with their values."""
-        return {name: getattr(self, name) for name in SOURCES[2:] if getattr(self, name)}
 
     @model_validator(mode="after")
     def _one_way(self) -> PointerConfig:

@@ -98,8 +98,13 @@ class TopicModel:
         return np.asarray(self.topic_word_counts / self.topic_word_counts.sum(axis=1, keepdims=True))
 
     def top_words(self, topic: int, count: int = 12) -> list[str]:
-        order = np.argsort(-self.topic_word[topic], kind="stable")
-        return [self.vocabulary[index] for index in order[:count]]
+        """The topic's most probable words, at most `count`; none that only smoothing gives a share."""
+        shares = self.topic_word[topic]
+        order = np.argsort(-shares, kind="stable")[:count]
+        least = shares.min()
+        return [self.vocabulary[at] for at in order if shares[at] > least] or [
+            self.vocabulary[at] for at in order
+        ]
 
     def infer(self, texts: Sequence[str]) -> Float[np.ndarray, "text topic"]:
         """Posterior mean topic weights; rows sum to 1. A text without known words gets the prior."""

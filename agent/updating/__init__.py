@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from agent.adapting.config import AdaptingConfig
+from agent.config import PathSetting
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN, SteeringMode, find_gate
@@ -59,7 +60,7 @@ class UpdatingConfig(StageConfig):
     conditional: bool = False
     """Steer less where the text is inside already, by a gate found on the real passages."""
     optimised: OptimisedConfig = OptimisedConfig()
-    start_vector: str | None = None
+    start_vector: Annotated[str | None, PathSetting()] = None
     """A control vector (GGUF, of llama.cpp or repeng) for round 0, instead of the mean difference,
     calibrated to `budget_nats`; `optimised` starts from it where it has the steered layers."""
     degenerate: int = Field(16, ge=0)

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from agent.concept import Concept
+from agent.config import check_number
 from agent.corpora.text import clean_text
 from agent.errors import BasinError
 
@@ -36,8 +37,10 @@ def steered(model: Any, run: str | Path, round: int | None = None, strength: flo
         strength: times the vector; it does not change the adapter.
 
     Raises:
-        BasinError: no such run or round, a round that cannot generate, or another model.
+        BasinError: no such run or round, a round that cannot generate, another model, or a strength
+            that is not a finite number.
     """
+    check_number("strength", strength)
     inner, tokenizer = _inner(model)
     concept = _concept(run, round)
     with _left_as_it_was(inner):
@@ -61,6 +64,7 @@ class ConceptLogits(LogitsProcessor):
 
     def __init__(self, model: Any, run: str | Path, round: int | None = None, strength: float = 1.0) -> None:  # noqa: A002
         """Arguments as in `steered`. `model` stays unchanged; only adapted weights are copied."""
+        check_number("strength", strength)
         inner, tokenizer = _inner(model)
         self.concept, self.strength = _concept(run, round), strength
         with _left_as_it_was(inner):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from agent.concept import Concept
+from agent.config import check_number
 from agent.corpora.text import given_text
 from agent.errors import BasinError
 from agent.language_model.decoding.rejection import Kept, Proposal, keep
@@ -39,8 +40,12 @@ def write(
         best_of: continuations per prompt; the coherent one with the highest membership is returned.
 
     Raises:
-        BasinError: no such round, a round without a steering vector, or as `LanguageModel.load`.
+        BasinError: a number out of range, no such round, a round without a steering vector, or as
+            `LanguageModel.load`.
     """
+    check_number("strength", strength)
+    for name, value, least in (("count", count, 1), ("best_of", best_of, 1), ("seed", seed, 0)):
+        check_number(name, value, least=least, whole=True)
     concept = _concept(store, number)
     if not concept.can_write:
         raise _cannot_write(store, concept)
@@ -90,6 +95,8 @@ def write_accepted(
     Raises:
         BasinError: no such round, round 0, nothing accepted, or as `LanguageModel.load`.
     """
+    for name, value, least in (("count", count, 1), ("tries", tries, 1), ("seed", seed, 0)):
+        check_number(name, value, least=least, whole=True)
     concept = _concept(store, number)
     if concept.readout is None:
         raise _cannot_write(store, concept)

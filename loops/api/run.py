@@ -61,14 +61,15 @@ class Run:
         Raises:
             BasinError: a wrong setting, an unreadable corpus or model, or a name that is taken.
         """
-        from loops.api.session import overrides_of, refuse_unless_count
+        from agent.config import check_number
+        from loops.api.session import overrides_of
         from loops.checkpoint.find import fresh_path, named_path
         from loops.checkpoint.store import RunStore
         from loops.config import RunConfig, load_config, parse_config, with_overrides
 
         overrides, file = overrides_of({} if settings is None else settings), None
         if rounds is not None:
-            refuse_unless_count("rounds", rounds)
+            check_number("rounds", rounds, least=1, whole=True)
             overrides.append(f"rounds={rounds}")
         if isinstance(config, RunConfig):
             resolved = with_overrides(config, overrides)
@@ -107,11 +108,11 @@ class Run:
         Raises:
             BasinError: as `Run.open`, or another process writes to the run.
         """
-        from loops.api.session import refuse_unless_count
+        from agent.config import check_number
         from loops.checkpoint.store import RunStore
 
         if rounds is not None:
-            refuse_unless_count("rounds", rounds)
+            check_number("rounds", rounds, least=1, whole=True)
         path = run.path if isinstance(run, Run) else cls.open(run).path
         store = RunStore.open(path)
         _work(store, f"Run {store.name} goes on", quiet, rounds)
@@ -226,10 +227,7 @@ class Run:
             BasinError: no such round, a round that cannot generate, or no language model.
         """
         from loops.api.generate import write, write_accepted
-        from loops.api.session import refuse_unless_count
 
-        for name, value in (("count", count), ("best_of", best_of), ("tries", tries)):
-            refuse_unless_count(name, value)
         with _progress(quiet):
             if accept:
                 kept = write_accepted(self._store, round, count, prompt=prompt, seed=seed, tries=tries)

@@ -87,9 +87,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return sorted(value) if isinstance(value, set | frozenset) else value.item()
-
-
-def refuse_unless_count(name: str, value: object) -> None:
-    """Raise `BasinError` unless the argument of that name is a whole number from 1 on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BasinError(f"{name} is how many, and was {quoted(value)}: give a whole number from 1 on.")

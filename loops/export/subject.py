@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.concept import Concept
+from agent.config import check_number
 from agent.errors import BasinError, first_sentence
 from agent.pointer.topic_model import Pointer
 from agent.steering.vector import SteeringVector
@@ -35,7 +36,11 @@ class Export:
     def of(
         cls, store: RunStore, number: int | None, *, strength: float = 1.0, dtype: str = "bfloat16"
     ) -> Export:
-        """A round by number, or the newest. Raises `BasinError` if the run has no such round."""
+        """A round by number, or the newest.
+
+        Raises `BasinError` if the run has no such round, or the strength is not a finite number.
+        """
+        check_number("strength", strength)
         return cls(store, store.load_chosen(number), strength, dtype)
 
     @property

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from agent.config import CONFIGS, explain, find_config, named_configs
+from agent.config import CONFIGS, check_number, explain, find_config, named_configs
 from agent.errors import BasinError
 from agent.types import StageConfig
 
@@ -92,3 +95,30 @@ def test_the_first_error_is_explained(tree: object, message: str) -> None:
         TypeAdapter(Outer).validate_python(tree)
     sentence = explain(wrong.value, Outer)
     assert message in sentence and sentence.endswith(".") and len(sentence) < 350
+
+
+@pytest.mark.parametrize(
+    ("value", "limits"),
+    [
+        (float("nan"), {}),
+        (np.float32("nan"), {}),
+        (float("inf"), {}),
+        (-math.inf, {}),
+        (10**400, {}),
+        (True, {}),
+        ("1", {}),
+        (None, {}),
+        (0, {"least": 1}),
+        (2.0, {"least": 1, "most": 1.5}),
+        (1.5, {"whole": True}),
+        (1 + 0j, {}),
+    ],
+)
+def test_what_is_no_number_is_refused_with_its_name(value: object, limits: dict[str, float]) -> None:
+    with pytest.raises(BasinError, match="strength was .*: give a "):
+        check_number("strength", value, **limits)
+
+
+@pytest.mark.parametrize("value", [0, -2.5, np.float32(1), np.int64(3), Fraction(1, 3)])
+def test_numbers_of_any_library_are_taken(value: object) -> None:
+    check_number("strength", value, least=-3, most=3)

@@ -15,6 +15,7 @@ from loops.config import (
     load_config,
     load_wrapped,
     parse_config,
+    with_overrides,
 )
 
 
@@ -32,12 +33,6 @@ def test_a_file_with_overrides_is_read(file: Path) -> None:
     assert (config.rounds, config.topics.count, config.topics.topic, config.passages.words) == (3, 12, 4, 90)
     assert config.topics.words == ("ship", "sail") and config.topics.seed_words == ("a", "b")
     assert load_config(file).rounds == RunConfig.model_fields["rounds"].default
-
-
-def test_a_relative_corpus_is_beside_the_config_file(file: Path, tmp_path: Path) -> None:
-    assert load_config(file).corpus.source == "texts"
-    (tmp_path / "texts").mkdir()
-    assert load_config(file).corpus.source == str((tmp_path / "texts").resolve())
 
 
 def test_what_was_resolved_reads_back_the_same(file: Path) -> None:
@@ -109,3 +104,43 @@ def test_a_configuration_may_contain_a_run_by_name_by_file_or_in_place(tmp_path:
     (tmp_path / "map.yaml").write_text("run: {corpus: {source: texts}}\nstart: {}\n")
     with pytest.raises(BasinError, match="no setting start; the nearest known one is starts"):
         load_wrapped(MapConfig, tmp_path / "map.yaml")
+
+
+def test_paths_in_a_file_start_at_the_file_and_those_of_overrides_at_the_folder_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, here = tmp_path / "conf", tmp_path / "here"
+    for name in ("conf/model", "conf/texts", "here/texts", "here/brown", "here/smollm2-135m"):
+        (tmp_path / name).mkdir(parents=True)
+    (beside / "seeds.txt").write_text("a text")
+    (beside / "run.yaml").write_text(
+        "corpus: {source: texts}\nlanguage_model: {name: ./model}\ncoherence: {model: model}\n"
+        "pointer: {examples_file: seeds.txt}\nupdating: {start_vector: missing.gguf}\n"
+    )
+    monkeypatch.chdir(here)
+    config = load_config(beside / "run.yaml")
+    found = (config.corpus.source, config.language_model.name, config.coherence.model)
+    assert found == (str(beside / "texts"), str(beside / "model"), str(beside / "model"))
+    assert config.pointer.examples_file == str(beside / "seeds.txt")
+    assert config.updating.start_vector == str(beside / "missing.gguf")
+    assert load_config(beside / "run.yaml", ["corpus.source=texts"]).corpus.source == str(here / "texts")
+    for override in ("corpus.source=brown", "corpus.source=hf:some/data", "language_model.name=smollm2-135m"):
+        key, _, name = override.partition("=")
+        section, field = key.split(".")
+        found = with_overrides(config, [override])
+        assert getattr(getattr(found, section), field) == name  # a name, whatever folders there are
+
+
+def test_a_chain_and_settings_from_python_have_absolute_paths_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "chain.yaml").write_text(
+        "run: {corpus: {source: texts}}\nlinks: [{language_model: {name: model}}]\n"
+    )
+    chain = load_wrapped(ChainConfig, tmp_path / "chain.yaml")
+    assert chain.links[0].language_model.name == str(tmp_path / "model")
+    assert chain.run.corpus.source == str(tmp_path / "texts")
+    monkeypatch.chdir(tmp_path)
+    given = with_overrides(parse_config({"corpus": {"source": "texts"}}, "settings"), [])
+    assert given.corpus.source == str(tmp_path / "texts")

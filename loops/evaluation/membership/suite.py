@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError, model_validator
 
-from agent.config import CONFIGS, explain
+from agent.config import CONFIGS, absolute_paths, explain
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.passages import PassagesConfig, split
 from agent.corpora.words import ENGLISH, language
@@ -83,7 +83,7 @@ def load_suite(path: Path = SUITE_FILE) -> list[SuiteCorpus]:
     names = [corpus.name for corpus in suite]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BasinError(f"{path} has two corpora called {twice[0]!r}; give each a name of its own.")
-    return [each.model_copy(update={"corpus": _resolved(each.corpus, path.parent)}) for each in suite]
+    return [absolute_paths(each, path.parent) for each in suite]
 
 
 def require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -93,14 +93,6 @@ def require_known(what: str, names: Sequence[str], known: Sequence[str]) -> None
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(dict.fromkeys(known))}."
             raise BasinError(f"There is no {what} {name!r} to evaluate; {hint}")
-
-
-def _resolved(corpus: CorpusConfig, folder: Path) -> CorpusConfig:
-    """The corpus with its path made absolute."""
-    source = corpus.source
-    if corpus.is_named or Path(source).is_absolute():
-        return corpus
-    return corpus.model_copy(update={"source": os.path.realpath(folder / corpus.path)})
 
 
 def is_present(corpus: SuiteCorpus) -> bool:
