@@ -22,8 +22,8 @@ from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.checkpoint.find import checkpoints_folder
 from loops.evaluation.membership.suite import task_name
 
-SHOWN, WIDTH = 20, 110
-"""Passages of a generator on a page of all, and characters a line."""
+WIDTH = 110
+"""Characters a line of a page."""
 Row = dict[str, Any]
 
 
@@ -62,34 +62,28 @@ def read(file: Path) -> list[Row]:
     return content
 
 
-def samples_page(
-    title: str, judged: Mapping[str, Sequence[Mapping[str, Any]]], most: int | None = SHOWN
-) -> str:
+def samples_page(title: str, generator: str, samples: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown page of passages in the order in which they were written, with what judges say.
 
     Args:
-        judged: generator to passages, as `basin evaluate generation` keeps them.
-        most: passages of a generator; None for all.
+        samples: passages of the generator, as `basin evaluate generation` keeps them.
     """
-    some = "All" if most is None else f"The first {most}"
     lines = [
         f"# {title}",
         "",
-        f"{some} passages of every generator in the order of writing, unpicked. A and B are",
-    ]
-    lines += [
+        "All passages of every generator in the order of writing, unpicked. A and B are",
         "cluster scores: 0 as a real passage from outside the concept in the mean, 1 as one from inside.",
         "",
+        f"## {generator}",
+        "",
+        f"{len(samples)} of {len(samples)} passages.",
+        "",
     ]
-    for generator, samples in judged.items():
-        lines += [f"## {generator}", "", f"{len(samples[:most])} of {len(samples)} passages.", ""]
-        for number, sample in enumerate(samples[:most], 1):
-            scores = ", ".join(
-                f"{which.upper()} {_score(sample[f'cluster_score_{which}'])}" for which in "ab"
-            )
-            lines += [f"**{number}.** {scores}, coherent: {'yes' if sample['coherent'] else 'no'}", ""]
-            for part in ("prompt", "text"):
-                lines += [f"{part.title()}:", *_verbatim(str(sample[part]).strip())]
+    for number, sample in enumerate(samples, 1):
+        scores = ", ".join(f"{which.upper()} {_score(sample[f'cluster_score_{which}'])}" for which in "ab")
+        lines += [f"**{number}.** {scores}, coherent: {'yes' if sample['coherent'] else 'no'}", ""]
+        for part in ("prompt", "text"):
+            lines += [f"{part.title()}:", *_verbatim(str(sample[part]).strip())]
     return "\n".join(lines)
 
 
@@ -124,7 +118,7 @@ def main(
             passages = read(folder / "judged" / f"{page_of}.json")
             page.parent.mkdir(parents=True, exist_ok=True)
             title = f"{rows[0]['corpus']}: {rows[0]['concept']}"
-            page.write_text(samples_page(title, {str(page_of): passages}, None), encoding="utf-8")
+            page.write_text(samples_page(title, str(page_of), passages), encoding="utf-8")
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     rows = [row for rows in tasks.values() for row in rows if page_of in (None, row["generator"])]

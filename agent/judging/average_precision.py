@@ -122,34 +122,6 @@ def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float 
     return (concept - topic) / (ceiling - topic)
 
 
-def exchanged(
-    pointer: Concept, concept: Concept, gold: Bool[np.ndarray, "passage"]
-) -> dict[str, float | int | None]:
-    """Precision of the passages that pointer and concept claim, and `exchanged_counts`.
-
-    A precision is None where nothing is claimed.
-    """
-    before, after = pointer.inside, concept.inside
-    return {
-        "precision_topic": float(gold[before].mean()) if before.any() else None,
-        "precision_concept": float(gold[after].mean()) if after.any() else None,
-        **exchanged_counts(before, after, gold),
-    }
-
-
-def exchanged_counts(
-    before: Bool[np.ndarray, "passage"], after: Bool[np.ndarray, "passage"], gold: Bool[np.ndarray, "passage"]
-) -> dict[str, int]:
-    """Numbers of passages that left and entered a claim, and of those that gold agrees with."""
-    threw_out, took_in = before & ~after, after & ~before
-    return {
-        "threw_out": int(threw_out.sum()),
-        "threw_out_right": int((threw_out & ~gold).sum()),
-        "took_in": int(took_in.sum()),
-        "took_in_right": int((took_in & gold).sum()),
-    }
-
-
 def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, seed: int) -> list[Row]:
     """A row for each round.
 
@@ -184,7 +156,6 @@ def measure_run(run: MeasuredRun, labels: GoldLabels, config: ClusteringConfig, 
         row |= {"pgr_single": gap_recovered(single, ap_topic, ceiling)}
         row |= {"pgr_pooled": gap_recovered(pooled, ap_topic_pooled, ceiling_pooled)}
         row |= {"gain_single": single - ap_topic, "gain_pooled": pooled - ap_topic_pooled}
-        row |= exchanged(run.rounds[0].concept, concept, gold)
         row |= {"base_rate": float(gold.mean()), "size": float(concept.size)}
         row |= {key: measured.metrics.get(key) for key in ("drift", "contraction", "agreement", "coherence")}
         row |= {"seconds": total_seconds(measured.cost), "peak_gb": measured.cost.get("peak_gb")}
