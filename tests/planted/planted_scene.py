@@ -1,6 +1,7 @@
 """Stored runs for the report page: planted words, activations and rounds that converge, made without a model."""
 
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,25 @@ def _written(kind: str, scene: Scene, number: int, level: float) -> list[Generat
         coherent = kind != "degenerate" and bool(generator.random() < 0.75)
         found.append(Generated(kind, prompt, text, at, membership, coherent, 3.1))
     return found
+
+
+class Reader(HTMLParser):
+    """A page as a browser reads it: tags with their attributes, and the text inside scripts."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self.feed(content.decode())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag == "script":
+            self.scripts.append((dict(attributes), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script" and self.scripts[-1][1] == "":
+            self.scripts[-1] = (self.scripts[-1][0], data)
+        else:
+            self.text += data

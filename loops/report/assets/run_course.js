@@ -23,11 +23,6 @@ Basin.onView("convergence", () => {
       about: "Mean membership of generated passages in the concept of their own round. Degenerate passages should have little.", limits: [],
     },
     {
-      name: "acceptance", title: "Acceptance", range: [0, 1],
-      lines: [["accepted", "steered", "purple", "diamond"], ["base_accepted", "base model", "orange", "square"]],
-      about: "Share of generated passages that are members. For the base model this is the acceptance rate of rejection sampling.", limits: [],
-    },
-    {
       name: "coherence", title: "Coherence", range: [0, 1],
       lines: [["coherence", "steered", "purple", "diamond"], ["base_coherence", "base model", "orange", "none"]],
       about: "Share of generated passages that read as well as real text, by another language model. Under the line the run counts as collapsed.", limits: [[limits.coherence, "collapsed below"]],
@@ -82,7 +77,7 @@ Basin.onView("convergence", () => {
   }
 
   const COLUMNS = {
-    drift: "drift", contraction: "contraction", size: "size", members: "members", agreement: "agreement", base_agreement: "agreement, base", accepted: "accepted", coherence: "coherence",
+    drift: "drift", contraction: "contraction", size: "size", members: "members", agreement: "agreement", base_agreement: "agreement, base", coherence: "coherence",
     loss: "loss by another model (nats per token)", pointer_kept: "faithfulness", redundancy: "redundancy (nats)", redundancy_share: "redundancy share", mediation: "mediation (nats)", nats_per_token: "steering (nats per token)",
   };
   const columns = [{ key: "round", title: "round", number: true }, ...Object.entries(COLUMNS).filter(([key]) => known(key)).map(([key, title]) => ({ key, title, number: true, digits: key === "members" ? null : 3 }))];

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from agent.concept import MEMBER
 from loops.config import RunConfig
-from loops.records import RoundRecord
 from loops.report.run_page.material import Material, metric
 
 SERIES = (
@@ -27,8 +23,6 @@ def course_data(material: Material) -> dict[str, Any]:
         "rounds": [record.round for record in records],
         "series": {
             **{name: [record.metrics.get(name) for record in records] for name in SERIES},
-            "accepted": [_acceptance(record, "steered") for record in records],
-            "base_accepted": [_acceptance(record, "base") for record in records],
             "base_coherence": [base for _ in records],
         },
         "limits": {
@@ -42,12 +36,6 @@ def course_data(material: Material) -> dict[str, Any]:
         },
         "costs": [dict(record.cost) for record in records],
     }
-
-
-def _acceptance(record: RoundRecord, kind: str) -> float | None:
-    """Share of a kind of generated passages that belongs."""
-    belongs = [each.membership >= MEMBER for each in record.generated if each.kind == kind]
-    return float(np.mean(belongs)) if belongs else None
 
 
 def provenance(material: Material) -> list[tuple[str, str]]:

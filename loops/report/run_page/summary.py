@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from agent.basin.fixed_points import telling_words
-from agent.corpora.words import ENGLISH, name_like_words, words_of
-from agent.types import PassageSet
+from agent.concept import MEMBER
+from agent.corpora.words import name_like_words, words_of
 from loops.report.run_page.material import Material, metric
 
 MOST_WORDS = 3000
@@ -22,66 +22,15 @@ TITLES = 3
 
 
 @dataclass(frozen=True)
-class Lexicon:
-    """The more frequent words of the passages, without names, and which passages contain them."""
-
-    words: list[str]
-    holds: Bool[np.ndarray, "passage word"]
-    document_of: Int[np.ndarray, "passage"]
-
-    @classmethod
-    def of(cls, passages: PassageSet, language: str = ENGLISH) -> Lexicon:
-        """Words of at least `FEWEST_DOCUMENTS` passages and at most half of them."""
-        names = name_like_words(passages.texts, 0.5, language)
-        held = [set(words_of(text, language)) - names for text in passages.texts]
-        counts = Counter(word for each in held for word in each)
-        most = max(FEWEST_DOCUMENTS, len(held) // 2)
-        frequent = (word for word, count in counts.items() if FEWEST_DOCUMENTS <= count <= most)
-        words = sorted(frequent, key=lambda word: (-counts[word], word))[:MOST_WORDS]
-        place = {word: column for column, word in enumerate(words)}
-        holds = np.zeros((len(held), len(words)), dtype=bool)
-        for row, each in enumerate(held):
-            holds[row, [place[word] for word in each if word in place]] = True
-        return cls(words, holds, passages.document_of)
-
-    def telling(
-        self,
-        inside: Float[np.ndarray, "passage"],
-        among: Bool[np.ndarray, "passage"] | None = None,
-        count: int = 8,
-    ) -> list[str]:
-        """Words that most distinguish the passages inside from the rest of `among`."""
-        among = np.ones(len(inside), dtype=bool) if among is None else among
-        weights = inside[among]
-        if not self.words or weights.sum() <= 0 or (1 - weights).sum() <= 0:
-            return []
-        holds, documents = self.holds[among], self.document_of[among]
-        fewest = max(1, min(FEWEST_DOCUMENTS, len(np.unique(documents[weights >= 0.5]))))
-        shares = weights @ holds / weights.sum()
-        others = (1 - weights) @ holds / (1 - weights).sum()
-        chosen = [
-            word
-            for word in telling_words(weights, holds, 5 * count)
-            if len(np.unique(documents[holds[:, word] & (weights >= 0.5)])) >= fewest
-            and shares[word] > others[word]
-        ]
-        return [self.words[word] for word in chosen[:count]]
-
-
-@dataclass(frozen=True)
 class Summary:
     """The content of the page's head."""
 
     material: Material
 
-    @cached_property
-    def _lexicon(self) -> Lexicon:
-        return Lexicon.of(self.material.passages, self.material.pointer.model.language)
-
     @property
     def concept_words(self) -> list[str]:
         """Words that distinguish the concept's members."""
-        return self._lexicon.telling(self.material.newest.concept.membership, count=12)
+        return self._telling(self.material.newest.concept.membership, count=12)
 
     @property
     def titles(self) -> list[str]:
@@ -100,14 +49,14 @@ class Summary:
             facts.append((f"{drift:.3f}", f"drift in the last round; converged below {bound}"))
         if (stayed := metric(newest, "pointer_kept")) is not None:
             facts.append((f"{stayed:.0%}", "of the topic's strongest passages stay inside"))
-        if (agreement := metric(newest, "agreement")) is not None:
-            base = metric(newest, "base_agreement")
-            beside = f"; base model {base:.2f}" if base is not None else ""
-            facts.append((f"{agreement:.2f}", f"mean membership of generated passages{beside}"))
-        if (coherence := metric(newest, "coherence")) is not None:
-            base = metric(first, "base_coherence")
-            beside = f"; base model {base:.0%}" if base is not None else ""
-            facts.append((f"{coherence:.0%}", f"of generated passages are coherent{beside}"))
+        for name, record, shown, about in (
+            ("agreement", newest, "{:.2f}", "mean membership of generated passages"),
+            ("coherence", first, "{:.0%}", "of generated passages are coherent"),
+        ):
+            if (value := metric(newest, name)) is not None:
+                base = metric(record, f"base_{name}")
+                beside = "" if base is None else f"; base model {shown.format(base)}"
+                facts.append((shown.format(value), about + beside))
         return facts
 
     @cached_property
@@ -124,17 +73,51 @@ class Summary:
                 "title": "Refused passages",
                 "sentence": f"The topic claims {claimed.sum()} passages. The concept refuses {refused.sum()} of them.",
                 "words_about": "Words that distinguish them from the claimed passages that stay",
-                "words": self._lexicon.telling(refused.astype(float), claimed),
+                "words": self._telling(refused.astype(float), claimed),
                 "titles": self._titles(refused, change),
             },
             {
                 "title": "Added passages",
                 "sentence": f"The concept adds {added.sum()} passages that the topic misses.",
                 "words_about": "Words that distinguish them from the other passages outside the topic",
-                "words": self._lexicon.telling(added.astype(float), ~claimed),
+                "words": self._telling(added.astype(float), ~claimed),
                 "titles": self._titles(added, change),
             },
         ]
+
+    @cached_property
+    def _lexicon(self) -> tuple[list[str], Bool[np.ndarray, "passage word"]]:
+        """The more frequent words, without names, and which passages contain them."""
+        texts, language = self.material.passages.texts, self.material.pointer.model.language
+        names = name_like_words(texts, 0.5, language)
+        held = [set(words_of(text, language)) - names for text in texts]
+        counts = Counter(word for each in held for word in each)
+        most = max(FEWEST_DOCUMENTS, len(held) // 2)
+        frequent = (word for word, count in counts.items() if FEWEST_DOCUMENTS <= count <= most)
+        words = sorted(frequent, key=lambda word: (-counts[word], word))[:MOST_WORDS]
+        return words, np.array([[word in each for word in words] for each in held], dtype=bool)
+
+    def _telling(
+        self,
+        inside: Float[np.ndarray, "passage"],
+        among: Bool[np.ndarray, "passage"] | None = None,
+        count: int = 8,
+    ) -> list[str]:
+        """Words that most distinguish the passages inside from the rest of `among`."""
+        words, holds = self._lexicon
+        among = np.ones(len(inside), dtype=bool) if among is None else among
+        weights, holds, documents = inside[among], holds[among], self.material.passages.document_of[among]
+        if not words or weights.sum() <= 0 or (1 - weights).sum() <= 0:
+            return []
+        members = weights >= MEMBER
+        fewest = max(1, min(FEWEST_DOCUMENTS, len(np.unique(documents[members]))))
+        more = weights @ holds / weights.sum() > (1 - weights) @ holds / (1 - weights).sum()
+        chosen = [
+            word
+            for word in telling_words(weights, holds, 5 * count)
+            if more[word] and len(np.unique(documents[holds[:, word] & members])) >= fewest
+        ]
+        return [words[word] for word in chosen[:count]]
 
     def _titles(self, chosen: Bool[np.ndarray, "passage"], weight: Float[np.ndarray, "passage"]) -> list[str]:
         """Titles of the documents in which the chosen passages weigh most."""

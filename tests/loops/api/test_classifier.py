@@ -60,13 +60,6 @@ def test_scikit_learn_takes_it_for_a_fitted_classifier(store):
     assert calibrated.predict_proba(TEXTS).shape == (4, 2)
 
 
-def test_another_round_is_read_when_it_is_set(store):
-    concept = ConceptClassifier(str(store.path), round=0)
-    first = concept.predict_proba(TEXTS)
-    assert not np.allclose(concept.set_params(round=1).predict_proba(TEXTS), first)
-    assert np.allclose(concept.set_params(round=0).predict_proba(TEXTS), first)
-
-
 def test_arrays_and_columns_of_texts_are_taken_and_others_refused(store):
     concept = ConceptClassifier(store.path, round=0)
     expected = concept.predict_proba(TEXTS)

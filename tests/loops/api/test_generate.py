@@ -18,7 +18,6 @@ from agent.steering.vector import SteeringVector
 from agent.types import Passage, seed_for
 from loops.api.generate import write, write_accepted
 from loops.checkpoint.store import RunStore
-from loops.round.writing import openings
 
 
 @pytest.fixture
@@ -65,13 +64,6 @@ def test_prompts_are_openings_of_real_passages_unless_given(store):
     assert len({text for _, text in _write(store, prompt="w5 w6", count=3)}) > 1
 
 
-def test_openings_use_every_passage_before_one_comes_twice():
-    texts = [f"a{number} b c d" for number in range(5)]
-    drawn = openings(texts, 12, 2, seed=4)
-    assert len(drawn) == 12 and set(drawn[:5]) == set(drawn[5:10]) == {f"a{number} b" for number in range(5)}
-    assert drawn == openings(texts, 12, 2, seed=4) != openings(texts, 12, 2, seed=5)
-
-
 def readable(store: RunStore, threshold: float, weights: np.ndarray | None = None) -> RunStore:
     """The run with a second round, whose readout by default accepts by a threshold alone."""
     layers = LanguageModel.load(None).layers
@@ -93,11 +85,6 @@ def test_what_is_accepted_is_what_the_base_model_writes(store):
     written = [(each.prompt, each.text) for each in kept.passages]
     assert written == _write(store, number=1, count=9, strength=0.0)[:3]
     assert accepted(store, seed=1) != kept == accepted(store)
-
-
-def test_half_of_the_proposals_are_accepted_at_even_odds(store):
-    kept = accepted(readable(store, threshold=0.0), count=100, tries=100)
-    assert kept.proposed == 100 and 30 <= len(kept.passages) <= 70
 
 
 def test_nothing_accepted_is_one_sentence_and_the_topic_neither_writes_nor_accepts(store):

@@ -13,6 +13,7 @@ import torch
 import transformers
 import typer.testing
 import yaml
+from conftest import ARCHITECTURES, make_causal_lm, make_language_model, sentence
 from planted_export import TEXTS, exported_run, tiny_model, tiny_vector
 
 from agent.errors import BasinError
@@ -22,6 +23,7 @@ from agent.steering.gate import SteeringMode
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.export.formats import FORMATS, Made, export_round
+from loops.export.model import LAST_MAPS, bake, can_bake
 from loops.export.subject import Export
 
 
@@ -149,7 +151,7 @@ def test_an_export_that_fails_leaves_nothing(store, tmp_path, monkeypatch):
 
 def test_every_mistake_is_one_sentence(place):
     (place / "mine").mkdir()
-    for line, sentence in (
+    for line, told in (
         ("planted --to control_vector", "did you mean control-vector"),
         ("planted --to dataset --round 9", "no round 9"),
         ("planted --to adapter --round 1", "round 2 has"),
@@ -161,7 +163,7 @@ def test_every_mistake_is_one_sentence(place):
     ):
         result = _basin(line)
         assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
-        assert sentence in [line for line in result.stderr.splitlines() if line][-1]
+        assert told in [line for line in result.stderr.splitlines() if line][-1]
     assert [each.name for each in place.iterdir()] == ["mine"]
 
 
@@ -177,3 +179,29 @@ def test_layer_one_has_no_direction(folder, tmp_path):
     store = exported_run(tmp_path / "run", folder, layers=(1, 2))
     with pytest.raises(BasinError, match="first block"):
         _made(store, "control-vector", tmp_path / "v.gguf", 1)
+
+
+@pytest.mark.parametrize("architecture", sorted(LAST_MAPS))
+def test_baked_is_steered(architecture, tmp_path):
+    steered = make_language_model(architecture, depth=3)
+    ids = steered.tokenizer(sentence(4, 8, 15), return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        plain = steered.model(ids).logits
+        with steered.steer(tiny_vector(1, 2)):
+            expected = steered.model(ids).logits
+        baked = bake(steered.model, tiny_vector(1, 2))
+        assert torch.allclose(baked(ids).logits, expected, atol=1e-4)
+        assert torch.equal(steered.model(ids).logits, plain), "the model itself stays as it is"
+    assert not torch.allclose(expected, plain, atol=1e-2)
+    baked.save_pretrained(tmp_path)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.allclose(loaded(ids).logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - set(LAST_MAPS)))
+def test_models_without_a_place_for_it_say_so(architecture):
+    model = make_causal_lm(architecture)
+    assert not can_bake(model)
+    with pytest.raises(ValueError, match="no bias"):
+        bake(model, tiny_vector(1, 2))

@@ -1,14 +1,18 @@
-"""Log records while work goes on: counts become bars or few lines, every message reaches the log."""
+"""Log records while work goes on: counts become bars or few lines, messages reach the log, the status its file."""
 
 import io
 import logging
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
-from agent.progress import advance, timed
+from agent.progress import advance, begin_stage, timed
 from loops.monitor import progress
+from loops.monitor.follow import StatusFile, read_status
 from loops.monitor.progress import ProgressHandler, show_progress
+from loops.monitor.tables import can_draw
 
 logger = logging.getLogger("loops.test")
 
@@ -80,3 +84,55 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_stop(tmp_path, full, capfd
     with show_progress(Console(quiet=True), log):
         logger.info("a sentence")
     assert capfd.readouterr().err == ""
+
+
+def test_the_status_holds_stage_counts_and_end(tmp_path):
+    with show_progress(Console(quiet=True), tmp_path / "run.log"):
+        begin_stage(3, "recluster")
+        found = read_status(tmp_path)
+        assert (found["round"], found["part"], found["ended"]) == (3, "recluster", None)
+        advance("record", 1, 10)
+        handler = _handler()
+        handler.status.due = 0.0
+        advance("record", 3, 10)
+        assert [each[:16] for each in read_status(tmp_path)["counts"]] == ["record: 3 of 10,"]
+        advance("record", 10, 10)
+    assert read_status(tmp_path)["ended"] == "finished" and read_status(tmp_path)["counts"] == []
+    assert [file.name for file in tmp_path.iterdir() if "tmp" in file.name] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [(KeyboardInterrupt(), "stopped"), (ValueError("no [luck]. At all"), "failed: no [luck]")],
+)
+def test_an_early_end_is_noted(tmp_path, error, ended):
+    with pytest.raises(type(error)), show_progress(Console(quiet=True), tmp_path / "run.log"):
+        raise error
+    assert read_status(tmp_path)["ended"] == ended
+
+
+def test_a_disk_that_refuses_does_not_stop_the_work(tmp_path):
+    file = StatusFile(tmp_path / "gone" / "progress.json")
+    file.update(at_once=True, part="something")
+    file.update(at_once=True, part="a lone surrogate \udc80")
+    StatusFile(None).update(at_once=True, part="nothing")
+    assert read_status(tmp_path / "gone") == {} and not (tmp_path / "gone").exists()
+    for content in ("{half", "[1]"):
+        (tmp_path / "progress.json").write_text(content)
+        assert read_status(tmp_path) == {}
+
+
+def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(monkeypatch, messages):
+    told: list[str] = messages
+    assert can_draw("picture.png") and told == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not can_draw("picture.png")
+    assert len(told) == 1 and "picture.png was not drawn" in told[0] and "basin[plots]" in told[0]
+
+
+def test_nothing_but_pictures_needs_matplotlib():
+    modules = "loops.evaluation.measure, loops.basin_map.evaluate, loops.transfer.evaluate, loops.cli.main"
+    modules += ", loops.refine, loops.report.make"
+    code = f"import sys\nsys.modules['matplotlib'] = None\nimport {modules}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 from markupsafe import Markup
-from planted_page import Reader
+from planted_scene import Reader
 
 from agent.errors import BasinError
 from loops.report import page
-from loops.report.page import Page, View, as_json, fill, plain, render, write
+from loops.report.page import Page, View, plain, render, write
 
 HOSTILE = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> \u2028\u2029 \"'` &lt; \x1b[31m \u202egnp \ud800"
 
@@ -61,21 +61,9 @@ def test_the_page_has_landmarks_a_skip_link_and_a_link_to_every_view():
     assert links == ["#main", "#first", "#second"] and ("html", {"lang": "en"}) in read.tags
 
 
-def test_templates_escape_and_refuse_missing_values():
-    given = {"page": planted_page(text="<b>"), "styles": [], "scripts": [], "data": "", "plotly": None}
-    assert "<b>" not in fill("page.html", policy="", **given)
-    with pytest.raises(Exception, match="policy"):
-        fill("page.html", **given)
-
-
 def test_plain_text_keeps_letters_and_lines_and_shows_the_rest():
     assert plain("né\n\tשלום 🔎") == "né\n\tשלום 🔎"
     assert plain("a\x1b[0m\x00b\u202ec") == "a␛[0m␀b\ufffdc"
-
-
-def test_numbers_that_are_not_finite_become_null():
-    tree = {"a": [np.float32("inf"), 1.5, np.int64(2)], "b": np.array([0.5, np.nan])}
-    assert as_json(tree) == '{"a":[null,1.5,2],"b":[0.5,null]}'
 
 
 def test_a_page_that_cannot_be_written_gives_one_sentence(tmp_path):

@@ -1,6 +1,5 @@
 """The topic browser on a corpus with planted topics."""
 
-import base64
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 import typer.testing
 import yaml
 from planted_run import CONFIG, save_rounds
-from scipy.spatial.distance import pdist, squareform
 
 from agent.errors import BasinError
 from agent.pointer.topic_model import pick
@@ -75,13 +73,6 @@ def data(view) -> dict[str, Any]:
 def number_of(view) -> dict[str, int]:
     """The topic of each theme."""
     return {theme: int(np.argmax(view.model.mass_on(words))) for theme, words in THEMES.items()}
-
-
-def test_probabilities_reach_the_page(view, data):
-    packed = [base64.b64decode(data[key]) for key in ("given_topic", "word_shares")]
-    given, shares = (np.frombuffer(each, "<f4") for each in packed)
-    assert given.reshape(3, -1) == pytest.approx(view.model.topic_word, rel=1e-5)
-    assert shares.sum() == pytest.approx(1, rel=1e-4)
 
 
 def test_planted_shares_words_and_places_are_found(view, data, number_of):
@@ -188,19 +179,6 @@ def test_topics_without_a_common_word_are_one_apart_and_equal_ones_nothing():
     assert apart == pytest.approx(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]), abs=1e-7)
     # half of the words shared: the divergence is half a bit
     assert distances(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5]]))[0, 1] == pytest.approx(np.sqrt(0.5))
-
-
-def test_a_plane_of_three_topics_keeps_every_distance():
-    apart = distances(np.random.default_rng(0).dirichlet(np.ones(30), 3))
-    found, shown = places(apart)
-    assert squareform(pdist(found)) == pytest.approx(apart) and shown == pytest.approx(1)
-    assert (found.max(axis=0) >= -found.min(axis=0)).all()
-
-
-def test_a_plane_of_many_topics_says_how_much_it_shows():
-    apart = distances(np.eye(8))  # a simplex: seven equal axes, of which a plane shows two
-    found, shown = places(apart)
-    assert found.shape == (8, 2) and shown == pytest.approx(2 / 7)
 
 
 def test_two_topics_lie_on_a_line_and_equal_ones_on_a_point():
