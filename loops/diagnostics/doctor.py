@@ -27,7 +27,7 @@ from loops.checkpoint.find import checkpoints_folder, list_runs
 from loops.checkpoint.provenance import commit, cores, versions
 from loops.config import RunConfig, load_config
 from loops.monitor.tables import plain_table
-from loops.round.forecast import Speeds, estimate, matrix_speed, measured_speeds, peaks, speeds_from
+from loops.round.forecast import Speeds, estimate, measured_speeds, peaks
 
 logger = logging.getLogger(__name__)
 
@@ -41,22 +41,20 @@ def examine(config_file: Path | None, console: Console) -> None:
     _show_versions(console)
     _show_cache(console)
     _show_machine(config, console)
-    passages = _passages(config)
-    gflops = matrix_speed(config)
-    speeds, memory = _tried(config)
-    table = plain_table("speed", "", "")
-    table.add_row("matrix products", f"{gflops:.0f} GFLOP/s", "")
-    measured = "measured" if speeds else "guessed: weights not cached"
-    speeds = speeds or speeds_from(gflops)
-    table.add_row("record", f"{speeds.record:.0f} tokens/s", measured)
-    table.add_row("generate", f"{speeds.generate:.0f} tokens/s", measured)
+    passages, tried = _passages(config), _tried(config)
+    if tried is None:
+        return
+    speeds, memory = tried
+    table = plain_table("speed", "")
+    table.add_row("record", f"{speeds.record:.0f} tokens/s")
+    table.add_row("generate", f"{speeds.generate:.0f} tokens/s")
     _print(table, console)
-    if memory:
-        table = plain_table("memory at the peak of", "")
-        for stage, gigabytes in memory.items():
-            table.add_row(stage, f"{gigabytes:.1f} GB")
-        _print(table, console)
-    _show_cost(config, name, passages, speeds, console)
+    table = plain_table("memory at the peak of", "")
+    for stage, gigabytes in memory.items():
+        table.add_row(stage, f"{gigabytes:.1f} GB")
+    _print(table, console)
+    if passages is not None:
+        _show_cost(config, name, passages, speeds, console)
 
 
 def _config(file: Path | None) -> tuple[RunConfig, str]:
@@ -121,31 +119,26 @@ def _passages(config: RunConfig) -> int | None:
         return None
 
 
-def _tried(config: RunConfig) -> tuple[Speeds | None, dict[str, float]]:
-    """Measure the configured model's speeds and memory; nothing for a model that is not cached."""
+def _tried(config: RunConfig) -> tuple[Speeds, dict[str, float]] | None:
+    """Measure the configured model's speeds and memory; None for a model that is not cached."""
     name = config.language_model.name
     if name in EMBEDDED and model_status(name) != "cached":
-        return None, {}
+        logger.info(f"No cost is estimated, since {name} is not cached: `basin run` fetches it.")
+        return None
     try:
         with timed(f"trying {name}"):
             language_model = LanguageModel.load(config.language_model)
             return measured_speeds(language_model, config, SAMPLE), peaks(language_model, config)
     except BasinError as error:
         logger.info(str(error))
-        return None, {}
+        return None
 
 
-def _show_cost(config: RunConfig, name: str, passages: int | None, speeds: Speeds, console: Console) -> None:
-    guessed = passages is None
-    seconds = estimate(config, passages or 1400, speeds)
+def _show_cost(config: RunConfig, name: str, passages: int, speeds: Speeds, console: Console) -> None:
+    seconds = estimate(config, passages, speeds)
     table = plain_table(f"cost of {name}", "minutes")
     for stage, spent in seconds.items():
         table.add_row(stage, f"{spent / 60:.1f}")
     table.add_row(f"{config.rounds} rounds at most", f"{sum(seconds.values()) / 60:.0f}")
     _print(table, console)
-    count = (
-        f"{passages} passages"
-        if not guessed
-        else "as many passages as brown-fiction has, since the corpus is not cached"
-    )
-    console.print(f"for {count}; a run that converges earlier costs less")
+    console.print(f"for {passages} passages; a run that converges earlier costs less")

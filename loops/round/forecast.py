@@ -58,18 +58,12 @@ def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
     return float(operations / (time.perf_counter() - begin) / 1e9)
 
 
-def speeds_from(gflops: float, parameters: float = 1.06e8, depth_recorded: float = 0.8) -> Speeds:
-    """Expected speeds of an unmeasured model with `parameters` outside its embedding."""
-    full = 0.65 * gflops * 1e9 / (2 * parameters)
-    return Speeds(record=full / depth_recorded, generate=full / 2, depth_recorded=depth_recorded)
-
-
 def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageModel) -> str:
     """A sentence or two on how long all rounds may take here, with nothing cached."""
     parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
     depth = language_model.layers[-1] / language_model.depth
-    speeds = speeds_from(matrix_speed(config), parameters, depth)
-    seconds = estimate(config, len(passages.texts), speeds)
+    full = 0.65 * matrix_speed(config) * 1e9 / (2 * parameters)  # tokens/s of a forward pass
+    seconds = estimate(config, len(passages.texts), Speeds(full / depth, full / 2, depth))
     sentence = (
         f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
         f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."

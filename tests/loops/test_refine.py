@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from planted_log import listening
 from planted_loop import (  # noqa: F401 (fixtures)
     CRIME,
     DOCUMENTS,
@@ -34,8 +32,6 @@ from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore
-from loops.monitor.follow import outcome, read_status
-from loops.monitor.progress import show_progress
 from loops.report.terminal import show_run
 from loops.round import context, metrics, recluster, writing
 
@@ -361,23 +357,6 @@ def test_an_adapted_run_resumes_to_the_same_bytes(begin):
     resume(cut)
     for file in ("round.json", "adapter/adapter_model.safetensors"):
         assert (whole.path / "round_003" / file).read_bytes() == (cut.path / "round_003" / file).read_bytes()
-
-
-def test_a_run_can_be_watched_while_it_works(begin):
-    store = begin("watched", rounds=1)
-    with show_progress(Console(quiet=True), store.path / "run.log"), listening() as seen, store.exclusive():
-        logging.getLogger("loops").info(f"Run {store.name} in {store.path}")
-        run_rounds(store)
-        status = read_status(store.path)
-        assert (status["round"], status["part"], status["ended"]) == (1, "certify", None)
-    assert [name for number, name in seen.stages if number == 1][:4] == [
-        "generate",
-        "coherence",
-        "record",
-        "recluster",
-    ]
-    assert seen.stages[0] == (0, "topics")
-    assert outcome(store.path) == (True, "watched is finished.")
 
 
 def test_a_metric_that_is_not_finite_is_refused_and_earlier_rounds_stay(begin, monkeypatch):

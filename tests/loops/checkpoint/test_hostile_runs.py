@@ -175,26 +175,20 @@ def _other_types(run: Path) -> None:
     forging.seal_again(run / "run.json", lambda tree: {**tree, "created": ["now"], "versions": 7})
 
 
+LINKS_TO_A_FILE = (
+    "run.json",
+    "certificate.json",
+    "measurements.json",
+    "progress.json",
+    "run.log",
+    "report.html",
+)
+LINKS_TO_A_FILE += ("picture.png", "round_002/samples.json", f".run.log.tmp-{os.getpid()}")
+LINKS_TO_A_FOLDER = ("round_002", "round_002/adapter", "matches", "stitches", "events", "page")
+LINKS_TO_A_FOLDER += (".training", ".training/teach", ".training/written")
 HARM: dict[str, Callable[[Path], None]] = {
-    "run.json is a link out": _link("run.json"),
-    "certificate.json is a link out": _link("certificate.json"),
-    "measurements.json is a link out": _link("measurements.json"),
-    "a round is a link out": _link("round_002", "outside"),
-    "a file of a round is a link out": _link("round_002/samples.json"),
-    "an adapter's folder is a link out": _link("round_002/adapter", "outside"),
-    "the log is a link out": _link("run.log"),
-    "the picture is a link out": _link("picture.png"),
-    "the page is a link out": _link("report.html"),
-    "matches is a link out": _link("matches", "outside"),
-    "stitches is a link out": _link("stitches", "outside"),
-    "events is a link out": _link("events", "outside"),
-    "page is a link out": _link("page", "outside"),
-    "training is a link out": _link(".training", "outside"),
-    "a folder of training is a link out": _link(".training/teach", "outside"),
-    "what is written is a link out": _link(".training/written", "outside"),
-    "a draft is a link out": _link(f".run.log.tmp-{os.getpid()}"),
-    "the draft of a page is a link out": _link(f".progress.json.tmp-{os.getpid()}"),
-    "progress is a link out": _link("progress.json"),
+    **{f"{name} is a link out": _link(name) for name in LINKS_TO_A_FILE},
+    **{f"{name} is a link to a folder outside": _link(name, "outside") for name in LINKS_TO_A_FOLDER},
     "run.json is a pipe": _pipe("run.json"),
     "the log is a pipe": _pipe("run.log"),
     "a manifest is a pipe": _pipe("round_002/manifest.json"),

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer.testing
-import yaml
 from planted_run import CONFIG, save_rounds
 
 from loops.checkpoint.store import RunStore
@@ -156,40 +155,6 @@ def test_inspect_shows_the_rest_of_a_damaged_run(checkpoints):
     result = _basin("inspect", path)
     assert result.exit_code == 0 and "damaged" in result.output and path.joinpath("round_001").exists()
     assert "tensors.safetensors" in _mistake("inspect", path, "--round", 1)
-
-
-@pytest.fixture
-def corpus(tmp_path) -> Path:
-    """24 documents, each about the sea, cooking, gardens or music."""
-    (tmp_path / "corpus").mkdir()
-    kinds = ("ship harbor sail storm captain", "onion kettle butter oven garlic")
-    kinds += ("roses hedge shovel seeds lawn", "violin flute rhythm melody choir")
-    for number in range(24):
-        words = kinds[number % 4].split()
-        pairs = ((words[at % 5], words[at * at % 5]) for at in range(40))
-        text = " ".join(f"The {one} and the {other} were {number} again." for one, other in pairs)
-        (tmp_path / "corpus" / f"{number:02d}.txt").write_text(text)
-    return tmp_path / "corpus"
-
-
-def test_topics_ranks_by_words_and_prints_a_config_that_is_valid(corpus, tmp_path):
-    result = _basin("topics", corpus, "--topics", 2, "--words", "storm,captain")
-    assert result.exit_code == 0
-    assert result.output.index("captain") < result.output.index("garlic")
-    lines = result.output[result.output.index("corpus:") :]
-    assert yaml.safe_load(lines)["topics"] == {"count": 2, "words": ["storm", "captain"]}
-    (tmp_path / "mine.yaml").write_text(lines)
-    from loops.config import load_config
-
-    assert load_config(tmp_path / "mine.yaml").corpus.source == str(corpus)
-
-
-def test_mistakes_about_topics_are_told(corpus, tmp_path):
-    assert "topic 99" in _mistake("topics", corpus, "--topics", 2, "--topic", 99)
-    assert "zebra" in _mistake("topics", corpus, "--topics", 2, "--words", "zebra")
-    assert "nowhere" in _mistake("topics", tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
-    assert "empty" in _mistake("topics", tmp_path / "empty")
 
 
 def test_workers_and_ray_are_settings_of_run_and_resume(config_file, checkpoints, monkeypatch):
