@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 from sklearn.decomposition import PCA
 
-from agent.errors import BasinError
 from agent.transfer.linear_maps import standardised
 
 KEPT = 0.99
@@ -18,36 +14,16 @@ MOST = 64
 """Directions compared at most: with nearly as many as tokens, any two layers correlate."""
 
 
-@dataclass(frozen=True)
-class LayerMatrix:
-    """Similarity of every layer of one model (rows) with every layer of the other (columns)."""
+def layer_similarity(
+    x: Float[np.ndarray, "token layer source"], y: Float[np.ndarray, "token other target"]
+) -> Float[np.ndarray, "layer other"]:
+    """Mean canonical correlation of the leading directions (SVCCA, Raghu et al. 2017).
 
-    first: tuple[int, ...]
-    second: tuple[int, ...]
-    svcca: Float[np.ndarray, "layer other"]
-    """Mean canonical correlation of the leading directions."""
-
-    def partner(self, layer: int) -> int:
-        """The second's layer with the highest canonical correlation with a layer of the first.
-
-        The fit in one direction would favour early layers, which any layer predicts; correlation is
-        symmetric. Raises `BasinError` for a layer that was not compared.
-        """
-        if layer not in self.first:
-            raise BasinError(f"Layer {layer} was not compared; compared were {list(self.first)}.")
-        return self.second[int(self.svcca[self.first.index(layer)].argmax())]
-
-
-def layer_matrix(
-    x: Float[np.ndarray, "token layer source"],
-    y: Float[np.ndarray, "token other target"],
-    first: Sequence[int],
-    second: Sequence[int],
-) -> LayerMatrix:
-    """Compare all layers by singular vector canonical correlation (Raghu et al. 2017)."""
+    A layer's partner is the one with the highest. The fit of a map in one direction would favour
+    early layers, which any layer predicts; correlation is symmetric.
+    """
     xs, ys = ([_leading(each[:, at]) for at in range(each.shape[1])] for each in (x, y))
-    alike = np.array([[_correlation(here, there) for there in ys] for here in xs])
-    return LayerMatrix(tuple(first), tuple(second), alike)
+    return np.array([[_correlation(here, there) for there in ys] for here in xs])
 
 
 def _leading(activations: Float[np.ndarray, "token width"]) -> Float[np.ndarray, "token feature"]:

@@ -15,7 +15,7 @@ from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.membership.documents import document_folds
-from agent.transfer.layers import LayerMatrix, layer_matrix
+from agent.transfer.layers import layer_similarity
 from agent.transfer.linear_maps import METHODS, LinearMap, Method, deviations, fit_map, random_map
 from agent.transfer.pairs import read_pairs
 from agent.transfer.translate import Way
@@ -127,7 +127,10 @@ class LayerMaps:
 class Stitches:
     """The maps between two models."""
 
-    matrix: LayerMatrix
+    layers: tuple[Sequence[int], Sequence[int]]
+    """Layers of the first and of the second model that were compared."""
+    similarity: Float[np.ndarray, "layer other"]
+    """Of every one of them, see `layer_similarity`."""
     maps: Sequence[LayerMaps]
     tokens: int
     """Pairs of tokens that the maps were learnt and tested on."""
@@ -179,8 +182,8 @@ def learn(
     here, there = (tuple(range(1, model.depth)) for model in (first, second))
     logger.info(f"stitch: comparing {len(here)} layers with {len(there)}")
     pairs = read_pairs(first.reading(here), second.reading(there), texts[:COMPARED])
-    matrix = layer_matrix(pairs.x, pairs.y, here, there)
-    partner = {layer: matrix.partner(layer) for layer in layers}
+    similarity = layer_similarity(pairs.x, pairs.y)
+    partner = {layer: there[int(similarity[here.index(layer)].argmax())] for layer in layers}
     named = ", ".join(f"{layer} and {other}" for layer, other in partner.items())
     logger.info(f"stitch: layers {named} correspond; reading and fitting")
     first, second = first.reading(sorted(partner)), second.reading(sorted(set(partner.values())))
@@ -193,4 +196,4 @@ def learn(
         x = np.ascontiguousarray(pairs.x[:, first.layers.index(layer)])
         y = np.ascontiguousarray(pairs.y[:, second.layers.index(other)])
         maps.append(LayerMaps.of((layer, other), x, y, use, draws=draws, seed=seed_for(seed, layer, "maps")))
-    return Stitches(matrix, maps, len(use))
+    return Stitches((here, there), similarity, maps, len(use))

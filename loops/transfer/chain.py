@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +28,8 @@ from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.refine import refine
 from loops.report.make import run_watchers
 from loops.round.context import open_context, prepare
-from loops.transfer.receive import Predecessor, Successor, receive
+from loops.transfer.receive import Successor, receive
+from loops.transfer.stitch import file_name
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) 
         raise BasinError(str(good.load(0).metrics["no_concept"]))
     for number, link in enumerate(config.links, 1):
         if number > len(rows):
-            rows.append(_hand_on(number, link, config, Predecessor.of(good), folder))
+            rows.append(_hand_on(number, link, config, good, folder))
             write_file(folder / CHAIN, sealed({"rows": rows}))
         logger.info(str(rows[number - 1]["sentence"]))
         if rows[number - 1]["accepted"]:
@@ -81,19 +81,17 @@ def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) 
     return rows
 
 
-def _hand_on(
-    number: int, link: LinkConfig, config: ChainConfig, predecessor: Predecessor, folder: Path
-) -> Row:
+def _hand_on(number: int, link: LinkConfig, config: ChainConfig, good: RunStore, folder: Path) -> Row:
     """One hand-over, from the last accepted run to a new one."""
     begin = time.perf_counter()
     seed = seed_for(config.run.seed, number, "succession")
-    successor = receive(predecessor, link, config, seed=seed, folder=folder / f"{number:02d}_model")
-    name, store = f"{number:02d}_{_plain(successor.config.language_model.name)}", predecessor.store
+    successor = receive(good, link, config, seed=seed, folder=folder / f"{number:02d}_model")
+    name = f"{number:02d}_{_plain(successor.config.language_model.name)}"
     row: Row = {
         "number": number,
-        "from_run": store.name,
-        "from_model": store.config.language_model.name,
-        "from_round": predecessor.record.round,
+        "from_run": good.name,
+        "from_model": good.config.language_model.name,
+        "from_round": good.rounds()[-1],
         "to_run": name,
         "to_model": successor.config.language_model.name,
         "improved": link.improved,
@@ -104,17 +102,17 @@ def _hand_on(
     }
     refusals = list(successor.handover.refusals)
     if not refusals:
-        refined, refusals = _refine(row, successor, predecessor, folder / name, config.certificate)
+        refined, refusals = _refine(row, successor, good, folder / name, config.certificate)
         row |= refined
     row |= {"refusals": refusals, "accepted": not refusals, "seconds": time.perf_counter() - begin}
     return row | {"sentence": sentence(row)}
 
 
 def _refine(
-    row: Row, successor: Successor, predecessor: Predecessor, path: Path, certified: bool
+    row: Row, successor: Successor, good: RunStore, path: Path, certified: bool
 ) -> tuple[Row, list[str]]:
     """The successor's own rounds in numbers, and the reasons to refuse it."""
-    good, passages = predecessor.store, predecessor.passages
+    passages = good.load_passages()
     received = successor.first_concept(passages)
     origin = {
         "sentence": f"Received from {good.name} (round {row['from_round']}, {row['from_model']}) by {row['by']}.",
@@ -178,4 +176,4 @@ def read_rows(folder: Path, name: str) -> list[Row]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9.-]+", "_", Path(name).name)
+    return file_name(Path(name).name)

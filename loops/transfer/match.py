@@ -24,8 +24,8 @@ from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import log_odds
 from agent.membership.similarity import soft_jaccard
 from agent.pointer.lda import fit_cached
-from agent.pointer.topic_model import TopicsConfig
-from agent.transfer.matching import Cluster, Match, Reader, best_match
+from agent.pointer.topic_model import TopicModel, TopicsConfig
+from agent.transfer.matching import Cluster, Reader, best_match
 from agent.types import Document, PassageSet, seed_for
 from loops.checkpoint.atomic import inner_folder, write_file
 from loops.checkpoint.schema import sealed
@@ -42,6 +42,8 @@ WORDS = 6
 """Words shown for a topic."""
 TYPICAL = 5
 """Passages shown for each side."""
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,31 +66,16 @@ class Texts:
         return np.unique([each.prompt for each in self.generated], return_inverse=True)[1]
 
 
-@dataclass(frozen=True)
-class Matched:
-    """The result of a match."""
-
-    run: str
-    round: int
-    into: str
-    texts: Texts
-    target: Float[np.ndarray, "text"]
-    """The memberships that were looked for."""
-    match: Match
-    compared: dict[str, float] | None = None
-    """Soft Jaccard of another run's concept with the best cluster and with the target."""
-    words: tuple[str, ...] = ()
-    """Of the reader's topics."""
-    nothing: str | None = None
-    """Why the best cluster is no better than chance, as a sentence, or None where it is."""
-
-
-def match(store: RunStore, number: int | None, into: str, compare: RunStore | None = None) -> Matched:
+def match(store: RunStore, number: int | None, into: str, compare: RunStore | None = None) -> Row:
     """Find a round's concept, of the newest round when `number` is None, in the reader `into`.
 
     Args:
         compare: another run over the same passages, whose newest concept is compared with the
             match.
+
+    Returns:
+        What `save_match` keeps: the clusters, the best first, with overlaps and words of topics; the
+        same search by chance; typical passages of both sides.
 
     Raises:
         BasinError: there is no such round or reader, the round has no readout, or the other run has
@@ -96,8 +83,7 @@ def match(store: RunStore, number: int | None, into: str, compare: RunStore | No
     """
     record = store.load(_newest(store) if number is None else number)
     texts, config = _texts(store, record), store.config.clustering
-    target, seen = _memberships(store, record, texts), read(into, store, texts)
-    reader = Reader(seen.activations, texts.passages.document_of, seen.components, texts.prompt_of)
+    target, (reader, words) = _memberships(store, record, texts), read(into, store, texts)
     found = best_match(target, reader, config=config, seed=seed_for(store.config.seed, 0, "match"))
     nothing = None
     if found.z_score < config.min_z_score:
@@ -105,60 +91,46 @@ def match(store: RunStore, number: int | None, into: str, compare: RunStore | No
             f"Nothing in {into} is like it: the best cluster's overlap is {found.best.overlap:.3f}, and for shuffled "
             f"memberships it is {found.chance:.3f} (z-score {found.z_score:.1f}, minimum {config.min_z_score:.1f})."
         )
-    return Matched(
-        run=store.name,
-        round=record.round,
-        into=into,
-        texts=texts,
-        target=target,
-        match=found,
-        compared=None if compare is None else _compare(found.best, target, texts, compare),
-        words=seen.words,
-        nothing=nothing,
-    )
-
-
-def rows(found: Matched) -> list[dict[str, Any]]:
-    """A row for every cluster, the best first, with the words of its topics where it has any."""
-    return [
-        {
-            "kind": each.kind,
-            "components": each.components,
-            "soft_jaccard": each.overlap,
-            "soft_jaccard_real": each.on_real,
-            "soft_jaccard_generated": each.on_generated,
-            "words": [found.words[at] for at in each.components] if found.words else [],
-        }
-        for each in found.match.clusters
-    ]
-
-
-def save_match(found: Matched, store: RunStore) -> Path:
-    """Write clusters and typical passages to `matches/`."""
-    file = store.path / MATCHES / f"{file_name(found.into)}_round_{found.round:03d}.json"
-    content = {
-        "run": found.run,
-        "round": found.round,
-        "in": found.into,
-        "generated": len(found.texts.generated),
-        "compared": found.compared,
-        "by_chance": found.match.chance,
-        "z_score": found.match.z_score,
-        "nothing": found.nothing,
-        "clusters": rows(found),
-        "sides": two_sides(found),
+    return {
+        "run": store.name,
+        "round": record.round,
+        "in": into,
+        "real": len(texts.passages.passages),
+        "generated": len(texts.generated),
+        "clusters": [
+            {
+                "kind": each.kind,
+                "components": each.components,
+                "soft_jaccard": each.overlap,
+                "soft_jaccard_real": each.on_real,
+                "soft_jaccard_generated": each.on_generated,
+                "words": [words[at] for at in each.components] if words else [],
+            }
+            for each in found.clusters
+        ],
+        "by_chance": found.chance,
+        "z_score": found.z_score,
+        "nothing": nothing,
+        "compared": None if compare is None else _compare(found.best, target, texts, compare),
+        "sides": _sides(texts.passages, target, found.best.membership),
     }
+
+
+def save_match(found: Row, store: RunStore) -> Path:
+    """Write the result to `matches/`."""
+    file = store.path / MATCHES / f"{file_name(found['in'])}_round_{found['round']:03d}.json"
     with writing(file, "make room there"):
         inner_folder(store.path, MATCHES)
-        write_file(file, sealed(content))
+        write_file(file, sealed(found))
     return file
 
 
-def two_sides(found: Matched) -> dict[str, list[str]]:
+def _sides(
+    passages: PassageSet, target: Float[np.ndarray, "text"], best: Float[np.ndarray, "text"]
+) -> dict[str, list[str]]:
     """Beginnings of the most typical real passages of each side, one from a document."""
-    passages = found.texts.passages
     real = slice(0, len(passages.passages))
-    target, best = found.target[real], found.match.best.membership[real]
+    target, best = target[real], best[real]
     ours, theirs = target >= MEMBER, best >= MEMBER
     sides = {
         "both": (ours & theirs, target + best),
@@ -186,34 +158,29 @@ def _newest(store: RunStore) -> int:
     return max(store.rounds(), default=0)
 
 
-@dataclass(frozen=True)
-class Seen:
-    """The texts as a reader sees them."""
+def read(space: str, store: RunStore, texts: Texts) -> tuple[Reader, list[str]]:
+    """The texts in a space by name, and the words of its topics where it has any.
 
-    activations: Float[np.ndarray, "text layer width"]
-    components: Float[np.ndarray, "text component"] | None = None
-    """Clusters that the reader has already."""
-    words: tuple[str, ...] = ()
-    """Of its topics, where it has any."""
-
-
-def read(space: str, store: RunStore, texts: Texts) -> Seen:
-    """The texts in a space by name: `embedder`, `lda:COUNT`, `lda:COUNT:SEED`, or a language model.
-
-    Raises `BasinError` for a name that is no reader, and as `LanguageModel.load`.
+    A space is `embedder`, `lda:COUNT`, `lda:COUNT:SEED`, or a language model. Raises `BasinError`
+    for a name that is no reader, and as `LanguageModel.load`.
     """
+    components, words = None, list[str]()
     if space == EMBEDDER:
         embed, real = embedded(texts.passages)
-        return Seen(_joined(real[:, None], texts.written, lambda written: embed(written)[:, None]))
-    if space.split(":")[0] == "lda":
-        return _topics(space, store, texts)
-    own = store.config.language_model
-    language_model = LanguageModel.load(own if space == own.name else LanguageModelConfig(name=space))
-    real = record_cached(language_model, texts.passages.texts)
-    return Seen(_joined(real, texts.written, language_model.record))
+        seen = _joined(real[:, None], texts.written, lambda written: embed(written)[:, None])
+    elif space.split(":")[0] == "lda":
+        model = _topics(space, store, texts)
+        components = model.weights(model.expected_words([*texts.passages.texts, *texts.written]))
+        seen = log_odds(components.ravel()).reshape(components.shape)[:, None].astype(np.float32)
+        words = [" ".join(model.top_words(topic, WORDS)) for topic in range(model.count)]
+    else:
+        own = store.config.language_model
+        reader = LanguageModel.load(own if space == own.name else LanguageModelConfig(name=space))
+        seen = _joined(record_cached(reader, texts.passages.texts), texts.written, reader.record)
+    return Reader(seen, texts.passages.document_of, components, texts.prompt_of), words
 
 
-def _topics(space: str, store: RunStore, texts: Texts) -> Seen:
+def _topics(space: str, store: RunStore, texts: Texts) -> TopicModel:
     """Another topic model, fitted on the run's passages; its topics are clusters already."""
     named = LDA.fullmatch(space)
     if named is None or int(named[1]) < 2:
@@ -226,11 +193,7 @@ def _topics(space: str, store: RunStore, texts: Texts) -> Seen:
         for each, body in zip(texts.passages.documents, bodies, strict=True)
     ]
     plain = store.config.topics.model_dump(include={"chunk_words", "passes", "minimum_chunks", "language"})
-    model = fit_cached(documents, TopicsConfig(count=int(named[1]), **plain), int(named[2] or 0))
-    weights = model.weights(model.expected_words([*texts.passages.texts, *texts.written]))
-    features = log_odds(weights.ravel()).reshape(weights.shape)
-    words = tuple(" ".join(model.top_words(topic, WORDS)) for topic in range(model.count))
-    return Seen(features[:, None].astype(np.float32), weights, words)
+    return fit_cached(documents, TopicsConfig(count=int(named[1]), **plain), int(named[2] or 0))
 
 
 def _texts(store: RunStore, record: RoundRecord) -> Texts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from rich.markup import escape
 
 from agent.errors import printable
 from loops.monitor.tables import plain_table
-from loops.transfer.match import Matched, two_sides
 from loops.transfer.stitch import Stitching
 from loops.transfer.trials import NATIVE
 
@@ -104,33 +104,34 @@ def _of_controls(controls: Sequence[Row]) -> list[str]:
     ]
 
 
-def show_match(found: Matched, file: Path, console: Console) -> None:
+def show_match(found: Row, file: Path, console: Console) -> None:
     """Clusters with their overlaps, what chance gives, and typical passages of both sides."""
-    real, generated = len(found.texts.passages.passages), len(found.texts.generated)
+    real, generated = found["real"], found["generated"]
     mass = f"half the mass on {real} real passages, half on {generated} generated ones"
     if not generated:
         mass = f"all the mass on {real} real passages, since nothing was generated"
-    _print(f"\n{found.run}, round {found.round}, in {found.into}: {mass}.", console)
+    _print(f"\n{found['run']}, round {found['round']}, in {found['in']}: {mass}.", console)
     table = plain_table("cluster", "overlap", "on real", "on written")
-    for each in found.match.clusters:
-        name = " ".join([each.kind, *map(str, each.components)])
-        table.add_row(name, *(_number(at, 3) for at in (each.overlap, each.on_real, each.on_generated)))
+    for each in found["clusters"]:
+        overlaps = (each[f"soft_jaccard{part}"] for part in ("", "_real", "_generated"))
+        name = " ".join([each["kind"], *map(str, each["components"])])
+        table.add_row(name, *(_number(overlap, 3) for overlap in overlaps))
     console.print(table)
-    for topic in found.match.best.components if found.words else ():
-        _print(f"Topic {topic}: {found.words[topic]}", console)
-    _print(
-        found.nothing
-        or f"With shuffled memberships the best overlap is {found.match.chance:.3f}; this one is "
-        f"{found.match.z_score:.1f} standard deviations higher.",
-        console,
+    best = found["clusters"][0]
+    for topic, words in zip(best["components"], best["words"], strict=False):
+        _print(f"Topic {topic}: {words}", console)
+    by_chance = (
+        f"With shuffled memberships the best overlap is {found['by_chance']:.3f}; this one is "
+        f"{found['z_score']:.1f} standard deviations higher."
     )
-    if compared := found.compared:
+    _print(found["nothing"] or by_chance, console)
+    if compared := found["compared"]:
         _print(
             f"With the concept refined in that space: overlap {compared['match']:.3f} of the match, "
             f"{compared['concept']:.3f} of the concept itself.",
             console,
         )
-    for name, beginnings in two_sides(found).items():
+    for name, beginnings in found["sides"].items():
         console.print(f"\n[bold]{name.capitalize()}[/]" + ("" if beginnings else ": nothing"))
         for beginning in beginnings:
             _print(f"  {beginning}", console)
@@ -172,8 +173,7 @@ def _print(sentence: str, console: Console) -> None:
 
 
 def _certain(row: Row) -> bool:
-    effect, error = row["effect"], row["effect_error"]
-    return effect is not None and error is not None and effect > CERTAIN * error
+    return bool(row["effect"] > CERTAIN * row["effect_error"])  # False where either is NaN
 
 
 def _works(row: Row) -> str:
@@ -193,7 +193,7 @@ def _error(row: Row) -> float:
 
 
 def _with_error(value: float | None, error: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ± {_number(error)}"
+    return "-" if value is None or isnan(value) else f"{value:.2f} ± {_number(error)}"
 
 
 def _number(value: float | None, digits: int = 2) -> str:

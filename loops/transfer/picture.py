@@ -33,18 +33,18 @@ def draw_stitch(found: Stitching, measured: Sequence[Mapping[str, Any]], folder:
 
 
 def _draw_layers(axes: Axes, found: Stitching) -> None:
-    matrix = found.stitches.matrix
-    image = axes.imshow(matrix.svcca.T, origin="lower", aspect="auto", cmap="viridis")
+    first, second = found.stitches.layers
+    image = axes.imshow(found.stitches.similarity.T, origin="lower", aspect="auto", cmap="viridis")
     axes.figure.colorbar(image, ax=axes, shrink=0.85)
     for axis, layers, model in (
-        (axes.xaxis, matrix.first, found.first),
-        (axes.yaxis, matrix.second, found.second),
+        (axes.xaxis, first, found.first),
+        (axes.yaxis, second, found.second),
     ):
         step = max(1, len(layers) // 9)
         axis.set_ticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
         axis.set_label_text(f"layer of {model}")
     for layer, there in found.stitches.partner.items():
-        at = matrix.first.index(layer), matrix.second.index(there)
+        at = first.index(layer), second.index(there)
         axes.plot(*at, "o", markersize=10, fillstyle="none", color="white")
     axes.set_title("Similarity of layers (SVCCA); rings: paired layers")
 

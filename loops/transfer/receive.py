@@ -21,22 +21,9 @@ from agent.types import PassageSet
 from agent.updating.calibration import calibrate, calibration_texts
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
-from loops.records import RoundRecord, refuse_other_model
+from loops.records import refuse_other_model
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Predecessor:
-    """The run that hands its concept on, at its newest round."""
-
-    store: RunStore
-    record: RoundRecord
-    passages: PassageSet
-
-    @classmethod
-    def of(cls, store: RunStore) -> Predecessor:
-        return cls(store, store.load(store.rounds()[-1]), store.load_passages())
 
 
 @dataclass(frozen=True)
@@ -71,9 +58,10 @@ class Successor:
 
 
 def receive(
-    predecessor: Predecessor, link: LinkConfig, config: ChainConfig, *, seed: int, folder: Path
+    predecessor: RunStore, link: LinkConfig, config: ChainConfig, *, seed: int, folder: Path
 ) -> Successor:
-    """Load the successor, carry the concept over, and check that it arrived.
+    """Load the successor, carry the concept of the predecessor's newest round over, and check that
+    it arrived.
 
     Args:
         folder: of the improved model, where the link improves the predecessor's.
@@ -81,13 +69,13 @@ def receive(
     Raises:
         BasinError: the successor's model cannot be loaded, or maps cannot be learnt.
     """
-    record, passages = predecessor.record, predecessor.passages
-    own = LanguageModel.load(predecessor.store.config.language_model)
-    refuse_other_model(predecessor.store.name, [record], own)
+    record, passages = predecessor.load(predecessor.rounds()[-1]), predecessor.load_passages()
+    own = LanguageModel.load(predecessor.config.language_model)
+    refuse_other_model(predecessor.name, [record], own)
     if link.language_model is not None:
         successor = LanguageModel.load(link.language_model)
     else:
-        successor = _improved(own, predecessor, config, seed=seed, folder=folder)
+        successor = _improved(own, passages, config, seed=seed, folder=folder)
     stitches: Stitches | None = None
     if link.by == "both":
         texts, use = general_texts(config.stitching, passages, config.run.seed)
@@ -96,7 +84,7 @@ def receive(
     receiver = successor.reading(sorted({*successor.layers, *partners}))
     if record.concept.adapter is not None:
         logger.info(
-            f"The adapter of round {record.round} of {predecessor.store.name} stays behind: no map carries it."
+            f"The adapter of round {record.round} of {predecessor.name} stays behind: no map carries it."
         )
     vector = record.concept.vector
     if link.planted and vector is not None:
@@ -116,14 +104,14 @@ def receive(
 
 
 def _improved(
-    language_model: LanguageModel, predecessor: Predecessor, config: ChainConfig, *, seed: int, folder: Path
+    language_model: LanguageModel, own: PassageSet, config: ChainConfig, *, seed: int, folder: Path
 ) -> LanguageModel:
     """The model trained on more general text by LoRA and merged, saved as a model folder of its own."""
     if not (folder / "config.json").exists():
         from agent.adapting.supervised import fit_lora  # slow to import, and most chains do without
 
         general = config.stitching.model_copy(update={"passages": config.study})
-        texts, _ = general_texts(general, predecessor.passages, seed)
+        texts, _ = general_texts(general, own, seed)
         lora = config.run.updating.adapting.lora.model_copy(update={"passages": len(texts)})
         training, weights = folder / ".training", np.ones(len(texts))
         adapter, _ = fit_lora(language_model, texts, weights, lora, seed=seed, folder=training)

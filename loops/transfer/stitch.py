@@ -8,7 +8,6 @@ a gold label; `loops/transfer/evaluate.py` compares the texts with labels afterw
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from loops.checkpoint.schema import read_sealed, sealed
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord
 from loops.transfer.trials import BASE, COMPARED, NATIVE, Setup, Trial
-from loops.transfer.vectors import try_in_first, try_in_second
+from loops.transfer.vectors import try_vectors
 
 STITCHES = "stitches"
 TABLE, VECTORS = "stitch.json", "vectors.safetensors"
@@ -59,14 +58,8 @@ class Stitching:
         return effect(readings(trial), base, native, draws=max(1, len(trial.vectors)))
 
     def rows(self) -> list[dict[str, Any]]:
-        """A flat row for every vector in every model; None for a number that is not finite."""
-        return [
-            {
-                key: None if isinstance(value, float) and not math.isfinite(value) else value
-                for key, value in self._row(each).items()
-            }
-            for each in self.trials
-        ]
+        """A flat row for every vector in every model."""
+        return [self._row(each) for each in self.trials]
 
     def _row(self, trial: Trial) -> dict[str, Any]:
         found, compared = self.effect(trial, lambda each: each.readings), trial.kind in COMPARED
@@ -137,14 +130,13 @@ def stitch(
         nats=setup.nats,
         stitches=setup.stitches,
         prompts=setup.prompts,
-        trials=[*try_in_first(setup), *try_in_second(setup)],
+        trials=try_vectors(setup),
         left_behind=record.concept.adapter is not None,
     )
 
 
 def save_stitch(found: Stitching, store: RunStore) -> Path:
     """Write rows, samples and vectors to a folder inside the run, which is returned."""
-    matrix = found.stitches.matrix
     vectors = safetensors.torch.save(
         {
             f"{each.model}.{each.name}{f'.{draw}' if len(each.vectors) > 1 else ''}.{name}": tensor
@@ -162,7 +154,8 @@ def save_stitch(found: Stitching, store: RunStore) -> Path:
         "tokens": found.stitches.tokens,
         "partner": {str(layer): there for layer, there in found.stitches.partner.items()},
         "rows": found.rows(),
-        "svcca": {"first": matrix.first, "second": matrix.second, "similarity": matrix.svcca.tolist()},
+        "layers": found.stitches.layers,
+        "svcca": found.stitches.similarity.tolist(),
         "samples": [
             {"model": each.model, "vector": each.name, "prompt": prompt, "text": text}
             | {"reading": float(reading), "coherent": bool(coherent)}

@@ -19,7 +19,6 @@ from agent.steering.vector import SteeringVector
 from agent.transfer.effect import on_members_scale
 from agent.transfer.learn import Stitches, StitchingConfig, general_texts, learn
 from agent.types import PassageSet, seed_for
-from agent.updating import UpdatingConfig
 from agent.updating.calibration import calibrate, calibration_texts
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord, refuse_other_model
@@ -74,7 +73,6 @@ class Setup:
     prompts: Sequence[str]
     coherence: Mapping[str, Coherence]
     """By the name of the model that writes; the other one reads."""
-    updating: UpdatingConfig
     nats: float
     seed: int
 
@@ -104,8 +102,6 @@ class Setup:
         stitches = learn(first, second, texts, use, layers=first.layers, seed=seed, draws=DRAWS)
         second = second.reading(sorted(set(stitches.partner.values())))
         theirs = record_cached(second, passages.texts)
-        # One plain mode for every vector: a gate or a norm from one model means nothing in the other.
-        plain = {"method": "mean_difference", "norm_preserving": False, "conditional": False}
         return cls(
             store=store,
             concept=concept,
@@ -124,7 +120,6 @@ class Setup:
                 writer.config.name: Coherence.fit(passages.texts, run.coherence, reader)
                 for writer, reader in ((first, second), (second, first))
             },
-            updating=run.updating.model_copy(update=plain),
             nats=nats or run.updating.budget_nats,
             seed=seed,
         )
@@ -138,10 +133,14 @@ class Setup:
         *,
         numbers: Mapping[str, float | None] | None = None,
     ) -> Trial:
-        """Write with the vectors, at the common strength, and score the texts by the other model."""
+        """Write with the vectors, at the common strength, and score the texts by the other model.
+
+        All are added plainly: a gate or a norm from one model means nothing in the other.
+        """
         logger.info(f"stitch: {model.config.name} writes with {name}")
-        ruler = calibration_texts(self.passages.texts, self.updating.calibration_texts)
-        tokens = self.updating.calibration_tokens
+        updating = self.store.config.updating
+        ruler = calibration_texts(self.passages.texts, updating.calibration_texts)
+        tokens = updating.calibration_tokens
         vectors = [calibrate(model, vector, ruler, self.nats, tokens)[0] for vector in vectors]
         texts = self._write(model, vectors)
         whole = [prompt + text for prompt, text in zip(self.prompts, texts, strict=True)]

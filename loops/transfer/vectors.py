@@ -21,18 +21,14 @@ Control = tuple[Sequence[Way], SteeringVector]
 """The ways to the second model, and the vector that goes through them."""
 
 
-def try_in_first(setup: Setup) -> list[Trial]:
-    """Part (a): the vector in the model that it was found in."""
-    return [
-        setup.run(setup.first, BASE, BASE),
-        setup.run(setup.first, NATIVE, NATIVE, [setup.vector]),
-    ]
-
-
-def try_in_second(setup: Setup) -> list[Trial]:
-    """Part (b): the other model with the translated vector, its native one, and controls."""
+def try_vectors(setup: Setup) -> list[Trial]:
+    """The vector in its own model; then the other model with the native, translated and control
+    vectors.
+    """
     native, stitches = _native(setup), setup.stitches
     found = [
+        setup.run(setup.first, BASE, BASE),
+        setup.run(setup.first, NATIVE, NATIVE, [setup.vector]),
         setup.run(setup.second, BASE, BASE),
         setup.run(setup.second, NATIVE, NATIVE, [native], numbers={"cosine_native": 1.0}),
     ]

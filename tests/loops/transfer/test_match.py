@@ -13,39 +13,42 @@ from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.records import Generated
-from loops.transfer.match import MATCHES, Texts, match, rows, two_sides
+from loops.transfer.match import MATCHES, Texts, _memberships, _texts, match
 
 SIDES = {"both", "only the concept", "only the match"}
 
 
 def test_the_concept_is_found_in_another_model(store):
     found = match(store, None, "other")
-    best, concept = found.match.best, store.load(store.rounds()[-1]).concept
-    real = slice(0, len(CRIME))
-    assert (best.membership[real][CRIME] > 0.5).mean() > (best.membership[real][~CRIME] > 0.5).mean() + 0.3
-    assert np.array_equal(found.target[real], concept.membership)
-    kinds = [each.kind for each in found.texts.generated]
-    assert len(found.target) == len(CRIME) + len(kinds) and set(kinds) == {"steered", "base"}
-    assert len({each.whole for each in found.texts.generated}) == len(kinds)
-    written = concept.readout.evidence(found.texts.activations)
-    assert np.corrcoef(written, found.target[len(CRIME) :])[0, 1] > 0.5
-    overlaps = [row["soft_jaccard"] for row in rows(found)]
+    assert found["clusters"][0]["soft_jaccard_real"] > 0.5
+    overlaps = [row["soft_jaccard"] for row in found["clusters"]]
     assert overlaps == sorted(overlaps, reverse=True)
-    titles = [each.split(":")[0] for each in two_sides(found)["both"]]
-    assert len(titles) == len(set(titles))
+    titles = [each.split(":")[0] for each in found["sides"]["both"]]
+    assert titles and len(titles) == len(set(titles))
+
+
+def test_generated_texts_of_all_rounds_are_read_by_the_newest_readout(store):
+    record = store.load(store.rounds()[-1])
+    texts = _texts(store, record)
+    target = _memberships(store, record, texts)
+    assert np.array_equal(target[: len(CRIME)], record.concept.membership)
+    assert {each.kind for each in texts.generated} == {"steered", "base"}
+    assert len(target) == len(CRIME) + len({each.whole for each in texts.generated})
+    written = record.concept.readout.evidence(texts.activations)
+    assert np.corrcoef(written, target[len(CRIME) :])[0, 1] > 0.5
 
 
 def test_in_its_own_model_the_concept_is_itself(store):
-    found = match(store, None, "tiny", compare=store)
-    assert found.compared["concept"] == pytest.approx(1)
-    assert found.compared["match"] > 0.5
+    compared = match(store, None, "tiny", compare=store)["compared"]
+    assert compared["concept"] == pytest.approx(1)
+    assert compared["match"] > 0.5
 
 
 def test_topics_are_clusters(store):
-    found = match(store, None, "lda:3:1")
-    union = next(row for row in rows(found) if row["kind"] == "union")
-    assert found.match.best.overlap > 0.5 and len(found.words) == 3
-    assert union["words"] == [found.words[at] for at in union["components"]]
+    clusters = match(store, None, "lda:3:1")["clusters"]
+    union = next(each for each in clusters if each["kind"] == "union")
+    assert clusters[0]["soft_jaccard"] > 0.5
+    assert len(union["words"]) == len(union["components"]) > 0
 
 
 def test_another_corpus_cannot_be_compared(store, tmp_path, monkeypatch):

@@ -89,7 +89,7 @@ def test_everything_is_kept_and_shown(store, monkeypatch, capsys):
     assert (folder / PICTURE).stat().st_size > 20_000
     ((kept_in, table),) = saved_stitches(store)
     assert kept_in == folder and table["rows"] == found.rows()
-    assert np.shape(table["svcca"]["similarity"]) == (2, 3)
+    assert np.shape(table["svcca"]) == (2, 3)
     assert len(table["samples"]) == 12 * len(found.trials)
     vectors = safetensors.torch.load_file(folder / VECTORS)
     assert any(name.startswith("other.affine.layer_") for name in vectors)
@@ -126,7 +126,7 @@ def test_sentences_claim_no_more_than_the_numbers(store):
     assert "round's adapter" in evidence(replace(found, left_behind=True), rows)[0]
     # An error as large as the limit proves nothing about controls.
     assert "not all are certainly below; the largest is" in with_effects(1.0, 0.9, 0.08)
-    blind = [{**row, "effect": None, "effect_error": None, "behavioural_ratio": None} for row in rows]
+    blind = [{**row, "effect": np.nan, "effect_error": np.nan, "behavioural_ratio": None} for row in rows]
     assert "has no certain effect" in evidence(found, blind)[0] and len(evidence(found, blind)) == 2
 
 
