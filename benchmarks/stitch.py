@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import BasinError
+from agent.files.checked import DamagedError
 from benchmarks.results import RESULTS, Value, write_results
 from loops.checkpoint.find import find_run
+from loops.checkpoint.schema import read_sealed
 from loops.checkpoint.store import RunStore
 from loops.transfer.evaluate import MEASURED
 from loops.transfer.match import MATCHES
 from loops.transfer.picture import PICTURE
-from loops.transfer.stitch import file_name, saved_stitches
+from loops.transfer.stitch import STITCHES, TABLE, file_name
 
 PLACE = RESULTS.parent / "stitch"
 
@@ -70,6 +72,17 @@ def rows_of(store: RunStore, place: Path) -> list[dict[str, Value]]:
             place.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / PICTURE, place / f"{store.name}_{folder.name}.png")
     return rows
+
+
+def saved_stitches(store: RunStore) -> list[tuple[Path, dict[str, Any]]]:
+    """The folder and the table of every stored stitching. Raises `BasinError` for a damaged one."""
+    found = []
+    for file in sorted((store.path / STITCHES).glob(f"*/{TABLE}")):
+        try:
+            found.append((file.parent, read_sealed(store.path, file.relative_to(store.path).as_posix())))
+        except DamagedError as damage:
+            raise BasinError(f"{file} is damaged ({damage}); `basin stitch` writes it again.") from None
+    return found
 
 
 def _compared(store: RunStore, into: str) -> float | None:

@@ -7,7 +7,7 @@ step, so their agreement is evidence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.probe import cut_like, fit_probe
+from agent.clustering.probe import Probe, cut_like, fit_probe
 from agent.concept import MEMBER, Concept, Readout
 from agent.membership.documents import document_means, numbered
 from agent.membership.similarity import soft_jaccard
@@ -52,12 +52,11 @@ class Carried:
 class Handover:
     """A concept as the successor receives it."""
 
-    membership: Float[np.ndarray, "passage"]
-    single: Float[np.ndarray, "passage"]
-    evidence: Float[np.ndarray, "passage"]
+    probe: Probe
+    """The successor's own version of the memberships."""
     vector: SteeringVector | None
-    checks: dict[str, float] = field(default_factory=dict)
-    refusals: list[str] = field(default_factory=list)
+    checks: dict[str, float]
+    refusals: list[str]
     """Reasons to refuse it, as clauses; empty where it is accepted."""
 
 
@@ -103,7 +102,7 @@ def hand_over(
         checks["cosine"] = cosine = _cosine(vector, carried.deviations, activations, layers, inside=inside)
         if not cosine >= config.cosine:  # NaN, too
             refusals.append(f"the vector does not point at what the readout reads (cosine {cosine:.2f})")
-    return Handover(own.membership, own.single, own.evidence, vector, checks, refusals)
+    return Handover(own, vector, checks, refusals)
 
 
 def _cosine(

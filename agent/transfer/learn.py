@@ -15,9 +15,8 @@ from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.membership.documents import document_folds
-from agent.transfer.layers import layer_similarity
 from agent.transfer.linear_maps import METHODS, LinearMap, Method, deviations, fit_map, random_map
-from agent.transfer.pairs import read_pairs
+from agent.transfer.pairs import layer_similarity, read_pairs
 from agent.transfer.translate import Way
 from agent.types import PassageSet, StageConfig, seed_for
 
@@ -108,18 +107,18 @@ class LayerMaps:
         others, generator = np.flatnonzero(use != FORWARD), np.random.default_rng(seed)
         # Of another document each: tokens of the same text share a subject.
         dealt = [generator.choice(others, len(forward)) for _ in range(draws)]
-        shuffled = [fit_map("affine", x[forward], y[each]) for each in dealt]
-        noise = [random_map(x[unseen], y[unseen], seed + draw) for draw in range(draws)]
+
+        def tested(found: LinearMap) -> LinearMap:
+            return found.tested(x[unseen], y[unseen])
+
         return cls(
             *layers,
             deviations(x[unseen]),
             deviations(y[unseen]),
-            there={
-                each: fit_map(each, x[forward], y[forward]).tested(x[unseen], y[unseen]) for each in METHODS
-            },
-            back={each: fit_map(each, y[back], x[back]).tested(y[unseen], x[unseen]) for each in METHODS},
-            shuffled=[each.tested(x[unseen], y[unseen]) for each in shuffled],
-            random=[each.tested(x[unseen], y[unseen]) for each in noise],
+            there={each: tested(fit_map(each, x[forward], y[forward])) for each in METHODS},
+            back={each: fit_map(each, y[back], x[back]) for each in METHODS},
+            shuffled=[tested(fit_map("affine", x[forward], y[each])) for each in dealt],
+            random=[tested(random_map(x[unseen], y[unseen], seed + draw)) for draw in range(draws)],
         )
 
 

@@ -63,7 +63,9 @@ def succeed(config: ChainConfig, folder: Path, config_file: Path | None = None) 
     digest = hashlib.sha256(config.model_dump_json(exclude={"run": {"logging"}}).encode()).hexdigest()[:16]
     begin_folder(folder, digest, "another chain with --name")
     rows = read_rows(folder, CHAIN)
-    good = _store(folder / f"00_{_plain(config.run.language_model.name)}", config.run, config_file)
+    good = _store(
+        folder / f"00_{file_name(Path(config.run.language_model.name).name)}", config.run, config_file
+    )
     with good.exclusive():
         logger.info(f"First: {config.run.language_model.name} follows its pointer")
         context = open_context(good)
@@ -86,7 +88,7 @@ def _hand_on(number: int, link: LinkConfig, config: ChainConfig, good: RunStore,
     begin = time.perf_counter()
     seed = seed_for(config.run.seed, number, "succession")
     successor = receive(good, link, config, seed=seed, folder=folder / f"{number:02d}_model")
-    name = f"{number:02d}_{_plain(successor.config.language_model.name)}"
+    name = f"{number:02d}_{file_name(Path(successor.config.language_model.name).name)}"
     row: Row = {
         "number": number,
         "from_run": good.name,
@@ -173,7 +175,3 @@ def read_rows(folder: Path, name: str) -> list[Row]:
         raise BasinError(
             f"{folder / name} cannot be read ({damage}); move it away, and it is written again from the chain's runs."
         ) from None
-
-
-def _plain(name: str) -> str:
-    return file_name(Path(name).name)

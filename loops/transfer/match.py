@@ -137,20 +137,17 @@ def _sides(
         "only the concept": (ours & ~theirs, target - best),
         "only the match": (~ours & theirs, best - target),
     }
-    shown = {}
+    shown: dict[str, list[str]] = {}
     for name, (part, typical) in sides.items():
-        first: dict[int, int] = {}
+        first: dict[str, str] = {}
         for at in np.argsort(-typical, kind="stable").tolist():
+            passage = passages.passages[at]
+            document = passages.documents[passage.document]
             if part[at]:
-                first.setdefault(passages.passages[at].document, at)
-        shown[name] = [_beginning(passages, at) for at in list(first.values())[:TYPICAL]]
+                beginning = " ".join(passage.text.split()[:14])
+                first.setdefault(document.id, f"{document.title or document.id}: {beginning} ...")
+        shown[name] = list(first.values())[:TYPICAL]
     return shown
-
-
-def _beginning(passages: PassageSet, at: int) -> str:
-    passage = passages.passages[at]
-    document = passages.documents[passage.document]
-    return f"{document.title or document.id}: {' '.join(passage.text.split()[:14])} ..."
 
 
 def _newest(store: RunStore) -> int:

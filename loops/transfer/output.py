@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.errors import printable
-from loops.monitor.tables import plain_table
+from loops.monitor.tables import number, plain_table
 from loops.transfer.stitch import Stitching
 from loops.transfer.trials import NATIVE
 
@@ -39,9 +39,12 @@ def show_stitch(found: Stitching, measured: Sequence[Row], folder: Path, console
     for row in rows:
         table.add_row(
             escape(row["vector"]),
-            *(_number(row.get(key)) for key in ("unexplained_variance", "cosine_native", "returned_cosine")),
+            *(
+                number(row.get(key), 2)
+                for key in ("unexplained_variance", "cosine_native", "returned_cosine")
+            ),
             _ratio(row),
-            _number(row["coherence"]),
+            number(row["coherence"], 2),
         )
     console.print(table)
     if measured:
@@ -91,12 +94,14 @@ def _of_controls(controls: Sequence[Row]) -> list[str]:
     """Controls count as idle only where the largest is certainly small."""
     if not controls:
         return []
-    if working := [row for row in controls if row["behavioural_ratio"] - _error(row) > CONTROL_LIMIT]:
+    if working := [
+        row for row in controls if row["behavioural_ratio"] - (row["ratio_error"] or 0.0) > CONTROL_LIMIT
+    ]:
         named = ", ".join(f"{row['vector']} ({_ratio(row)})" for row in working)
         return [f"But some controls work, too: {named}."]
     most = max(controls, key=lambda row: row["behavioural_ratio"])
     largest = f"{most['vector']}, {_ratio(most)} of the native effect."
-    if max(row["behavioural_ratio"] + _error(row) for row in controls) <= CONTROL_LIMIT:
+    if max(row["behavioural_ratio"] + (row["ratio_error"] or 0.0) for row in controls) <= CONTROL_LIMIT:
         return [f"The controls do nothing: at most {largest}"]
     return [
         f"No control exceeds {CONTROL_LIMIT} by more than a standard error, but not all are certainly below; the largest "
@@ -115,7 +120,7 @@ def show_match(found: Row, file: Path, console: Console) -> None:
     for each in found["clusters"]:
         overlaps = (each[f"soft_jaccard{part}"] for part in ("", "_real", "_generated"))
         name = " ".join([each["kind"], *map(str, each["components"])])
-        table.add_row(name, *(_number(overlap, 3) for overlap in overlaps))
+        table.add_row(name, *(number(overlap, 3) for overlap in overlaps))
     console.print(table)
     best = found["clusters"][0]
     for topic, words in zip(best["components"], best["words"], strict=False):
@@ -147,9 +152,9 @@ def show_chain(rows: Sequence[Row], measured: Sequence[Row], folder: Path, conso
         table.add_row(
             escape(row["to_run"]) + (" (corrupted)" if row["planted"] else ""),
             row["by"],
-            *(_number(each, 3) for each in checks),
+            *(number(each, 3) for each in checks),
             str(row.get("rounds", "-")),
-            _number(row.get("received_kept"), 3),
+            number(row.get("received_kept"), 3),
             "accepted" if row["accepted"] else "refused",
         )
     console.print(table)
@@ -162,7 +167,7 @@ def show_chain(rows: Sequence[Row], measured: Sequence[Row], folder: Path, conso
             kinds = ("ap_received", "ap", "ap_ceiling", "ap_topic")
             table.add_row(
                 escape(row["run"]) + ("" if row["accepted"] else " (refused)"),
-                *(f"{_number(row[kind], 3)} / {_number(row[f'{kind}_pooled'], 3)}" for kind in kinds),
+                *(f"{number(row[kind], 3)} / {number(row[f'{kind}_pooled'], 3)}" for kind in kinds),
             )
         console.print(table)
     _print(f"\nChain: {folder}", console)
@@ -188,13 +193,5 @@ def _ratio(row: Row) -> str:
     return _with_error(row["behavioural_ratio"], row["ratio_error"])
 
 
-def _error(row: Row) -> float:
-    return row["ratio_error"] or 0.0
-
-
 def _with_error(value: float | None, error: float | None) -> str:
-    return "-" if value is None or isnan(value) else f"{value:.2f} ± {_number(error)}"
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None or isnan(value) else f"{value:.2f} ± {number(error, 2)}"

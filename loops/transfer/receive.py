@@ -39,19 +39,19 @@ class Successor:
 
     def first_concept(self, passages: PassageSet) -> Concept:
         """The concept of its round 0, with the vector calibrated in this model."""
-        handover, updating = self.handover, self.config.updating
-        vector, nats = handover.vector, 0.0
+        probe, updating = self.handover.probe, self.config.updating
+        vector, nats = self.handover.vector, 0.0
         if vector is not None:
             ruler = calibration_texts(passages.texts, updating.calibration_texts)
             budget, tokens = updating.budget_nats, updating.calibration_tokens
             vector, nats = calibrate(self.language_model, vector, ruler, budget, tokens)
         return Concept(
             0,
-            handover.membership,
-            handover.single,
-            document_mean(handover.single, passages.document_of),
-            float(handover.membership.mean()),
-            evidence=handover.evidence,
+            probe.membership,
+            probe.single,
+            document_mean(probe.single, passages.document_of),
+            float(probe.membership.mean()),
+            evidence=probe.evidence,
             vector=vector,
             nats_per_token=nats,
         )

@@ -174,17 +174,6 @@ def save_stitch(found: Stitching, store: RunStore) -> Path:
     return folder
 
 
-def saved_stitches(store: RunStore) -> list[tuple[Path, dict[str, Any]]]:
-    """The folder and the table of every stored stitching. Raises `BasinError` for a damaged one."""
-    found = []
-    for file in sorted((store.path / STITCHES).glob(f"*/{TABLE}")):
-        try:
-            found.append((file.parent, read_sealed(store.path, file.relative_to(store.path).as_posix())))
-        except DamagedError as damage:
-            raise BasinError(f"{file} is damaged ({damage}); `basin stitch` writes it again.") from None
-    return found
-
-
 def check_stitch(folder: Path) -> None:
     """Raise `DamagedError` where a stitching's table or vectors are not what was written."""
     vectors = read_inside(folder, VECTORS, MOST_TENSORS)

@@ -47,7 +47,7 @@ def test_a_true_concept_arrives():
     for stitched, made in ((None, checks[:1]), (STITCHED, checks)):
         found = handed(stitched=stitched)
         assert found.refusals == [] and list(found.checks) == made
-        assert soft_jaccard(found.membership, TRUE) > 0.9
+        assert soft_jaccard(found.probe.membership, TRUE) > 0.9
         assert (found.vector is None) == (stitched is None)
 
 

@@ -5,8 +5,7 @@ import pytest
 
 from agent.clustering.config import ClusteringConfig
 from agent.errors import BasinError
-from agent.membership.classifiers import CrossFittedRidge
-from agent.transfer.matching import Cluster, Match, Reader, _Search, best_match, mu
+from agent.transfer.matching import Cluster, Match, Reader, _Search, best_match
 
 CONFIG = ClusteringConfig(components=12, penalty=0.1, shuffles=19)
 DOCUMENT_OF = np.repeat(np.arange(90), 3)
@@ -28,12 +27,6 @@ def matched(target: np.ndarray, activations: np.ndarray, document_of=DOCUMENT_OF
 
 def cluster(found: Match, kind: str) -> Cluster:
     return next(each for each in found.clusters if each.kind == kind)
-
-
-def test_half_the_mass_is_generated():
-    weights = mu(30, 10)
-    assert weights[:30].sum() == pytest.approx(0.5) and weights[30:].sum() == pytest.approx(0.5)
-    assert mu(4, 0).tolist() == [0.25] * 4
 
 
 def test_a_planted_cluster_is_found_without_a_map_and_shuffled_ones_are_not():
@@ -61,13 +54,10 @@ def test_a_union_is_scored_on_documents_that_did_not_choose_it():
     assert cluster(matched(TRUE, NOISE[:270], components=components), "union").overlap < 0.1
 
 
-@pytest.mark.parametrize("target", [np.zeros(270), np.ones(270)])
-def test_a_concept_that_claims_nothing_or_everything_is_refused(target):
-    with pytest.raises(BasinError, match="nothing, or everything"):
-        matched(target, seen())
-
-
-def test_one_document_is_refused():
+def test_what_cannot_be_matched_is_refused_in_a_sentence():
+    for target in (np.zeros(270), np.ones(270)):
+        with pytest.raises(BasinError, match="nothing, or everything"):
+            matched(target, seen())
     with pytest.raises(BasinError, match="One document"):
         matched(np.array([0.9, 0.1, 0.5]), seen()[:3], np.zeros(3, int))
 
@@ -101,18 +91,6 @@ def test_the_classifier_is_cut_at_the_target_size_on_real_and_on_generated_texts
     fitted = cluster(matched(target, NOISE), "classifier").membership
     for part in (slice(0, len(KIND)), slice(len(KIND), None)):
         assert fitted[part].mean() == pytest.approx(target[part].mean(), abs=0.02)
-
-
-def test_a_deal_moves_whole_units_and_keeps_real_and_generated_apart():
-    units = np.array([0, 0, 0, 1, 2, 2, 3, 3, 4])
-    ridge = CrossFittedRidge(np.zeros((9, 1)), np.ones(9), [np.arange(9) % 2], 1.0)
-    search = _Search(6, units, units, mu(6, 3), np.ones((9, 1)), ridge, units % 2)
-    generator = np.random.default_rng(0)
-    deals = np.stack([search.deal(generator) for _ in range(9)])
-    assert set(deals[:, :6].ravel()) == set(range(6)) and set(deals[:, 6:].ravel()) == {6, 7, 8}
-    for unit in range(5):
-        assert all(len(set(units[deal[units == unit]])) == 1 for deal in deals)
-    assert (deals[:, :6] != np.arange(6)).any() and (deals[:, 6:] != np.arange(6, 9)).any()
 
 
 def test_components_are_about_the_texts_and_not_about_who_wrote_them():

@@ -9,11 +9,9 @@ from planted_loop import CRIME, corpus  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from agent.errors import BasinError
-from agent.types import PassageSet
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
-from loops.records import Generated
-from loops.transfer.match import MATCHES, Texts, _memberships, _texts, match
+from loops.transfer.match import MATCHES, _memberships, _texts, match
 
 SIDES = {"both", "only the concept", "only the match"}
 
@@ -59,12 +57,6 @@ def test_another_corpus_cannot_be_compared(store, tmp_path, monkeypatch):
     )
     with pytest.raises(BasinError, match="elsewhere has other passages"):
         match(store, None, "tiny", compare=RunStore(tmp_path / "elsewhere", store.config))
-
-
-def test_texts_on_one_opening_are_numbered_alike():
-    written = [Generated("base", prompt, text, 0, 0.5, None, None) for prompt, text in ("ax", "by", "az")]
-    texts = Texts(PassageSet((), ()), tuple(written), np.zeros((3, 1, 1)))
-    assert texts.prompt_of.tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,14 @@ from agent.judging.gold import GoldLabels
 from agent.language_model.model import LanguageModel
 from agent.transfer.learn import BACK, FORWARD, UNSEEN, general_texts
 from agent.types import seed_for
+from benchmarks.stitch import saved_stitches
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.transfer import evaluate, stitch
 from loops.transfer.evaluate import MEASURED, measure_stitch
 from loops.transfer.output import evidence, show_stitch
 from loops.transfer.picture import PICTURE, draw_stitch
-from loops.transfer.stitch import TABLE, VECTORS, check_stitch, save_stitch, saved_stitches
+from loops.transfer.stitch import VECTORS, check_stitch, save_stitch
 from loops.transfer.trials import DRAWS
 
 
@@ -130,16 +131,6 @@ def test_sentences_claim_no_more_than_the_numbers(store):
     assert "has no certain effect" in evidence(found, blind)[0] and len(evidence(found, blind)) == 2
 
 
-def test_what_is_not_a_number_is_kept_as_nothing(store):
-    """A reader that cannot tell members from others has no scale to read on."""
-    found = carried(store, "again")
-    pushed = [replace(each, readings=np.full(len(each.readings), np.nan)) for each in found.trials]
-    folder = save_stitch(replace(found, trials=pushed), store)
-    stored = json.loads((folder / TABLE).read_bytes(), parse_constant=pytest.fail)
-    assert all(row["effect"] is None for row in stored["rows"])
-    assert all(sample["reading"] is None for sample in stored["samples"])
-
-
 def test_nothing_is_left_where_the_disk_refuses(store, monkeypatch):
     def refuse(path, content):
         raise OSError(28, "No space left on device")
@@ -149,15 +140,6 @@ def test_nothing_is_left_where_the_disk_refuses(store, monkeypatch):
     with pytest.raises(BasinError, match="again_round_001 cannot be written .No space left.*make room"):
         save_stitch(found, store)
     assert saved_stitches(store) == []
-
-
-def test_documents_of_the_run_are_not_general_text(store):
-    config = stitching_of(store).model_copy(update={"corpus": store.config.corpus})
-    with pytest.raises(BasinError, match="0 documents that are not the run's own"):
-        general_texts(config, store.load_passages(), 0)
-    texts, use = general_texts(stitching_of(store), store.load_passages(), 0)
-    assert not set(texts) & set(store.load_passages().texts)
-    assert set(use) == {UNSEEN, FORWARD, BACK}
 
 
 @pytest.mark.parametrize(
@@ -179,16 +161,19 @@ def test_a_mistake_is_one_sentence(store, monkeypatch, arguments, sentence):
     assert not (store.path / "stitches").exists()
 
 
-def test_too_little_general_text_is_one_sentence(store, tmp_path):
-    """Seven documents are enough, but eight of their passages are of fewer."""
-    folder = tmp_path / "few"
-    folder.mkdir()
+def test_general_text_is_of_other_documents_and_of_enough_of_them(store, tmp_path):
+    config, own = stitching_of(store), store.load_passages()
+    texts, use = general_texts(config, own, 0)
+    assert not set(texts) & set(own.texts) and set(use) == {UNSEEN, FORWARD, BACK}
+    with pytest.raises(BasinError, match="0 documents that are not the run's own"):
+        general_texts(config.model_copy(update={"corpus": store.config.corpus}), own, 0)
+    (folder := tmp_path / "few").mkdir()
     generator = np.random.default_rng(0)
     for number in range(7):
         (folder / f"{number}.txt").write_text(" ".join(generator.choice(PLAIN, 4000)), encoding="utf-8")
-    changes = {"corpus": CorpusConfig(source=str(folder)), "passages": 8}
+    few = {"corpus": CorpusConfig(source=str(folder)), "passages": 8}
     with pytest.raises(BasinError, match="8 passages of general text are of 5 documents .* and 7 are needed"):
-        general_texts(stitching_of(store).model_copy(update=changes), store.load_passages(), 0)
+        general_texts(config.model_copy(update=few), own, 0)
 
 
 def test_the_whole_command(store, monkeypatch):
