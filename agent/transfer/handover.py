@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field
 
 from agent.clustering.config import ClusteringConfig
@@ -20,6 +20,7 @@ from agent.concept import MEMBER, Concept, Readout
 from agent.membership.documents import document_means, numbered
 from agent.membership.similarity import soft_jaccard
 from agent.steering.vector import SteeringVector
+from agent.transfer.translate import mean_cosine
 from agent.types import StageConfig
 from agent.updating import mean_difference
 
@@ -98,27 +99,12 @@ def hand_over(
             refusals.append(f"the two ways arrive at different concepts (overlap {agree:.2f})")
     vector = carried.vector if carried else None
     if carried and vector is not None:
-        inside = own.membership >= MEMBER
-        checks["cosine"] = cosine = _cosine(vector, carried.deviations, activations, layers, inside=inside)
+        cosine, inside = float("nan"), own.membership >= MEMBER
+        if inside.any() and not inside.all():
+            members, others = activations[inside], activations[~inside]
+            native = mean_difference(members, others, recorded=layers, steered=vector.layers)
+            cosine = mean_cosine(native, vector, carried.deviations)
+        checks["cosine"] = cosine
         if not cosine >= config.cosine:  # NaN, too
             refusals.append(f"the vector does not point at what the readout reads (cosine {cosine:.2f})")
     return Handover(own, vector, checks, refusals)
-
-
-def _cosine(
-    vector: SteeringVector,
-    deviations: dict[int, Float[np.ndarray, "width"]],
-    activations: Float[np.ndarray, "passage layer width"],
-    layers: tuple[int, ...],
-    *,
-    inside: Bool[np.ndarray, "passage"],
-) -> float:
-    """Mean over layers, in deviations of the stream; NaN where all passages are inside, or none."""
-    if inside.all() or not inside.any():
-        return float("nan")
-    own = mean_difference(activations[inside], activations[~inside], recorded=layers, steered=vector.layers)
-    found = []
-    for layer in vector.layers:
-        here, there = (each.directions[layer].numpy() / deviations[layer] for each in (own, vector))
-        found.append(float(here @ there / np.linalg.norm(here) / np.linalg.norm(there)))
-    return float(np.mean(found))

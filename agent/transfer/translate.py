@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from agent.concept import Readout
 from agent.errors import BasinError
@@ -48,6 +49,19 @@ def translate(vector: SteeringVector, ways: Sequence[Way]) -> SteeringVector:
         carried = carried / length * float(direction.norm()) / way.spread * way.partner_spread
         arrived = arrived + SteeringVector({way.partner: torch.from_numpy(carried.astype(np.float32))})
     return arrived
+
+
+def mean_cosine(
+    one: SteeringVector, other: SteeringVector, deviations: Mapping[int, Float[np.ndarray, "width"]]
+) -> float:
+    """Mean over the other's layers of the cosine in deviations of the stream, where no single
+    coordinate dominates.
+    """
+    found = []
+    for layer, direction in other.directions.items():
+        here, there = (each.numpy() / deviations[layer] for each in (one.directions[layer], direction))
+        found.append(float(here @ there / np.linalg.norm(here) / np.linalg.norm(there)))
+    return float(np.mean(found))
 
 
 def translate_readout(

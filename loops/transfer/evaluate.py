@@ -112,16 +112,13 @@ def measure_chain(folder: Path, rows: Sequence[Row]) -> list[Row]:
         row = {
             "run": store.name,
             "model": store.config.language_model.name,
-            "round": ended["round"],
             "accepted": accepted.get(store.name, True),
-            "concept": ended["concept"],
-            "corpus": ended["corpus"],
+            **{key: ended[key] for key in ("round", "concept", "corpus")},
         }
         for pooled in ("", "_pooled"):
-            row[f"ap_topic{pooled}"] = ended[f"ap_topic{pooled}"]
-            row[f"ap_received{pooled}"] = began[f"ap_concept{pooled}"]
-            row[f"ap{pooled}"] = ended[f"ap_concept{pooled}"]
-            row[f"ap_ceiling{pooled}"] = ended[f"ap_ceiling{pooled}"]
+            received, last = (each[f"ap_concept{pooled}"] for each in (began, ended))
+            row |= {f"ap_received{pooled}": received, f"ap{pooled}": last}
+            row |= {name + pooled: ended[name + pooled] for name in ("ap_topic", "ap_ceiling")}
         measured.append(row)
     write_file(folder / MEASURED, sealed({"rows": measured}))
     return measured

@@ -34,9 +34,8 @@ def show_stitch(found: Stitching, measured: Sequence[Row], folder: Path, console
         f"{found.stitches.tokens} tokens of general text, {found.nats:g} nats per token.",
         console,
     )
-    rows = [row for row in found.rows() if row["model"] == found.second]
     table = plain_table("vector", "unexpl.", "cosine", "back", "ratio", "coherent")
-    for row in rows:
+    for row in (row for row in found.rows() if row["model"] == found.second):
         table.add_row(
             escape(row["vector"]),
             *(

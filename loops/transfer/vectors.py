@@ -11,7 +11,7 @@ from agent.membership.documents import document_mean, document_membership, numbe
 from agent.membership.log_odds import log_odds
 from agent.steering.vector import SteeringVector
 from agent.transfer.linear_maps import METHODS
-from agent.transfer.translate import Way, translate
+from agent.transfer.translate import Way, mean_cosine, translate
 from agent.types import seed_for
 from agent.updating import mean_difference
 from loops.transfer.trials import BASE, DRAWS, NATIVE, Setup, Trial
@@ -101,10 +101,8 @@ def _numbers(setup: Setup, ways: Sequence[Way], carried: SteeringVector, native:
 
 
 def _cosine(setup: Setup, one: SteeringVector, other: SteeringVector, *, there: bool) -> float | None:
-    """Mean over layers of the cosine in standardised coordinates, where no single coordinate
-    dominates.
-
-    None where `one` lacks a layer of the other, as after a way back from layers that were shared.
+    """Their `mean_cosine`; None where `one` lacks a layer of the other, as after a way back from
+    layers that were shared.
     """
     if not set(other.layers) <= set(one.layers):
         return None
@@ -112,11 +110,7 @@ def _cosine(setup: Setup, one: SteeringVector, other: SteeringVector, *, there: 
         each.partner if there else each.layer: each.partner_deviations if there else each.deviations
         for each in setup.stitches.maps
     }
-    cosines = []
-    for layer, direction in other.directions.items():
-        here, theirs = (each.numpy() / deviations[layer] for each in (one.directions[layer], direction))
-        cosines.append(float(here @ theirs / np.linalg.norm(here) / np.linalg.norm(theirs)))
-    return float(np.mean(cosines))
+    return mean_cosine(one, other, deviations)
 
 
 def _random_like(vector: SteeringVector, seed: int) -> SteeringVector:
