@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.basin.tracking import is_still
 from agent.concept import Concept
@@ -20,7 +21,7 @@ from loops.round.first import first_round
 from loops.round.metrics import refuse_not_finite, summary, track
 from loops.round.recluster import recluster
 from loops.round.update import update
-from loops.round.writing import generate, record
+from loops.round.writing import fair_guard, generate, record
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def refine(
     if not rounds:
         rounds = [first_round(context, received)]
         store.save(rounds[0], context.passages, context.pointer)
+    context = replace(context, coherence=fair_guard(context.coherence, rounds[0].generated))
     refuse_other_model(store.name, rounds, context.language_model)
     for watcher in watchers:
         watcher.begin(rounds)

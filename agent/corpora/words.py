@@ -59,6 +59,7 @@ PARTICLES = frozenset("的了吗呢吧是这那我你他她它们")
 """Characters of Chinese grammar; a pair with one of them is no topic word."""
 MOST_LETTERS_SEGMENTED = 15
 """Mean letters between spaces, above which a text of `BETWEEN_SPACES` has none between its words."""
+LINE_BREAK = re.compile(r"[^\s][^\S\n]*\n[^\S\n]*[^\s]")
 SAMPLED = 20_000
 """Characters at the start of a text that show its script."""
 MOST_CACHED = 500_000
@@ -190,6 +191,13 @@ def first_words(text: str, count: int) -> str:
         return " ".join(text.split()[:count])
     ends = [match.end() for match, _ in zip(running_words(text), range(count), strict=False)]
     return " ".join(text[: ends[-1] if ends else 0].split())
+
+
+def opening(text: str, count: int) -> str:
+    """The first words of a text as a prompt: line breaks, as of verse and code, stay; blank lines do not."""
+    ends = [match.end() for match, _ in zip(running_words(text), range(count), strict=False)]
+    begin = text[: ends[-1] if ends else 0]
+    return begin if LINE_BREAK.search(begin) else first_words(text, count)
 
 
 def refuse_other_script(texts: Sequence[str], code: str) -> None:

@@ -1,7 +1,9 @@
 """Coherence of generated passages by an independent model and by statistics of the text.
 
 Every limit is a quantile over real passages of the same length. Nothing is set by hand or depends
-on the concept: a passage is coherent if a real one could look like it.
+on the concept: a passage is coherent if a real one could look like it. Where the base model cannot
+look like a real passage, as in a corpus without capitals and full stops, `fair_to` takes the limits
+from what it writes.
 """
 
 from __future__ import annotations
@@ -10,14 +12,16 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
+import regex
 from jaxtyping import Bool, Float
 from pydantic import Field
 
 from agent.config import PathSetting
+from agent.corpora.words import EAST_ASIAN, count_words, running_words
 from agent.errors import BasinError
 from agent.hub.models import EMBEDDED
 from agent.language_model.load import LanguageModelConfig
@@ -28,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 MINIMUM_PASSAGES = 8
 """Fewer passages give no quantile."""
+FLOOR = 0.5
+"""Share of the base model's passages that must be coherent for the limits to hold unchanged."""
 
 
 class CoherenceConfig(StageConfig):
@@ -88,6 +94,8 @@ class Coherence:
     """The corpus's most frequent words."""
     limits: dict[str, tuple[float, float]]
     """Lowest and highest value of each text statistic."""
+    note: str | None = None
+    """A sentence where the limits did not suit the base model."""
 
     @classmethod
     def load(cls, real_texts: Sequence[str], config: CoherenceConfig) -> Coherence:
@@ -106,7 +114,7 @@ class Coherence:
         for text in real_texts:
             head = _cut(text, config.prompt_words)
             rest = text[len(head) :]  # with its leading space
-            if len(rest.split()) >= config.words:
+            if count_words(rest) >= config.words:
                 pairs.append((head, _cut(rest, config.words)))
         if len(pairs) < MINIMUM_PASSAGES:
             raise BasinError(
@@ -128,6 +136,50 @@ class Coherence:
             heads, rests = zip(*(pairs[index] for index in chosen), strict=True)
             loss_limit = float(np.nanquantile(language_model.losses(rests, heads), config.quantile))
         return cls(config, language_model, loss_limit, common, limits)
+
+    def fair_to(
+        self, texts: Sequence[str], prompts: Sequence[str], losses: Float[np.ndarray, "text"] | None = None
+    ) -> Coherence:
+        """This guard, or one that the base model's passages can pass.
+
+        Where fewer than `FLOOR` of them are coherent, each limit that more than a tenth of them fail
+        (1 - `quantile`) moves to their own quantile. Only text is a yardstick: half of the passages
+        must be likely under the independent model, or have the corpus's common words. Otherwise
+        nothing moves.
+
+        Args:
+            losses: as in `check`.
+        """
+        report = self.check(texts, prompts, losses)
+        if report.share >= FLOOR:
+            return self
+        rows = [text_statistics(text, self.common) for text in self.cut(texts)]
+        fails = {
+            name: float(np.mean([self._outside(row, {name: side}) for row in rows]))
+            for name, side in (REPETITION | SENTENCES).items()
+        }
+        likely = self.language_model is not None and report.unlikely.mean() <= 1 - FLOOR
+        begin = f"Only {report.share:.0%} of the base model's passages are as coherent as real ones"
+        if not likely and fails["common_words"] > 1 - FLOOR:
+            return replace(
+                self,
+                note=f"{begin}, by every measure, so coherence says little here: give a language_model that writes like "
+                "the corpus, or a coherence.model that reads both.",
+            )
+        limits, loss_limit, most = dict(self.limits), self.loss_limit, 1 - self.config.quantile
+        moved = [name for name, share in fails.items() if share > most]
+        for name in moved:
+            values = [row[name] for row in rows if np.isfinite(row[name])]
+            low, high = limits[name]
+            limits[name] = (
+                min(low, float(np.quantile(values, most))),
+                max(high, float(np.quantile(values, 1 - most))),
+            )
+        if self.language_model is not None and report.unlikely.mean() > most:
+            moved.append("loss")
+            loss_limit = max(loss_limit, float(np.nanquantile(report.losses, 1 - most)))
+        note = f"{begin}: the limits of {', '.join(moved)} now come from what the base model writes."
+        return replace(self, limits=limits, loss_limit=loss_limit, note=note)
 
     def cut(self, texts: Sequence[str]) -> list[str]:
         """The texts at the length at which they are judged."""
@@ -193,7 +245,7 @@ def text_statistics(text: str, common: frozenset[str]) -> dict[str, float]:
     characters = re.sub(r"\s", "", text)
     runs = re.findall(r"[^\w\s]+", text)
     starts = re.findall(r"[.?!]+[\"'”’)]*\s+[\"'“‘(]*(\w)", text)
-    stops = len(re.findall(r"[.?!]+", text))
+    stops = len(re.findall(r"[.?!。？！।؟۔]+", text))
     return {
         "distinct_trigrams": len(set(trigrams)) / len(trigrams) if trigrams else 1.0,
         "longest_repeat": float(_longest_repeat(words)),
@@ -223,10 +275,14 @@ def common_words(texts: Sequence[str], count: int = 100) -> frozenset[str]:
     return frozenset(ranked[:count])
 
 
+WORD = regex.compile(rf"{EAST_ASIAN}|[\w--{EAST_ASIAN}]+(?:['’][\w--{EAST_ASIAN}]+)*", regex.V1)
+
+
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:['’]\w+)*", text.lower())
+    found: list[str] = WORD.findall(text.lower())
+    return found
 
 
 def _cut(text: str, words: int) -> str:
-    ends = [match.end() for match in re.finditer(r"\S+", text)]
+    ends = [match.end() for match in running_words(text)]
     return text[: ends[words - 1]] if len(ends) > words else text

@@ -16,7 +16,7 @@ from agent.progress import advance
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord, refuse_other_model
-from loops.round.writing import openings
+from loops.round.writing import fair_guard, openings
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
@@ -76,6 +76,7 @@ def _best(
         language_model.record(whole), log_odds(store.load_pointer().weights(whole))
     )
     judge = Coherence.load(store.load_passages().texts, store.config.coherence)
+    judge = fair_guard(judge, store.load(0).generated)
     coherent = judge.check([text for _, text in written], [prompt for prompt, _ in written]).coherent
     groups = (range(start, start + best_of) for start in range(0, len(written), best_of))
     return [written[max(group, key=lambda row: (coherent[row], place[row]))] for group in groups]

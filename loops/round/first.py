@@ -15,7 +15,7 @@ from loops.round.context import Costs, RunContext
 from loops.round.pointer import calibrated_start, starting_vector
 from loops.round.recluster import Redrawn
 from loops.round.update import steer, with_vector
-from loops.round.writing import generate, read
+from loops.round.writing import fair_guard, generate, judged_again, read
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ def first_round(context: RunContext, received: Concept | None = None) -> RoundRe
         step = steer(context, concept, budget, method="mean_difference")
     # Written without the vector, so the order of writing and steering does not matter.
     base = generate(context, concept, "base", costs)
+    context = replace(context, coherence=fair_guard(context.coherence, base.passages))
+    if note := context.coherence.note:
+        logger.warning(note)
+        base = judged_again(context, base.passages)
     if received is None or received.vector is None:
         concept = _with_first_vector(context, with_vector(concept, step))
     degenerate = _degenerate(context, concept, costs)

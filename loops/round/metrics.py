@@ -31,7 +31,7 @@ def track(
     """
     base = rounds[0].number("base_coherence")
     metrics = _of_concept(context, rounds, concept) | _of_writing(coherence, placed)
-    relative = coherence.share / base if base else coherence.share
+    relative = coherence.share / base if base else None  # nothing to compare with
     size = float(concept.membership.mean())
     metrics["collapsed"] = collapse(size, relative, coherence.repetitive_share, context.config.tracking)
     return metrics

@@ -13,8 +13,8 @@ import numpy as np
 
 from agent.clustering.texts import Texts
 from agent.concept import Concept
-from agent.corpora.words import first_words
-from agent.language_model.coherence import CoherenceReport
+from agent.corpora.words import opening
+from agent.language_model.coherence import Coherence, CoherenceReport
 from agent.membership.log_odds import log_odds
 from agent.steering.gate import PLAIN
 from agent.types import seed_for
@@ -38,6 +38,26 @@ def generate(context: RunContext, concept: Concept, kind: str, costs: Costs) -> 
         passages = _write(context, concept, kind)
     with costs.stage("coherence"):
         report = _judge(context, passages)
+    return _judged(passages, report)
+
+
+def fair_guard(coherence: Coherence, generated: Sequence[Generated]) -> Coherence:
+    """Limits of coherence that the base model's passages, written in round 0, can pass."""
+    base = [each for each in generated if each.kind == "base"]
+    return coherence.fair_to(*_columns(base)) if base else coherence
+
+
+def judged_again(context: RunContext, passages: Sequence[Generated]) -> Written:
+    """Passages under the context's limits, from their stored losses."""
+    return _judged(passages, context.coherence.check(*_columns(passages)))
+
+
+def _columns(passages: Sequence[Generated]) -> tuple[list[str], list[str], np.ndarray]:
+    losses = np.array([np.nan if each.loss is None else each.loss for each in passages])
+    return [each.text for each in passages], [each.prompt for each in passages], losses
+
+
+def _judged(passages: Sequence[Generated], report: CoherenceReport) -> Written:
     judged = tuple(
         replace(each, coherent=bool(coherent), loss=None if np.isnan(loss) else float(loss))
         for each, coherent, loss in zip(passages, report.coherent, report.losses, strict=True)
@@ -63,7 +83,7 @@ def read(context: RunContext, passages: Sequence[Generated]) -> Texts:
 
 
 def openings(texts: Sequence[str], count: int, words: int, seed: int) -> list[str]:
-    """The first `words` words of `count` random passages, without replacement while they last.
+    """The openings of `words` words of `count` random passages, without replacement while they last.
 
     Passages are generated from openings alone, since an opening never names the concept.
     """
@@ -71,7 +91,7 @@ def openings(texts: Sequence[str], count: int, words: int, seed: int) -> list[st
     chosen: list[int] = []
     while len(chosen) < count:
         chosen += generator.permutation(len(texts))[: count - len(chosen)].tolist()
-    return [first_words(texts[index], words) for index in chosen]
+    return [opening(texts[index], words) for index in chosen]
 
 
 def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from conftest import make_language_model, sentence
@@ -70,6 +72,54 @@ def test_a_loop_is_repetitive(coherence):
 def test_broken_text_is_broken(coherence, text):
     report = verdict(coherence, text)
     assert report.broken_share == 1.0 and not report.coherent[0]
+
+
+FORMS = {
+    "lower case without punctuation": lambda text: re.sub(r"[^a-z' ]", "", text.lower()),
+    "capitals": str.upper,
+    "a transcript": lambda text: re.sub(r"[^\w' ]", "", text).lower().replace(" and ", " uh and "),
+    "verse": lambda text: re.sub(r"[.,] ", "\n", text).replace('"', ""),
+    "scanned": lambda text: re.sub(r"(\w) (\w)", r"\1 ~ \2", text).replace("e,", "€,").replace(".", " ."),
+    "code": lambda text: "\n".join(f"x{at} = {word}({at});" for at, word in enumerate(text.split())),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_limits_that_the_base_model_cannot_meet_come_from_what_it_writes(form: str) -> None:
+    corpus = [FORMS[form](text) for text in real_texts(200)]
+    coherence = Coherence.load(corpus, CoherenceConfig(model=None))
+    base, prompts = real_texts(40, seed=1), ["The clerk"] * 40
+    before, fair = coherence.check(base, prompts), coherence.fair_to(base, prompts)
+    if before.share >= 0.5:
+        assert form in ("capitals", "verse", "scanned") and fair is coherence
+        return
+    assert before.share < 0.1 and "now come from what the base model writes" in fair.note
+    assert fair.check(base, prompts).share > 0.6
+    assert not fair.check(["? ! ?? The. !!!! (((("] * 3, [""] * 3).coherent.any()
+    assert not fair.check(["word salad murder police alibi crime clue"] * 3, [""] * 3).coherent.any()
+
+
+def test_a_base_model_that_writes_no_text_moves_no_limit(coherence) -> None:
+    noise = ["xq zzk 88 qwv | " * 12] * 9
+    fair = coherence.fair_to(noise, [""] * 9)
+    assert fair.limits == coherence.limits and "by every measure" in fair.note
+    good = real_texts(9, seed=2)
+    assert coherence.fair_to(good, [""] * 9) is coherence
+
+
+def test_chinese_passages_are_judged_by_the_character() -> None:
+    draw = np.random.default_rng(0)
+    pieces = [
+        f"{who}{did}{what}。"
+        for who in ("侦探", "警察", "法官")
+        for did in ("看见了", "找到了")
+        for what in ("凶手", "证据", "房间", "刀")
+    ]
+    texts = ["".join(draw.permutation(pieces)) for _ in range(40)]
+    judge = Coherence.load(texts, CoherenceConfig(model=None, words=30, prompt_words=3))
+    assert judge.check([text[6:] for text in texts[:10]], [""] * 10).share > 0.8
+    loop, stopless = "侦探看见了凶手" * 12, "侦。" * 40
+    assert judge.check([loop, stopless], [""] * 2).share == 0
 
 
 def test_statistics_by_hand():
