@@ -1,4 +1,4 @@
-"""Named experiments, settings that may be paths, checks of numbers, and sentences for invalid settings.
+"""The base of configurations: paths and numbers in them, named experiments, and sentences for errors.
 
 The named files lie beside the packages in a checkout, and inside this package once installed.
 """
@@ -16,15 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.errors import BasinError, quoted, shortened
-from agent.types import StageConfig
-
-Config = TypeVar("Config", bound=StageConfig)
 
 _HERE = Path(__file__).resolve().parent
 CONFIGS = _HERE / "configs" if (_HERE / "configs").is_dir() else _HERE.parent / "configs"
+
+
+class StageConfig(BaseModel):
+    """Base of every stage's configuration: immutable; unknown keys, infinities and NaN are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Config = TypeVar("Config", bound=StageConfig)
 
 
 def named_configs() -> list[str]:

@@ -17,7 +17,7 @@ from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import StartsConfig
 from agent.basin.tracking import TrackingConfig
 from agent.clustering.config import ClusteringConfig
-from agent.config import absolute_paths, explain, find_config, path_setting
+from agent.config import StageConfig, absolute_paths, explain, find_config, path_setting
 from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig
 from agent.errors import BasinError, quoted, shortened
@@ -29,7 +29,6 @@ from agent.pointer.given import PointerConfig
 from agent.pointer.topic_model import TopicsConfig
 from agent.transfer.handover import By, HandoverConfig
 from agent.transfer.learn import StitchingConfig
-from agent.types import StageConfig
 from agent.updating import UpdatingConfig
 
 Config = TypeVar("Config", bound=StageConfig)

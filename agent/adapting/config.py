@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from agent.types import StageConfig
+from agent.config import StageConfig
 
 
 class LoraConfig(StageConfig):

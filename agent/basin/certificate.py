@@ -17,7 +17,8 @@ from agent.basin.fixed_points import SAME, agreement
 from agent.basin.natural_latent import natural_latent
 from agent.basin.tracking import drifts, share_kept
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
-from agent.types import StageConfig, seed_for
+from agent.config import StageConfig
+from agent.types import seed_for
 
 
 class CertificateConfig(StageConfig):

@@ -15,11 +15,12 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from agent.clustering.round_map import shuffled
+from agent.config import StageConfig
 from agent.corpora.words import ENGLISH, language, words_of
 from agent.membership.documents import document_means
 from agent.membership.log_odds import log_odds
 from agent.membership.similarity import standardised
-from agent.types import StageConfig, seed_for
+from agent.types import seed_for
 
 
 class StartsConfig(StageConfig):

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 
 from agent.concept import MEMBER
+from agent.config import StageConfig
 from agent.membership.similarity import overlap, soft_jaccard
-from agent.types import StageConfig
 
 
 class TrackingConfig(StageConfig):

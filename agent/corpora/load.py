@@ -19,7 +19,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator
 
-from agent.config import PathSetting, explain
+from agent.config import PathSetting, StageConfig, explain
 from agent.corpora.brown import ALL_CATEGORIES, FICTION, brown_files
 from agent.corpora.folder import DOCUMENT_SUFFIXES, read_document, read_folder
 from agent.corpora.hub_dataset import SCHEME, dataset_name, read_dataset
@@ -28,7 +28,7 @@ from agent.corpora.tables import TABLE_SUFFIXES, Fields, Record, one_line, read_
 from agent.corpora.text import clean_text, cleaning_note
 from agent.errors import BasinError, reading, shortened
 from agent.files.bounded import MOST_DOCUMENTS, MOST_TEXT
-from agent.types import Document, StageConfig, document_id
+from agent.types import Document, document_id
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,10 @@ import numpy as np
 import regex
 from pydantic import Field, model_validator
 
+from agent.config import StageConfig
 from agent.corpora.words import count_words, refuse_unsegmented, running_words
 from agent.errors import BasinError
-from agent.types import Document, Passage, PassageSet, StageConfig
+from agent.types import Document, Passage, PassageSet
 
 SENTENCE_END = regex.compile(
     r"""(?<![.!?…])[.!?…]++["'”’»“‘)\]]*+(?=\s++["'“‘„‚«»(\[—–¿¡-]*+[\p{Lu}\p{Lt}\p{Lo}\p{N}])|[。！？।॥؟۔]++|\n\s*\n"""

@@ -17,11 +17,11 @@ import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
-from agent.config import CONFIGS, explain
+from agent.config import CONFIGS, StageConfig, explain
 from agent.corpora.load import NAMED, CorpusConfig, iter_records
 from agent.errors import BasinError, escaped, quoted, shortened
 from agent.files.yaml_file import read_yaml
-from agent.types import Document, StageConfig, document_id
+from agent.types import Document, document_id
 
 logger = logging.getLogger(__name__)
 

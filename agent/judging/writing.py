@@ -17,10 +17,10 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from agent.config import StageConfig
 from agent.errors import BasinError
 from agent.judging.average_precision import Row, gold_folds
 from agent.judging.judges import Decisions, Judge, RealPassages
-from agent.types import StageConfig
 
 LEAST_AUC = 0.6
 """On real passages of unseen documents. Below it, members and others score alike."""

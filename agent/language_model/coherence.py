@@ -20,13 +20,12 @@ import regex
 from jaxtyping import Bool, Float
 from pydantic import Field
 
-from agent.config import PathSetting
+from agent.config import PathSetting, StageConfig
 from agent.corpora.words import EAST_ASIAN, count_words, running_words
 from agent.errors import BasinError
 from agent.hub.models import EMBEDDED
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
-from agent.types import StageConfig
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from accelerate import infer_auto_device_map
 from accelerate.utils import get_balanced_memory
 from pydantic import Field
 
-from agent.config import PathSetting
+from agent.config import PathSetting, StageConfig
 from agent.errors import BasinError
 from agent.hub.loaded import not_loaded, refuse_larger_tokenizer, refuse_not_finite, refuse_unloaded
 from agent.hub.models import EMBEDDED, local_files_only, resolve_model
@@ -24,7 +24,6 @@ from agent.language_model.architecture import (
     refuse_encoder,
     refuse_other_kinds,
 )
-from agent.types import StageConfig
 
 logger = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from typing import Annotated
 
 from pydantic import model_validator
 
-from agent.config import PathSetting
+from agent.config import PathSetting, StageConfig
 from agent.corpora.text import CleanText
 from agent.corpora.words import ENGLISH, refuse_other_script
 from agent.errors import BasinError
 from agent.pointer.examples import from_document_weights, from_examples, from_keywords
 from agent.pointer.imported import load_topic_model, read_examples, read_weights
 from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig, pick
-from agent.types import Document, StageConfig
+from agent.types import Document
 
 logger = logging.getLogger(__name__)
 

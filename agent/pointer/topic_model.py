@@ -19,12 +19,12 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field, field_validator
 from safetensors.numpy import save_file
 
+from agent.config import StageConfig
 from agent.corpora.text import CleanText
 from agent.corpora.words import CODE, ENGLISH, language
 from agent.errors import BasinError
 from agent.files.bounded import read_whole
 from agent.files.checked import DamagedError, parse_json, parse_tensors, tensors_metadata
-from agent.types import StageConfig
 
 HUGE = 1e30
 """Limit of a count: inference adds counts up in float32, whose maximum is 3e38."""

@@ -17,11 +17,11 @@ from pydantic import Field
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.probe import Probe, cut_like, fit_probe
 from agent.concept import MEMBER, Concept, Readout
+from agent.config import StageConfig
 from agent.membership.documents import document_means, numbered
 from agent.membership.similarity import soft_jaccard
 from agent.steering.vector import SteeringVector
 from agent.transfer.translate import mean_cosine
-from agent.types import StageConfig
 from agent.updating import mean_difference
 
 By = Literal["intersection", "both"]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
+from agent.config import StageConfig
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
@@ -18,7 +19,7 @@ from agent.membership.documents import document_folds
 from agent.transfer.linear_maps import METHODS, LinearMap, Method, deviations, fit_map, random_map
 from agent.transfer.pairs import layer_similarity, read_pairs
 from agent.transfer.translate import Way
-from agent.types import PassageSet, StageConfig, seed_for
+from agent.types import PassageSet, seed_for
 
 logger = logging.getLogger(__name__)
 

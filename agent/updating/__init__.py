@@ -18,12 +18,11 @@ from jaxtyping import Float
 from pydantic import Field
 
 from agent.adapting.config import AdaptingConfig
-from agent.config import PathSetting
+from agent.config import PathSetting, StageConfig
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN, SteeringMode, find_gate
 from agent.steering.vector import SteeringVector
-from agent.types import StageConfig
 from agent.updating.calibration import calibrate, calibration_texts
 from agent.updating.optimised import OptimisedConfig, optimise
 

@@ -17,13 +17,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from agent.config import StageConfig
 from agent.language_model.hooks import Prefix
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch
 from agent.progress import advance
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
-from agent.types import StageConfig
 
 
 def preference_loss(

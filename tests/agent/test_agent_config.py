@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from agent.config import CONFIGS, check_number, explain, find_config, named_configs
+from agent.config import CONFIGS, StageConfig, check_number, explain, find_config, named_configs
 from agent.errors import BasinError
-from agent.types import StageConfig
 
 
 def test_experiments_are_listed_without_suites_and_labels() -> None:

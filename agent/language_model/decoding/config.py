@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from agent.types import StageConfig
+from agent.config import StageConfig
 
 
 class GenerationConfig(StageConfig):

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError, model_validator
 
-from agent.config import CONFIGS, absolute_paths, explain
+from agent.config import CONFIGS, StageConfig, absolute_paths, explain
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.passages import PassagesConfig, split
 from agent.corpora.words import ENGLISH, language
@@ -27,7 +27,7 @@ from agent.files.yaml_file import read_yaml
 from agent.membership.documents import document_folds
 from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import Pointer, PointerReading, TopicsConfig, pick
-from agent.types import PassageSet, StageConfig, seed_for
+from agent.types import PassageSet, seed_for
 
 SUITE_FILE = CONFIGS / "suites" / "membership.yaml"
 PARTS = 3
