@@ -80,10 +80,6 @@ class Certificate:
         ]
         return [sentence for passed, sentence in checks if not passed]
 
-    def holds(self, config: CertificateConfig) -> bool:
-        """Whether no check fails."""
-        return not self.failures(config)
-
     def numbers(self) -> dict[str, float | None]:
         """All measurements by name."""
         return asdict(self)

@@ -49,38 +49,31 @@ def from_examples(examples: Sequence[str], documents: Sequence[Document], code: 
             f"The {len(examples)} examples have no word that occurs in two of the corpus's documents: "
             "give longer ones, in its language."
         )
-    rest = np.asarray(counts.sum(axis=0), dtype=np.float64)[0]
-    return TopicModel(vocabulary, _topics(words, rest), np.array(EXAMPLE_ALPHA), 0, code)
+    return TopicModel(vocabulary, _topics(words, counts), np.array(EXAMPLE_ALPHA), 0, code)
 
 
 def from_document_weights(
     weights: Float[np.ndarray, "document"], documents: Sequence[Document], code: str = ENGLISH
-) -> tuple[TopicModel, str]:
-    """Two topics, of the words peculiar to the weighted documents and of the rest; and a summary.
+) -> TopicModel:
+    """Two topics, of the words peculiar to the weighted documents and of the rest.
 
-    The topics also read generated texts, which have no weight. The summary gives the rank
-    correlation between the weights and the weights read from words. Raises `BasinError` if the
-    weights are all alike, not in [0, 1], or not one per document.
+    The topics also read generated texts, which have no weight. Logs the rank correlation between
+    the weights, one per document in [0, 1], and the weights read from words. Raises `BasinError` if
+    the weights are all alike.
     """
-    if len(weights) != len(documents):
-        raise BasinError(
-            f"There are {len(weights)} weights for {len(documents)} documents; give one for each."
-        )
-    if not np.isfinite(weights).all() or weights.min() < 0 or weights.max() > 1:
-        raise BasinError("Document weights must be numbers from 0 to 1: divide them by their largest.")
     if weights.max() - weights.min() < 1e-6:
         raise BasinError("The document weights are all alike, and point at nothing: give those of one topic.")
     vocabulary, counts = _count_words(documents, code)
-    weighted = np.asarray(weights @ counts, dtype=np.float64)
-    rest = np.asarray(counts.sum(axis=0), dtype=np.float64)[0]
+    topics = _topics(np.asarray(weights @ counts, dtype=np.float64), counts)
     share = float(np.clip(weights.mean(), 0.02, 0.98))
-    model = TopicModel(vocabulary, _topics(weighted, rest), np.array([share, 1 - share]), 0, code)
+    model = TopicModel(vocabulary, topics, np.array([share, 1 - share]), 0, code)
     read = model.infer([document.text for document in documents])[:, 0]
     agreement = float(spearmanr(weights, read).statistic) if np.ptp(read) > 0 else 0.0
-    return model, (
+    logger.info(
         f"Pointer: {int((weights >= 0.5).sum())} of {len(weights)} documents weigh half or more; the weights read from "
         f"their words have a rank correlation of {agreement:.2f}."
     )
+    return model
 
 
 def _count_words(documents: Sequence[Document], code: str) -> tuple[tuple[str, ...], csr_matrix]:
@@ -95,11 +88,10 @@ def _count_words(documents: Sequence[Document], code: str) -> tuple[tuple[str, .
     return tuple(map(str, vectorizer.get_feature_names_out())), counts
 
 
-def _topics(
-    words: Float[np.ndarray, "word"], corpus: Float[np.ndarray, "word"]
-) -> Float[np.ndarray, "topic word"]:
-    """Word counts of the peculiar topic and of the corpus."""
-    background = (corpus + 0.5) / (corpus + 0.5).sum()
+def _topics(words: Float[np.ndarray, "word"], counts: csr_matrix) -> Float[np.ndarray, "topic word"]:
+    """Word counts of the peculiar topic and of the corpus, from its counts by document."""
+    corpus = np.asarray(counts.sum(axis=0), dtype=np.float64)[0] + 0.5
+    background = corpus / corpus.sum()
     own = (1 - SMOOTHING) * peculiar(words, background) + SMOOTHING * background
     return STRENGTH * np.stack([own, background])
 

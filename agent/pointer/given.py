@@ -6,7 +6,6 @@ topics, with the pointer as topic 0. To add a source, add a field here and a mod
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +20,6 @@ from agent.pointer.examples import from_document_weights, from_examples, from_ke
 from agent.pointer.imported import load_topic_model, read_examples, read_weights
 from agent.pointer.topic_model import Pointer, TopicModel, TopicsConfig, pick
 from agent.types import Document
-
-logger = logging.getLogger(__name__)
 
 SOURCES = ("keywords", "examples", "examples_file", "document_weights", "topic_model")
 
@@ -76,9 +73,7 @@ def point(
         return Pointer(from_examples(examples, documents, topics.language), 0)
     if config.document_weights:
         weights = read_weights(Path(config.document_weights), config.weight_field, loaded, documents)
-        model, summary = from_document_weights(weights, documents, topics.language)
-        logger.info(summary)
-        return Pointer(model, 0)
+        return Pointer(from_document_weights(weights, documents, topics.language), 0)
     if config.topic_model:
         if topics.language != ENGLISH:
             raise BasinError(

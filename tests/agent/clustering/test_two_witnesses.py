@@ -196,16 +196,6 @@ def test_documents_may_be_numbered_with_gaps(real):
         assert np.array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_documents_need_not_lie_together(real):
-    order = np.random.default_rng(0).permutation(len(DOCUMENT_OF))
-    mixed = Texts(real.activations[order], real.pointer_log_odds[order])
-    context = estimate_prior(mixed, DOCUMENT_OF[order], SIZE, CONFIG, 3)
-    drawn = redraw(mixed, DOCUMENT_OF[order], None, None, context, config=CONFIG, seed=3)
-    plain = redrawn(real)
-    assert drawn.membership == pytest.approx(plain.membership[order], abs=1e-6)
-    assert drawn.single == pytest.approx(plain.single[order], abs=1e-6)
-
-
 def test_documents_of_one_passage_are_read(real):
     """Nobody else speaks for the document, so its reading alone is its reading together."""
     rows = slice(0, len(GOLD), PASSAGES)

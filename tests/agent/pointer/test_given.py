@@ -49,11 +49,9 @@ def test_examples_point_at_their_like() -> None:
     assert set(pointer.model.top_words(0, 6)) == set(SEA)
 
 
-def test_document_weights_extend_to_new_texts() -> None:
-    weights = np.where(is_sea(), 0.9, 0.1)
-    model, summary = from_document_weights(weights, DOCUMENTS)
-    assert _separates(Pointer(model, 0))
-    assert "10 of 30" in summary and float(summary.rpartition(" ")[2].rstrip(".")) > 0.7
+def test_document_weights_extend_to_new_texts(messages) -> None:
+    assert _separates(Pointer(from_document_weights(np.where(is_sea(), 0.9, 0.1), DOCUMENTS), 0))
+    assert "10 of 30" in messages[0] and float(messages[0].rpartition(" ")[2].rstrip(".")) > 0.7
 
 
 @pytest.mark.parametrize(

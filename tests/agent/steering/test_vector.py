@@ -33,10 +33,6 @@ def test_layers_are_kept_in_rising_order_in_float32():
     assert {each.dtype for each in unordered.directions.values()} == {torch.float32}
 
 
-def test_norms_by_hand():
-    assert vector(l1=[3.0, 4.0], l2=[0.0, 0.0]).norms() == {1: 5.0, 2: 0.0}
-
-
 def test_safetensors_round_trip(tmp_path):
     saved = vector(l12=[1.5, -2.0], l3=[0.25, 8.0])
     safetensors.torch.save_file(saved.tensors(), tmp_path / "vector.safetensors")
