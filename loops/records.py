@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from jaxtyping import Float
 
 from agent.concept import Concept
-from agent.errors import BasinError
 from agent.types import total_seconds
-
-if TYPE_CHECKING:
-    from agent.language_model.model import LanguageModel
 
 Metrics = dict[str, float | int | bool | str | None]
 
@@ -85,24 +81,3 @@ def typical_samples(generated: Sequence[Generated]) -> list[Generated]:
     """Steered passages without the incoherent ones, by falling membership."""
     readable = [sample for sample in generated if sample.kind == "steered" and sample.coherent is not False]
     return sorted(readable, key=lambda sample: -sample.membership)
-
-
-def refuse_other_model(run: str, records: Sequence[RoundRecord], language_model: LanguageModel) -> None:
-    """Raise `BasinError` for rounds of a model with another width or other layers."""
-    own_width, own_layers, depth = language_model.width, len(language_model.layers), language_model.depth
-    for record in records:
-        concept, vector = record.concept, record.concept.vector
-        recorded = [concept.readout.weights] if concept.readout is not None else []
-        recorded += [record.activations] if record.activations is not None else []
-        shapes = [array.shape[-2:] for array in recorded]
-        layers = [f"{count} recorded layers" for count, _ in shapes if count != own_layers]
-        widths = [width for _, width in shapes] + ([vector.width] if vector else [])
-        if vector is not None and max(vector.layers) >= depth:
-            layers.append(f"a vector at layer {max(vector.layers)}")
-        wrong = [f"width {width}" for width in widths if width != own_width]
-        if layers or wrong:
-            own = f"{own_layers} recorded layers of {depth}" if layers else f"width {own_width}"
-            raise BasinError(
-                f"Round {record.round} of {run} was made with another model ({[*layers, *wrong][0]}) than "
-                f"{language_model.config.name!r} ({own}): put the model back that the run was made with."
-            )

@@ -13,8 +13,9 @@ from dataclasses import replace
 from agent.basin.tracking import is_still
 from agent.concept import Concept
 from agent.progress import begin_stage
+from loops.checkpoint.run_models import refuse_other_model
 from loops.checkpoint.store import RunStore, load_history
-from loops.records import RoundRecord, Watcher, refuse_other_model
+from loops.records import RoundRecord, Watcher
 from loops.round.certify import certify
 from loops.round.context import Costs, RunContext
 from loops.round.first import first_round
@@ -46,11 +47,11 @@ def refine(
             disk is full.
     """
     rounds = load_history(store)
+    refuse_other_model(store, rounds, context.language_model)
     if not rounds:
         rounds = [first_round(context, received)]
         store.save(rounds[0], context.passages, context.pointer)
     context = replace(context, coherence=fair_guard(context.coherence, rounds[0].generated))
-    refuse_other_model(store.name, rounds, context.language_model)
     for watcher in watchers:
         watcher.begin(rounds)
     while (reason := why_stop(context, rounds, until)) is None:

@@ -30,7 +30,7 @@ class ModelIdentity:
     """Digests of the parts of a model in memory, adapters and quantisation included."""
 
     weights: str
-    """The same for equal numbers in float32 and bfloat16."""
+    """Formats that hold the numbers exactly, and their digest: equal for float32 and bfloat16."""
     config: str
     """Settings that differ from the defaults of their class, and the generation settings."""
     tokenizer: str
@@ -50,7 +50,7 @@ class ModelIdentity:
             _settings(getattr(model, "generation_config", None)),
         ]
         return cls(
-            _digest(_weights(model)),
+            _weights(model),
             _digest([json.dumps(settings, sort_keys=True, default=str).encode()]),
             _digest(_tokenizer(tokenizer)),
             _code(model, tokenizer),
@@ -67,7 +67,8 @@ class ModelIdentity:
 
     def differences(self, other: ModelIdentity) -> list[str]:
         """The parts in which two models differ. Another number format rounds weights, which is none."""
-        parts = {"weights": self.dtype == other.dtype, "config": True, "tokenizer": True, "code": True}
+        comparable = self.dtype == other.dtype or self.weights.split(":")[0] == other.weights.split(":")[0]
+        parts = {"weights": comparable, "config": True, "tokenizer": True, "code": True}
         found = [part for part, told in parts.items() if told and getattr(self, part) != getattr(other, part)]
         return found + ["revision"] * bool(found and self.revision != other.revision)
 
@@ -79,23 +80,26 @@ def _digest(parts: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def _weights(model: Any) -> Iterable[Any]:
-    seen: dict[tuple[Any, ...], str] = {}
+def _weights(model: Any) -> str:
+    digest, formats, seen = xxhash.xxh3_128(), set(), dict[tuple[Any, ...], str]()
     for name, weight in model.state_dict().items():
         place = (weight.data_ptr(), weight.device, tuple(weight.shape), weight.dtype)
         tied = seen.setdefault(place, name) if weight.numel() else name
-        yield f"{name} {tuple(weight.shape)} {tied}".encode()
+        digest.update(f"{name} {tuple(weight.shape)} {tied}".encode())
         if tied == name:
-            yield from _bits(weight.detach().cpu().reshape(-1))
+            kind, bits = _bits(weight.detach().cpu().reshape(-1))
+            formats.add(kind)
+            digest.update(bits)
+    return f"{' '.join(sorted(formats))}:{digest.hexdigest()}"
 
 
-def _bits(flat: torch.Tensor) -> Iterable[Any]:
+def _bits(flat: torch.Tensor) -> tuple[str, Any]:
     """The bits of the numbers, as bfloat16 where that holds all of them."""
     if flat.dtype == torch.float32:
         halves = flat.view(torch.int16).numpy().reshape(-1, 2)
         if not halves[:SAMPLE, 0].any() and not halves[:, 0].any():
-            return [b"bfloat16", np.ascontiguousarray(halves[:, 1])]
-    return [str(flat.dtype).removeprefix("torch.").encode(), flat.contiguous().view(torch.uint8).numpy()]
+            return "bfloat16", np.ascontiguousarray(halves[:, 1])
+    return str(flat.dtype).removeprefix("torch."), flat.contiguous().view(torch.uint8).numpy()
 
 
 def _settings(config: Any) -> Any:

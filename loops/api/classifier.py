@@ -93,13 +93,13 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
         found = self._loaded()
         if "language_model" not in found:
             from agent.language_model.model import LanguageModel
-            from loops.records import refuse_other_model
+            from loops.checkpoint.run_models import refuse_other_model
 
             config = found["store"].config.language_model
             if self.device is not None:
                 config = config.model_copy(update={"device": self.device})
             model = LanguageModel.load(config)
-            refuse_other_model(found["store"].name, [found["record"]], model)
+            refuse_other_model(found["store"], [found["record"]], model)
             found["language_model"] = model
         held: LanguageModel = found["language_model"]
         return held

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from agent.concept import Concept
+from agent.concept import Concept, Readout
 from agent.config import check_number
 from agent.corpora.text import given_text
 from agent.errors import BasinError
@@ -14,8 +14,9 @@ from agent.language_model.decoding.rejection import Kept, Proposal, keep
 from agent.membership.log_odds import log_odds
 from agent.progress import advance
 from agent.types import seed_for
+from loops.checkpoint.run_models import JUDGING, keep_model, refuse_other_model
 from loops.checkpoint.store import RunStore
-from loops.records import RoundRecord, refuse_other_model
+from loops.records import RoundRecord
 from loops.round.writing import fair_guard, openings
 
 if TYPE_CHECKING:
@@ -32,16 +33,18 @@ def write(
     seed: int = 0,
     strength: float = 1.0,
     best_of: int = 1,
+    accept_model: bool = False,
 ) -> list[tuple[str, str]]:
     """Return `count` pairs of prompt and continuation from a round's concept.
 
     Args:
         number: the round; None is the newest.
         best_of: continuations per prompt; the coherent one with the highest membership is returned.
+        accept_model: generate with another model than that of the rounds, and keep that with the run.
 
     Raises:
-        BasinError: a number out of range, no such round, a round without a steering vector, or as
-            `LanguageModel.load`.
+        BasinError: a number out of range, no such round, a round without a steering vector, another
+            model than the run's, or as `LanguageModel.load`.
     """
     check_number("strength", strength)
     for name, value, least in (("count", count, 1), ("best_of", best_of, 1), ("seed", seed, 0)):
@@ -51,7 +54,7 @@ def write(
         raise _cannot_write(store, concept)
     config = store.config.generation
     prompts = [opening for opening in _prompts(store, count, prompt, seed) for _ in range(best_of)]
-    language_model = _model(store, concept)
+    language_model = _model(store, concept, accept_model)
     seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
     texts = language_model.adapted(concept.adapter).generate(
         prompts, seeds, config, concept.vector, strength, mode=concept.mode
@@ -76,6 +79,8 @@ def _best(
         language_model.record(whole), log_odds(store.load_pointer().weights(whole))
     )
     judge = Coherence.load(store.load_passages().texts, store.config.coherence)
+    if judge.language_model is not None:
+        refuse_other_model(store, [], judge.language_model, JUDGING)
     judge = fair_guard(judge, store.load(0).generated)
     coherent = judge.check([text for _, text in written], [prompt for prompt, _ in written]).coherent
     groups = (range(start, start + best_of) for start in range(0, len(written), best_of))
@@ -90,6 +95,7 @@ def write_accepted(
     prompt: str | None = None,
     seed: int = 0,
     tries: int = 400,
+    accept_model: bool = False,
 ) -> Kept:
     """Return at most `count` base-model passages that a round's concept accepts, of at most `tries`.
 
@@ -101,7 +107,10 @@ def write_accepted(
     concept = _concept(store, number)
     if concept.readout is None:
         raise _cannot_write(store, concept)
-    kept = keep(_proposals(store, concept, tries, prompt, seed), count)
+    language_model = _model(store, concept, accept_model)
+    kept = keep(
+        _proposals(store, language_model, concept.readout, _prompts(store, tries, prompt, seed), seed), count
+    )
     if not kept.passages:
         raise BasinError(
             f"The concept accepted none of {kept.proposed} passages of the base model: raise --tries, or generate "
@@ -111,31 +120,30 @@ def write_accepted(
 
 
 def _proposals(
-    store: RunStore, concept: Concept, tries: int, prompt: str | None, seed: int
+    store: RunStore, language_model: LanguageModel, readout: Readout, prompts: Sequence[str], seed: int
 ) -> Iterator[Proposal]:
     """Yield base-model passages batch by batch, with the membership that the concept gives them."""
-    assert concept.readout is not None
-    config, prompts = store.config.generation, _prompts(store, tries, prompt, seed)
-    pointer, language_model = store.load_pointer(), _model(store, concept)
+    config, pointer, tries = store.config.generation, store.load_pointer(), len(prompts)
     for start in range(0, tries, config.batch_size):
         openings_here = prompts[start : start + config.batch_size]
         seeds = [seed_for(seed, start + at, "generate") for at in range(len(openings_here))]
         texts = language_model.generate(openings_here, seeds, config)
         whole = [opening + text for opening, text in zip(openings_here, texts, strict=True)]
-        membership = concept.readout.membership(
-            language_model.record(whole), log_odds(pointer.weights(whole))
-        )
+        membership = readout.membership(language_model.record(whole), log_odds(pointer.weights(whole)))
         advance("generate", start + len(texts), tries, "passages")
         for each in zip(openings_here, texts, seeds, membership.tolist(), strict=True):
             yield Proposal(*each)
 
 
-def _model(store: RunStore, concept: Concept) -> LanguageModel:
+def _model(store: RunStore, concept: Concept, accept: bool) -> LanguageModel:
     """Load the run's model. Raises `BasinError` if the round was made with another one."""
     from agent.language_model.model import LanguageModel
 
     language_model = LanguageModel.load(store.config.language_model)
-    refuse_other_model(store.name, [RoundRecord(concept.round, concept, {})], language_model)
+    if accept:
+        with store.exclusive():
+            keep_model(store, language_model, accept=True)
+    refuse_other_model(store, [RoundRecord(concept.round, concept, {})], language_model)
     return language_model
 
 

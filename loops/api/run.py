@@ -97,16 +97,24 @@ class Run:
         return cls(open_run(str(run)))
 
     @classmethod
-    def resume(cls, run: str | Path | Run, rounds: int | None = None, *, quiet: bool = False) -> Run:
+    def resume(
+        cls,
+        run: str | Path | Run,
+        rounds: int | None = None,
+        *,
+        quiet: bool = False,
+        accept_model: bool = False,
+    ) -> Run:
         """Continue from the last complete round, with the settings that the run began with.
 
         Args:
             run: its name, its path, or a `Run`.
             rounds: total number, run even if the concept is stable before; by default as configured.
             quiet: print nothing.
+            accept_model: go on with another model than that of the rounds, and keep that with the run.
 
         Raises:
-            BasinError: as `Run.open`, or another process writes to the run.
+            BasinError: as `Run.open`, another model than the run's, or another process writes to the run.
         """
         from agent.config import check_number
         from loops.checkpoint.store import RunStore
@@ -115,7 +123,7 @@ class Run:
             check_number("rounds", rounds, least=1, whole=True)
         path = run.path if isinstance(run, Run) else cls.open(run).path
         store = RunStore.open(path)
-        _work(store, f"Run {store.name} goes on", quiet, rounds)
+        _work(store, f"Run {store.name} goes on", quiet, rounds, accept_model)
         return cls(store)
 
     @staticmethod
@@ -208,6 +216,7 @@ class Run:
         best_of: int = 1,
         accept: bool = False,
         tries: int = 400,
+        accept_model: bool = False,
         quiet: bool = False,
     ) -> Shown[WrittenPassage]:
         """Generate passages from a round's concept, as strings of prompt and continuation.
@@ -221,6 +230,7 @@ class Run:
             best_of: passages per prompt; the readable one with the highest membership is returned.
             accept: let the base model write, and return what the concept accepts: exact and slow.
             tries: with `accept`, passages to write at most.
+            accept_model: as for `Run.resume`.
             quiet: show no progress.
 
         Raises:
@@ -228,14 +238,13 @@ class Run:
         """
         from loops.api.generate import write, write_accepted
 
+        how: dict[str, Any] = {"prompt": prompt, "seed": seed, "accept_model": accept_model}
         with _progress(quiet):
             if accept:
-                kept = write_accepted(self._store, round, count, prompt=prompt, seed=seed, tries=tries)
+                kept = write_accepted(self._store, round, count, tries=tries, **how)
                 pairs: Sequence[tuple[str, str]] = [(each.prompt, each.text) for each in kept.passages]
             else:
-                pairs = write(
-                    self._store, round, count, prompt=prompt, seed=seed, strength=strength, best_of=best_of
-                )
+                pairs = write(self._store, round, count, strength=strength, best_of=best_of, **how)
         return Shown(WrittenPassage(opening, text) for opening, text in pairs)
 
     def report(
@@ -283,14 +292,16 @@ def _progress(quiet: bool) -> Any:
     return show_progress(Console(quiet=quiet))
 
 
-def _work(store: RunStore, message: str, quiet: bool, until: int | None = None) -> None:
+def _work(
+    store: RunStore, message: str, quiet: bool, until: int | None = None, accept_model: bool = False
+) -> None:
     from rich.console import Console
 
     from loops.api.session import rounds_kept, work_on
 
     console = Console(quiet=quiet)
     try:
-        work_on(store, message, console, until)
+        work_on(store, message, console, until, accept_model)
     except KeyboardInterrupt:
         console.print(f"\nStopped. {rounds_kept(store)}; Run.resume({store.name!r}) continues.", markup=False)
         raise

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def work_on(store: RunStore, message: str, console: Console, until: int | None = None) -> None:
+def work_on(
+    store: RunStore, message: str, console: Console, until: int | None = None, accept_model: bool = False
+) -> None:
     """Run rounds, then measure, draw and report.
 
     Args:
         message: logged first, before slow imports.
         until: the last round, run even if the concept is still before; by default as configured.
+        accept_model: go on with other models than those of the stored rounds, and keep that with the run.
 
     Raises:
         BasinError: another process writes to the run, or as `loops.round.context.open_context` and `loops.refine.refine`.
@@ -41,7 +44,7 @@ def work_on(store: RunStore, message: str, console: Console, until: int | None =
         from loops.round.context import open_context
 
         require_loggers(store.config.logging)
-        context = open_context(store)
+        context = open_context(store, accept_model)
         with run_watchers(store, context) as watchers:
             refine(context, store, until, watchers)
         begin_stage(max(store.rounds(), default=0), "measure")

@@ -12,7 +12,7 @@ from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from loops.checkpoint import atomic
 from loops.checkpoint.round_folders import folder_name, follows, read_header, read_round
-from loops.checkpoint.run_file import COPY, About, copy_of_config, write_run_file
+from loops.checkpoint.run_file import COPY, About, copy_of_config, read_run_file, write_run_file
 from loops.checkpoint.schema import SCHEMA
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig, changed_keys, with_overrides
@@ -66,7 +66,8 @@ def fork(
                 )
     if os.path.lexists(path):
         raise BasinError(f"{path} exists already; choose another --name.")
-    about = About.now(path.name, origin=_origin(store, last, config, changed))
+    models = [each for each in read_run_file(store.path).about.models if each.from_round <= last]
+    about = About.now(path.name, origin=_origin(store, last, config, changed), models=models)
     draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         with writing(path, "make room there, or choose another --name"):

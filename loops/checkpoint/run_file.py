@@ -16,8 +16,9 @@ from typing import Any
 
 from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json
+from agent.language_model.identity import ModelIdentity
 from loops.checkpoint import atomic
-from loops.checkpoint.fields import Stored, read
+from loops.checkpoint.fields import Stored, Whole, read
 from loops.checkpoint.provenance import commit, versions
 from loops.checkpoint.round_folders import read_round_file
 from loops.checkpoint.schema import OtherFormatError, read_sealed, sealed
@@ -27,6 +28,23 @@ FILE, COPY = "run.json", "config.json"
 MOST = 4 << 20
 DRAFT = re.compile(r"\.run\.json\.tmp-\d+")
 TRUST = "BASIN_TRUST_REMOTE_CODE"
+
+
+class KeptModel(Stored):
+    """The identity of a model in one role, and the first round that it made."""
+
+    role: str
+    from_round: Whole
+    weights: str
+    config: str
+    tokenizer: str
+    code: str
+    dtype: str
+    revision: str | None
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity(**self.model_dump(exclude={"role", "from_round"}))
 
 
 class About(Stored):
@@ -41,6 +59,8 @@ class About(Stored):
     """Settings that override the file."""
     origin: dict[str, Any] | None = None
     """The run that the concept came from, if this run did not begin with its pointer."""
+    models: list[KeptModel] = []
+    """Models of the rounds, in the order in which they came."""
 
     @classmethod
     def now(
@@ -49,6 +69,8 @@ class About(Stored):
         config_file: Path | None = None,
         overrides: Sequence[str] = (),
         origin: Mapping[str, Any] | None = None,
+        *,
+        models: Sequence[KeptModel] = (),
     ) -> About:
         """What a run that begins now stores of itself."""
         return cls(
@@ -59,6 +81,7 @@ class About(Stored):
             config_file=str(config_file.resolve()) if config_file else None,
             overrides=list(overrides),
             origin=dict(origin) if origin else None,
+            models=list(models),
         )
 
 

@@ -47,6 +47,10 @@ ConfigName = Annotated[
     ),
 ]
 RoundNumber = Annotated[int | None, typer.Option("--round", min=0, help="Round; by default the newest.")]
+AcceptModel = Annotated[
+    bool,
+    typer.Option("--accept-model", help="Go on with another model than the rounds were made with."),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable.")
 ]

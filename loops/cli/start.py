@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from loops.cli.arguments import ConfigName, Ray, RunName, Settings, Workers, overrides, print_line
+from loops.cli.arguments import (
+    AcceptModel,
+    ConfigName,
+    Ray,
+    RunName,
+    Settings,
+    Workers,
+    overrides,
+    print_line,
+)
 from loops.cli.signals import exit_status
 
 if TYPE_CHECKING:
@@ -48,6 +57,7 @@ def resume(
     rounds: MaximumRounds = None,
     workers: Workers = None,
     ray: Ray = None,
+    accept_model: AcceptModel = False,
 ) -> None:
     """Continue from the last complete round, with the settings that the run began with."""
     from loops.checkpoint.find import find_run
@@ -56,14 +66,14 @@ def resume(
     store = RunStore.open(find_run(run))
     spread = {key: value for key, value in (("workers", workers), ("ray", ray)) if value is not None}
     store = replace(store, config=store.config.model_copy(update=spread))
-    _work(store, f"Run {store.name} goes on, with the settings it began with", rounds)
+    _work(store, f"Run {store.name} goes on, with the settings it began with", rounds, accept_model)
 
 
-def _work(store: RunStore, message: str, until: int | None = None) -> None:
+def _work(store: RunStore, message: str, until: int | None = None, accept_model: bool = False) -> None:
     from loops.api.session import rounds_kept, work_on
 
     try:
-        work_on(store, message, Console(), until)
+        work_on(store, message, Console(), until, accept_model)
     except KeyboardInterrupt as stop:
         print_line("", error=True)
         print_line(f"Stopped. {rounds_kept(store)}; `basin resume {store.name}` continues.", error=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from loops.cli.arguments import RoundNumber, RunName, print_line
+from loops.cli.arguments import AcceptModel, RoundNumber, RunName, print_line
 
 
 def generate(
@@ -39,6 +39,7 @@ def generate(
     tries: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="With --filter, passages to write at most.")
     ] = 400,
+    accept_model: AcceptModel = False,
 ) -> None:
     """Generate passages from the concept of a round."""
     from loops.api.generate import write, write_accepted
@@ -47,13 +48,12 @@ def generate(
     from loops.report.terminal import show_passage
 
     store = open_run(run)
+    how: dict[str, Any] = {"prompt": prompt, "seed": seed, "accept_model": accept_model}
     with show_progress(Console(stderr=True)):
         if not accept:
-            written = write(
-                store, round_number, count, prompt=prompt, seed=seed, strength=strength, best_of=best_of
-            )
+            written = write(store, round_number, count, strength=strength, best_of=best_of, **how)
         else:
-            kept = write_accepted(store, round_number, count, prompt=prompt, seed=seed, tries=tries)
+            kept = write_accepted(store, round_number, count, tries=tries, **how)
             written = [(each.prompt, each.text) for each in kept.passages]
     for opening, text in written:
         show_passage(opening, text, Console())

@@ -22,6 +22,7 @@ from agent.language_model.activation_cache import record_cached
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet, seed_for
 from loops.checkpoint import atomic
+from loops.checkpoint.run_models import refuse_other_model
 from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
@@ -118,6 +119,7 @@ def _measured_run(
 ) -> MeasuredRun:
     if activations is None:
         language_model = LanguageModel.load(store.config.language_model)
+        refuse_other_model(store, records, language_model)
         activations = record_cached(language_model, passages.texts)
     return MeasuredRun(
         rounds=[MeasuredRound(record.concept, record.metrics, record.cost) for record in records],

@@ -14,8 +14,9 @@ from agent.errors import BasinError, first_sentence
 from agent.pointer.topic_model import Pointer
 from agent.steering.vector import SteeringVector
 from agent.types import PassageSet
+from loops.checkpoint.run_models import refuse_other_model
 from loops.checkpoint.store import RunStore
-from loops.records import RoundRecord, refuse_other_model
+from loops.records import RoundRecord
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
@@ -112,7 +113,7 @@ class Export:
 
         config = self.store.config.language_model.model_copy(update={"dtype": "float32"})
         found = LanguageModel.load(config)
-        refuse_other_model(self.store.name, [self.record], found)
+        refuse_other_model(self.store, [self.record], found)
         return found
 
     def metadata(self) -> dict[str, str]:

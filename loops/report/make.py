@@ -60,7 +60,7 @@ def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
     has_readout = material.newest.concept.readout is not None
     if has_readout and (tokens or (tokens is None and not material.has_newest_tokens)):
         try:
-            material = _with_tokens(material, store.path, load_reader(material))
+            material = _with_tokens(material, store.path, load_reader(store))
         except BasinError as error:
             if tokens:
                 raise

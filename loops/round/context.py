@@ -28,6 +28,7 @@ from agent.pointer.lda import FitCache
 from agent.pointer.topic_model import Pointer, PointerReading
 from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for
+from loops.checkpoint.run_models import JUDGING, keep_model, refuse_other_model
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.parallel import record_passages
@@ -89,11 +90,15 @@ class Costs:
         return {**self.seconds, "peak_gb": peak_gigabytes()}
 
 
-def open_context(store: RunStore) -> RunContext:
+def open_context(store: RunStore, accept_model: bool = False) -> RunContext:
     """The context of a run, from round 0 or, if there is no round yet, from the corpus.
 
+    Args:
+        accept_model: go on with other models than those of the stored rounds.
+
     Raises:
-        BasinError: the corpus, the pointer or a model cannot be loaded, or round 0 is damaged.
+        BasinError: the corpus, the pointer or a model cannot be loaded, round 0 is damaged, or a
+            model is not the one that the rounds were made with.
     """
     rounds, config = store.rounds(), store.config
     costs = Costs(rounds[-1] + 1 if rounds else 0)
@@ -108,7 +113,20 @@ def open_context(store: RunStore) -> RunContext:
             if warning := language_warning(config.topics, config.language_model.name, config.coherence.model):
                 logger.info(warning)
             pointer = find_pointer(config, documents, passages, FitCache(store.scratch / "topics"))
-    return prepare(config, passages, pointer, store.scratch, costs=costs)
+    with costs.stage("load"):
+        language_model = LanguageModel.load(config.language_model)
+        if rounds and not accept_model:
+            refuse_other_model(store, [store.load(rounds[-1])], language_model)  # before recording
+    context = prepare(config, passages, pointer, store.scratch, language_model=language_model, costs=costs)
+    keep_models(store, context, accept_model)
+    return context
+
+
+def keep_models(store: RunStore, context: RunContext, accept: bool = False) -> None:
+    """`keep_model` for the generating model and for the one that judges coherence."""
+    keep_model(store, context.language_model, accept=accept)
+    if context.coherence.language_model is not None:
+        keep_model(store, context.coherence.language_model, JUDGING, accept=accept)
 
 
 def prepare(

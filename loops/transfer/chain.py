@@ -27,7 +27,7 @@ from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.refine import refine
 from loops.report.make import run_watchers
-from loops.round.context import open_context, prepare
+from loops.round.context import keep_models, open_context, prepare
 from loops.transfer.receive import Successor, receive
 from loops.transfer.stitch import file_name
 
@@ -127,6 +127,7 @@ def _refine(
     with store.exclusive():
         model = successor.language_model
         context = prepare(config, passages, good.load_pointer(), store.scratch, language_model=model)
+        keep_models(store, context)
         with run_watchers(store, context) as watchers:
             records = refine(context, store, watchers=watchers, received=received)
     last, certificate = records[-1], store.load_certificate() or {}

@@ -28,6 +28,7 @@ from agent.pointer.topic_model import TopicModel, TopicsConfig
 from agent.transfer.matching import Cluster, Reader, best_match
 from agent.types import Document, PassageSet, seed_for
 from loops.checkpoint.atomic import inner_folder, write_file
+from loops.checkpoint.run_models import refuse_other_model
 from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.records import Generated, RoundRecord
@@ -173,6 +174,8 @@ def read(space: str, store: RunStore, texts: Texts) -> tuple[Reader, list[str]]:
     else:
         own = store.config.language_model
         reader = LanguageModel.load(own if space == own.name else LanguageModelConfig(name=space))
+        if space == own.name:
+            refuse_other_model(store, [], reader)
         seen = _joined(record_cached(reader, texts.passages.texts), texts.written, reader.record)
     return Reader(seen, texts.passages.document_of, components, texts.prompt_of), words
 

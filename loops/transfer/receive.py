@@ -19,9 +19,9 @@ from agent.transfer.learn import Stitches, general_texts, learn
 from agent.transfer.translate import translate, translate_readout
 from agent.types import PassageSet
 from agent.updating.calibration import calibrate, calibration_texts
+from loops.checkpoint.run_models import refuse_other_model
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
-from loops.records import refuse_other_model
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def receive(
     """
     record, passages = predecessor.load(predecessor.rounds()[-1]), predecessor.load_passages()
     own = LanguageModel.load(predecessor.config.language_model)
-    refuse_other_model(predecessor.name, [record], own)
+    refuse_other_model(predecessor, [record], own)
     if link.language_model is not None:
         successor = LanguageModel.load(link.language_model)
     else:

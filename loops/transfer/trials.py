@@ -20,8 +20,9 @@ from agent.transfer.effect import on_members_scale
 from agent.transfer.learn import Stitches, StitchingConfig, general_texts, learn
 from agent.types import PassageSet, seed_for
 from agent.updating.calibration import calibrate, calibration_texts
+from loops.checkpoint.run_models import refuse_other_model
 from loops.checkpoint.store import RunStore
-from loops.records import RoundRecord, refuse_other_model
+from loops.records import RoundRecord
 from loops.round.writing import openings
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Setup:
         assert concept.vector is not None and concept.readout is not None
         seed = seed_for(run.seed, 0, "stitch")
         first = LanguageModel.load(run.language_model)
-        refuse_other_model(store.name, [record], first)
+        refuse_other_model(store, [record], first)
         second = LanguageModel.load(LanguageModelConfig(name=to))
         texts, use = general_texts(config, passages, run.seed)
         stitches = learn(first, second, texts, use, layers=first.layers, seed=seed, draws=DRAWS)

@@ -9,6 +9,8 @@ import numpy as np
 
 from agent.errors import BasinError
 from agent.hub.models import EMBEDDED, model_status
+from loops.checkpoint.run_models import refuse_other_model
+from loops.checkpoint.store import RunStore
 from loops.report.run_page.material import Material
 from loops.report.run_page.passages import disagreements, limit_per_document
 from loops.report.run_page.stored import PassageReading, TokenReadings
@@ -19,20 +21,23 @@ if TYPE_CHECKING:
 OF_A_KIND = 5
 
 
-def load_reader(material: Material) -> LanguageModel:
+def load_reader(store: RunStore) -> LanguageModel:
     """The run's language model, if it is available without a network.
 
     Raises:
-        BasinError: the model is not in the cache, or as `LanguageModel.load`.
+        BasinError: the model is not in the cache or not the one that the run was made with, or as
+            `LanguageModel.load`.
     """
     from agent.language_model.model import LanguageModel
 
-    name = material.config.language_model.name
+    name = store.config.language_model.name
     if name in EMBEDDED and model_status(name) != "cached":
         raise BasinError(
             f"The language model {name} is not in the cache; `basin doctor` says how to fetch it."
         )
-    return LanguageModel.load(material.config.language_model)
+    found = LanguageModel.load(store.config.language_model)
+    refuse_other_model(store, [], found)
+    return found
 
 
 def read_tokens(material: Material, language_model: LanguageModel) -> TokenReadings | None:

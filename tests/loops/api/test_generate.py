@@ -102,6 +102,8 @@ def test_the_best_of_several_is_coherent_and_belongs_most(store, monkeypatch):
     degenerate = every[3]  # whatever it scores, it must not be chosen
 
     class Judge:
+        language_model = None
+
         def check(self, texts, prompts):
             broken = np.array([text == degenerate[1] for text in texts])
             return CoherenceReport(np.zeros(len(texts)), broken, broken, broken)

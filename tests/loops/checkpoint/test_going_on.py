@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
@@ -11,9 +12,13 @@ from planted_loop import begin, contents, corpus, machine, resume, run, run_roun
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from loops.api.generate import write
+from loops.api.classifier import ConceptClassifier
+from loops.api.generate import write, write_accepted
 from loops.checkpoint.fork import fork
 from loops.checkpoint.store import RunStore
+from loops.evaluation.measure import measure
+from loops.export.subject import Export
+from loops.report.run_page.token_evidence import load_reader
 
 NEVER_STILL = {"tracking": {"drift_bound": 0.0}}
 
@@ -74,6 +79,91 @@ def test_a_run_of_a_model_of_another_width_is_refused(begin, monkeypatch):
         ):
             does()
     assert contents(store) == before
+
+
+def with_noise(model, tokenizer):
+    model.model.layers[1].mlp.up_proj.weight.data[0, 0] += 1e-3
+
+
+def with_another_rotation(model, tokenizer):
+    model.config.rope_parameters["rope_theta"] = 500.0
+
+
+def with_another_end(model, tokenizer):
+    tokenizer.eos_token = "<s>"
+
+
+def both(model, tokenizer):
+    with_noise(model, tokenizer)
+    with_another_end(model, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (with_noise, "weights"),
+        (with_another_rotation, "config"),
+        (with_another_end, "tokenizer"),
+        (both, "weights and tokenizer"),
+    ],
+)
+def test_another_model_of_the_same_shape_is_refused_by_its_parts_or_accepted(
+    begin, monkeypatch, change, parts
+):
+    store = stopped_after(begin("run", **NEVER_STILL), 1)
+    before, own = contents(store), LanguageModel.load
+
+    def changed(config) -> LanguageModel:
+        model, tokenizer = copy.deepcopy(tiny_parts())
+        change(model, tokenizer)
+        return LanguageModel(model, tokenizer, config)
+
+    monkeypatch.setattr(LanguageModel, "load", changed)
+    judge = ConceptClassifier(store.path)
+    for does in (
+        lambda: resume(store),
+        lambda: write(store, None, 1),
+        lambda: write_accepted(store, None, 1),
+        lambda: measure(store),
+        lambda: load_reader(store),
+        lambda: judge.predict(["some text"]),
+        lambda: Export.of(store, 1).language_model(),
+    ):
+        with pytest.raises(
+            BasinError, match=f"'tiny' is not the model .* its {parts} differ; .*--accept-model"
+        ):
+            does()
+    assert contents(store) == before
+    assert write(store, None, 1, accept_model=True) == write(store, None, 1)
+    resume(store, 2)
+    assert [(each["role"], each["from_round"]) for each in store.about["models"]] == [
+        ("language_model", 0),
+        ("language_model", 2),
+    ]
+    first, second = (
+        fork(RunStore.open(store.path), at, [], store.path.with_name(f"at{at}"))[0] for at in (1, 2)
+    )
+    monkeypatch.setattr(LanguageModel, "load", own)
+    write(first, None, 1)
+    for each in (store, second):
+        with pytest.raises(BasinError, match=f"its {parts} differ"):
+            write(each, None, 1)
+
+
+def test_another_judge_of_coherence_is_refused(begin, monkeypatch):
+    store = stopped_after(begin("run", **NEVER_STILL, coherence={"model": "judge"}), 1)
+    tiny = LanguageModel.load
+
+    def changed(config) -> LanguageModel:
+        model, tokenizer = copy.deepcopy(tiny_parts())
+        with_noise(model, tokenizer)
+        return LanguageModel(model, tokenizer, config) if config.name == "judge" else tiny(config)
+
+    monkeypatch.setattr(LanguageModel, "load", changed)
+    with pytest.raises(
+        BasinError, match=r"'judge' is not the model .*\(coherence.model\): its weights differ"
+    ):
+        resume(store)
 
 
 def test_a_round_without_drift_is_not_resumed(begin):
