@@ -23,8 +23,16 @@ from loops.diagnostics.tiny_twin import WORDS, tiny_tokenizer, tiny_twin
 ARCHITECTURES = (
     *("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "phi", "phi3"),
     *("olmo2", "granite", "cohere", "falcon", "bloom", "gpt2", "gptj", "gpt_neox", "opt", "stablelm"),
-    *("starcoder2", "glm4", "smollm3"),
+    *("starcoder2", "glm4", "smollm3", "phi3 longrope"),
 )
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [9.0, 20.0, 40.0, 60.0],
+    "original_max_position_embeddings": 16,
+}
+"""Of texts and continuations here, some stay below 16 tokens, some pass them, and some begin above."""
 CLOSE = 1e-4
 """Largest difference, relative to the size of the values; float32."""
 GREEDY = GenerationConfig(new_tokens=8, temperature=0)
@@ -33,7 +41,11 @@ LORA = LoraConfig(passages=8, batch=4, learning_rate=0.03, tokens=16)
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def language_model(request) -> LanguageModel:
-    model = tiny_twin(transformers.AutoConfig.for_model(request.param))
+    name, _, longrope = request.param.partition(" ")
+    config = transformers.AutoConfig.for_model(name)
+    if longrope:
+        config.rope_parameters, config.original_max_position_embeddings = LONGROPE, 16
+    model = tiny_twin(config)
     assert reads_forward(model)
     made = LanguageModel(model, tiny_tokenizer(), LanguageModelConfig(name=request.param))
     return made.reading(range(1, made.depth))
@@ -97,6 +109,27 @@ def test_greedy_batches_are_those_of_transformers(language_model, vector, streng
         with language_model.steer(vector, strength):
             written = language_model.model.generate(**given, **how, do_sample=False, pad_token_id=0)
         assert language_model.tokenizer.decode(written[0, given["input_ids"].shape[1] :]) == text
+
+
+def test_a_text_is_read_and_continued_beside_others_as_alone(language_model):
+    texts, seeds, drawn = passages(), range(4), GenerationConfig(new_tokens=8)
+    alone = [language_model.losses([text])[0] for text in texts]
+    assert difference(language_model.losses(texts), alone) < CLOSE
+    assert difference(language_model.losses(texts[:2], texts[2:]), [
+        language_model.losses([text], [before])[0] for text, before in zip(texts[:2], texts[2:], strict=True)
+    ]) < CLOSE  # fmt: skip
+    each = [
+        language_model.generate([text], [seed], drawn)[0] for text, seed in zip(texts, seeds, strict=True)
+    ]
+    assert language_model.generate(texts, seeds, drawn) == each
+
+
+@pytest.mark.parametrize("name", ["recurrent_gemma", "lfm2", "qwen3_next", "mpt", "llama4_text"])
+def test_padding_does_not_reach_a_text_of_other_kinds(name):
+    made = LanguageModel(
+        tiny_twin(transformers.AutoConfig.for_model(name)), tiny_tokenizer(), LanguageModelConfig(name=name)
+    )
+    test_a_text_is_read_and_continued_beside_others_as_alone(made)
 
 
 def test_an_adapter_learns_and_merges_as_in_peft(language_model, tmp_path):

@@ -87,6 +87,39 @@ def reads_forward(model: Any) -> bool:
     return not apart > SAME.get(states.dtype, 0.02)
 
 
+def rotation_limit(model: Any) -> int | None:
+    """Tokens beyond which a whole batch is rotated by other factors (LongRoPE, Ding et al. 2402.13753).
+
+    None for other models: dynamic scaling too starts at `longest_sequence`, where texts are cut.
+    """
+    limits = []
+    for module in model.modules():
+        kinds = getattr(module, "rope_type", None)
+        for layer, kind in (kinds if isinstance(kinds, dict) else {None: kinds}).items():
+            if kind == "longrope":
+                settings = module.config.rope_parameters
+                settings = settings if layer is None else settings[layer]
+                limits.append(int(settings["original_max_position_embeddings"]))
+    return min(limits, default=None)
+
+
+@torch.no_grad()
+def hides_padding(base: Any) -> bool:
+    """Whether padding before a text leaves its states alone, unlike in some recurrent models."""
+    rows = base.get_input_embeddings().weight.shape[0]
+    ids = torch.tensor([[5, 4, 3, 6, 7, 8]], device=base.get_input_embeddings().weight.device) % rows
+    real = torch.ones_like(ids)
+    alone, beside = (
+        base(
+            input_ids=nn.functional.pad(ids, (padding, 0)),
+            attention_mask=nn.functional.pad(real, (padding, 0)),
+            use_cache=False,
+        ).last_hidden_state[0, -1]
+        for padding in (0, 6)
+    )
+    return not (alone - beside).float().norm() / alone.float().norm() > SAME.get(alone.dtype, 0.02)
+
+
 def refuse_encoder(name: str) -> NoReturn:
     raise BasinError(
         f"Model {name!r} is an encoder, which reads both ways, and Basin needs a model that only reads forward: choose a "

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from agent.errors import BasinError
-from agent.language_model.architecture import base_of, decoder_blocks
+from agent.language_model.architecture import base_of, decoder_blocks, rotation_limit
 from agent.language_model.decoding.fused import FusedDecoder, fused
 from agent.language_model.output_layer import OutputLayer, overflow_remedy
 from agent.language_model.token_batches import TokenBatch
@@ -48,6 +48,7 @@ class HookedModel:
     def __init__(self, model: Any, name: str) -> None:
         self.model = model.eval().requires_grad_(False)
         self.name = name
+        self.rotation_limit = rotation_limit(model)
         self.blocks = decoder_blocks(model)
         self.depth = len(self.blocks)
         self.width: int = model.config.get_text_config().hidden_size

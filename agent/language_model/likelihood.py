@@ -40,7 +40,13 @@ class ScoringModel(HookedModel):
         limit = min(max_tokens or self.config.max_tokens, longest_sequence(self.model))
         size = self.batch_policy.tokens
         for batch in token_batches(
-            self.tokenizer, texts, prefixes, max_tokens=limit, batch_tokens=size, side=side
+            self.tokenizer,
+            texts,
+            prefixes,
+            max_tokens=limit,
+            batch_tokens=size,
+            side=side,
+            rotation_limit=self.rotation_limit,
         ):
             yield batch.to(self.device)
 

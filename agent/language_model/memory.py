@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -171,7 +171,7 @@ def most(need_of_one: int, wanted: int, room: int) -> int:
 class Rows:
     """Passages generated in one batch."""
 
-    rows: range
+    rows: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.rows)

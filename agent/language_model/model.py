@@ -232,7 +232,7 @@ class LanguageModel(ScoringModel):
             logger.info(
                 f"{self.name} keeps no keys and values: it generates by transformers' own, slower loop."
             )
-        return Writer(self.model, base, self.depth, output, self.tokenizer)
+        return Writer(self.model, base, output, self.tokenizer, self.rotation_limit)
 
     @torch.inference_mode()
     def generate(
@@ -264,24 +264,25 @@ class LanguageModel(ScoringModel):
                 f"Steer all prompts alike, or give a vector or strength for each of the {len(prompts)}."
             )
         longest = config.new_tokens + max(map(len, prompts), default=0) // 3
-        texts: list[str] = []
+        texts: dict[int, str] = {}
         writer = self._writer
 
         def write(part: Rows) -> list[str]:
-            rows = list(part.rows)
+            rows = part.rows
             with self.steer(_of_rows(vector, rows), _of_rows(strength, rows), mode):
                 return writer.continuations(
                     [prompts[row] for row in rows], [seeds[row] for row in rows], config, processors
                 )
 
         with quiet_transformers():
-            while len(texts) < len(prompts):
-                size = self.batch_policy.passages(config.batch_size, longest)
-                rows = Rows(range(len(texts), min(len(texts) + size, len(prompts))))
-                for _, written in within_memory(rows, write, self.batch_policy.generate_less):
-                    texts += written
-                advance("generate", len(texts), len(prompts), "passages")
-        return texts
+            for waiting in writer.groups(prompts, config.new_tokens):
+                while waiting:
+                    size = self.batch_policy.passages(config.batch_size, longest)
+                    rows, waiting = Rows(waiting[:size]), waiting[size:]
+                    for part, written in within_memory(rows, write, self.batch_policy.generate_less):
+                        texts.update(zip(part.rows, written, strict=True))
+                    advance("generate", len(texts), len(prompts), "passages")
+        return [texts[row] for row in range(len(prompts))]
 
 
 def _wrong_template(name: str, why: str) -> BasinError:

@@ -70,18 +70,23 @@ def token_batches(
     max_tokens: int = 512,
     batch_tokens: int = 4096,
     side: Literal["left", "right"] = "right",
+    rotation_limit: int | None = None,
 ) -> Iterator[TokenBatch]:
     """Batches in rising order of length, each of at most `batch_tokens` tokens with its padding.
 
     Prefix and text are tokenized as one string; only the text's own tokens are pooled and scored.
-    Longer sequences are cut to `max_tokens`.
+    Longer sequences are cut to `max_tokens`. No batch has texts on both sides of `rotation_limit`.
     """
     rows = _tokenize(tokenizer, texts, prefixes, max_tokens)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))
     start = 0
     while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * len(rows[order[stop]].ids) <= batch_tokens:
+        stop, first = start + 1, len(rows[order[start]].ids)
+        while stop < len(order):
+            length = len(rows[order[stop]].ids)
+            turns = rotation_limit is not None and first <= rotation_limit < length
+            if (stop + 1 - start) * length > batch_tokens or turns:
+                break
             stop += 1
         yield _pad([rows[row] for row in order[start:stop]], tuple(order[start:stop]), side)
         start = stop

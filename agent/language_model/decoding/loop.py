@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from agent.errors import BasinError
-from agent.language_model.architecture import longest_sequence
+from agent.language_model.architecture import base_of, hides_padding, longest_sequence
 from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.cuda_graph import StaticReader, can_be_static
 from agent.language_model.decoding.kv_cache import Reader
@@ -26,11 +26,29 @@ class Writer:
     Args:
         base: computes states of tokens, called as a base model of transformers; None: transformers'
             own loop.
+        rotation_limit: tokens beyond which a batch is rotated otherwise.
     """
 
-    def __init__(self, model: Any, base: Any | None, depth: int, output: OutputLayer, tokenizer: Any) -> None:
-        self.model, self.base, self.depth, self.output, self.tokenizer = model, base, depth, output, tokenizer
+    def __init__(
+        self, model: Any, base: Any | None, output: OutputLayer, tokenizer: Any, rotation_limit: int | None
+    ) -> None:
+        self.model, self.base, self.output, self.tokenizer = model, base, output, tokenizer
+        self.rotation_limit = rotation_limit
+        self.depth: int = model.config.get_text_config().num_hidden_layers
         self.barred = barred_tokens(model, tokenizer)
+        self.pads = base is not None or hides_padding(base_of(model))
+
+    def groups(self, prompts: Sequence[str], new_tokens: int) -> list[list[int]]:
+        """Rows of prompts that may share a batch without changing each other; raises as `continuations`."""
+        if self.rotation_limit is None and self.pads:
+            return [list(range(len(prompts)))]
+        limit = self.rotation_limit or longest_sequence(self.model)
+        found: dict[int, list[int]] = {}
+        for row, prompt in enumerate(prompts):
+            length = len(_open_ids(self.model, self.tokenizer, prompt, new_tokens))
+            turns = length <= limit < length + new_tokens  # all of a batch at the same token
+            found.setdefault(length if turns or not self.pads else -int(length > limit), []).append(row)
+        return list(found.values())
 
     def continuations(
         self,
@@ -61,13 +79,16 @@ class Writer:
         if self.base is None:
             ids[:, begin:] = _by_transformers(self.model, ids, real, begin, sampler)
             return
-        static = ids.is_cuda and can_be_static(self.base)
+        static = ids.is_cuda and can_be_static(self.base) and self.rotation_limit is None
         reader = (StaticReader if static else Reader)(self.base, self.depth, ids.shape[1])
         states = reader.read(ids[:, :begin], real[:, :begin])
         for place in range(begin, ids.shape[1]):
             ids[:, place] = sampler.draw(states, place - begin, ids[:, :place], real[:, :place])
             if place + 1 < ids.shape[1]:
-                states = reader.read(ids[:, place : place + 1], real[:, : place + 1])
+                known = place
+                if place == self.rotation_limit:  # all is rotated otherwise, and read anew
+                    reader, known = Reader(self.base, self.depth, ids.shape[1]), 0
+                states = reader.read(ids[:, known : place + 1], real[:, : place + 1])
 
 
 class _Drawing(LogitsProcessor):
