@@ -1,6 +1,7 @@
 """What a model supports, tried on a tiny random twin built from its configuration.
 
-No weights are loaded or fetched. Each trial does what a run does.
+No weights are read or fetched. Each trial does what a run does; `own_files.py` tries the model's own
+tokenizer, and compares the names and shapes of its weights.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rich.markup import escape
 from agent.adapting.config import LoraConfig
 from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError, first_sentence, printable
+from agent.hub.loaded import not_loaded
 from agent.hub.models import EMBEDDED, local_files_only, model_status, resolve_model
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import targets
@@ -36,6 +38,7 @@ from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
+from loops.diagnostics.own_files import own_files
 from loops.diagnostics.tiny_twin import tiny_tokenizer, tiny_twin
 from loops.monitor.tables import plain_table
 
@@ -44,6 +47,9 @@ TEXTS = [
     for start, length in enumerate((12, 3, 21, 7))
 ]
 LORA = LoraConfig(passages=8, batch=4, learning_rate=0.03, tokens=16)
+
+
+NEEDED = ("recorded", "steered", "generated with", "tokenizer", "weights")
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class ModelCheck:
     @property
     def usable(self) -> bool:
         """Whether a run with steering vectors can use the model."""
-        return not any(self.problems[name] for name in ("recorded", "steered", "generated with"))
+        return not any(self.problems.get(name) for name in NEEDED)
 
 
 def check_model(name: str, trust_remote_code: bool = False) -> ModelCheck:
@@ -91,6 +97,8 @@ def check_model(name: str, trust_remote_code: bool = False) -> ModelCheck:
             refuse_encoder(name)
         language_model = LanguageModel(twin, tiny_tokenizer(), LanguageModelConfig(name=name))
         problems = {what: _problem(trial, language_model) for what, trial in TRIALS.items()}
+        if not _is_bare(name):
+            problems |= own_files(name, config, trust_remote_code)
     return ModelCheck(
         type(model).__name__,
         problems,
@@ -115,6 +123,12 @@ def show_model(check: ModelCheck, console: Console) -> None:
     console.print(table)
 
 
+def _is_bare(name: str) -> bool:
+    """Whether a name has a configuration and nothing else: an architecture, or a GGUF file."""
+    path = Path(name).expanduser()
+    return path.suffix.lower() == ".gguf" or (name in transformers.CONFIG_MAPPING and not path.exists())
+
+
 def _read_config(name: str, trust_remote_code: bool) -> Any:
     path = Path(name).expanduser()
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
@@ -134,11 +148,11 @@ def _read_config(name: str, trust_remote_code: bool) -> Any:
             return transformers.AutoConfig.from_pretrained(
                 where, local_files_only=local_files_only(where), **options
             )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise BasinError(
-            f"The configuration of {name!r} cannot be read ({first_sentence(error)}): name a config, an embedded "
-            "model, a folder, a GGUF file, a hub model, or an architecture such as qwen3."
-        ) from error
+    except BasinError:
+        raise
+    except Exception as error:  # code that a model brings raises anything
+        remedy = "name a config, an embedded model, a folder, a GGUF file, a hub model, or an architecture such as qwen3"
+        raise not_loaded("The configuration of", name, error, remedy) from error
 
 
 def _problem(trial: Callable[[LanguageModel], bool], language_model: LanguageModel) -> str:

@@ -63,12 +63,12 @@ MOST = 2
 """Experts per token."""
 
 
-def tiny_twin(config: Any, seed: int = 0) -> Any:
+def tiny_twin(config: Any, seed: int = 0, vocabulary: int = VOCABULARY) -> Any:
     """Return a random causal model with the architecture of `config`, in float32."""
     torch_state = torch.random.get_rng_state()
     try:
         torch.manual_seed(seed)
-        model = transformers.AutoModelForCausalLM.from_config(tiny(config), dtype=torch.float32)
+        model = transformers.AutoModelForCausalLM.from_config(tiny(config, vocabulary), dtype=torch.float32)
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 # Large enough that what it predicts depends on what it reads.
@@ -81,7 +81,7 @@ def tiny_twin(config: Any, seed: int = 0) -> Any:
     return model.eval()
 
 
-def tiny(config: Any) -> Any:
+def tiny(config: Any, vocabulary: int = VOCABULARY) -> Any:
     """Return the configuration with small sizes, and one layer for each vision or audio part."""
     config = copy.deepcopy(config)
     if hasattr(config, "quantization_config"):
@@ -92,6 +92,7 @@ def tiny(config: Any) -> Any:
         other = getattr(config, name, None)
         if other is not None and other is not text:
             _shrink(other, depth=1)
+    text.vocab_size = vocabulary
     for part in (config, text):
         for name, index in TOKENS.items():
             setattr(part, name, index)

@@ -1,6 +1,7 @@
 """`basin doctor MODEL` reports what loading would find, and reads no weights."""
 
 import json
+import re
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,6 +10,8 @@ import torch
 import transformers
 import typer.testing
 from conftest import make_language_model
+from safetensors.torch import load_file, save_file
+from transformers import ByT5Tokenizer
 
 from agent.errors import BasinError
 from agent.language_model.load import LanguageModelConfig
@@ -24,11 +27,17 @@ def offline(monkeypatch) -> None:
     monkeypatch.setattr("loops.diagnostics.model_check.local_files_only", lambda where: True)
 
 
+def spoil(folder: Path, change) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def folder_of(tmp_path: Path, architecture: str = "gpt2", **settings: object) -> Path:
-    """A model folder with unreadable weights."""
+    """A model folder with weights of the right names and shapes that no load accepts."""
     made = make_language_model(architecture, depth=6)
     made.save(tmp_path / "model")
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"none")
+    spoil(tmp_path / "model", lambda weights: [each.fill_(torch.nan) for each in weights.values()])
     file = tmp_path / "model" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | settings))
     return tmp_path / "model"
@@ -50,6 +59,45 @@ def test_the_command_prints_what_a_run_can_do(tmp_path):
     assert {printed[name] for name in trials} == {"yes"}
 
 
+@pytest.mark.parametrize(
+    ("change", "tokenizer", "part", "problem"),
+    [
+        (lambda weights: weights.pop("model.norm.weight"), None, "weights", "lacks model.norm.weight"),
+        (
+            lambda weights: weights.update(odd=torch.ones(1)),
+            None,
+            "weights",
+            "has odd, which the model does not",
+        ),
+        (None, ByT5Tokenizer(), "tokenizer", "has 384 tokens, and the model's embedding only 96 rows"),
+        (None, "gone", "tokenizer", "."),
+        (None, None, "", ""),
+    ],
+)
+def test_a_model_s_own_files_are_tried_as_a_run_reads_them(tmp_path, change, tokenizer, part, problem):
+    folder = folder_of(tmp_path, "llama")
+    if change:
+        spoil(folder, change)
+    if tokenizer == "gone":
+        for file in folder.glob("tokenizer*"):
+            file.unlink()
+    elif tokenizer:
+        tokenizer.save_pretrained(folder)
+        (folder / "tokenizer.json").unlink()
+    found = check_model(str(folder))
+    assert {name for name, each in found.problems.items() if each} == {part} - {""}
+    assert found.usable is not bool(part) and (not part or re.search(problem, found.problems[part]))
+
+
+def test_a_tokenizer_without_offsets_lacks_only_what_needs_them(tmp_path):
+    model = make_language_model()
+    model.model.resize_token_embeddings(384)
+    model.model.save_pretrained(tmp_path)
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    found = check_model(str(tmp_path))
+    assert found.usable and [name for name, each in found.problems.items() if each] == ["token by token"]
+
+
 def test_an_architecture_is_checked_by_its_defaults():
     found = check_model("olmoe")
     assert found.usable and found.depth == 16 and 1e10 < found.parameters < 2e10
@@ -62,7 +110,7 @@ def test_an_architecture_is_checked_by_its_defaults():
         ("clip", "no causal language model of transformers"),
         ("mamba", "has no attention"),
         ("bert", "is an encoder, which reads both ways"),
-        ("no/such-model", "cannot be read"),
+        ("no/such-model", "could not be loaded"),
         ("there is none", "no model folder or file"),
         ("nothing.gguf", "no GGUF file"),
     ],
