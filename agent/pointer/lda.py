@@ -23,6 +23,7 @@ from gensim.models import LdaModel
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 
+from agent.corpora import words as word_rules
 from agent.corpora.words import CapitalCounts, language
 from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
@@ -44,6 +45,8 @@ ONLINE_CHUNKS = 256  # chunks an update: Hoffman et al. (2010), section 4, find 
 MOST_WORDS = 2_000_000
 """Distinct words counted at a time. Beyond, the rarest are dropped; none could be a topic's word."""
 SECONDS_BETWEEN_MESSAGES = 30.0
+
+LIBRARIES = tuple(map(version, ("gensim", "numpy", "stop-words", "regex")))
 
 Bag = list[tuple[int, int]]
 """(index of a word, count) pairs of a chunk."""
@@ -174,7 +177,7 @@ class _Fit:
     def digest(self) -> str:
         """24 hex digits of all that the fit depends on."""
         digest = hashlib.sha256(
-            repr((self.vocabulary, self.config, self.seed)).encode("utf-8", "surrogatepass")
+            repr((self.vocabulary, self.config, self.seed, *LIBRARIES)).encode("utf-8", "surrogatepass")
         )
         digest.update(self.eta.tobytes())
         for bag in self.bags:
@@ -238,8 +241,9 @@ def fit_cached(documents: Sequence[Document], config: TopicsConfig, run_seed: in
         raise BasinError(
             "topics.fit_on: all is for runs, maps and `basin topics`, which read a corpus as a stream: leave it out."
         )
-    parts = [config.model_dump(mode="json"), run_seed, version("gensim"), version("numpy")]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode() + Path(__file__).read_bytes())
+    parts = [config.model_dump(mode="json"), run_seed, *LIBRARIES]
+    code = b"".join(Path(file).read_bytes() for file in (__file__, word_rules.__file__))
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode() + code)
     for document in documents:
         digest.update(hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest())
     kept = FitCache(cache_root() / "topics")

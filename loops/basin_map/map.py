@@ -216,9 +216,9 @@ def _digest(map_config: MapConfig, setup: MapSetup) -> str:
         map_config.model_dump_json(exclude={"run", "starts"}),  # a start is known by its scores
         config.certificate.model_dump_json(),
         setup.inputs.round_map.size,
-        [passage.id for passage in setup.passages.passages],
+        setup.passages.texts,
         setup.inputs.seed,
-        config.language_model.model_dump_json(exclude={"trust_remote_code"}),
+        setup.models,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

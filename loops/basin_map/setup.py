@@ -16,6 +16,7 @@ from agent.clustering.texts import View
 from agent.corpora.load import load_corpus
 from agent.corpora.passages import split
 from agent.errors import BasinError
+from agent.hub.embedders import embedder_fingerprint
 from agent.language_model.model import LanguageModel
 from agent.membership.documents import numbered
 from agent.pointer.lda import fit_cached
@@ -57,6 +58,8 @@ class MapSetup:
     """The topic that the map is about."""
     contains_word: np.ndarray
     """Whether a document contains a word of the vocabulary, bool of shape [document, word]."""
+    models: str = ""
+    """Fingerprints of the models that read the passages."""
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -80,7 +83,8 @@ def prepare(map_config: MapConfig) -> MapSetup:
     size = claimed_size(config, pointer.reading(expected), document_of)
     logger.info(f"All starts are given the size {size:.1%} (clustering.size sets another).")
     folds = seed_for(config.seed, 0, "folds")
-    round_map = RoundMap.of_views(_views(config, passages), document_of, size, config.clustering, folds)
+    views, models = _views(config, passages)
+    round_map = RoundMap.of_views(views, document_of, size, config.clustering, folds)
     weights = model.weights(expected)
     names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
     material = Material(
@@ -105,18 +109,19 @@ def prepare(map_config: MapConfig) -> MapSetup:
         names,
         pointer,
         _contained_words(passages, model),
+        models,
     )
 
 
-def _views(config: RunConfig, passages: PassageSet) -> list[np.ndarray]:
-    """Principal components of the activations and, if used, of the sentence embeddings."""
+def _views(config: RunConfig, passages: PassageSet) -> tuple[list[np.ndarray], str]:
+    """Principal components of the activations and, if used, of the sentence embeddings; and their models."""
     components = config.clustering.components
     language_model = LanguageModel.load(config.language_model)
     activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
     views = [View.of(activations, components).features]
     if config.clustering.fading.embeddings:
         views.append(View.of(embedded(passages)[1][:, None], components).features)
-    return views
+    return views, f"{language_model.fingerprint} {embedder_fingerprint()}"
 
 
 def _poorer(map_config: MapConfig, passages: PassageSet, material: Material) -> list[Start]:
