@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from agent.errors import BasinError, quoted, shortened
 
@@ -28,6 +28,16 @@ class StageConfig(BaseModel):
     """Base of every stage's configuration: immutable; unknown keys, infinities and NaN are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any, info: Any) -> Any:
+        """Refuse `true` where a number is wanted; pydantic reads it as 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        kinds = {kind, *get_args(kind)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError("give a number")
+        return value
 
 
 Config = TypeVar("Config", bound=StageConfig)
@@ -132,6 +142,8 @@ def check_number(
 
 
 LONGEST_NAME = 120
+WANTED = {"string_type": "give a text, in quotes", "tuple_type": "give a list, such as [one, two]"}
+"""By the kind of error, what to write; for the others pydantic's message says it."""
 
 
 def explain(error: ValidationError, kind: Any) -> str:
@@ -149,7 +161,7 @@ def explain(error: ValidationError, kind: Any) -> str:
         return f"there is no setting {name}{meant}."
     if first["type"] == "missing":
         return f"{name} is missing."
-    message = first["msg"].removeprefix("Value error, ")
+    message = WANTED.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     return f"{name}: {shortened(message[0].lower() + message[1:], 120)} (got {quoted(first['input'])})."
 
 

@@ -5,6 +5,7 @@ PyYAML's safe loader runs no code, but expands aliases to gigabytes and accepts 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ MOST_VALUES = 20_000
 """Values, with aliases expanded."""
 MOST_DIGITS = 18
 """Digits of an integer, so that it fits in 64 bits."""
+TRUTH = ("true", "false")
+OLD_NUMBER = re.compile(r"[-+]?0[\d_]+|.*:.*")
+"""Numbers of YAML 1.1 alone: octal by a leading zero, base 60 by a colon."""
 
 COMMON_TAGS = tuple(
     f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")
@@ -131,6 +135,12 @@ def _require_plain(root: yaml.Node) -> None:
 def _require_value(node: yaml.ScalarNode) -> None:
     # YAML reads 2024-01-01 as a date, which no setting is.
     if node.tag == "tag:yaml.org,2002:timestamp":
+        node.tag = "tag:yaml.org,2002:str"
+    # YAML 1.2 has neither `no` for false, which is also Norwegian, nor octal 010, nor 1:30 for 90.
+    of = node.tag.rpartition(":")[2]
+    if of == "bool" and node.value.lower() not in TRUTH:
+        node.tag = "tag:yaml.org,2002:str"
+    elif of in ("int", "float") and OLD_NUMBER.fullmatch(node.value):
         node.tag = "tag:yaml.org,2002:str"
     if node.tag not in COMMON_TAGS:
         raise UnreadableYamlError(f"{_line(node)}: {node.tag[:60]} is no kind of value for a setting")

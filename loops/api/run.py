@@ -183,7 +183,14 @@ class Run:
         return self._concepts[number]
 
     def members(self, limit: int | None = None, *, round: int | None = None) -> Shown[Member]:
-        """Return the run's passages inside a round's concept, the most typical first, at most `limit`."""
+        """Return the run's passages inside a round's concept, the most typical first, at most `limit`.
+
+        Raises `BasinError` for a missing round, or a limit that is no whole number from 0 on.
+        """
+        from agent.config import check_number
+
+        if limit is not None:
+            check_number("limit", limit, least=0, whole=True)
         concept = self._store.load(self._number(round)).concept
         passages = self._store.load_passages()
         found = []
@@ -195,7 +202,11 @@ class Run:
         return Shown(found)
 
     def _number(self, round: int | None) -> int:
+        from agent.config import check_number
+
         rounds = self._store.rounds()
+        if round is not None:
+            check_number("round", round, whole=True)
         if round is None and not rounds:
             raise BasinError(f"{self.name} has no whole round yet; Run.resume({self.name!r}) continues it.")
         number = rounds[-1] if round is None else round

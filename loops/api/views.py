@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.errors import BasinError, escaped, quoted
@@ -75,9 +76,9 @@ class Rounds:
             BasinError: it is damaged.
         """
         rounds = self._store.rounds()
-        if not isinstance(number, int):
+        if not isinstance(number, Integral):  # NumPy's too, as from a data frame
             raise TypeError(f"rounds are indexed by number, not by {quoted(number)}")
-        wanted = rounds[number] if -len(rounds) <= number < 0 else number
+        wanted = rounds[number] if -len(rounds) <= number < 0 else int(number)
         if wanted not in rounds:
             known = ", ".join(map(str, rounds)) or "none"
             raise IndexError(f"{self._store.name} has no round {wanted}; it has {known}")

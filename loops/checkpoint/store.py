@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.config import check_number
 from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from agent.pointer.topic_model import Pointer
@@ -127,6 +128,8 @@ class RunStore:
         rounds = self.rounds()
         if number is None and not rounds:
             raise BasinError(f"{self.name} has no whole round yet; `basin resume {self.name}` continues it.")
+        if number is not None:
+            check_number("round", number, whole=True)
         return self.load(rounds[-1] if number is None else number)
 
     def load(self, number: int) -> RoundRecord:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from agent.errors import BasinError, printable
-from loops.cli.signals import clean_shutdown, detach_output, exit_status
+from loops.cli.signals import clean_shutdown, detach_output, exit_status, lost_output
 
 COMMANDS = {
     "Start": {
@@ -120,8 +120,13 @@ def _options(
 def main() -> None:
     """Run the command line."""
     detach_output()
-    with clean_shutdown():
-        app(prog_name="basin")
+    try:
+        with clean_shutdown():
+            app(prog_name="basin")
+    except SystemExit as end:
+        if reason := lost_output():
+            _failed(f"The output is not complete ({reason}): make room, or write it to another place.")
+        raise SystemExit(end.code or int(reason is not None)) from None
 
 
 if __name__ == "__main__":

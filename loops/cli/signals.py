@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -11,6 +12,10 @@ from types import FrameType
 from typing import Any, TextIO
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A file took only part of the output; after other errors nobody reads it any more."""
+NARROWEST = 10
+"""Columns."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -49,30 +54,35 @@ def clean_shutdown() -> Iterator[None]:
 
 
 class DetachedStream:
-    """A text stream that discards output once its terminal or reader is gone."""
+    """A text stream that discards output once its terminal or reader is gone, or its disk is full."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO | None) -> None:
+        # Python gives None for a stream that was closed before it started.
+        self.stream: TextIO = stream or open(os.devnull, "w")  # noqa: SIM115
         self.gone = False
+        self.lost: str | None = None
+        """Why a file is incomplete; None for one that is whole."""
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a letter that the terminal lacks must not end the work
 
     def write(self, text: str) -> int:
         try:
             return self.stream.write(text)
-        except (OSError, ValueError):
-            self._detach()
+        except (OSError, ValueError) as error:
+            self._detach(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self.stream.flush()
-        except (OSError, ValueError):
-            self._detach()
+        except (OSError, ValueError) as error:
+            self._detach(error)
 
-    def _detach(self) -> None:
+    def _detach(self, error: Exception) -> None:
         # Python would report buffered output that it cannot write at exit, so it goes to /dev/null.
         self.gone = True
+        if isinstance(error, OSError) and error.errno in FULL:
+            self.lost = error.strerror
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.stream.fileno())
@@ -83,5 +93,14 @@ class DetachedStream:
 
 
 def detach_output() -> None:
-    """Let standard output and error outlive their terminal."""
+    """Let standard output and error outlive their terminal, and ignore a width that shows no text."""
     sys.stdout, sys.stderr = DetachedStream(sys.stdout), DetachedStream(sys.stderr)
+    width = os.environ.get("COLUMNS", "")
+    if width.isdigit() and int(width) < NARROWEST:  # a terminal without a size exports 0
+        del os.environ["COLUMNS"]
+
+
+def lost_output() -> str | None:
+    """Why a file that standard output goes to is incomplete; None if it is whole."""
+    sys.stdout.flush()
+    return getattr(sys.stdout, "lost", None)

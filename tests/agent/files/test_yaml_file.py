@@ -16,7 +16,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 def test_what_settings_are_made_of_is_read() -> None:
-    text = "a: &words [b, 'c', 1, 2.5, yes, null]\nd: *words\n1: {e: 2024-01-01}\non: ~\n"
+    text = "a: &words [b, 'c', 1, 2.5, true, null]\nd: *words\n1: {e: 2024-01-01}\non: ~\n"
     words = ["b", "c", 1, 2.5, True, None]
     assert parse_yaml(text) == {"a": words, "d": words, "1": {"e": "2024-01-01"}, "on": None}
     assert parse_yaml("") is None
