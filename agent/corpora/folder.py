@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from agent.corpora.epub import EPUB_SUFFIX, read_epub
@@ -12,6 +15,8 @@ from agent.corpora.tables import Record
 from agent.corpora.text import TEXT_SUFFIXES, read_text, without_boilerplate
 from agent.errors import BasinError, escaped
 from agent.files.bounded import MOST_DOCUMENTS, require_file
+
+logger = logging.getLogger(__name__)
 
 DOCUMENT_SUFFIXES = (*TEXT_SUFFIXES, EPUB_SUFFIX, *WEB_SUFFIXES)
 DEEPEST = 100
@@ -52,13 +57,17 @@ def read_folder(
         BasinError: the folder holds no documents, or both documents and tables; a link leads to a
             folder or outside; or a file is refused by `read_document` or `read_table`.
     """
-    files = sorted(_files_in(folder, (*DOCUMENT_SUFFIXES, *tables)))
+    others = Counter[str]()
+    files = sorted(_files_in(folder, (*DOCUMENT_SUFFIXES, *tables), others))
     rows = [file for file in files if file.name.lower().endswith(tables)]
     if not files:
         raise BasinError(
             f"The folder {folder} holds no .txt or .md files, no .epub or .html books and no .parquet or .jsonl tables: "
             "put texts there, or name another folder."
         )
+    if others:
+        kinds = ", ".join(f"{count} {escaped(kind)}" for kind, count in others.most_common(5))
+        _say_once(f"{folder} also holds files of kinds that Basin does not read: {kinds}.")
     if not rows:
         for file in files:
             yield read_document(file, folder)
@@ -73,8 +82,16 @@ def read_folder(
         yield from read_table(file)
 
 
-def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Every file with one of the endings, in no order; raises `BasinError` as `read_folder`."""
+@cache
+def _say_once(sentence: str) -> None:
+    logger.info(sentence)  # a corpus may be read several times
+
+
+def _files_in(folder: Path, suffixes: tuple[str, ...], others: Counter[str]) -> Iterator[Path]:
+    """Every file with one of the endings, in no order; `others` counts the other endings.
+
+    Raises `BasinError` as `read_folder`.
+    """
     real, found = folder.resolve(), 0
     waiting = [(folder, 0)]
     while waiting:
@@ -101,6 +118,8 @@ def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
                             f"{folder} holds more than {MOST_DOCUMENTS:,} files: name a smaller folder."
                         )
                     yield path
+                else:
+                    others[path.suffix.lower() or "without an ending"] += 1
 
 
 def _require_inside(path: Path, folder: Path) -> None:

@@ -21,10 +21,14 @@ MOST_VALUES = 20_000
 """Values, with aliases expanded."""
 MOST_DIGITS = 18
 """Digits of an integer, so that it fits in 64 bits."""
-TRUTH = ("true", "false")
-OLD_NUMBER = re.compile(r"[-+]?0[\d_]+|.*:.*")
-"""Numbers of YAML 1.1 alone: octal by a leading zero, base 60 by a colon."""
-
+OLD_NUMBER, NEVER = re.compile(r"[-+]?0[\d_]+|.*:.*"), re.compile(r"(?!)")
+OLD_VALUES = {
+    "tag:yaml.org,2002:bool": re.compile("yes|no|on|off", re.IGNORECASE),
+    "tag:yaml.org,2002:int": OLD_NUMBER,
+    "tag:yaml.org,2002:float": OLD_NUMBER,
+    "tag:yaml.org,2002:timestamp": re.compile("(?s).*"),
+}
+"""Values of YAML 1.1 that are texts in 1.2: `no` is also Norwegian, 010 was 8, 1:30 was 90, and 2024-01-01 a date."""
 COMMON_TAGS = tuple(
     f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")
 )
@@ -133,14 +137,7 @@ def _require_plain(root: yaml.Node) -> None:
 
 
 def _require_value(node: yaml.ScalarNode) -> None:
-    # YAML reads 2024-01-01 as a date, which no setting is.
-    if node.tag == "tag:yaml.org,2002:timestamp":
-        node.tag = "tag:yaml.org,2002:str"
-    # YAML 1.2 has neither `no` for false, which is also Norwegian, nor octal 010, nor 1:30 for 90.
-    of = node.tag.rpartition(":")[2]
-    if of == "bool" and node.value.lower() not in TRUTH:
-        node.tag = "tag:yaml.org,2002:str"
-    elif of in ("int", "float") and OLD_NUMBER.fullmatch(node.value):
+    if OLD_VALUES.get(node.tag, NEVER).fullmatch(node.value):
         node.tag = "tag:yaml.org,2002:str"
     if node.tag not in COMMON_TAGS:
         raise UnreadableYamlError(f"{_line(node)}: {node.tag[:60]} is no kind of value for a setting")

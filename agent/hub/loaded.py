@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,8 @@ def not_loaded(kind: str, name: str, error: Exception, remedy: str) -> BasinErro
         return BasinError(
             f"{kind} {name!r} needs a library that is not installed ({first_sentence(error)}): {remedy}."
         )
+    if sys.flags.optimize > 1:
+        remedy = "run Python without -OO and PYTHONOPTIMIZE=2, since transformers reads its docstrings"
     return BasinError(f"{kind} {name!r} could not be loaded ({first_sentence(error)}): {remedy}.")
 
 

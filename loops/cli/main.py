@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Annotated, Any
 
 import typer
@@ -117,10 +118,20 @@ def _options(
 ) -> None: ...
 
 
+def _require_working_directory() -> None:
+    """End in one sentence where libraries would fail without a word on the cause."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        _failed("The working directory no longer exists: change to another one.")
+        raise SystemExit(1) from None
+
+
 def main() -> None:
     """Run the command line."""
     detach_output()
     try:
+        _require_working_directory()
         with clean_shutdown():
             app(prog_name="basin")
     except SystemExit as end:

@@ -62,8 +62,8 @@ class DetachedStream:
         self.gone = False
         self.lost: str | None = None
         """Why a file is incomplete; None for one that is whole."""
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a letter that the terminal lacks must not end the work
+        if hasattr(self.stream, "reconfigure"):
+            self.stream.reconfigure(errors="replace")  # a letter that the terminal lacks must not end the work
 
     def write(self, text: str) -> int:
         try:

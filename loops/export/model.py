@@ -7,6 +7,8 @@ output therefore equals adding it to the bias of that part's last linear map.
 from __future__ import annotations
 
 import copy
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from agent.language_model.adapter import CONFIG
 from agent.language_model.architecture import decoder_blocks
 from agent.steering.vector import SteeringVector
 from loops.checkpoint.round_folders import folder_name
-from loops.export.card import model_card
+from loops.export.card import HUB, model_card
 from loops.export.data import write_tensors
 from loops.export.subject import Export
 
@@ -43,7 +45,9 @@ def write_adapter(export: Export, draft: Path) -> list[str]:
     if adapter is None:
         raise BasinError(f"Round {export.round} of {export.store.name} has no adapter: {_where(export)}.")
     draft.mkdir()
-    for name, content in adapter.files().items():
+    base = HUB.get(export.base_name, (export.base_name,))[0]
+    named = replace(adapter, config={**adapter.config, "base_model_name_or_path": base})
+    for name, content in named.files().items():
         (draft / name).write_bytes(content)
     notes = []
     if export.concept.vector is not None:
@@ -52,7 +56,13 @@ def write_adapter(export: Export, draft: Path) -> list[str]:
             f"PEFT loads the adapter alone. The round also adds the vector in {VECTOR_FILE} "
             f"({export.concept.nats_per_token:.3g} nats per token)."
         )
-    notes.append(f"{CONFIG} names {export.model_name} as the base model: give PEFT the same model.")
+    if os.path.isdir(base):
+        notes.append(
+            f"{CONFIG} names the base model {export.model_name} by its folder on this machine: elsewhere, give PEFT the "
+            "same model, and change base_model_name_or_path."
+        )
+    else:
+        notes.append(f"{CONFIG} names {base} as the base model: give PEFT the same model.")
     (draft / "README.md").write_text(model_card(export, "adapter", notes), encoding="utf-8")
     return notes
 
@@ -79,13 +89,25 @@ def write_model(export: Export, draft: Path) -> list[str]:
     elif export.strength != 1 and concept.adapter is not None:
         notes.append("There is no vector: --strength changes nothing.")
     draft.mkdir()
+    _cast(model, export.dtype)
     with quiet_transformers():
-        model.to(getattr(torch, export.dtype)).save_pretrained(draft)
+        model.save_pretrained(draft)
         language_model.tokenizer.save_pretrained(draft)
     if not vector_inside and concept.vector is not None:
         write_tensors(export, draft / VECTOR_FILE)
     (draft / "README.md").write_text(model_card(export, "model", notes), encoding="utf-8")
     return notes
+
+
+def _cast(model: Any, dtype: str) -> None:
+    """Change the weights' type in place. Raises `BasinError` for a weight that it cannot hold."""
+    model.to(getattr(torch, dtype))
+    for name, weight in model.state_dict().items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise BasinError(
+                f"{name} has numbers beyond {dtype}, which would be infinite: lower --strength, or take "
+                "--dtype bfloat16 or float32."
+            )
 
 
 def _refuse_or_note(export: Export, model: Any) -> str:

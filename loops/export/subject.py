@@ -71,13 +71,19 @@ class Export:
 
     @property
     def vector(self) -> SteeringVector:
-        """The round's vector times the strength. Raises `BasinError` if the round has none."""
+        """The round's vector times the strength.
+
+        Raises `BasinError` if the round has none, or float32 does not hold the product.
+        """
         if self.concept.vector is None:
             raise BasinError(
                 f"Round {self.round} of {self.store.name} has no steering vector: "
                 "export its adapter, or another --round."
             )
-        return self.strength * self.concept.vector
+        vector = self.strength * self.concept.vector
+        if not all(direction.isfinite().all() for direction in vector.directions.values()):
+            raise BasinError(f"The vector times {self.strength:g} is beyond float32: lower --strength.")
+        return vector
 
     @property
     def base_name(self) -> str:

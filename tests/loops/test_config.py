@@ -35,6 +35,26 @@ def test_a_file_with_overrides_is_read(file: Path) -> None:
     assert load_config(file).rounds == RunConfig.model_fields["rounds"].default
 
 
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        *(("topics.words=[no, 007]", ("no", "007")), ("seed=010", 10), ("seed=1:30", "number|integer")),
+        *(("rounds=true", "rounds: give a number"), ("rounds=yes", "integer")),
+        *(("topics.words=[1984]", "in quotes"), ("topics.words=ship", "such as .one, two.")),
+        ("language_model.trust_remote_code=no", False),
+    ],
+)
+def test_a_value_means_what_it_says_or_is_refused(file: Path, override: str, value: object) -> None:
+    if isinstance(value, str):
+        with pytest.raises(BasinError, match=value):
+            load_config(file, [override])
+        return
+    found = load_config(file, [override]).model_dump()
+    for part in override.partition("=")[0].split("."):
+        found = found[part]
+    assert found == value
+
+
 def test_what_was_resolved_reads_back_the_same(file: Path) -> None:
     config = load_config(file, ["seed=7"])
     assert parse_config(config.model_dump(mode="json"), "stored") == config

@@ -59,11 +59,19 @@ def test_pipes_and_devices_are_named(folder: Path) -> None:
     assert "pipe.md is a pipe" in refusal(folder)
 
 
-def test_hidden_files_and_other_kinds_are_skipped(folder: Path) -> None:
+def test_hidden_files_and_other_kinds_are_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     os.mkfifo(folder / ".pipe.txt")
     (folder / ".git").symlink_to("/")
-    (folder / "picture.png").write_bytes(b"\0")
-    assert [record["title"] for record, _ in read_folder(folder)] == ["good"]
+    for name in ("picture.png", "a.pdf", "b.PDF", "noending"):
+        (folder / name).write_bytes(b"\0")
+    for _ in range(2):
+        assert [record["title"] for record, _ in read_folder(folder)] == ["good"]
+    kinds = "2 .pdf, 1 .png, 1 without an ending"
+    (message,) = caplog.messages
+    start, _, listed = message.partition(" does not read: ")
+    assert start == f"{folder} also holds files of kinds that Basin"
+    assert sorted(listed.rstrip(".").split(", ")) == sorted(kinds.split(", "))
 
 
 def test_a_folder_too_deep_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

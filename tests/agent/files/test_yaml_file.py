@@ -23,6 +23,18 @@ def test_what_settings_are_made_of_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("no", "no"), ("On", "On"), ("YES", "YES"), ("true", True), ("010", "010"), ("-0_7", "-0_7")),
+        *(("1:30", "1:30"), ("1:30.5", "1:30.5"), ("0", 0), ("0.5", 0.5), ("0x10", 16), ("1_000", 1000)),
+    ],
+)
+def test_values_of_old_yaml_are_texts(text: str, value: object) -> None:
+    found = parse_yaml(f"[{text}]")[0]
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (LAUGHS, "aliases grow"),

@@ -60,6 +60,12 @@ def test_scikit_learn_takes_it_for_a_fitted_classifier(store):
     assert calibrated.predict_proba(TEXTS).shape == (4, 2)
 
 
+@pytest.mark.parametrize("number", [1.5, "1", True])
+def test_a_round_that_is_no_whole_number_is_refused(store, number):
+    with pytest.raises(BasinError, match="round was"):
+        ConceptClassifier(store.path, round=number).predict(["a text"])
+
+
 def test_arrays_and_columns_of_texts_are_taken_and_others_refused(store):
     concept = ConceptClassifier(store.path, round=0)
     expected = concept.predict_proba(TEXTS)

@@ -91,6 +91,25 @@ def test_a_command_ends_with_its_status(line, status, runs):
 
 
 @pytest.mark.parametrize(
+    ("shell", "status", "said", "printed"),
+    [
+        ("basin > /dev/full", 1, "The output is not complete (No space left on device)", ""),
+        ("basin >&-", 0, "", ""),
+        ("basin | head -1; exit ${PIPESTATUS[0]}", 0, "", "first"),
+        ("COLUMNS=0 basin", 0, "", "first"),
+        ("mkdir gone; cd gone; rmdir ../gone; basin", 1, "The working directory no longer exists", ""),
+    ],
+)
+def test_nothing_is_lost_without_a_word(shell, status, said, printed, runs):
+    define = f"basin() {{ PYTHONPATH={ROOT} {sys.executable} -m loops.cli inspect {runs / 'first'}; }}\n"
+    done = subprocess.run(
+        ["bash", "-c", define + shell], cwd=runs, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+    assert said in done.stderr and printed in done.stdout and bool(said) == bool(done.stderr)
+
+
+@pytest.mark.parametrize(
     ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_ends_a_command_with_its_status(sent, status, tmp_path):

@@ -106,6 +106,30 @@ def test_peft_loads_the_adapter(store, folder, tmp_path):
     assert (made.path / "steering.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("name", "how", "message"),
+    [
+        ("model", {"dtype": "float16", "strength": 1e6}, r"bias has numbers beyond float16.*--dtype"),
+        ("control-vector", {"strength": 1e300}, "beyond float32: lower --strength"),
+        ("safetensors", {"strength": 1e300}, "beyond float32: lower --strength"),
+    ],
+)
+def test_no_export_has_infinite_numbers(store, tmp_path, name, how, message):
+    with pytest.raises(BasinError, match=message):
+        _made(store, name, tmp_path / "out", 1, **how)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_names_its_base_model_as_peft_finds_it(store, folder, tmp_path, monkeypatch):
+    made = _made(store, "adapter", tmp_path / "a", 2)
+    assert peft.PeftConfig.from_pretrained(made.path).base_model_name_or_path == str(folder)
+    assert "base model tiny by its folder on this machine" in made.sentences[-1]
+    monkeypatch.setattr(Export, "base_name", "smollm2-135m")
+    made = _made(store, "adapter", tmp_path / "b", 2)
+    hub = peft.PeftConfig.from_pretrained(made.path).base_model_name_or_path
+    assert hub == "HuggingFaceTB/SmolLM2-135M-Instruct" and hub in made.sentences[-1]
+
+
 def test_datasets_opens_the_labels(store, tmp_path):
     made = _made(store, "dataset", tmp_path / "d", 1)
     rows = datasets.load_dataset(str(made.path), split="train", cache_dir=str(tmp_path / "cache"))
