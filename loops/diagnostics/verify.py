@@ -16,7 +16,17 @@ from loops.checkpoint.schema import read_sealed
 from loops.checkpoint.store import CERTIFICATE, RunStore
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
 
-FREE = {"run.log", "picture.png", "report.html", "page", "progress.json", "events", ".training", "stitches", "matches"}
+FREE = {
+    "run.log",
+    "picture.png",
+    "report.html",
+    "page",
+    "progress.json",
+    "events",
+    ".training",
+    "stitches",
+    "matches",
+}
 """Files beside the rounds that carry no digest."""
 
 
