@@ -17,7 +17,6 @@ from planted_log import listening  # noqa: E402
 torch.set_num_threads(1)
 
 WORDS = [f"w{index}" for index in range(90)]
-SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 VOCABULARY = 96
 """Two rows more than the tokenizer has tokens, as in published models."""
 
@@ -39,6 +38,13 @@ ARCHITECTURES = {
 }
 
 
+def save_tiny_model(folder, depth: int, **sizes: int):
+    """A random Llama and its tokenizer in a folder, as users have models."""
+    make_causal_lm("llama", depth, **sizes).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def make_tokenizer(begins_with_bos: bool = True):
     """Whole words `w0` to `w89`, each with the space before it, and four special tokens."""
     from loops.diagnostics.tiny_twin import word_tokenizer
@@ -46,10 +52,11 @@ def make_tokenizer(begins_with_bos: bool = True):
     return word_tokenizer(WORDS, r"w\d+", begins_with_bos)
 
 
-def make_causal_lm(architecture: str, depth: int = 2, seed: int = 0):
-    """A random model in float32, its weights large enough that what it predicts depends on what it reads."""
+def make_causal_lm(architecture: str, depth: int = 2, seed: int = 0, **sizes: int):
+    """A random model in float32, its weights large enough that its predictions depend on the text."""
     config = ARCHITECTURES[architecture]()
-    config = type(config)(**{**config.to_dict(), "num_hidden_layers": depth, "layer_types": None})
+    sizes = {"num_hidden_layers": depth, "layer_types": None, **sizes}
+    config = type(config)(**config.to_dict() | sizes)
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():

@@ -148,15 +148,3 @@ def test_an_adapter_learns_and_merges_as_in_peft(language_model, tmp_path):
         base, ours, theirs = (each(**first).logits for each in (language_model.model, adapted.model, peft))
     assert difference(ours, theirs) < 10 * CLOSE and difference(ours, base) > 1e-3
     assert adapted.losses(texts).mean() < language_model.losses(texts).mean()
-
-
-@pytest.mark.parametrize("name", ["bert", "t5", "mamba", "clip"])
-def test_other_kinds_of_models_are_refused(name):
-    from agent.language_model.architecture import refuse_other_kinds
-
-    config = transformers.AutoConfig.for_model(name)
-    if name == "bert":
-        assert not reads_forward(tiny_twin(config))
-    else:
-        with pytest.raises(BasinError, match="encoder-decoder|no causal language model|no attention"):
-            refuse_other_kinds(config, name)

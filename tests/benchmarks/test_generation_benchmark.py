@@ -62,27 +62,3 @@ def test_mistakes_end_in_a_sentence_and_keep_nothing(tmp_path):
         with pytest.raises(BasinError, match="rows.json is missing or damaged"):
             generation.find_tasks([tmp_path / "two"])
     assert run(tmp_path, tmp_path / "two").exit_code == 1 and not (tmp_path / "results").exists()
-
-
-def test_a_generator_has_a_page_of_all_its_passages(tmp_path):
-    write_task(tmp_path / "the_stories_sea")
-    assert run(tmp_path, tmp_path, "--page-of", "basin-lora").exit_code == 0
-    page = (tmp_path / "samples" / "the_stories_sea_basin-lora.md").read_text()
-    assert "All passages" in page and "24 of 24" in page and "## base" not in page
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["generation_pages.json"]
-    assert run(tmp_path, tmp_path, "--page-of", "nobody").exit_code == 1
-
-
-def test_passages_are_shown_as_they_are_and_in_their_order():
-    nasty = "# not a heading\n\n```\n| *x* | <b>\n````" + " long" * 60
-    texts = [nasty if at == 1 else f" text {at}" for at in range(24)]
-    samples = [sample("Once", text, at != 2, 0.512 if at else None, 1.25) for at, text in enumerate(texts)]
-    page = generation.samples_page("stories: sea", "base", samples)
-    lines = page.splitlines()
-    assert [at for at in range(24) if f"\ntext {at}\n" in page] == [0, *range(2, 24)]
-    assert "**1.** A –, B 1.25, coherent: yes" in lines and "**3.** A 0.51, B 1.25, coherent: no" in lines
-    # Nothing in a text ends its block, and a long line is broken, not cut.
-    start = lines.index("`````text")
-    block = lines[start + 1 : lines.index("`````", start)]
-    assert block[:4] == ["# not a heading", "", "```", "| *x* | <b>"]
-    assert " ".join(block).split() == nasty.split() and max(map(len, block)) <= generation.WIDTH

@@ -35,13 +35,6 @@ def test_rows_are_written_with_the_command(asked, tmp_path):
     assert content["header"]["command"].startswith("python -m benchmarks.membership --corpus brown")
 
 
-def test_another_suite_has_results_of_its_own(asked, tmp_path):
-    membership.main(["--suite", str(membership.SUITE_FILE.with_name("membership_second.yaml"))])
-    assert asked[0][2] == "membership_second"
-    command = json.loads((tmp_path / "membership_second.json").read_text())["header"]["command"]
-    assert command == "python -m benchmarks.membership --suite configs/suites/membership_second.yaml"
-
-
 def test_mistakes_and_empty_evaluations_keep_nothing(asked, tmp_path, monkeypatch):
     for arguments, sentence in (
         (["--corpus", "empty"], "nothing to keep"),

@@ -27,17 +27,6 @@ def test_a_table_shows_rows_in_order_rounded_to_three_digits(tmp_path):
     ]
 
 
-def test_files_are_rendered_by_name_with_the_columns_of_their_section(tmp_path):
-    shared = {"tool": "basin", "tokens_per_second": 5.0, "note": "x"}
-    results.write_results(
-        "speed", [shared | {"stage": stage} for stage in ("write", "growth")], ["b"], tmp_path
-    )
-    results.write_results("fuzz", ROWS, ["a"], tmp_path)
-    text = render.render(tmp_path)
-    assert text.index("## fuzz") < text.index("## speed") and text == render.render(tmp_path)
-    assert "| write | basin | 5.000 |" in text and "growth" not in text and "note" not in text
-
-
 def test_the_header_says_how_but_not_where(tmp_path):
     paths = "--folder=/home/somebody/books.jsonl", str(PROJECT / "configs/a.yaml")
     path = results.write_results("run", ROWS, ["python", "-m", "benchmarks.run", *paths], tmp_path)
@@ -66,22 +55,3 @@ def test_rows_that_no_table_can_show_are_refused(rows, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         results.write_results("run", rows, ["a"], tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_membership_is_shown_as_means(tmp_path):
-    gains = {"topic": 0.0, "basin": 0.2, "topic-classifier": 0.1, "gold-classifier": 0.4}
-    rows = [
-        {"corpus": "brown", "concept": concept, "seed": seed, "method": method}
-        | {"ap_single": 0.3 + gain + 0.01 * seed, "ap_pooled": 0.5 + gain}
-        | {"pgr_single": gain / 0.4, "pgr_pooled": None, "size_ratio": ratio}
-        | {"no_concept_flag": False if method == "basin" else None}
-        | {"seconds": 1.0}
-        for concept, ratio in (("detective", 1.2), ("romance", 2.0))
-        for seed in (0, 1, 2)
-        for method, gain in gains.items()
-    ]
-    results.write_results("membership", rows, ["a"], tmp_path)
-    lines = render.render(tmp_path).splitlines()
-    (ours,) = [line for line in lines if line.startswith("| basin |")]
-    means = "6 | 0.500 | 0.510 | 0.000 | – | 0.700 | 0.000 | 1.000 | 0.500 | 0.000"
-    assert ours == f"| basin | {means} |"

@@ -10,7 +10,6 @@ from conftest import make_language_model, sentence
 from agent.hub.pinned_packages import cache_root
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.decoding.config import GenerationConfig
-from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from benchmarks import speed, speed_rivals
 from benchmarks.speed import Limit, compare, measured_limit, without_recordings
@@ -75,16 +74,6 @@ def test_an_empty_cache_has_the_weights_and_no_activations(tmp_path, monkeypatch
     assert sorted(each.name for each in tmp_path.glob("*/*")) == ["one", "one"]
 
 
-def test_a_reference_in_float32_stands_beside_a_model_that_is_not():
-    model = make_language_model(depth=4)
-    name = "padded output_hidden_states, float32"
-    assert name not in speed_rivals.recorders(model, [sentence(1)])
-    model.model.bfloat16()
-    model = LanguageModel(model.model, model.tokenizer, model.config)
-    assert speed_rivals.recorders(model, [sentence(1, 2)])[name]() == 3
-    assert model.model.dtype == torch.bfloat16
-
-
 @pytest.mark.parametrize("tool", ["basin", "padded output_hidden_states"])
 def test_recorders_read_all_tokens(tool):
     texts = [sentence(*range(length)) for length in (3, 9, 5)]
@@ -97,8 +86,3 @@ def test_writers_write_all_tokens_and_leave_no_hook(tool):
     config = GenerationConfig(new_tokens=4, batch_size=2, top_k=5)
     assert speed_rivals.writers(model, [sentence(1), sentence(2, 3)], config, vector)[tool]() == 8
     assert not any(module._forward_hooks for module in model.model.modules())
-
-
-def test_random_models_have_the_size_asked_for():
-    model = speed.random_model(make_language_model(), 128, 3)
-    assert (model.width, model.depth) == (128, 3) and model.fused is not None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import make_causal_lm, make_tokenizer, sentence
+from conftest import save_tiny_model, sentence
 from planted_pieces import (
     die_always,
     die_the_first_time,
@@ -207,9 +207,8 @@ def test_two_machines_share_the_work_of_one(ray: ModuleType) -> None:
 @pytest.fixture
 def config(tmp_path: Path) -> LanguageModelConfig:
     """A model in a folder, as workers can load it."""
-    make_causal_lm("llama", depth=3).save_pretrained(tmp_path / "model")
-    make_tokenizer().save_pretrained(tmp_path / "model")
-    return LanguageModelConfig(name=str(tmp_path / "model"), layers=(1, 2), dtype="float32")
+    folder = save_tiny_model(tmp_path / "model", depth=3)
+    return LanguageModelConfig(name=str(folder), layers=(1, 2), dtype="float32")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import transformers
 from conftest import make_language_model, sentence
 
 from agent.adapting.config import LoraConfig
@@ -19,10 +20,14 @@ def trained(tmp_path, language_model=None, weights=None, seed=0):
 
 
 def random_adapter(language_model, seed: int = 0) -> Adapter:
-    """One whose products are not zero."""
+    return random_adapter_of(language_model.twin(), language_model.config.name, seed)
+
+
+def random_adapter_of(model: transformers.PreTrainedModel, name: str, seed: int = 0) -> Adapter:
+    """An adapter with non-zero products; `model` is changed."""
     torch.manual_seed(seed)
-    model = new_adapter(language_model.twin(), 2, 4.0, "attention", language_model.config.name)
-    for weight in model.parameters():
+    adapted = new_adapter(model, 2, 4.0, "attention", name)
+    for weight in adapted.parameters():
         if weight.requires_grad:
             torch.nn.init.normal_(weight, 0, 0.2)
-    return Adapter.of(model, language_model.config.name)
+    return Adapter.of(adapted, name)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import transformers
 from conftest import make_causal_lm
-from planted_loop import SETTINGS, WORDS, corpus, run_rounds, tiny_parts  # noqa: F401 (fixtures)
+from planted_loop import SETTINGS, WORDS, corpus, run_rounds, tiny_model, tiny_parts  # noqa: F401 (fixtures)
 from planted_project import changed
 
 from agent.errors import BasinError
@@ -26,7 +26,7 @@ def model_of(config) -> LanguageModel:
         return LanguageModel(make_causal_lm("gpt2", depth=4, seed=3), tiny_parts()[1], config)
     if config.name not in ("tiny", "again"):
         raise BasinError(f"Language model {config.name!r} could not be loaded: name another.")
-    return LanguageModel(*tiny_parts(), config)
+    return tiny_model(config)
 
 
 @pytest.fixture(autouse=True)

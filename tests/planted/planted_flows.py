@@ -41,18 +41,10 @@ def planted_flows(starts=300, blur=0.03, seed=0):
     targets = np.array([*ends, *odd, np.zeros(DOCUMENTS)])[reached]
     above = scores - np.quantile(scores, 0.7, axis=1, keepdims=True)
     membership = 1 / (1 + np.exp(-2 * above / scores.std(axis=1, keepdims=True)))
-    rates = np.array([RATE, 0.7, 0.8, 0.5, 0.75, 0.6, 0.6])[reached][:, None]
     path = [membership]
     for _ in range(ROUNDS):
-        step = targets + rates * (path[-1] - targets)
+        step = targets + RATE * (path[-1] - targets)
         wander = np.clip(path[-1] + 0.15 * rng.normal(size=membership.shape), 0, 1)
         path.append(np.where(reached[:, None] < 0, wander, step))
     certified = np.where(reached == 0, rng.random(starts) < 0.9, rng.random(starts) < 0.1)
-    return Flows(scores, np.stack(path, axis=1), numbered(reached), certified)
-
-
-def numbered(reached):
-    """Fixed points by falling number of visits."""
-    visits = np.bincount(reached[reached >= 0], minlength=1)
-    order = np.argsort(-visits, kind="stable")
-    return np.array([np.flatnonzero(order == each)[0] if each >= 0 else -1 for each in reached])
+    return Flows(scores, np.stack(path, axis=1), reached, certified)

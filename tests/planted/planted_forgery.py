@@ -1,4 +1,4 @@
-"""Forged run folders: changed files under manifests whose hashes fit."""
+"""Forged run folders: changed files under manifests whose hashes fit, and pickles that act."""
 
 import hashlib
 import json
@@ -12,6 +12,16 @@ import safetensors.numpy
 from loops.checkpoint.schema import digest_of
 
 MANIFEST = "manifest.json"
+
+
+class Trap:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.file,))
 
 
 def round_folder(run: Path, number: int) -> Path:

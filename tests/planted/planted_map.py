@@ -5,15 +5,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, activations_of, pointer_of
+from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, pointer_of
+from planted_round_map import ridge
 
 from agent.basin.starts import Start
-from agent.clustering.config import ClusteringConfig
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
-from agent.clustering.texts import divisions_of
-from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.documents import document_means
-from agent.membership.projection import Projection
 from agent.pointer.topic_model import Pointer, TopicModel
 from agent.types import Document, Passage, PassageSet
 from loops.basin_map import map as basin_map
@@ -28,13 +25,6 @@ CONFIG = MapConfig(run={"corpus": {"source": "somewhere"}, **RUN})
 
 def planted_setup(count: int = 12, config: MapConfig = CONFIG) -> MapSetup:
     """The topic, then starts with ever more noise."""
-    clustering = ClusteringConfig(components=12, folds=4, divisions=2, penalty=0.1)
-    divisions = divisions_of(DOCUMENT_OF, 0, clustering, 0)
-    ridges = []
-    for seed in range(2):
-        activations = activations_of(GOLD, seed, 4.0)
-        features = Projection.fit(activations, 12).apply(activations)
-        ridges.append(CrossFittedRidge(features, np.ones(len(features)), divisions, clustering.penalty))
     topic = document_means(pointer_of(GOLD, DOCUMENT_OF, 1), DOCUMENT_OF)
     starts = [Start("topic", 0.0, "topic", topic)] + [
         Start("noise", number / count, f"noise {number}", shuffled(topic, number / count, number))
@@ -43,7 +33,7 @@ def planted_setup(count: int = 12, config: MapConfig = CONFIG) -> MapSetup:
     documents = tuple(Document(f"d{at}", "", f"Book {at}") for at in range(DOCUMENTS))
     passages = tuple(Passage(f"p{at}", int(of), at % 3, f"passage {at}") for at, of in enumerate(DOCUMENT_OF))
     holds = np.stack([MEMBERS, ~MEMBERS], axis=1)
-    round_map = RoundMap(tuple(ridges), DOCUMENT_OF, 0.25, 8.0)
+    round_map = RoundMap((ridge(), ridge(seed=1)), DOCUMENT_OF, 0.25, 8.0)
     inputs = SweepInputs(round_map, Schedule(5), CONFIG, config.run.certificate, 3)
     names = ["police clue", "sea ship"]
     scores = np.stack([topic, -topic])

@@ -48,12 +48,11 @@ class Scene:
     hostile: bool = False
     placed: bool = True
     """Whether the plane of the real passages is stored, as a run does with its page."""
-    seed: int = 0
 
 
 def plant(folder: Path, scene: Scene) -> RunStore:
     """A stored run of that scene; its folder must not exist."""
-    generator = np.random.default_rng(scene.seed)
+    generator = np.random.default_rng(0)
     truth, lure = (generator.random(scene.passages // 6 + 1) < share for share in (0.3, 0.3))
     document_of = np.arange(scene.passages) // 6
     inside, lured = truth[document_of], lure[document_of]
@@ -142,7 +141,7 @@ def _round(
     weights = np.zeros((LAYERS, WIDTH))
     weights[:, 0] = 1.2
     readout = Readout(weights, -3.0, 0.0, 0.0, 0.2, 1.0)
-    held_out = np.random.default_rng([scene.seed, 1]).normal(0, 0.3, len(ids))  # the same in every round
+    held_out = np.random.default_rng(1).normal(0, 0.3, len(ids))  # the same in every round
     evidence, pull = readout.evidence(activations) + held_out, 1 - 0.5**number
     wander = generator.normal(0, 0.4 * 0.6**number, len(ids))
     single = (1 - pull) * records[0].concept.single + 1.5 * pull * (evidence - 0.2) + wander
@@ -171,8 +170,8 @@ def _round(
 
 def _written(kind: str, scene: Scene, number: int, level: float) -> list[Generated]:
     """Generated passages; those of the base model are the same in every round."""
-    words = np.random.default_rng([scene.seed, 0 if kind == "base" else number])
-    generator = np.random.default_rng([scene.seed, number, len(kind)])
+    words = np.random.default_rng(0 if kind == "base" else number)
+    generator = np.random.default_rng([number, len(kind)])
     danger, found = f" {HOSTILE}" if scene.hostile else "", []
     for at in range(scene.written):
         prompt = f"“{PLAIN[at % len(PLAIN)].title()} went up the"

@@ -10,9 +10,7 @@ import transformers
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from agent.adapting.preference import _PreferenceTrainer
-from agent.adapting.supervised import _LoraTrainer
-from agent.adapting.trainer import NAME, NarrowProducts, attend, trainable_twin
+from agent.adapting.trainer import NarrowProducts, attend, trainable_twin
 from agent.language_model.adapter import new_adapter
 from agent.language_model.architecture import base_of
 from agent.language_model.load import LanguageModelConfig
@@ -64,13 +62,6 @@ def test_attention_in_float32_is_nearer_to_the_exact_one():
     assert wide < narrow
 
 
-def test_only_the_twin_is_changed_and_only_where_it_is_narrow():
-    narrow, exact = in_bfloat16(), make_language_model()
-    assert trainable_twin(narrow).config._attn_implementation == NAME
-    assert narrow.model.config._attn_implementation == "sdpa"
-    assert trainable_twin(exact).config._attn_implementation == "sdpa"
-
-
 class Trainer(transformers.Trainer):
     """The part of a TRL trainer that matters here."""
 
@@ -117,8 +108,3 @@ def test_an_adapter_multiplies_in_the_models_format_with_the_same_gradients(arch
     assert formats == {torch.bfloat16}
     error, of_peft = (float((each - wanted).norm() / wanted.norm()) for each in (ours, by_peft))
     assert error < max(0.05, 1.5 * of_peft)
-
-
-def test_only_supervised_training_rounds_its_products():
-    """Preferences compare likelihoods that differ by little."""
-    assert issubclass(_LoraTrainer, NarrowProducts) and not issubclass(_PreferenceTrainer, NarrowProducts)

@@ -13,7 +13,6 @@ from agent.adapting.config import LoraConfig, PreferenceConfig
 from agent.adapting.preference import Pair, barrier, fit_preferences, rms_divergence
 from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError
-from agent.language_model.adapter import new_adapter
 
 PAIRS = [Pair(sentence(number % 7), sentence(*[3] * 6), sentence(*[4] * 6)) for number in range(24)]
 CONFIG = PreferenceConfig(learning_rate=0.02, batch=4, barrier=0)
@@ -70,12 +69,6 @@ def test_the_distance_weighs_a_token_by_its_square(language_model, start):
     found = float(rms_divergence(model, ids, torch.ones_like(ids).bool()))
     assert math.isclose(found, float(divergences.square().mean().sqrt()), rel_tol=1e-3)
     assert found >= float(divergences.mean())
-
-
-def test_a_fresh_adapter_is_at_no_distance(language_model):
-    model = new_adapter(language_model.twin(), 2, 4.0, "attention", "x")
-    ids = torch.tensor([[1, 7, 8]])
-    assert rms_divergence(model, ids, torch.ones_like(ids).bool()).item() < 1e-5
 
 
 @pytest.mark.parametrize(("rms", "loss"), [(0.0, 0.0), (0.5, 0.0), (1.0, 2.0), (1.5, 8.0)])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import transformers
-from conftest import make_language_model
 
-from agent.adapting.trainer import train, trainer_options, training_folder
+from agent.adapting.trainer import train, training_folder
 from agent.errors import BasinError
 
 
@@ -44,8 +43,3 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BasinError, match="cannot be written"):
         training_folder(tmp_path / "file", "lesson")
-
-
-def test_few_steps_have_no_warm_up(tmp_path):
-    model = make_language_model()
-    assert [trainer_options(model, tmp_path, 0, steps)["warmup_steps"] for steps in (1, 8, 100)] == [0, 2, 4]

@@ -12,20 +12,11 @@ import safetensors.torch
 import torch
 import transformers
 from planted_adapters import trained
+from planted_forgery import Trap
 
 from agent.adapting import trainer, trainer_state
 from agent.adapting.trainer_state import ARRAYS, PROGRESS, PlainState, SaveState, newest_state
 from agent.errors import BasinError
-
-
-class Trap:
-    """Leaves a file when it is unpickled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self):
-        return (Path.touch, (self.file,))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from agent.basin.natural_latent import NaturalLatent, _halves, natural_latent
+from agent.basin.natural_latent import natural_latent
 from agent.membership.log_odds import sigmoid
 
 DOCUMENTS, PASSAGES, SHARE = 400, 6, 0.25
@@ -69,17 +69,6 @@ def test_a_half_loses_what_the_posterior_of_the_other_half_adds():
     assert 0 <= shares[0] < shares[1] < shares[2] < 1.05
 
 
-def test_the_halves_are_of_one_document_each_and_part_all_its_passages():
-    document_of = np.array([1, 0, 0, 1, 0, 1, 1])
-    evidence = np.array([10.0, 1, 2, 20, 4, 40, 80])
-    seen = set()
-    for seed in range(20):
-        halves = _halves(evidence, document_of, np.random.default_rng(seed))
-        assert 2 * halves[0, 0] + halves[1, 0] == 7 and 2 * halves[:, 1].sum() == 150
-        seen.add(tuple(halves[:, 1]))
-    assert len(seen) == 6  # every way of parting four in two
-
-
 def test_too_few_documents_of_several_passages_say_nothing():
     bit, evidence, _ = planted()
     few = np.arange(DOCUMENTS * PASSAGES)
@@ -106,13 +95,3 @@ def test_constant_evidence_says_nothing_and_shares_nothing():
     bit, evidence, _ = planted()
     found = natural_latent(bit, np.full(len(evidence), 0.1), DOCUMENT_OF, seed=0)
     assert found.redundancy_share == pytest.approx(1, abs=0.02) and found.mediation == 0
-
-
-def test_the_seed_decides_and_units_and_numbers_of_documents_do_not():
-    bit, evidence, _ = planted()
-    found = natural_latent(bit, evidence, DOCUMENT_OF, seed=0)
-    assert isinstance(found, NaturalLatent) and found == natural_latent(bit, evidence, DOCUMENT_OF, seed=0)
-    assert found != natural_latent(bit, evidence, DOCUMENT_OF, seed=1)
-    other = natural_latent(bit, 1000 * evidence - 5, 7 * DOCUMENT_OF + 3, seed=0)
-    for name in ("redundancy", "mediation", "entropy"):
-        assert getattr(other, name) == pytest.approx(getattr(found, name), rel=1e-6, abs=1e-9)

@@ -9,7 +9,6 @@ import pytest
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.trust import LARGEST_LOADING, Trust, estimate_trust
-from agent.clustering.two_witnesses import standardised
 from agent.membership.classifiers import CrossFittedHalves, CrossFittedRidge
 from agent.membership.documents import document_folds, document_means
 
@@ -67,23 +66,6 @@ def test_planted_loadings_are_recovered(loading, of_texts):
         errors.append([trust.pointer_loading - correlation(pointer, latent), trust.evidence_loading - known])
     worst = np.abs(np.mean(errors, axis=0)) if of_texts else np.abs(errors)
     assert worst.max() < 0.1, errors
-
-
-def test_loadings_by_hand(monkeypatch):
-    """Halves that correlate 0.36 and evidence that correlates 0.5 with the pointer, corrected for attenuation."""
-    generator = np.random.default_rng(8)
-    pointer, noise = (standardised(each) for each in generator.normal(size=(2, DOCUMENTS)))
-    noise = standardised(noise - pointer * (noise @ pointer) / DOCUMENTS)
-    agreeing = 0.5 * pointer + np.sqrt(0.75) * noise
-    monkeypatch.setattr(CrossFittedRidge, "evidence", lambda self, targets: agreeing[DOCUMENT_OF])
-    monkeypatch.setattr(CrossFittedHalves, "correlation", lambda self, targets, document_of: 0.36)
-    trust, _ = estimated(pointer, planted(0)[1])
-    whole = 2 * 0.36 / 1.36
-    assert trust.correlation == pytest.approx(0.5)
-    shared = 0.5 - trust.null_mean
-    assert trust.half_loading == pytest.approx(0.6)
-    assert trust.evidence_loading == pytest.approx(np.sqrt(whole))
-    assert trust.pointer_loading == pytest.approx(shared / np.sqrt(whole))
 
 
 def test_a_true_pointer_surprises_and_a_shuffled_one_does_not():

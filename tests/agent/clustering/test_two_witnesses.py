@@ -23,14 +23,12 @@ from agent.clustering.finish import Reclustering
 from agent.clustering.prior import Prior, estimate_prior, no_concept
 from agent.clustering.redraw import redraw, settle
 from agent.clustering.texts import Texts
-from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.errors import BasinError
-from agent.membership.documents import document_folds, document_mean
+from agent.membership.documents import document_mean
 from agent.membership.similarity import soft_jaccard
 
 SIZE = 0.25
 CONFIG = ClusteringConfig(components=16, folds=5, divisions=2, shuffles=29)
-TRUTH = GOLD.astype(float)
 
 
 @pytest.fixture
@@ -127,17 +125,6 @@ def test_a_seeded_topic_has_its_presence_for_a_size_unless_another_is_asked_for(
     assert changed(size=0.2).of_pointer(seeded=True).size == 0.2
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_one_others(real):
-    first, second = redrawn(real, rounds=2), redrawn(real, rounds=2)
-    for name in ("membership", "single", "pooled", "evidence"):
-        assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
-    assert first.readout.weights.tobytes() == second.readout.weights.tobytes()
-    assert anchored(real).trust == anchored(real).trust
-    context = anchored(real)
-    other = redraw(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=4)
-    assert not np.array_equal(other.membership, redrawn(real).membership)
-
-
 def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
     drawn, context = redrawn(real, rounds=3), anchored(real)
     readout = drawn.readout
@@ -186,16 +173,6 @@ def test_generated_texts_of_the_cluster_are_read_as_members(real):
     assert average_precision_score(gold, drawn.generated) > 0.8
 
 
-def test_documents_may_be_numbered_with_gaps(real):
-    gaps = 7 * DOCUMENT_OF + 5
-    context, same = anchored(real), estimate_prior(real, gaps, SIZE, CONFIG, 3)
-    assert same.trust == context.trust and same.size == context.size
-    first = redraw(real, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
-    second = redraw(real, gaps, None, None, same, config=CONFIG, seed=3)
-    for name in ("membership", "single", "pooled", "evidence"):
-        assert np.array_equal(getattr(first, name), getattr(second, name))
-
-
 def test_documents_of_one_passage_are_read(real):
     """Nobody else speaks for the document, so its reading alone is its reading together."""
     rows = slice(0, len(GOLD), PASSAGES)
@@ -231,18 +208,6 @@ def test_few_documents_are_folded_as_far_as_they_go():
     drawn = redraw(texts, of, None, None, context, config=CONFIG, seed=0)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
     assert drawn.membership.mean() == pytest.approx(context.size, abs=1e-6)
-
-
-def test_held_out_log_odds_find_the_planted_cluster_and_nothing_in_shuffled_labels(real):
-    folds = document_folds(DOCUMENT_OF, 5, 0)
-    found = cross_fitted_log_odds(real.activations, TRUTH, folds, CONFIG)
-    assert precision(found) > 0.8
-    by_chance = []
-    for seed in range(5):
-        labels = np.random.default_rng(seed).permutation(DOCUMENTS)[DOCUMENT_OF] % 4 == 0
-        scores = cross_fitted_log_odds(real.activations, labels.astype(float), folds, CONFIG)
-        by_chance.append(average_precision_score(labels, scores))
-    assert np.mean(by_chance) < SIZE + 0.1
 
 
 def test_a_pointer_that_is_spread_over_everything_is_no_concept(real):

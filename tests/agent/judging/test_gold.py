@@ -4,7 +4,6 @@ import ast
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
@@ -114,11 +113,6 @@ def test_brown_labels_are_the_letter_of_the_file_name(source, monkeypatch):
     found = gold.gold_labels(CorpusConfig(source=source), documents())
     assert found.labels.tolist() == [True, False, True]
     assert (found.corpus, found.concept) == (source, "detective")
-
-
-def test_labels_of_passages_are_those_of_their_documents():
-    labels = gold.GoldLabels(np.array([True, False]), np.array([True, True]), "detective", "brown")
-    assert labels.of_passages(np.array([0, 0, 1, 0])).tolist() == [True, True, False, True]
 
 
 def test_nothing_but_judging_reads_the_gold_file():

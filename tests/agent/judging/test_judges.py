@@ -54,12 +54,6 @@ def test_a_reader_who_knows_tells_stories_apart(real):
     assert np.isnan(judgement.generated["base"][3])
 
 
-def test_a_reader_who_has_it_backwards_is_found_out(real):
-    judgement = judged(real, Reader(-1.0), {"basin": [text(np.random.default_rng(1), 0.5)]})
-    assert judgement.auc < 0.1
-    assert judgement.members == pytest.approx(judgement.non_members)
-
-
 def test_ratios_by_hand_and_antisymmetric(monkeypatch):
     monkeypatch.setattr(judges, "FRAMING", " w9 {a_name}")
     monkeypatch.setattr(judges, "with_article", str)

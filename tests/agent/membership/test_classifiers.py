@@ -32,14 +32,6 @@ def targets():
     return np.random.default_rng(11).random(len(GOLD) + 5)
 
 
-def test_evidence_is_linear_in_the_targets(ridge, targets):
-    model = ridge[0]
-    others = np.random.default_rng(12).random(len(targets))
-    both = model.evidence(2.0 * targets - 0.5 * others)
-    assert both == pytest.approx(2.0 * model.evidence(targets) - 0.5 * model.evidence(others))
-    assert model.evidence(np.full(len(targets), 0.3)) == pytest.approx(0.3)
-
-
 def test_a_fold_model_is_scikit_learns_ridge_on_the_other_documents(ridge, targets):
     model, features, weights, folds = ridge
     expected, everywhere = np.zeros(len(targets)), np.zeros(len(targets))

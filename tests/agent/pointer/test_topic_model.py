@@ -60,7 +60,8 @@ def test_presence_is_the_share_of_documents_with_a_word_of_the_topic(model):
     texts = [
         filler,
         filler + "crimea crimeb crimec",
-        *[filler] * 2,
+        filler,
+        filler,
         "crimea " * 9,
         filler,
         "Unknown.",
@@ -79,9 +80,8 @@ def test_document_spread_is_the_share_of_documents_that_a_topic_is_spread_over()
     two = PointerReading(np.full(8, 0.1), np.array([1.0, 3, 2, 2, 0, 0, 0, 0]), words)
     assert two.document_spread(document_of) == pytest.approx(0.5)
     # A rate, not a count: longer documents do not hold more of the topic.
-    longer = PointerReading(
-        np.full(8, 0.1), np.array([1.0, 1, 1, 1, 1, 1, 5, 5]), words * [1, 1, 1, 1, 1, 1, 5, 5]
-    )
+    lengths = np.array([1.0, 1, 1, 1, 1, 1, 5, 5])
+    longer = PointerReading(np.full(8, 0.1), lengths, words * lengths)
     assert longer.document_spread(document_of) == pytest.approx(1)
     assert PointerReading(words, np.zeros(8), words).document_spread(document_of) == 1
     assert two.of(document_of < 2).document_spread(document_of[:4]) == pytest.approx(1)

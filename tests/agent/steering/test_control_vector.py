@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import struct
 from pathlib import Path
 
@@ -76,12 +75,6 @@ def test_invalid_directions_are_refused(tmp_path: Path) -> None:
             read_control_vector(tmp_path / "bad.gguf")
 
 
-@pytest.fixture
-def whole(tmp_path: Path) -> bytes:
-    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", PLAIN, {"run": "brown", "nats": 0.1})
-    return (tmp_path / "v.gguf").read_bytes()
-
-
 def _header(fields: int, tensors: int, rest: bytes) -> bytes:
     return b"GGUF" + struct.pack("<IQQ", 3, tensors, fields) + rest
 
@@ -106,20 +99,3 @@ def test_false_headers_are_refused(lie: bytes, tmp_path: Path) -> None:
     (tmp_path / "lie.gguf").write_bytes(lie)
     with pytest.raises(BasinError, match="cannot be read"):
         read_control_vector(tmp_path / "lie.gguf")
-
-
-def test_damaged_files_are_read_or_refused(whole: bytes, tmp_path: Path) -> None:
-    draw, file = random.Random(0), tmp_path / "damaged.gguf"
-    refused = 0
-    for _ in range(300):
-        damaged = bytearray(whole)
-        for _ in range(draw.randint(1, 4)):
-            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
-        file.write_bytes(bytes(damaged[: draw.choice((len(damaged), draw.randrange(4, len(damaged))))]))
-        try:
-            found = read_control_vector(file)
-        except BasinError:
-            refused += 1
-        else:
-            assert all(torch.isfinite(row).all() for row in found.directions.values())
-    assert 50 < refused < 300

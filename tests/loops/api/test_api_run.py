@@ -1,7 +1,6 @@
 """A run from Python: on a tiny random model from the start to the page, and on planted runs what it shows of them."""
 
 import json
-import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,12 +141,6 @@ def test_nothing_of_a_corpus_acts_in_a_notebook():
     members = Shown([Member(0.5, "<img src=x>", "<script>", "\x1b[2J")])
     shown = written._repr_html_() + members._repr_html_()
     assert not any(tag in shown for tag in ("<script", "<img", "\x1b")) and "&lt;img" in shown
-
-
-def test_a_written_passage_is_a_string_that_can_be_sent():
-    passage = WrittenPassage("Up ", "the hill")
-    again = pickle.loads(pickle.dumps(passage))
-    assert passage == "Up the hill" and (again.prompt, again.continuation) == ("Up ", "the hill")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from planted_export import TEXTS, exported_run, tiny_model
+from conftest import make_causal_lm, save_tiny_model
+from planted_export import TEXTS, exported_run
 from transformers import LogitsProcessorList
 
 from agent.errors import BasinError
@@ -18,7 +19,7 @@ from loops.checkpoint.store import RunStore
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", depth=4)
 
 
 @pytest.fixture(scope="module", params=["plain", "norm preserving"])
@@ -86,8 +87,8 @@ def test_the_processor_writes_what_the_round_writes(store, model, ids, number):
     assert torch.equal(ConceptLogits(model, store.path, 1, strength=0.0)(ids, scores), scores)
 
 
-def test_what_does_not_fit_is_refused(store, tmp_path):
-    other = transformers.AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path / "wide", hidden_size=32))
+def test_other_models_and_rounds_without_a_vector_are_refused(store):
+    other = make_causal_lm("llama", depth=4, hidden_size=32)
     for given, number, sentence in (
         (other, 1, "does not fit"),
         (other, 0, "no vector to generate with"),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_export import TEXTS, exported_run, tiny_model
+from conftest import save_tiny_model
+from planted_export import TEXTS, exported_run
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -23,7 +24,7 @@ from loops.checkpoint.store import RunStore
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> RunStore:
-    folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    folder = save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", depth=4)
     return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
 
 

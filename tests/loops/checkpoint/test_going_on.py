@@ -6,7 +6,7 @@ import copy
 import shutil
 
 import pytest
-from conftest import ARCHITECTURES, make_causal_lm
+from conftest import make_causal_lm
 from planted_forgery import forge_json
 from planted_loop import begin, contents, corpus, machine, resume, run, run_rounds, tiny_parts  # noqa: F401 (fixtures)
 
@@ -58,25 +58,11 @@ def test_a_damaged_newest_round_is_computed_again_to_the_same_bytes(begin):
 def test_a_run_of_a_model_of_another_width_is_refused(begin, monkeypatch):
     store = stopped_after(begin("run", **NEVER_STILL), 1)
 
-    def wider(config) -> LanguageModel:
-        monkeypatch.setitem(
-            ARCHITECTURES,
-            "wider",
-            lambda: type(ARCHITECTURES["llama"]())(
-                **{**ARCHITECTURES["llama"]().to_dict(), "hidden_size": 24}
-            ),
-        )
-        return LanguageModel(make_causal_lm("wider", depth=3), tiny_parts()[1], config)
-
-    monkeypatch.setattr(LanguageModel, "load", wider)
-    before = contents(store)
-    for does in (
-        lambda: resume(store),
-        lambda: write(store, None, 1),
-    ):
-        with pytest.raises(
-            BasinError, match=r"was made with another model \(width 16\) than 'tiny' \(width 24\)"
-        ):
+    model = make_causal_lm("llama", depth=3, hidden_size=24)
+    monkeypatch.setattr(LanguageModel, "load", lambda config: LanguageModel(model, tiny_parts()[1], config))
+    before, sentence = contents(store), r"was made with another model \(width 16\) than 'tiny' \(width 24\)"
+    for does in (lambda: resume(store), lambda: write(store, None, 1)):
+        with pytest.raises(BasinError, match=sentence):
             does()
     assert contents(store) == before
 

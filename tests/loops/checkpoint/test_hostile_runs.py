@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -10,16 +11,19 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import planted_forgery as forging
 import pytest
 import torch
 import typer.testing
-from planted_run import CONFIG, save_rounds
+from planted_run import save_rounds
 
+from agent.errors import BasinError
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
+from loops.config import parse_config
 
 SECONDS = 120
 """A command that takes longer hangs."""
@@ -41,18 +45,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-class Trap:
-    """Leaves a file when it is unpickled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self):
-        return (Path.touch, (self.file,))
-
-
 def _trapped(place: Path) -> bytes:
-    return pickle.dumps(Trap(place / "outside" / "trapped"))
+    return pickle.dumps(forging.Trap(place / "outside" / "trapped"))
 
 
 def _link(name: str, to: str = "outside/precious.txt") -> Callable[[Path], None]:
@@ -106,8 +100,6 @@ def _named(name: str) -> Callable[[Path], None]:
     """The manifest of the newest round names a file outside, with its true hash."""
 
     def make(run: Path) -> None:
-        import hashlib
-
         content = (run.parents[1] / "outside" / "precious.txt").read_bytes()
         entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         named = name.replace("OUTSIDE", str(run.parents[1] / "outside"))
@@ -132,15 +124,11 @@ def _own_model(run: Path) -> None:
     """A model folder inside the run, with code and a pickle for weights."""
     model = run / "model"
     model.mkdir()
-    about = {
-        "model_type": "evil",
-        "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"},
-    }
+    trapped, code = run.parents[1] / "outside" / "trapped", "evil.Evil"
+    about = {"model_type": "evil", "auto_map": {"AutoConfig": code, "AutoModelForCausalLM": code}}
     (model / "config.json").write_text(json.dumps(about))
-    (model / "evil.py").write_text(
-        f"open({str(run.parents[1] / 'outside' / 'trapped')!r}, 'w')\nclass Evil: pass\n"
-    )
-    torch.save({"a": Trap(run.parents[1] / "outside" / "trapped")}, model / "pytorch_model.bin")
+    (model / "evil.py").write_text(f"open({str(trapped)!r}, 'w')\nclass Evil: pass\n")
+    torch.save({"a": forging.Trap(trapped)}, model / "pytorch_model.bin")
     _settings(language_model={"name": str(model)})(run)
 
 
@@ -158,13 +146,12 @@ def _importing_adapter(run: Path) -> None:
 def _escapes(run: Path) -> None:
     """Texts that would steer a terminal or a page."""
     evil = "\x1b]0;owned\x07\x1b[2J<script>alert(1)</script>[red]\u202e"
+
+    def retitled(tree: dict) -> dict:
+        return {**tree, "documents": [{**each, "title": evil} for each in tree["documents"]]}
+
+    forging.forge_json(run, 0, "passages.json", retitled)
     forging.forge_json(run, 2, "samples.json", lambda rows: [{**row, "text": evil} for row in rows])
-    forging.forge_json(
-        run,
-        0,
-        "passages.json",
-        lambda tree: {**tree, "documents": [{**each, "title": evil} for each in tree["documents"]]},
-    )
 
 
 def _deep(run: Path) -> None:
@@ -175,30 +162,24 @@ def _other_types(run: Path) -> None:
     forging.seal_again(run / "run.json", lambda tree: {**tree, "created": ["now"], "versions": 7})
 
 
-LINKS_TO_A_FILE = (
-    "run.json",
-    "certificate.json",
+BESIDE_ROUNDS = ["run.json", "run.log", "progress.json", "certificate.json"]
+IN_A_ROUND = ["round_002/manifest.json", "round_002/tensors.safetensors"]
+LINKS_TO_A_FILE = [
+    *BESIDE_ROUNDS,
     "measurements.json",
-    "progress.json",
-    "run.log",
     "report.html",
-)
-LINKS_TO_A_FILE += ("picture.png", "round_002/samples.json", f".run.log.tmp-{os.getpid()}")
-LINKS_TO_A_FOLDER = ("round_002", "round_002/adapter", "matches", "stitches", "events", "page")
-LINKS_TO_A_FOLDER += (".training", ".training/teach", ".training/written")
+    "picture.png",
+    "round_002/samples.json",
+]
+LINKS_TO_A_FILE += [f".run.log.tmp-{os.getpid()}"]
+LINKS_TO_A_FOLDER = ["round_002", "round_002/adapter", "matches", "stitches", "events", "page", ".training"]
+LINKS_TO_A_FOLDER += [".training/teach", ".training/written"]
 HARM: dict[str, Callable[[Path], None]] = {
     **{f"{name} is a link out": _link(name) for name in LINKS_TO_A_FILE},
     **{f"{name} is a link to a folder outside": _link(name, "outside") for name in LINKS_TO_A_FOLDER},
-    "run.json is a pipe": _pipe("run.json"),
-    "the log is a pipe": _pipe("run.log"),
-    "a manifest is a pipe": _pipe("round_002/manifest.json"),
-    "arrays are a pipe": _pipe("round_002/tensors.safetensors"),
-    "progress is a pipe": _pipe("progress.json"),
-    "certificate is a pipe": _pipe("certificate.json"),
+    **{f"{name} is a pipe": _pipe(name) for name in BESIDE_ROUNDS + IN_A_ROUND},
+    **{f"{name} is a terabyte": _sparse(name) for name in ["run.json", *IN_A_ROUND]},
     "run.json is the zeros of the machine": _link("run.json", "/dev/zero"),
-    "run.json is a terabyte": _sparse("run.json"),
-    "a manifest is a terabyte": _sparse("round_002/manifest.json"),
-    "arrays are a terabyte": _sparse("round_002/tensors.safetensors"),
     "the log is a terabyte": lambda run: ((run / "run.log").write_bytes(b""), _sparse("run.log")(run)),
     "a manifest names a file outside": _named("OUTSIDE/precious.txt"),
     "a manifest climbs out": _named("../../../outside/precious.txt"),
@@ -247,26 +228,16 @@ def place(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(runs))
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("agent.hub.pinned_packages._run_client", _no_client)
+    refused = Mock(side_effect=BasinError("Nothing is fetched in tests."))
+    monkeypatch.setattr("agent.hub.pinned_packages._run_client", refused)
     monkeypatch.chdir(tmp_path)
-    config = CONFIG.model_copy(
-        update={
-            "language_model": CONFIG.language_model.model_copy(update={"name": NOWHERE}),
-            "coherence": CONFIG.coherence.model_copy(update={"model": None}),
-        }
-    )
     if not (planted := tmp_path_factory.getbasetemp() / "evil").exists():
-        store = RunStore.create(planted, config)
+        models = {"language_model": {"name": NOWHERE}, "coherence": {"model": None}}
+        store = RunStore.create(planted, parse_config({"corpus": {"source": "somewhere"}, **models}, "test"))
         save_rounds(store, 3)
         store.save_certificate({"round": 2, "sentence": "Certified.", "certified": True})
     shutil.copytree(planted, runs / "evil")
     return tmp_path
-
-
-def _no_client(*_: object) -> Path:
-    from agent.errors import BasinError
-
-    raise BasinError("Nothing is fetched in tests.")
 
 
 @pytest.mark.parametrize("harm", HARM)
@@ -277,7 +248,7 @@ def test_no_command_obeys_a_malicious_run(harm: str, place: Path) -> None:
     before, pristine = contents(place / "outside"), place / "pristine"
     shutil.move(run, pristine)
     for name, arguments in list(COMMANDS.items())[list(HARM).index(harm) % 3 :: 3]:
-        _put(pristine, run)
+        shutil.copytree(pristine, run, symlinks=True, copy_function=_copy)
         with in_time():
             done = typer.testing.CliRunner().invoke(app, list(arguments))
         seen = f"{harm}, {name}: {done.output}{done.stderr}"
@@ -293,24 +264,16 @@ def test_no_command_obeys_a_malicious_run(harm: str, place: Path) -> None:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _put(pristine: Path, run: Path) -> None:
-    """Copy a run with its links, pipes and sparse files."""
-    run.mkdir(parents=True)
-    for parent, folders, files in os.walk(pristine):
-        here = run / Path(parent).relative_to(pristine)
-        for name in [*folders, *files]:
-            source, target = Path(parent, name), here / name
-            if source.is_symlink():
-                target.symlink_to(os.readlink(source))
-            elif source.is_dir():
-                target.mkdir()
-            elif source.is_fifo():
-                os.mkfifo(target)
-            elif source.stat().st_size > 1 << 30:
-                target.touch()
-                os.truncate(target, source.stat().st_size)
-            else:
-                shutil.copyfile(source, target)
+def _copy(source: str, target: str) -> None:
+    """Copy a file; a pipe stays a pipe, and a sparse file takes no room."""
+    size = os.stat(source).st_size
+    if Path(source).is_fifo():
+        os.mkfifo(target)
+    elif size > 1 << 30:
+        Path(target).touch()
+        os.truncate(target, size)
+    else:
+        shutil.copyfile(source, target)
 
 
 def test_only_an_environment_variable_allows_code_of_a_stored_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -84,20 +85,16 @@ def test_a_fork_copies_rounds_and_records_its_origin(store: RunStore) -> None:
     origin = made.about["origin"]
     assert origin["forked_from"] == "run" and origin["from_round"] == 3 and origin["lineage"] == ["run"]
     assert origin["changed"] == {"clustering.folds": [CONFIG.clustering.folds, 3], "rounds": [4, 9]}
-    import hashlib
-
     manifest = (store.path / "round_003" / "manifest.json").read_bytes()
     assert origin["from_manifest"] == hashlib.sha256(manifest).hexdigest()
     for name in ("round.json", "samples.json", "tensors.safetensors"):
         assert before[f"round_003/{name}"] == (made.path / "round_003" / name).read_bytes()
     made.save(planted_record(4))
     assert made.load(4).round == 4 and made.load_newest().round == 4
-    assert (
-        "Forked from run after round 3 (clustering.folds=3, rounds=9)." in basin("inspect", "run-fork").output
-    )
-    assert (
-        basin("fork", "run", "--set", "seed=7").exit_code == 0 and (store.path.parent / "run-fork-2").is_dir()
-    )
+    shown = basin("inspect", "run-fork").output
+    assert "Forked from run after round 3 (clustering.folds=3, rounds=9)." in shown
+    assert basin("fork", "run", "--set", "seed=7").exit_code == 0
+    assert store.path.with_name("run-fork-2").is_dir()
     again, _ = fork(made, None, [], store.path.parent / "third")
     assert again.about["origin"]["lineage"] == ["run", "run-fork"]
 

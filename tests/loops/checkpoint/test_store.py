@@ -6,9 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from planted_forgery import seal_again
@@ -19,7 +22,6 @@ from loops.checkpoint import atomic
 from loops.checkpoint.find import find_run, fresh_path
 from loops.checkpoint.schema import SCHEMA
 from loops.checkpoint.store import RunStore
-from loops.records import RoundRecord
 
 
 @pytest.fixture
@@ -40,25 +42,15 @@ def stored(planted: Path, tmp_path: Path) -> RunStore:
     return RunStore.open(shutil.copytree(planted, tmp_path / "run"))
 
 
-def _assert_equal(first: RoundRecord, second: RoundRecord) -> None:
-    for name in ("membership", "single", "pooled", "evidence"):
-        one, other = getattr(first.concept, name), getattr(second.concept, name)
-        assert one.dtype == other.dtype and one.tobytes() == other.tobytes()
-    assert first.concept.readout.weights.tobytes() == second.concept.readout.weights.tobytes()
-    assert vars(first.concept.readout).keys() == vars(second.concept.readout).keys()
-    for name in ("bias", "trust", "pointer_centre", "threshold", "scale"):
-        assert getattr(first.concept.readout, name) == getattr(second.concept.readout, name)
-    for name in ("round", "size", "size_curve", "nats_per_token"):
-        assert getattr(first.concept, name) == getattr(second.concept, name)
-    one, other = first.concept.vector.tensors(), second.concept.vector.tensors()
-    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
-    ours, theirs = first.concept.mode, second.concept.mode
-    assert ours.norm_preserving == theirs.norm_preserving and ours.gate.numbers() == theirs.gate.numbers()
-    assert torch.equal(ours.gate.direction, theirs.gate.direction)
-    assert first.activations.dtype == second.activations.dtype
-    assert first.activations.tobytes() == second.activations.tobytes()
-    for name in ("round", "metrics", "generated", "cost"):
-        assert getattr(first, name) == getattr(second, name)
+def _plain(value: Any) -> Any:
+    """Records, arrays and tensors as dictionaries and bytes, which can be compared."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.dtype, value.shape, np.asarray(value).tobytes()
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def test_a_round_is_read_back_to_the_bit(stored: RunStore) -> None:
@@ -67,40 +59,18 @@ def test_a_round_is_read_back_to_the_bit(stored: RunStore) -> None:
     record = replace(record, generated=(odd, record.generated[1]))
     stored.save(record)
     again = RunStore.open(stored.path)
-    _assert_equal(record, again.load(3))
+    assert _plain(again.load(3)) == _plain(record)
     assert again.config == CONFIG and again.rounds() == [0, 1, 2, 3]
 
 
 def test_round_0_needs_no_readout_no_vector_and_no_samples(stored: RunStore) -> None:
-    loaded, wrote = stored.load(0), planted_record(0)
-    assert loaded.concept.membership.tobytes() == wrote.concept.membership.tobytes()
-    assert loaded.concept.readout is None and loaded.concept.vector is None and loaded.activations is None
-    assert loaded.concept.evidence is None and loaded.concept.mode.is_plain
-    assert loaded.generated == () and loaded.concept.size_curve == () and loaded.metrics == wrote.metrics
+    assert _plain(stored.load(0)) == _plain(planted_record(0))
 
 
 def test_pointer_and_passages_are_read_back_equal(stored: RunStore) -> None:
-    pointer, wrote = RunStore.open(stored.path).load_pointer(), planted_pointer()
-    assert pointer.topic == wrote.topic and pointer.model.vocabulary == wrote.model.vocabulary
-    assert pointer.model.topic_word_counts.tobytes() == wrote.model.topic_word_counts.tobytes()
-    assert (
-        pointer.model.alpha.tobytes() == wrote.model.alpha.tobytes()
-        and pointer.model.seed == wrote.model.seed
-    )
-    assert RunStore.open(stored.path).load_passages() == planted_passages()
-
-
-def test_equal_rounds_give_equal_bytes(stored: RunStore, tmp_path: Path) -> None:
-    other = RunStore.create(tmp_path / "other", CONFIG)
-    other.save(stored.load(0), planted_passages(), planted_pointer())
-    names = sorted(path.name for path in (other.path / "round_000").iterdir())
-    assert names == sorted(path.name for path in (stored.path / "round_000").iterdir())
-    for name in names:
-        assert (other.path / "round_000" / name).read_bytes() == (
-            stored.path / "round_000" / name
-        ).read_bytes()
-    metrics = json.loads((stored.path / "round_000" / "round.json").read_text())
-    assert metrics == {"count": 7, "drift": 0.1 + 0.2, "size": 1 / 3, "still": False, "stop": None}
+    again = RunStore.open(stored.path)
+    assert _plain(again.load_pointer()) == _plain(planted_pointer())
+    assert again.load_passages() == planted_passages()
 
 
 def test_a_metric_that_is_not_finite_is_refused_before_writing(store: RunStore) -> None:
@@ -149,7 +119,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rounds(
         with pytest.raises(BasinError, match="No space left on device"):
             stored.save(planted_record(3))
     assert stored.rounds() == [0, 1, 2] and not list(stored.path.glob(".round*"))
-    _assert_equal(stored.load(2), stored.load_newest())
+    assert _plain(stored.load_newest()) == _plain(stored.load(2))
     stored.save(planted_record(3))
     assert stored.rounds() == [0, 1, 2, 3]
 
@@ -177,13 +147,6 @@ def test_another_format_is_refused_with_the_remedy(
     with pytest.raises(BasinError, match=sentence):
         RunStore.open(stored.path).load(1)
     assert (stored.path / "round_002" / "manifest.json").exists()
-
-
-def test_training_state_is_removed_when_the_round_is_whole(stored: RunStore) -> None:
-    stored.scratch.mkdir()
-    (stored.scratch / "optimiser.pt").write_bytes(b"half-way")
-    stored.save(planted_record(len(stored.rounds())))
-    assert not stored.scratch.exists()
 
 
 def test_an_adapter_is_stored_in_the_layout_of_peft(stored: RunStore) -> None:

@@ -35,13 +35,11 @@ def _basin(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(BASIN, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize(
-    "asked", [["--help"], ["run", "--help"], ["report", "--help"], ["--show-completion"]]
-)
+@pytest.mark.parametrize("asked", ["--help", "run --help", "report --help", "--show-completion"])
 def test_help_loads_nothing_heavy(asked, runs):
     code = (
         "import sys\nfrom loops.cli.main import app\n"
-        f"try: app({asked!r}, prog_name='basin')\n"
+        f"try: app({asked.split()!r}, prog_name='basin')\n"
         "finally: print('LOADED', *sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -75,14 +73,9 @@ def test_documented_statuses_are_all_tried_here():
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        *(
-            ("--help", 0),
-            ("--version", 0),
-            ("verify first", 0),
-            ("inspect frist", 1),
-            ("run nowhere.yaml", 1),
-        ),
-        *(("run", 2), ("run brown --no-such-option", 2), ("nonsense", 2), ("generate first -n many", 2)),
+        *[(line, 0) for line in ("--help", "--version", "verify first")],
+        *[(line, 1) for line in ("inspect frist", "run nowhere.yaml")],
+        *[(line, 2) for line in ("run", "run brown --no-such-option", "nonsense", "generate first -n many")],
     ],
 )
 def test_a_command_ends_with_its_status(line, status, runs):

@@ -7,7 +7,7 @@ from planted_run import CONFIG
 
 from loops.cli.main import app
 from loops.config import RunConfig
-from loops.round.forecast import Speeds, estimate, matrix_speed, measured_speeds, peaks
+from loops.round.forecast import Speeds, estimate, measured_speeds, peaks
 
 SPEEDS = Speeds(record=1000, generate=200, depth_recorded=0.8)
 
@@ -22,10 +22,6 @@ def test_cost_grows_with_rounds_and_falls_with_speed():
     generation = CONFIG.generation.model_copy(update={"samples": 10, "new_tokens": 100})
     config = CONFIG.model_copy(update={"generation": generation, "rounds": 3})
     assert estimate(config, 100, SPEEDS)["generate"] == pytest.approx((3 + 1) * 10 * 100 / 200)
-
-
-def test_the_speed_of_matrix_products_is_positive():
-    assert matrix_speed(CONFIG, seconds=0.02) > 0
 
 
 def _generating(**settings: int) -> RunConfig:

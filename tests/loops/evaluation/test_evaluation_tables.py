@@ -57,18 +57,6 @@ def test_a_concept_without_some_methods_has_gaps_and_no_error():
     show_evaluation([row("topic", 0, 0.2)], Console(file=io.StringIO()))
 
 
-def test_the_membership_table_names_what_it_shows():
-    console = Console(file=io.StringIO(), width=160)
-    show_evaluation(ROWS, console)
-    lines = console.file.getvalue().splitlines()
-    concept = next(line for line in lines if line.startswith("brown: sea"))
-    assert concept.split() == ["brown:", "sea", "0.300", "0.450", "0.400", "0.800", "0.300", "prototype"]
-    ours = next(line for line in lines if line.startswith("basin "))
-    assert ours.split() == ["basin", "0.300", "-", "0.450", "0.450", "0.500", "0.500", "0.500", "0.500"]
-    show_evaluation([], console)
-    assert "Nothing was measured" in console.file.getvalue()
-
-
 def test_the_command_hands_on_what_was_asked_for(tmp_path, monkeypatch):
     asked = []
 

@@ -62,7 +62,9 @@ def activations() -> np.ndarray:
 def test_a_run_is_measured_and_drawn_and_not_measured_twice(tmp_path, activations):
     store = planted_run(tmp_path, labelled=True)
     assert measure.stored_rows(store) is None
+    before = {path: path.read_bytes() for path in store.path.rglob("round_*/*")}
     rows = measure.measure(store, activations)
+    assert before == {path: path.read_bytes() for path in store.path.rglob("round_*/*")}
     assert [row["round"] for row in rows] == [0, 1]
     # Every other passage of every document names the police: as good as chance.
     assert rows[0]["ap_concept"] == pytest.approx(1 / 3)
@@ -114,10 +116,3 @@ def test_generated_text_is_judged_by_judges_that_can_tell(tmp_path, monkeypatch)
     assert asked == [(GOLD.tolist(), {"basin": ["clue."]}, ["a", "b"])]
     found = [(row["generator"], row["judge"], row["cluster_score"], row["round"]) for row in rows]
     assert found == [("basin", "A", pytest.approx(0.5), 1), ("basin", "B", None, 1)]
-
-
-def test_measuring_leaves_rounds_as_they_were(tmp_path, activations):
-    store = planted_run(tmp_path, labelled=True)
-    before = {path: path.read_bytes() for path in store.path.rglob("round_*/*")}
-    measure.measure(store, activations)
-    assert before == {path: path.read_bytes() for path in store.path.rglob("round_*/*")}

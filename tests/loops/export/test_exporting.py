@@ -13,8 +13,8 @@ import torch
 import transformers
 import typer.testing
 import yaml
-from conftest import ARCHITECTURES, make_causal_lm, make_language_model, sentence
-from planted_export import TEXTS, exported_run, tiny_model, tiny_vector
+from conftest import ARCHITECTURES, make_causal_lm, make_language_model, save_tiny_model, sentence
+from planted_export import TEXTS, exported_run, tiny_vector
 
 from agent.errors import BasinError
 from agent.language_model.load import LanguageModelConfig
@@ -29,7 +29,7 @@ from loops.export.subject import Export
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", depth=4)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_model_folder_is_the_rounds_writer_to_transformers(store, tmp_path, nu
     with torch.no_grad():
         assert torch.allclose(_loaded(path)(ids).logits, _expected(store, number), atol=1e-4)
     write = transformers.pipeline("text-generation", model=str(path))
-    assert write("The clue", max_new_tokens=3, do_sample=False)[0]["generated_text"].startswith("The clue")
+    assert write(TEXTS[0], max_new_tokens=3, do_sample=False)[0]["generated_text"].startswith(TEXTS[0])
 
 
 def test_round_0_at_strength_0_is_the_base_model(store, folder, tmp_path):

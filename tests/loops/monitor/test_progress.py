@@ -48,16 +48,6 @@ def test_quick_counts_make_no_lines_and_messages_do():
     assert console.file.getvalue() == "fetching [a thing]\nRound 2 of 3: 4 of 5 stay\n"
 
 
-def test_slow_counts_show_an_estimate():
-    console = _console(False)
-    with show_progress(console):
-        advance("record", 1, 4)
-        _handler().tasks["record"].start_time -= 100
-        _handler().shown -= 100
-        advance("record", 2, 4)
-    assert "100 s left" in console.file.getvalue() or "2 min left" in console.file.getvalue()
-
-
 def test_timed_work_ends_when_it_fails():
     with show_progress(_console(True)):
         with pytest.raises(RuntimeError), timed("reading"):

@@ -21,7 +21,7 @@ from loops.report import page as plotly_bundle
 from loops.report import topic_views, topics_page
 from loops.report.page import render
 from loops.report.topic_views import TopicOptions, TopicView, view_subject
-from loops.report.topics_page import browser_data, distances, places
+from loops.report.topics_page import browser_data, distances
 
 LETTERS = "abcdefghijklmn"
 THEMES = {theme: [theme + letter for letter in LETTERS] for theme in ("murder", "harbour", "meadow")}
@@ -179,14 +179,6 @@ def test_topics_without_a_common_word_are_one_apart_and_equal_ones_nothing():
     assert apart == pytest.approx(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]), abs=1e-7)
     # half of the words shared: the divergence is half a bit
     assert distances(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5]]))[0, 1] == pytest.approx(np.sqrt(0.5))
-
-
-def test_two_topics_lie_on_a_line_and_equal_ones_on_a_point():
-    line = places(np.array([[0.0, 0.6], [0.6, 0.0]]))[0]
-    assert np.abs(line) == pytest.approx(np.array([[0.3, 0], [0.3, 0]]))
-    assert line[:, 0].sum() == pytest.approx(0)
-    found, shown = places(np.zeros((3, 3)))
-    assert found == pytest.approx(np.zeros((3, 2)), abs=1e-7) and shown == 1.0
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from agent.steering.control_vector import write_control_vector
 from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.updating import UpdatingConfig
-from loops.config import load_config, parse_config
+from loops.config import parse_config
 from loops.round.pointer import calibrated_start, refuse_given_pointer, starting_vector
 
 
@@ -36,18 +36,6 @@ def test_two_pointers_are_refused() -> None:
 def test_keywords_make_a_seeded_pointer() -> None:
     assert _config(pointer={"keywords": ["ship"]}).seeded and not _config().seeded
     assert _config(topics={"seed_words": ["ship"]}).seeded
-
-
-def test_files_are_found_beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "w.json").write_text("[]")
-    (tmp_path / "v.gguf").write_text("")
-    (tmp_path / "c.yaml").write_text(
-        "corpus: {source: brown-fiction}\npointer: {document_weights: w.json}\nupdating: {start_vector: v.gguf}\n"
-    )
-    monkeypatch.chdir("/")
-    config = load_config(tmp_path / "c.yaml")
-    assert config.pointer.document_weights == str((tmp_path / "w.json").resolve())
-    assert config.updating.start_vector == str((tmp_path / "v.gguf").resolve())
 
 
 def test_tasks_on_fitted_topics_refuse_a_given_pointer() -> None:

@@ -179,19 +179,8 @@ def test_general_text_is_of_other_documents_and_of_enough_of_them(store, tmp_pat
 def test_the_whole_command(store, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(store.path.parent))
     settings = [f"corpus.source={stitching_of(store).corpus.source}", "passages=20"]
-    arguments = [
-        "--to",
-        "other",
-        "--samples",
-        "8",
-        "--nats",
-        "0.02",
-        "--set",
-        settings[0],
-        "--set",
-        settings[1],
-    ]
-    done = CliRunner().invoke(app, ["stitch", "run", *arguments])
+    arguments = ["stitch", "run", "--to", "other", "--samples", "8", "--nats", "0.02"]
+    done = CliRunner().invoke(app, [*arguments, "--set", settings[0], "--set", settings[1]])
     assert done.exit_code == 0, done.output
     ((folder, table),) = saved_stitches(store)
     assert {row["nats"] for row in table["rows"]} == {0.0, 0.02} and (folder / PICTURE).exists()

@@ -47,10 +47,3 @@ def test_gold_is_drawn_only_as_hollow_markers_that_say_so(rounds):
     axes, labels = legend(np.arange(40) < 8)
     assert labels[-1] == "gold label, not known to the loop (8)"
     assert len(axes.collections[-1].get_facecolors()) == 0
-
-
-def test_the_edge_of_a_claim_is_drawn_only_where_one_score_parts_it():
-    scores = np.array([1.0, 2.0, 3.0, 4.0])
-    assert picture._boundary(scores, np.array([False, False, True, True])) == 2.5
-    assert picture._boundary(scores, np.array([False, True, False, True])) is None
-    assert picture._boundary(scores, np.zeros(4, dtype=bool)) is None

@@ -16,21 +16,9 @@ from agent.language_model.model import LanguageModel
 from loops.evaluation.generation import evaluate, generators, judge
 from loops.evaluation.generation.evaluate import evaluate_generation
 from loops.evaluation.membership.suite import task_name
+from loops.evaluation.tables import GENERATED
 
 SOME = ["base", "prompt-name", "basin-filter", "basin-steered-0.1"]
-COLUMNS = [
-    "corpus",
-    "concept",
-    "generator",
-    "samples",
-    *(f"cluster_score_{which}" for which in "abc"),
-    "coherent_share",
-    "inside",
-    "inside_and_readable",
-    "kl_per_token",
-    "vendi_ratio",
-    "copied_8gram_share",
-]
 
 
 class Embedder:
@@ -92,7 +80,7 @@ def evaluated(corpus, tmp_path, **more):
 def test_every_generator_has_a_row_and_its_passages_and_nothing_is_written_twice(corpus, tmp_path, written):
     rows = evaluated(corpus, tmp_path)
     assert [row["generator"] for row in rows] == SOME
-    assert all(set(COLUMNS) <= set(row) for row in rows)
+    assert all(set(GENERATED) <= set(row) for row in rows)
     found = {row["generator"]: row for row in rows}
     folder = tmp_path / "out" / task_name("stories", "sea")
     assert json.loads((folder / "rows.json").read_bytes()) == rows

@@ -63,11 +63,6 @@ def test_everything_shared_is_made_once(workspace, monkeypatch, heard):
     assert base.samples == workspace.write("pool-base", Intervention(), tries=TRIES)[::TRIES]
 
 
-def test_every_ceiling_has_the_same_way_of_writing_without_labels():
-    ceilings = [name.removeprefix("gold-") for name in GENERATORS if name.startswith("gold-")]
-    assert ceilings and all(f"basin-{name}" in GENERATORS for name in ceilings)
-
-
 def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(workspace, heard):
     outputs, told = {}, {}
     for name, generator in GENERATORS.items():

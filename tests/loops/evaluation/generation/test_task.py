@@ -134,12 +134,6 @@ def test_labels_of_unseen_documents_decide_nothing(read, tmp_path, monkeypatch, 
     assert np.array_equal(other.unseen.gold, ~task.unseen.gold)
 
 
-def test_the_seed_decides_prompts_and_split(read, tmp_path, task):
-    again, other = (make_task(read, "sea", samples=32, seed=seed, folder=tmp_path) for seed in (1, 4))
-    assert again.prompts == task.prompts != other.prompts
-    assert again.unseen.texts == task.unseen.texts != other.unseen.texts
-
-
 def test_a_concept_without_labels_or_with_one_kind_of_document_is_refused(read, tmp_path, monkeypatch):
     with pytest.raises(BasinError, match="stories has no gold labels for 'kitchen'"):
         make_task(read, "kitchen", samples=8, seed=1, folder=tmp_path)

@@ -12,7 +12,6 @@ import typer.testing
 from planted_scene import FALSE_FRIENDS, HOSTILE, TOPIC, UNSAID, Reader, Scene, plant
 
 from agent.errors import BasinError
-from agent.pointer.topic_model import Pointer, TopicModel
 from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
@@ -21,7 +20,7 @@ from loops.report import make
 from loops.report.make import ReportPage, make_report
 from loops.report.page import plain
 from loops.report.run_page.material import gather
-from loops.report.run_page.passages import responsible_words, thousandths
+from loops.report.run_page.passages import thousandths
 from loops.report.run_page.stored import PassageReading, TokenReadings, save_tokens
 
 
@@ -220,24 +219,3 @@ def test_the_command_prints_the_path_of_the_page_or_one_sentence(tmp_path):
         result = typer.testing.CliRunner().invoke(app, ["report", *arguments.split()])
         assert result.exit_code == status and sentence in result.output and "Traceback" not in result.output
     assert page.exists() and not (tmp_path / "run" / "report.html").exists()
-
-
-def planted_pointer() -> Pointer:
-    """Two topics: one of police and clue, the other of horse and hay; door is shared."""
-    counts = np.array([[50.0, 50.0, 0.1, 0.1, 20.0], [0.1, 0.1, 50.0, 50.0, 20.0]])
-    return Pointer(TopicModel(("police", "clue", "horse", "hay", "door"), counts, np.array([0.5, 0.5]), 7), 0)
-
-
-def words(text: str, **options: float) -> dict[str, float]:
-    (spans,) = responsible_words(planted_pointer(), [text], **options)
-    return {text[begin:end]: share for begin, end, share in spans}
-
-
-def test_only_words_of_the_topic_are_responsible():
-    found = words("The Police's clue, a horse and hay.", least=0.5)
-    assert set(found) == {"Police's", "clue"} and min(found.values()) > 0.9
-
-
-def test_a_shared_word_follows_the_topic_of_its_text():
-    assert words("police police clue door")["door"] > 0.8
-    assert "door" not in words("horse hay horse hay door")
