@@ -27,8 +27,8 @@ def test_settings_of_the_user_stay(given, name, found):
 
 
 @pytest.mark.parametrize("package", ["agent", "loops", "benchmarks", "loops.cli.main"])
-def test_it_is_said_before_torch_and_numpy_are_loaded(package):
-    """A finder that is asked for either looks whether it has been said."""
+def test_variables_are_set_before_torch_and_numpy_are_loaded(package):
+    """A module finder checks the variables when either is imported."""
     code = f"""
 import os, sys
 class Looks:

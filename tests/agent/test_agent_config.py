@@ -45,9 +45,7 @@ def test_the_nearest_names_are_given(wrong: str, tmp_path: Path, monkeypatch: py
         find_config(wrong)
 
 
-def test_a_folder_and_names_that_no_file_can_have_are_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_and_impossible_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BasinError, match="is a folder"):
         find_config(tmp_path)
@@ -106,7 +104,7 @@ def test_the_first_error_is_explained(tree: object, message: str) -> None:
         (1.5, {"whole": True}),
     ],
 )
-def test_what_is_no_number_is_refused_with_its_name(value: object, limits: dict[str, float]) -> None:
+def test_invalid_numbers_are_refused_by_name(value: object, limits: dict[str, float]) -> None:
     with pytest.raises(BasinError, match="strength was .*: give a "):
         check_number("strength", value, **limits)
 

@@ -1,4 +1,4 @@
-"""Finished tasks become results and pages; folders that were set aside do not."""
+"""Finished tasks become results; folders that were set aside do not."""
 
 import json
 
@@ -24,14 +24,10 @@ def write_task(folder, rows=None):
     (folder / "judged").mkdir(parents=True)
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     for row in rows:
-        texts = [f" {row['generator']} wrote {at}." for at in range(24)]
-        samples = [sample(f"Opening {at}", text, at % 2 == 0, 0.5, None) for at, text in enumerate(texts)]
-        (folder / "judged" / f"{row['generator']}.json").write_text(json.dumps(samples), encoding="utf-8")
+        sample = {"prompt": "Up the", "text": "hill.", "coherent": True}
+        sample |= {"cluster_score_a": 0.5, "cluster_score_b": None}
+        (folder / "judged" / f"{row['generator']}.json").write_text(json.dumps([sample] * 24))
     return folder
-
-
-def sample(prompt, text, coherent, a, b):
-    return {"prompt": prompt, "text": text, "coherent": coherent, "cluster_score_a": a, "cluster_score_b": b}
 
 
 def run(place, *arguments):

@@ -1,4 +1,4 @@
-"""Agreement of two changes of logits, and how rows of consumers are kept."""
+"""Agreement of two changes of logits."""
 
 import numpy as np
 import pytest

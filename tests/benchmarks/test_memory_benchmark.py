@@ -1,4 +1,4 @@
-"""What the memory benchmark compares are two numbers of gigabytes of one process."""
+"""The memory benchmark compares measured and estimated gigabytes of one process."""
 
 from benchmarks import memory
 

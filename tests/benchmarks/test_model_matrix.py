@@ -1,4 +1,4 @@
-"""The matrix of models: every architecture is tried, and what docs/models.md and the results file say is what was found."""
+"""Every architecture is tried, and docs/models.md and the results file hold what works."""
 
 import json
 from collections import Counter
@@ -13,11 +13,11 @@ KEPT = {row["architecture"]: row for row in json.loads((RESULTS / "models.json")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_an_architecture_does_what_its_row_says(name):
+def test_an_architecture_equals_its_stored_row(name):
     assert models.family(name) == KEPT[name]
 
 
-def test_the_matrix_in_the_documentation_is_what_the_file_says():
+def test_the_documented_matrix_is_that_of_the_results():
     page = PAGE.read_text(encoding="utf-8")
     assert list(KEPT) == list(FAMILIES)
     assert with_matrix(page, list(KEPT.values())) == page

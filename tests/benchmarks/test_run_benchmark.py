@@ -1,4 +1,4 @@
-"""The run benchmark keeps what was measured, and says what it cannot do."""
+"""The run benchmark keeps measurements, and refuses runs without them in a sentence."""
 
 import json
 

@@ -17,7 +17,7 @@ from benchmarks.speed import Limit, compare, measured_limit, without_recordings
 SHARED = {"stage": "record", "dtype": "float32", "device": "cpu"}
 
 
-def test_tools_take_turns_and_one_that_fails_says_so():
+def test_tools_take_turns_and_failures_are_noted():
     order, time = [], itertools.count()
 
     def tool(name: str, tokens: int):

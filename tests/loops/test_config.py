@@ -44,7 +44,7 @@ def test_a_file_with_overrides_is_read(file: Path) -> None:
         ("language_model.trust_remote_code=no", False),
     ],
 )
-def test_a_value_means_what_it_says_or_is_refused(file: Path, override: str, value: object) -> None:
+def test_a_value_is_read_by_yaml_1_2_or_refused(file: Path, override: str, value: object) -> None:
     if isinstance(value, str):
         with pytest.raises(BasinError, match=value):
             load_config(file, [override])
@@ -55,7 +55,7 @@ def test_a_value_means_what_it_says_or_is_refused(file: Path, override: str, val
     assert found == value
 
 
-def test_what_was_resolved_reads_back_the_same(file: Path) -> None:
+def test_a_resolved_configuration_reads_back_the_same(file: Path) -> None:
     config = load_config(file, ["seed=7"])
     assert parse_config(config.model_dump(mode="json"), "stored") == config
 

@@ -176,7 +176,7 @@ def test_ray_that_is_started_here_finds_the_same_and_ends(ray: ModuleType) -> No
     assert not ray.is_initialized()
 
 
-def test_ray_tries_again_and_says_what_always_kills(running_ray: ModuleType, tmp_path: Path) -> None:
+def test_ray_tries_again_and_names_repeated_failure(running_ray: ModuleType, tmp_path: Path) -> None:
     first, always = tmp_path / "first", tmp_path / "always"
     first.mkdir(), always.mkdir()
     assert sorted(_run(die_the_first_time, first, ray="auto").values()) == [0, 1, 2, 3]
@@ -229,7 +229,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_workers_record_what_one_process_would(config, texts, tmp_path, monkeypatch, one_thread):
+def test_workers_record_as_one_process(config, texts, tmp_path, monkeypatch, one_thread):
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "alone"))
     model = LanguageModel.load(config)
     alone = record_cached(model, texts)
@@ -245,7 +245,7 @@ def test_workers_record_what_one_process_would(config, texts, tmp_path, monkeypa
     assert np.array_equal(record_passages(model, texts, workers=2), alone)
 
 
-def test_workers_generate_what_one_process_would(config, texts, one_thread):
+def test_workers_generate_as_one_process(config, texts, one_thread):
     model = LanguageModel.load(config)
     none = np.zeros(0)
     concept = Concept(0, none, none, none, 0.5)

@@ -184,7 +184,7 @@ def test_a_run_ends_with_a_certificate_of_its_last_round(begin, capsys):
     assert store.load_certificate()["round"] == 3
 
 
-def test_a_fading_run_is_asked_whether_it_stands_alone(begin):
+def test_a_fading_run_does_not_lean_on_its_pointer(begin):
     fading = {"method": "fading", "size": 0.33, "fading": {"rounds": 2, "embeddings": False}}
     store = begin("run", rounds=4, clustering=fading)
     run(store)

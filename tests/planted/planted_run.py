@@ -1,5 +1,7 @@
 """A run made up for tests: seven passages of three documents, and rounds whose numbers are drawn by round."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -13,7 +15,7 @@ from loops.checkpoint.store import RunStore
 from loops.config import parse_config
 from loops.records import Generated, RoundRecord
 
-CONFIG = parse_config({"corpus": {"source": "somewhere"}, "rounds": 4}, "test")
+CONFIG = parse_config({"corpus": {"source": "/somewhere"}, "rounds": 4}, "test")
 
 
 def planted_record(number: int) -> RoundRecord:
@@ -62,3 +64,8 @@ def save_rounds(store: RunStore, rounds: int) -> None:
     for number in range(begin, begin + rounds):
         texts = () if number else (planted_passages(), planted_pointer())
         store.save(planted_record(number), *texts)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

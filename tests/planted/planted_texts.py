@@ -1,4 +1,4 @@
-"""Documents about the sea or about cooking, whose words nobody can mistake."""
+"""Documents about the sea or about cooking, with words of their own."""
 
 import numpy as np
 

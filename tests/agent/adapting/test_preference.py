@@ -37,7 +37,7 @@ def chosen_over_rejected(language_model, adapter) -> float:
     return float((adapted.losses(disliked, prompts) - adapted.losses(liked, prompts)).mean())
 
 
-def test_what_was_chosen_gains_on_what_was_rejected(language_model, start, tmp_path):
+def test_chosen_texts_gain_on_rejected_ones(language_model, start, tmp_path):
     adapter, history = fit_preferences(
         language_model, PAIRS, start, CONFIG, tokens=32, seed=0, folder=tmp_path
     )

@@ -1,4 +1,4 @@
-"""What an adapter is taught: weights towards p m / Z, and pairs of one opening."""
+"""Training data of an adapter: weights towards p m / Z, and pairs of one prompt."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def test_wild_ratios_are_tempered_until_half_of_the_passages_count():
     assert (np.argsort(weights) == np.argsort(ratio)).all()
 
 
-def test_what_is_not_coherent_teaches_nothing():
+def test_incoherent_passages_have_no_weight():
     weights, _ = importance_weights(written([0.9, 0.9], [True, False]), np.zeros(2))
     assert weights[1] == 0 < weights[0]
     assert importance_weights(written([0.9], [False]), np.zeros(1))[0].tolist() == [0.0]
 
 
-def test_a_lesson_is_shared_out_as_asked():
+def test_a_lesson_has_the_configured_shares():
     weights = lesson_weights(np.array([1.0, 3.0]), np.array([2.0, 0.0, 2.0]), 0.25)
     assert weights == pytest.approx(np.array([0.1875, 0.5625, 0.125, 0.0, 0.125]))
     alone = lesson_weights(np.array([1.0, 3.0]), np.zeros(2), 0.25)
     assert alone == pytest.approx(np.array([0.25, 0.75, 0, 0]))
 
 
-def test_a_pair_is_the_best_that_belongs_against_the_worst_that_does_not():
+def test_a_pair_is_the_best_member_and_the_worst_other():
     found = pairs(written([0.9, 0.7, 0.2, 0.8], prompts=["a", "a", "a", "b"]))
     assert [(pair.prompt, pair.chosen, pair.rejected) for pair in found] == [("a", " t0", " t2")]
     (nonsense,) = pairs(written([0.8, 0.99, 0.1], [True, False, True], ["a"] * 3))

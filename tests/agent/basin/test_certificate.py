@@ -55,5 +55,5 @@ def test_every_way_to_fail_is_named(change, named):
     assert verdict([failure]).startswith("Not certified: ")
 
 
-def test_what_holds_says_so():
+def test_a_sound_certificate_is_certified():
     assert verdict(SOUND.failures(CONFIG)).startswith("Certified")

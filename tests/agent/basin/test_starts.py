@@ -46,14 +46,14 @@ def test_noise_moves_the_scores_of_as_many_documents_as_it_says(material):
     assert not np.allclose(found[0].scores, found[1].scores)
 
 
-def test_seed_documents_come_from_what_the_topic_claims(material):
+def test_seed_documents_come_from_the_topics_claims(material):
     found = of_kind(starts(material, StartsConfig(documents=(3, 9), draws=2), 0), "documents")
     best = np.argsort(-material.scores(material.weights[:, 1]))[:10]
     assert [int(start.scores.sum()) for start in found] == [3, 3, 9, 9]
     assert all(set(np.flatnonzero(start.scores)) <= set(best) for start in found)
 
 
-def test_words_and_authors_point_by_themselves(material):
+def test_words_and_authors_are_starts(material):
     found = starts(material, StartsConfig(authors=5), 0)
     words = of_kind(found, "word")
     # A word that never occurs is no start.

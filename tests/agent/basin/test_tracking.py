@@ -23,7 +23,7 @@ def test_contraction_has_no_value_without_an_earlier_drift(previous):
     assert movement(FIRST, SECOND, previous).contraction is None
 
 
-def test_what_changed_hands_by_hand_and_the_largest_change_first():
+def test_the_exchange_lists_the_largest_change_first():
     topic = np.array([0.9, 0.6, 0.5, 0.1, 0.4, 0.8, 0.2])
     before = np.array([0.9, 0.7, 0.2, 0.6, 0.1, 0.3, 0.3])
     now = np.array([0.8, 0.4, 0.1, 0.5, 0.9, 0.4, 0.49])

@@ -40,7 +40,7 @@ def test_the_size_is_between_mass_and_upper_bound_and_nearer_than_the_mass(size)
         assert abs(np.log(found / size)) < abs(np.log(1 / 3))
 
 
-def test_evidence_that_knows_nothing_bounds_nothing():
+def test_random_evidence_gives_no_bound():
     generator = np.random.default_rng(0)
     found, curve = choose_size(generator.normal(size=PASSAGES), generator.random(PASSAGES) < 0.1, 0.1)
     assert min(bound for _, bound in curve) > 0.7

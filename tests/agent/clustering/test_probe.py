@@ -23,14 +23,14 @@ def _activations(signal: float, seed: int = 0) -> np.ndarray:
     return (noise + signal * TRUE[:, None, None] * direction).astype(np.float32)
 
 
-def test_what_can_be_seen_is_taken_over_at_its_size() -> None:
+def test_a_visible_concept_is_found_at_its_size() -> None:
     fitted = fit_probe(_activations(2.0), TRUE, DOCUMENT_OF, CONFIG, 0)
     assert soft_jaccard(fitted.membership, TRUE) > 0.95
     assert fitted.membership.mean() == pytest.approx(TRUE.mean(), abs=1e-3)
     assert document_means(fitted.evidence, DOCUMENT_OF).std() == pytest.approx(1, abs=0.01)
 
 
-def test_what_cannot_be_seen_is_not_learnt_by_heart() -> None:
+def test_an_invisible_concept_is_not_memorised() -> None:
     fitted = fit_probe(_activations(0.0), TRUE, DOCUMENT_OF, CONFIG, 0)
     assert soft_jaccard(fitted.membership, TRUE) < 0.35
     assert abs(np.corrcoef(fitted.single, TRUE)[0, 1]) < 0.2

@@ -1,4 +1,4 @@
-"""Trust on planted data of one factor: what the correlations say is what was planted."""
+"""Trust on planted data of one factor: the correlations give the planted loadings."""
 
 from __future__ import annotations
 

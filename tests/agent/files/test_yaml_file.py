@@ -15,7 +15,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
-def test_what_settings_are_made_of_is_read() -> None:
+def test_plain_values_are_read() -> None:
     text = "a: &words [b, 'c', 1, 2.5, true, null]\nd: *words\n1: {e: 2024-01-01}\non: ~\n"
     words = ["b", "c", 1, 2.5, True, None]
     assert parse_yaml(text) == {"a": words, "d": words, "1": {"e": "2024-01-01"}, "on": None}
@@ -59,7 +59,7 @@ def test_values_of_old_yaml_are_texts(text: str, value: object) -> None:
         ("\n".join(f"k{n}: {n}" for n in range(30_000)), "more than 20,000 values"),
     ],
 )
-def test_what_is_odd_is_refused(text: str, message: str) -> None:
+def test_odd_yaml_is_refused(text: str, message: str) -> None:
     with pytest.raises(UnreadableYamlError, match=message) as raised:
         parse_yaml(text)
     assert len(str(raised.value)) < 170

@@ -85,7 +85,7 @@ def test_the_ceiling_finds_a_planted_direction_on_documents_it_did_not_see(plant
     assert row["ap_ceiling_pooled"] > 0.99
 
 
-def test_the_ceiling_does_not_learn_documents_by_heart(planted):
+def test_the_ceiling_does_not_memorise_documents(planted):
     """Activations that tell which document a passage is from, and nothing of the concept."""
     rng = np.random.default_rng(1)
     fingerprint = np.repeat(rng.normal(size=(DOCUMENTS, 2, 4)), PASSAGES, axis=0)

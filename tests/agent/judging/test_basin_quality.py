@@ -57,7 +57,7 @@ def test_starts_flow_up_to_the_concept_when_they_are_good_enough(flows, precisio
     assert every.reached.of == 300 and every.reached.count == (flows.fixed_point == 0).sum()
 
 
-def test_those_that_do_not_settle_count_against_it(flows, precision):
+def test_unsettled_starts_count_as_failures(flows, precision):
     nowhere = same_fixed_point_share(np.full(300, -1), precision)
     assert nowhere.fixed_point is None and nowhere.reached.count == 0 and nowhere.reached.of > 0
     none = same_fixed_point_share(flows.fixed_point, precision, minimum=1.1)

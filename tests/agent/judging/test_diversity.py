@@ -26,7 +26,7 @@ def random_text(rng, words=40, vocabulary=5000):
     return " ".join(f"w{number}" for number in rng.integers(vocabulary, size=words))
 
 
-def test_vendi_score_counts_what_differs():
+def test_vendi_score_counts_different_vectors():
     assert vendi_score(np.eye(5)) == pytest.approx(5)
     assert vendi_score(np.ones((5, 3))) == pytest.approx(1)
     # Two kinds, equally often, whatever their length.
@@ -124,7 +124,7 @@ def test_a_text_that_no_longer_fits_behind_the_preamble_is_left_out():
     assert math.isnan(divergence_on(model, model, PROMPTS[:1], TEXTS[:1], preamble=preamble))
 
 
-def test_what_choosing_costs_at_most():
+def test_the_bound_of_selection_by_hand():
     assert selection_bound(1.0, 200) == 0
     assert selection_bound(0.25, 200) == pytest.approx(math.log(4) / 200)
     assert selection_bound(0.01, 100) > selection_bound(0.02, 100) > selection_bound(0.02, 200)

@@ -1,4 +1,4 @@
-"""Gold labels are found by the text of a document, and their absence is told."""
+"""Gold labels are found by the text of a document, and their absence is logged."""
 
 import ast
 import json

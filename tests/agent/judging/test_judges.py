@@ -45,7 +45,7 @@ def judged(real, reader, generated):
     return judge_passages(real, generated, story, CONFIG, seed=0)["c"]
 
 
-def test_a_reader_who_knows_tells_stories_apart(real):
+def test_an_informed_reader_tells_stories_apart(real):
     rng = np.random.default_rng(1)
     generated = {"basin": [text(rng, 0.5) for _ in range(20)], "base": [*[text(rng, 0.1)] * 3, "short"]}
     judgement = judged(real, Reader(1.0), generated)

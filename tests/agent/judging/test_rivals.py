@@ -68,7 +68,7 @@ def test_the_topic_is_the_pointer_itself():
     assert np.array_equal(read(ACTIVATIONS[~SEEN], POINTER[~SEEN]), POINTER[~SEEN])
 
 
-def test_the_linear_reader_speaks_in_log_odds():
+def test_the_linear_reader_gives_log_odds():
     labels = GOLD[SEEN].astype(float)
     read = linear_reader(Projection.fit(ACTIVATIONS[SEEN], 150), ACTIVATIONS[SEEN], labels)
     seen, unseen = (read(ACTIVATIONS[part], POINTER[part]) for part in (SEEN, ~SEEN))

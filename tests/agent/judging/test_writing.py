@@ -98,7 +98,7 @@ def test_cutting_by_hand():
     assert cut("a b", 3) is None
 
 
-def test_what_cannot_be_judged_is_refused(real):
+def test_short_texts_and_single_documents_are_refused(real):
     with pytest.raises(BasinError, match="no generated text"):
         judged(real, {"basin": []}, WritingConfig())
     with pytest.raises(BasinError, match="20 words"):
@@ -117,7 +117,7 @@ def decided(share, seed=0, size=6000, slope=1.0, shift=0.0):
 
 
 @pytest.mark.parametrize("slope", [0.02, 1.0, 30.0])
-def test_whatever_the_scale_of_decisions_probabilities_mean_what_they_say(slope):
+def test_probabilities_are_calibrated_on_every_scale(slope):
     log_odds, gold, decisions, folds = decided(0.2, slope=slope, shift=2.0)
     both = Decisions(decisions.real, {"basin": np.stack([decisions.real[:50]] * 5)})
     judgement = calibrated(both, gold, folds)
@@ -128,7 +128,7 @@ def test_whatever_the_scale_of_decisions_probabilities_mean_what_they_say(slope)
     assert judgement.members == pytest.approx(1 - judgement.non_members, abs=0.05)
 
 
-def test_a_judge_that_has_it_backwards_or_says_nothing_knows_nothing():
+def test_reversed_and_random_judges_give_one_half():
     _, gold, decisions, folds = decided(0.3)
     judgement = calibrated(Decisions(-decisions.real, {"basin": -decisions.real[None, :9]}), gold, folds)
     assert judgement.auc < 0.3
@@ -163,7 +163,7 @@ def test_shares_by_hand():
 
 
 @pytest.mark.parametrize("poor", [{"auc": 0.57}, {"members": 0.5, "non_members": 0.5}])
-def test_by_a_judge_that_tells_nothing_nothing_can_be_said(poor):
+def test_an_uninformative_judge_gives_no_score(poor):
     pair = [judgement([0.9]), judgement([0.9], **poor)]
     assert set(measure_inside(pair, "basin", REAL, np.array([True])).values()) == {None}
     assert np.isnan(cluster_scores(pair[1:], "basin")).all()

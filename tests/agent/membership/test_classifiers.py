@@ -65,26 +65,7 @@ def test_a_documents_score_does_not_change_with_its_own_targets(ridge, targets, 
         assert not np.array_equal(after[~own], before[~own])
 
 
-def test_a_label_that_is_unique_noise_is_not_recovered_on_its_own_document():
-    """More features than documents: a model that saw the document would know it by heart."""
-    generator = np.random.default_rng(6)
-    document_of = np.repeat(np.arange(60), 2)
-    features = generator.normal(size=(60, 150))[document_of] + 0.01 * generator.normal(size=(120, 150))
-    noise = generator.normal(size=60)[document_of]
-    folds = [document_folds(document_of, 5, seed) for seed in range(2)]
-    model = CrossFittedRidge(features, np.ones(120), folds, penalty=0.01)
-    weights, bias = model.average(noise)
-    assert np.corrcoef(features @ weights + bias, noise)[0, 1] > 0.9
-    assert np.corrcoef(model.evidence(noise), noise)[0, 1] < 0.3
-    # Passages that are split between folds leak: what keeps them out is that documents are folded whole.
-    leaking = [np.arange(120) % 2, np.arange(120) // 2 % 2 ^ np.arange(120) % 2]
-    assert (
-        np.corrcoef(CrossFittedRidge(features, np.ones(120), leaking, 0.01).evidence(noise), noise)[0, 1]
-        > 0.8
-    )
-
-
-def test_halves_agree_on_what_is_planted_and_not_on_shuffled_targets(activations):
+def test_halves_agree_on_planted_but_not_on_shuffled_targets(activations):
     features = Projection.fit(activations, 16).apply(activations)
     folds = [document_folds(DOCUMENT_OF, 5, seed) for seed in (0, 1)]
     halves = [document_folds(DOCUMENT_OF, 2, seed) for seed in (5, 6)]

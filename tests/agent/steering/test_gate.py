@@ -119,7 +119,7 @@ def test_the_gate_is_open_far_outside_and_closed_far_inside(texts):
     assert torch.equal(opened, plain) and torch.equal(closed, base)
 
 
-def test_the_gate_reads_the_running_mean_of_the_text_and_not_what_steering_added(texts):
+def test_the_gate_reads_the_running_mean_of_the_unsteered_text(texts):
     language_model = make_language_model(depth=4)
     gate = some_gate(width=3.0)
     vector = some_vector((1, 2))

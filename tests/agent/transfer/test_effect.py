@@ -17,7 +17,7 @@ def test_ratios_are_of_the_native_effect():
     assert noise.ratio_error == pytest.approx(1 / np.sqrt(200) / 2, rel=0.25)
 
 
-def test_what_cannot_be_compared_is_said_to_be_so():
+def test_incomparable_effects_have_no_ratio():
     assert effect(NATIVE, BASE).ratio is None
     assert effect(NATIVE, BASE, BASE - 1).ratio is None
     assert np.isnan(effect(np.full(200, np.nan), BASE, NATIVE).mean)

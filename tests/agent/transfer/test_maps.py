@@ -50,7 +50,7 @@ def test_tokens_meet_where_both_end():
     assert all(len(each) == 0 for each in aligned(np.array([2, 4]), np.array([3, 5])))
 
 
-def test_the_tokens_of_a_text_are_what_its_mean_is_of(texts, architecture):
+def test_a_texts_mean_is_of_its_token_states(texts, architecture):
     model = make_language_model(architecture)
     means = model.record(texts)
     for each in model.token_states(texts):
@@ -137,7 +137,7 @@ def test_directions_go_through_without_the_bias_and_keep_their_length_in_spreads
     assert np.allclose(met.directions[4].numpy(), (np.arange(12.0) + 1) @ rotation(), atol=1e-4)
 
 
-def test_what_cannot_be_translated_is_refused_in_a_sentence():
+def test_missing_and_empty_maps_are_refused_in_a_sentence():
     with pytest.raises(BasinError, match="no map from layer 3"):
         translate(TWO, [Way(2, 4, TURN, 1.0, 1.0)])
     nothing = LinearMap(np.zeros((12, 9)), np.zeros(9))
@@ -145,7 +145,7 @@ def test_what_cannot_be_translated_is_refused_in_a_sentence():
         translate(TWO, [Way(layer, 1, nothing, 1.0, 1.0) for layer in (2, 3)])
 
 
-def test_a_translated_readout_reads_what_the_first_would():
+def test_a_translated_readout_equals_reading_translated_activations():
     generator = np.random.default_rng(0)
     theirs = generator.normal(size=(20, 2, 12))
     ways = {5: (3, LinearMap(WEIGHTS, np.ones(9))), 6: (4, LinearMap(-2 * WEIGHTS, np.zeros(9)))}

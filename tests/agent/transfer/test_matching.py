@@ -54,7 +54,7 @@ def test_a_union_is_scored_on_documents_that_did_not_choose_it():
     assert cluster(matched(TRUE, NOISE[:270], components=components), "union").overlap < 0.1
 
 
-def test_what_cannot_be_matched_is_refused_in_a_sentence():
+def test_constant_targets_and_one_document_are_refused_in_a_sentence():
     for target in (np.zeros(270), np.ones(270)):
         with pytest.raises(BasinError, match="nothing, or everything"):
             matched(target, seen())
@@ -62,7 +62,7 @@ def test_what_cannot_be_matched_is_refused_in_a_sentence():
         matched(np.array([0.9, 0.1, 0.5]), seen()[:3], np.zeros(3, int))
 
 
-def test_unrelated_soft_memberships_overlap_and_that_is_called_chance():
+def test_the_overlap_of_unrelated_soft_memberships_is_chance():
     topics = np.random.default_rng(1).uniform(0.3, 0.6, size=(90, 2))[DOCUMENT_OF]
     target = np.random.default_rng(2).uniform(0.3, 0.6, size=90)[DOCUMENT_OF]
     found = matched(target, seen(), components=topics)
@@ -70,7 +70,7 @@ def test_unrelated_soft_memberships_overlap_and_that_is_called_chance():
     assert found.chance == pytest.approx(found.best.overlap, abs=0.05)
 
 
-def test_texts_on_one_opening_do_not_vouch_for_each_other():
+def test_texts_of_one_prompt_are_held_out_together():
     """Four copies each of forty texts with random targets: only a copy predicts another."""
     generator = np.random.default_rng(3)
     prompt_of = np.repeat(np.arange(40), 4)
@@ -93,7 +93,7 @@ def test_the_classifier_is_cut_at_the_target_size_on_real_and_on_generated_texts
         assert fitted[part].mean() == pytest.approx(target[part].mean(), abs=0.02)
 
 
-def test_components_are_about_the_texts_and_not_about_who_wrote_them():
+def test_components_do_not_depend_on_the_writer():
     kinds = np.concatenate([KIND, np.tile(np.arange(5), 8)])
     shifted = seen(kinds) + 40 * (np.arange(len(kinds)) >= len(KIND))[:, None, None].astype(np.float32)
     union = cluster(matched((kinds == 0).astype(float), shifted), "union")

@@ -65,7 +65,7 @@ def test_it_is_opened_by_name_and_path_and_gone_on_with(started, ground):
     assert len(started.rounds) == before + 1, "an open run sees what another one added"
 
 
-def test_the_concept_scores_texts_and_what_was_written(started):
+def test_the_concept_scores_given_and_generated_texts(started):
     inside, outside = "crimea crimeb crimec crimed crimee plainaa", "oceana oceanb oceanc plainab fieldd"
     scores = started.concept.predict_proba([inside, outside])
     assert scores.shape == (2, 2) and np.allclose(scores.sum(axis=1), 1) and scores[0, 1] > scores[1, 1]
@@ -85,7 +85,7 @@ def test_the_page_is_written_and_linked(started, tmp_path):
     assert started.report(tmp_path / "another.html", tokens=False, quiet=True).path.exists()
 
 
-def test_settings_are_given_as_they_are(ground):
+def test_settings_may_be_a_tree_or_a_configuration(ground):
     tree = settings(ground, "vector", rounds=1)
     with pytest.raises(BasinError, match="somewhere"):
         Run.start({**tree, "corpus": {"source": "somewhere"}}, quiet=True)
@@ -120,7 +120,7 @@ def test_rounds_are_read_by_number_and_make_a_table(planted):
     assert rounds._repr_html_().count("<tr>") == 4
 
 
-def test_damaged_rounds_are_shown_as_what_they_are(planted):
+def test_damaged_rounds_are_shown_without_values(planted):
     save_rounds(planted._store, 2)
     (planted.path / "round_004" / "manifest.json").unlink()
     assert planted.rounds.table()[-1] == {"round": 4}
@@ -136,7 +136,7 @@ def test_members_are_the_run_s_passages(planted):
     assert members._repr_html_().count("<tr>") == 3
 
 
-def test_nothing_of_a_corpus_acts_in_a_notebook():
+def test_corpus_texts_are_inert_in_a_notebook():
     written = Shown([WrittenPassage("<img src=x>", "\n<script>\x1b[2J")])
     members = Shown([Member(0.5, "<img src=x>", "<script>", "\x1b[2J")])
     shown = written._repr_html_() + members._repr_html_()
@@ -170,7 +170,7 @@ def test_settings_become_overrides(given, overrides):
         (["seed=3"], "names and values"),
     ],
 )
-def test_what_is_no_setting_is_refused(given, sentence):
+def test_invalid_settings_are_refused(given, sentence):
     with pytest.raises(BasinError, match=sentence):
         overrides_of(given)
 

@@ -71,7 +71,7 @@ def test_a_pipeline_is_taken_too(store, folder):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_the_processor_writes_what_the_round_writes(store, model, ids, number):
+def test_the_logits_processor_writes_as_the_round(store, model, ids, number):
     def written(processor=None):
         processors = LogitsProcessorList([processor] if processor else [])
         return model.generate(ids, logits_processor=processors, max_new_tokens=10, do_sample=False).tolist()

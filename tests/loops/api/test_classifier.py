@@ -45,7 +45,7 @@ def test_round_0_is_the_topic_and_loads_no_model(store, monkeypatch):
     assert found[0, 1] != found[1, 1]
 
 
-def test_scikit_learn_takes_it_for_a_fitted_classifier(store):
+def test_scikit_learn_accepts_a_fitted_classifier(store):
     concept = ConceptClassifier(store.path, round=1)
     check_is_fitted(concept)
     expected = concept.predict_proba(TEXTS)
@@ -53,7 +53,7 @@ def test_scikit_learn_takes_it_for_a_fitted_classifier(store):
     for copied in (clone(concept), copy.deepcopy(concept)):
         assert copied.get_params() == concept.get_params() and "_held" not in vars(copied)
         assert np.allclose(copied.predict_proba(TEXTS), expected)
-    step = make_pipeline(FunctionTransformer(lambda texts: [text.strip() for text in texts]), concept)
+    step = make_pipeline(FunctionTransformer(lambda texts: [text.rstrip() for text in texts]), concept)
     step.fit(TEXTS, [0, 1, 0, 1])
     assert np.allclose(step.predict_proba(TEXTS), expected)
     assert 0 <= get_scorer("roc_auc")(concept, TEXTS, [0, 1, 0, 1]) <= 1

@@ -79,7 +79,7 @@ def accepted(store: RunStore, **changes: object) -> Kept:
     return write_accepted(store, **defaults | changes)
 
 
-def test_what_is_accepted_is_what_the_base_model_writes(store):
+def test_accepted_passages_are_the_base_models(store):
     kept = accepted(readable(store, threshold=-100.0))
     assert kept.proposed == 3 and kept.share == 1
     written = [(each.prompt, each.text) for each in kept.passages]

@@ -54,7 +54,7 @@ def test_the_better_starts_share_a_fixed_point_and_it_is_the_planted_one(tmp_pat
     assert found.topics_like(found.points[0])[0][0] == "police clue"
 
 
-def test_what_is_written_says_the_same(tmp_path):
+def test_summary_and_table_hold_the_map(tmp_path):
     found = map_basin(CONFIG, tmp_path / "map")
     summary = json.loads((tmp_path / "map" / SUMMARY).read_bytes())
     assert (
@@ -95,7 +95,7 @@ def test_other_settings_begin_anew_and_more_starts_do_not(tmp_path, monkeypatch,
     assert any("kept as map-1" in sentence for sentence in messages)
 
 
-def test_two_processes_find_what_one_finds(tmp_path):
+def test_two_processes_find_the_same_map(tmp_path):
     one = map_basin(CONFIG, tmp_path / "one")
     run = CONFIG.run.model_copy(update={"workers": 2})
     two = map_basin(CONFIG.model_copy(update={"run": run}), tmp_path / "two")

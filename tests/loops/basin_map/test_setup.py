@@ -31,7 +31,7 @@ def config(corpus):
     return MapConfig.model_validate({"run": {**SETTINGS, **changes}, "rounds": 4, "starts": starts})
 
 
-def test_a_survey_lays_out_the_starts_of_the_design(config):
+def test_the_setup_has_every_kind_of_start(config):
     setup = prepare(config)
     kinds = [start.kind for start in setup.starts]
     assert {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)} == {

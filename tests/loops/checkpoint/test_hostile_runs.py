@@ -18,7 +18,7 @@ import planted_forgery as forging
 import pytest
 import torch
 import typer.testing
-from planted_run import save_rounds
+from planted_run import contents, save_rounds
 
 from agent.errors import BasinError
 from loops.checkpoint.store import RunStore
@@ -211,10 +211,6 @@ def in_time() -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer.testing
-from planted_run import CONFIG, planted_record, save_rounds
+from planted_run import CONFIG, contents, planted_record, save_rounds
 
 from loops.checkpoint.fork import fork
 from loops.checkpoint.store import RunStore
@@ -32,12 +32,6 @@ def store(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
 
 def basin(*arguments: object) -> typer.testing.Result:
     return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()
-    }
 
 
 def test_a_whole_run_is_whole(store: RunStore) -> None:

@@ -1,4 +1,4 @@
-"""What the shell sees of `basin`: it starts quickly, completes names, and ends with the statuses that are documented."""
+"""`basin` in a shell: it starts quickly, completes names, and ends with the documented statuses."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Real processes that are told to end, and whose terminal or reader goes away."""
+"""Real processes that get a signal, or whose terminal goes away."""
 
 import os
 import signal

@@ -34,7 +34,7 @@ def test_a_model_is_tried_in_the_configured_batches():
     assert speeds.record > 0 and speeds.generate > 0 and speeds.depth_recorded == pytest.approx(1 / 3)
 
 
-def test_peaks_grow_with_what_is_done_at_a_time():
+def test_peaks_grow_with_the_batch():
     model = make_language_model(depth=3, layers=(1,))
     few, many = peaks(model, CONFIG), peaks(model, _generating(batch_size=2000, samples=2000))
     assert many["generate"] > few["generate"] and many["record"] == few["record"] > 0.5

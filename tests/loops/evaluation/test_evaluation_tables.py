@@ -57,7 +57,7 @@ def test_a_concept_without_some_methods_has_gaps_and_no_error():
     show_evaluation([row("topic", 0, 0.2)], Console(file=io.StringIO()))
 
 
-def test_the_command_hands_on_what_was_asked_for(tmp_path, monkeypatch):
+def test_the_command_passes_its_options_on(tmp_path, monkeypatch):
     asked = []
 
     def evaluate(corpora, methods, seeds, folder, only):

@@ -157,7 +157,7 @@ def test_safetensors_keep_how_the_vector_is_applied(folder, tmp_path):
     assert "not in the weights" in (made.path / "README.md").read_text()
 
 
-def test_the_card_says_what_the_run_says(store, tmp_path):
+def test_the_card_holds_topic_size_and_limits(store, tmp_path):
     card = (_made(store, "model", tmp_path / "m", 1).path / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "transformers"

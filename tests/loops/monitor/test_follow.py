@@ -1,4 +1,4 @@
-"""`basin inspect RUN --follow` prints what a run is doing, from its files alone, and tells the dead from the finished."""
+"""`basin inspect RUN --follow` prints a run's progress from its files, and tells a dead run from a finished one."""
 
 import fcntl
 import json

@@ -34,7 +34,7 @@ def _store(tmp_path: Path, **logging: object) -> RunStore:
 
 @pytest.fixture(params=["trackio", "wandb"])
 def fake(request, monkeypatch) -> Iterator[types.ModuleType]:
-    """A module in the tracker's place that remembers what it is told."""
+    """A module in the tracker's place that keeps its calls."""
     module = types.ModuleType(request.param)
     module.begun, module.told, module.ended, module.breaks = [], [], [], False
 
@@ -95,7 +95,7 @@ def test_every_round_is_logged_once_across_resumes(tmp_path, fake):
     assert len(fake.begun) == 2  # nothing new, nothing opened
 
 
-def test_nothing_is_sent_unless_asked(tmp_path, fake, monkeypatch):
+def test_trackers_stay_offline_by_default(tmp_path, fake, monkeypatch):
     monkeypatch.setenv("TRACKIO_SPACE_ID", "somebody/space")
     monkeypatch.setenv("WANDB_MODE", "online")
     _log(_store(tmp_path, to=[fake.__name__]), 1)

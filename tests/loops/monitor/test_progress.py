@@ -66,7 +66,7 @@ def test_the_log_is_appended_to_and_closed(tmp_path):
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_log_that_cannot_be_written_is_no_reason_to_stop(tmp_path, full, capfd, monkeypatch):
+def test_an_unwritable_log_does_not_stop_the_work(tmp_path, full, capfd, monkeypatch):
     log = tmp_path / "run.log" if full else tmp_path / "no folder" / "run.log"
     if full:
         log.symlink_to("/dev/full")
@@ -101,7 +101,7 @@ def test_an_early_end_is_noted(tmp_path, error, ended):
     assert read_status(tmp_path)["ended"] == ended
 
 
-def test_a_disk_that_refuses_does_not_stop_the_work(tmp_path):
+def test_an_unwritable_status_file_does_not_stop_the_work(tmp_path):
     file = StatusFile(tmp_path / "gone" / "progress.json")
     file.update(at_once=True, part="something")
     file.update(at_once=True, part="a lone surrogate \udc80")
@@ -112,7 +112,7 @@ def test_a_disk_that_refuses_does_not_stop_the_work(tmp_path):
         assert read_status(tmp_path) == {}
 
 
-def test_a_picture_that_cannot_be_drawn_is_told_with_the_extra(monkeypatch, messages):
+def test_a_picture_without_matplotlib_names_the_extra(monkeypatch, messages):
     told: list[str] = messages
     assert can_draw("picture.png") and told == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

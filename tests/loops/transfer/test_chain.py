@@ -65,7 +65,7 @@ def test_a_chain_that_was_killed_goes_on_within_a_link(config, tmp_path, monkeyp
     assert np.array_equal(both[0].membership, both[1].membership)
 
 
-def test_a_planted_bad_hand_over_is_refused_and_what_is_done_is_not_done_again(config, tmp_path):
+def test_a_bad_hand_over_is_refused_and_finished_links_are_not_repeated(config, tmp_path):
     folder = tmp_path / "chain"
     settings = config({**SAME, "by": "both", "planted": "shuffled_vector"}, {**SAME, "by": "both"})
     rows, messages = chain(settings, folder)

@@ -24,7 +24,7 @@ def test_the_concept_is_found_in_another_model(store):
     assert titles and len(titles) == len(set(titles))
 
 
-def test_in_its_own_model_the_concept_is_itself(store):
+def test_the_concept_matches_itself_in_its_own_model(store):
     compared = match(store, None, "tiny", compare=store)["compared"]
     assert compared["concept"] == pytest.approx(1)
     assert compared["match"] > 0.5

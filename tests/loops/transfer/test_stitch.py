@@ -34,7 +34,7 @@ def carried(store: RunStore, to: str, **options):
     return stitch.stitch(store, record, to, stitching_of(store), samples=12, **options)
 
 
-def test_a_model_stitched_onto_itself_is_itself(store):
+def test_a_model_stitched_to_itself_changes_nothing(store):
     """A run that turns the stream steers plainly here, natively and translated alike."""
     updating = store.config.updating.model_copy(update={"norm_preserving": True})
     turning = RunStore(store.path, store.config.model_copy(update={"updating": updating}))
@@ -131,7 +131,7 @@ def test_sentences_claim_no_more_than_the_numbers(store):
     assert "has no certain effect" in evidence(found, blind)[0] and len(evidence(found, blind)) == 2
 
 
-def test_nothing_is_left_where_the_disk_refuses(store, monkeypatch):
+def test_a_failed_write_leaves_no_folder(store, monkeypatch):
     def refuse(path, content):
         raise OSError(28, "No space left on device")
 

@@ -52,7 +52,7 @@ def test_three_panels_and_a_legend_that_names_the_fixed_points(flows, tmp_path, 
     assert all(inside.contains(box.x0, box.y0) for box in (t.get_window_extent() for t in legend.get_texts()))
 
 
-def test_little_still_makes_a_picture(flows, tmp_path, figures):
+def test_little_data_makes_a_picture(flows, tmp_path, figures):
     one = Flows(*(getattr(flows, name)[:1] for name in ("starts", "path", "fixed_point", "certified")))
     few = {
         "one start": one,

@@ -152,7 +152,7 @@ def test_unknown_names_are_refused_first_with_the_nearest_name(corpus, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_corpus_that_is_not_here_is_left_out(corpus, tmp_path, messages):
+def test_a_missing_corpus_is_left_out(corpus, tmp_path, messages):
     (tmp_path / "stories.jsonl").unlink()
     assert evaluated(corpus, tmp_path) == []
     assert any("stories, sea is left out" in text for text in messages)

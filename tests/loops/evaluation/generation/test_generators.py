@@ -1,4 +1,4 @@
-"""Every way to write, on a tiny random model: who is driven by what, who is told what, and what is not made twice."""
+"""Every generator on a tiny random model: its target, its prompts and the work that generators share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def workspace(tmp_path):
 
 @pytest.fixture
 def heard(monkeypatch):
-    """Whatever the model was given to go on from."""
+    """Prompts that the model was given."""
     prompts, generate = [], LanguageModel.generate
 
     def listening(self, given, *arguments, **options):
@@ -63,7 +63,7 @@ def test_everything_shared_is_made_once(workspace, monkeypatch, heard):
     assert base.samples == workspace.write("pool-base", Intervention(), tries=TRIES)[::TRIES]
 
 
-def test_all_of_them_write_and_nobody_but_a_prompt_is_told_anything(workspace, heard):
+def test_only_the_prompt_generator_sees_the_concepts_name(workspace, heard):
     outputs, told = {}, {}
     for name, generator in GENERATORS.items():
         heard.clear()
@@ -104,7 +104,7 @@ def test_best_of_takes_the_coherent_one_that_the_target_likes_best(workspace):
     assert output.accepted == 1 / TRIES
 
 
-def test_rejection_keeps_what_the_target_accepts(workspace):
+def test_rejection_keeps_accepted_passages(workspace):
     output = GENERATORS["basin-filter"](workspace)
     pool = workspace.write("pool-base", Intervention(), tries=TRIES)
     membership = sigmoid(log_odds(workspace, "basin", pool))

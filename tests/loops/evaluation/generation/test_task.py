@@ -1,4 +1,4 @@
-"""A task keeps the concept's name out of every prompt, and what judges see out of everything else."""
+"""Prompts do not name the concept, and the judges' passages are used for nothing else."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_word_names_the_concept_in_any_ending(prompt, named):
     assert names(prompt, WORDS) == named
 
 
-def test_only_neutral_openings_are_drawn_however_few_they_are():
+def test_only_neutral_openings_are_drawn():
     texts = [*[f"ship {number} of the line" for number in range(50)], "the cow in the meadow"]
     prompts = neutral_prompts(texts, 9, WORDS, 0, length=3)
     assert prompts.count(f"{PLAIN}\n\n") == 1 and prompts.count("the cow in") == 8

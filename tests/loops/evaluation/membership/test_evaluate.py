@@ -82,7 +82,7 @@ def test_every_method_gives_a_row_with_every_column(reads, tmp_path, counts):
     assert counts[-1] == ("evaluate", 1, 1, "concepts")
 
 
-def test_what_is_done_is_not_done_again_and_new_methods_are_added(reads, tmp_path, monkeypatch):
+def test_finished_methods_are_not_repeated_and_new_ones_are_added(reads, tmp_path, monkeypatch):
     corpus = planted_corpus(tmp_path)
     first = evaluated(corpus, tmp_path, methods=["basin"])
     assert evaluated(corpus, tmp_path, methods=["basin"]) == first and reads == ["stories"]
@@ -141,7 +141,7 @@ def test_a_concept_that_cannot_be_measured_is_skipped_with_a_sentence(
     assert counts[-1] == ("evaluate", 2, 2, "concepts")
 
 
-def test_unknown_names_are_told_with_the_nearest(reads, tmp_path):
+def test_unknown_names_are_refused_with_the_nearest(reads, tmp_path):
     corpus = planted_corpus(tmp_path)
     with pytest.raises(BasinError, match="no method 'basim'.* did you mean basin"):
         evaluated(corpus, tmp_path, methods=["basim"])
@@ -150,7 +150,7 @@ def test_unknown_names_are_told_with_the_nearest(reads, tmp_path):
     assert not (tmp_path / "done").exists()
 
 
-def test_a_corpus_that_is_not_here_is_left_out(reads, tmp_path, messages):
+def test_a_missing_corpus_is_left_out(reads, tmp_path, messages):
     corpus = planted_corpus(tmp_path)
     (tmp_path / "stories.jsonl").unlink()
     assert evaluated(corpus, tmp_path) == []

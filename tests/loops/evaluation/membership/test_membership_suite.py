@@ -61,13 +61,13 @@ def test_a_relative_source_is_taken_from_the_folder_of_the_file(tmp_path):
         ([entry(), entry()], "two corpora called 'mine'"),
     ],
 )
-def test_a_wrong_entry_is_told_in_a_sentence(entries, said, tmp_path):
+def test_a_wrong_entry_is_refused_in_a_sentence(entries, said, tmp_path):
     with pytest.raises(BasinError, match=said) as told:
         suite.load_suite(suite_file(tmp_path, *entries))
     assert "mine.yaml" in str(told.value) and "\n" not in str(told.value)
 
 
-def test_missing_and_unreadable_files_are_told(tmp_path):
+def test_missing_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(BasinError, match="no suite"):
         suite.load_suite(tmp_path / "none.yaml")
     for content in (b"a: [", b"\xff\xfe\x00", b"", b"7"):

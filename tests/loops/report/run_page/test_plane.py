@@ -48,7 +48,7 @@ def test_too_few_texts_have_no_ellipse(weights):
     assert normal_ellipse(np.random.default_rng(0).normal(size=(9, 2)), weights) is None
 
 
-def test_the_boundary_parts_what_is_inside_from_what_is_not():
+def test_the_boundary_parts_members_from_others():
     generator = np.random.default_rng(2)
     points = generator.normal(size=(2000, 2)) * [5, 0.1]
     inside = (points[:, 0] + 20 * points[:, 1] > 1).astype(float)
