@@ -117,6 +117,8 @@ class ReportPage:
             if config.tokens and not material.has_newest_tokens:
                 try:
                     material = _with_tokens(material, self.store.path, self.context.language_model)
+                except BasinError as error:
+                    logger.info(f"No passage was read token by token: {error}")
                 except Exception as error:
                     _log_failure(error)
             return _write(material, self.store.path, None).path
