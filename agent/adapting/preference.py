@@ -24,6 +24,7 @@ from agent.adapting.trainer import (
     ReportSteps,
     padding_tokenizer,
     quiet,
+    say_lessons_cut,
     token_ids,
     train,
     trainable_twin,
@@ -138,6 +139,8 @@ class _PreferenceTrainer(PlainState, DPOTrainer):
 def _columns(language_model: LanguageModel, pairs: Sequence[Pair], tokens: int) -> dict[str, list[list[int]]]:
     """The columns of TRL's collator; the prompt ends where the two token sequences part."""
     columns: dict[str, list[list[int]]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
+    whole = [pair.prompt + each for pair in pairs for each in (pair.chosen, pair.rejected)]
+    say_lessons_cut(language_model, whole, tokens)
     for pair in pairs:
         texts = [pair.prompt, pair.prompt + pair.chosen, pair.prompt + pair.rejected]
         prompt, chosen, rejected = token_ids(language_model, texts, tokens)

@@ -22,6 +22,7 @@ from agent.adapting.trainer import (
     ReportSteps,
     padding_tokenizer,
     quiet,
+    say_lessons_cut,
     token_ids,
     train,
     trainable_twin,
@@ -62,6 +63,7 @@ def fit_lora(
     """
     lesson = [texts[index] for index in resample(weights, config.passages, seed)]
     rows = token_ids(language_model, lesson, config.tokens)
+    say_lessons_cut(language_model, lesson, config.tokens)
     place = training_folder(folder, "lora", language_model.fingerprint, config, seed, rows)
     model = trainable_twin(language_model)
     torch.manual_seed(seed)  # the first A of a fresh adapter is drawn

@@ -34,6 +34,7 @@ from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.model import LanguageModel
+from agent.language_model.token_counts import say_cut, token_lengths
 from agent.progress import advance
 
 NAME = "basin_sdpa_in_float32"
@@ -183,6 +184,12 @@ def padding_tokenizer(language_model: LanguageModel) -> Any:
     tokenizer = copy.deepcopy(language_model.tokenizer)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
+
+
+def say_lessons_cut(language_model: LanguageModel, texts: Sequence[str], most: int) -> None:
+    """Warn once a model if training leaves out tokens of its texts."""
+    tokenizer, remedy = language_model.tokenizer, "raise updating.adapting.lora.tokens"
+    say_cut(tokenizer, "texts are longer than training takes", token_lengths(tokenizer, texts), most, remedy)
 
 
 def token_ids(language_model: LanguageModel, texts: Sequence[str], most: int) -> list[list[int]]:

@@ -33,6 +33,9 @@ class PassagesConfig(StageConfig):
 
     words: int = Field(default=180, ge=10)
     """Target length. Passages end at sentence ends."""
+    tokens: int | None = Field(default=None, ge=16)
+    """Target length in tokens of the language model, in place of `words`: for languages whose words
+    are long in tokens."""
     minimum_words: int = Field(default=60, ge=1)
     """Shorter documents are dropped."""
     per_document: int | None = Field(default=None, ge=1)
@@ -40,7 +43,7 @@ class PassagesConfig(StageConfig):
 
     @model_validator(mode="after")
     def _ordered(self) -> PassagesConfig:
-        if self.minimum_words > self.words:
+        if self.tokens is None and self.minimum_words > self.words:
             raise ValueError(f"minimum_words ({self.minimum_words}) must not exceed words ({self.words})")
         return self
 
@@ -51,6 +54,10 @@ def split(documents: Sequence[Document], config: PassagesConfig) -> PassageSet:
     Duplicates differ at most in case and spacing; the first one stays. Raises `BasinError` if fewer
     than two documents are left, or two different ones have one identifier.
     """
+    if config.tokens is not None:
+        raise BasinError(
+            "passages.tokens needs the tokenizer of a run's model, which is not read here: give passages.words."
+        )
     refuse_unsegmented([document.text for document in documents])
     dropped: Counter[str] = Counter()
     seen: set[bytes] = set()

@@ -18,6 +18,7 @@ from typing import Any
 import regex
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from agent.corpora.text import clean_text
 from agent.errors import BasinError
 
 ENGLISH = "en"
@@ -42,6 +43,7 @@ BETWEEN_SPACES = frozenset(("th", "lo", "km", "my"))
 EAST_ASIAN = r"[\p{Han}\p{Hiragana}\p{Katakana}ー]"
 EAST_ASIAN_LETTER = regex.compile(EAST_ASIAN)
 SOUTH_EAST_ASIAN = regex.compile(r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{2,}")
+KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
 LETTER = regex.compile(r"\p{L}")
 UNSPACED_WORD = regex.compile(
     r"\p{Han}{2}|(?<![\p{Katakana}ー])[\p{Katakana}ー]{2,}+"
@@ -109,9 +111,8 @@ class Language:
 
     def as_read(self, word: str) -> list[str]:
         """A user's word as texts are read: in lower case, or its pairs of characters."""
-        if self.code not in UNSPACED:
-            return [self.plain(word.strip())]
-        return self._running(word) or [word]
+        word = clean_text(word).strip()
+        return (self._running(word) if self.code in UNSPACED else []) or [self.plain(word)]
 
     def _running(self, text: str) -> list[str]:
         if self.code in UNSPACED:
@@ -175,6 +176,15 @@ def is_unspaced(text: str) -> bool:
     return found > 0 and 2 * found > len(LETTER.findall(begin))
 
 
+def unspaced_language(texts: Sequence[str]) -> str | None:
+    """zh or ja if most texts are written in it, told apart by kana; else None."""
+    found = [text for text in texts if is_unspaced(text)]
+    if 2 * len(found) <= len(texts):
+        return None
+    kana = sum(bool(KANA.search(text[:SAMPLED])) for text in found)
+    return "ja" if 2 * kana > len(found) else "zh"
+
+
 def running_words(text: str) -> Iterator[Any]:
     """Matches of a text's words with their marks: between spaces, or two Chinese or Japanese characters."""
     return (UNSPACED_RUNNING if is_unspaced(text) else RUNNING).finditer(text)
@@ -202,9 +212,9 @@ def opening(text: str, count: int) -> str:
 
 def refuse_other_script(texts: Sequence[str], code: str) -> None:
     """Raise `BasinError` if most texts are in a script whose words the language does not tell apart."""
-    if code not in UNSPACED and 2 * sum(map(is_unspaced, texts)) > len(texts):
+    if code not in UNSPACED and (found := unspaced_language(texts)):
         raise BasinError(
-            f"The texts are Chinese or Japanese, written without spaces, and topics.language is {code!r}: set it to zh or ja."
+            f"The texts are Chinese or Japanese, written without spaces, and topics.language is {code!r}: set it to {found}."
         )
 
 
@@ -238,6 +248,9 @@ class CapitalCounts:
             return
         inside = Counter(match.group() for match in self.language.word.finditer(text))
         inside.subtract(self.language.start.findall(text))  # first words always have a capital
+        capitals = sum(count for word, count in inside.items() if word[0].isupper())
+        if 2 * capitals > sum(inside.values()):  # a text in capitals, or in those of a title
+            return
         for word, count in inside.items():
             key = self.language.plain(word)
             self.total[key] += count

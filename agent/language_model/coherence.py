@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 MINIMUM_PASSAGES = 8
 """Fewer passages give no quantile."""
+FEWEST_WORDS = 10
 FLOOR = 0.5
 """Share of the base model's passages that must be coherent for the limits to hold unchanged."""
 
@@ -44,7 +45,7 @@ class CoherenceConfig(StageConfig):
     """Share of real passages within the limit of the loss."""
     text_quantile: float = Field(0.995, gt=0.5, lt=1)
     """The same for each statistic of the text; high, because there are several."""
-    words: int = Field(60, ge=10)
+    words: int = Field(60, ge=FEWEST_WORDS)
     """Real and generated passages are cut to this many words after their opening."""
     prompt_words: int = Field(9, ge=1)
     """Words at the start of a real passage that serve as its prompt."""
@@ -108,7 +109,11 @@ class Coherence:
     def fit(
         cls, real_texts: Sequence[str], config: CoherenceConfig, language_model: LanguageModel | None
     ) -> Coherence:
-        """Measure the limits. Raises `BasinError` for fewer than 8 long enough passages."""
+        """Measure the limits. Raises `BasinError` for fewer than 8 long enough passages.
+
+        Where passages are shorter than configured, fewer words are judged.
+        """
+        config = _shortened(config, real_texts)
         pairs = []
         for text in real_texts:
             head = _cut(text, config.prompt_words)
@@ -213,6 +218,18 @@ class Coherence:
             else statistics[name] > self.limits[name][1]
             for name, side in sides.items()
         )
+
+
+def _shortened(config: CoherenceConfig, texts: Sequence[str]) -> CoherenceConfig:
+    """The config with as many words as three quarters of the passages have, where nearly none has its."""
+    lengths = np.array([count_words(text) for text in texts])
+    if not len(lengths) or (lengths >= config.prompt_words + config.words).sum() >= MINIMUM_PASSAGES:
+        return config
+    words = int(np.quantile(lengths, 0.25)) - config.prompt_words
+    if not FEWEST_WORDS <= words < config.words:
+        return config
+    logger.info(f"coherence: judged on {words} words, since the passages are shorter than coherence.words.")
+    return config.model_copy(update={"words": words})
 
 
 REPETITION = {"distinct_trigrams": "low", "longest_repeat": "high"}

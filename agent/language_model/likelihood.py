@@ -16,6 +16,7 @@ from agent.language_model.hooks import HookedModel, Prefix
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.memory import BatchPolicy, within_memory
 from agent.language_model.token_batches import TokenBatch, token_batches
+from agent.language_model.token_counts import say_cut, token_lengths
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 
@@ -39,6 +40,7 @@ class ScoringModel(HookedModel):
         """The texts as token batches on this model's device, by rising length."""
         limit = min(max_tokens or self.config.max_tokens, longest_sequence(self.model))
         size = self.batch_policy.tokens
+        on_cut = self._say_cut if max_tokens is None else None  # otherwise a part is meant
         for batch in token_batches(
             self.tokenizer,
             texts,
@@ -47,8 +49,20 @@ class ScoringModel(HookedModel):
             batch_tokens=size,
             side=side,
             rotation_limit=self.rotation_limit,
+            on_cut=on_cut,
         ):
             yield batch.to(self.device)
+
+    def say_cut(self, passages: Sequence[str]) -> None:
+        """Warn if passages are longer than the model reads."""
+        self._say_cut(token_lengths(self.tokenizer, passages), again=True)
+
+    def _say_cut(self, lengths: Sequence[int], *, again: bool = False) -> None:
+        longest, wanted = longest_sequence(self.model), self.config.max_tokens
+        remedy = "give shorter ones (passages.tokens), or raise language_model.max_tokens"
+        remedy = remedy if wanted < longest else "give shorter ones (passages.tokens)"
+        what = f"texts are longer than {self.name} reads"
+        say_cut(self.tokenizer, what, lengths, min(wanted, longest), remedy, again=again)
 
     @torch.no_grad()
     def losses(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,13 +71,17 @@ def token_batches(
     batch_tokens: int = 4096,
     side: Literal["left", "right"] = "right",
     rotation_limit: int | None = None,
+    on_cut: Callable[[list[int]], None] | None = None,
 ) -> Iterator[TokenBatch]:
     """Batches in rising order of length, each of at most `batch_tokens` tokens with its padding.
 
     Prefix and text are tokenized as one string; only the text's own tokens are pooled and scored.
-    Longer sequences are cut to `max_tokens`. No batch has texts on both sides of `rotation_limit`.
+    Longer sequences are cut to `max_tokens`, and `on_cut` gets the uncut lengths of all. No batch has
+    texts on both sides of `rotation_limit`.
     """
     rows = _tokenize(tokenizer, texts, prefixes, max_tokens)
+    if on_cut and any(len(row.ids) >= max_tokens for row in rows):
+        on_cut(_uncut_lengths(tokenizer, rows, texts, prefixes, max_tokens))
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))
     start = 0
     while start < len(order):
@@ -120,6 +124,17 @@ def _tokenize(
         ends = [end if flag else 0 for flag, end in zip(content, read, strict=True)]
         rows.append(_Row(ids, content, scored, ends))
     return rows
+
+
+def _uncut_lengths(
+    tokenizer: Any, rows: list[_Row], texts: Sequence[str], prefixes: Sequence[str] | None, max_tokens: int
+) -> list[int]:
+    lengths = [len(row.ids) for row in rows]
+    full = [at for at, length in enumerate(lengths) if length >= max_tokens]
+    whole = [(prefixes[at] if prefixes else "") + texts[at] for at in full]
+    for at, ids in zip(full, tokenizer(whole, verbose=False)["input_ids"], strict=True):
+        lengths[at] = len(ids)
+    return lengths
 
 
 def _pad(rows: list[_Row], indices: tuple[int, ...], side: Literal["left", "right"]) -> TokenBatch:

@@ -84,7 +84,10 @@ def _count_words(documents: Sequence[Document], code: str) -> tuple[tuple[str, .
     try:
         counts = vectorizer.fit_transform([document.text for document in documents])
     except ValueError:
-        raise BasinError("No word occurs in two of the corpus's documents: give more text.") from None
+        raise BasinError(
+            f"No word of {code!r}, apart from stop words, occurs in two of the corpus's documents: give more text, or set "
+            "topics.language to its language (und has no stop words)."
+        ) from None
     return tuple(map(str, vectorizer.get_feature_names_out())), counts
 
 

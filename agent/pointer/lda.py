@@ -96,25 +96,56 @@ def fit_stream(
 def _count_words(texts: Iterable[str], config: TopicsConfig) -> Dictionary:
     """The words of a topic model: neither names nor too rare nor in too many chunks."""
     known, capitals, dictionary = language(config.language), CapitalCounts(config.language), Dictionary()
+    spaces = 0
     for text in texts:
+        spaces += text.count(" ")
         capitals.count(text)
         for chunk in known.chunks(text, config.chunk_words):
             dictionary.doc2bow(chunk, allow_update=True)
         if len(dictionary) > MOST_WORDS:
             dictionary.filter_extremes(no_below=0, no_above=1.0, keep_n=MOST_WORDS // 2)
             capitals.drop_rare(MOST_WORDS // 2)
-    names = capitals.names(config.name_share)
+    names, left = capitals.names(config.name_share), [len(dictionary)]
+    read = dictionary.num_pos / max(spaces, 1)
     dictionary.filter_tokens(
         bad_ids=[dictionary.token2id[name] for name in names if name in dictionary.token2id]
     )
+    left.append(len(dictionary))
+    dictionary.filter_extremes(config.minimum_chunks, 1.0, keep_n=None)
+    left.append(len(dictionary))
     dictionary.filter_extremes(config.minimum_chunks, config.maximum_chunk_share, keep_n=None)
     dictionary.compactify()
     if len(dictionary) < 2 * config.count:
-        raise BasinError(
-            f"Only {len(dictionary)} words occur in at least {config.minimum_chunks} of the {dictionary.num_docs} text chunks, "
-            f"too few for {config.count} topics; give more text, or lower topics.minimum_chunks or topics.count."
-        )
+        raise BasinError(_too_few([*left, len(dictionary)], read, dictionary.num_docs, config))
     return dictionary
+
+
+def _too_few(left: list[int], read: float, chunks: int, config: TopicsConfig) -> str:
+    """Which filter leaves too few words, and its remedy.
+
+    Args:
+        left: distinct words after stop words, names, rare words and frequent words are out.
+        read: share of the running words that are no stop words.
+    """
+    words, without_names, not_rare, not_frequent = left
+    need, least = 2 * config.count, config.minimum_chunks
+    few = f"too few for {config.count} topics"
+    if words < need and read < 0.1:
+        return (
+            f"All but {words} of the corpus's words are stop words of {config.language!r} or very short, {few}: set "
+            "topics.language to the language of the texts, or to und, which has no stop words."
+        )
+    if without_names < need <= words:
+        return f"All but {without_names} of the {words} words have capitals as names do, {few}: raise topics.name_share to 1."
+    if not_frequent < need <= not_rare:
+        return (
+            f"All but {not_frequent} of the {not_rare} words occur in more than {config.maximum_chunk_share:.0%} of the "
+            f"{chunks} text chunks, {few}: raise topics.maximum_chunk_share, or lower topics.chunk_words or topics.count."
+        )
+    return (
+        f"Only {not_frequent} words occur in at least {least} of the {chunks} text chunks, {few}; give more text, or lower "
+        "topics.minimum_chunks or topics.count."
+    )
 
 
 def _bags(texts: Iterable[str], dictionary: Dictionary, config: TopicsConfig) -> Iterator[Bag]:

@@ -18,6 +18,7 @@ from agent.corpora.passages import split
 from agent.errors import BasinError
 from agent.hub.embedders import embedder_fingerprint
 from agent.language_model.model import LanguageModel
+from agent.language_model.token_counts import in_words
 from agent.membership.documents import numbered
 from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import Pointer, TopicModel, pick
@@ -74,7 +75,8 @@ def prepare(map_config: MapConfig) -> MapSetup:
     """
     config = map_config.run
     refuse_given_pointer(config, "A map")
-    passages = split(load_corpus(config.corpus), config.passages)
+    documents = load_corpus(config.corpus)
+    passages = split(documents, in_words(config.passages, config.language_model, documents))
     logger.info(f"Corpus: {passages.description}")
     model = fit_topics(config.corpus, passages, config.topics, config.seed, cached=True)
     pointer = pick(model, config.topics)

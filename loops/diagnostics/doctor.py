@@ -22,6 +22,7 @@ from agent.hub.pinned_packages import cache_root, verify
 from agent.language_model.architecture import choose_device, choose_dtype
 from agent.language_model.memory import total_memory
 from agent.language_model.model import LanguageModel
+from agent.language_model.token_counts import in_words
 from agent.progress import timed
 from loops.checkpoint.find import checkpoints_folder, list_runs
 from loops.checkpoint.provenance import commit, cores, versions
@@ -113,7 +114,9 @@ def _passages(config: RunConfig) -> int | None:
         return None
     try:
         with timed("reading the corpus"):
-            return len(split(load_corpus(config.corpus), config.passages).passages)
+            documents = load_corpus(config.corpus)
+            cut = in_words(config.passages, config.language_model, documents)
+            return len(split(documents, cut).passages)
     except BasinError as error:
         logger.info(str(error))
         return None

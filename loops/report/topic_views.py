@@ -14,7 +14,9 @@ from jaxtyping import Float
 
 from agent.corpora.load import load_corpus, named_corpus
 from agent.corpora.passages import enough_per_document, evenly_spaced, split
+from agent.corpora.words import unspaced_language
 from agent.errors import BasinError
+from agent.language_model.token_counts import in_words, proposed_length
 from agent.pointer.topic_model import TopicModel, TopicsConfig, pick
 from agent.progress import timed
 from agent.types import Passage, PassageSet
@@ -109,7 +111,13 @@ def view_subject(subject: str, options: TopicOptions) -> TopicView:
     topics = _override(config.topics, options)
     seed = config.seed if options.seed is None else options.seed
     config = config.model_copy(update={"topics": topics, "seed": seed})
-    passages = split(load_corpus(config.corpus), config.passages)
+    documents = load_corpus(config.corpus)
+    if not from_file:
+        length = proposed_length(config.passages, config.language_model, documents)
+        if found := unspaced_language([document.text for document in documents]):
+            topics = topics.model_copy(update={"language": found})
+        config = config.model_copy(update={"passages": length, "topics": topics})
+    passages = split(documents, in_words(config.passages, config.language_model, documents))
     with timed("topics: fitting"):
         model = fit_topics(config.corpus, passages, topics, seed)
     named = topics.topic is not None or topics.words or topics.seed_words
@@ -133,7 +141,7 @@ def view_run(store: RunStore, options: TopicOptions) -> TopicView:
         )
     pointer, passages, config = store.load_pointer(), store.load_passages(), store.config
     if options.words:
-        topics = config.topics.model_copy(update={"words": options.words})
+        topics = _override(config.topics, TopicOptions(words=options.words))
         config = config.model_copy(update={"topics": topics})
     if config.topics.words:
         pointer.model.mass_on(config.topics.words)  # refuses unknown words

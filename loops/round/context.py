@@ -23,6 +23,7 @@ from agent.hub.embedders import embedder_fingerprint, load_embedder
 from agent.language_model.activation_cache import embed_cached
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
+from agent.language_model.token_counts import in_words, say_cut, token_lengths
 from agent.membership.log_odds import log_odds
 from agent.pointer.lda import FitCache
 from agent.pointer.topic_model import Pointer, PointerReading
@@ -108,7 +109,7 @@ def open_context(store: RunStore, accept_model: bool = False) -> RunContext:
         with costs.stage("topics"):
             starting_vector(config.updating)  # a wrong file is refused before anything is read
             documents = load_corpus(config.corpus)
-            passages = split(documents, config.passages)
+            passages = split(documents, in_words(config.passages, config.language_model, documents))
             logger.info(f"Corpus: {passages.description}")
             if warning := language_warning(config.topics, config.language_model.name, config.coherence.model):
                 logger.info(warning)
@@ -153,6 +154,7 @@ def prepare(
         config.updating.steered_layers(language_model.layers)  # refused before anything is read
         logger.info(forecast(config, passages, language_model))
         coherence = Coherence.load(passages.texts, config.coherence)
+    language_model.say_cut(passages.texts)
     with costs.stage("record"):
         activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
         uses = config.clustering.use_embeddings
@@ -179,6 +181,12 @@ def embedded(
 ) -> tuple[Callable[[Sequence[str]], Float[np.ndarray, "text column"]], Float[np.ndarray, "passage column"]]:
     """The sentence embedder, and the cached embeddings of the real passages."""
     embedder = load_embedder()
+    lengths, limit = token_lengths(embedder.tokenizer, passages.texts), embedder.max_seq_length
+    what, remedy = (
+        "passages are longer than the sentence embedder reads",
+        "give shorter ones (passages.tokens)",
+    )
+    say_cut(embedder.tokenizer, what, lengths, limit or max(lengths), remedy, again=True)
     real = embed_cached(embedder, embedder_fingerprint(), passages.texts)[:, 0]
     return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
 

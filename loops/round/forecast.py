@@ -109,7 +109,8 @@ def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
 
 def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, float]:
     """Seconds by stage for all rounds on a number of real passages."""
-    words = passages * config.passages.words
+    cut = config.passages
+    words = passages * (cut.tokens / TOKENS_PER_WORD if cut.tokens else cut.words)
     written = config.generation.samples * config.generation.new_tokens
     full = speeds.record * speeds.depth_recorded
     updating, ascent = config.updating, config.updating.optimised

@@ -72,7 +72,7 @@ class Setup:
     probe: Probe
     """The second model's version of the concept, from its memberships alone."""
     prompts: Sequence[str]
-    coherence: Mapping[str, Coherence]
+    coherence: dict[str, Coherence]
     """By the name of the model that writes; the other one reads."""
     nats: float
     seed: int
@@ -145,6 +145,8 @@ class Setup:
         vectors = [calibrate(model, vector, ruler, self.nats, tokens)[0] for vector in vectors]
         texts = self._write(model, vectors)
         whole = [prompt + text for prompt, text in zip(self.prompts, texts, strict=True)]
+        if kind == BASE:  # the first of a model's trials
+            self.coherence[model.config.name] = self.coherence[model.config.name].fair_to(texts, self.prompts)
         return Trial(
             name=name,
             model=model.config.name,

@@ -95,7 +95,7 @@ def test_too_few_words_for_the_topics_are_counted():
     config = CONFIG.model_copy(update={"maximum_chunk_share": 1.0})
     with pytest.raises(BasinError, match="Only 3 words .* too few for 3 topics"):
         fit(documents, config, 0)
-    with pytest.raises(BasinError, match="Only 0 words"):
+    with pytest.raises(BasinError, match="All but 0 of the corpus.s words are stop words"):
         fit([Document("a", "It was he."), Document("b", "")], config, 0)
 
 
@@ -178,3 +178,30 @@ def test_a_stream_that_fails_ends_in_a_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(BasinError, match="second reading"):
         fit_stream(damaged, STREAM, 5, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "remedy"),
+    [
+        ("it was the of and that he for with as his they", {}, "set topics.language"),
+        (
+            "we Saw Anna Berta Clara Doris Edith here and lots of small plain words too",
+            {"name_share": 0.1},
+            "name_share",
+        ),
+        ("crimea crimeb crimec crimed oceana oceanb oceanc oceand", {}, "raise topics.maximum_chunk_share"),
+    ],
+)
+def test_the_filter_that_leaves_too_few_words_is_named_with_its_setting(text, changes, remedy) -> None:
+    documents = [Document(f"d{at}", f"{text}. " * 20) for at in range(4)]
+    config = CONFIG.model_copy(
+        update={"count": 3, "minimum_chunks": 2, "maximum_chunk_share": 0.5, **changes}
+    )
+    with pytest.raises(BasinError, match=remedy):
+        fit(documents, config, 0)
+
+
+def test_capitals_of_a_whole_text_are_no_names() -> None:
+    shouted = [Document(each.id, each.text.upper()) for each in block_documents()]
+    plain, loud = (fit(each, CONFIG, 0).vocabulary for each in (block_documents(), shouted))
+    assert plain == loud

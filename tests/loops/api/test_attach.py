@@ -67,6 +67,8 @@ def test_a_pipeline_is_taken_too(store, folder):
     plain = write(TEXTS[0], **how)
     with steered(write, store.path, 1, strength=5.0):
         assert write(TEXTS[0], **how) != plain
+        texts = ["The de\u0301tec\u00adtive", "half \ud83d"]
+        assert write(texts, **how) == write(["The d\u00e9tective", "half \ufffd"], **how)
     assert write(TEXTS[0], **how) == plain
 
 

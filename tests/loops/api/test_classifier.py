@@ -73,10 +73,13 @@ def test_arrays_and_columns_of_texts_are_taken_and_others_refused(store):
     for texts in (np.array(TEXTS), np.array(TEXTS)[:, None]):
         assert np.allclose(concept.predict_proba(texts), expected)
     assert concept.predict_proba([]).shape == (0, 2)
+    broken, whole = ["a \ud83d", "de\u0301tec\u00adtive"], ["a \ufffd", "d\u00e9tective"]
+    assert np.array_equal(concept.predict_proba(broken), concept.predict_proba(whole))
     for given, wrong, hint in (
         (concept, "one text", "list"),
         (concept, ["a", ""], "number 2"),
         (concept, ["a", None], "number 2"),
+        *((concept, value, "a list of texts, not") for value in (None, 5, b"bytes")),
         (concept, [["a", "b"]], "axes"),
         (ConceptClassifier(store.path, round=7), TEXTS, "no round 7"),
         (ConceptClassifier(Path("nowhere")), TEXTS, "no run"),

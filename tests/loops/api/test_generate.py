@@ -62,6 +62,9 @@ def test_prompts_are_openings_of_real_passages_unless_given(store):
     assert {prompt for prompt, _ in _write(store, count=7)} == real
     assert [prompt for prompt, _ in _write(store, prompt="w5 w6", count=3)] == ["w5 w6"] * 3
     assert len({text for _, text in _write(store, prompt="w5 w6", count=3)}) > 1
+    assert _write(store, prompt="w\u00ad5 \ud83d")[0][0] == "w5 \ufffd"
+    with pytest.raises(BasinError, match="The prompt is 5, which is no text"):
+        _write(store, prompt=5)
 
 
 def readable(store: RunStore, threshold: float, weights: np.ndarray | None = None) -> RunStore:
