@@ -115,6 +115,7 @@ def test_rounds_are_read_by_number_and_make_a_table(planted):
     with pytest.raises(TypeError, match="by number"):
         rounds["newest"]
     frame = pandas.DataFrame(rounds.table())
+    assert rounds[frame["round"].max()].round == 2  # an integer of NumPy's
     assert list(frame["round"]) == [0, 1, 2] and frame["drift"].iloc[1] == pytest.approx(0.3)
     assert repr(rounds).splitlines()[0].split()[:3] == ["round", "size", "members"]
     assert rounds._repr_html_().count("<tr>") == 4
@@ -134,6 +135,9 @@ def test_members_are_the_run_s_passages(planted):
     assert all(each.text.startswith("Passage") for each in members)
     assert {each.title for each in planted.members()} & {"A [Title]", "T", "b2"}
     assert members._repr_html_().count("<tr>") == 3
+    for wrong in (-1, 2.5, "3"):
+        with pytest.raises(BasinError, match="limit was"):
+            planted.members(wrong)
 
 
 def test_corpus_texts_are_inert_in_a_notebook():
