@@ -85,6 +85,8 @@ def _is_finite(weight: torch.Tensor) -> bool:
         return True
     if weight.dtype not in EXPONENT:
         return weight.itemsize == 1 or bool(torch.isfinite(weight).all())
+    if weight.dtype == torch.float32 and torch.isfinite(weight.sum()):
+        return True
     whole, bits = EXPONENT[weight.dtype]
     exponents = weight.detach().reshape(-1).view(whole) & bits
     return not exponents.numel() or int(exponents.max()) != bits

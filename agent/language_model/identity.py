@@ -96,9 +96,9 @@ def _weights(model: Any) -> str:
 def _bits(flat: torch.Tensor) -> tuple[str, Any]:
     """The bits of the numbers, as bfloat16 where that holds all of them."""
     if flat.dtype == torch.float32:
-        halves = flat.view(torch.int16).numpy().reshape(-1, 2)
-        if not halves[:SAMPLE, 0].any() and not halves[:, 0].any():
-            return "bfloat16", np.ascontiguousarray(halves[:, 1])
+        bits = flat.view(torch.int32).numpy()
+        if not any(np.bitwise_or.reduce(part) & 0xFFFF for part in (bits[:SAMPLE], bits)):
+            return "bfloat16", np.ascontiguousarray(bits.view(np.int16)[1::2])
     return str(flat.dtype).removeprefix("torch."), flat.contiguous().view(torch.uint8).numpy()
 
 
