@@ -39,12 +39,14 @@ def test_a_model_is_fitted_once_and_read_back_the_same(documents, fitted):
     assert np.array_equal(again.infer(texts), first.infer(texts))
 
 
-def test_other_inputs_are_fitted_again(documents, fitted):
+def test_other_inputs_and_libraries_are_fitted_again(documents, fitted, monkeypatch):
     fit_cached(documents, CONFIG, 1)
     fit_cached(documents, CONFIG, 2)
     fit_cached(documents[1:], CONFIG, 1)
     fit_cached(documents, CONFIG.model_copy(update={"passes": 3}), 1)
-    assert fitted == [1, 2, 1, 1]
+    monkeypatch.setattr(lda, "LIBRARIES", ("another gensim",))
+    fit_cached(documents, CONFIG, 1)
+    assert fitted == [1, 2, 1, 1, 1]
 
 
 def test_a_damaged_file_is_fitted_again(documents, fitted, tmp_path):

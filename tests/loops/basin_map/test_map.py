@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def counted(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(basin_map, "follow", watched)
     return followed
+
+
+def test_a_map_of_another_model_is_another_map():
+    made = planted_setup()
+    assert basin_map._digest(CONFIG, made) == basin_map._digest(CONFIG, made)
+    assert basin_map._digest(CONFIG, replace(made, models="another")) != basin_map._digest(CONFIG, made)
 
 
 def test_the_better_starts_share_a_fixed_point_and_it_is_the_planted_one(tmp_path):
