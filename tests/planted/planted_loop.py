@@ -84,6 +84,6 @@ def contents(store: RunStore, *but: str) -> dict[str, bytes]:
     """Every file of every round, but those that say how long it took."""
     return {
         str(file.relative_to(store.path)): file.read_bytes()
-        for file in sorted(store.path.glob("round_*/*"))
-        if file.name not in {"cost.json", "manifest.json", *but}
+        for file in sorted(store.path.glob("round_*/**/*"))
+        if file.is_file() and file.name not in {"cost.json", "manifest.json", *but}
     }

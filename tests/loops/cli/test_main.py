@@ -38,7 +38,7 @@ def loop(monkeypatch) -> types.ModuleType:
     report = lambda store, console, activations: module.reported.append(activations)  # noqa: E731
     monkeypatch.setitem(sys.modules, "loops.refine", module)
     monkeypatch.setattr("loops.refine", module, raising=False)
-    monkeypatch.setattr("loops.round.context.open_context", lambda store: context)
+    monkeypatch.setattr("loops.round.context.open_context", lambda *_: context)
     monkeypatch.setattr("loops.report.terminal.report_run", report)
     return module
 
