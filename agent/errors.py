@@ -51,6 +51,8 @@ def _disk_errors(path: Path | str, verb: str, remedy: str) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno is None:
             raise  # raised by a library, not by the operating system
+        if verb == "read" and isinstance(getattr(error, "filename", None), str):
+            path = error.filename  # the file of a folder
         reason = getattr(error, "strerror", None) or first_sentence(error)
         raise BasinError(f"{path} cannot be {verb} ({reason}); {remedy}.") from error
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
+from glob import escape, glob
 from typing import Any
 
 import torch
@@ -70,6 +72,9 @@ def not_loaded(kind: str, name: str, error: Exception, remedy: str) -> BasinErro
         return BasinError(
             f"{kind} {name!r} needs a library that is not installed ({first_sentence(error)}): {remedy}."
         )
+    shut = next((file for file in glob(f"{escape(name)}/*") if not os.access(file, os.R_OK)), None)
+    if shut is not None:
+        remedy = f"{shut} cannot be read, so check its permissions"
     if sys.flags.optimize > 1:
         remedy = "run Python without -OO and PYTHONOPTIMIZE=2, since transformers reads its docstrings"
     return BasinError(f"{kind} {name!r} could not be loaded ({first_sentence(error)}): {remedy}.")

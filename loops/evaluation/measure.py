@@ -11,7 +11,7 @@ import os
 import numpy as np
 from jaxtyping import Float
 
-from agent.errors import writing
+from agent.errors import BasinError, shortened, writing
 from agent.files.checked import DamagedError
 from agent.hub.embedders import load_embedder
 from agent.judging.average_precision import MeasuredRound, MeasuredRun, Row, measure_run
@@ -45,6 +45,7 @@ def measure(
     Raises:
         BasinError: a round is damaged, or the corpus is not the one the run was made from.
     """
+    _require_corpus(store)
     passages = store.load_passages()
     records = [store.load(number) for number in store.rounds()]
     run = _measured_run(store, passages, records, activations)
@@ -60,6 +61,16 @@ def measure(
         gold = readings[0].of_passages(run.document_of) if readings else None
         draw(atomic.unlinked(store.path / PICTURE), run.rounds, rows[: len(records)], gold)
     return rows
+
+
+def _require_corpus(store: RunStore) -> None:
+    """Raise `BasinError` if the corpus, whose records hold the labels, was moved; a run needs it no more."""
+    corpus = store.config.corpus
+    if not corpus.is_named and not os.path.exists(corpus.path):
+        raise BasinError(
+            f"Gold labels of {store.name} would be read from {shortened(corpus.source, 150)}, which is no longer "
+            "there: put it back to measure; the run itself does not need it."
+        )
 
 
 def stored_rows(store: RunStore) -> list[Row] | None:
@@ -82,6 +93,7 @@ def judge(store: RunStore) -> list[Row]:
     Raises:
         BasinError: as `measure`, or the sentence embedder cannot be loaded.
     """
+    _require_corpus(store)
     passages, newest = store.load_passages(), store.load(max(store.rounds(), default=0))
     labels = next(iter(every_gold_labels(store.config.corpus, passages.documents)), None)
     if labels is None or not newest.generated:

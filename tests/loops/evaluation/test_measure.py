@@ -116,3 +116,11 @@ def test_generated_text_is_judged_by_judges_that_can_tell(tmp_path, monkeypatch)
     assert asked == [(GOLD.tolist(), {"basin": ["clue."]}, ["a", "b"])]
     found = [(row["generator"], row["judge"], row["cluster_score"], row["round"]) for row in rows]
     assert found == [("basin", "A", pytest.approx(0.5), 1), ("basin", "B", None, 1)]
+
+
+def test_a_corpus_that_was_moved_is_named_as_what_measuring_lacks(tmp_path):
+    store = planted_run(tmp_path, labelled=True)
+    (tmp_path / "books.jsonl").rename(tmp_path / "moved.jsonl")
+    for refused in (measure.measure, measure.judge):
+        with pytest.raises(BasinError, match=r"books\.jsonl, which is no longer there: put it back"):
+            refused(store)
