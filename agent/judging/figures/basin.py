@@ -76,7 +76,7 @@ def draw_basin_map(
     plane, curve, still = figure.subplots(1, 3)
     _draw_flow(plane, flows, gold, groups)
     precision = precisions_at_size(gold, flows.starts)
-    _draw_quality(curve, flows, gold, groups, precision, ceiling_ap)
+    _draw_quality(curve, flows, gold, groups, ceiling_ap)
     _draw_drifts(still, flows, groups)
     legend = figure.legend(handles=_handles(groups), loc="outside lower center", ncols=4, frameon=False)
     for text in legend.get_texts():
@@ -144,14 +144,13 @@ def _draw_quality(
     flows: Flows,
     gold: Bool[np.ndarray, "document"],
     groups: Sequence[_Group],
-    precision: Float[np.ndarray, "start"],
     ceiling_ap: float,
 ) -> None:
     """Final average precision against the start's precision, with the threshold of success.
 
     A start succeeds if it ends right (`is_right`) at the fixed point that most good starts reach.
     """
-    final = average_precisions(gold, flows.final)
+    final, precision = average_precisions(gold, flows.final), precisions_at_size(gold, flows.starts)
     for group in groups:
         for certified in (False, True):
             chosen = group.starts & (flows.certified == certified)

@@ -10,7 +10,9 @@ import transformers
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from agent.adapting.trainer import NarrowProducts, attend, trainable_twin
+from agent.adapting.preference import _PreferenceTrainer
+from agent.adapting.supervised import _LoraTrainer
+from agent.adapting.trainer import NAME, NarrowProducts, attend, trainable_twin
 from agent.language_model.adapter import new_adapter
 from agent.language_model.architecture import base_of
 from agent.language_model.load import LanguageModelConfig
@@ -108,3 +110,11 @@ def test_an_adapter_multiplies_in_the_models_format_with_the_same_gradients(arch
     assert formats == {torch.bfloat16}
     error, of_peft = (float((each - wanted).norm() / wanted.norm()) for each in (ours, by_peft))
     assert error < max(0.05, 1.5 * of_peft)
+
+
+def test_preferences_keep_exact_products_and_exact_models_their_attention():
+    """Preferences compare likelihoods that differ by little."""
+    assert issubclass(_LoraTrainer, NarrowProducts) and not issubclass(_PreferenceTrainer, NarrowProducts)
+    narrow, exact = in_bfloat16(), make_language_model()
+    assert trainable_twin(narrow).config._attn_implementation == NAME
+    assert {each.config._attn_implementation for each in (narrow.model, trainable_twin(exact))} == {"sdpa"}
