@@ -171,11 +171,11 @@ LINKS_TO_A_FILE = [
     "picture.png",
     "round_002/samples.json",
 ]
-LINKS_TO_A_FILE += [f".run.log.tmp-{os.getpid()}"]
 LINKS_TO_A_FOLDER = ["round_002", "round_002/adapter", "matches", "stitches", "events", "page", ".training"]
 LINKS_TO_A_FOLDER += [".training/teach", ".training/written"]
 HARM: dict[str, Callable[[Path], None]] = {
     **{f"{name} is a link out": _link(name) for name in LINKS_TO_A_FILE},
+    "a draft of the log is a link out": _link(f".run.log.tmp-{os.getpid()}"),
     **{f"{name} is a link to a folder outside": _link(name, "outside") for name in LINKS_TO_A_FOLDER},
     **{f"{name} is a pipe": _pipe(name) for name in BESIDE_ROUNDS + IN_A_ROUND},
     **{f"{name} is a terabyte": _sparse(name) for name in ["run.json", *IN_A_ROUND]},
