@@ -15,7 +15,7 @@ from agent.errors import BasinError
 from agent.hub.quiet import quiet_transformers
 from benchmarks.results import write_results
 from loops.checkpoint.provenance import PROJECT
-from loops.diagnostics.model_check import check_model
+from loops.diagnostics.model_check import TRIALS, check_model
 
 PAGE = PROJECT / "docs" / "models.md"
 BEGIN, END = "<!-- models: python -m benchmarks.models -->", "<!-- end of models -->"
@@ -100,8 +100,9 @@ def family(name: str) -> dict[str, Any]:
             check = check_model(folder)
         except BasinError as error:
             return row | {"note": str(error).replace(repr(folder), name).replace(folder, name)}
-    marks = dict(zip(COLUMNS, (not each for each in check.problems.values()), strict=False))
-    notes = [f"{what}: {problem}" for what, problem in check.problems.items() if problem]
+    problems = {what: check.problems[what] for what in TRIALS}  # there are no weights and no tokenizer
+    marks = dict(zip(COLUMNS, (not each for each in problems.values()), strict=False))
+    notes = [f"{what}: {problem}" for what, problem in problems.items() if problem]
     return row | marks | {"fused": check.fused, "note": "; ".join(notes)}
 
 
