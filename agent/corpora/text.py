@@ -137,7 +137,10 @@ def _join_lines(text: str) -> str:
     return whole
 
 
-LINE_END = regex.compile(r"(?<!\p{L})(\p{L}*+(?<=\p{Ll}))([-\u2010\u00ac\u00ad])[ \t]*\r?\n[ \t]*+(\p{Ll}++)")
+LINE_END = regex.compile(
+    r"(?<!\p{L})(\p{L}*+(?<=\p{Ll}))([-\u2010\u00ac\u00ad])[ \t\xa0]*+[\r\n\f\u2028\u2029][\s\f]{0,9}+(\p{Ll}++)"
+)
+"""Also at the end of a page, which is a form feed or an empty line."""
 WORD_OR_COMPOUND = regex.compile(r"\p{L}+(?:-\p{L}+)*")
 
 INVISIBLE = regex.compile(
@@ -165,7 +168,7 @@ RULES: tuple[tuple[str, Callable[[str], str]], ...] = (
 COMPOSED = "decomposed letters composed"
 SUSPICIOUS = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff"
-    r"\ufb00-\ufdf1\ufe70-\uffff\U0001d400-\U0001d7ff\U000e0001-\U000e007f]|[^\W\d_][-\u2010\xac][ \t]*\r?\n"
+    r"\ufb00-\ufdf1\ufe70-\uffff\U0001d400-\U0001d7ff\U000e0001-\U000e007f]|[^\W\d_][-\u2010\xac][ \t\xa0]*[\r\n\f\u2028\u2029]"
 )
 """Fast, and true of every text that a rule changes."""
 

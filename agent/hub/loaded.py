@@ -72,6 +72,9 @@ def not_loaded(kind: str, name: str, error: Exception, remedy: str) -> BasinErro
         return BasinError(
             f"{kind} {name!r} needs a library that is not installed ({first_sentence(error)}): {remedy}."
         )
+    if os.path.isdir(name):
+        whole = "config.json, the tokenizer, and every weight file as safetensors"
+        remedy = f"check that the folder holds all of a model that transformers knows ({whole})"
     shut = next((file for file in glob(f"{escape(name)}/*") if not os.access(file, os.R_OK)), None)
     if shut is not None:
         remedy = f"{shut} cannot be read, so check its permissions"

@@ -132,6 +132,8 @@ def _tokenizer(tokenizer: Any) -> Iterable[bytes]:
         "sides": [tokenizer.truncation_side, tokenizer.padding_side],
         "template": tokenizer.chat_template,
     }
+    if getattr(tokenizer, "split_special_tokens", False):
+        about["split_special_tokens"] = True
     if (backend := getattr(tokenizer, "backend_tokenizer", None)) is not None:
         backend.no_truncation()  # each call sets what it needs
         backend.no_padding()

@@ -66,7 +66,6 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _show_topics(view: TopicView, console: Console) -> None:
     """Print the top words, share and most typical passages of every topic."""
-    import numpy as np
     from rich.table import Table
 
     from agent.pointer.topic_model import SURE_WORDS, Pointer
@@ -85,7 +84,7 @@ def _show_topics(view: TopicView, console: Console) -> None:
         console.print(f"\n[bold]Topic {topic}[/]  {share:.1%} of the text{on_words}{starts}", highlight=False)
         console.print(escape(printable(" ".join(view.model.top_words(topic)))), style="cyan")
         typical = Table.grid(padding=(0, 1))
-        for index in np.argsort(-view.weights[:, topic], kind="stable")[:3]:
+        for index in view.typical(topic)[:3]:
             passage = view.chosen[index]
             document = passages.documents[passage.document]
             line = f"{document.title or document.id}: {first_words(passage.text)}"

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 INFERRED_PASSAGES = 3000
 """Shares and typical passages come from at most this many, since inference is slow."""
+NEGLIGIBLE = 0.005
+"""Weights below this, which print as 0.00, are not of a topic."""
 CORPORA = ("brown-fiction", "brown", "newsgroups")
 """Names that always mean the corpus, even if a run has the same name."""
 
@@ -77,6 +79,11 @@ class TopicView:
         """Topic numbers: by probability on the configured words, or else by share."""
         key = self.model.mass_on(self.words) if self.words else self.weights.mean(axis=0)
         return [int(topic) for topic in np.argsort(-key, kind="stable")]
+
+    def typical(self, topic: int) -> list[int]:
+        """Indices of a topic's passages, by falling weight."""
+        ranked = np.argsort(-self.weights[:, topic], kind="stable")
+        return [int(at) for at in ranked if self.weights[at, topic] >= NEGLIGIBLE]
 
     def lines(self, topic: int | None = None, words: Sequence[str] = ()) -> str:
         """YAML that starts from a topic, by number or by words.

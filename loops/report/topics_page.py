@@ -131,7 +131,7 @@ def _shown_words(view: TopicView) -> Int[np.ndarray, "shown"]:
 
 def _typical_passages(view: TopicView, topic: int) -> list[dict[str, Any]]:
     """The passages with the largest weights of the topic, at most two of a document."""
-    ranked = np.argsort(-view.weights[:, topic], kind="stable").tolist()
+    ranked = view.typical(topic)
     document_of = np.array([passage.document for passage in view.chosen])
     found = []
     for at in limit_per_document(document_of, ranked, TYPICAL_PASSAGES):

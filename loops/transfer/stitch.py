@@ -18,6 +18,7 @@ import numpy as np
 import safetensors.torch
 from jaxtyping import Float
 
+from agent.config import check_number
 from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError, read_inside
 from agent.transfer.effect import Effect, effect
@@ -119,8 +120,11 @@ def stitch(
 
     Raises:
         BasinError: the second model cannot be loaded or steered, there is too little general text,
-            or a translated vector is zero.
+            a translated vector is zero, or a number is none.
     """
+    check_number("samples", samples, least=8, whole=True)
+    if nats is not None:
+        check_number("nats", nats, least=1e-4)
     setup = Setup.of(store, record, to, config, nats=nats, samples=samples)
     return Stitching(
         run=store.name,

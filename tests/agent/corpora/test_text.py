@@ -71,6 +71,10 @@ def test_a_text_with_nothing_to_clean_is_the_same(text: str) -> None:
         ("detec\u200dtive \u2060and\ufeff \u200eso\u202c", "detective and so", "invisible"),
         ("detec-\ntive", "detective", "line ends"),
         ("detec\u00ad\r\n  tive", "detective", "line ends"),
+        ("detec-\n\n\ftive", "detective", "line ends"),
+        ("detec-\u00a0\u2028tive", "detective", "line ends"),
+        ("detec-\rtive", "detective", "line ends"),
+        ("a well-\n\nknown man. Well, he was known.", "a well-\n\nknown man. Well, he was known.", ""),
         ("Detek\u00ac\ntive", "Detektive", "line ends"),
         ("a well-\nknown man. Well, he was known.", "a well-\nknown man. Well, he was known.", ""),
         (

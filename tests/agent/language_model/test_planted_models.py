@@ -82,7 +82,7 @@ OWN_CODE = {
         (broken(-torch.inf), {}, None, f"NaN or infinite \\({BLOCK}\\)"),
         (None, {}, more_tokens(), "has 97 tokens, and the model's embedding only 96 rows"),
         (None, OWN_CODE, None, "language_model.trust_remote_code to true"),
-        (None, {"hidden_act": "no-such"}, None, "could not be loaded \\("),
+        (None, {"hidden_act": "no-such"}, None, "could not be loaded \\(.*: check that the folder holds all"),
     ],
 )  # fmt: skip
 def test_a_model_that_is_not_whole_is_refused_by_name(tmp_path, change, config, tokenizer, wrong):
@@ -124,6 +124,7 @@ ROPE = {"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}}
         ("config", {"config": {"eos_token_id": [2, 17]}}),
         ("tokenizer", {"told": {"eos_token": "<s>"}}),
         ("tokenizer", {"told": {"truncation_side": "left"}}),
+        ("tokenizer", {"told": {"split_special_tokens": True}}),
         ("tokenizer", {"told": {"chat_template": "{{ messages[0].content }}"}}),
         ("tokenizer", {"tokenizer": more_tokens(-1)}),
         ("tokenizer", {"tokenizer": make_tokenizer(begins_with_bos=False)}),

@@ -1,5 +1,6 @@
 """The topic browser on a corpus with planted topics."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,8 @@ def test_typical_passages_are_the_themes_own(view, data, number_of):
         weights = [passage["weight"] for passage in passages]
         assert weights == sorted(weights, reverse=True) and weights[0] == view.weights[:, topic].max()
         assert max(titles.values()) <= 2
+    few = dataclasses.replace(view, weights=np.array([[0.004, 1], [0.6, 0.4], [0, 1], [0.7, 0.3]]))
+    assert few.typical(0) == [3, 1], "passages without the topic do not fill its list up"
 
 
 def test_every_line_is_a_configuration_that_starts_from_its_topic(view, data, config_file):

@@ -149,6 +149,7 @@ def test_a_failed_write_leaves_no_folder(store, monkeypatch):
         (["--to", "nothing"], "'nothing' could not be loaded"),
         (["--to", "other", "--round", "0"], "Round 0 of run has no vector and readout to carry over"),
         (["--to", "other", "--round", "7"], "has no round 7"),
+        (["--to", "other", "--nats", "inf"], "nats was inf: give a finite number from 0.0001 on"),
         (["--to", "other", "--nats", "1000"], "No strength of steering spends 1000.0 nats"),
         (["--to", "other", "--set", "passages=2"], "passages"),
     ],
