@@ -65,6 +65,14 @@ class ModelIdentity:
         del parts["revision"]
         return _digest([json.dumps(parts, sort_keys=True).encode()])
 
+    def may_have_weights_of(self, model: Any) -> bool:
+        """False if a transformers model has other weights, in the same number formats."""
+        own = _weights(model)
+        comparable = (
+            str(model.dtype) == f"torch.{self.dtype}" or own.split(":")[0] == self.weights.split(":")[0]
+        )
+        return own == self.weights or not comparable
+
     def differences(self, other: ModelIdentity) -> list[str]:
         """The parts in which two models differ. Another number format rounds weights, which is none."""
         comparable = self.dtype == other.dtype or self.weights.split(":")[0] == other.weights.split(":")[0]

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def steered(model: Any, run: str | Path, round: int | None = None, strength: float = 1.0) -> Iterator[Any]:  # noqa: A002
+def steered(
+    model: Any,
+    run: str | Path,
+    round: int | None = None,  # noqa: A002
+    strength: float = 1.0,
+    *,
+    accept_model: bool = False,
+) -> Iterator[Any]:
     """Steer a transformers model, or a pipeline's, until the block ends.
 
     The vector is applied as in the run, with its gate and norm preservation. An adapter is merged into
@@ -35,6 +42,7 @@ def steered(model: Any, run: str | Path, round: int | None = None, strength: flo
     Args:
         model: the run's model, or a pipeline of it.
         strength: times the vector; it does not change the adapter.
+        accept_model: take a model with other weights than the run's.
 
     Raises:
         BasinError: no such run or round, a round that cannot generate, another model, or a strength
@@ -42,7 +50,7 @@ def steered(model: Any, run: str | Path, round: int | None = None, strength: flo
     """
     check_number("strength", strength)
     inner, tokenizer = _inner(model)
-    concept = _concept(run, round)
+    concept = _concept(run, round, None if accept_model else inner)
     with _left_as_it_was(inner):
         own = _wrapped(inner, tokenizer)
     with (
@@ -62,11 +70,19 @@ class ConceptLogits(LogitsProcessor):
     costs two more forward passes, with a cache of keys and values.
     """
 
-    def __init__(self, model: Any, run: str | Path, round: int | None = None, strength: float = 1.0) -> None:  # noqa: A002
+    def __init__(
+        self,
+        model: Any,
+        run: str | Path,
+        round: int | None = None,  # noqa: A002
+        strength: float = 1.0,
+        *,
+        accept_model: bool = False,
+    ) -> None:
         """Arguments as in `steered`. `model` stays unchanged; only adapted weights are copied."""
         check_number("strength", strength)
         inner, tokenizer = _inner(model)
-        self.concept, self.strength = _concept(run, round), strength
+        self.concept, self.strength = _concept(run, round, None if accept_model else inner), strength
         with _left_as_it_was(inner):
             self.base = _wrapped(_wrapped(inner, tokenizer).twin(), tokenizer)
             self.expert = _wrapped(self.base.twin(), tokenizer).adapted(self.concept.adapter)
@@ -188,11 +204,18 @@ def _wrapped(model: Any, tokenizer: Any) -> LanguageModel:
     return LanguageModel(model, tokenizer, LanguageModelConfig(name=name))
 
 
-def _concept(run: str | Path, number: int | None) -> Concept:
+def _concept(run: str | Path, number: int | None, model: Any) -> Concept:
+    """Return a round's concept; `model`, if any, must have the weights that the run was made with."""
     from loops.checkpoint.find import find_run
+    from loops.checkpoint.run_models import has_kept_weights
     from loops.checkpoint.store import RunStore
 
     store = RunStore.open(find_run(str(run)))
+    if model is not None and not has_kept_weights(store, model):
+        raise BasinError(
+            f"The weights of this {type(model).__name__} are not those that {store.name} was made with: load "
+            f"{store.config.language_model.name!r}, or give accept_model=True."
+        )
     concept = store.load_chosen(number).concept
     if not concept.can_write:
         raise BasinError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import BasinError
 from loops.checkpoint.run_file import KeptModel, read_run_file, write_run_file
@@ -64,6 +64,12 @@ def refuse_other_model(
             f"{_joined(parts)} differ; put that model back, or accept this one with `basin resume` or `basin "
             "generate` --accept-model."
         )
+
+
+def has_kept_weights(store: RunStore, model: Any) -> bool:
+    """Whether a transformers model may have a run's weights: number formats that differ tell nothing."""
+    kept = _kept(store, GENERATING)
+    return kept is None or kept.identity.may_have_weights_of(model)
 
 
 def _refuse_other_shape(

@@ -14,6 +14,7 @@ from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import SteeringMode
 from loops.api.attach import ConceptLogits, steered
+from loops.checkpoint.run_models import keep_model
 from loops.checkpoint.store import RunStore
 
 
@@ -98,3 +99,17 @@ def test_other_models_and_rounds_without_a_vector_are_refused(store):
     ):
         with pytest.raises(BasinError, match=sentence), steered(given, store.path, number):
             pass
+
+
+def test_other_weights_than_the_runs_are_refused_unless_accepted(store, folder, model):
+    config = store.config.language_model.model_copy(update={"dtype": "float32"})
+    keep_model(store, LanguageModel.load(config))
+    for same in (model, transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="bfloat16")):
+        with steered(same, store.path, 1):
+            pass
+    model.lm_head.weight.data[0, 0] += 1
+    for use in (ConceptLogits, lambda *which: steered(*which).__enter__()):
+        with pytest.raises(BasinError, match="not those that planted was made with.*accept_model=True"):
+            use(model, store.path, 1)
+    with steered(model, store.path, 1, accept_model=True):
+        pass
