@@ -35,7 +35,7 @@ class Projection:
         if count < 1:
             raise BasinError("One passage cannot be clustered; give a corpus of several documents.")
         total = sum(block.sum(axis=0) for block in _blocks(activations))
-        mean = total / len(activations)
+        mean = np.asarray(total / len(activations))
         if not np.isfinite(mean).all():
             raise BasinError(NOT_FINITE)
         scatter = sum((block - mean).T @ (block - mean) for block in _blocks(activations))
