@@ -45,7 +45,9 @@ def keep_model(
             )
         if not (parts := kept.identity.differences(language_model.identity)):
             return
-        logger.warning(f"{store.name} goes on with another model ({role}): its {_joined(parts)} differ.")
+        logger.warning(
+            f"{store.name} goes on with another model ({role}), which differs in {_joined(parts)}."
+        )
     found = read_run_file(store.path)
     earlier = [each for each in found.about.models if each.role != role or rounds]
     now = KeptModel(role=role, from_round=rounds[-1] + 1 if rounds else 0, **asdict(language_model.identity))
@@ -60,8 +62,8 @@ def refuse_other_model(
     kept = _kept(store, role)
     if kept is not None and store.rounds() and (parts := kept.identity.differences(language_model.identity)):
         raise BasinError(
-            f"{language_model.config.name!r} is not the model that {store.name} was made with ({role}): its "
-            f"{_joined(parts)} differ; put that model back, or accept this one with `basin resume` or `basin "
+            f"{language_model.config.name!r} is not the model that {store.name} was made with ({role}): it "
+            f"differs in {_joined(parts)}; put that model back, or accept this one with `basin resume` or `basin "
             "generate` --accept-model."
         )
 
