@@ -116,7 +116,7 @@ def test_another_model_of_the_same_shape_is_refused_by_its_parts_or_accepted(
         lambda: Export.of(store, 1).language_model(),
     ):
         with pytest.raises(
-            BasinError, match=f"'tiny' is not the model .* its {parts} differ; .*--accept-model"
+            BasinError, match=f"'tiny' is not the model .* it differs in {parts}; .*--accept-model"
         ):
             does()
     assert contents(store) == before
@@ -132,7 +132,7 @@ def test_another_model_of_the_same_shape_is_refused_by_its_parts_or_accepted(
     monkeypatch.setattr(LanguageModel, "load", own)
     write(first, None, 1)
     for each in (store, second):
-        with pytest.raises(BasinError, match=f"its {parts} differ"):
+        with pytest.raises(BasinError, match=f"differs in {parts}"):
             write(each, None, 1)
 
 
@@ -147,7 +147,7 @@ def test_another_judge_of_coherence_is_refused(begin, monkeypatch):
 
     monkeypatch.setattr(LanguageModel, "load", changed)
     with pytest.raises(
-        BasinError, match=r"'judge' is not the model .*\(coherence.model\): its weights differ"
+        BasinError, match=r"'judge' is not the model .*\(coherence.model\): it differs in weights"
     ):
         resume(store)
 
