@@ -13,10 +13,10 @@ import json
 import logging
 import os
 import textwrap
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -87,9 +87,8 @@ class TensorBoard:
         # Of the round, not of now: a log that is made again from the rounds shows the same times.
         when = (run / f"round_{step:03d}" / "manifest.json").stat().st_mtime
         # TensorBoard reads files by name, and drops earlier events from `purge_step` on.
-        with SummaryWriter(
-            str(run / FOLDER), purge_step=step, max_queue=QUEUE, filename_suffix=f".{time.time_ns()}"
-        ) as writer:
+        options = {"purge_step": step, "max_queue": QUEUE, "filename_suffix": f".{time.time_ns()}"}
+        with SummaryWriter(str(run / FOLDER), **options) as writer:
             for name, value in scalars(record).items():
                 writer.add_scalar(name, value, step, when)
             writer.add_histogram("concept/membership", record.concept.membership, step, "auto", when)
@@ -148,7 +147,15 @@ class RunLoggers:
         }
 
     def __enter__(self) -> RunLoggers:
+        self.hook, threading.excepthook = threading.excepthook, self._thread_ended
         return self
+
+    def _thread_ended(self, failure: Any) -> None:
+        """One sentence for a full disk under a library's thread, which would print its traceback."""
+        if not isinstance(failure.exc_value, OSError):
+            self.hook(failure)
+        else:
+            logger.warning(f"A logger's thread ended ({failure.exc_value}); the run continues.")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -158,6 +165,7 @@ class RunLoggers:
                 each.close()
             except Exception as failure:  # any error of the logger's library
                 logger.warning(f"{name} could not be closed ({first_sentence(failure)}).")
+        threading.excepthook = self.hook
 
     def begin(self, rounds: Sequence[RoundRecord]) -> None:
         """Log stored rounds that were not logged yet."""
@@ -174,7 +182,9 @@ class RunLoggers:
 
     def _catch_up(self, name: str, rounds: Sequence[RoundRecord]) -> None:
         mark = self.store.path / FOLDER / f"{name}.json"
-        newest = _logged(mark)
+        newest = -1
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            newest = int(json.loads(mark.read_bytes())["round"])
         if name == "tensorboard" and rounds:  # the last again: it purges rounds that were set aside
             newest = min(newest, rounds[-1].round - 1)
         for record in rounds:
@@ -182,14 +192,6 @@ class RunLoggers:
                 self.loggers[name].log(record)
                 mark.parent.mkdir(exist_ok=True)
                 write_file(mark, json.dumps({"round": record.round}).encode())
-
-
-def _logged(mark: Path) -> int:
-    """Return the newest logged round; -1 before the first."""
-    try:
-        return int(json.loads(mark.read_bytes())["round"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return -1
 
 
 def _block(text: str) -> str:
