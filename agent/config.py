@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from agent.errors import BasinError, quoted, shortened
 
@@ -101,7 +102,7 @@ def absolute_paths(config: Config, folder: Path) -> Config:
     changes: dict[str, Any] = {}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
-        setting = next((each for each in field.metadata if isinstance(each, PathSetting)), None)
+        setting = _path_mark(field)
         if setting is not None and isinstance(value, str):
             changes[name] = setting.resolve(value, folder)
         elif isinstance(value, StageConfig):
@@ -115,8 +116,11 @@ def path_setting(kind: type[BaseModel], key: str) -> PathSetting | None:
     """The mark of a setting by its dotted name; None for an unknown one and for one that is no path."""
     *parents, leaf = key.strip().split(".")
     fields = [model.model_fields.get(leaf) for model in _models_at(kind, parents)]
-    marks = [mark for field in fields if field for mark in field.metadata if isinstance(mark, PathSetting)]
-    return marks[0] if marks else None
+    return next((mark for field in fields if field and (mark := _path_mark(field))), None)
+
+
+def _path_mark(field: FieldInfo) -> PathSetting | None:
+    return next((each for each in field.metadata if isinstance(each, PathSetting)), None)
 
 
 def check_number(

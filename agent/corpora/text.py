@@ -1,6 +1,6 @@
 """Text in: plain files in UTF-8, the licence around Project Gutenberg's books, and one clean form for all.
 
-`clean_text` is the door: whatever format a text comes from, and whoever gives a word, passes it.
+Texts of every format, and words and prompts of users, go through `clean_text`.
 """
 
 from __future__ import annotations
@@ -106,8 +106,7 @@ SUSPENDED = frozenset(("and", "or", "to", "und", "oder", "bis", "et", "ou", "y",
 
 
 def _whole_pairs(match: Any) -> str:
-    text: str = match[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    return str(match[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
 
 
 def _printed(match: Any) -> str:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import regex
@@ -199,15 +199,19 @@ def first_words(text: str, count: int) -> str:
     """The first words of a text, with single spaces."""
     if not is_unspaced(text) and "\u200b" not in text:
         return " ".join(text.split()[:count])
-    ends = [match.end() for match, _ in zip(running_words(text), range(count), strict=False)]
-    return " ".join(text[: ends[-1] if ends else 0].split())
+    return " ".join(_begin(text, count).split())
 
 
 def opening(text: str, count: int) -> str:
     """The first words of a text as a prompt: line breaks, as of verse and code, stay; blank lines do not."""
-    ends = [match.end() for match, _ in zip(running_words(text), range(count), strict=False)]
-    begin = text[: ends[-1] if ends else 0]
+    begin = _begin(text, count)
     return begin if LINE_BREAK.search(begin) else first_words(text, count)
+
+
+def _begin(text: str, count: int) -> str:
+    """A text up to the end of its first words."""
+    ends = [match.end() for match in islice(running_words(text), count)]
+    return text[: ends[-1] if ends else 0]
 
 
 def refuse_other_script(texts: Sequence[str], code: str) -> None:

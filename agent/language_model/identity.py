@@ -67,17 +67,17 @@ class ModelIdentity:
 
     def may_have_weights_of(self, model: Any) -> bool:
         """False if a transformers model has other weights, in the same number formats."""
-        own = _weights(model)
-        comparable = (
-            str(model.dtype) == f"torch.{self.dtype}" or own.split(":")[0] == self.weights.split(":")[0]
-        )
-        return own == self.weights or not comparable
+        return self._may_have(_weights(model), str(model.dtype).removeprefix("torch."))
+
+    def _may_have(self, weights: str, dtype: str) -> bool:
+        comparable = dtype == self.dtype or weights.split(":")[0] == self.weights.split(":")[0]
+        return weights == self.weights or not comparable
 
     def differences(self, other: ModelIdentity) -> list[str]:
         """The parts in which two models differ. Another number format rounds weights, which is none."""
-        comparable = self.dtype == other.dtype or self.weights.split(":")[0] == other.weights.split(":")[0]
-        parts = {"weights": comparable, "config": True, "tokenizer": True, "code": True}
-        found = [part for part, told in parts.items() if told and getattr(self, part) != getattr(other, part)]
+        found = [] if self._may_have(other.weights, other.dtype) else ["weights"]
+        others = ("config", "tokenizer", "code")
+        found += [part for part in others if getattr(self, part) != getattr(other, part)]
         return found + ["revision"] * bool(found and self.revision != other.revision)
 
 

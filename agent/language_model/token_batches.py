@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from agent.language_model.token_counts import token_lengths
+
 
 @dataclass(frozen=True)
 class TokenBatch:
@@ -132,8 +134,8 @@ def _uncut_lengths(
     lengths = [len(row.ids) for row in rows]
     full = [at for at, length in enumerate(lengths) if length >= max_tokens]
     whole = [(prefixes[at] if prefixes else "") + texts[at] for at in full]
-    for at, ids in zip(full, tokenizer(whole, verbose=False)["input_ids"], strict=True):
-        lengths[at] = len(ids)
+    for at, length in zip(full, token_lengths(tokenizer, whole), strict=True):
+        lengths[at] = length
     return lengths
 
 

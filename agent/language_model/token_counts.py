@@ -12,7 +12,7 @@ import transformers
 
 from agent.corpora.passages import PassagesConfig, evenly_spaced
 from agent.corpora.words import count_words, refuse_unsegmented
-from agent.errors import BasinError, first_sentence
+from agent.hub.loaded import not_loaded
 from agent.hub.models import EMBEDDED, local_files_only, resolve_model
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.load import LanguageModelConfig
@@ -66,10 +66,8 @@ def load_tokenizer(config: LanguageModelConfig) -> Any:
                 path, local_files_only=local_files_only(path), trust_remote_code=config.trust_remote_code
             )
     except Exception as error:  # of many classes: hub's client, transformers, a model's own code
-        raise BasinError(
-            f"The tokenizer of {config.name!r} cannot be loaded ({first_sentence(error)}): check language_model.name, or give "
-            "passages.words instead of passages.tokens."
-        ) from error
+        remedy = "check language_model.name, or give passages.words instead of passages.tokens"
+        raise not_loaded("The tokenizer of", config.name, error, remedy) from error
 
 
 def tokens_per_word(tokenizer: Any, documents: Sequence[Document]) -> float:

@@ -34,9 +34,10 @@ def keep_model(
     """
     rounds, kept = store.rounds(), _kept(store, role)
     records = [store.load(rounds[-1])] if rounds and role == GENERATING else []
-    if not accept:
+    if accept:
+        _refuse_other_shape(store, records, language_model)
+    else:
         refuse_other_model(store, records, language_model, role)
-    _refuse_other_shape(store, records, language_model)
     if rounds and kept is not None:
         if kept.dtype != language_model.identity.dtype:
             logger.warning(

@@ -63,9 +63,8 @@ class DetachedStream:
         self.lost: str | None = None
         """Why a file is incomplete; None for one that is whole."""
         if hasattr(self.stream, "reconfigure"):
-            self.stream.reconfigure(
-                errors="replace"
-            )  # a letter that the terminal lacks must not end the work
+            # A letter that the terminal lacks must not end the work.
+            self.stream.reconfigure(errors="replace")
 
     def write(self, text: str) -> int:
         try:

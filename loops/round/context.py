@@ -29,7 +29,7 @@ from agent.pointer.lda import FitCache
 from agent.pointer.topic_model import Pointer, PointerReading
 from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for
-from loops.checkpoint.run_models import JUDGING, keep_model, refuse_other_model
+from loops.checkpoint.run_models import JUDGING, keep_model
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
 from loops.parallel import record_passages
@@ -116,16 +116,14 @@ def open_context(store: RunStore, accept_model: bool = False) -> RunContext:
             pointer = find_pointer(config, documents, passages, FitCache(store.scratch / "topics"))
     with costs.stage("load"):
         language_model = LanguageModel.load(config.language_model)
-        if rounds and not accept_model:
-            refuse_other_model(store, [store.load(rounds[-1])], language_model)  # before recording
+        keep_model(store, language_model, accept=accept_model)  # another one is refused before it records
     context = prepare(config, passages, pointer, store.scratch, language_model=language_model, costs=costs)
-    keep_models(store, context, accept_model)
+    keep_judge(store, context, accept_model)
     return context
 
 
-def keep_models(store: RunStore, context: RunContext, accept: bool = False) -> None:
-    """`keep_model` for the generating model and for the one that judges coherence."""
-    keep_model(store, context.language_model, accept=accept)
+def keep_judge(store: RunStore, context: RunContext, accept: bool = False) -> None:
+    """`keep_model` for the model that judges coherence, if there is one."""
     if context.coherence.language_model is not None:
         keep_model(store, context.coherence.language_model, JUDGING, accept=accept)
 
@@ -182,10 +180,8 @@ def embedded(
     """The sentence embedder, and the cached embeddings of the real passages."""
     embedder = load_embedder()
     lengths, limit = token_lengths(embedder.tokenizer, passages.texts), embedder.max_seq_length
-    what, remedy = (
-        "passages are longer than the sentence embedder reads",
-        "give shorter ones (passages.tokens)",
-    )
+    what = "passages are longer than the sentence embedder reads"
+    remedy = "give shorter ones (passages.tokens)"
     say_cut(embedder.tokenizer, what, lengths, limit or max(lengths), remedy, again=True)
     real = embed_cached(embedder, embedder_fingerprint(), passages.texts)[:, 0]
     return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real

@@ -22,12 +22,13 @@ from agent.membership.similarity import soft_jaccard
 from agent.types import seed_for
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.fields import Stored, read
+from loops.checkpoint.run_models import keep_model
 from loops.checkpoint.schema import read_sealed, sealed
 from loops.checkpoint.store import RunStore
 from loops.config import ChainConfig, LinkConfig, RunConfig
 from loops.refine import refine
 from loops.report.make import run_watchers
-from loops.round.context import keep_models, open_context, prepare
+from loops.round.context import keep_judge, open_context, prepare
 from loops.transfer.receive import Successor, receive
 from loops.transfer.stitch import file_name
 
@@ -127,7 +128,8 @@ def _refine(
     with store.exclusive():
         model = successor.language_model
         context = prepare(config, passages, good.load_pointer(), store.scratch, language_model=model)
-        keep_models(store, context)
+        keep_model(store, context.language_model)
+        keep_judge(store, context)
         with run_watchers(store, context) as watchers:
             records = refine(context, store, watchers=watchers, received=received)
     last, certificate = records[-1], store.load_certificate() or {}
