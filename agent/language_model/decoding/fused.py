@@ -44,8 +44,6 @@ class Step:
     """The rotation by kind of layer, signed so that swapping the halves completes it."""
     masks: dict[int | None, Tensor | None]
     """Additions to the attention scores by window, made on first use."""
-    place: Int[Tensor, "1"] | None
-    """Place of the one new token in a cache that is attended to whole, see `cuda_graph.py`."""
     whole: bool
     """Texts are read from their start, without left padding: the causal mask suffices."""
 
@@ -57,13 +55,6 @@ class Step:
         """The mask of new tokens over seen ones: earlier tokens within the window, without padding."""
         if self.in_order(window):
             return None
-        if window not in self.masks and self.place is not None:
-            distance = self.place - torch.arange(self.real.shape[1], device=self.real.device)
-            near = distance >= 0 if window is None else (distance >= 0) & (distance < window)
-            hidden = ~(near & self.real)
-            self.masks[window] = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(
-                hidden, -torch.inf
-            )[:, None, None]
         if window not in self.masks:
             places = torch.arange(self.real.shape[1], device=self.real.device)
             distance = places[-new:, None] - places
@@ -133,9 +124,7 @@ class FusedBlock(nn.Module):
         keys = turned[:, :, self.queries :].transpose(1, 2)
         values = heads[:, :, self.queries + self.keys :].transpose(1, 2)
         if layer is not None:
-            keys, values = (
-                layer.update(keys, values) if step.place is None else layer.put(keys, values, step.place)
-            )
+            keys, values = layer.update(keys, values)
         mask = step.mask(self.window, new, inputs.dtype)
         shared = self.queries // self.keys
         if new == 1 and layer is not None:
@@ -202,12 +191,11 @@ class FusedDecoder(nn.Module):
         *,
         cache: Cache | None = None,
         use_cache: bool = True,
-        place: Int[Tensor, "1"] | None = None,
     ) -> Output:
         base = self.base[0]
         stream = base.embed_tokens(input_ids)
         real = attention_mask.bool()
-        step = Step(real, {}, {}, {}, place, whole=cache is None and bool(real[:, 0].all()))
+        step = Step(real, {}, {}, {}, whole=cache is None and bool(real[:, 0].all()))
         for kind in {block.kind for block in self.blocks}:
             options = {"layer_type": kind} if self.by_kind else {}
             cosine, sine = (

@@ -45,17 +45,6 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = self.all_keys[:, :, : self.length], self.all_values[:, :, : self.length]
         return self.keys, self.values
 
-    def put(self, key_states: Tensor, value_states: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Write one token at `place`, a number on the device, and return the whole room."""
-        self.all_keys.index_copy_(2, place, key_states)
-        self.all_values.index_copy_(2, place, value_states)
-        return self.all_keys, self.all_values
-
-    def clear_rest(self) -> None:
-        """Zero the unwritten part: a mask does not hide NaN."""
-        self.all_keys[:, :, self.length :] = 0
-        self.all_values[:, :, self.length :] = 0
-
     def get_seq_length(self) -> int:
         return self.length
 

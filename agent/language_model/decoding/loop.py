@@ -14,7 +14,6 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from agent.errors import BasinError
 from agent.language_model.architecture import base_of, hides_padding, longest_sequence
 from agent.language_model.decoding.config import GenerationConfig
-from agent.language_model.decoding.cuda_graph import StaticReader, can_be_static
 from agent.language_model.decoding.kv_cache import Reader
 from agent.language_model.decoding.sampling import Sampler, barred_tokens
 from agent.language_model.output_layer import OutputLayer
@@ -79,8 +78,7 @@ class Writer:
         if self.base is None:
             ids[:, begin:] = _by_transformers(self.model, ids, real, begin, sampler)
             return
-        static = ids.is_cuda and can_be_static(self.base) and self.rotation_limit is None
-        reader = (StaticReader if static else Reader)(self.base, self.depth, ids.shape[1])
+        reader = Reader(self.base, self.depth, ids.shape[1])
         states = reader.read(ids[:, :begin], real[:, :begin])
         for place in range(begin, ids.shape[1]):
             ids[:, place] = sampler.draw(states, place - begin, ids[:, :place], real[:, :place])

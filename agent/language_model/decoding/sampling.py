@@ -47,7 +47,7 @@ class Sampler:
     def draw(
         self,
         states: Float[Tensor, "text width"],
-        step: int | Int[Tensor, ""],
+        step: int,
         ids: Int[Tensor, "text seen"],
         real: Bool[Tensor, "text seen"],
     ) -> Int[Tensor, "text"]:
@@ -70,7 +70,7 @@ class Sampler:
         top, tokens = (torch.cat(each) for each in zip(*parts, strict=True))
         return self.chosen(self.output.finished(top.float()), tokens, step)
 
-    def drawn(self, scores: Float[Tensor, "text word"], step: int | Int[Tensor, ""]) -> Int[Tensor, "text"]:
+    def drawn(self, scores: Float[Tensor, "text word"], step: int) -> Int[Tensor, "text"]:
         """The draw by float32 logits, without barred tokens."""
         top, tokens = likeliest(scores.index_fill(1, self.barred, -torch.inf), self.top)
         return self.chosen(top, tokens, step)
@@ -79,7 +79,7 @@ class Sampler:
         self,
         top: Float[Tensor, "text choice"],
         tokens: Int[Tensor, "text choice"],
-        step: int | Int[Tensor, ""],
+        step: int,
     ) -> Int[Tensor, "text"]:
         """The draw among the likeliest tokens, in falling order of their scores."""
         if not top.is_cuda and not torch.isfinite(top).all():
@@ -146,7 +146,7 @@ def barred_tokens(model: Any, tokenizer: Any) -> Bool[Tensor, "word"]:
 
 
 def gumbel_noise(
-    seeds: Int[Tensor, "text"], step: int | Int[Tensor, ""], tokens: Int[Tensor, "text choice"]
+    seeds: Int[Tensor, "text"], step: int, tokens: Int[Tensor, "text choice"]
 ) -> Float[Tensor, "text choice"]:
     """Gumbel noise keyed by (seed, step, token): a counter-based generator (Salmon et al. 2011).
 
