@@ -17,14 +17,14 @@ from typing import Any
 
 from agent.config import CONFIGS
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
-from benchmarks.results import RESULTS, Value, write_results
+from benchmarks.results import RESULTS, Value, with_earlier, write_results
 from loops.basin_map.evaluate import MeasuredMap, draw, measured_by
 from loops.basin_map.map import TABLE, BasinMap, map_basin
 from loops.checkpoint.find import checkpoints_folder
 from loops.config import MapConfig, load_wrapped
 from loops.evaluation.membership.suite import SUITE_FILE, is_present, load_suite
 
-WORKERS = (1, 2)
+WORKERS, LIBRARY = (1, 2), "basin_library.yaml"
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,14 @@ class Case:
 
 
 CASES = {
-    "library": Case("basin_library.yaml", "library", "detective", drawn=True),
+    "library": Case(LIBRARY, "library", "detective", drawn=True),
     "brown": Case("basin_brown.yaml", "brown-fiction", "detective", drawn=True),
-    "library-smaller": Case("basin_library.yaml", "library", "detective", ("clustering.size=0.2",)),
-    "library-one-view": Case(
-        "basin_library.yaml", "library", "detective", ("clustering.fading.embeddings=false",)
-    ),
-    "library-philosophy": Case(
-        "basin_library.yaml", "library", "philosophy", ("clustering.size=0.05",), drawn=True
-    ),
-    "library-children": Case("basin_library.yaml", "library", "children", ("clustering.size=0.1",)),
-    "library-seed-1": Case("basin_library.yaml", "library", "detective", ("seed=1",)),
-    "library-seed-2": Case("basin_library.yaml", "library", "detective", ("seed=2",)),
+    "library-smaller": Case(LIBRARY, "library", "detective", ("clustering.size=0.2",)),
+    "library-one-view": Case(LIBRARY, "library", "detective", ("clustering.fading.embeddings=false",)),
+    "library-philosophy": Case(LIBRARY, "library", "philosophy", ("clustering.size=0.05",), drawn=True),
+    "library-children": Case(LIBRARY, "library", "children", ("clustering.size=0.1",)),
+    "library-seed-1": Case(LIBRARY, "library", "detective", ("seed=1",)),
+    "library-seed-2": Case(LIBRARY, "library", "detective", ("seed=2",)),
 }
 
 
@@ -61,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = list(sys.argv[1:] if arguments is None else arguments) or list(CASES)
     if unknown := [name for name in chosen if name not in CASES]:
         raise SystemExit(f"Error: there is no case {unknown[0]}; there are {', '.join(CASES)}.")
-    rows = _kept()
+    rows = {row["method"]: row for row in with_earlier([], id, RESULTS / "basin.json")}
     for name in chosen:
         case = CASES[name]
         if not is_present(next(each for each in load_suite(SUITE_FILE) if each.name == case.corpus)):
@@ -107,27 +103,16 @@ def row_of(
     """What the table says of a map."""
     numbers: dict[str, Any] = measured.numbers
     reached, worth = numbers["same_fixed_point"]["reached"], numbers["certificate"]
-    row: dict[str, Value] = {
-        "method": name,
-        "corpus": case.corpus,
-        "concept": case.concept,
-        "mode": "cheap",
-        "size": found.setup.inputs.round_map.size,
-        "base_rate": numbers["base_rate"],
-        "starts": len(found.flows),
-        "settled": int((found.reached >= 0).sum()),
-        "fixed_points": len(found.points),
-        "better_starts": reached and reached["of"],
-        "same_fixed_point_share": reached and reached["share"],
-        "same_when_held": _share(numbers["held"]["same_as_topic"]),
-        "fixed_point_ap": numbers["fixed_point_ap"],
-        "topic_ap": numbers["topic_ap"],
-        "ceiling_ap": numbers["ceiling_ap"],
-        "best_round_of_any_start": numbers["best_round_of_any_start"],
-        "noise_80_arrives": _share(numbers["noise_80_arrives"]),
-        "quality_threshold": numbers["threshold"],
-        "certified": int(found.certified.sum()),
-    }
+    row: dict[str, Value] = {"method": name, "corpus": case.corpus, "concept": case.concept, "mode": "cheap"}
+    row |= {"size": found.setup.inputs.round_map.size, "base_rate": numbers["base_rate"]}
+    row |= {"starts": len(found.flows), "settled": int((found.reached >= 0).sum())}
+    row |= {"fixed_points": len(found.points), "better_starts": reached and reached["of"]}
+    row |= {"same_fixed_point_share": reached and reached["share"]}
+    row |= {"same_when_held": _share(numbers["held"]["same_as_topic"])}
+    copied = ("fixed_point_ap", "topic_ap", "ceiling_ap", "best_round_of_any_start")
+    row |= {each: numbers[each] for each in copied}
+    row |= {"noise_80_arrives": _share(numbers["noise_80_arrives"])}
+    row |= {"quality_threshold": numbers["threshold"], "certified": int(found.certified.sum())}
     for group in ("all", "pointing"):
         label = "" if group == "all" else "_pointing"
         for kind in ("precision", "recall"):
@@ -140,12 +125,6 @@ def row_of(
 
 def _share(found: dict[str, Any] | None) -> float | None:
     return None if found is None else float(found["share"])
-
-
-def _kept() -> dict[str, dict[str, Value]]:
-    """Rows that earlier calls left."""
-    file = RESULTS / "basin.json"
-    return {row["method"]: row for row in json.loads(file.read_bytes())["rows"]} if file.exists() else {}
 
 
 if __name__ == "__main__":

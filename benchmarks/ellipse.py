@@ -5,11 +5,11 @@ Reads the stored files of a finished run and nothing else. Writes the picture at
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
@@ -26,18 +26,14 @@ GROUPS = (
 ORANGE, BLUE = "#D55E00", "#0072B2"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(run: str, file: Annotated[Path, typer.Argument()] = Path("docs/images/ellipse.png")) -> None:
     """Draw the newest round of a run beside its round 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ellipse", description=__doc__)
-    parser.add_argument("run")
-    parser.add_argument("file", nargs="?", type=Path, default=Path("docs/images/ellipse.png"))
-    chosen = parser.parse_args(arguments)
-    folder = find_run(chosen.run)
+    folder = find_run(run)
     rounds = sorted(folder.glob("round_*"))
     topic, concept = (_membership(each) for each in (rounds[0], rounds[-1]))
     places = load_file(folder / "page" / "plane.safetensors")["places"].astype(float)
-    chosen.file.parent.mkdir(parents=True, exist_ok=True)
-    draw(chosen.file, places, topic, concept)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draw(file, places, topic, concept)
 
 
 def draw(file: Path, places: np.ndarray, topic: np.ndarray, concept: np.ndarray) -> None:
@@ -82,4 +78,4 @@ def _boundary(axes, places: np.ndarray, concept: np.ndarray, low: float, high: f
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,16 +1,14 @@
-"""Size, layers and prose of the project beside its plan: `python -m benchmarks.house [--json]`."""
+"""Size, layers and prose of the project beside its plan: `python -m benchmarks.house`."""
 
 from __future__ import annotations
 
 import ast
-import json
 import re
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import networkx
 import typer
@@ -134,12 +132,9 @@ def _worst(sizes: Mapping[str, int], bound: int) -> tuple[str, ...]:
     return tuple(f"{place} ({size:,})" for place, size in Counter(sizes).most_common(10) if size > bound)
 
 
-def main(root: Path = ROOT, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def main(root: Path = ROOT) -> None:
     """Print every figure beside its plan, and the worst places of those above it."""
-    figures = measure(root)
-    if as_json:
-        print(json.dumps([asdict(each) for each in figures], indent=1, ensure_ascii=False))
-    for each in () if as_json else figures:
+    for each in measure(root):
         above = each.found > each.plan
         print(f"{'!' if above else ' '} {each.name:<46}{each.found:>12,}{each.plan:>12,}")
         for place in each.places if above else ():

@@ -23,13 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.membership", description=__doc__)
     parser.add_argument("--corpus", action="append", default=[], metavar="NAME", help="only this corpus")
     parser.add_argument("--method", action="append", default=[], metavar="NAME", help="only this method")
-    parser.add_argument(
-        "--seeds", type=int, default=3, help="how many topic models and splits of each corpus"
-    )
+    parser.add_argument("--seeds", type=int, default=3, help="topic models and splits of each corpus")
     parser.add_argument("--suite", type=Path, default=SUITE_FILE, metavar="FILE", help="corpora and concepts")
-    parser.add_argument(
-        "--out", type=Path, default=None, metavar="FOLDER", help="where finished rows are kept"
-    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where finished rows are kept")
     chosen = parser.parse_args(arguments)
     if chosen.seeds < 1:
         parser.error("--seeds must be at least 1")
@@ -41,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     if not rows:
-        raise SystemExit(
-            "Error: no corpus of these is here and has gold labels, so there is nothing to keep."
-        )
+        raise SystemExit("Error: no corpus of these is here and has gold labels: nothing to keep.")
     command = ["python", "-m", "benchmarks.membership", *(sys.argv[1:] if arguments is None else arguments)]
     path = write_results(name, rows, command)
     print(f"{len(rows)} rows in {path.name}", file=sys.stderr)

@@ -1,42 +1,32 @@
-"""Seconds and memory of refining synthetic activations: `python -m benchmarks.refining_cost [PASSAGES...]`.
+"""Seconds and memory of refining synthetic activations: `python -m benchmarks.refining_cost PASSAGES`.
 
-Each size, by default 5,000 and 200,000 passages, has a process of its own and memory-mapped activations of three
-layers of 576, with a planted tenth of the documents. Writes results/refining_cost.json.
+Memory-mapped activations of three layers of 576, with a planted tenth of the documents. Writes
+results/refining_cost.json; rows of other sizes stay.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import typer
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import estimate_prior
 from agent.clustering.redraw import settle
 from agent.clustering.texts import Texts
-from benchmarks.results import write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.round.context import peak_gigabytes
 
 LAYERS, WIDTH, PER_DOCUMENT, SIZE = 3, 576, 8, 0.1
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["--one"]:
-        print(json.dumps(measure(int(given[1]))))
-        return
-    rows = []
-    for passages in map(int, given or ("5000", "200000")):
-        command = [sys.executable, "-m", "benchmarks.refining_cost", "--one", str(passages)]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        print(rows[-1], file=sys.stderr)
-    write_results("refining_cost", rows, ["python", "-m", "benchmarks.refining_cost", *given])
+def main(passages: int) -> None:
+    rows = with_earlier([measure(passages)], lambda row: row["passages"], RESULTS / "refining_cost.json")
+    write_results("refining_cost", rows, ["python", "-m", "benchmarks.refining_cost", *sys.argv[1:]])
 
 
 def measure(passages: int) -> dict[str, float | int | str]:
@@ -58,16 +48,10 @@ def measure(passages: int) -> dict[str, float | int | str]:
         found = estimate_prior(real, document_of, SIZE, config, 0)
         drawn = settle(real, document_of, found, config, 0)
         seconds = time.perf_counter() - begin
-    return {
-        "tool": "basin",
-        "stage": "refine",
-        "passages": passages,
-        "rounds": len(drawn),
-        "seconds": seconds,
-        "peak_gb": peak_gigabytes(),
-        "activations_gb": passages * LAYERS * WIDTH * 4 / 1e9,
-    }
+    row: dict[str, float | int | str] = {"tool": "basin", "stage": "refine", "passages": passages}
+    row |= {"rounds": len(drawn), "seconds": seconds}
+    return row | {"peak_gb": peak_gigabytes(), "activations_gb": passages * LAYERS * WIDTH * 4 / 1e9}
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -42,13 +42,8 @@ SCENES = {
     "hostile texts": Scene(3, hostile=True),
     "fifty rounds": Scene(50),
 }
-AXE = PackageFile(
-    "npm",
-    "axe-core",
-    "4.14.1",
-    "package/axe.min.js",
-    "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c",
-)
+DIGEST = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+AXE = PackageFile("npm", "axe-core", "4.14.1", "package/axe.min.js", DIGEST)
 """Checks of accessibility by the rules of WCAG 2.2 A and AA and best practices."""
 GRAVE = ("serious", "critical")
 VIEWPORTS = {
@@ -115,14 +110,8 @@ def open_page(
     )
     page.on("pageerror", lambda error: seen.console_errors.append(str(error)))
     own = file.resolve().as_uri()
-    page.on(
-        "request",
-        lambda asked: (
-            asked.url.split("#")[0] != own
-            and not asked.url.startswith(("data:", "blob:"))
-            and seen.network_requests.append(asked.url)
-        ),
-    )
+    known = (own, "data:", "blob:")
+    page.on("request", lambda asked: asked.url.startswith(known) or seen.network_requests.append(asked.url))
     page.goto(own + (f"#{view}" if view else ""))
     try:
         yield page
@@ -153,9 +142,8 @@ def visit(
     for view in views:
         page.click(f"nav a[data-view={view}]")
         page.wait_for_selector(f"section#{view}:not([hidden])")  # the address changes, then the view
-        shown = page.eval_on_selector_all(
-            "section.view", "all => all.filter(each => !each.hidden).map(each => each.id)"
-        )
+        visible = "all => all.filter(each => !each.hidden).map(each => each.id)"
+        shown = page.eval_on_selector_all("section.view", visible)
         seen.expect(shown == [view], f"{view}: shown are {shown}")
         if page.query_selector(f"#{view} .chart"):
             page.wait_for_selector(f"#{view} .main-svg", timeout=DRAWN_MS)
@@ -231,14 +219,11 @@ def try_filters(page: Page, seen: Seen) -> None:
     page.fill("#written-low", "0")
     page.select_option("#written-coherent", "false")
     metas = page.eval_on_selector_all("#written-list .meta", "all => all.map(each => each.textContent)")
-    seen.expect(
-        all("not coherent" in meta for meta in metas), "the filter of coherent texts lets others through"
-    )
+    seen.expect(all("not coherent" in meta for meta in metas), "the filter lets coherent texts through")
     page.select_option("#written-coherent", "all")
     page.select_option("#written-round", index=1)
-    seen.expect(
-        len({meta.split(" · ")[0] for meta in _metas(page)}) == 1, "the filter of rounds lets others through"
-    )
+    rounds = {meta.split(" · ")[0] for meta in _metas(page)}
+    seen.expect(len(rounds) == 1, "the filter of rounds lets others through")
     page.select_option("#written-round", "all")
     page.fill("#written-text", "zzzz nothing like this")
     seen.expect(_count(page) == 0, "a text that is nowhere is found")
@@ -250,19 +235,15 @@ def try_tables(page: Page, seen: Seen) -> None:
     """A table is sorted by its heading, and says so; the skip link leads to the content."""
     page.click("nav a[data-view=convergence]")
     page.click("#course-table thead button >> nth=1")
-    cell = page.query_selector("#course-table th[aria-sort]")
-    seen.expect(
-        cell and cell.get_attribute("aria-sort") == "descending", "a table does not say how it is sorted"
-    )
+    cell = page.query_selector("#course-table th[aria-sort=descending]")
+    seen.expect(cell, "a table does not say how it is sorted")
     page.reload()
     page.keyboard.press("Tab")
-    seen.expect(
-        page.evaluate("document.activeElement.className") == "skip", "the first stop is not the skip link"
-    )
+    active = page.evaluate("document.activeElement.className")
+    seen.expect(active == "skip", "the first stop is not the skip link")
     page.keyboard.press("Enter")
-    seen.expect(
-        page.evaluate("document.activeElement.id") == "main", "the skip link does not lead to the content"
-    )
+    active = page.evaluate("document.activeElement.id")
+    seen.expect(active == "main", "the skip link does not lead to the content")
 
 
 def try_downloads(page: Page, seen: Seen) -> int:
@@ -292,12 +273,8 @@ def _metas(page: Page) -> list[str]:
 
 
 def _shares(page: Page) -> list[float]:
-    return [
-        float(part.split()[1])
-        for meta in _metas(page)
-        for part in meta.split(" · ")
-        if part.startswith("membership")
-    ]
+    parts = [part for meta in _metas(page) for part in meta.split(" · ")]
+    return [float(part.split()[1]) for part in parts if part.startswith("membership")]
 
 
 def measure(
@@ -306,23 +283,15 @@ def measure(
     """Make a page and open every view of it on a desk, in the dark and on a phone: a row."""
     begin, worked = time.perf_counter(), time.process_time()
     make(file)
-    row: dict[str, Any] = {
-        "method": name,
-        "build_s": time.perf_counter() - begin,
-        "build_cpu_s": time.process_time() - worked,
-    }
+    row: dict[str, Any] = {"method": name, "build_s": time.perf_counter() - begin}
+    row["build_cpu_s"] = time.process_time() - worked
     row["load"], row["megabytes"] = os.getloadavg()[0], file.stat().st_size / 1e6
     row["open_s"], row["open_cpu_s"] = opening(browser, file, "", "h1")
     seen = Seen()
     for mode, rules in {"desktop": (), "dark": ("color-contrast",), "phone": None}.items():
         with open_page(browser, file, seen, mode) as page:
-            visit(
-                page,
-                seen,
-                shots and shots / name.replace(" ", "-") / mode,
-                "" if rules is None else axe,
-                rules or (),
-            )
+            pictures = shots and shots / name.replace(" ", "-") / mode
+            visit(page, seen, pictures, "" if rules is None else axe, rules or ())
             seen.expect(page.title() != "owned", "a text of the corpus ran")
             if mode == "desktop" and page.query_selector("nav a[data-view=map]"):
                 row["map_drawn_s"], row["map_drawn_cpu_s"] = opening(browser, file, "map", "#map .main-svg")

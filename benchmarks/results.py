@@ -71,16 +71,8 @@ def commit() -> str:
     """Short hash of the code that ran, with `+` when tracked files differ; `unknown` outside a repository."""
     short = git("rev-parse", "--short=10", "HEAD")
     # The results themselves change with every benchmark and are no change of the code.
-    changed = git(
-        "status",
-        "--porcelain",
-        "--untracked-files=no",
-        "--",
-        ".",
-        ":!benchmarks/results",
-        ":!benchmarks/*.md",
-        ":!benchmarks/*.png",
-    )
+    others = (":!benchmarks/results", ":!benchmarks/reading", ":!benchmarks/*.md", ":!benchmarks/*.png")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *others)
     return f"{short}{'+' if changed else ''}" if short else "unknown"
 
 

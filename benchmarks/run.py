@@ -1,7 +1,7 @@
 """Average precision round by round: `python -m benchmarks.run CONFIG_OR_RUN...`.
 
 A config is run in a process of its own, so that its peak of memory is its own; an existing run is only measured.
-Writes results/run.json, with `--writing` also results/writing.json.
+Writes results/run.json.
 """
 
 from __future__ import annotations
@@ -16,29 +16,24 @@ from agent.errors import BasinError
 from benchmarks.results import write_results
 from loops.checkpoint.find import find_run, fresh_path
 from loops.checkpoint.store import RunStore
-from loops.evaluation.measure import judge, measure, stored_rows
+from loops.evaluation.measure import measure, stored_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run, measure, write the results, and say where they are."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("what", nargs="+", metavar="CONFIG_OR_RUN", help="a YAML file, or a run to measure")
-    parser.add_argument("--writing", action="store_true", help="also judge what the last rounds wrote")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     chosen = parser.parse_args(arguments)
     try:
         stores = [RunStore.open(_run_folder(what, chosen.set)) for what in chosen.what]
         rows = [row for store in stores for row in _rows(store)]
-        writing = [row for store in stores for row in judge(store)] if chosen.writing else []
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
     command = ["python", "-m", "benchmarks.run", *(sys.argv[1:] if arguments is None else arguments)]
-    for name, found in (("run", rows), ("writing", writing)):
-        if found:
-            path = write_results(name, found, command)
-            print(f"{len(found)} rows in {path.name}", file=sys.stderr)
     if not rows:
         raise SystemExit("Error: none of these corpora has gold labels, so there is nothing to keep.")
+    print(f"{len(rows)} rows in {write_results('run', rows, command).name}", file=sys.stderr)
 
 
 def _rows(store: RunStore) -> list[dict]:

@@ -39,7 +39,6 @@ from loops.parallel import record_passages
 STAGES = ("record", "write", "overhead", "teach", "threads", "workers")
 ORDER = [*STAGES[:4], "threads: record", "threads: write", "workers: record", "growth: record"]
 GROWTH = (1000, 4000, 16_000, 64_000)
-PROFILES = Path(__file__).parent / "profile"
 WORDS = (
     "the old man walked slowly down a street and said that he had never seen such house before because it was dark "
     "when they came home from river with their dogs who would not stay while she looked at him for some time"
@@ -176,14 +175,9 @@ class Bench:
         blocks = self.model.blocks
         self.parameters = sum(weight.numel() for weight in blocks.parameters())
         self.head = self.model.output.head.weight.numel()
-        self.shared: Row = {
-            "device": str(self.model.device),
-            "model": options.model,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "clock": options.clock,
-            "repeats": options.repeats,
-        }
+        dtype, threads = str(self.dtype).removeprefix("torch."), torch.get_num_threads()
+        self.shared: Row = {"device": str(self.model.device), "model": options.model, "dtype": dtype}
+        self.shared |= {"threads": threads, "clock": options.clock, "repeats": options.repeats}
 
     def record(self) -> list[Row]:
         texts = passages(self.options.passages)
@@ -275,24 +269,6 @@ class Bench:
             rows += compare(tools, 1, self.clock, shared, None)
         return [row | {"model": "random", "dtype": "float32"} for row in rows]
 
-    def profile(self) -> None:
-        """Where the time of writing and recording goes, by operator."""
-        from torch.profiler import ProfilerActivity, profile
-
-        PROFILES.mkdir(exist_ok=True)
-        config = GenerationConfig(new_tokens=8, batch_size=32)
-        for name, work in (
-            ("write", lambda: self._written(openings(32), config, self._vector())),
-            ("record", lambda: self.model.record(passages(8))),
-        ):
-            work()
-            with profile(activities=[ProfilerActivity.CPU]) as found:
-                work()
-            table = found.key_averages().table(sort_by="self_cpu_time_total", row_limit=20)
-            lines = [line for line in table.splitlines() if "profiler_" not in line]
-            path = PROFILES / f"{name}_{self.shared['dtype']}.txt"
-            path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
-
     def _vector(self, seed: int = 0) -> SteeringVector:
         generator = torch.Generator().manual_seed(seed)
         return SteeringVector(
@@ -343,15 +319,9 @@ def openings(count: int) -> list[str]:
 
 def random_model(like: LanguageModel, width: int, depth: int) -> LanguageModel:
     """A Llama of random weights that reads with the tokenizer of `like`."""
-    config = transformers.LlamaConfig(
-        vocab_size=len(like.tokenizer),
-        hidden_size=width,
-        intermediate_size=3 * width,
-        num_hidden_layers=depth,
-        num_attention_heads=width // 32,
-        num_key_value_heads=width // 64,
-        max_position_embeddings=2048,
-    )
+    shape = {"hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": depth}
+    shape |= {"num_attention_heads": width // 32, "num_key_value_heads": width // 64}
+    config = transformers.LlamaConfig(len(like.tokenizer), max_position_embeddings=2048, **shape)
     torch.manual_seed(0)
     made = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     return LanguageModel(made, like.tokenizer, LanguageModelConfig(name="random"))
@@ -371,8 +341,8 @@ def merged(rows: Sequence[Row], path: Path = RESULTS / "speed.json") -> list[Row
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    stages = [*STAGES, "growth", "profile"]
-    parser.add_argument("--stage", action="append", choices=stages, help="all but the last two")
+    stages = [*STAGES, "growth"]
+    parser.add_argument("--stage", action="append", choices=stages, help="all but the last")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--model", default="smollm2-135m")
@@ -390,8 +360,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append(options.rivals)  # last: what is installed here stays what it is
     bench, rows = Bench(options), []
     for stage in options.stage or STAGES:
-        rows += getattr(bench, stage)() or []
-    if options.tool and not rows and options.stage != ["profile"]:
+        rows += getattr(bench, stage)()
+    if options.tool and not rows:
         raise SystemExit(f"Error: no stage that ran has a tool called {' or '.join(options.tool)}.")
     if rows:
         command = ["python", "-m", "benchmarks.speed", *(sys.argv[1:] if arguments is None else arguments)]

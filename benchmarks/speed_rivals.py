@@ -93,14 +93,8 @@ def recorders(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[
     if core.dtype != torch.float32:
         # Copied when its turn comes, in half a second, or the others' memory would hold the copy.
         reference["padded output_hidden_states, float32"] = lambda: padded(copy.deepcopy(core).float())
-    return {
-        "basin": basin,
-        **reference,
-        "repeng": repeng,
-        "steering-vectors": steering_vectors,
-        "nnsight": nnsight,
-        "TransformerLens": transformer_lens,
-    }
+    others = {"repeng": repeng, "steering-vectors": steering_vectors, "nnsight": nnsight}
+    return {"basin": basin, **reference, **others, "TransformerLens": transformer_lens}
 
 
 def writers(
@@ -111,15 +105,9 @@ def writers(
     core, tokenizer = model.twin(), model.tokenizer
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     batch = tokenizer(list(prompts), return_tensors="pt", padding=True, padding_side="left").to(model.device)
-    how = {
-        "max_new_tokens": config.new_tokens,
-        "min_new_tokens": config.new_tokens,
-        "do_sample": True,
-        "temperature": config.temperature,
-        "top_k": config.top_k,
-        "top_p": config.top_p,
-        "pad_token_id": 0,
-    }
+    new = config.new_tokens
+    how = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": True, "pad_token_id": 0}
+    how |= {"temperature": config.temperature, "top_k": config.top_k, "top_p": config.top_p}
     blocks = {layer - 1: each for layer, each in vector.directions.items()}
 
     def basin() -> int:
@@ -162,12 +150,8 @@ def writers(
             controlled.unwrap()
         return tokens
 
-    return {
-        "basin": basin,
-        "generate with a hook": generate_with_a_hook,
-        "steering-vectors": steering_vectors,
-        "repeng": repeng,
-    }
+    others = {"steering-vectors": steering_vectors, "repeng": repeng}
+    return {"basin": basin, "generate with a hook": generate_with_a_hook, **others}
 
 
 def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[], int]]:
@@ -190,19 +174,17 @@ def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[
         from peft import LoraConfig as Shape
         from trl import SFTConfig, SFTTrainer
 
+        how = {"num_train_epochs": 1, "per_device_train_batch_size": config.batch, "disable_tqdm": True}
+        how |= {
+            "use_cpu": model.device.type == "cpu",
+            "bf16": False,
+            "report_to": "none",
+            "save_strategy": "no",
+        }
         with tempfile.TemporaryDirectory() as folder:
             SFTTrainer(
                 model=model.twin(),
-                args=SFTConfig(
-                    folder,
-                    num_train_epochs=1,
-                    per_device_train_batch_size=config.batch,
-                    use_cpu=model.device.type == "cpu",
-                    bf16=False,
-                    report_to="none",
-                    save_strategy="no",
-                    disable_tqdm=True,
-                ),
+                args=SFTConfig(folder, **how),
                 train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
                 processing_class=model.tokenizer,
                 peft_config=Shape(r=config.rank, lora_alpha=config.alpha, target_modules=_attention(model)),
@@ -241,18 +223,9 @@ def llama_writer(
     tokens = [model.tokenizer(prompt)["input_ids"] for prompt in prompts]
     room = sum(map(len, tokens)) + len(prompts) * config.new_tokens
     threads = torch.get_num_threads()
-    context = library.llama_init_from_model(
-        loaded,
-        _with(
-            library.llama_context_default_params(),
-            n_ctx=len(prompts) * 256,
-            n_batch=max(room, 2048),
-            n_seq_max=len(prompts),
-            n_threads=threads,
-            n_threads_batch=threads,
-            kv_unified=False,
-        ),
-    )
+    size = {"n_ctx": len(prompts) * 256, "n_batch": max(room, 2048), "n_seq_max": len(prompts)}
+    size |= {"n_threads": threads, "n_threads_batch": threads, "kv_unified": False}
+    context = library.llama_init_from_model(loaded, _with(library.llama_context_default_params(), **size))
     steer(library, loaded, context, vector)
 
     def work() -> int:

@@ -6,13 +6,13 @@ A row for every pair of models, concept and vector goes into results/stitch.json
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from agent.errors import BasinError
 from agent.files.checked import DamagedError
@@ -28,21 +28,17 @@ from loops.transfer.stitch import STITCHES, TABLE, file_name
 PLACE = RESULTS.parent / "stitch"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(runs: list[str]) -> None:
     """Collect and keep."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stitch", description=__doc__)
-    parser.add_argument("runs", nargs="+", metavar="RUN")
-    chosen = parser.parse_args(arguments)
-    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        rows = [row for name in chosen.runs for row in rows_of(RunStore.open(find_run(name)), PLACE)]
+        rows = [row for name in runs for row in rows_of(RunStore.open(find_run(name)), PLACE)]
         if not rows:
             raise BasinError(
                 "None of these runs was stitched to anything; `basin stitch RUN --to MODEL` does it."
             )
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
-    path = write_results("stitch", rows, ["python", "-m", "benchmarks.stitch", *given])
+    path = write_results("stitch", rows, ["python", "-m", "benchmarks.stitch", *runs])
     print(f"{len(rows)} rows in {path.name}", file=sys.stderr)
 
 
@@ -59,11 +55,7 @@ def rows_of(store: RunStore, place: Path) -> list[dict[str, Value]]:
         for row in told["rows"]:
             gold = judged.get((row["model"], row["vector"]), {})
             rows.append(
-                {
-                    "method": row["vector"],
-                    "concept": measured.get("concept"),
-                    "corpus": measured.get("corpus"),
-                }
+                {"method": row["vector"], **{each: measured.get(each) for each in ("concept", "corpus")}}
                 | row
                 | {key: value for key, value in gold.items() if key.startswith("ratio_")}
                 | {"soft_jaccard_with_native": compared}
@@ -103,4 +95,4 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

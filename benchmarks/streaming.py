@@ -103,15 +103,8 @@ def main(
             about = {"documents": generate(path, size << 20), "file_mb": path.stat().st_size >> 20}
             limits = {"topics": topics_up_to, "whole": whole_up_to}
             for name in (name for name in STAGES if size <= limits.get(name, size)):
-                command = [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.streaming",
-                    "--child",
-                    name,
-                    "--folder",
-                    str(path),
-                ]
+                command = [sys.executable, "-m", "benchmarks.streaming"]
+                command += ["--child", name, "--folder", str(path)]
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 rows.append({"tool": STAGES[name], **about, **json.loads(done.stdout.splitlines()[-1])})
                 print(rows[-1], file=sys.stderr, flush=True)

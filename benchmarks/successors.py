@@ -74,13 +74,8 @@ def rows_of(
     first = measured[0]
     chain = folder.name.removeprefix("chain-")
     rows: list[dict[str, Value]] = [
-        {
-            "method": f"{first['run']}",
-            "chain": chain,
-            "to_model": first["model"],
-            "by": "pointer",
-            "accepted": True,
-        }
+        {"method": str(first["run"]), "chain": chain, "to_model": first["model"]}
+        | {"by": "pointer", "accepted": True}
         | _precision(first, None)
     ]
     for row in handed:
@@ -90,12 +85,9 @@ def rows_of(
             {"method": row["to_run"], "chain": chain, **told}
             | {"refused_because": "; ".join(row["refusals"]) or None}
             | _precision(by_run.get(row["to_run"]), before)
-            | (
-                learnt(folder, row, study, stitching or StitchingConfig())
-                if study and row.get("improved") == "more_text"
-                else {}
-            )
         )
+        if study and row.get("improved") == "more_text":
+            rows[-1] |= learnt(folder, row, study, stitching or StitchingConfig())
     return rows
 
 

@@ -36,14 +36,8 @@ from tests.planted.planted_damage import damages, outcome_of, read_all
 from tests.planted.planted_project import METHODS, make_project, settings, write_config
 
 Row = dict[str, Any]
-STAGES = {
-    "/topics/": "topics",
-    "/activations/": "reading",
-    "/written/": "generation",
-    "/read/": "recording",
-    "/checkpoint-": "training",
-    "/round_": "saving",
-}
+STAGES = {"/topics/": "topics", "/activations/": "reading", "/written/": "generation"}
+STAGES |= {"/read/": "recording", "/checkpoint-": "training", "/round_": "saving"}
 """Units of work by a part of the file name that completes them."""
 MOST_KILLS, MOST_LIVES, LONGEST, GRACE = 10, 40, 600, 20
 """Kills of one run, processes of one run, seconds of one process, and seconds between SIGTERM and its end."""

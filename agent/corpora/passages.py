@@ -105,6 +105,15 @@ def cut(text: str, words: int) -> list[str]:
     return [text[begin:end].strip() for begin, end in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
+def sentence_ends(text: str) -> list[int]:
+    """Where sentences and paragraphs end, each after its closing quotation marks."""
+    return [
+        match.end()
+        for match in SENTENCE_END.finditer(text)
+        if match[0] != "." or not NO_SENTENCE_END.search(text, max(match.start() - 6, 0), match.start())
+    ]
+
+
 def evenly_spaced(count: int, wanted: int | None) -> list[int]:
     """`wanted` of the indices below `count`, each from the middle of an equal stretch."""
     if wanted is None or wanted >= count:
@@ -143,12 +152,7 @@ def _seen_before(text: str, seen: set[bytes]) -> bool:
 
 def _cutting_places(text: str, starts: np.ndarray, words: int) -> np.ndarray:
     """Sorted indices of the words before which a text may be cut, without its ends."""
-    ends = [
-        match.end()
-        for match in SENTENCE_END.finditer(text)
-        if match[0] != "." or not NO_SENTENCE_END.search(text, max(match.start() - 6, 0), match.start())
-    ]
-    places = np.searchsorted(starts, ends)
+    places = np.searchsorted(starts, sentence_ends(text))
     edges = np.concatenate([[0], places, [len(starts)]])
     step = max(words // 4, 1)
     bare = [

@@ -21,12 +21,8 @@ def task_rows(concept="sea", share=0.25):
 
 def write_task(folder, rows=None):
     rows = rows or task_rows()
-    (folder / "judged").mkdir(parents=True)
+    folder.mkdir(parents=True)
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
-    for row in rows:
-        sample = {"prompt": "Up the", "text": "hill.", "coherent": True}
-        sample |= {"cluster_score_a": 0.5, "cluster_score_b": None}
-        (folder / "judged" / f"{row['generator']}.json").write_text(json.dumps([sample] * 24))
     return folder
 
 
@@ -36,7 +32,7 @@ def run(place, *arguments):
 
 def test_rows_of_all_tasks_are_kept_and_those_of_others_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("BASIN_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    home, file = tmp_path / "checkpoints" / "generation", tmp_path / "results" / "generation.json"
+    home, file = tmp_path / "checkpoints" / "generation", tmp_path / "generation.json"
     write_task(home / "the_stories_garden", task_rows("garden"))
     assert run(tmp_path).exit_code == 0
     other = write_task(tmp_path / "one" / "the_stories_sea")
@@ -57,4 +53,4 @@ def test_mistakes_end_in_a_sentence_and_keep_nothing(tmp_path):
         (tmp_path / "two" / "the_stories_sea" / "rows.json").write_text(content)
         with pytest.raises(BasinError, match="rows.json is missing or damaged"):
             generation.find_tasks([tmp_path / "two"])
-    assert run(tmp_path, tmp_path / "two").exit_code == 1 and not (tmp_path / "results").exists()
+    assert run(tmp_path, tmp_path / "two").exit_code == 1 and not (tmp_path / "generation.json").exists()
