@@ -33,6 +33,7 @@ from agent.adapting.trainer_state import PlainState
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter, new_adapter
 from agent.language_model.architecture import base_of
+from agent.language_model.decoding.particles import systematic
 from agent.language_model.memory import memory_at_hand
 from agent.language_model.model import LanguageModel
 from agent.language_model.output_layer import OutputLayer
@@ -118,10 +119,8 @@ def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[n
         )
     count = min(count, MOST_REPEATS * int(np.count_nonzero(weights)))
     generator = np.random.default_rng(seed)
-    sums = np.cumsum(_clipped(weights / total, MOST_REPEATS / count))
-    marks = (np.arange(count) + generator.random()) * sums[-1] / count
-    drawn = np.searchsorted(sums, marks, side="right").clip(max=np.flatnonzero(weights)[-1])
-    return generator.permutation(drawn)
+    shares = _clipped(weights / total, MOST_REPEATS / count)
+    return generator.permutation(systematic(shares, count, generator.random()))
 
 
 def _clipped(shares: Float[np.ndarray, "text"], most: float) -> Float[np.ndarray, "text"]:

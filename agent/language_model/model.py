@@ -11,11 +11,11 @@ import hashlib
 import itertools
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,9 +27,10 @@ from agent.errors import BasinError, first_sentence, writing
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.adapter import Adapter
 from agent.language_model.architecture import base_of, choose_batch_tokens, choose_layers
-from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
 from agent.language_model.decoding.kv_cache import reads_token_by_token
-from agent.language_model.decoding.loop import Writer
+from agent.language_model.decoding.loop import Draft, Writer
+from agent.language_model.decoding.particles import Particles, Tilt, particle_seeds, sample
 from agent.language_model.hooks import Strengths, Vectors
 from agent.language_model.identity import ModelIdentity
 from agent.language_model.likelihood import ScoringModel
@@ -38,8 +39,11 @@ from agent.language_model.memory import BatchPolicy, MemoryNeed, Rows, within_me
 from agent.language_model.token_batches import TokenBatch
 from agent.progress import advance
 from agent.steering.gate import PLAIN, SteeringMode
+from agent.steering.vector import SteeringVector
 
 logger = logging.getLogger(__name__)
+
+Written = TypeVar("Written")
 
 
 @dataclass(frozen=True)
@@ -263,26 +267,75 @@ class LanguageModel(ScoringModel):
             raise BasinError(
                 f"Steer all prompts alike, or give a vector or strength for each of the {len(prompts)}."
             )
-        longest = config.new_tokens + max(map(len, prompts), default=0) // 3
-        texts: dict[int, str] = {}
-        writer = self._writer
 
         def write(part: Rows) -> list[str]:
             rows = part.rows
             with self.steer(_of_rows(vector, rows), _of_rows(strength, rows), mode):
-                return writer.continuations(
-                    [prompts[row] for row in rows], [seeds[row] for row in rows], config, processors
-                )
+                openings, own = [prompts[row] for row in rows], [seeds[row] for row in rows]
+                draft = Draft(self._writer, openings, own, config, processors)
+                draft.write(config.new_tokens)
+            return draft.texts()
+
+        return self._in_batches(prompts, config, write)
+
+    @torch.inference_mode()
+    def generate_particles(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        config: GenerationConfig,
+        tilt: Tilt,
+        particles: ParticleConfig,
+        *,
+        vector: SteeringVector | None = None,
+        mode: SteeringMode = PLAIN,
+    ) -> list[Particles]:
+        """Weighted continuations of each prompt, sampled from p(x) exp(lambda phi(x)) / Z.
+
+        p is what `generate` samples from, with the same vector. One particle is the passage of
+        `generate` with the same seed. Raises as `generate`, and `BasinError` for a score that is
+        not a number.
+        """
+        copies = particles.particles
+
+        def write(part: Rows) -> list[Particles]:
+            here = [seeds[row] for row in part.rows]
+            openings = [prompts[row] for row in part.rows for _ in range(copies)]
+            draft = Draft(self._writer, openings, particle_seeds(here, copies), config)
+
+            def block(tokens: int) -> None:  # the score is read without the vector
+                if mode.gate is not None:
+                    draft.reader = None  # a gate counts tokens from where steering begins
+                with self.steer(vector, mode=mode):
+                    draft.write(tokens)
+
+            return sample(draft, here, block, tilt, particles)
+
+        return self._in_batches(prompts, config, write, copies)
+
+    def _in_batches(
+        self,
+        prompts: Sequence[str],
+        config: GenerationConfig,
+        write: Callable[[Rows], Sequence[Written]],
+        copies: int = 1,
+    ) -> list[Written]:
+        """`write` of every prompt, with `copies` passages each, in batches that fit into memory."""
+        longest = config.new_tokens + max(map(len, prompts), default=0) // 3
+        policy, found = self.batch_policy, dict[int, Written]()
+
+        def shrunk(openings: int) -> None:
+            policy.generate_less(openings * copies)
 
         with quiet_transformers():
-            for waiting in writer.groups(prompts, config.new_tokens):
+            for waiting in self._writer.groups(prompts, config.new_tokens):
                 while waiting:
-                    size = self.batch_policy.passages(config.batch_size, longest)
+                    size = max(1, policy.passages(config.batch_size, longest) // copies)
                     rows, waiting = Rows(waiting[:size]), waiting[size:]
-                    for part, written in within_memory(rows, write, self.batch_policy.generate_less):
-                        texts.update(zip(part.rows, written, strict=True))
-                    advance("generate", len(texts), len(prompts), "passages")
-        return [texts[row] for row in range(len(prompts))]
+                    for part, written in within_memory(rows, write, shrunk):
+                        found.update(zip(part.rows, written, strict=True))
+                    advance("generate", len(found), len(prompts), "passages")
+        return [found[row] for row in range(len(prompts))]
 
 
 def _wrong_template(name: str, why: str) -> BasinError:

@@ -22,3 +22,15 @@ class GenerationConfig(StageConfig):
     top_p: float = Field(0.95, gt=0, le=1)
     """Applied inside the `top_k` likeliest tokens."""
     repetition_penalty: float = Field(1.0, ge=1)
+
+
+class ParticleConfig(StageConfig):
+    """Sampling to a moment, see `particles.py`."""
+
+    particles: int = Field(8, ge=1)
+    """Per opening; 1 is plain sampling."""
+    block: int = Field(32, ge=1)
+    """Tokens between two resamplings."""
+    resample_below: float = Field(0.5, ge=0, le=1)
+    """Share of the particles that the effective sample size may fall to."""
+    most_lambda: float = Field(4.0, ge=0)

@@ -45,6 +45,12 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = self.all_keys[:, :, : self.length], self.all_values[:, :, : self.length]
         return self.keys, self.values
 
+    def reorder_cache(self, beam_idx: Int[Tensor, "text"]) -> None:
+        """Put a copy of text `beam_idx[i]` in place i."""
+        if self.length:
+            rows = beam_idx.to(self.device)
+            self.all_keys, self.all_values = self.all_keys[rows], self.all_values[rows]
+
     def get_seq_length(self) -> int:
         return self.length
 

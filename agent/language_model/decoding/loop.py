@@ -20,7 +20,7 @@ from agent.language_model.output_layer import OutputLayer
 
 
 class Writer:
-    """Generates continuations with one model.
+    """What generating with one model needs.
 
     Args:
         base: computes states of tokens, called as a base model of transformers; None: transformers'
@@ -38,7 +38,7 @@ class Writer:
         self.pads = base is not None or hides_padding(base_of(model))
 
     def groups(self, prompts: Sequence[str], new_tokens: int) -> list[list[int]]:
-        """Rows of prompts that may share a batch without changing each other; raises as `continuations`."""
+        """Rows of prompts that may share a batch without changing each other; raises as `Draft`."""
         if self.rotation_limit is None and self.pads:
             return [list(range(len(prompts)))]
         limit = self.rotation_limit or longest_sequence(self.model)
@@ -49,44 +49,56 @@ class Writer:
             found.setdefault(length if turns or not self.pads else -int(length > limit), []).append(row)
         return list(found.values())
 
-    def continuations(
+
+class Draft:
+    """The texts of one batch, written block by block; raises as `LanguageModel.generate`."""
+
+    def __init__(
         self,
+        writer: Writer,
         prompts: Sequence[str],
         seeds: Sequence[int],
         config: GenerationConfig,
         processors: Sequence[LogitsProcessor] = (),
-    ) -> list[str]:
-        """Continuations of one batch, without their prompts; raises as `LanguageModel.generate`."""
-        rows = [_open_ids(self.model, self.tokenizer, prompt, config.new_tokens) for prompt in prompts]
-        length = max(map(len, rows))
-        room = length + config.new_tokens
-        ids = torch.tensor([[0] * (length - len(row)) + row for row in rows])
-        real = torch.arange(room) >= length - torch.tensor([[len(row)] for row in rows])
-        ids = torch.cat([ids, ids.new_zeros(len(rows), config.new_tokens)], dim=1)
-        ids, real = ids.to(self.barred.device), real.to(self.barred.device)
-        sampler = Sampler(self.output, self.barred, seeds, config, processors)
-        self._write(ids, real, length, sampler)
-        return [
-            _text_after(self.tokenizer, row, new)
-            for row, new in zip(rows, ids[:, length:].tolist(), strict=True)
-        ]
-
-    def _write(
-        self, ids: Int[Tensor, "text room"], real: Bool[Tensor, "text room"], begin: int, sampler: Sampler
     ) -> None:
-        """Fill the columns of `ids` from `begin` on."""
-        if self.base is None:
-            ids[:, begin:] = _by_transformers(self.model, ids, real, begin, sampler)
-            return
-        reader = Reader(self.base, self.depth, ids.shape[1])
-        states = reader.read(ids[:, :begin], real[:, :begin])
-        for place in range(begin, ids.shape[1]):
-            ids[:, place] = sampler.draw(states, place - begin, ids[:, :place], real[:, :place])
-            if place + 1 < ids.shape[1]:
-                known = place
-                if place == self.rotation_limit:  # all is rotated otherwise, and read anew
-                    reader, known = Reader(self.base, self.depth, ids.shape[1]), 0
-                states = reader.read(ids[:, known : place + 1], real[:, : place + 1])
+        model, device = writer.model, writer.barred.device
+        self.writer, self.prompts = writer, prompts
+        self.rows = [_open_ids(model, writer.tokenizer, prompt, config.new_tokens) for prompt in prompts]
+        self.begin = self.end = length = max(map(len, self.rows))
+        ids = torch.tensor([[0] * (length - len(row)) + row for row in self.rows])
+        self.ids = torch.cat([ids, ids.new_zeros(len(ids), config.new_tokens)], dim=1).to(device)
+        padding = length - torch.tensor([[len(row)] for row in self.rows])
+        self.real = (torch.arange(self.ids.shape[1]) >= padding).to(device)
+        self.sampler = Sampler(writer.output, writer.barred, seeds, config, processors)
+        self.reader: Reader | None = None
+
+    def write(self, tokens: int) -> None:
+        """Write the next tokens of every text."""
+        writer, last = self.writer, self.end + tokens
+        if writer.base is None:
+            self.ids[:, self.end : last] = _by_transformers(self, tokens)
+        else:
+            for place in range(self.end, last):
+                if self.reader is None or place - 1 == writer.rotation_limit:  # all is rotated otherwise
+                    self.reader = Reader(writer.base, writer.depth, self.ids.shape[1])
+                known = self.reader.cache.get_seq_length()
+                states = self.reader.read(self.ids[:, known:place], self.real[:, :place])
+                self.ids[:, place] = self.sampler.draw(
+                    states, place - self.begin, self.ids[:, :place], self.real[:, :place]
+                )
+        self.end = last
+
+    def keep(self, rows: Int[Tensor, "text"]) -> None:
+        """Put a copy of text `rows[i]`, of an equally long prompt, in place i; seeds stay in place."""
+        rows = rows.to(self.ids.device)
+        self.ids = self.ids[rows]
+        if self.reader is not None:
+            self.reader.cache.reorder_cache(rows)
+
+    def texts(self) -> list[str]:
+        """The continuations so far, without their prompts."""
+        written = self.ids[:, self.begin : self.end].tolist()
+        return [_text_after(self.writer.tokenizer, *each) for each in zip(self.rows, written, strict=True)]
 
 
 class _Drawing(LogitsProcessor):
@@ -104,11 +116,8 @@ class _Drawing(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter(1, drawn[:, None], 0.0)
 
 
-def _by_transformers(
-    model: Any, ids: Int[Tensor, "text room"], real: Bool[Tensor, "text room"], begin: int, sampler: Sampler
-) -> Int[Tensor, "text new"]:
-    """For models whose memory is not keys and values."""
-    new_tokens = ids.shape[1] - begin
+def _by_transformers(draft: Draft, new_tokens: int) -> Int[Tensor, "text new"]:
+    """For models whose memory is not keys and values: all is read anew."""
     # Complete, because transformers takes missing settings from the published model.
     settings = transformers.GenerationConfig(
         max_new_tokens=new_tokens,
@@ -122,13 +131,13 @@ def _by_transformers(
         pad_token_id=0,
         disable_compile=True,
     )
-    written: Tensor = model.generate(
-        ids[:, :begin],
-        attention_mask=real[:, :begin].long(),
+    written: Tensor = draft.writer.model.generate(
+        draft.ids[:, : draft.end],
+        attention_mask=draft.real[:, : draft.end].long(),
         generation_config=settings,
-        logits_processor=LogitsProcessorList([_Drawing(sampler, real, begin)]),
+        logits_processor=LogitsProcessorList([_Drawing(draft.sampler, draft.real, draft.begin)]),
     )
-    return written[:, begin:]
+    return written[:, draft.end :]
 
 
 def _open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[int]:

@@ -11,8 +11,10 @@ from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
 from agent.language_model import memory
-from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model import model as models
+from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
 from agent.language_model.decoding.fused import FusedDecoder
+from agent.language_model.decoding.particles import Tilt
 from agent.language_model.memory import MemoryNeed, Rows, is_out_of_memory, most, within_memory
 
 ERRORS = [
@@ -131,15 +133,22 @@ def test_a_small_machine_reads_and_writes_less_at_a_time_with_the_same_results(m
     monkeypatch.setattr(memory, "memory_at_hand", lambda device: room)
     small, batches = make_language_model(), []
     assert small.batch_tokens < plain.batch_tokens
-    small._writer.continuations = _counting(small._writer.continuations, batches)
-    assert small.generate(TEXTS, range(12), config) == plain.generate(TEXTS, range(12), config)
+    expected = plain.generate(TEXTS, range(12), config)
+    monkeypatch.setattr(models, "Draft", _counting(models.Draft, batches))
+    assert small.generate(TEXTS, range(12), config) == expected
     assert max(batches) <= 4 and sum(batches) == 12
+    batches.clear()
+    tilt, pairs = Tilt(lambda texts: np.zeros(len(texts)), 1.0), ParticleConfig(particles=2)
+    assert [
+        each.texts[0] for each in small.generate_particles(TEXTS, range(12), config, tilt, pairs)
+    ] == expected
+    assert max(batches) <= 4 and sum(batches) == 24
     assert np.allclose(small.record(TEXTS), plain.record(TEXTS), atol=1e-5)
 
 
 def _counting(write, batches):
-    def counted(prompts, *arguments):
+    def counted(writer, prompts, *arguments):
         batches.append(len(prompts))
-        return write(prompts, *arguments)
+        return write(writer, prompts, *arguments)
 
     return counted
