@@ -7,6 +7,7 @@ stopped evaluation resumes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -15,11 +16,16 @@ from jaxtyping import Float
 
 from agent.concept import MEMBER
 from agent.judging.judges import with_article
+from agent.language_model.decoding.config import ParticleConfig
+from agent.language_model.decoding.particles import Tilt, calibrated, mean_log_z
 from agent.language_model.decoding.rejection import Proposal
 from agent.membership.log_odds import sigmoid
+from agent.types import seed_for
 from agent.updating import UpdatingConfig
 from loops.evaluation.generation.task import TargetConcept
 from loops.evaluation.generation.workspace import Intervention, Output, Sample, Workspace
+
+logger = logging.getLogger(__name__)
 
 Generator = Callable[[Workspace], Output]
 
@@ -94,6 +100,26 @@ def _best_of_preferred(workspace: Workspace, target: str) -> Output:
     return Output(chosen, intervention, 1 / TRIES)
 
 
+def _particles(workspace: Workspace, target: str) -> Output:
+    """On each prompt, a particle of the base model, at the mean log-odds of the target's members."""
+    task, config = workspace.task, ParticleConfig()
+    concept, numbers = task.targets[target], range(len(task.prompts))
+    first, seeds = ([seed_for(task.seed, at, each) for at in numbers] for each in ("pilot", "particles"))
+
+    def generate() -> list[str]:
+        write, tilt = (
+            task.language_model.generate_particles,
+            Tilt(lambda texts: concept.log_odds(task.read(texts)), 0.0),
+        )
+        pilot = write(task.prompts, first, workspace.config, tilt, config)
+        tilt = calibrated(tilt, pilot, concept.member_log_odds, config.most_lambda)
+        found = write(task.prompts, seeds, workspace.config, tilt, config)
+        logger.info(f"{task.corpus}, {task.concept}: log Z of {target}-particles is {mean_log_z(found):.2f}")
+        return [each.texts[each.drawn] for each in found]
+
+    return Output(workspace.saved(f"{target}-particles", task.prompts, seeds, generate), Intervention(), None)
+
+
 def _vector(workspace: Workspace, target: str, nats: float) -> Intervention:
     config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=nats)
     return workspace.vector(target, config)
@@ -117,6 +143,7 @@ GENERATORS: Mapping[str, Generator] = {
     "topic-lora-steered": partial(_adapted, target="topic"),
     "prompt-name": _prompted,
     "basin-filter": partial(_rejection, target="basin"),
+    "basin-particles": partial(_particles, target="basin"),
     "basin-steered-0.1": partial(_steered, target="basin"),
     "basin-lora-steered": partial(_adapted, target="basin"),
     "basin-preferred-steered": partial(_preferred, target="basin"),

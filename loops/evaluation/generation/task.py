@@ -58,6 +58,8 @@ class TargetConcept:
     """Of the seen passages, in [0, 1]."""
     log_odds: Callable[[Texts], Float[np.ndarray, "text"]]
     """Log-odds that new texts belong, each alone."""
+    member_log_odds: float = 0.0
+    """Mean log-odds of the real members, each by classifiers not fitted on its document."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,12 @@ def _by_topic(real: Texts, membership: Float[np.ndarray, "passage"], claimed: fl
 
 
 def _by_readout(settled: Reclustering) -> TargetConcept:
-    readout = settled.readout
+    readout, weights = settled.readout, settled.membership
+    held_out = settled.single - threshold(settled.single, float(weights.mean()))
     return TargetConcept(
-        settled.membership, lambda texts: readout.log_odds(texts.activations, texts.pointer_log_odds)
+        weights,
+        lambda texts: readout.log_odds(texts.activations, texts.pointer_log_odds),
+        float(np.average(held_out, weights=weights)),
     )
 
 

@@ -68,8 +68,8 @@ class Output:
 
     samples: list[Sample]
     intervention: Intervention
-    accepted: float = 1.0
-    """Share of the generated passages that the generator keeps."""
+    accepted: float | None = 1.0
+    """Share of the generated passages that the generator keeps; None where it bounds nothing."""
 
 
 class Workspace:
@@ -92,10 +92,6 @@ class Workspace:
     ) -> list[Sample]:
         """Write `tries` passages on each prompt, with fixed seeds, and save them as `name`."""
         prompts = self.task.prompts if prompts is None else prompts
-        file = self.task.folder / "written" / f"{name}.json"
-        if file.exists():
-            return [Sample(**each) for each in json.loads(file.read_bytes())]
-        logger.info(f"{self.task.corpus}, {self.task.concept}: writing {name}")
         openings = [opening for opening in prompts for _ in range(tries)]
         seeds = [
             seed_for(self.task.seed, turn, f"{number}")
@@ -103,15 +99,26 @@ class Workspace:
             for turn in range(tries)
         ]
         config = self.config.model_copy(update={"new_tokens": tokens or self.config.new_tokens})
-        writer = self.task.language_model.adapted(intervention.adapter)
-        texts = writer.generate(
-            [intervention.preamble + opening for opening in openings],
-            seeds,
-            config,
-            intervention.vector,
-            mode=intervention.mode,
-        )
-        samples = [Sample(*each) for each in zip(openings, texts, seeds, strict=True)]
+
+        def generate() -> list[str]:
+            writer = self.task.language_model.adapted(intervention.adapter)
+            given = [intervention.preamble + opening for opening in openings]
+            texts: list[str] = writer.generate(
+                given, seeds, config, intervention.vector, mode=intervention.mode
+            )
+            return texts
+
+        return self.saved(name, openings, seeds, generate)
+
+    def saved(
+        self, name: str, openings: Sequence[str], seeds: Sequence[int], generate: Callable[[], list[str]]
+    ) -> list[Sample]:
+        """The samples saved as `name`, generated where they are not saved yet."""
+        file = self.task.folder / "written" / f"{name}.json"
+        if file.exists():
+            return [Sample(**each) for each in json.loads(file.read_bytes())]
+        logger.info(f"{self.task.corpus}, {self.task.concept}: writing {name}")
+        samples = [Sample(*each) for each in zip(openings, generate(), seeds, strict=True)]
         file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, json.dumps([asdict(sample) for sample in samples], indent=0).encode())
         return samples
