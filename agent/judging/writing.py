@@ -188,10 +188,7 @@ def inside(scores: Float[np.ndarray, "judge text"]) -> Bool[np.ndarray, "text"]:
 
 
 def measure_inside(
-    judgements: Sequence[Judgement],
-    generator: str,
-    real: RealPassages,
-    coherent: Bool[np.ndarray, "text"],
+    judgements: Sequence[Judgement], generator: str, real: RealPassages, coherent: Bool[np.ndarray, "text"]
 ) -> Row:
     """Shares of a generator's texts that are inside, and inside and coherent; None where a judge is
     not reliable.

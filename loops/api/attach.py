@@ -53,11 +53,7 @@ def steered(
     concept = _concept(run, round, None if accept_model else inner)
     with _left_as_it_was(inner):
         own = _wrapped(inner, tokenizer)
-    with (
-        _adapted(inner, concept),
-        own.steer(concept.vector, strength, concept.mode),
-        _clean_texts(model),
-    ):
+    with _adapted(inner, concept), own.steer(concept.vector, strength, concept.mode), _clean_texts(model):
         yield model
 
 

@@ -40,11 +40,7 @@ MANIFEST = "manifest.json"
 LOCK_TRIES = 4
 MOST_FILES = 64
 MOST_MANIFEST = MEGABYTE
-MOST_BYTES = {
-    "passages.json": 1024 * MEGABYTE,
-    "samples.json": 512 * MEGABYTE,
-    "topic.json": 256 * MEGABYTE,
-}
+MOST_BYTES = {"passages.json": 1024 * MEGABYTE, "samples.json": 512 * MEGABYTE, "topic.json": 256 * MEGABYTE}
 """Maximum sizes by name."""
 MOST_JSON, MOST_TENSORS = 64 * MEGABYTE, 4096 * MEGABYTE
 """Maximum sizes of other files."""

@@ -48,8 +48,7 @@ ConfigName = Annotated[
 ]
 RoundNumber = Annotated[int | None, typer.Option("--round", min=0, help="Round; by default the newest.")]
 AcceptModel = Annotated[
-    bool,
-    typer.Option("--accept-model", help="Go on with another model than the rounds were made with."),
+    bool, typer.Option("--accept-model", help="Go on with another model than the rounds were made with.")
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable.")
@@ -58,8 +57,7 @@ Workers = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Processes that record, generate and follow starts.")
 ]
 Ray = Annotated[
-    str | None,
-    typer.Option(metavar="ADDRESS", help="Spread the work over Ray: local, auto, or host:port."),
+    str | None, typer.Option(metavar="ADDRESS", help="Spread the work over Ray: local, auto, or host:port.")
 ]
 
 

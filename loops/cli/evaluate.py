@@ -50,12 +50,10 @@ def generation(
         list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; repeatable.")
     ] = None,
     concepts: Annotated[
-        list[str] | None,
-        typer.Option("--concept", metavar="NAME", help="Only this concept; repeatable."),
+        list[str] | None, typer.Option("--concept", metavar="NAME", help="Only this concept; repeatable.")
     ] = None,
     generators: Annotated[
-        list[str] | None,
-        typer.Option("--generator", metavar="NAME", help="Only this generator; repeatable."),
+        list[str] | None, typer.Option("--generator", metavar="NAME", help="Only this generator; repeatable.")
     ] = None,
     samples: Annotated[int, typer.Option(min=8, max=100_000, help="Passages per generator.")] = 48,
     passages: Annotated[

@@ -26,12 +26,7 @@ from loops.export.data import write_tensors
 from loops.export.subject import Export
 
 VECTOR_FILE = "steering.safetensors"
-LAST_MAPS = {
-    "llama": "mlp.down_proj",
-    "gpt2": "mlp.c_proj",
-    "gpt_neox": "mlp.dense_4h_to_h",
-    "opt": "fc2",
-}
+LAST_MAPS = {"llama": "mlp.down_proj", "gpt2": "mlp.c_proj", "gpt_neox": "mlp.dense_4h_to_h", "opt": "fc2"}
 """The feed-forward part's last linear map, where the configuration allows a bias."""
 
 

@@ -25,14 +25,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from agent.errors import BasinError, writing
-from agent.hub.pinned_packages import (
-    NODE_PACKAGE,
-    NODE_VERSION,
-    PackageFile,
-    fetch,
-    package_folder,
-    verify,
-)
+from agent.hub.pinned_packages import NODE_PACKAGE, NODE_VERSION, PackageFile, fetch, package_folder, verify
 from loops.checkpoint.atomic import write_file
 
 PLOTLY = PackageFile(

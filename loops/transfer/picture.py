@@ -36,10 +36,7 @@ def _draw_layers(axes: Axes, found: Stitching) -> None:
     first, second = found.stitches.layers
     image = axes.imshow(found.stitches.similarity.T, origin="lower", aspect="auto", cmap="viridis")
     axes.figure.colorbar(image, ax=axes, shrink=0.85)
-    for axis, layers, model in (
-        (axes.xaxis, first, found.first),
-        (axes.yaxis, second, found.second),
-    ):
+    for axis, layers, model in ((axes.xaxis, first, found.first), (axes.yaxis, second, found.second)):
         step = max(1, len(layers) // 9)
         axis.set_ticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
         axis.set_label_text(f"layer of {model}")

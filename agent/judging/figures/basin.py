@@ -54,12 +54,7 @@ class _Group:
 
 
 def draw_basin_map(
-    path: Path,
-    flows: Flows,
-    gold: Bool[np.ndarray, "document"],
-    *,
-    names: Sequence[str],
-    ceiling_ap: float,
+    path: Path, flows: Flows, gold: Bool[np.ndarray, "document"], *, names: Sequence[str], ceiling_ap: float
 ) -> None:
     """Write a PNG of three panels: the flow, final quality by starting quality, and drift by round.
 
@@ -140,11 +135,7 @@ def _draw_flow(
 
 
 def _draw_quality(
-    axes: Axes,
-    flows: Flows,
-    gold: Bool[np.ndarray, "document"],
-    groups: Sequence[_Group],
-    ceiling_ap: float,
+    axes: Axes, flows: Flows, gold: Bool[np.ndarray, "document"], groups: Sequence[_Group], ceiling_ap: float
 ) -> None:
     """Final average precision against the start's precision, with the threshold of success.
 

@@ -76,10 +76,7 @@ class Sampler:
         return self.chosen(top, tokens, step)
 
     def chosen(
-        self,
-        top: Float[Tensor, "text choice"],
-        tokens: Int[Tensor, "text choice"],
-        step: int,
+        self, top: Float[Tensor, "text choice"], tokens: Int[Tensor, "text choice"], step: int
     ) -> Int[Tensor, "text"]:
         """The draw among the likeliest tokens, in falling order of their scores."""
         if not top.is_cuda and not torch.isfinite(top).all():

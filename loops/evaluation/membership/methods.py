@@ -74,10 +74,7 @@ class Turn:
 
 
 def claimed_size(
-    pointed: Pointed,
-    seen: Bool[np.ndarray, "passage"],
-    document_of: Int[np.ndarray, "passage"],
-    seeded: bool,
+    pointed: Pointed, seen: Bool[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"], seeded: bool
 ) -> float:
     """The size that a pointer claims of the seen passages, within the bounds of a run."""
     claim = pointed.reading.of(seen).claim(seeded, numbered(document_of[seen]))
