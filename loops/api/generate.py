@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+import math
+from bisect import bisect
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from agent.concept import Concept, Readout
+from agent.concept import Concept
 from agent.config import check_number
+from agent.corpora.passages import sentence_ends
 from agent.corpora.text import given_text
+from agent.corpora.words import count_words, running_words
 from agent.errors import BasinError
+from agent.language_model.architecture import longest_sequence
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.decoding.rejection import Kept, Proposal, keep
 from agent.membership.log_odds import log_odds
 from agent.progress import advance
@@ -21,7 +26,9 @@ from loops.round.writing import fair_guard, openings
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
-logger = logging.getLogger(__name__)
+
+
+Pairs = list[tuple[str, str]]
 
 
 def write(
@@ -29,22 +36,24 @@ def write(
     number: int | None,
     count: int,
     *,
+    words: int | None = None,
     prompt: str | None = None,
     seed: int = 0,
     strength: float = 1.0,
     best_of: int = 1,
     accept_model: bool = False,
-) -> list[tuple[str, str]]:
-    """Return `count` pairs of prompt and continuation from a round's concept.
+) -> Iterator[tuple[str, str]]:
+    """Return an iterator that writes `count` pairs of prompt and continuation, batch by batch.
 
     Args:
         number: the round; None is the newest.
+        words: about so many a continuation, ended with a sentence; None: `generation.new_tokens`.
         best_of: continuations per prompt; the coherent one with the highest membership is returned.
         accept_model: generate with another model than that of the rounds, and keep that with the run.
 
     Raises:
         BasinError: a number out of range, no such round, a round without a steering vector, another
-            model than the run's, or as `LanguageModel.load`.
+            model than the run's, more words than it can write, or as `LanguageModel.load`.
     """
     check_number("strength", strength)
     for name, value, least in (("count", count, 1), ("best_of", best_of, 1), ("seed", seed, 0)):
@@ -52,39 +61,73 @@ def write(
     concept = _concept(store, number)
     if not concept.can_write:
         raise _cannot_write(store, concept)
-    config = store.config.generation
     prompts = [opening for opening in _prompts(store, count, prompt, seed) for _ in range(best_of)]
     language_model = _model(store, concept, accept_model)
     seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
-    texts = language_model.adapted(concept.adapter).generate(
-        prompts, seeds, config, concept.vector, strength, mode=concept.mode
-    )
-    written = list(zip(prompts, texts, strict=True))
-    return written if best_of == 1 else _best(store, concept, language_model, written, best_of)
+    config = _sized(store, language_model, prompts, words)
+    choose = list if best_of == 1 else _chooser(store, concept, language_model, best_of)
+    size, writer = max(1, config.batch_size // best_of) * best_of, language_model.adapted(concept.adapter)
+
+    def batches() -> Iterator[tuple[str, str]]:
+        for start in range(0, len(prompts), size):
+            heads, own = prompts[start : start + size], seeds[start : start + size]
+            texts = writer.generate(heads, own, config, concept.vector, strength, mode=concept.mode)
+            yield from choose([(head, _ended(text, words)) for head, text in zip(heads, texts, strict=True)])
+            if len(prompts) > size:
+                advance("written", min(start + size, len(prompts)), len(prompts), "passages")
+
+    return batches()
 
 
-def _best(
-    store: RunStore,
-    concept: Concept,
-    language_model: LanguageModel,
-    written: Sequence[tuple[str, str]],
-    best_of: int,
-) -> list[tuple[str, str]]:
+def _sized(store: RunStore, model: LanguageModel, prompts: list[str], words: int | None) -> GenerationConfig:
+    """Settings with tokens for so many words of the run's texts, and as many tokens a batch as without."""
+    config, texts = store.config.generation, store.load_passages().texts
+    if words is None:
+        return config
+    check_number("words", words, least=1, whole=True)
+    texts = texts[:: -(-len(texts) // 100)]
+    # A tenth more, because generated words may be longer.
+    rate = 1.1 * sum(map(len, model.tokenizer(texts)["input_ids"])) / sum(map(count_words, texts))
+    room = longest_sequence(model.model) - max(map(len, model.tokenizer(prompts)["input_ids"]))
+    if (most := max(int(room / rate), 0)) < words:
+        raise BasinError(f"The model's context ends before {words} words: lower --words to {most}.")
+    tokens = math.ceil(words * rate)
+    size = max(1, config.batch_size * config.new_tokens // tokens)
+    return config.model_copy(update={"new_tokens": tokens, "batch_size": min(size, config.batch_size)})
+
+
+def _ended(text: str, words: int | None) -> str:
+    """The text up to the sentence end nearest to `words` words, within a fifth; without one, to a word."""
+    if words is None:
+        return text
+    ends = [0, *(match.end() for match in running_words(text))]
+    apart = {at: abs(bisect(ends, at) - 1 - words) for at in sentence_ends(text)}
+    near = [at for at, distance in apart.items() if distance <= words / 5]
+    return text[: min(near, key=apart.__getitem__, default=ends[min(words, len(ends) - 1)])].rstrip()
+
+
+def _chooser(
+    store: RunStore, concept: Concept, language_model: LanguageModel, best_of: int
+) -> Callable[[Pairs], Pairs]:
+    """Choose, of every `best_of` pairs, the coherent one with the highest membership."""
     from agent.language_model.coherence import Coherence
 
-    if concept.readout is None:
+    if (readout := concept.readout) is None:
         raise _cannot_write(store, concept)
-    whole = [prompt + text for prompt, text in written]
-    place = concept.readout.log_odds(
-        language_model.record(whole), log_odds(store.load_pointer().weights(whole))
-    )
+    pointer = store.load_pointer()
     judge = Coherence.load(store.load_passages().texts, store.config.coherence)
     if judge.language_model is not None:
         refuse_other_model(store, [], judge.language_model, JUDGING)
     judge = fair_guard(judge, store.load(0).generated)
-    coherent = judge.check([text for _, text in written], [prompt for prompt, _ in written]).coherent
-    groups = (range(start, start + best_of) for start in range(0, len(written), best_of))
-    return [written[max(group, key=lambda row: (coherent[row], place[row]))] for group in groups]
+
+    def choose(written: Pairs) -> Pairs:
+        whole = [prompt + text for prompt, text in written]
+        place = readout.log_odds(language_model.record(whole), log_odds(pointer.weights(whole)))
+        coherent = judge.check([text for _, text in written], [prompt for prompt, _ in written]).coherent
+        groups = (range(start, start + best_of) for start in range(0, len(written), best_of))
+        return [written[max(group, key=lambda row: (coherent[row], place[row]))] for group in groups]
+
+    return choose
 
 
 def write_accepted(
@@ -92,6 +135,7 @@ def write_accepted(
     number: int | None,
     count: int,
     *,
+    words: int | None = None,
     prompt: str | None = None,
     seed: int = 0,
     tries: int = 400,
@@ -105,34 +149,31 @@ def write_accepted(
     for name, value, least in (("count", count, 1), ("tries", tries, 1), ("seed", seed, 0)):
         check_number(name, value, least=least, whole=True)
     concept = _concept(store, number)
-    if concept.readout is None:
+    if (readout := concept.readout) is None:
         raise _cannot_write(store, concept)
     language_model = _model(store, concept, accept_model)
-    kept = keep(
-        _proposals(store, language_model, concept.readout, _prompts(store, tries, prompt, seed), seed), count
-    )
+    pointer = store.load_pointer()
+    prompts = _prompts(store, tries, prompt, seed)
+    config = _sized(store, language_model, prompts, words)
+
+    def proposals() -> Iterator[Proposal]:
+        for start in range(0, tries, config.batch_size):
+            heads = prompts[start : start + config.batch_size]
+            seeds = [seed_for(seed, start + at, "generate") for at in range(len(heads))]
+            texts = [_ended(text, words) for text in language_model.generate(heads, seeds, config)]
+            whole = [head + text for head, text in zip(heads, texts, strict=True)]
+            membership = readout.membership(language_model.record(whole), log_odds(pointer.weights(whole)))
+            advance("generate", start + len(texts), tries, "passages")
+            for each in zip(heads, texts, seeds, membership.tolist(), strict=True):
+                yield Proposal(*each)
+
+    kept = keep(proposals(), count)
     if not kept.passages:
         raise BasinError(
             f"The concept accepted none of {kept.proposed} passages of the base model: raise --tries, or generate "
             "without --filter."
         )
     return kept
-
-
-def _proposals(
-    store: RunStore, language_model: LanguageModel, readout: Readout, prompts: Sequence[str], seed: int
-) -> Iterator[Proposal]:
-    """Yield base-model passages batch by batch, with the membership that the concept gives them."""
-    config, pointer, tries = store.config.generation, store.load_pointer(), len(prompts)
-    for start in range(0, tries, config.batch_size):
-        openings_here = prompts[start : start + config.batch_size]
-        seeds = [seed_for(seed, start + at, "generate") for at in range(len(openings_here))]
-        texts = language_model.generate(openings_here, seeds, config)
-        whole = [opening + text for opening, text in zip(openings_here, texts, strict=True)]
-        membership = readout.membership(language_model.record(whole), log_odds(pointer.weights(whole)))
-        advance("generate", start + len(texts), tries, "passages")
-        for each in zip(openings_here, texts, seeds, membership.tolist(), strict=True):
-            yield Proposal(*each)
 
 
 def _model(store: RunStore, concept: Concept, accept: bool) -> LanguageModel:

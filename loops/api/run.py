@@ -220,6 +220,7 @@ class Run:
         self,
         count: int = 3,
         *,
+        words: int | None = None,
         prompt: str | None = None,
         round: int | None = None,
         seed: int = 0,
@@ -234,6 +235,7 @@ class Run:
 
         Args:
             count: number of passages.
+            words: about so many each, ended with a sentence; by default `generation.new_tokens`.
             prompt: by default the openings of real passages.
             round: by default the newest.
             seed: equal seeds give equal passages.
@@ -249,13 +251,13 @@ class Run:
         """
         from loops.api.generate import write, write_accepted
 
-        how: dict[str, Any] = {"prompt": prompt, "seed": seed, "accept_model": accept_model}
+        how: dict[str, Any] = {"words": words, "prompt": prompt, "seed": seed, "accept_model": accept_model}
         with _progress(quiet):
             if accept:
                 kept = write_accepted(self._store, round, count, tries=tries, **how)
                 pairs: Sequence[tuple[str, str]] = [(each.prompt, each.text) for each in kept.passages]
             else:
-                pairs = write(self._store, round, count, strength=strength, best_of=best_of, **how)
+                pairs = [*write(self._store, round, count, strength=strength, best_of=best_of, **how)]
         return Shown(WrittenPassage(opening, text) for opening, text in pairs)
 
     def report(

@@ -12,13 +12,15 @@ app = typer.Typer(
     no_args_is_help=True, help="Measure refiners and generators over a suite of labelled concepts."
 )
 
+Corpora = Annotated[
+    list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; repeatable.")
+]
+
 
 @app.command()
 def membership(
     *,
-    corpora: Annotated[
-        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; repeatable.")
-    ] = None,
+    corpora: Corpora = None,
     methods: Annotated[
         list[str] | None, typer.Option("--method", metavar="NAME", help="Only this method; repeatable.")
     ] = None,
@@ -46,9 +48,7 @@ def membership(
 @app.command()
 def generation(
     *,
-    corpora: Annotated[
-        list[str] | None, typer.Option("--corpus", metavar="NAME", help="Only this corpus; repeatable.")
-    ] = None,
+    corpora: Corpora = None,
     concepts: Annotated[
         list[str] | None, typer.Option("--concept", metavar="NAME", help="Only this concept; repeatable.")
     ] = None,

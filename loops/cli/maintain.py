@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from loops.cli.arguments import RunName, Settings, complete_config, print_line
+from loops.cli.arguments import RoundNumber, RunName, Settings, complete_config, print_line
 
 if TYPE_CHECKING:
     from loops.diagnostics.verify import Verdict
@@ -80,9 +80,7 @@ def _show_verdict(found: Verdict, console: Console) -> None:
 def fork(
     run: RunName,
     *,
-    round_number: Annotated[
-        int | None, typer.Option("--round", min=0, help="Last round to take over; by default the newest.")
-    ] = None,
+    round_number: RoundNumber = None,
     settings: Settings = None,
     name: Annotated[str | None, typer.Option(help="By default RUN-fork, numbered when it is taken.")] = None,
 ) -> None:

@@ -15,7 +15,8 @@ def generate(
     run: RunName,
     *,
     round_number: RoundNumber = None,
-    count: Annotated[int, typer.Option("-n", min=1, max=100_000, help="Number of passages.")] = 3,
+    count: Annotated[int, typer.Option("-n", "--number", min=1, max=100_000, help="Of passages.")] = 3,
+    words: Annotated[int | None, typer.Option(min=1, help="Of each, about; ends a sentence.")] = None,
     prompt: Annotated[str | None, typer.Option(help="By default the openings of real passages.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     strength: Annotated[
@@ -48,18 +49,20 @@ def generate(
     from loops.report.terminal import show_passage
 
     store = open_run(run)
-    how: dict[str, Any] = {"prompt": prompt, "seed": seed, "accept_model": accept_model}
-    with show_progress(Console(stderr=True)):
+    how: dict[str, Any] = {"words": words, "prompt": prompt, "seed": seed, "accept_model": accept_model}
+    out, bars = Console(), Console(stderr=True)
+    with show_progress(bars):
         if not accept:
-            written = write(store, round_number, count, strength=strength, best_of=best_of, **how)
-        else:
-            kept = write_accepted(store, round_number, count, tries=tries, **how)
-            written = [(each.prompt, each.text) for each in kept.passages]
-    for opening, text in written:
-        show_passage(opening, text, Console())
-    if accept:
-        print_line("")
-        print_line(f"Accepted {len(written)} of {kept.proposed}: {kept.share:.0%} of what the model writes.")
+            for opening, text in write(store, round_number, count, strength=strength, best_of=best_of, **how):
+                # On one terminal, the console of the bars moves them out of the way.
+                show_passage(opening, text, bars if bars.is_terminal and out.is_terminal else out)
+            return
+        kept = write_accepted(store, round_number, count, tries=tries, **how)
+    for each in kept.passages:
+        show_passage(each.prompt, each.text, out)
+    print_line("")
+    counts = f"{len(kept.passages)} of {kept.proposed}: {kept.share:.0%}"
+    print_line(f"Accepted {counts} of what the model writes.")
 
 
 def export(

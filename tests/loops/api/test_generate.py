@@ -16,7 +16,7 @@ from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import Passage, seed_for
-from loops.api.generate import write, write_accepted
+from loops.api.generate import _ended, write, write_accepted
 from loops.checkpoint.store import RunStore
 
 
@@ -45,7 +45,7 @@ UNWRITTEN = {"generated": (), "activations": None}
 
 def _write(store: RunStore, **changes: object) -> list[tuple[str, str]]:
     defaults = {"number": None, "count": 4, "prompt": None, "seed": 0, "strength": 1.0}
-    return write(store, **defaults | changes)
+    return list(write(store, **defaults | changes))
 
 
 def test_the_seed_decides_and_the_vector_is_used(store):
@@ -117,3 +117,24 @@ def test_the_best_of_several_is_coherent_and_belongs_most(store, monkeypatch):
     scores = np.einsum("tlw,lw->t", activations, weights)
     scores[3] = -np.inf
     assert chosen == [every[start + int(scores[start : start + 4].argmax())] for start in (0, 4, 8)]
+
+
+def test_pages_end_near_their_words_and_come_batch_by_batch(store, monkeypatch):
+    text = "One two three. Four five six seven. " + "Eight nine ten " * 4
+    assert _ended(text, 3) == "One two three." and _ended(text, 8) == text[:35]
+    assert len(_ended(text, 12).split()) == 12 and _ended(text, None) == text
+    made, generate = [], LanguageModel.generate
+
+    def counted(self, prompts, *given, **how):
+        made.append(len(prompts))
+        return generate(self, prompts, *given, **how)
+
+    monkeypatch.setattr(LanguageModel, "generate", counted)
+    pages = write(store, 1, 24, words=12, prompt="w5 w6")
+    assert made == [] and len(next(pages)[1].split()) == 12
+    assert made[0] < 24 and len([*pages]) == 23 and sum(made) == 24
+    with pytest.raises(BasinError, match=r"ends before 9999 words: lower --words to \d+\.") as told:
+        write(store, 1, 3, words=9999, prompt="w5 w6")
+    most = int(str(told.value).split()[-1].rstrip("."))
+    assert len(_write(store, number=1, count=1, words=most, prompt="w5 w6")[0][1].split()) > most / 2
+    assert len(accepted(readable(store, threshold=-100.0), words=12).passages[0].text.split()) == 12

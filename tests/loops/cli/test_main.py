@@ -9,6 +9,7 @@ import pytest
 import typer.testing
 from planted_run import CONFIG, save_rounds
 
+from agent.errors import BasinError
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 
@@ -158,3 +159,14 @@ def test_workers_and_ray_are_settings_of_run_and_resume(config_file, checkpoints
     _basin("run", config_file, "--workers", 3)
     _basin("resume", "planted", "--workers", 2, "--ray", "local")
     assert [(each.workers, each.ray) for each in seen] == [(3, None), (2, "local")]
+
+
+def test_passages_are_printed_as_they_are_finished(checkpoints, monkeypatch):
+    def write(store: RunStore, number: int, count: int, *, words: int, **_: object):
+        yield f"Round {number}:", f" {count} of {words} words."
+        raise BasinError("The disk is gone.")
+
+    monkeypatch.setattr("loops.api.generate.write", write)
+    done = _basin("generate", _saved(checkpoints), "--number", 8, "--words", 600, "--round", 1)
+    assert done.exit_code == 1 and "Round 1:| 8 of 600 words." in done.stdout
+    assert "The disk is gone." in done.stderr
