@@ -76,6 +76,17 @@ def make_language_model(
     return LanguageModel(make_causal_lm(architecture, depth, seed), make_tokenizer(bos), config)
 
 
+def make_mamba():
+    """A random model whose memory is not keys and values."""
+    from agent.language_model.load import LanguageModelConfig
+    from agent.language_model.model import LanguageModel
+
+    sizes = {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 4, "intermediate_size": 32}
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(transformers.MambaConfig(**COMMON, **sizes)).eval()
+    return LanguageModel(model, make_tokenizer(), LanguageModelConfig(name="random mamba"))
+
+
 def sentence(*numbers: int) -> str:
     return "".join(f" w{number}" for number in numbers)
 

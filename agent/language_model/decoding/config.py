@@ -30,7 +30,7 @@ class ParticleConfig(StageConfig):
     particles: int = Field(8, ge=1)
     """Per opening; 1 is plain sampling."""
     block: int = Field(32, ge=1)
-    """Tokens between two resamplings."""
+    """Tokens between two resamplings, roughly: blocks are equally long."""
     resample_below: float = Field(0.5, ge=0, le=1)
     """Share of the particles that the effective sample size may fall to."""
-    most_lambda: float = Field(4.0, ge=0)
+    most_lambda: float = Field(2.0, ge=0)

@@ -90,7 +90,8 @@ def sample(
 ) -> list[Particles]:
     """Particles of openings whose rows in `draft` stand together; `write` writes its next tokens."""
     tokens, count = draft.real.shape[1] - draft.begin, config.particles
-    starts = range(0, tokens, tokens if count == 1 else config.block)
+    blocks = 1 if count == 1 else max(1, round(tokens / config.block))
+    starts = range(0, tokens, -(-tokens // blocks))
     weights, psi = np.zeros((2, len(seeds), count))
     scores = np.zeros((len(seeds), count, len(starts)))
     effective, resampled = np.zeros((len(seeds), len(starts))), np.zeros(len(seeds), dtype=int)

@@ -80,12 +80,7 @@ def test_a_true_pointer_surprises_and_a_shuffled_one_does_not():
 
 
 TRUST = Trust(
-    correlation=0.4,
-    null_mean=-0.1,
-    z_score=10.0,
-    half_loading=0.6,
-    evidence_loading=0.7,
-    pointer_loading=0.5,
+    correlation=0.4, null_mean=-0.1, z_score=10.0, half_loading=0.6, evidence_loading=0.7, pointer_loading=0.5
 )
 
 

@@ -223,10 +223,7 @@ def test_documents_of_one_passage_have_no_feedback(real):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"activations": np.ones((len(GOLD), LAYERS, WIDTH))},
-        {"pointer_log_odds": np.full(len(GOLD), -3.0)},
-    ],
+    [{"activations": np.ones((len(GOLD), LAYERS, WIDTH))}, {"pointer_log_odds": np.full(len(GOLD), -3.0)}],
 )
 def test_constant_activations_or_a_constant_pointer_are_no_concept_and_divide_nothing_by_zero(real, change):
     same = replace(real, **change)

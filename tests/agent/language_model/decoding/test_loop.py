@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from conftest import COMMON, make_language_model, make_tokenizer, sentence
+from conftest import make_language_model, make_mamba, sentence
 
 from agent.errors import BasinError
 from agent.language_model.decoding.config import GenerationConfig
-from agent.language_model.load import LanguageModelConfig
-from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 
 GREEDY = GenerationConfig(new_tokens=12, temperature=0)
@@ -44,12 +42,7 @@ def test_a_penalty_is_that_of_transformers():
 
 
 def test_a_model_without_keys_and_values_generates_by_transformers_and_says_so_once(messages):
-    config = transformers.MambaConfig(
-        **COMMON, hidden_size=16, state_size=4, num_hidden_layers=4, intermediate_size=32
-    )
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    language_model = LanguageModel(model, make_tokenizer(), LanguageModelConfig(name="random mamba"))
+    language_model = make_mamba()
     prompts, config = [sentence(1, 2, 3), sentence(4, 5, 6)], GenerationConfig(new_tokens=6, top_k=96)
     written = language_model.generate(prompts, [1, 2], config, some_vector())
     assert [len(text.split()) for text in written] == [6, 6]

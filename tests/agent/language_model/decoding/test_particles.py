@@ -7,22 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import transformers
-from conftest import COMMON, make_language_model, make_tokenizer, sentence
+from conftest import make_language_model, make_mamba, sentence
 
 from agent.errors import BasinError
+from agent.language_model.decoding import particles
 from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
 from agent.language_model.decoding.loop import Draft
-from agent.language_model.decoding.particles import (
-    Tilt,
-    calibrated,
-    fit_twist,
-    mean_log_z,
-    particle_seeds,
-    solve_lambda,
-    systematic,
-)
-from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
@@ -67,7 +57,7 @@ def test_weighted_particles_have_the_exact_target_by_any_twist(twist):
     moment = np.exp(sevenths([PROMPT + text for text in plain]))
     target = np.array(list(plain.values())) * moment
     config = ParticleConfig(particles=4, block=1, resample_below=0.8)
-    tilt = Tilt(sevenths, 1.0, twist)
+    tilt = particles.Tilt(sevenths, 1.0, twist)
     found = language_model.generate_particles([PROMPT] * 1500, range(1500), SHORT, tilt, config)
     counts = dict.fromkeys(plain, 0.0)
     for each in found:
@@ -76,7 +66,7 @@ def test_weighted_particles_have_the_exact_target_by_any_twist(twist):
     assert sum(each.resampled for each in found) > 300
     assert np.abs(np.array(list(counts.values())) - target).sum() / 2 / target.sum() < 0.05
     # A score that is the log of a membership: Z is the share that rejection accepts.
-    assert np.exp(mean_log_z(found)) == pytest.approx(target.sum(), rel=0.05)
+    assert np.exp(particles.mean_log_z(found)) == pytest.approx(target.sum(), rel=0.05)
     drawn = np.array([list(plain).index(each.texts[each.drawn]) for each in found])
     shares = np.bincount(drawn, minlength=len(target)) / len(drawn)
     apart = [np.abs(shares - each / each.sum()).sum() / 2 for each in (target, target / moment)]
@@ -88,7 +78,7 @@ def test_one_particle_is_generate_to_the_bit(mode):
     language_model, prompts = make_language_model(depth=4), [sentence(1, 2), sentence(4, 5, 6)]
     one = ParticleConfig(particles=1, block=4)
     found = language_model.generate_particles(
-        prompts, [8, 9], LONG, Tilt(sevenths, 0.7), one, vector=VECTOR, mode=mode
+        prompts, [8, 9], LONG, particles.Tilt(sevenths, 0.7), one, vector=VECTOR, mode=mode
     )
     assert [each.texts for each in found] == [
         [text] for text in language_model.generate(prompts, [8, 9], LONG, VECTOR, mode=mode)
@@ -96,16 +86,9 @@ def test_one_particle_is_generate_to_the_bit(mode):
     assert [each.log_z for each in found] == pytest.approx([0.7 * each.scores[0, -1] for each in found])
 
 
-def mamba() -> LanguageModel:
-    sizes = {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 4, "intermediate_size": 32}
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(transformers.MambaConfig(**COMMON, **sizes))
-    return LanguageModel(model.eval(), make_tokenizer(), LanguageModelConfig(name="random mamba"))
-
-
 @pytest.mark.parametrize("mode", [PLAIN, GATED, None], ids=["plain", "gated", "no cache"])
 def test_without_lambda_particles_are_plain_samples_and_the_score_is_read_unsteered(mode):
-    language_model = mamba() if mode is None else make_language_model(depth=4)
+    language_model = make_mamba() if mode is None else make_language_model(depth=4)
     prompts, heard = [sentence(1, 2), sentence(4, 5, 6)], {}
 
     def score(texts):
@@ -115,9 +98,9 @@ def test_without_lambda_particles_are_plain_samples_and_the_score_is_read_unstee
 
     config, mode = ParticleConfig(particles=3, block=5), mode or PLAIN
     found = language_model.generate_particles(
-        prompts, [8, 9], LONG, Tilt(score, 0.0), config, vector=VECTOR, mode=mode
+        prompts, [8, 9], LONG, particles.Tilt(score, 0.0), config, vector=VECTOR, mode=mode
     )
-    seeds = particle_seeds([8, 9], 3)
+    seeds = particles.particle_seeds([8, 9], 3)
     plain = language_model.generate(np.repeat(prompts, 3).tolist(), seeds, LONG, VECTOR, mode=mode)
     assert [text for each in found for text in each.texts] == plain
     assert [(each.log_z, each.resampled) for each in found] == [(0, 0)] * 2
@@ -146,28 +129,31 @@ def test_a_copy_continues_as_its_original_and_copies_diverge(name):
 
 def test_systematic_resampling_is_unbiased():
     shares = np.array([0.1, 0.0, 0.45, 0.25, 0.2])
-    drawn = [np.bincount(systematic(shares, 6, (at + 0.5) / 400), minlength=5) for at in range(400)]
+    offsets = (np.arange(400) + 0.5) / 400
+    drawn = [np.bincount(particles.systematic(shares, 6, each), minlength=5) for each in offsets]
     np.testing.assert_allclose(np.mean(drawn, axis=0), 6 * shares, atol=0.01)
     assert all(np.abs(each - 6 * shares).max() < 1 for each in drawn)
 
 
 def test_lambda_gives_the_wanted_mean(messages):
     phi = np.random.default_rng(0).normal(-2.0, 1.5, 200_000)
-    found, effective = solve_lambda(phi, -0.875, 4.0)  # a Gaussian moves by lambda times its variance
+    found, effective = particles.solve_lambda(
+        phi, -0.875, 4.0
+    )  # a Gaussian moves by lambda times its variance
     assert found == pytest.approx(0.5, abs=0.01)
     assert effective / len(phi) == pytest.approx(np.exp(-((0.5 * 1.5) ** 2)), abs=0.02)
-    assert solve_lambda(phi, -3.0, 4.0) == (0.0, pytest.approx(len(phi)))
-    assert not messages and solve_lambda(phi, 50.0, 0.3)[0] == 0.3 and "bound" in messages[0]
+    assert particles.solve_lambda(phi, -3.0, 4.0) == (0.0, pytest.approx(len(phi)))
+    assert not messages and particles.solve_lambda(phi, 50.0, 0.3)[0] == 0.3 and "bound" in messages[0]
 
 
 def test_a_pilot_calibrates_lambda_and_twist():
     prefix = np.random.default_rng(0).normal(size=(5000, 2))
-    assert fit_twist(prefix, 3 + prefix @ [0.5, 2.0]) == pytest.approx([0.5, 2.0], abs=0.1)
+    assert particles.fit_twist(prefix, 3 + prefix @ [0.5, 2.0]) == pytest.approx([0.5, 2.0], abs=0.1)
     language_model, config = make_language_model(), ParticleConfig(particles=8, block=4)
-    prompts, tilt = [sentence(at) for at in range(6)], Tilt(mean_number, 0.0)
+    prompts, tilt = [sentence(at) for at in range(6)], particles.Tilt(mean_number, 0.0)
     pilot = language_model.generate_particles(prompts, range(6), LONG, tilt, config)
     wanted = np.mean([each.scores[:, -1].mean() for each in pilot]) + 0.4
-    tilt = calibrated(tilt, pilot, wanted, 4.0)
+    tilt = particles.calibrated(tilt, pilot, wanted, 4.0)
     found = language_model.generate_particles(prompts, range(6), LONG, tilt, config)
     assert 0 < tilt.lambda_ < 4 and tilt.twist.shape == (2,)
     reached = [np.average(each.scores[:, -1], weights=np.exp(each.log_weights)) for each in found]

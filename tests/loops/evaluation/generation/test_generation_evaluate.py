@@ -49,11 +49,7 @@ def machine(monkeypatch):
         "NEW_TOKENS": 40,
         "commit": lambda: "abc",
     }
-    judging = {
-        "load_embedder": lambda: Embedder(),
-        "NEW_TOKENS": 40,
-        "STORY_WORDS": 30,
-    }
+    judging = {"load_embedder": lambda: Embedder(), "NEW_TOKENS": 40, "STORY_WORDS": 30}
     for module, stubs in ((evaluate, evaluating), (judge, judging)):
         for name, stub in stubs.items():
             monkeypatch.setattr(module, name, stub)

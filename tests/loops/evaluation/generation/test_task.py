@@ -61,10 +61,7 @@ def opening(text: str, words: int = 9) -> str:
 
 def test_no_prompt_names_the_concept_though_the_texts_do(task):
     words = {"harbor", *SEA[:3]}
-    for texts, prompts in (
-        (task.unseen.texts, task.prompts),
-        (task.texts, task.practice_prompts),
-    ):
+    for texts, prompts in ((task.unseen.texts, task.prompts), (task.texts, task.practice_prompts)):
         # By hand, and not by the function that chose them.
         naming = [text for text in texts if words & set(opening(text).lower().split())]
         assert len(naming) > 10 and len(prompts) == 32
