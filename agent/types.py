@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,6 +66,15 @@ class PassageSet:
     def document_of(self) -> np.ndarray:
         """Document index of every passage, int array of shape [passage]."""
         return np.array([passage.document for passage in self.passages], dtype=np.int64)
+
+    def only(self, kept: np.ndarray) -> PassageSet:
+        """The documents that a boolean array [document] keeps, with their passages."""
+        new = np.cumsum(kept) - 1
+        passages = [
+            replace(each, document=int(new[each.document])) for each in self.passages if kept[each.document]
+        ]
+        documents = [each for each, keep in zip(self.documents, kept, strict=True) if keep]
+        return PassageSet(tuple(documents), tuple(passages), self.dropped)
 
     @property
     def description(self) -> str:

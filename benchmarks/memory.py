@@ -36,12 +36,12 @@ STEPS = 2
 
 def config_of(name: str) -> RunConfig:
     """The defaults of a run with adapters, whose lesson is short."""
-    lora = {"passages": 8 * STEPS}
+    lesson = {"tokens": 4 * 512 * STEPS}
     return parse_config(
         {
             "corpus": {"source": "brown-fiction"},
             "language_model": {"name": name if name not in RANDOM else "smollm2-135m"},
-            "updating": {"adapter_from": 1, "adapting": {"lora": lora}},
+            "updating": {"adapter_from": 1, "adapting": {"lesson": lesson}},
         },
         "memory",
     )
@@ -80,11 +80,13 @@ def one(name: str, stage: str) -> dict[str, float]:
         prompts = ["".join(f" w{word}" for word in range(config.generation.prompt_words))] * count
         language_model.generate(prompts, range(count), config.generation)
     else:
+        from agent.adapting.lesson import draw
         from agent.adapting.supervised import fit_lora
 
+        adapting = config.updating.adapting
+        lesson = draw(language_model, texts, np.ones(len(texts)), adapting.lesson, 0)
         with tempfile.TemporaryDirectory() as folder:
-            lora = config.updating.adapting.lora
-            fit_lora(language_model, texts, np.ones(len(texts)), lora, seed=0, folder=Path(folder))
+            fit_lora(language_model, lesson, adapting.lora, seed=0, folder=Path(folder))
     return {
         "foreseen": peaks(language_model, config)[stage],
         "taken": resident("VmHWM") / 1e9,

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from agent.adapting.config import LoraConfig
+from agent.adapting.config import AdaptingConfig
 from agent.clustering.texts import Texts
 from agent.hub.embedders import load_embedder
 from agent.judging.judges import trained_judges
@@ -49,7 +49,7 @@ def measure(task: Task) -> list[dict[str, float | int | str | None]]:
     reader = LanguageModel.load(LanguageModelConfig(name=JUDGE))
     coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE), reader)
     config = GenerationConfig(samples=SAMPLES, new_tokens=TOKENS, batch_size=SAMPLES)
-    workspace = Workspace(task, config, coherence, LoraConfig())
+    workspace = Workspace(task, config, coherence, AdaptingConfig())
     steered = {
         nats: UpdatingConfig(method="mean_difference", layers=STEERED_LAYERS, budget_nats=nats)
         for nats in BUDGETS
@@ -57,7 +57,7 @@ def measure(task: Task) -> list[dict[str, float | int | str | None]]:
     interventions = {0.0: Intervention()}
     interventions |= {nats: workspace.vector("basin", each) for nats, each in steered.items()}
     written = {nats: workspace.write(f"steered-{nats}", each) for nats, each in interventions.items()}
-    hard = workspace.write(f"practice-{BUDGETS[-1]}", interventions[BUDGETS[-1]], task.practice_prompts)
+    hard = workspace.write(f"practice-{BUDGETS[-1]}", interventions[BUDGETS[-1]], task.prompts)
     read = workspace.read(hard)
     negative = Texts(read.activations, read.pointer_log_odds, np.ones(len(hard), dtype=bool))
     readout = task.recluster(negative).readout

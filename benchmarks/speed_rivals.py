@@ -155,18 +155,21 @@ def writers(
 
 
 def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[], int]]:
-    """One pass of LoRA over the texts; TRL with its own defaults but for the adapter's shape and the batch."""
-    from agent.adapting.config import LoraConfig
-    from agent.adapting.supervised import fit_lora
-    from agent.adapting.trainer import token_ids
+    """One pass of LoRA over windows of the texts.
 
-    config = LoraConfig(passages=len(texts))
-    rows = token_ids(model, texts, config.tokens)
-    tokens = sum(map(len, rows))
+    TRL has its own defaults but for the adapter's shape, the batch and the windows.
+    """
+    from agent.adapting.config import LessonConfig, LoraConfig
+    from agent.adapting.lesson import draw
+    from agent.adapting.supervised import fit_lora
+
+    config = LoraConfig()
+    lesson = draw(model, texts, np.ones(len(texts)), LessonConfig(tokens=10**9), 0, repeats=1)
+    rows, tokens = lesson.rows, lesson.tokens
 
     def basin() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            fit_lora(model, texts, np.ones(len(texts)), config, seed=0, folder=Path(folder))
+            fit_lora(model, lesson, config, seed=0, folder=Path(folder))
         return tokens
 
     def trl() -> int:
@@ -187,16 +190,11 @@ def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[
                 args=SFTConfig(folder, **how),
                 train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
                 processing_class=model.tokenizer,
-                peft_config=Shape(r=config.rank, lora_alpha=config.alpha, target_modules=_attention(model)),
+                peft_config=Shape(r=config.rank, lora_alpha=config.alpha, target_modules="all-linear"),
             ).train()
         return tokens
 
     return {"basin": basin, "TRL as it comes": trl}
-
-
-def _attention(model: LanguageModel) -> list[str]:
-    names = {name.rpartition(".")[2] for name, _ in model.blocks[0].named_modules()}
-    return sorted(names & {"q_proj", "k_proj", "v_proj", "o_proj"})
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)

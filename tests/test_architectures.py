@@ -8,7 +8,8 @@ import pytest
 import torch
 import transformers
 
-from agent.adapting.config import LoraConfig
+from agent.adapting.config import LessonConfig, LoraConfig
+from agent.adapting.lesson import draw
 from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter, targets
@@ -36,7 +37,7 @@ LONGROPE = {
 CLOSE = 1e-4
 """Largest difference, relative to the size of the values; float32."""
 GREEDY = GenerationConfig(new_tokens=8, temperature=0)
-LORA = LoraConfig(passages=8, batch=4, learning_rate=0.03, tokens=16)
+LORA, LESSON = LoraConfig(learning_rate=0.03), LessonConfig(tokens=128, window=16)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -139,7 +140,8 @@ def test_an_adapter_learns_and_merges_as_in_peft(language_model, tmp_path):
         modules = "all"
     config = LORA.model_copy(update={"modules": modules})
     texts = passages()
-    adapter, _ = fit_lora(language_model, texts, np.ones(len(texts)), config, seed=0, folder=tmp_path)
+    lesson = draw(language_model, texts, np.ones(len(texts)), LESSON, 0)
+    adapter, _ = fit_lora(language_model, lesson, config, seed=0, folder=tmp_path)
     again = Adapter.from_files(adapter.files())
     assert again.digest == adapter.digest
     adapted, first = language_model.adapted(again), inputs(language_model, texts[0])

@@ -33,8 +33,7 @@ CUT_DOWN = SMALLER | {
     "updating.optimised.batch": 2,
     "updating.optimised.tokens": 40,
     "updating.adapter_from": 2,
-    "updating.adapting.lora.passages": 8,
-    "updating.adapting.preference.pairs": 4,
+    "updating.adapting.lesson.tokens": 2048,
     "coherence.model": "null",
     # Sixteen words of four passages say nothing about collapse.
     "tracking.minimum_coherence": 0.0,

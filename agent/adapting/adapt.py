@@ -1,6 +1,5 @@
-"""One round's adapter: supervised training on members, then preference training on generated pairs.
-
-The lesson is members and weighted generated passages. This is expert iteration (Anthony et al.
+"""One round's adapter: supervised training on claimed documents and weighted generated passages.
+ This is expert iteration (Anthony et al.
 1705.08439): sample, keep the good samples, learn from them. A passage by the base model weighs its
 membership m. A passage by the concept weighs m p / q, with its likelihoods under the base model and
 under its generator (distributional policy gradients, Khalifa et al. 2012.11635). Over a hundred
@@ -17,19 +16,18 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from agent.adapting.config import AdaptingConfig
-from agent.adapting.preference import Pair, fit_preferences
-from agent.adapting.supervised import fit_lora
-from agent.concept import MEMBER, Concept
+from agent.adapting.lesson import draw_documents, with_written
+from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
+from agent.concept import Concept
 from agent.language_model.adapter import Adapter
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
+from agent.types import PassageSet
 
 LAST_STEPS = 8
 """Steps that a metric is averaged over."""
 EFFECTIVE_SHARE = 0.5
-CLEAR = 0.1
-"""Smallest difference in membership between the chosen and the rejected passage."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def adapt(
     last: Concept,
     config: AdaptingConfig,
     *,
-    real: Sequence[str],
+    passages: PassageSet,
     membership: Float[np.ndarray, "passage"],
     by_base: Written,
     by_concept: Written,
@@ -70,18 +68,17 @@ def adapt(
 ) -> tuple[Adapter, dict[str, float | int]]:
     """Train an adapter on a concept, from the base model, without the faults of the last adapter.
 
-    Its metrics are `lesson_loss`, `exponent` (of importance weights), `pairs`, `preference` and
-    `rms_nats`.
+    Its metrics are `lesson_tokens`, `lesson_loss`, `exponent` (of importance weights), and the
+    held-out losses at the end, `member_loss` and `other_loss`, in nats per token.
 
     Args:
         last: the concept whose vector, adapter or both generated `by_concept`.
-        real, membership: real passages and their memberships; those below one half are not used.
-        by_base, by_concept: passages by the base model and by `last` on the same openings, for the
-            pairs.
+        membership: of the real passages; documents without one of at least one half are not used.
+        by_base, by_concept: passages by the base model and by `last` on the same openings.
         folder: where training keeps its state; a later call with equal arguments resumes from it.
 
     Raises:
-        BasinError: as `fit_lora` and `fit_preferences`.
+        BasinError: as `draw_documents` and `fit_lora`.
     """
     written = by_base.joined(by_concept)
     ratio = np.zeros(len(written.texts))
@@ -90,36 +87,22 @@ def adapt(
         under_last = log_likelihoods(writer, texts, prompts, last.vector, last.mode)
         ratio[len(by_base.texts) :] = log_likelihoods(language_model, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
-    members = np.where(membership >= MEMBER, membership, 0.0)
-    adapter, history = fit_lora(
-        language_model,
-        [*real, *written.whole],
-        lesson_weights(members, of_written, config.written_share),
-        config.lora,
-        seed=seed,
-        folder=folder / "lora",
-    )
-    metrics: dict[str, float | int] = {"lesson_loss": _late_mean(history, "loss"), "exponent": exponent}
-    found = pairs(written)[: config.preference.pairs]
-    metrics["pairs"] = len(found)
-    if found:
-        adapter, preferred = fit_preferences(
-            language_model,
-            found,
-            adapter,
-            config.preference,
-            tokens=config.lora.tokens,
-            seed=seed,
-            folder=folder / "preference",
-        )
-        metrics["preference"] = _late_mean(preferred, "rewards/accuracies")
-        if "rms_nats" in preferred[-1]:
-            metrics["rms_nats"] = _late_mean(preferred, "rms_nats")
+    real = draw_documents(language_model, passages, membership, config.lesson, seed)
+    lesson = with_written(language_model, real, written.whole, of_written, config.lesson, seed)
+    adapter, history = fit_lora(language_model, lesson, config.lora, seed=seed, folder=folder / "lora")
+    metrics: dict[str, float | int] = {
+        "lesson_tokens": lesson.tokens,
+        "lesson_loss": _late_mean(history, "loss"),
+        "exponent": exponent,
+    }
+    for name, of_trainer in (("member_loss", MEMBER_LOSS), ("other_loss", OTHER_LOSS)):
+        if found := [row[of_trainer] for row in history if of_trainer in row]:
+            metrics[name] = found[-1]
     return adapter, metrics
 
 
 def _late_mean(history: Sequence[dict[str, float]], name: str) -> float:
-    return float(np.mean([row[name] for row in history[-LAST_STEPS:]]))
+    return float(np.mean([row[name] for row in history if name in row][-LAST_STEPS:]))
 
 
 def log_likelihoods(
@@ -163,40 +146,6 @@ def importance_weights(
         low, high = (middle, high) if _effective(weights(middle)) >= wanted else (low, middle)
     found = weights(low)
     return found / found.mean(), low
-
-
-def lesson_weights(
-    real: Float[np.ndarray, "passage"], written: Float[np.ndarray, "text"], written_share: float
-) -> Float[np.ndarray, "lesson"]:
-    """Weights of real, then generated passages, which have `written_share` of the sum."""
-    parts = [(real, 1 - written_share if written.sum() > 0 else 1.0), (written, written_share)]
-    return np.concatenate([share * part / part.sum() if part.sum() > 0 else part for part, share in parts])
-
-
-def pairs(written: Written, clear: float = CLEAR) -> list[Pair]:
-    """One pair per opening: its best coherent passage, and the worst clearly worse one.
-
-    Worse are incoherent passages, and those whose membership is lower by `clear`. The incoherent
-    come first: the adapter should avoid nonsense in the right words. No fixed membership is
-    required, because few passages reach one before training. Pairs are in falling order of the
-    chosen passage's membership.
-    """
-    by_prompt: dict[str, list[int]] = {}
-    for index, prompt in enumerate(written.prompts):
-        by_prompt.setdefault(prompt, []).append(index)
-    found = []
-    for prompt, rows in by_prompt.items():
-        good = [row for row in rows if written.coherent[row]]
-        if not good:
-            continue
-        best = max(good, key=lambda row: written.membership[row])
-        limit = written.membership[best] - clear
-        worse = [row for row in rows if not written.coherent[row] or written.membership[row] <= limit]
-        if worse:
-            worst = min(worse, key=lambda row: (written.coherent[row], written.membership[row]))
-            chosen = float(written.membership[best])
-            found.append((chosen, Pair(prompt, written.texts[best], written.texts[worst])))
-    return [pair for _, pair in sorted(found, key=lambda each: -each[0])]
 
 
 def _effective(weights: Float[np.ndarray, "text"]) -> float:

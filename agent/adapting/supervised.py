@@ -1,89 +1,123 @@
-"""Supervised training of a LoRA adapter on weighted texts (Hu et al. 2106.09685, TRL's SFTTrainer).
+"""Supervised training of a LoRA adapter on a lesson (Hu et al. 2106.09685, TRL's SFTTrainer).
 
-The lesson is a sample of texts in proportion to their weights (sampling-importance resampling,
-Rubin 1988). With memberships as weights, the loss is cross-entropy to corpus(x) m(x) / Z.
+Held-out losses are recorded along the way, and training ends early once the members' rises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+import transformers
 from datasets import Dataset
-from jaxtyping import Float, Int
 from trl import SFTConfig, SFTTrainer
 
 from agent.adapting.config import LoraConfig
+from agent.adapting.lesson import Lesson
 from agent.adapting.trainer import (
     NarrowProducts,
     ReportSteps,
     padding_tokenizer,
     quiet,
-    say_lessons_cut,
-    token_ids,
     train,
     trainable_twin,
     trainer_options,
     training_folder,
 )
-from agent.adapting.trainer_state import PlainState
-from agent.errors import BasinError
+from agent.adapting.trainer_state import PlainState, newest_state
 from agent.language_model.adapter import Adapter, new_adapter
 from agent.language_model.architecture import base_of
-from agent.language_model.decoding.particles import systematic
 from agent.language_model.memory import memory_at_hand
 from agent.language_model.model import LanguageModel
 from agent.language_model.output_layer import OutputLayer
 
-MOST_REPEATS = 3
+logger = logging.getLogger(__name__)
+
 NOT_SCORED = -100
 """TRL's label of padding."""
+EVALUATIONS = 8
+"""Times that held-out losses are measured in one training, besides its start."""
+RISE_NATS = 0.002
+"""Held-out loss above its minimum, twice in a row, that ends training."""
+MEMBER_LOSS, OTHER_LOSS = "eval_member_loss", "eval_other_loss"
+"""The trainer's names of held-out losses, in nats per token."""
 
 
 def fit_lora(
     language_model: LanguageModel,
-    texts: Sequence[str],
-    weights: Float[np.ndarray, "text"],
+    lesson: Lesson,
     config: LoraConfig,
     *,
     seed: int,
     folder: Path,
+    start: Adapter | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
-    """The adapter after one pass over a lesson from `texts`.
+    """The adapter after one pass over the lesson, or less where held-out loss rises.
 
-    A history row has TRL's `loss` (nats per token), `learning_rate` and `grad_norm` of a step. Deterministic given the seed.
+    A history row has TRL's `loss` (nats per token), `learning_rate` and `grad_norm` of a step, or a
+    held-out loss. Deterministic given the seed.
 
     Args:
         folder: interrupted training resumes from the state kept here.
+        start: an adapter to go on from, of the same shape; by default a fresh one.
 
     Raises:
-        BasinError: no text has weight, the loss is not a number, or `folder` cannot be written.
+        BasinError: the loss is not a number, or `folder` cannot be written.
     """
-    lesson = [texts[index] for index in resample(weights, config.passages, seed)]
-    rows = token_ids(language_model, lesson, config.tokens)
-    say_lessons_cut(language_model, lesson, config.tokens)
-    place = training_folder(folder, "lora", language_model.fingerprint, config, seed, rows)
+    began = None if start is None else start.digest
+    place = training_folder(folder, "lora", language_model.fingerprint, config, seed, lesson, began)
     model = trainable_twin(language_model)
     torch.manual_seed(seed)  # the first A of a fresh adapter is drawn
-    options = trainer_options(language_model, place, seed, -(-len(rows) // config.batch))
+    steps, longest = -(-len(lesson.rows) // config.batch), max(map(len, lesson.rows))
+    options = trainer_options(language_model, place, seed, steps)
     options |= {"per_device_train_batch_size": config.batch, "learning_rate": config.learning_rate}
     # Checkpointing takes a third more time, so only where memory demands it.
-    need = language_model.need.teaching(config.batch * config.tokens)
+    need = language_model.need.teaching(config.batch * longest)
     options["gradient_checkpointing"] = need > memory_at_hand(language_model.device)
+    held = {"member": lesson.member, "other": lesson.other} if lesson.member else {}
+    if held:
+        options |= {"eval_strategy": "steps", "eval_steps": max(1, steps // EVALUATIONS)}
+        options |= {"eval_on_start": newest_state(place) is None, "prediction_loss_only": True}
+        options |= {"per_device_eval_batch_size": config.batch}
     name = language_model.config.name
+    fresh = new_adapter(model, config.rank, config.alpha, config.modules, name) if start is None else None
     with quiet():
         trainer = _LoraTrainer(
-            model=new_adapter(model, config.rank, config.alpha, config.modules, name),
+            model=fresh or start.attach(model, trainable=True),
             args=SFTConfig(**options, max_length=None, packing=False),
-            train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
+            train_dataset=_dataset(lesson.rows),
+            eval_dataset={side: _dataset(rows) for side, rows in held.items() if rows} or None,
             processing_class=padding_tokenizer(language_model),
-            callbacks=[ReportSteps("train adapter")],
+            callbacks=[ReportSteps("train adapter"), _StopRising(config.batch * longest)],
         )
     history = train(trainer, place)
     return Adapter.of(trainer.model, name), history
+
+
+def _dataset(rows: Any) -> Dataset:
+    return Dataset.from_dict({"input_ids": list(rows), "labels": list(rows)})
+
+
+class _StopRising(transformers.TrainerCallback):
+    """Log held-out losses, and end training once the members' has risen twice in a row."""
+
+    def __init__(self, tokens_per_step: int) -> None:
+        self.tokens_per_step = tokens_per_step
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        row = state.log_history[-1]
+        read = state.global_step * self.tokens_per_step
+        for name, side in ((MEMBER_LOSS, "member"), (OTHER_LOSS, "other")):
+            if name in row:
+                logger.info(
+                    f"After {read:,} tokens the held-out {side} loss is {row[name]:.4f} nats per token"
+                )
+        losses = [each[MEMBER_LOSS] for each in state.log_history if MEMBER_LOSS in each]
+        if MEMBER_LOSS in row and len(losses) > 2 and min(losses[-2:]) > min(losses) + RISE_NATS:
+            control.should_training_stop = True
+            logger.info(f"Held-out member loss rises: training ends after {read:,} tokens")
 
 
 class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
@@ -96,38 +130,13 @@ class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
         output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
         labels = inputs["labels"]
         where = labels[:, 1:] != NOT_SCORED
+        mask = inputs["attention_mask"]  # without padding, attention is causal and needs no mask
         states = base_of(core)(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+            input_ids=inputs["input_ids"],
+            attention_mask=None if bool(mask.all()) else mask,
+            use_cache=False,
         ).last_hidden_state
         losses = output.losses(states[:, :-1][where], labels[:, 1:][where])
         count = where.sum() if num_items_in_batch is None else num_items_in_batch
         loss = losses.sum() / torch.as_tensor(count, device=losses.device).clamp(min=1)
         return (loss, None) if return_outputs else loss
-
-
-def resample(weights: Float[np.ndarray, "text"], count: int, seed: int) -> Int[np.ndarray, "drawn"]:
-    """`count` indices in proportion to weights, by systematic resampling (Kitagawa 1996).
-
-    Every text is drawn its expected number of times, rounded up or down, and at most three times: a
-    repeated text teaches its words. The result is shorter if too few texts have weight. Raises
-    `BasinError` if none has.
-    """
-    total = float(weights.sum())
-    if not (np.isfinite(total) and total > 0):
-        raise BasinError(
-            "No text has any weight in training: the concept has no members; take another topic."
-        )
-    count = min(count, MOST_REPEATS * int(np.count_nonzero(weights)))
-    generator = np.random.default_rng(seed)
-    shares = _clipped(weights / total, MOST_REPEATS / count)
-    return generator.permutation(systematic(shares, count, generator.random()))
-
-
-def _clipped(shares: Float[np.ndarray, "text"], most: float) -> Float[np.ndarray, "text"]:
-    """Shares of 1, none above `most`; the excess goes to the others in proportion."""
-    held = np.zeros(len(shares), dtype=bool)
-    while (over := ~held & (shares > most)).any():
-        held |= over
-        rest = float(shares[~held].sum())
-        shares = np.where(held, most, shares * (1 - most * held.sum()) / rest if rest else 0.0)
-    return shares

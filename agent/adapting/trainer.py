@@ -1,13 +1,11 @@
-"""What both ways of training an adapter share: number formats, TRL's options, progress, and resuming.
+"""Parts of training an adapter: number formats, TRL's options, progress, and resuming.
 
 The trainer works on a twin of the language model (the same weights, modules of its own). TRL and
 PEFT therefore change nothing of the model that is read and measured.
 
-Formats are chosen for speed, for bfloat16 models on a CPU. Attention runs in float32, because its
-backward pass takes twice as long in bfloat16. Supervised training multiplies with the adapter in
-bfloat16, while its weights, gradients and optimiser stay in float32. PEFT's cast to float32 would
-take a tenth of SmolLM2's training time. Preference training compares likelihoods that differ by
-little, and would not be faster.
+Formats are chosen for speed, for bfloat16 models on a CPU. Attention is that of `attention.py`.
+Training multiplies with the adapter in bfloat16, while its weights, gradients and optimiser stay in
+float32. PEFT's cast to float32 would take a tenth of SmolLM2's training time.
 """
 
 from __future__ import annotations
@@ -18,48 +16,30 @@ import hashlib
 import math
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
+from agent.adapting.attention import NAME
 from agent.adapting.trainer_state import SaveState, newest_state
 from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from agent.hub.quiet import quiet_transformers
 from agent.language_model.model import LanguageModel
-from agent.language_model.token_counts import say_cut, token_lengths
 from agent.progress import advance
-
-NAME = "basin_sdpa_in_float32"
 
 
 def trainable_twin(language_model: LanguageModel) -> Any:
-    """A twin of the model to train, whose attention may be computed in float32."""
+    """A twin of the model to train, with a faster attention where the format is bfloat16 on a CPU."""
     model = language_model.twin()
     narrow = language_model.device.type == "cpu" and model.dtype == torch.bfloat16
     if narrow and model.config._attn_implementation == "sdpa":
         with quiet_transformers():  # a model that refuses warns, and stays unchanged
             model.set_attn_implementation(NAME)
     return model
-
-
-def attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
-) -> tuple[Tensor, None]:
-    """transformers' scaled dot product attention in float32, registered below as `NAME`."""
-    wide = [each.float() for each in (query, key, value)]
-    if attention_mask is not None and attention_mask.is_floating_point():
-        attention_mask = attention_mask.float()
-    with torch.autocast(query.device.type, enabled=False):
-        mixed, _ = sdpa_attention_forward(module, *wide, attention_mask, **options)
-    return mixed.to(query.dtype), None
 
 
 class NarrowProducts(transformers.Trainer):
@@ -86,10 +66,6 @@ class NarrowProducts(transformers.Trainer):
         return context
 
 
-AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
-
-
 def trainer_options(language_model: LanguageModel, folder: Path, seed: int, steps: int) -> dict[str, Any]:
     """Arguments of a TRL configuration; the rest are TRL's defaults."""
     return {
@@ -98,7 +74,7 @@ def trainer_options(language_model: LanguageModel, folder: Path, seed: int, step
         "gradient_checkpointing": False,
         "lr_scheduler_type": "cosine",
         # A warm-up starts at rate zero, and a short training has no step to lose.
-        "warmup_steps": min(4, steps // 4),
+        "warmup_steps": max(min(4, steps // 4), steps // 30),
         "max_grad_norm": 1.0,
         "weight_decay": 0.0,
         "seed": seed,
@@ -184,16 +160,3 @@ def padding_tokenizer(language_model: LanguageModel) -> Any:
     tokenizer = copy.deepcopy(language_model.tokenizer)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
-
-
-def say_lessons_cut(language_model: LanguageModel, texts: Sequence[str], most: int) -> None:
-    """Warn once a model if training leaves out tokens of its texts."""
-    tokenizer, remedy = language_model.tokenizer, "raise updating.adapting.lora.tokens"
-    say_cut(tokenizer, "texts are longer than training takes", token_lengths(tokenizer, texts), most, remedy)
-
-
-def token_ids(language_model: LanguageModel, texts: Sequence[str], most: int) -> list[list[int]]:
-    """Token ids of each text as recording reads it, at most `most`, without an end of text."""
-    rows = language_model.tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
-    end = language_model.tokenizer.eos_token_id
-    return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in rows]

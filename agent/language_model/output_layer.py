@@ -173,12 +173,17 @@ class _Losses(torch.autograd.Function):
     ) -> Float[Tensor, "token"]:
         losses = torch.empty(len(states), device=states.device)
         slopes = torch.empty_like(states)
+        # One array for all chunks: the system clears a fresh one of this size every time.
+        room = torch.empty(min(layer.chunk, len(states)), layer.vocabulary, device=states.device)
         for begin in range(0, len(states), layer.chunk):
             part = slice(begin, begin + layer.chunk)
-            logits, wanted = layer.logits(states[part]), targets[part, None]
-            slope = logits.log_softmax(-1)
-            losses[part] = -slope.gather(1, wanted)[:, 0]
-            slope.exp_().scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=slope.dtype))
+            raw, wanted = layer.raw(states[part]), targets[part, None]
+            logits = layer.finished(room[: len(raw)].copy_(raw))
+            slope = logits if layer.softcap is None else logits.clone()
+            chosen, highest = logits.gather(1, wanted)[:, 0], logits.amax(1, keepdim=True)
+            total = slope.sub_(highest).exp_().sum(1, keepdim=True)
+            losses[part] = (total.log() + highest)[:, 0] - chosen
+            slope.div_(total).scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=slope.dtype))
             if layer.softcap is not None:
                 slope.mul_(1 - (logits / layer.softcap).square())
             if layer.scale != 1:

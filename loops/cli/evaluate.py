@@ -56,9 +56,7 @@ def generation(
         list[str] | None, typer.Option("--generator", metavar="NAME", help="Only this generator; repeatable.")
     ] = None,
     samples: Annotated[int, typer.Option(min=8, max=100_000, help="Passages per generator.")] = 48,
-    passages: Annotated[
-        int, typer.Option(min=8, max=100_000, help="Passages that an adapter is trained on.")
-    ] = 240,
+    tokens: Annotated[int, typer.Option(min=64, help="Tokens that an adapter is trained on.")] = 60_000,
     seed: Annotated[int, typer.Option(min=0, help="Of topics, split, sampling and training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the story judge, which is slow.")] = False,
     suite: Annotated[
@@ -86,7 +84,7 @@ def generation(
             generators=generators or (),
             samples=samples,
             seed=seed,
-            passages=passages,
+            tokens=tokens,
             quick=quick,
         )
     show_generation(rows, Console())

@@ -19,13 +19,13 @@ import transformers
 from rich.console import Console
 from rich.markup import escape
 
-from agent.adapting.config import LoraConfig
+from agent.adapting.config import LessonConfig, LoraConfig
+from agent.adapting.lesson import draw
 from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError, first_sentence, printable
 from agent.hub.loaded import not_loaded
 from agent.hub.models import EMBEDDED, local_files_only, model_status, resolve_model
 from agent.hub.quiet import quiet_transformers
-from agent.language_model.adapter import targets
 from agent.language_model.architecture import (
     choose_layers,
     decoder_blocks,
@@ -46,7 +46,7 @@ TEXTS = [
     "".join(f" w{(5 * start + step) % 90}" for step in range(length))
     for start, length in enumerate((12, 3, 21, 7))
 ]
-LORA = LoraConfig(passages=8, batch=4, learning_rate=0.03, tokens=16)
+LESSON, LORA = LessonConfig(tokens=128, window=16), LoraConfig(learning_rate=0.03)
 
 
 NEEDED = ("recorded", "steered", "generated with", "tokenizer", "weights")
@@ -198,13 +198,9 @@ def _generates(language_model: LanguageModel) -> bool:
 
 def _adapts(language_model: LanguageModel) -> bool:
     """Training makes its texts more likely."""
-    try:
-        modules = targets(language_model.model, "attention") and "attention"
-    except BasinError:
-        modules = "all"
-    lora = LORA.model_copy(update={"modules": modules})
     with tempfile.TemporaryDirectory() as folder:
-        adapter, _ = fit_lora(language_model, TEXTS, np.ones(len(TEXTS)), lora, seed=0, folder=Path(folder))
+        lesson = draw(language_model, TEXTS, np.ones(len(TEXTS)), LESSON, 0)
+        adapter, _ = fit_lora(language_model, lesson, LORA, seed=0, folder=Path(folder))
     adapted = language_model.adapted(adapter)
     return bool(adapted.losses(TEXTS).mean() < language_model.losses(TEXTS).mean())
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import transformers
 
-from agent.adapting.config import LoraConfig
+from agent.adapting.config import LessonConfig, LoraConfig
+from agent.adapting.lesson import draw
 from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError, first_sentence
 from agent.hub.loaded import refuse_larger_tokenizer, refuse_unloaded
@@ -20,7 +21,7 @@ from agent.language_model.model import LanguageModel
 from loops.diagnostics.tiny_twin import tiny_twin
 
 TEXTS = ["The judge spoke.", "A boat sank near the old harbour."]
-LORA = LoraConfig(passages=4, batch=2, learning_rate=0.03, tokens=16, modules="all")
+LESSON, LORA = LessonConfig(tokens=64, window=16), LoraConfig(batch=2, learning_rate=0.03)
 
 
 def own_files(name: str, config: Any, trust_remote_code: bool) -> dict[str, str]:
@@ -51,7 +52,8 @@ def _read_by(name: str, where: str | Path, config: Any, options: dict[str, Any])
     language_model.record(TEXTS)
     language_model.generate(TEXTS, range(len(TEXTS)), GenerationConfig(new_tokens=4))
     with tempfile.TemporaryDirectory() as folder:
-        fit_lora(language_model, TEXTS, np.ones(len(TEXTS)), LORA, seed=0, folder=Path(folder))
+        lesson = draw(language_model, TEXTS, np.ones(len(TEXTS)), LESSON, 0)
+        fit_lora(language_model, lesson, LORA, seed=0, folder=Path(folder))
     if tokenizer.is_fast:
         return {}
     return {"token by token": "the tokenizer does not say which characters a token has"}

@@ -92,7 +92,7 @@ def measured_speeds(language_model: LanguageModel, config: RunConfig, text: str)
 
 def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
     """Peak gigabytes by stage, with weights and libraries; right within a factor of 1.5."""
-    need, generation, lora = language_model.need, config.generation, config.updating.adapting.lora
+    need, generation, adapting = language_model.need, config.generation, config.updating.adapting
     copies = 2 if language_model.fused is not None else 1
     stages = {
         "record": need.reading(language_model.batch_tokens),
@@ -100,7 +100,7 @@ def peaks(language_model: LanguageModel, config: RunConfig) -> dict[str, float]:
             min(generation.batch_size, generation.samples),
             generation.new_tokens + 2 * generation.prompt_words,
         ),
-        "adapt": need.teaching(lora.batch * lora.tokens),
+        "adapt": need.teaching(adapting.lora.batch * adapting.lesson.window),
     }
     if not any(config.updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
         del stages["adapt"]
@@ -126,11 +126,7 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
         "update": config.rounds * update / full,
     }
     if rounds := sum(updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
-        lora, preference = updating.adapting.lora, updating.adapting.preference
-        preferred = (
-            2 * preference.pairs * config.generation.new_tokens * (BACKWARD + 2)
-        )  # and base, and barrier
-        seconds["adapt"] = rounds * (lora.passages * lora.tokens * BACKWARD + preferred) / full
+        seconds["adapt"] = rounds * updating.adapting.lesson.tokens * BACKWARD / full
     if config.coherence.model:
         real = config.coherence.real_passages * config.coherence.words * TOKENS_PER_WORD
         seconds["coherence"] = JUDGE * (real + (config.rounds + 1) * written) / full

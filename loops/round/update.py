@@ -102,7 +102,7 @@ def _train_adapter(
         context.language_model,
         last,
         context.config.updating.adapting,
-        real=context.passages.texts,
+        passages=context.passages,
         membership=concept.membership,
         by_base=_written([each for each in generated if each.kind == "base"]),
         by_concept=_written([each for each in generated if each.kind == "steered"]),

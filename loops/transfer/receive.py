@@ -108,13 +108,14 @@ def _improved(
 ) -> LanguageModel:
     """The model trained on more general text by LoRA and merged, saved as a model folder of its own."""
     if not (folder / "config.json").exists():
-        from agent.adapting.supervised import fit_lora  # slow to import, and most chains do without
+        from agent.adapting.lesson import draw  # slow to import, and most chains do without
+        from agent.adapting.supervised import fit_lora
 
         general = config.stitching.model_copy(update={"passages": config.study})
         texts, _ = general_texts(general, own, seed)
-        lora = config.run.updating.adapting.lora.model_copy(update={"passages": len(texts)})
-        training, weights = folder / ".training", np.ones(len(texts))
-        adapter, _ = fit_lora(language_model, texts, weights, lora, seed=seed, folder=training)
+        adapting, training = config.run.updating.adapting, folder / ".training"
+        lesson = draw(language_model, texts, np.ones(len(texts)), adapting.lesson, seed)
+        adapter, _ = fit_lora(language_model, lesson, adapting.lora, seed=seed, folder=training)
         language_model.adapted(adapter).save(folder)
     return LanguageModel.load(language_model.config.model_copy(update={"name": str(folder)}))
 

@@ -57,8 +57,8 @@ ADAPTING = {
         "adapter_from": 2,
         "adapter_nats": 0,
         "adapting": {
-            "lora": {"passages": 24, "batch": 4, "rank": 2, "learning_rate": 0.02},
-            "preference": {"batch": 2},
+            "lora": {"batch": 4, "rank": 2, "learning_rate": 0.02},
+            "lesson": {"tokens": 512, "window": 32},
         },
     }
 }
@@ -318,7 +318,7 @@ def test_steering_first_and_an_adapter_later(begin):
     steered, adapted, last = (store.load(number) for number in (1, 2, 3))
     assert steered.concept.vector is not None and steered.concept.adapter is None
     assert adapted.concept.vector is None and adapted.concept.adapter is not None
-    assert adapted.metrics["lesson_loss"] > 0 and adapted.metrics["pairs"] >= 0
+    assert adapted.metrics["lesson_loss"] > 0 and adapted.metrics["lesson_tokens"] > 0
     # Texts of round 3 come from round 2's adapter.
     by_adapter, by_base = (
         [each.text for each in last.generated if each.kind == kind] for kind in ("steered", "base")

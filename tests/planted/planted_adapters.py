@@ -5,18 +5,24 @@ import torch
 import transformers
 from conftest import make_language_model, sentence
 
-from agent.adapting.config import LoraConfig
+from agent.adapting.config import LessonConfig, LoraConfig
+from agent.adapting.lesson import draw
 from agent.adapting.supervised import fit_lora
 from agent.language_model.adapter import Adapter, new_adapter
 
-CONFIG = LoraConfig(passages=24, batch=4, learning_rate=0.03, tokens=32)
+CONFIG = LoraConfig(rank=8, alpha=16.0, modules="attention", batch=4, learning_rate=0.03)
+WINDOWS = LessonConfig(tokens=192, window=8)
 LESSON = [sentence(*[number % 3 + 1] * 8) for number in range(24)]
 
 
 def trained(tmp_path, language_model=None, weights=None, seed=0):
     language_model = language_model or make_language_model()
+    return fit_lora(language_model, lesson(language_model, weights, seed), CONFIG, seed=seed, folder=tmp_path)
+
+
+def lesson(language_model, weights=None, seed=0):
     weights = np.ones(len(LESSON)) if weights is None else weights
-    return fit_lora(language_model, LESSON, weights, CONFIG, seed=seed, folder=tmp_path)
+    return draw(language_model, LESSON, weights, WINDOWS, seed)
 
 
 def random_adapter(language_model, seed: int = 0) -> Adapter:

@@ -11,8 +11,8 @@ THEMES = {theme: [theme + letter for letter in ascii_lowercase[:10]] for theme i
 PLAIN = ["plain" + first + second for first in "abcdef" for second in "abcdefghij"]
 WORDS = [word for words in (*THEMES.values(), PLAIN) for word in words]
 DOCUMENTS, PASSAGES, LENGTH = 36, 5, 40
-LORA = {"passages": 24, "batch": 4, "rank": 2, "learning_rate": 0.02}
-ADAPTING = {"lora": LORA, "preference": {"batch": 2, "pairs": 4}}
+LORA = {"batch": 4, "rank": 2, "learning_rate": 0.02}
+ADAPTING = {"lora": LORA, "lesson": {"tokens": 512, "window": 32}}
 METHODS: dict[str, dict[str, Any]] = {
     "vector": {"method": "mean_difference"},
     "optimised": {"method": "optimised", "norm_preserving": True, "conditional": True}

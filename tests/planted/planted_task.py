@@ -6,18 +6,20 @@ from types import SimpleNamespace
 import numpy as np
 from conftest import make_language_model, sentence
 
-from agent.adapting.config import LoraConfig
+from agent.adapting.config import AdaptingConfig, LessonConfig, LoraConfig
 from agent.judging.judges import RealPassages
 from agent.language_model.decoding.config import GenerationConfig
 from agent.pointer.topic_model import Pointer, TopicModel
-from agent.types import Document
+from agent.types import Document, Passage, PassageSet
 from loops.evaluation.generation.task import TargetConcept, Task
 from loops.evaluation.generation.workspace import Workspace
 
 CALLED = "whodunit"
 """A name that only `prompt-name` may use."""
 PROMPTS = [sentence(at, at + 30, at + 60) for at in range(6)]
-LORA = LoraConfig(passages=8, rank=2, batch=4, tokens=32, learning_rate=0.1)
+ADAPTING = AdaptingConfig(
+    lesson=LessonConfig(tokens=256, window=32), lora=LoraConfig(rank=2, batch=4, learning_rate=0.1)
+)
 
 
 def passage(generator: np.random.Generator, inside: bool, words: int) -> str:
@@ -25,6 +27,12 @@ def passage(generator: np.random.Generator, inside: bool, words: int) -> str:
     own = generator.integers(0, 30, words) + (0 if inside else 30)
     both = generator.integers(60, 90, words)
     return sentence(*np.where(generator.random(words) < 0.5, own, both).tolist())
+
+
+def as_passages(texts: list[str]) -> PassageSet:
+    """Every text as a document of one passage."""
+    documents = tuple(Document(f"{at}", text) for at, text in enumerate(texts))
+    return PassageSet(documents, tuple(Passage(f"{at}", at, 0, text) for at, text in enumerate(texts)))
 
 
 def planted_task(folder: Path, model=None) -> Task:
@@ -47,10 +55,9 @@ def planted_task(folder: Path, model=None) -> Task:
     }
     activations = model.record(seen)
     pointer = Pointer(TopicModel(vocabulary, counts, np.array([0.5, 0.5]), 1), 0)
-    practice = [sentence(at, at + 1) for at in range(16)]
     named = {"corpus": "stories", "concept": "sea", "called": CALLED, "contrast": "story", "seed": 3}
-    read = {"texts": seen, "activations": activations, "pointer": pointer, "targets": targets}
-    written = {"language_model": model, "prompts": PROMPTS, "practice_prompts": practice, "folder": folder}
+    read = {"seen": as_passages(seen), "activations": activations, "pointer": pointer, "targets": targets}
+    written = {"language_model": model, "prompts": PROMPTS, "folder": folder}
     real = RealPassages(unseen, unseen_gold, np.arange(40) // 4)
     documents = [Document(f"{at}", text) for at, text in enumerate([*seen, *unseen])]
     return Task(**named, **read, **written, recluster=None, warning=None, unseen=real, documents=documents)
@@ -72,4 +79,4 @@ def odd(text: str) -> bool:
 
 
 def planted_workspace(task: Task, tokens: int = 8) -> Workspace:
-    return Workspace(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), LORA)
+    return Workspace(task, GenerationConfig(new_tokens=tokens, batch_size=32), OddIsCoherent(), ADAPTING)

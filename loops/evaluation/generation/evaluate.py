@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.adapting.config import LoraConfig
+from agent.adapting.config import AdaptingConfig, LessonConfig
 from agent.corpora.words import ENGLISH
 from agent.judging.average_precision import Row
 from agent.language_model.coherence import Coherence, CoherenceConfig
@@ -42,7 +42,7 @@ def evaluate_generation(
     generators: Sequence[str] = (),
     samples: int = 48,
     seed: int = 0,
-    passages: int = 240,
+    tokens: int = 60_000,
     quick: bool = False,
 ) -> list[Row]:
     """A row for each corpus, concept and generator.
@@ -52,7 +52,7 @@ def evaluate_generation(
         only, concepts, generators: names to restrict to; empty for all. Generators that wrote
             before are judged again with the others.
         samples: prompts per generator.
-        passages: training passages of an adapter.
+        tokens: of the lesson of an adapter.
         quick: leave out the story judge, which is slow.
 
     Raises:
@@ -71,7 +71,7 @@ def evaluate_generation(
             concept,
             samples,
             seed,
-            passages,
+            tokens,
             LANGUAGE_MODEL.model_dump_json(),
         )
         place = folder / task_name(corpus.name, concept)
@@ -83,17 +83,18 @@ def evaluate_generation(
             for each in GENERATORS
             if not generators or each in generators or (place / "judged" / f"{each}.json").exists()
         ]
-        rows += _evaluate(task, names, passages, quick)
+        rows += _evaluate(task, names, tokens, quick)
     return rows
 
 
-def _evaluate(task: Task, generators: Sequence[str], passages: int, quick: bool) -> list[Row]:
+def _evaluate(task: Task, generators: Sequence[str], tokens: int, quick: bool) -> list[Row]:
     if task.warning:
         logger.info(f"{task.corpus}, {task.concept}: {task.warning}")
     reader = LanguageModel.load(LanguageModelConfig(name=JUDGE))
     coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE, words=100), reader)
     config = GenerationConfig(samples=len(task.prompts), new_tokens=NEW_TOKENS, batch_size=32)
-    workspace = Workspace(task, config, coherence, LoraConfig(passages=passages))
+    adapting = AdaptingConfig(lesson=LessonConfig(tokens=tokens))
+    workspace = Workspace(task, config, coherence, adapting)
     outputs = {name: GENERATORS[name](workspace) for name in generators}
     rows = judge_outputs(task, outputs, workspace, reader, quick)
     for row in rows:

@@ -34,8 +34,6 @@ TRIES = 4
 STEERED_LAYERS = (12, 18)
 BUDGET_NATS = 0.1
 """KL(steered || base) per token of a vector alone."""
-ADAPTER_NATS = 0.05
-"""The same of a vector beside an adapter."""
 FEWEST_MEMBERS = 0.02
 """Minimum share of the seen passages that an adapter is trained on."""
 
@@ -77,19 +75,14 @@ def _steered(workspace: Workspace, target: str) -> Output:
 
 
 def _adapted(workspace: Workspace, target: str) -> Output:
-    intervention = _adapter_and_vector(workspace, target)
-    return Output(workspace.write(f"{target}-lora-steered", intervention), intervention)
-
-
-def _preferred(workspace: Workspace, target: str) -> Output:
     """The first passage on each prompt of the pool that the best of four are chosen from."""
-    intervention = _preferred_and_vector(workspace, target)
+    intervention = _adapter(workspace, target)
     return Output(workspace.write(f"pool-{target}", intervention, tries=TRIES)[::TRIES], intervention)
 
 
-def _best_of_preferred(workspace: Workspace, target: str) -> Output:
+def _best_of_adapted(workspace: Workspace, target: str) -> Output:
     """On each prompt, the coherent one of `TRIES` passages that belongs most to the target."""
-    intervention = _preferred_and_vector(workspace, target)
+    intervention = _adapter(workspace, target)
     samples = workspace.write(f"pool-{target}", intervention, tries=TRIES)
     log_odds = workspace.task.targets[target].log_odds(workspace.read(samples))
     coherent = workspace.coherent(samples)
@@ -125,30 +118,22 @@ def _vector(workspace: Workspace, target: str, nats: float) -> Intervention:
     return workspace.vector(target, config)
 
 
-def _adapter_and_vector(workspace: Workspace, target: str) -> Intervention:
-    steered = _vector(workspace, target, ADAPTER_NATS)
-    adapter = workspace.adapter(target, training_weights(workspace.task.targets[target]))
-    return Intervention(adapter, steered.vector, steered.mode)
-
-
-def _preferred_and_vector(workspace: Workspace, target: str) -> Intervention:
-    start = _adapter_and_vector(workspace, target)
-    adapter = workspace.preferred(f"{target}-preferred", workspace.task.targets[target], start)
-    return Intervention(adapter, start.vector, start.mode)
+def _adapter(workspace: Workspace, target: str) -> Intervention:
+    return Intervention(workspace.adapter(target, training_weights(workspace.task.targets[target])))
 
 
 GENERATORS: Mapping[str, Generator] = {
     "base": _base,
     "topic-rejection": partial(_rejection, target="topic"),
-    "topic-lora-steered": partial(_adapted, target="topic"),
+    "topic-adapter": partial(_adapted, target="topic"),
+    "random-adapter": partial(_adapted, target="random"),
     "prompt-name": _prompted,
     "basin-filter": partial(_rejection, target="basin"),
     "basin-particles": partial(_particles, target="basin"),
     "basin-steered-0.1": partial(_steered, target="basin"),
-    "basin-lora-steered": partial(_adapted, target="basin"),
-    "basin-preferred-steered": partial(_preferred, target="basin"),
-    "basin-preferred-steered-best-of-4": partial(_best_of_preferred, target="basin"),
-    "gold-preferred-steered": partial(_preferred, target="gold"),
-    "gold-preferred-steered-best-of-4": partial(_best_of_preferred, target="gold"),
+    "basin-adapter": partial(_adapted, target="basin"),
+    "basin-adapter-best-of-4": partial(_best_of_adapted, target="basin"),
+    "gold-adapter": partial(_adapted, target="gold"),
+    "gold-adapter-best-of-4": partial(_best_of_adapted, target="gold"),
 }
-"""In the order of tables: `topic-` and `prompt-` are baselines, `gold-` ceilings."""
+"""In the order of tables: `topic-`, `random-` and `prompt-` are baselines, `gold-` ceilings."""

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering
 from agent.clustering.prior import estimate_prior, no_concept
 from agent.clustering.redraw import redraw, settle
 from agent.clustering.texts import Texts
+from agent.concept import MEMBER
 from agent.errors import BasinError
 from agent.judging.gold import SUITE_GOLD_FILE, every_gold_labels
 from agent.judging.judges import RealPassages
@@ -71,24 +72,26 @@ class Task:
     called: str
     contrast: str
     seed: int
-    texts: Sequence[str]
-    """Seen passages."""
+    seen: PassageSet
     activations: Float[np.ndarray, "passage layer width"]
     pointer: Pointer
     targets: dict[str, TargetConcept]
-    """`topic`, `basin` and `gold`."""
+    """`topic`, `basin`, `gold`, and `random` documents, as many as `basin` claims."""
     recluster: Callable[[Texts], Reclustering]
     """One more re-clustering of the refined concept, with generated texts."""
     warning: str | None
     """The refiner's reason to doubt that the pointer points at a concept."""
     language_model: LanguageModel
     prompts: Sequence[str]
-    practice_prompts: Sequence[str]
-    """Openings of seen passages, for preference training."""
     unseen: RealPassages
     documents: Sequence[Document]
     """Whole documents, to find copies in."""
     folder: Path
+
+    @property
+    def texts(self) -> list[str]:
+        """Seen passages."""
+        return self.seen.texts
 
     def read(self, texts: Sequence[str]) -> Texts:
         """Activations and pointer log-odds of texts, by the unchanged model."""
@@ -132,7 +135,7 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
     prior = estimate_prior(real, seen_documents, claimed, config, seed, projection=projection)
     settled = settle(real, seen_documents, prior, config, seed)[-1]
     spread = pointed.reading.of(seen).document_spread(seen_documents)
-    of_unseen, of_seen = ([passages.texts[at] for at in np.flatnonzero(part)] for part in (~seen, seen))
+    of_unseen = [passages.texts[at] for at in np.flatnonzero(~seen)]
     called = corpus.called[concept]
     words = (*corpus.concepts[concept], *called.split())
     topic = document_membership(document_mean(real.pointer_log_odds, seen_documents), seen_documents, claimed)
@@ -142,13 +145,14 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
         called=called,
         contrast=corpus.contrast,
         seed=seed,
-        texts=of_seen,
+        seen=passages.only(~hidden),
         activations=real.activations,
         pointer=pointed.pointer,
         targets={
             "topic": _by_topic(real, topic, claimed),
             "basin": _by_readout(settled),
             "gold": _by_labels(real, projection, gold[seen].astype(np.float64)),
+            "random": TargetConcept(_random_documents(settled.membership, seen_documents, seed), _no_reader),
         },
         recluster=lambda generated: redraw(
             real, seen_documents, settled, generated, prior, config=config, seed=seed
@@ -156,7 +160,6 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
         warning=no_concept(prior.trust, spread, config),
         language_model=recorded.language_model,
         prompts=neutral_prompts(of_unseen, samples, words, seed_for(seed, 0, "prompts")),
-        practice_prompts=neutral_prompts(of_seen, samples, words, seed_for(seed, 0, "practice")),
         unseen=RealPassages(of_unseen, gold[~seen], document_of[~seen]),
         documents=passages.documents,
         folder=folder,
@@ -166,6 +169,19 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
 def _by_topic(real: Texts, membership: Float[np.ndarray, "passage"], claimed: float) -> TargetConcept:
     cut = threshold(real.pointer_log_odds, claimed)
     return TargetConcept(membership, lambda texts: texts.pointer_log_odds - cut)
+
+
+def _random_documents(
+    membership: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"], seed: int
+) -> Float[np.ndarray, "passage"]:
+    """1 for the passages of random documents, as many as have a member."""
+    count = len(np.unique(document_of[membership >= MEMBER]))
+    drawn = np.random.default_rng(seed).permutation(int(document_of.max()) + 1)[:count]
+    return np.isin(document_of, drawn).astype(np.float64)
+
+
+def _no_reader(texts: Texts) -> Float[np.ndarray, "text"]:
+    return np.zeros(len(texts.activations))
 
 
 def _by_readout(settled: Reclustering) -> TargetConcept:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from agent.adapting.adapt import Written, pairs
-from agent.adapting.config import LoraConfig, PreferenceConfig
+from agent.adapting.config import AdaptingConfig
 from agent.clustering.texts import Texts
 from agent.concept import MEMBER
 from agent.language_model.adapter import Adapter
 from agent.language_model.coherence import Coherence
 from agent.language_model.decoding.config import GenerationConfig
-from agent.membership.log_odds import sigmoid
 from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
@@ -27,8 +24,6 @@ from loops.checkpoint.atomic import write_file
 from loops.evaluation.generation.task import TargetConcept, Task
 
 logger = logging.getLogger(__name__)
-
-PRACTICE_TOKENS = 100
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,10 @@ class Output:
 class Workspace:
     """Everything that generators of one task share."""
 
-    def __init__(self, task: Task, config: GenerationConfig, coherence: Coherence, lora: LoraConfig) -> None:
-        self.task, self.config, self.coherence, self.lora = task, config, coherence, lora
+    def __init__(
+        self, task: Task, config: GenerationConfig, coherence: Coherence, adapting: AdaptingConfig
+    ) -> None:
+        self.task, self.config, self.coherence, self.adapting = task, config, coherence, adapting
         self._coherent: dict[Sample, bool] = {}
         self._read: dict[Sample, tuple[np.ndarray, float]] = {}
         self._vectors: dict[tuple[str, str], Intervention] = {}
@@ -123,52 +120,24 @@ class Workspace:
         write_file(file, json.dumps([asdict(sample) for sample in samples], indent=0).encode())
         return samples
 
-    def adapter(self, name: str, weights: Float[np.ndarray, "passage"]) -> Adapter:
-        """A LoRA adapter trained on seen passages in proportion to `weights`, saved as `name`."""
+    def adapter(self, name: str, membership: Float[np.ndarray, "passage"]) -> Adapter:
+        """A LoRA adapter trained on the seen documents in proportion to a membership, saved as `name`."""
+        from agent.adapting.lesson import draw_documents
         from agent.adapting.supervised import fit_lora
 
-        task = self.task
-
-        def train(folder: Path) -> Adapter:
-            model, texts = task.language_model, task.texts
-            return fit_lora(model, texts, weights, self.lora, seed=task.seed, folder=folder)[0]
-
-        return self._adapter(name, train)
-
-    def preferred(self, name: str, target: TargetConcept, start: Intervention) -> Adapter:
-        """`start`'s adapter after preference training on passages by `start` and by the base model."""
-        from agent.adapting.preference import fit_preferences
-
-        adapter, task = start.adapter, self.task
-        assert adapter is not None  # preference training begins with an adapter
-
-        def train(folder: Path) -> Adapter:
-            written = [
-                self.placed(
-                    self.write(who, by, task.practice_prompts, tries=2, tokens=PRACTICE_TOKENS), target
-                )
-                for who, by in (("practice-base", Intervention()), (f"practice-{name}", start))
-            ]
-            found = pairs(written[0].joined(written[1]))
-            logger.info(f"{task.corpus}, {task.concept}: {len(found)} pairs for {name}")
-            if not found:
-                return adapter
-            model, config = task.language_model, PreferenceConfig()
-            tokens = self.lora.tokens
-            return fit_preferences(
-                model, found, adapter, config, tokens=tokens, seed=task.seed, folder=folder
-            )[0]
-
-        return self._adapter(name, train)
-
-    def placed(self, samples: Sequence[Sample], target: TargetConcept) -> Written:
-        """Samples with their membership in the target and their coherence."""
-        return Written(
-            [sample.prompt for sample in samples],
-            [sample.text for sample in samples],
-            sigmoid(target.log_odds(self.read(samples))),
-            self.coherent(samples),
-        )
+        task, config, folder = self.task, self.adapting, self.task.folder / "adapters" / name
+        if (folder / "adapter_config.json").exists():
+            return Adapter.from_files({file.name: file.read_bytes() for file in folder.iterdir()})
+        logger.info(f"{task.corpus}, {task.concept}: training {name}")
+        lesson = draw_documents(task.language_model, task.seen, membership, config.lesson, task.seed)
+        training = task.folder / "training" / name
+        adapter, history = fit_lora(task.language_model, lesson, config.lora, seed=task.seed, folder=training)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(training / "history.json", json.dumps(history).encode())
+        for file, content in reversed(sorted(adapter.files().items())):
+            # The configuration comes last, since it marks the adapter as complete.
+            write_file(folder / file, content)
+        return adapter
 
     def read(self, samples: Sequence[Sample]) -> Texts:
         """Activations and pointer log-odds of samples; each sample is read once."""
@@ -216,16 +185,3 @@ class Workspace:
             other_weights=1 - target.membership[~inside],
         )
         return Intervention(vector=found.vector, mode=found.mode)
-
-    def _adapter(self, name: str, train: Callable[[Path], Adapter]) -> Adapter:
-        folder = self.task.folder / "adapters" / name
-        if (folder / "adapter_config.json").exists():
-            return Adapter.from_files({file.name: file.read_bytes() for file in folder.iterdir()})
-        logger.info(f"{self.task.corpus}, {self.task.concept}: training {name}")
-        adapter = train(self.task.folder / "training" / name)
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, content in reversed(sorted(adapter.files().items())):
-            write_file(
-                folder / file, content
-            )  # the configuration comes last, since it marks the adapter as complete
-        return adapter

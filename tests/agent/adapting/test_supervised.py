@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from conftest import make_language_model
-from planted_adapters import CONFIG, LESSON, trained
+from planted_adapters import CONFIG, LESSON, lesson, trained
 
 from agent.adapting import supervised, trainer_state
-from agent.adapting.config import LoraConfig
-from agent.adapting.supervised import fit_lora, resample
+from agent.adapting.supervised import fit_lora
 from agent.adapting.trainer import train
 from agent.errors import BasinError
 
@@ -34,41 +32,24 @@ def test_the_language_model_is_unchanged(tmp_path):
     assert not any(weight.requires_grad for weight in language_model.model.parameters())
 
 
-def test_texts_are_drawn_in_proportion_to_their_weights_and_at_most_three_times():
-    counts = np.bincount(resample(np.array([0.0, 1.0, 2.0, 3.0]), 6, seed=0), minlength=4)
-    assert counts.tolist() == [0, 1, 2, 3]
-    assert np.bincount(resample(np.array([1.0, 0.0, 1.0]), 600, seed=3)).max() == 3
-    weights = np.array([1000.0, *[1.0] * 20, *[3.0] * 20])
-    counts = np.bincount(resample(weights, 83, seed=0))
-    assert counts.sum() == 83 and counts[0] == 3
-    assert set(counts[1:21]) == {1} and set(counts[21:]) == {3}
-
-
-@pytest.mark.parametrize("weights", [np.zeros(3), np.array([np.nan, 1.0, 1.0])])
-def test_a_lesson_without_weight_is_refused(weights):
-    with pytest.raises(BasinError, match="no members"):
-        resample(weights, 3, seed=0)
-
-
 def test_nan_weights_are_neither_kept_nor_returned(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_state, "SECONDS_BETWEEN_SAVES", 0)
     explosive = CONFIG.model_copy(update={"learning_rate": 1e30})
+    model = make_language_model()
     for _ in range(2):  # a resume finds the same
         with pytest.raises(BasinError, match="loss that is not a number"):
-            fit_lora(make_language_model(), LESSON, np.ones(24), explosive, seed=0, folder=tmp_path)
+            fit_lora(model, lesson(model), explosive, seed=0, folder=tmp_path)
 
 
 def test_activations_are_checkpointed_only_where_memory_demands_it(tmp_path, monkeypatch):
-    config, adapters, seen = LoraConfig(passages=8, batch=4, learning_rate=0.03, tokens=32), [], []
+    model, adapters, seen = make_language_model(), [], []
     for room in (0, 2**60):
         monkeypatch.setattr(supervised, "memory_at_hand", lambda device, room=room: room)
         monkeypatch.setattr(
             supervised, "train", lambda trainer, place: seen.append(trainer) or train(trainer, place)
         )
         folder = tmp_path / str(room)
-        adapters.append(
-            fit_lora(make_language_model(), LESSON[:12], np.ones(12), config, seed=0, folder=folder)[0]
-        )
+        adapters.append(fit_lora(model, lesson(model), CONFIG, seed=0, folder=folder)[0])
     assert [trainer.args.gradient_checkpointing for trainer in seen] == [True, False]
     for name, weight in adapters[0].tensors.items():
         torch.testing.assert_close(weight, adapters[1].tensors[name], rtol=1e-3, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Training data of an adapter: weights towards p m / Z, and pairs of one prompt."""
+"""Weights of generated passages towards p m / Z."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import make_language_model, sentence
 
-from agent.adapting.adapt import Written, importance_weights, lesson_weights, log_likelihoods, pairs
+from agent.adapting.adapt import Written, importance_weights, log_likelihoods
 
 
 def written(membership, coherent=None, prompts=None) -> Written:
@@ -35,30 +35,6 @@ def test_incoherent_passages_have_no_weight():
     weights, _ = importance_weights(written([0.9, 0.9], [True, False]), np.zeros(2))
     assert weights[1] == 0 < weights[0]
     assert importance_weights(written([0.9], [False]), np.zeros(1))[0].tolist() == [0.0]
-
-
-def test_a_lesson_has_the_configured_shares():
-    weights = lesson_weights(np.array([1.0, 3.0]), np.array([2.0, 0.0, 2.0]), 0.25)
-    assert weights == pytest.approx(np.array([0.1875, 0.5625, 0.125, 0.0, 0.125]))
-    alone = lesson_weights(np.array([1.0, 3.0]), np.zeros(2), 0.25)
-    assert alone == pytest.approx(np.array([0.25, 0.75, 0, 0]))
-
-
-def test_a_pair_is_the_best_member_and_the_worst_other():
-    found = pairs(written([0.9, 0.7, 0.2, 0.8], prompts=["a", "a", "a", "b"]))
-    assert [(pair.prompt, pair.chosen, pair.rejected) for pair in found] == [("a", " t0", " t2")]
-    (nonsense,) = pairs(written([0.8, 0.99, 0.1], [True, False, True], ["a"] * 3))
-    assert (nonsense.chosen, nonsense.rejected) == (" t0", " t1")  # right words, but incoherent
-
-
-def test_openings_without_a_clear_difference_give_no_pair():
-    assert pairs(written([0.8, 0.75], prompts=["a", "a"])) == []
-    assert pairs(written([0.8, 0.1], [False, False], ["a", "a"])) == []
-
-
-def test_the_pairs_that_belong_most_come_first():
-    found = pairs(written([0.3, 0.1, 0.9, 0.1], prompts=["a", "a", "b", "b"]))
-    assert [pair.prompt for pair in found] == ["b", "a"]
 
 
 def test_likelihoods_are_summed_over_the_text_s_own_tokens():

@@ -13,8 +13,8 @@ from planted_adapters import random_adapter
 from safetensors.torch import load_file, save_file
 from transformers import AddedToken, ByT5Tokenizer
 
-from agent.adapting.config import LoraConfig, PreferenceConfig
-from agent.adapting.preference import Pair, fit_preferences
+from agent.adapting.config import LessonConfig, LoraConfig
+from agent.adapting.lesson import draw
 from agent.adapting.supervised import fit_lora
 from agent.errors import BasinError
 from agent.language_model.activation_cache import record_cached
@@ -175,13 +175,10 @@ def test_tokenizers_without_an_end_or_offsets_are_read_written_and_trained(tmp_p
     np.testing.assert_allclose(rest, whole[-len(rest) :], atol=1e-5)
     assert len(rest) == (2 if tokenizer is no_end else 6)
     assert all(language_model.generate(TEXTS, range(3), GenerationConfig(new_tokens=4)))
-    lora = LoraConfig(passages=6, batch=3, learning_rate=0.03, tokens=16)
-    adapter, _ = fit_lora(language_model, TEXTS, np.ones(3), lora, seed=0, folder=tmp_path)
+    lesson = draw(language_model, TEXTS, np.ones(3), LessonConfig(tokens=96, window=16), 0)
+    lora = LoraConfig(batch=3, learning_rate=0.03)
+    adapter, _ = fit_lora(language_model, lesson, lora, seed=0, folder=tmp_path)
     assert language_model.adapted(adapter).losses(TEXTS).mean() < language_model.losses(TEXTS).mean()
-    pairs = [Pair(TEXTS[0], TEXTS[1], TEXTS[2]), Pair(TEXTS[1], TEXTS[2], TEXTS[0])]
-    fit_preferences(
-        language_model, pairs, adapter, PreferenceConfig(batch=2), tokens=24, seed=0, folder=tmp_path
-    )
     assert LanguageModel(made, language_model.tokenizer, language_model.config).identity == before
     if tokenizer is ByT5Tokenizer:
         with pytest.raises(BasinError, match="does not say which characters"):

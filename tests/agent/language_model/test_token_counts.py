@@ -7,7 +7,6 @@ import logging
 import pytest
 from conftest import make_language_model, sentence
 
-from agent.adapting.trainer import say_lessons_cut
 from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.language_model import token_counts
@@ -37,12 +36,8 @@ def test_what_is_never_read_is_counted_and_said_once(caplog) -> None:
     assert "raise language_model.max_tokens" in said
     with caplog.at_level(logging.WARNING):
         model.say_cut([long, long])
-        say_lessons_cut(model, [long], 20)
-        say_lessons_cut(model, [long], 20)
-    again, lessons = warnings(caplog)[1:]
+    (again,) = warnings(caplog)[1:]
     assert again.startswith("2 of 2 texts")
-    assert lessons.startswith("1 of 1 texts are longer than training takes (20 tokens)")
-    assert lessons.endswith("raise updating.adapting.lora.tokens.")
 
 
 def test_a_length_in_tokens_becomes_one_in_words(tmp_path, monkeypatch) -> None:
