@@ -88,7 +88,7 @@ def adapt(
         ratio[len(by_base.texts) :] = log_likelihoods(language_model, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
     real = draw_documents(language_model, passages, membership, config.lesson, seed)
-    lesson = with_written(language_model, real, written.whole, of_written, config.lesson, seed)
+    lesson = with_written(language_model, real, written.whole, of_written, config.lesson, seed=seed)
     adapter, history = fit_lora(language_model, lesson, config.lora, seed=seed, folder=folder / "lora")
     metrics: dict[str, float | int] = {
         "lesson_tokens": lesson.tokens,

@@ -120,7 +120,7 @@ def draw_documents(
     outside = ~np.isin(excerpts.document, claimed)
     inside = np.isin(excerpts.document, held) & (weights > 0)
     lesson = draw(
-        language_model, excerpts.texts, np.where(inside, 0.0, weights), config, seed, excerpts.opening
+        language_model, excerpts.texts, np.where(inside, 0.0, weights), config, seed, opening=excerpts.opening
     )
     few = config.model_copy(update={"tokens": HELD_WINDOWS * config.window})
     member, other = (
@@ -142,8 +142,8 @@ def draw(
     weights: Float[np.ndarray, "text"],
     config: LessonConfig,
     seed: int,
-    opening: Bool[np.ndarray, "text"] | None = None,
     *,
+    opening: Bool[np.ndarray, "text"] | None = None,
     repeats: int = MOST_REPEATS,
 ) -> Lesson:
     """A lesson of `config.tokens`, or of all text there is, `repeats` times at most.
@@ -180,6 +180,7 @@ def with_written(
     texts: Sequence[str],
     weights: Float[np.ndarray, "text"],
     config: LessonConfig,
+    *,
     seed: int,
 ) -> Lesson:
     """The lesson with generated texts beside it, which have at most `written_share` of its tokens.

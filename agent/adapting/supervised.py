@@ -82,10 +82,11 @@ def fit_lora(
         options |= {"eval_on_start": newest_state(place) is None, "prediction_loss_only": True}
         options |= {"per_device_eval_batch_size": config.batch}
     name = language_model.config.name
-    fresh = new_adapter(model, config.rank, config.alpha, config.modules, name) if start is None else None
     with quiet():
         trainer = _LoraTrainer(
-            model=fresh or start.attach(model, trainable=True),
+            model=start.attach(model, trainable=True)
+            if start
+            else new_adapter(model, config.rank, config.alpha, config.modules, name),
             args=SFTConfig(**options, max_length=None, packing=False),
             train_dataset=_dataset(lesson.rows),
             eval_dataset={side: _dataset(rows) for side, rows in held.items() if rows} or None,

@@ -105,7 +105,7 @@ def test_half_of_a_lesson_are_openings():
     model = make_language_model()
     texts = [sentence(*[number] * 8) for number in range(40)]
     opening = np.arange(40) < 6
-    rows = draw(model, texts, np.ones(40), LessonConfig(tokens=64, window=8), 0, opening).rows
+    rows = draw(model, texts, np.ones(40), LessonConfig(tokens=64, window=8), 0, opening=opening).rows
     assert sum(bool(words_of(model, row) & {f"w{at}" for at in range(6)}) for row in rows) == 4
 
 
@@ -134,11 +134,11 @@ def test_generated_text_has_its_share_at_most():
     model = make_language_model()
     lesson = Lesson([[1] * 8] * 30)
     texts, weights = [sentence(*[number] * 8) for number in range(40)], np.ones(40)
-    both = with_written(model, lesson, texts, weights, LessonConfig(window=8, written_share=0.25), 0)
+    both = with_written(model, lesson, texts, weights, LessonConfig(window=8, written_share=0.25), seed=0)
     assert 0.2 < 1 - 30 / len(both.rows) <= 0.25
-    few = with_written(model, lesson, texts[:1], np.ones(1), LessonConfig(window=8), 0)
+    few = with_written(model, lesson, texts[:1], np.ones(1), LessonConfig(window=8), seed=0)
     assert len(few.rows) <= 33
-    assert with_written(model, lesson, texts, np.zeros(40), LessonConfig(window=8), 0) is lesson
+    assert with_written(model, lesson, texts, np.zeros(40), LessonConfig(window=8), seed=0) is lesson
 
 
 def test_generated_texts_are_drawn_in_proportion_to_their_weights_and_at_most_three_times():
