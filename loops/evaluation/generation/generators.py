@@ -41,7 +41,7 @@ FEWEST_MEMBERS = 0.02
 def training_weights(target: TargetConcept) -> Float[np.ndarray, "passage"]:
     """Weights of training passages: the members, or the most typical where they are too few."""
     least = np.sort(target.membership)[-max(1, int(FEWEST_MEMBERS * len(target.membership)))]
-    return np.where(target.membership >= min(MEMBER, least), target.membership, 0.0)
+    return np.where(target.membership >= min(MEMBER, least), np.maximum(target.membership, MEMBER), 0.0)
 
 
 def _base(workspace: Workspace) -> Output:
@@ -94,23 +94,23 @@ def _best_of_adapted(workspace: Workspace, target: str) -> Output:
 
 
 def _particles(workspace: Workspace, target: str) -> Output:
-    """On each prompt, a particle of the base model, at the mean log-odds of the target's members."""
+    """On each prompt, a particle of the adapted model, at the mean log-odds of the target's members."""
+    intervention = _adapter(workspace, target)
     task, config = workspace.task, ParticleConfig()
     concept, numbers = task.targets[target], range(len(task.prompts))
     first, seeds = ([seed_for(task.seed, at, each) for at in numbers] for each in ("pilot", "particles"))
 
     def generate() -> list[str]:
-        write, tilt = (
-            task.language_model.generate_particles,
-            Tilt(lambda texts: concept.log_odds(task.read(texts)), 0.0),
-        )
+        write = task.language_model.adapted(intervention.adapter).generate_particles
+        tilt = Tilt(lambda texts: concept.log_odds(task.read(texts)), 0.0)
         pilot = write(task.prompts, first, workspace.config, tilt, config)
         tilt = calibrated(tilt, pilot, concept.member_log_odds, config.most_lambda)
         found = write(task.prompts, seeds, workspace.config, tilt, config)
         logger.info(f"{task.corpus}, {task.concept}: log Z of {target}-particles is {mean_log_z(found):.2f}")
         return [each.texts[each.drawn] for each in found]
 
-    return Output(workspace.saved(f"{target}-particles", task.prompts, seeds, generate), Intervention(), None)
+    samples = workspace.saved(f"{target}-particles", task.prompts, seeds, generate)
+    return Output(samples, intervention, None)
 
 
 def _vector(workspace: Workspace, target: str, nats: float) -> Intervention:
@@ -129,9 +129,9 @@ GENERATORS: Mapping[str, Generator] = {
     "random-adapter": partial(_adapted, target="random"),
     "prompt-name": _prompted,
     "basin-filter": partial(_rejection, target="basin"),
-    "basin-particles": partial(_particles, target="basin"),
     "basin-steered-0.1": partial(_steered, target="basin"),
     "basin-adapter": partial(_adapted, target="basin"),
+    "basin-particles": partial(_particles, target="basin"),
     "basin-adapter-best-of-4": partial(_best_of_adapted, target="basin"),
     "gold-adapter": partial(_adapted, target="gold"),
     "gold-adapter-best-of-4": partial(_best_of_adapted, target="gold"),

@@ -103,12 +103,12 @@ def printed(rows) -> str:
 
 
 def test_every_concept_has_a_table_of_generators_and_says_how_good_the_judges_are():
-    ours = generated("basin-lora-steered", inside_and_readable=0.375, vendi_ratio=None)
+    ours = generated("basin-adapter", inside_and_readable=0.375, vendi_ratio=None)
     text = printed([generated("base"), ours, generated("base", concept="[sea]")])
     first, second = text.split("brown: [sea]")
-    assert first.index("base") < first.index("basin-lora-steered") and second.count("base") == 1
-    (line,) = [line for line in first.splitlines() if "basin-lora-steered" in line]
-    assert line.split()[:2] == ["basin-lora-steered", "0.38"] and line.split()[-1] == "48"
+    assert first.index("base") < first.index("basin-adapter") and second.count("base") == 1
+    (line,) = [line for line in first.splitlines() if "basin-adapter" in line]
+    assert line.split()[:2] == ["basin-adapter", "0.38"] and line.split()[-1] == "48"
     assert line.split().count("-") == 1  # what was not measured is a dash
     assert "130 words" in first and "AUC A 0.91, B 0.82, C 0.73" in first
     assert "Real members pass as inside 80%, others 5%" in first

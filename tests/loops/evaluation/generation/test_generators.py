@@ -20,7 +20,6 @@ from loops.evaluation.generation.task import TargetConcept
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setattr(generators, "STEERED_LAYERS", (1,))
-    monkeypatch.setattr(workspaces, "PRACTICE_TOKENS", 6)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_only_the_prompt_generator_sees_the_concepts_name(workspace, heard):
         heard.clear()
         outputs[name] = generator(workspace)
         told[name] = list(heard)
-    neutral = {*PROMPTS, *workspace.task.practice_prompts}
+    neutral = set(PROMPTS)
     assert all(prompt.startswith(f"Write a {CALLED}.\n\n") for prompt in told["prompt-name"])
     for name in GENERATORS.keys() - {"prompt-name"}:
         assert set(told[name]) <= neutral and not outputs[name].intervention.preamble, name
@@ -78,11 +77,8 @@ def test_only_the_prompt_generator_sees_the_concepts_name(workspace, heard):
         chooses = name.endswith(("rejection", "filter"))
         assert chooses or [sample.prompt for sample in output.samples] == PROMPTS, name
     # Each is driven by a target of its own.
-    learned = [f"{each}-lora-steered" for each in ("topic", "basin")]
-    learned += [f"{each}-preferred-steered" for each in ("basin", "gold")]
-    both = [outputs[name].intervention for name in learned]
-    assert len({each.adapter.digest for each in both}) == len(learned)
-    assert all(each.vector is not None for each in both)
+    learned = [outputs[f"{each}-adapter"].intervention for each in ("topic", "random", "basin", "gold")]
+    assert len({each.adapter.digest for each in learned}) == 4
 
     heard.clear()
     again = planted_workspace(workspace.task)
@@ -92,7 +88,7 @@ def test_only_the_prompt_generator_sees_the_concepts_name(workspace, heard):
 
 
 def test_best_of_takes_the_coherent_one_that_the_target_likes_best(workspace):
-    output = GENERATORS["basin-preferred-steered-best-of-4"](workspace)
+    output = GENERATORS["basin-adapter-best-of-4"](workspace)
     assert len(workspace.coherence.read) == len(set(workspace.coherence.read))
     pool = workspace.write("pool-basin", output.intervention, tries=TRIES)
     liked = log_odds(workspace, "basin", pool)
@@ -133,4 +129,4 @@ def test_an_adapter_learns_from_members_or_the_most_typical_passages():
     many = TargetConcept(np.array([0.9, 0.5, 0.4, 0.1]), lambda texts: np.zeros(0))
     assert training_weights(many).tolist() == [0.9, 0.5, 0.0, 0.0]
     none = TargetConcept(np.arange(100) / 400, lambda texts: np.zeros(0))
-    assert np.flatnonzero(training_weights(none)).tolist() == [98, 99]
+    assert training_weights(none).tolist() == [*[0] * 98, 0.5, 0.5]
