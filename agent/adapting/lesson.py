@@ -32,8 +32,8 @@ SLACK = 1.3
 """Length of an excerpt in expected windows, so that few fall short of a window."""
 AT_A_TIME = 128
 """Texts tokenised at a time."""
-HELD_SHARE, MOST_HELD, HELD_WINDOWS = 0.125, 8, 12
-"""Share and largest number of claimed documents that are held out; windows read of each side."""
+HELD_SHARE, MOST_HELD, MOST_WINDOWS = 0.125, 8, 12
+"""Share and largest number of claimed documents that are held out; most windows read of each side."""
 HEADING = regex.compile(
     r"\n\s*\n(?=(?:(?i:chapter|book|part|act|letter)\b[^\n]{0,60}|[IVXLC]{1,6}\.?|\d{1,3}\.?)[ \t]*\n)"
 )
@@ -122,7 +122,8 @@ def draw_documents(
     lesson = draw(
         language_model, excerpts.texts, np.where(inside, 0.0, weights), config, seed, opening=excerpts.opening
     )
-    few = config.model_copy(update={"tokens": HELD_WINDOWS * config.window})
+    windows = min(MOST_WINDOWS, max(2, len(lesson.rows) // 24))  # reading them takes a tenth of training
+    few = config.model_copy(update={"tokens": windows * config.window})
     member, other = (
         tuple(draw(language_model, excerpts.texts, part.astype(float), few, seed, repeats=1).rows)
         if part.any() and len(held)
