@@ -159,14 +159,16 @@ def draw(
             f"A window of {config.window} tokens is longer than {language_model.name} can read: lower "
             f"updating.adapting.lesson.window to {longest_sequence(language_model.model)} or less."
         )
-    if not (np.isfinite(weights).all() and weights.sum() > 0):
+    generator = np.random.default_rng(seed)
+    first = np.zeros(len(texts), dtype=bool) if opening is None else opening
+    rows = []
+    if np.isfinite(weights).all():
+        order = np.concatenate([_order(weights, first, generator) for _ in range(repeats)])
+        rows = _packed(language_model, (texts[index] for index in order), config)
+    if not rows:
         raise BasinError(
             "No text has any weight in training: the concept has no members; take another topic."
         )
-    generator = np.random.default_rng(seed)
-    first = np.zeros(len(texts), dtype=bool) if opening is None else opening
-    order = np.concatenate([_order(weights, first, generator) for _ in range(repeats)])
-    rows = _packed(language_model, (texts[index] for index in order), config)
     tokens = sum(map(len, rows))
     if tokens < config.tokens and repeats > 1:
         logger.info(

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.concept import Concept
+from agent.corpora.load import load_corpus
+from agent.errors import BasinError
 from agent.language_model.adapter import Adapter
 from agent.steering.vector import SteeringVector
-from agent.types import seed_for
+from agent.types import PassageSet, seed_for
 from agent.updating import Method, Update
 from agent.updating import update as find_vector
 from loops.records import Generated
@@ -102,7 +104,7 @@ def _train_adapter(
         context.language_model,
         last,
         context.config.updating.adapting,
-        passages=context.passages,
+        passages=_with_texts(context),
         membership=concept.membership,
         by_base=_written([each for each in generated if each.kind == "base"]),
         by_concept=_written([each for each in generated if each.kind == "steered"]),
@@ -110,6 +112,23 @@ def _train_adapter(
         seed=seed_for(context.config.seed, 0, "adapter"),
         folder=context.scratch,
     )
+
+
+def _with_texts(context: RunContext) -> PassageSet:
+    """The run's passages with their documents' texts, which a stored run does not keep.
+
+    Raises `BasinError` if the corpus lacks one of them by now.
+    """
+    passages, corpus = context.passages, context.config.corpus
+    if all(document.text for document in passages.documents):
+        return passages
+    found = {document.id: document for document in load_corpus(corpus)}
+    if lost := sum(document.id not in found for document in passages.documents):
+        raise BasinError(
+            f"{lost} of the run's {len(passages.documents)} documents are not in {corpus.source} any more, and an adapter is "
+            "trained on whole documents: restore them."
+        )
+    return replace(passages, documents=tuple(found[document.id] for document in passages.documents))
 
 
 def _written(generated: Sequence[Generated]) -> Written:
