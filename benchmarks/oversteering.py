@@ -50,10 +50,7 @@ def measure(task: Task) -> list[dict[str, float | int | str | None]]:
     coherence = Coherence.fit(task.texts, CoherenceConfig(model=JUDGE), reader)
     config = GenerationConfig(samples=SAMPLES, new_tokens=TOKENS, batch_size=SAMPLES)
     workspace = Workspace(task, config, coherence, AdaptingConfig())
-    steered = {
-        nats: UpdatingConfig(method="mean_difference", layers=STEERED_LAYERS, budget_nats=nats)
-        for nats in BUDGETS
-    }
+    steered = {nats: UpdatingConfig(layers=STEERED_LAYERS, budget_nats=nats) for nats in BUDGETS}
     interventions = {0.0: Intervention()}
     interventions |= {nats: workspace.vector("basin", each) for nats, each in steered.items()}
     written = {nats: workspace.write(f"steered-{nats}", each) for nats, each in interventions.items()}

@@ -1,7 +1,7 @@
 """How a round changes the model: a steering vector, and from some round on a LoRA adapter.
 
-Each method proposes a direction, and `calibrate` sets its strength to the budget. To add a method,
-add a file here and a name in `Method`. `agent.adapting` trains the adapter; its libraries are slow
+`mean_difference` proposes a direction, and `calibrate` sets its strength to the budget.
+`agent.adapting` trains the adapter; its libraries are slow
 to load, so it is not imported here.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -24,11 +24,8 @@ from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN, SteeringMode, find_gate
 from agent.steering.vector import SteeringVector
 from agent.updating.calibration import calibrate, calibration_texts
-from agent.updating.optimised import OptimisedConfig, optimise
 
 logger = logging.getLogger(__name__)
-
-Method = Literal["mean_difference", "optimised"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,6 @@ class RoundUpdate:
 class UpdatingConfig(StageConfig):
     """How the steering vector is found, and how far from the base model it may go."""
 
-    method: Method = "mean_difference"
-    """How rounds after the first find their vector; round 0 takes the mean difference."""
     layers: tuple[int, ...] = ()
     """Steered layers, among the recorded ones; empty: all recorded ones."""
     budget_nats: float = Field(0.1, gt=0)
@@ -58,10 +53,9 @@ class UpdatingConfig(StageConfig):
     """Keep the length of the residual stream, see `agent.steering.gate`."""
     conditional: bool = False
     """Steer less where the text is inside already, by a gate found on the real passages."""
-    optimised: OptimisedConfig = OptimisedConfig()
     start_vector: Annotated[str | None, PathSetting()] = None
     """A control vector (GGUF, of llama.cpp or repeng) for round 0, instead of the mean difference,
-    calibrated to `budget_nats`; `optimised` starts from it where it has the steered layers."""
+    calibrated to `budget_nats`."""
     degenerate: int = Field(16, ge=0)
     """Passages that round 0 generates at `degenerate_nats`. The incoherent ones are negative
     examples in every round; without them the concept drifts to nonsense in the right words."""
@@ -110,20 +104,14 @@ def update(
     *,
     config: UpdatingConfig,
     nats: float,
-    seed: int,
-    method: Method | None = None,
     member_weights: Float[np.ndarray, "member"] | None = None,
     other_weights: Float[np.ndarray, "other"] | None = None,
-    start: SteeringVector | None = None,
 ) -> Update:
     """Find the steering vector from `others` towards `members`, calibrated to `nats` per token.
 
     Args:
         member_activations, other_activations: `language_model.record` of the same texts.
-        method: instead of `config.method`.
         member_weights, other_weights: memberships, and one minus them; they enter the mean
-            difference.
-        start: where `optimised` starts, usually the last round's vector; without it, the mean
             difference.
 
     Raises:
@@ -145,16 +133,7 @@ def update(
     mode = SteeringMode(config.norm_preserving, gate)
     texts = calibration_texts([*members, *others], config.calibration_texts)
     tokens = config.calibration_tokens
-    prior, spent = calibrate(language_model, direction, texts, nats, tokens, mode=mode)
-    if (method or config.method) == "mean_difference":
-        return Update(prior, spent, mode)
-    logger.info("update: optimising the vector, from its calibrated mean difference")
-    if start is None or start.layers != direction.layers:
-        start = prior
-    vector = optimise(
-        language_model, members, others, start, config.optimised, nats=nats, seed=seed, mode=mode, prior=prior
-    )
-    vector, spent = calibrate(language_model, vector, texts, nats, tokens, mode=mode)
+    vector, spent = calibrate(language_model, direction, texts, nats, tokens, mode=mode)
     return Update(vector, spent, mode)
 
 

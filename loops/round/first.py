@@ -31,7 +31,7 @@ def first_round(context: RunContext, received: Concept | None = None) -> RoundRe
     concept = received or _pointed_at(context)
     with costs.stage("update"):
         budget = context.config.updating.budget_nats
-        step = steer(context, concept, budget, method="mean_difference")
+        step = steer(context, concept, budget)
     # Written without the vector, so the order of writing and steering does not matter.
     base = generate(context, concept, "base", costs)
     context = replace(context, coherence=fair_guard(context.coherence, base.passages))
@@ -75,7 +75,7 @@ def _degenerate(context: RunContext, concept: Concept, costs: Costs) -> tuple[Ge
         return ()
     try:
         with costs.stage("update"):
-            step = steer(context, concept, config.degenerate_nats, method="mean_difference")
+            step = steer(context, concept, config.degenerate_nats)
     except BasinError as error:
         logger.info(f"No degenerate passages serve as negative examples: {error}")
         return ()

@@ -113,17 +113,15 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
     words = passages * (cut.tokens / TOKENS_PER_WORD if cut.tokens else cut.words)
     written = config.generation.samples * config.generation.new_tokens
     full = speeds.record * speeds.depth_recorded
-    updating, ascent = config.updating, config.updating.optimised
-    steps = ascent.steps * ascent.batch * BACKWARD * 2 * ascent.tokens
+    updating = config.updating
     calibrating = CALIBRATION_PASSES * updating.calibration_texts * updating.calibration_tokens
-    update = calibrating + (steps if updating.method == "optimised" else 0)
     topics = config.topics
     seconds = {
         "start": STARTING_SECONDS,
         "topics": TOPIC_SECONDS_PER_WORD * words * topics.count * topics.passes * topics.restarts,
         "record": words * TOKENS_PER_WORD / speeds.record + config.rounds * written / speeds.record,
         "generate": (config.rounds + 1) * written / speeds.generate,
-        "update": config.rounds * update / full,
+        "update": config.rounds * calibrating / full,
     }
     if rounds := sum(updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
         seconds["adapt"] = rounds * updating.adapting.lesson.tokens * BACKWARD / full

@@ -12,9 +12,8 @@ from agent.concept import Concept
 from agent.corpora.load import load_corpus
 from agent.errors import BasinError
 from agent.language_model.adapter import Adapter
-from agent.steering.vector import SteeringVector
 from agent.types import PassageSet, seed_for
-from agent.updating import Method, Update
+from agent.updating import Update
 from agent.updating import update as find_vector
 from loops.records import Generated
 from loops.round.context import Costs, RunContext
@@ -36,9 +35,7 @@ def update(
     scheduled = updating.schedule(costs.round)
     if scheduled.steer_nats is not None:
         with costs.stage("update"):
-            start = last.vector if last.round or updating.start_vector else None
-            step = steer(context, concept, scheduled.steer_nats, start)
-            concept = with_vector(concept, step)
+            concept = with_vector(concept, steer(context, concept, scheduled.steer_nats))
     if scheduled.adapt:
         with costs.stage("adapt"):
             adapter, training = _train_adapter(context, concept, last, placed)
@@ -46,21 +43,10 @@ def update(
     return concept, training
 
 
-def steer(
-    context: RunContext,
-    concept: Concept,
-    nats: float,
-    start: SteeringVector | None = None,
-    method: Method | None = None,
-) -> Update:
+def steer(context: RunContext, concept: Concept, nats: float) -> Update:
     """A steering vector from clear non-members to members that spends `nats` per token.
 
-    Args:
-        start: where an optimised vector sets out from.
-        method: by default the configured one.
-
-    Raises:
-        BasinError: as `agent.updating.update`.
+    Raises `BasinError` as `agent.updating.update`.
     """
     texts, inside = context.passages.texts, concept.members()
     if len(inside) == 0:
@@ -74,11 +60,8 @@ def steer(
         context.real.activations[outside],
         config=context.config.updating,
         nats=nats,
-        method=method,
-        seed=seed_for(context.config.seed, concept.round, "update"),
         member_weights=concept.membership[inside],
         other_weights=1 - concept.membership[outside],
-        start=start,
     )
 
 

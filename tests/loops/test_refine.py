@@ -40,19 +40,16 @@ def numbers(store: RunStore, number: int) -> dict:
     return json.loads((store.path / f"round_{number:03d}" / "round.json").read_bytes())
 
 
-OPTIMISED = {
+GATED = {
     "updating": {
-        "method": "optimised",
         "norm_preserving": True,
         "conditional": True,
-        "optimised": {"steps": 2, "batch": 2, "tokens": 16},
     }
 }
 
 
 ADAPTING = {
     "updating": {
-        "method": "mean_difference",
         "budget_nats": 0.05,
         "adapter_from": 2,
         "adapter_nats": 0,
@@ -64,7 +61,7 @@ ADAPTING = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, OPTIMISED, ADAPTING, {"clustering": {"method": "mixture"}}])
+@pytest.mark.parametrize("changes", [{}, GATED, ADAPTING, {"clustering": {"method": "mixture"}}])
 def test_two_rounds_and_two_by_resume_are_four_to_the_bit(begin, changes):
     straight, stopped = begin("straight", **changes), begin("stopped", rounds=2, **changes)
     run(straight)

@@ -23,7 +23,7 @@ SMALL = {
     "coherence": {"model": None},
     "rounds": 4,
 }
-OWN = {"language_model": {"name": "tiny"}, "updating": {"method": "mean_difference"}, **SMALL}
+OWN = {"language_model": {"name": "tiny"}, **SMALL}
 SETTINGS = changed(COMMON, OWN)
 
 

@@ -14,10 +14,9 @@ DOCUMENTS, PASSAGES, LENGTH = 36, 5, 40
 LORA = {"batch": 4, "rank": 2, "learning_rate": 0.02}
 ADAPTING = {"lora": LORA, "lesson": {"tokens": 512, "window": 32}}
 METHODS: dict[str, dict[str, Any]] = {
-    "vector": {"method": "mean_difference"},
-    "optimised": {"method": "optimised", "norm_preserving": True, "conditional": True}
-    | {"optimised": {"steps": 4, "batch": 4, "tokens": 24}},
-    "adapter": {"method": "mean_difference", "adapter_from": 1, "adapter_nats": 0.02, "adapting": ADAPTING},
+    "vector": {},
+    "gated": {"norm_preserving": True, "conditional": True},
+    "adapter": {"adapter_from": 1, "adapter_nats": 0.02, "adapting": ADAPTING},
 }
 COMMON: dict[str, Any] = {
     "passages": {"words": LENGTH, "minimum_words": 20},

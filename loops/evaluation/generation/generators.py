@@ -114,7 +114,7 @@ def _particles(workspace: Workspace, target: str) -> Output:
 
 
 def _vector(workspace: Workspace, target: str, nats: float) -> Intervention:
-    config = UpdatingConfig(layers=STEERED_LAYERS, method="mean_difference", budget_nats=nats)
+    config = UpdatingConfig(layers=STEERED_LAYERS, budget_nats=nats)
     return workspace.vector(target, config)
 
 

@@ -180,7 +180,6 @@ class Workspace:
             self.task.activations[~inside],
             config=config,
             nats=config.budget_nats,
-            seed=self.task.seed,
             member_weights=target.membership[inside],
             other_weights=1 - target.membership[~inside],
         )

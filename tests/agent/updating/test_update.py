@@ -22,7 +22,7 @@ def updated(language_model, **settings):
     return (
         recorded,
         members,
-        update(language_model, members, others, *recorded, config=config, nats=0.05, seed=0),
+        update(language_model, members, others, *recorded, config=config, nats=0.05),
     )
 
 
