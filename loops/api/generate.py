@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.concept import Concept
@@ -14,21 +15,19 @@ from agent.corpora.text import given_text
 from agent.corpora.words import count_words, running_words
 from agent.errors import BasinError
 from agent.language_model.architecture import longest_sequence
-from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
 from agent.language_model.decoding.rejection import Kept, Proposal, keep
 from agent.membership.log_odds import log_odds
 from agent.progress import advance
 from agent.types import seed_for
-from loops.checkpoint.run_models import JUDGING, keep_model, refuse_other_model
+from loops.checkpoint.run_models import keep_model, refuse_other_model
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord
-from loops.round.writing import fair_guard, openings
+from loops.round.particles import particle_writer
+from loops.round.writing import openings
 
 if TYPE_CHECKING:
     from agent.language_model.model import LanguageModel
-
-
-Pairs = list[tuple[str, str]]
 
 
 def write(
@@ -40,7 +39,7 @@ def write(
     prompt: str | None = None,
     seed: int = 0,
     strength: float = 1.0,
-    best_of: int = 1,
+    particles: int = 1,
     accept_model: bool = False,
 ) -> Iterator[tuple[str, str]]:
     """Return an iterator that writes `count` pairs of prompt and continuation, batch by batch.
@@ -48,7 +47,7 @@ def write(
     Args:
         number: the round; None is the newest.
         words: about so many a continuation, ended with a sentence; None: `generation.new_tokens`.
-        best_of: continuations per prompt; the coherent one with the highest membership is returned.
+        particles: per passage; above 1, passages are sampled to the log-odds of real members.
         accept_model: generate with another model than that of the rounds, and keep that with the run.
 
     Raises:
@@ -56,23 +55,24 @@ def write(
             model than the run's, more words than it can write, or as `LanguageModel.load`.
     """
     check_number("strength", strength)
-    for name, value, least in (("count", count, 1), ("best_of", best_of, 1), ("seed", seed, 0)):
+    for name, value, least in (("count", count, 1), ("particles", particles, 1), ("seed", seed, 0)):
         check_number(name, value, least=least, whole=True)
     concept = _concept(store, number)
     if not concept.can_write:
         raise _cannot_write(store, concept)
-    prompts = [opening for opening in _prompts(store, count, prompt, seed) for _ in range(best_of)]
+    prompts = _prompts(store, count, prompt, seed)
     language_model = _model(store, concept, accept_model)
     seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
     config = _sized(store, language_model, prompts, words)
-    choose = list if best_of == 1 else _chooser(store, concept, language_model, best_of)
-    size, writer = max(1, config.batch_size // best_of) * best_of, language_model.adapted(concept.adapter)
+    texts_of = _writer(store, concept, language_model, config, particles, strength=strength)
+    size = max(1, config.batch_size // particles)
 
     def batches() -> Iterator[tuple[str, str]]:
         for start in range(0, len(prompts), size):
             heads, own = prompts[start : start + size], seeds[start : start + size]
-            texts = writer.generate(heads, own, config, concept.vector, strength, mode=concept.mode)
-            yield from choose([(head, _ended(text, words)) for head, text in zip(heads, texts, strict=True)])
+            yield from (
+                (head, _ended(text, words)) for head, text in zip(heads, texts_of(heads, own), strict=True)
+            )
             if len(prompts) > size:
                 advance("written", min(start + size, len(prompts)), len(prompts), "passages")
 
@@ -106,28 +106,25 @@ def _ended(text: str, words: int | None) -> str:
     return text[: min(near, key=apart.__getitem__, default=ends[min(words, len(ends) - 1)])].rstrip()
 
 
-def _chooser(
-    store: RunStore, concept: Concept, language_model: LanguageModel, best_of: int
-) -> Callable[[Pairs], Pairs]:
-    """Choose, of every `best_of` pairs, the coherent one with the highest membership."""
-    from agent.language_model.coherence import Coherence
-
-    if (readout := concept.readout) is None:
-        raise _cannot_write(store, concept)
-    pointer = store.load_pointer()
-    judge = Coherence.load(store.load_passages().texts, store.config.coherence)
-    if judge.language_model is not None:
-        refuse_other_model(store, [], judge.language_model, JUDGING)
-    judge = fair_guard(judge, store.load(0).generated)
-
-    def choose(written: Pairs) -> Pairs:
-        whole = [prompt + text for prompt, text in written]
-        place = readout.log_odds(language_model.record(whole), log_odds(pointer.weights(whole)))
-        coherent = judge.check([text for _, text in written], [prompt for prompt, _ in written]).coherent
-        groups = (range(start, start + best_of) for start in range(0, len(written), best_of))
-        return [written[max(group, key=lambda row: (coherent[row], place[row]))] for group in groups]
-
-    return choose
+def _writer(
+    store: RunStore,
+    concept: Concept,
+    language_model: LanguageModel,
+    config: GenerationConfig,
+    particles: int,
+    *,
+    strength: float,
+) -> Callable[[Sequence[str], Sequence[int]], list[str]]:
+    """Texts from prompts and seeds: plain samples, or one of several particles each."""
+    if particles == 1:
+        model = language_model.adapted(concept.adapter)
+        return lambda heads, own: model.generate(
+            heads, own, config, concept.vector, strength, mode=concept.mode
+        )
+    vector = None if concept.vector is None else strength * concept.vector
+    settings, pointer = ParticleConfig(particles=particles), store.load_pointer()
+    sample = particle_writer(language_model, replace(concept, vector=vector), pointer, config, settings)
+    return lambda heads, own: [each.texts[each.drawn] for each in sample(heads, own)]
 
 
 def write_accepted(

@@ -225,7 +225,7 @@ class Run:
         round: int | None = None,
         seed: int = 0,
         strength: float = 1.0,
-        best_of: int = 1,
+        particles: int = 1,
         accept: bool = False,
         tries: int = 400,
         accept_model: bool = False,
@@ -240,7 +240,7 @@ class Run:
             round: by default the newest.
             seed: equal seeds give equal passages.
             strength: times the round's steering vector; 0 is the base model.
-            best_of: passages per prompt; the readable one with the highest membership is returned.
+            particles: per passage; above 1, passages are sampled to the log-odds of real members.
             accept: let the base model write, and return what the concept accepts: exact and slow.
             tries: with `accept`, passages to write at most.
             accept_model: as for `Run.resume`.
@@ -257,7 +257,7 @@ class Run:
                 kept = write_accepted(self._store, round, count, tries=tries, **how)
                 pairs: Sequence[tuple[str, str]] = [(each.prompt, each.text) for each in kept.passages]
             else:
-                pairs = [*write(self._store, round, count, strength=strength, best_of=best_of, **how)]
+                pairs = [*write(self._store, round, count, strength=strength, particles=particles, **how)]
         return Shown(WrittenPassage(opening, text) for opening, text in pairs)
 
     def report(

@@ -22,14 +22,8 @@ def generate(
     strength: Annotated[
         float, typer.Option(help="Times the round's steering vector; 0 is the base model.")
     ] = 1.0,
-    best_of: Annotated[
-        int,
-        typer.Option(
-            "--best-of",
-            min=1,
-            max=1000,
-            help="Passages per prompt; the readable one with the highest membership is printed.",
-        ),
+    particles: Annotated[
+        int, typer.Option(min=1, max=1000, help="Per passage: above 1, sample to the real members' log-odds.")
     ] = 1,
     accept: Annotated[
         bool,
@@ -53,7 +47,9 @@ def generate(
     out, bars = Console(), Console(stderr=True)
     with show_progress(bars):
         if not accept:
-            for opening, text in write(store, round_number, count, strength=strength, best_of=best_of, **how):
+            for opening, text in write(
+                store, round_number, count, strength=strength, particles=particles, **how
+            ):
                 # On one terminal, the console of the bars moves them out of the way.
                 show_passage(opening, text, bars if bars.is_terminal and out.is_terminal else out)
             return

@@ -35,6 +35,7 @@ from agent.types import Document, PassageSet, seed_for
 from loops.evaluation.membership import suite
 from loops.evaluation.membership.methods import claimed_size
 from loops.evaluation.membership.suite import SuiteCorpus
+from loops.round.particles import member_log_odds
 from loops.round.writing import openings
 
 logger = logging.getLogger(__name__)
@@ -185,12 +186,11 @@ def _no_reader(texts: Texts) -> Float[np.ndarray, "text"]:
 
 
 def _by_readout(settled: Reclustering) -> TargetConcept:
-    readout, weights = settled.readout, settled.membership
-    held_out = settled.single - threshold(settled.single, float(weights.mean()))
+    readout = settled.readout
     return TargetConcept(
-        weights,
+        settled.membership,
         lambda texts: readout.log_odds(texts.activations, texts.pointer_log_odds),
-        float(np.average(held_out, weights=weights)),
+        member_log_odds(settled.single, settled.membership),
     )
 
 

@@ -189,7 +189,7 @@ def test_mistakes_end_in_a_sentence(planted, tmp_path, monkeypatch):
         (lambda: Run.resume(planted, rounds=-1), "rounds was"),
         (lambda: Run.resume(planted, rounds=True), "rounds was"),
         (lambda: planted.generate(0), "count was"),
-        (lambda: planted.generate(best_of=1.5), "best_of was"),
+        (lambda: planted.generate(particles=1.5), "particles was"),
         (lambda: planted.concept_of(7), "no round 7"),
         (lambda: planted.members(round=-1), "no round -1"),
         (lambda: planted.concept.predict_proba("one text"), "put it into a list"),

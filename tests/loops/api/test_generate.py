@@ -10,7 +10,6 @@ from planted_run import CONFIG, planted_passages, planted_pointer, planted_recor
 
 from agent.concept import Readout
 from agent.errors import BasinError
-from agent.language_model.coherence import Coherence, CoherenceReport
 from agent.language_model.decoding.rejection import Kept
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN
@@ -18,6 +17,7 @@ from agent.steering.vector import SteeringVector
 from agent.types import Passage, seed_for
 from loops.api.generate import _ended, write, write_accepted
 from loops.checkpoint.store import RunStore
+from loops.round import particles
 
 
 @pytest.fixture
@@ -98,25 +98,22 @@ def test_nothing_accepted_is_one_sentence_and_the_topic_neither_writes_nor_accep
             writer(store, number=0)
 
 
-def test_the_best_of_several_is_coherent_and_belongs_most(store, monkeypatch):
+def test_particles_are_sampled_to_the_log_odds_of_members(store, monkeypatch):
     weights = np.random.default_rng(0).normal(size=(len(LanguageModel.load(None).layers), 16))
     readable(store, 0.0, weights)
-    every = _write(store, count=12, prompt="w5 w6")
-    degenerate = every[3]  # whatever it scores, it must not be chosen
+    monkeypatch.setattr(particles, "member_log_odds", lambda *_: 50.0)  # more than the model reaches
 
-    class Judge:
-        language_model = None
+    def mean_score(count):
+        written = _write(store, count=12, prompt="w5 w6", particles=count)
+        activations = LanguageModel.load(None).record([prompt + text for prompt, text in written])
+        return float(np.einsum("tlw,lw->t", activations, weights).mean())
 
-        def check(self, texts, prompts):
-            broken = np.array([text == degenerate[1] for text in texts])
-            return CoherenceReport(np.zeros(len(texts)), broken, broken, broken)
+    assert mean_score(8) > mean_score(1) + 0.1
 
-    monkeypatch.setattr(Coherence, "load", classmethod(lambda *_: Judge()))
-    chosen = _write(store, count=3, prompt="w5 w6", best_of=4)
-    activations = LanguageModel.load(None).record([prompt + text for prompt, text in every])
-    scores = np.einsum("tlw,lw->t", activations, weights)
-    scores[3] = -np.inf
-    assert chosen == [every[start + int(scores[start : start + 4].argmax())] for start in (0, 4, 8)]
+
+def test_log_odds_of_members_are_means_weighted_by_membership():
+    single, membership = np.array([3.0, 1.0, -1.0, -3.0]), np.array([0.75, 0.75, 0.25, 0.25])
+    assert 0 < particles.member_log_odds(single, membership) < 3
 
 
 def test_pages_end_near_their_words_and_come_batch_by_batch(store, monkeypatch):
