@@ -1,4 +1,4 @@
-"""Generate from a stored concept: steered, or base-model samples that the concept accepts."""
+"""Generate from a stored concept: plain samples, or particles at the members' log-odds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from agent.corpora.words import count_words, running_words
 from agent.errors import BasinError
 from agent.language_model.architecture import longest_sequence
 from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
-from agent.language_model.decoding.rejection import Kept, Proposal, keep
-from agent.membership.log_odds import log_odds
 from agent.progress import advance
 from agent.types import seed_for
 from loops.checkpoint.run_models import keep_model, refuse_other_model
@@ -125,52 +123,6 @@ def _writer(
     settings, pointer = ParticleConfig(particles=particles), store.load_pointer()
     sample = particle_writer(language_model, replace(concept, vector=vector), pointer, config, settings)
     return lambda heads, own: [each.texts[each.drawn] for each in sample(heads, own)]
-
-
-def write_accepted(
-    store: RunStore,
-    number: int | None,
-    count: int,
-    *,
-    words: int | None = None,
-    prompt: str | None = None,
-    seed: int = 0,
-    tries: int = 400,
-    accept_model: bool = False,
-) -> Kept:
-    """Return at most `count` base-model passages that a round's concept accepts, of at most `tries`.
-
-    Raises:
-        BasinError: no such round, round 0, nothing accepted, or as `LanguageModel.load`.
-    """
-    for name, value, least in (("count", count, 1), ("tries", tries, 1), ("seed", seed, 0)):
-        check_number(name, value, least=least, whole=True)
-    concept = _concept(store, number)
-    if (readout := concept.readout) is None:
-        raise _cannot_write(store, concept)
-    language_model = _model(store, concept, accept_model)
-    pointer = store.load_pointer()
-    prompts = _prompts(store, tries, prompt, seed)
-    config = _sized(store, language_model, prompts, words)
-
-    def proposals() -> Iterator[Proposal]:
-        for start in range(0, tries, config.batch_size):
-            heads = prompts[start : start + config.batch_size]
-            seeds = [seed_for(seed, start + at, "generate") for at in range(len(heads))]
-            texts = [_ended(text, words) for text in language_model.generate(heads, seeds, config)]
-            whole = [head + text for head, text in zip(heads, texts, strict=True)]
-            membership = readout.membership(language_model.record(whole), log_odds(pointer.weights(whole)))
-            advance("generate", start + len(texts), tries, "passages")
-            for each in zip(heads, texts, seeds, membership.tolist(), strict=True):
-                yield Proposal(*each)
-
-    kept = keep(proposals(), count)
-    if not kept.passages:
-        raise BasinError(
-            f"The concept accepted none of {kept.proposed} passages of the base model: raise --tries, or generate "
-            "without --filter."
-        )
-    return kept
 
 
 def _model(store: RunStore, concept: Concept, accept: bool) -> LanguageModel:

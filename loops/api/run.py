@@ -14,7 +14,7 @@ process writes. A user's mistake raises `BasinError`: one sentence with the reme
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,8 +226,6 @@ class Run:
         seed: int = 0,
         strength: float = 1.0,
         particles: int = 1,
-        accept: bool = False,
-        tries: int = 400,
         accept_model: bool = False,
         quiet: bool = False,
     ) -> Shown[WrittenPassage]:
@@ -241,23 +239,17 @@ class Run:
             seed: equal seeds give equal passages.
             strength: times the round's steering vector; 0 is the base model.
             particles: per passage; above 1, passages are sampled to the log-odds of real members.
-            accept: let the base model write, and return what the concept accepts: exact and slow.
-            tries: with `accept`, passages to write at most.
             accept_model: as for `Run.resume`.
             quiet: show no progress.
 
         Raises:
             BasinError: no such round, a round that cannot generate, or no language model.
         """
-        from loops.api.generate import write, write_accepted
+        from loops.api.generate import write
 
         how: dict[str, Any] = {"words": words, "prompt": prompt, "seed": seed, "accept_model": accept_model}
         with _progress(quiet):
-            if accept:
-                kept = write_accepted(self._store, round, count, tries=tries, **how)
-                pairs: Sequence[tuple[str, str]] = [(each.prompt, each.text) for each in kept.passages]
-            else:
-                pairs = [*write(self._store, round, count, strength=strength, particles=particles, **how)]
+            pairs = [*write(self._store, round, count, strength=strength, particles=particles, **how)]
         return Shown(WrittenPassage(opening, text) for opening, text in pairs)
 
     def report(

@@ -25,19 +25,10 @@ def generate(
     particles: Annotated[
         int, typer.Option(min=1, max=1000, help="Per passage: above 1, sample to the real members' log-odds.")
     ] = 1,
-    accept: Annotated[
-        bool,
-        typer.Option(
-            "--filter", help="Let the base model write, and print what the concept accepts: exact and slow."
-        ),
-    ] = False,
-    tries: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="With --filter, passages to write at most.")
-    ] = 400,
     accept_model: AcceptModel = False,
 ) -> None:
     """Generate passages from the concept of a round."""
-    from loops.api.generate import write, write_accepted
+    from loops.api.generate import write
     from loops.checkpoint.find import open_run
     from loops.monitor.progress import show_progress
     from loops.report.terminal import show_passage
@@ -46,19 +37,9 @@ def generate(
     how: dict[str, Any] = {"words": words, "prompt": prompt, "seed": seed, "accept_model": accept_model}
     out, bars = Console(), Console(stderr=True)
     with show_progress(bars):
-        if not accept:
-            for opening, text in write(
-                store, round_number, count, strength=strength, particles=particles, **how
-            ):
-                # On one terminal, the console of the bars moves them out of the way.
-                show_passage(opening, text, bars if bars.is_terminal and out.is_terminal else out)
-            return
-        kept = write_accepted(store, round_number, count, tries=tries, **how)
-    for each in kept.passages:
-        show_passage(each.prompt, each.text, out)
-    print_line("")
-    counts = f"{len(kept.passages)} of {kept.proposed}: {kept.share:.0%}"
-    print_line(f"Accepted {counts} of what the model writes.")
+        for opening, text in write(store, round_number, count, strength=strength, particles=particles, **how):
+            # On one terminal, the console of the bars moves them out of the way.
+            show_passage(opening, text, bars if bars.is_terminal and out.is_terminal else out)
 
 
 def export(

@@ -61,7 +61,10 @@ def particle_writer(
 
     def sample(prompts: Sequence[str], seeds: Sequence[int], tilt: Tilt) -> list[Particles]:
         vector, mode = concept.vector, concept.mode
-        return model.generate_particles(prompts, seeds, config, tilt, particles, vector=vector, mode=mode)
+        found: list[Particles] = model.generate_particles(
+            prompts, seeds, config, tilt, particles, vector=vector, mode=mode
+        )
+        return found
 
     def write(prompts: Sequence[str], seeds: Sequence[int]) -> list[Particles]:
         if not tilts:

@@ -18,7 +18,6 @@ from agent.concept import MEMBER
 from agent.judging.judges import with_article
 from agent.language_model.decoding.config import ParticleConfig
 from agent.language_model.decoding.particles import Tilt, calibrated, mean_log_z
-from agent.language_model.decoding.rejection import Proposal
 from agent.membership.log_odds import sigmoid
 from agent.types import seed_for
 from agent.updating import UpdatingConfig
@@ -54,11 +53,14 @@ def _rejection(workspace: Workspace, target: str) -> Output:
     pool = workspace.write("pool-base", Intervention(), tries=TRIES)
     memberships = sigmoid(workspace.task.targets[target].log_odds(workspace.read(pool))).tolist()
     accepted = [
-        sample
-        for sample, membership in zip(pool, memberships, strict=True)
-        if Proposal(sample.prompt, sample.text, sample.seed, membership).accepted
+        sample for sample, membership in zip(pool, memberships, strict=True) if accepts(sample, membership)
     ]
     return Output(accepted, Intervention(), len(accepted) / len(pool))
+
+
+def accepts(sample: Sample, membership: float) -> bool:
+    """True with probability `membership`, decided by the sample's own seed (von Neumann 1951)."""
+    return bool(np.random.default_rng(seed_for(sample.seed, 0, "accept")).random() < membership)
 
 
 def _prompted(workspace: Workspace) -> Output:

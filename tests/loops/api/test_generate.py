@@ -10,12 +10,11 @@ from planted_run import CONFIG, planted_passages, planted_pointer, planted_recor
 
 from agent.concept import Readout
 from agent.errors import BasinError
-from agent.language_model.decoding.rejection import Kept
 from agent.language_model.model import LanguageModel
 from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import Passage, seed_for
-from loops.api.generate import _ended, write, write_accepted
+from loops.api.generate import _ended, write
 from loops.checkpoint.store import RunStore
 from loops.round import particles
 
@@ -77,25 +76,9 @@ def readable(store: RunStore, threshold: float, weights: np.ndarray | None = Non
     return store
 
 
-def accepted(store: RunStore, **changes: object) -> Kept:
-    defaults = {"number": 2, "count": 3, "prompt": None, "seed": 0, "tries": 9}
-    return write_accepted(store, **defaults | changes)
-
-
-def test_accepted_passages_are_the_base_models(store):
-    kept = accepted(readable(store, threshold=-100.0))
-    assert kept.proposed == 3 and kept.share == 1
-    written = [(each.prompt, each.text) for each in kept.passages]
-    assert written == _write(store, number=1, count=9, strength=0.0)[:3]
-    assert accepted(store, seed=1) != kept == accepted(store)
-
-
-def test_nothing_accepted_is_one_sentence_and_the_topic_neither_writes_nor_accepts(store):
-    with pytest.raises(BasinError, match="accepted none of 9 passages .* raise --tries"):
-        accepted(readable(store, threshold=100.0))
-    for writer in (_write, accepted):
-        with pytest.raises(BasinError, match="--round"):
-            writer(store, number=0)
+def test_the_topic_does_not_write(store):
+    with pytest.raises(BasinError, match="--round"):
+        _write(store, number=0)
 
 
 def test_particles_are_sampled_to_the_log_odds_of_members(store, monkeypatch):
@@ -134,4 +117,3 @@ def test_pages_end_near_their_words_and_come_batch_by_batch(store, monkeypatch):
         write(store, 1, 3, words=9999, prompt="w5 w6")
     most = int(str(told.value).split()[-1].rstrip("."))
     assert len(_write(store, number=1, count=1, words=most, prompt="w5 w6")[0][1].split()) > most / 2
-    assert len(accepted(readable(store, threshold=-100.0), words=12).passages[0].text.split()) == 12

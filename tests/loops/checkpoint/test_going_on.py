@@ -13,7 +13,7 @@ from planted_loop import begin, contents, corpus, machine, resume, run, run_roun
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from loops.api.classifier import ConceptClassifier
-from loops.api.generate import write, write_accepted
+from loops.api.generate import write
 from loops.checkpoint.fork import fork
 from loops.checkpoint.store import RunStore
 from loops.evaluation.measure import measure
@@ -109,7 +109,6 @@ def test_another_model_of_the_same_shape_is_refused_by_its_parts_or_accepted(
     for does in (
         lambda: resume(store),
         lambda: write(store, None, 1),
-        lambda: write_accepted(store, None, 1),
         lambda: measure(store),
         lambda: load_reader(store),
         lambda: judge.predict(["some text"]),

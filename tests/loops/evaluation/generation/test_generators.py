@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from planted_task import CALLED, PROMPTS, odd, planted_task, planted_workspace
 
-from agent.language_model.decoding.rejection import Proposal
 from agent.language_model.model import LanguageModel
 from agent.membership.log_odds import sigmoid
 from loops.evaluation.generation import generators
 from loops.evaluation.generation import workspace as workspaces
-from loops.evaluation.generation.generators import GENERATORS, TRIES, Intervention, training_weights
+from loops.evaluation.generation.generators import GENERATORS, TRIES, Intervention, accepts, training_weights
 from loops.evaluation.generation.task import TargetConcept
 
 
@@ -104,11 +103,7 @@ def test_rejection_keeps_accepted_passages(workspace):
     output = GENERATORS["basin-filter"](workspace)
     pool = workspace.write("pool-base", Intervention(), tries=TRIES)
     membership = sigmoid(log_odds(workspace, "basin", pool))
-    wanted = [
-        sample
-        for sample, value in zip(pool, membership, strict=True)
-        if Proposal(sample.prompt, sample.text, sample.seed, float(value)).accepted
-    ]
+    wanted = [sample for sample, value in zip(pool, membership, strict=True) if accepts(sample, value)]
     assert 0 < len(wanted) < len(pool) and output.samples == wanted
     assert output.accepted == len(wanted) / len(pool) and not output.intervention.changes
 
