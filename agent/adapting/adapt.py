@@ -59,6 +59,7 @@ def adapt(
     last: Concept,
     config: AdaptingConfig,
     *,
+    corpus: Adapter | None,
     passages: PassageSet,
     membership: Float[np.ndarray, "passage"],
     by_base: Written,
@@ -66,12 +67,13 @@ def adapt(
     seed: int,
     folder: Path,
 ) -> tuple[Adapter, dict[str, float | int]]:
-    """Train an adapter on a concept, from the base model, without the faults of the last adapter.
+    """Train an adapter on a concept, from the corpus's, without the faults of the last one.
 
     Its metrics are `lesson_tokens`, `lesson_loss`, `exponent` (of importance weights), and the
     held-out losses at the end, `member_loss` and `other_loss`, in nats per token.
 
     Args:
+        corpus: the adapter of all documents, from which training starts; None: the base model.
         last: the concept whose vector, adapter or both generated `by_concept`.
         membership: of the real passages; documents without one of at least one half are not used.
         by_base, by_concept: passages by the base model and by `last` on the same openings.
@@ -82,14 +84,17 @@ def adapt(
     """
     written = by_base.joined(by_concept)
     ratio = np.zeros(len(written.texts))
+    base = language_model.adapted(corpus)
     if by_concept.texts:
         texts, prompts, writer = by_concept.texts, by_concept.prompts, language_model.adapted(last.adapter)
         under_last = log_likelihoods(writer, texts, prompts, last.vector, last.mode)
-        ratio[len(by_base.texts) :] = log_likelihoods(language_model, texts, prompts) - under_last
+        ratio[len(by_base.texts) :] = log_likelihoods(base, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
     real = draw_documents(language_model, passages, membership, config.lesson, seed)
     lesson = with_written(language_model, real, written.whole, of_written, config.lesson, seed=seed)
-    adapter, history = fit_lora(language_model, lesson, config.lora, seed=seed, folder=folder / "lora")
+    adapter, history = fit_lora(
+        language_model, lesson, config.lora, seed=seed, folder=folder / "lora", start=corpus
+    )
     metrics: dict[str, float | int] = {
         "lesson_tokens": lesson.tokens,
         "lesson_loss": _late_mean(history, "loss"),

@@ -16,8 +16,14 @@ class LessonConfig(StageConfig):
     """Tokens drawn; fewer if the concept claims less text, see `agent.adapting.lesson.draw`."""
     window: int = Field(512, ge=8)
     """Tokens of a training row, without padding; half of the rows begin where a document does."""
+    corpus_tokens: int = Field(0, ge=0)
+    """Tokens of the lesson on all documents, which the adapter starts from; 0: none."""
     written_share: float = Field(0.25, ge=0, le=0.5)
     """Largest share of accepted generated passages; real text is the rest."""
+
+    def of_corpus(self) -> LessonConfig:
+        """The lesson on all documents."""
+        return self.model_copy(update={"tokens": self.corpus_tokens})
 
 
 class LoraConfig(StageConfig):

@@ -11,13 +11,14 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from agent.errors import BasinError, first_sentence
+from agent.errors import BasinError, first_sentence, writing
 from agent.files.checked import DamagedError, parse_json, parse_tensors
 from agent.language_model.architecture import decoder_blocks
 
@@ -91,6 +92,22 @@ class Adapter:
             raise BasinError(
                 f"An adapter is damaged ({damage}): take it from another round, or run the round again."
             ) from None
+
+    def save(self, folder: Path) -> None:
+        """Write the two files; the configuration, last, completes them. Raises `BasinError`."""
+        with writing(folder, "make room there"):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in reversed(sorted(self.files().items())):
+                draft = folder / f".{name}"
+                draft.write_bytes(content)
+                draft.replace(folder / name)
+
+    @classmethod
+    def saved_in(cls, folder: Path) -> Adapter | None:
+        """The adapter that `save` completed there, or None. Raises `BasinError` for a damaged one."""
+        if not (folder / CONFIG).exists():
+            return None
+        return cls.from_files({name: (folder / name).read_bytes() for name in cls.FILES})
 
     @property
     def digest(self) -> str:

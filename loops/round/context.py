@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from jaxtyping import Float, Int
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import Prior, estimate_prior, no_concept
 from agent.clustering.texts import Texts
-from agent.corpora.load import load_corpus
+from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.passages import split
+from agent.errors import BasinError
 from agent.hub.embedders import embedder_fingerprint, load_embedder
 from agent.language_model.activation_cache import embed_cached
+from agent.language_model.adapter import Adapter
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_counts import in_words, say_cut, token_lengths
@@ -63,6 +66,13 @@ class RunContext:
     """The sentence embedder, where re-clustering uses one."""
     preparation: Mapping[str, float] = field(default_factory=dict)
     """Seconds of each stage before round 0."""
+    corpus_adapter: Adapter | None = None
+    """Trained on all documents alike; None where the configuration trains none."""
+
+    @cached_property
+    def base(self) -> LanguageModel:
+        """The model that writes where no concept does: with the corpus's adapter, if there is one."""
+        return self.language_model.adapted(self.corpus_adapter)
 
     @property
     def size(self) -> float:
@@ -170,8 +180,10 @@ def prepare(
         f"than a shuffled one (z-score {trust.z_score:.1f}); it covers {spread:.0%} of the documents."
     )
     nothing = no_concept(trust, spread, config.clustering)
-    rest = (language_model, coherence, nothing, scratch, embed)
-    return RunContext(config, passages, pointer, real, found, *rest, preparation=costs.seconds)
+    with costs.stage("adapt"):
+        adapter = None if nothing else _corpus_adapter(config, passages, language_model, scratch)
+    rest = (language_model, coherence, nothing, scratch, embed, costs.seconds, adapter)
+    return RunContext(config, passages, pointer, real, found, *rest)
 
 
 def embedded(
@@ -185,6 +197,41 @@ def embedded(
     say_cut(embedder.tokenizer, what, lengths, limit or max(lengths), remedy, again=True)
     real = embed_cached(embedder, embedder_fingerprint(), passages.texts)[:, 0]
     return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
+
+
+def _corpus_adapter(
+    config: RunConfig, passages: PassageSet, language_model: LanguageModel, scratch: Path
+) -> Adapter | None:
+    """The adapter of all documents, where the run trains adapters from one."""
+    updating = config.updating
+    if updating.adapter_from is None or not updating.adapting.lesson.corpus_tokens:
+        return None
+    from agent.adapting.corpus_adapter import fit_corpus  # slow to import
+
+    return fit_corpus(
+        language_model,
+        passages,
+        updating.adapting,
+        with_texts=lambda: with_texts(passages, config.corpus),
+        seed=seed_for(config.seed, 0, "corpus adapter"),
+        folder=scratch / "corpus",
+    )
+
+
+def with_texts(passages: PassageSet, corpus: CorpusConfig) -> PassageSet:
+    """The passages with their documents' texts, which a stored run does not keep.
+
+    Raises `BasinError` if the corpus lacks one of them by now.
+    """
+    if all(document.text for document in passages.documents):
+        return passages
+    found = {document.id: document for document in load_corpus(corpus)}
+    if lost := sum(document.id not in found for document in passages.documents):
+        raise BasinError(
+            f"{lost} of the run's {len(passages.documents)} documents are not in {corpus.source} any more, and an adapter is "
+            "trained on whole documents: restore them."
+        )
+    return replace(passages, documents=tuple(found[document.id] for document in passages.documents))
 
 
 def _clustering(config: RunConfig) -> ClusteringConfig:

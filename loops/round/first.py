@@ -53,9 +53,8 @@ def first_round(context: RunContext, received: Concept | None = None) -> RoundRe
 def _pointed_at(context: RunContext) -> Concept:
     single = context.real.pointer_log_odds
     pooled = document_mean(single, context.passages.document_of)
-    return Concept(
-        0, context.prior.membership, single.copy(), pooled, context.size, size_curve=context.prior.size_curve
-    )
+    found = Concept(0, context.prior.membership, single.copy(), pooled, context.size)
+    return replace(found, size_curve=context.prior.size_curve, adapter=context.corpus_adapter)
 
 
 def _with_first_vector(context: RunContext, concept: Concept) -> Concept:
@@ -64,7 +63,7 @@ def _with_first_vector(context: RunContext, concept: Concept) -> Concept:
     if (given := starting_vector(updating)) is None:
         return concept
     texts = context.passages.texts
-    vector, nats = calibrated_start(context.language_model, given, updating, texts)
+    vector, nats = calibrated_start(context.base, given, updating, texts)
     return replace(concept, vector=vector, nats_per_token=nats, mode=PLAIN)
 
 

@@ -55,5 +55,6 @@ def recluster(context: RunContext, last: Concept, texts: Texts, costs: Costs) ->
             context.prior.size_curve,
             readout=drawn.readout,
             evidence=drawn.evidence,
+            adapter=context.corpus_adapter,
         )
     return Redrawn(concept, drawn.generated)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.concept import Concept
-from agent.corpora.load import load_corpus
-from agent.errors import BasinError
 from agent.language_model.adapter import Adapter
-from agent.types import PassageSet, seed_for
+from agent.types import seed_for
 from agent.updating import Update
 from agent.updating import update as find_vector
 from loops.records import Generated
-from loops.round.context import Costs, RunContext
+from loops.round.context import Costs, RunContext, with_texts
 
 if TYPE_CHECKING:
     from agent.adapting.adapt import Written
@@ -53,7 +51,7 @@ def steer(context: RunContext, concept: Concept, nats: float) -> Update:
         inside = np.argsort(-concept.membership, kind="stable")[: max(1, len(texts) // 50)]
     outside = np.setdiff1d(np.flatnonzero(~concept.inside), inside)
     return find_vector(
-        context.language_model,
+        context.base,
         [texts[index] for index in inside],
         [texts[index] for index in outside],
         context.real.activations[inside],
@@ -87,7 +85,8 @@ def _train_adapter(
         context.language_model,
         last,
         context.config.updating.adapting,
-        passages=_with_texts(context),
+        corpus=context.corpus_adapter,
+        passages=with_texts(context.passages, context.config.corpus),
         membership=concept.membership,
         by_base=_written([each for each in generated if each.kind == "base"]),
         by_concept=_written([each for each in generated if each.kind == "steered"]),
@@ -95,23 +94,6 @@ def _train_adapter(
         seed=seed_for(context.config.seed, 0, "adapter"),
         folder=context.scratch,
     )
-
-
-def _with_texts(context: RunContext) -> PassageSet:
-    """The run's passages with their documents' texts, which a stored run does not keep.
-
-    Raises `BasinError` if the corpus lacks one of them by now.
-    """
-    passages, corpus = context.passages, context.config.corpus
-    if all(document.text for document in passages.documents):
-        return passages
-    found = {document.id: document for document in load_corpus(corpus)}
-    if lost := sum(document.id not in found for document in passages.documents):
-        raise BasinError(
-            f"{lost} of the run's {len(passages.documents)} documents are not in {corpus.source} any more, and an adapter is "
-            "trained on whole documents: restore them."
-        )
-    return replace(passages, documents=tuple(found[document.id] for document in passages.documents))
 
 
 def _written(generated: Sequence[Generated]) -> Written:

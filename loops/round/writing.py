@@ -102,7 +102,7 @@ def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:
     prompts = openings(context.passages.texts, count, config.prompt_words, seed_for(seed, 0, stream))
     seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
     if kind == "base":
-        concept = replace(concept, vector=None, adapter=None, mode=PLAIN)
+        concept = replace(concept, vector=None, adapter=context.corpus_adapter, mode=PLAIN)
     key = writing_key(concept, config, context.language_model.fingerprint)
     pairs = list(zip(prompts, seeds, strict=True))
     batches = list(context.partial.text_batches(pairs, config.batch_size, key))

@@ -126,17 +126,14 @@ class Workspace:
         from agent.adapting.supervised import fit_lora
 
         task, config, folder = self.task, self.adapting, self.task.folder / "adapters" / name
-        if (folder / "adapter_config.json").exists():
-            return Adapter.from_files({file.name: file.read_bytes() for file in folder.iterdir()})
+        if (saved := Adapter.saved_in(folder)) is not None:
+            return saved
         logger.info(f"{task.corpus}, {task.concept}: training {name}")
         lesson = draw_documents(task.language_model, task.seen, membership, config.lesson, task.seed)
         training = task.folder / "training" / name
         adapter, history = fit_lora(task.language_model, lesson, config.lora, seed=task.seed, folder=training)
-        folder.mkdir(parents=True, exist_ok=True)
         write_file(training / "history.json", json.dumps(history).encode())
-        for file, content in reversed(sorted(adapter.files().items())):
-            # The configuration comes last, since it marks the adapter as complete.
-            write_file(folder / file, content)
+        adapter.save(folder)
         return adapter
 
     def read(self, samples: Sequence[Sample]) -> Texts:
