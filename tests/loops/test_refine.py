@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
@@ -299,6 +300,19 @@ def test_a_run_without_a_concept_ends_after_round_0(begin, monkeypatch):
     assert numbers(store, 0)["z_score"] < store.config.clustering.min_z_score
     assert resume(store, rounds=9)[-1] == logged[-1]
     assert store.rounds() == [0]
+
+
+def test_rounds_start_from_the_corpus_adapter_and_resumed_ones_read_documents_again(begin):
+    updating = copy.deepcopy(ADAPTING["updating"])
+    updating["adapting"]["lesson"]["corpus_tokens"] = 256
+    store = begin("mixed", rounds=1, updating=updating)
+    run(store)
+    first, steered = store.load(0), store.load(1)
+    corpus = first.concept.adapter
+    assert corpus is not None and steered.concept.adapter.digest == corpus.digest
+    resume(store, rounds=2)  # its documents have no texts in the run
+    adapted = store.load(2).concept.adapter
+    assert adapted.digest != corpus.digest and adapted.tensors.keys() == corpus.tensors.keys()
 
 
 def test_unrecorded_layers_are_refused_before_reading(begin, monkeypatch):

@@ -1,0 +1,143 @@
+"""Adapters of one run's documents by length of the lesson: `python -m benchmarks.lesson RUN HELD_OUT ...`.
+
+`HELD_OUT` is a folder or file of texts that the run has not read. Every generator of a kind and a number of
+tokens is trained once, writes on openings of held-out documents, and gives a row in results/lesson.json. Its
+passages, written/NAME.json, are what `benchmarks.reading make` takes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from agent.adapting.config import LessonConfig, LoraConfig
+from agent.adapting.lesson import draw_documents
+from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
+from agent.corpora.load import CorpusConfig, load_corpus
+from agent.corpora.passages import PassagesConfig, split
+from agent.errors import BasinError
+from agent.judging.gold import every_gold_labels
+from agent.language_model.adapter import Adapter
+from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
+from agent.language_model.model import LanguageModel
+from agent.types import PassageSet, seed_for
+from benchmarks.results import RESULTS, with_earlier, write_results
+from loops.checkpoint.find import open_run
+from loops.checkpoint.store import RunStore
+from loops.evaluation.generation.workspace import Sample
+from loops.monitor.progress import show_progress
+from loops.round.context import with_texts
+from loops.round.particles import particle_writer
+from loops.round.writing import openings
+
+KINDS = ("basin", "topic", "random", "gold", "corpus")
+PROMPT_WORDS, NEW_TOKENS = 9, 280
+Row = dict[str, Any]
+
+
+def membership(kind: str, store: RunStore, passages: PassageSet, seed: int) -> np.ndarray:
+    """Of each passage: the concept's, the topic's, that of as many random documents, the labels', or 1."""
+    concept, of = store.load_chosen(None).concept.membership, passages.document_of
+    if kind == "topic":
+        return store.load(0).concept.membership
+    if kind == "random":
+        count = len(np.unique(of[concept >= 0.5]))
+        drawn = np.random.default_rng(seed).permutation(len(passages.documents))[:count]
+        return np.isin(of, drawn).astype(float)
+    if kind == "gold":
+        labels = every_gold_labels(store.config.corpus, passages.documents)[0].of_passages(of)
+        return np.asarray(labels, dtype=float)
+    return concept if kind == "basin" else np.ones(len(of))
+
+
+class Trial:
+    """A run, its model, and the openings of held-out documents."""
+
+    def __init__(self, run: str, held_out: str, out: Path, number: int, seed: int) -> None:
+        self.store, self.out, self.seed = open_run(run), out, seed
+        self.passages = with_texts(self.store.load_passages(), self.store.config.corpus)
+        unread = split(load_corpus(CorpusConfig(source=held_out)), PassagesConfig(per_document=8))
+        known = {each.id for each in self.passages.documents}
+        if any(each.id in known for each in unread.documents):
+            raise BasinError(f"{held_out} holds documents that the run has read; take them out.")
+        self.prompts = openings(unread.texts, number, PROMPT_WORDS, seed_for(seed, 0, "openings"))
+        self.seeds = [seed_for(seed, at, "lesson") for at in range(number)]
+        self.model = LanguageModel.load(self.store.config.language_model)
+        self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS)
+
+    def adapter(self, kind: str, tokens: int) -> tuple[Adapter, Row]:
+        """The trained adapter and what training measured; both are kept."""
+        place = self.out / "adapters" / f"{kind}-{tokens}"
+        if (saved := Adapter.saved_in(place)) is not None:
+            return saved, json.loads((place / "row.json").read_bytes())
+        weights = membership(kind, self.store, self.passages, self.seed)
+        config = LessonConfig(tokens=tokens)
+        lesson = draw_documents(self.model, self.passages, weights, config, self.seed)
+        begin = time.perf_counter()
+        folder = self.out / "training" / place.name
+        adapter, history = fit_lora(self.model, lesson, LoraConfig(), seed=self.seed, folder=folder)
+        row: Row = {"tokens": lesson.tokens, "seconds": time.perf_counter() - begin}
+        for side, name in (("member", MEMBER_LOSS), ("other", OTHER_LOSS)):
+            if losses := [each[name] for each in history if name in each]:
+                row |= {f"{side}_loss_before": losses[0], f"{side}_loss": losses[-1]}
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "history.json").write_text(json.dumps(history))
+        (place / "row.json").write_text(json.dumps(row))
+        adapter.save(place)
+        return adapter, row
+
+    def write(self, name: str, adapter: Adapter | None, particles: int) -> None:
+        """Passages on all openings, kept as `written/NAME.json`."""
+        file = self.out / "written" / f"{name}.json"
+        if file.exists():
+            return
+        if particles > 1:
+            concept, settings = self.store.load_chosen(None).concept, ParticleConfig(particles=particles)
+            concept = replace(concept, vector=None, adapter=adapter)
+            sample = particle_writer(self.model, concept, self.store.load_pointer(), self.config, settings)
+            texts = [each.texts[each.drawn] for each in sample(self.prompts, self.seeds)]
+        else:
+            texts = self.model.adapted(adapter).generate(self.prompts, self.seeds, self.config)
+        samples = [asdict(Sample(*each)) for each in zip(self.prompts, texts, self.seeds, strict=True)]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(samples, indent=0, ensure_ascii=False), encoding="utf-8")
+
+
+def main(
+    run: str,
+    held_out: str,
+    generators: Annotated[list[str], typer.Argument(metavar="KIND:TOKENS[:PARTICLES]")],
+    out: Path = Path("checkpoints/lesson"),
+    number: int = 40,
+    seed: int = 0,
+) -> None:
+    """Train and write; `base` is the model alone."""
+    rows: list[Row] = []
+    try:
+        with show_progress(Console(stderr=True)):
+            trial = Trial(run, held_out, out, number, seed)
+            for name in generators:
+                kind, tokens, particles = (*name.split(":"), "0", "1")[:3]
+                if kind not in (*KINDS, "base") or not (tokens + particles).isdigit():
+                    raise BasinError(f"{name} is no generator; write KIND:TOKENS, as basin:400000.")
+                adapter, row = (None, {}) if kind == "base" else trial.adapter(kind, int(tokens))
+                trial.write(name.replace(":", "-"), adapter, int(particles))
+                about = {"corpus": trial.store.name, "model": trial.model.name, "seed": seed}
+                rows += [{"generator": kind, **about, **row}] if row else []
+    except BasinError as error:
+        raise SystemExit(f"Error: {error}") from None
+    same = ("generator", "corpus", "model", "seed", "tokens")
+    kept = with_earlier(rows, lambda row: tuple(row[name] for name in same), RESULTS / "lesson.json")
+    write_results("lesson", kept, ["python", "-m", "benchmarks.lesson", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    typer.run(main)
