@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 
 from agent.language_model.adapter import Adapter
 from agent.membership.log_odds import sigmoid
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 
 MEMBER = 0.5  # membership from which a passage counts as inside
@@ -83,8 +82,6 @@ class Concept:
     """KL divergence of the steered from the base model that the vector was calibrated to."""
     adapter: Adapter | None = field(default=None, kw_only=True)
     """Put into the model before it is steered; None in rounds that only steer."""
-    mode: SteeringMode = field(default=PLAIN, kw_only=True)
-    """How the vector is applied."""
 
     @property
     def inside(self) -> Bool[np.ndarray, "passage"]:

@@ -94,7 +94,7 @@ class Bench:
     def logits(self, number: int | None) -> Float[np.ndarray, "text word"]:
         """Basin's next-token logits: of a round's model, or of the base model."""
         model, concept = self._writer(number)
-        with nullcontext() if concept is None else model.steer(concept.vector, 1.0, concept.mode):
+        with nullcontext() if concept is None else model.steer(concept.vector):
             return self.logits_of(model.model)
 
     @torch.no_grad()

@@ -293,7 +293,7 @@ def generate_passages(
     if len(batches) < 2 or (workers == 1 and ray is None):
         writer = language_model.adapted(concept.adapter) if batches else language_model
         for name, (prompts, seeds) in batches.items():
-            yield name, writer.generate(prompts, seeds, config, concept.vector, mode=concept.mode)
+            yield name, writer.generate(prompts, seeds, config, concept.vector)
         return
     write = partial(_generate, language_model.config, concept, config)
     yield from run_pieces(write, batches, workers=workers, ray=ray, gpus=1)
@@ -310,5 +310,5 @@ def _generate(
     if digest not in _adapted:
         _adapted.clear()
         _adapted[digest] = _load(model).adapted(concept.adapter)
-    texts: list[str] = _adapted[digest].generate(*batch, config, concept.vector, mode=concept.mode)
+    texts: list[str] = _adapted[digest].generate(*batch, config, concept.vector)
     return texts

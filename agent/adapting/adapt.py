@@ -21,7 +21,6 @@ from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
 from agent.concept import Concept
 from agent.language_model.adapter import Adapter
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import PassageSet
 
@@ -87,7 +86,7 @@ def adapt(
     base = language_model.adapted(corpus)
     if by_concept.texts:
         texts, prompts, writer = by_concept.texts, by_concept.prompts, language_model.adapted(last.adapter)
-        under_last = log_likelihoods(writer, texts, prompts, last.vector, last.mode)
+        under_last = log_likelihoods(writer, texts, prompts, last.vector)
         ratio[len(by_base.texts) :] = log_likelihoods(base, texts, prompts) - under_last
     of_written, exponent = importance_weights(written, ratio)
     real = draw_documents(language_model, passages, membership, config.lesson, seed)
@@ -115,10 +114,9 @@ def log_likelihoods(
     texts: Sequence[str],
     prompts: Sequence[str],
     vector: SteeringVector | None = None,
-    mode: SteeringMode = PLAIN,
 ) -> Float[np.ndarray, "text"]:
     """log p(text | prompt) in nats, summed over tokens, of the steered model."""
-    with language_model.steer(vector, mode=mode):
+    with language_model.steer(vector):
         return np.array([-float(each.sum()) for each in language_model.token_losses(texts, prompts)])
 
 

@@ -18,7 +18,6 @@ from agent.errors import BasinError
 from agent.judging.writing import cut
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_batches import TokenBatch, token_batches
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 
@@ -90,7 +89,6 @@ def divergence_on(
     texts: Sequence[str],
     *,
     vector: SteeringVector | None = None,
-    mode: SteeringMode = PLAIN,
     preamble: str = "",
 ) -> float:
     """KL(writer || base) of next tokens over the texts' own tokens, in nats per token.
@@ -104,7 +102,7 @@ def divergence_on(
         if not torch.equal(ours.ids[ours.scored], theirs.ids[theirs.scored]):
             continue
         with torch.no_grad():
-            with writer.steer(vector, 1.0, mode=mode):
+            with writer.steer(vector):
                 steered = writer.states(ours)
             plain = base.states(theirs)
             # The state one position earlier predicts a token.

@@ -21,7 +21,6 @@ from agent.language_model.architecture import base_of, decoder_blocks, rotation_
 from agent.language_model.decoding.fused import FusedDecoder, fused
 from agent.language_model.output_layer import OutputLayer, overflow_remedy
 from agent.language_model.token_batches import TokenBatch
-from agent.steering.gate import PLAIN, SteeringMode, TextSoFar, shifted
 from agent.steering.vector import SteeringVector
 
 Vectors = SteeringVector | None | Sequence[SteeringVector | None]
@@ -75,39 +74,24 @@ class HookedModel:
         return decoder
 
     @contextlib.contextmanager
-    def steer(self, vector: Vectors, strength: Strengths = 1.0, mode: SteeringMode = PLAIN) -> Iterator[None]:
+    def steer(self, vector: Vectors, strength: Strengths = 1.0) -> Iterator[None]:
         """Add `strength * vector` to the residual stream while the context is open.
 
         With several vectors or strengths, each text of a batch has its own, in order. Raises
-        `BasinError` if a vector is of another width or depth, or the gate is not at the lowest
-        steered layer.
+        `BasinError` if a vector is of another width or depth.
         """
         vectors = [SteeringVector({}) if each is None else each for each in _listed(vector)]
         self._check_vectors(vectors)
-        shifts = self._shifts(vectors, _listed(strength))
-        layers = tuple(sorted(shifts))
-        gate = mode.gate if layers else None
-        if gate and (gate.layer != layers[0] or len(gate.direction) != self.width):
-            raise BasinError(
-                f"A gate of width {len(gate.direction)} at layer {gate.layer} cannot steer layers "
-                f"{list(layers)} of {self.name!r}: find one at the lowest of them."
-            )
-        text = TextSoFar(gate, self.device_of(layers[0])) if gate else None
-        gate_value: list[Tensor | None] = [None]
 
-        def adder(layer: int, shift: Tensor) -> Callable[..., Any]:
+        def adder(shift: Tensor) -> Callable[..., Any]:
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-                stream = _stream(output)
-                if text and layer == layers[0]:
-                    gate_value[0] = text.gate_value(stream)
-                open_here = None if gate_value[0] is None else gate_value[0].to(stream.device)
-                stream = shifted(stream, shift, open_here, mode.norm_preserving)
+                stream = _stream(output) + shift
                 return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
             return hook
 
-        hooks = {layer: adder(layer, shift) for layer, shift in shifts.items()}
-        with self._announced(text), self._hooked(hooks):
+        shifts = self._shifts(vectors, _listed(strength))
+        with self._hooked({layer: adder(shift) for layer, shift in shifts.items()}):
             yield
 
     def prefix(self, batch: TokenBatch, layer: int) -> Prefix:
@@ -194,20 +178,6 @@ class HookedModel:
             ).to(self.device_of(layer), dtype)[:, None]
             for layer in sorted({layer for vector in vectors for layer in vector.layers})
         }
-
-    @contextlib.contextmanager
-    def _announced(self, text: TextSoFar | None) -> Iterator[None]:
-        """Call `text.begin` before every forward pass."""
-        with contextlib.ExitStack() as stack:
-            if text is not None:
-
-                def hook(_module: nn.Module, _inputs: Any, options: dict[str, Any]) -> None:
-                    text.begin(options)
-
-                # Some architectures generate without calling their base model; `states` calls nothing else.
-                for top in filter(None, (self.model, base_of(self.model), self.fused)):
-                    stack.callback(top.register_forward_pre_hook(hook, with_kwargs=True).remove)
-            yield
 
     @contextlib.contextmanager
     def _hooked(self, hooks: Mapping[int, Callable[..., Any]]) -> Iterator[None]:

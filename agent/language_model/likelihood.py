@@ -17,7 +17,6 @@ from agent.language_model.load import LanguageModelConfig
 from agent.language_model.memory import BatchPolicy, within_memory
 from agent.language_model.token_batches import TokenBatch, token_batches
 from agent.language_model.token_counts import say_cut, token_lengths
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 
 
@@ -108,13 +107,11 @@ class ScoringModel(HookedModel):
         return where, losses
 
     @torch.no_grad()
-    def divergence(
-        self, texts: Sequence[str], vector: SteeringVector, strength: float = 1.0, mode: SteeringMode = PLAIN
-    ) -> float:
+    def divergence(self, texts: Sequence[str], vector: SteeringVector, strength: float = 1.0) -> float:
         """KL(steered || base) of the next-token distribution on real texts, in nats per token."""
         batches = list(self.batches(texts))
         base = [self.states(batch) for batch in batches]
-        nats: float = self.divergence_from(base, batches, strength * vector, mode=mode)
+        nats: float = self.divergence_from(base, batches, strength * vector)
         return nats
 
     @torch.no_grad()
@@ -125,13 +122,12 @@ class ScoringModel(HookedModel):
         vector: SteeringVector,
         *,
         prefixes: Sequence[Prefix | None] | None = None,
-        mode: SteeringMode = PLAIN,
     ) -> float:
         """`divergence` from known `states` of the base model, and perhaps known prefixes."""
         total, count = 0.0, 0
         prefixes = [None] * len(batches) if prefixes is None else prefixes
         for batch, states, prefix in zip(batches, base, prefixes, strict=True):
-            with self.steer(vector, mode=mode):
+            with self.steer(vector):
                 steered = self.states(batch, prefix)
             divergences = self.output.divergences(steered[batch.pooled], states[batch.pooled])
             total += float(divergences.double().sum())

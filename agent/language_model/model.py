@@ -38,7 +38,6 @@ from agent.language_model.load import LanguageModelConfig, check_places, load_mo
 from agent.language_model.memory import BatchPolicy, MemoryNeed, Rows, within_memory
 from agent.language_model.token_batches import TokenBatch
 from agent.progress import advance
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 
 logger = logging.getLogger(__name__)
@@ -247,7 +246,6 @@ class LanguageModel(ScoringModel):
         vector: Vectors = None,
         strength: Strengths = 1.0,
         *,
-        mode: SteeringMode = PLAIN,
         processors: Sequence[LogitsProcessor] = (),
     ) -> list[str]:
         """Continuations of the prompts, without the prompts, each sampled with its own seed.
@@ -270,7 +268,7 @@ class LanguageModel(ScoringModel):
 
         def write(part: Rows) -> list[str]:
             rows = part.rows
-            with self.steer(_of_rows(vector, rows), _of_rows(strength, rows), mode):
+            with self.steer(_of_rows(vector, rows), _of_rows(strength, rows)):
                 openings, own = [prompts[row] for row in rows], [seeds[row] for row in rows]
                 draft = Draft(self._writer, openings, own, config, processors)
                 draft.write(config.new_tokens)
@@ -288,7 +286,6 @@ class LanguageModel(ScoringModel):
         particles: ParticleConfig,
         *,
         vector: SteeringVector | None = None,
-        mode: SteeringMode = PLAIN,
     ) -> list[Particles]:
         """Weighted continuations of each prompt, sampled from p(x) exp(lambda phi(x)) / Z.
 
@@ -304,9 +301,7 @@ class LanguageModel(ScoringModel):
             draft = Draft(self._writer, openings, particle_seeds(here, copies), config)
 
             def block(tokens: int) -> None:  # the score is read without the vector
-                if mode.gate is not None:
-                    draft.reader = None  # a gate counts tokens from where steering begins
-                with self.steer(vector, mode=mode):
+                with self.steer(vector):
                     draft.write(tokens)
 
             return sample(draft, here, block, tilt, particles)

@@ -17,7 +17,6 @@ import torch
 
 from agent.errors import BasinError, first_sentence
 from agent.files.bounded import read_whole
-from agent.steering.gate import SteeringMode
 from agent.steering.vector import SteeringVector
 
 if TYPE_CHECKING:
@@ -35,27 +34,20 @@ def write_control_vector(
     path: Path,
     vector: SteeringVector,
     model_hint: str,
-    mode: SteeringMode,
     about: Mapping[str, str | float | int] = {},
 ) -> None:
-    """Write a vector of plain addition.
+    """Write a vector.
 
     Args:
         path: replaced if it exists.
         model_hint: the model's architecture, as transformers calls it; repeng compares it.
-        mode: how the vector is applied.
         about: further metadata, under `basin.`.
 
     Raises:
-        BasinError: the mode is not plain addition, or llama.cpp cannot steer such a layer.
+        BasinError: llama.cpp cannot steer such a layer.
     """
     import gguf
 
-    if not mode.is_plain:
-        how = "is gated by the text" if mode.gate else "keeps the stream's length"
-        raise BasinError(
-            f"This vector {how}, but a control vector is plainly added: export it to safetensors, which stores its mode."
-        )
     if 1 in vector.layers:
         raise BasinError(
             "This vector steers after the first block, where llama.cpp has no direction: export it to safetensors, or run with "

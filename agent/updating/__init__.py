@@ -21,7 +21,6 @@ from agent.adapting.config import AdaptingConfig
 from agent.config import PathSetting, StageConfig
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, SteeringMode, find_gate
 from agent.steering.vector import SteeringVector
 from agent.updating.calibration import calibrate, calibration_texts
 
@@ -49,10 +48,6 @@ class UpdatingConfig(StageConfig):
     calibration_texts: int = Field(12, ge=1)
     calibration_tokens: int = Field(64, ge=2)
     """Each calibration text is cut to this many tokens."""
-    norm_preserving: bool = False
-    """Keep the length of the residual stream, see `agent.steering.gate`."""
-    conditional: bool = False
-    """Steer less where the text is inside already, by a gate found on the real passages."""
     start_vector: Annotated[str | None, PathSetting()] = None
     """A control vector (GGUF, of llama.cpp or repeng) for round 0, instead of the mean difference,
     calibrated to `budget_nats`."""
@@ -91,8 +86,6 @@ class Update:
     """Scaled so that strength 1.0 spends the budget."""
     nats_per_token: float
     """KL(steered || base) at strength 1.0 on the calibration texts."""
-    mode: SteeringMode = PLAIN
-    """How the vector is to be applied: as it was calibrated."""
 
 
 def update(
@@ -126,15 +119,8 @@ def update(
         recorded=language_model.layers,
         steered=config.steered_layers(language_model.layers),
     )
-    gate = None
-    if config.conditional:
-        recorded, lowest = language_model.layers, direction.layers[0]
-        gate = find_gate(member_activations, other_activations, recorded=recorded, layer=lowest)
-    mode = SteeringMode(config.norm_preserving, gate)
     texts = calibration_texts([*members, *others], config.calibration_texts)
-    tokens = config.calibration_tokens
-    vector, spent = calibrate(language_model, direction, texts, nats, tokens, mode=mode)
-    return Update(vector, spent, mode)
+    return Update(*calibrate(language_model, direction, texts, nats, config.calibration_tokens))
 
 
 def mean_difference(

@@ -10,7 +10,6 @@ import torch
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 
 TOLERANCE = 0.02
@@ -26,25 +25,17 @@ def calibrate(
     texts: Sequence[str],
     budget_nats: float,
     max_tokens: int = 64,
-    *,
-    mode: SteeringMode = PLAIN,
 ) -> tuple[SteeringVector, float]:
     """Scale `vector` so that it spends `budget_nats` per token on `texts`; also the KL reached.
 
-    Args:
-        mode: how the vector will be applied.
-
-    Raises:
-        BasinError: no strength reaches the budget.
+    Raises `BasinError` if no strength reaches the budget.
     """
     batches = list(language_model.batches(texts, max_tokens=max_tokens))
     with torch.no_grad():
         prefixes = [language_model.prefix(batch, vector.layers[0]) for batch in batches]
         base = [language_model.states(batch, prefix) for batch, prefix in zip(batches, prefixes, strict=True)]
     strength, nats = solve_strength(
-        lambda strength: language_model.divergence_from(
-            base, batches, strength * vector, prefixes=prefixes, mode=mode
-        ),
+        lambda strength: language_model.divergence_from(base, batches, strength * vector, prefixes=prefixes),
         budget_nats,
     )
     return strength * vector, nats

@@ -36,8 +36,8 @@ def steered(
 ) -> Iterator[Any]:
     """Steer a transformers model, or a pipeline's, until the block ends.
 
-    The vector is applied as in the run, with its gate and norm preservation. An adapter is merged into
-    the weights, which are restored bit by bit afterwards.
+    The vector is added as in the run. An adapter is merged into the weights, which are restored bit
+    by bit afterwards.
 
     Args:
         model: the run's model, or a pipeline of it.
@@ -53,7 +53,7 @@ def steered(
     concept = _concept(run, round, None if accept_model else inner)
     with _left_as_it_was(inner):
         own = _wrapped(inner, tokenizer)
-    with _adapted(inner, concept), own.steer(concept.vector, strength, concept.mode), _clean_texts(model):
+    with _adapted(inner, concept), own.steer(concept.vector, strength), _clean_texts(model):
         yield model
 
 
@@ -89,7 +89,7 @@ class ConceptLogits(LogitsProcessor):
         if not self._read or not self._read[0].goes_on(input_ids):
             self._read = [_Read(self.base.model), _Read(self.expert.model)]
         base = self._read[0](input_ids)
-        with self.expert.steer(self.concept.vector, 1.0, self.concept.mode):
+        with self.expert.steer(self.concept.vector):
             concept = self._read[1](input_ids)
         moved = torch.log_softmax(concept, -1) - torch.log_softmax(base, -1)
         return scores + (self.strength * moved).to(scores.dtype)

@@ -116,9 +116,7 @@ def _writer(
     """Texts from prompts and seeds: plain samples, or one of several particles each."""
     if particles == 1:
         model = language_model.adapted(concept.adapter)
-        return lambda heads, own: model.generate(
-            heads, own, config, concept.vector, strength, mode=concept.mode
-        )
+        return lambda heads, own: model.generate(heads, own, config, concept.vector, strength)
     vector = None if concept.vector is None else strength * concept.vector
     settings, pointer = ParticleConfig(particles=particles), store.load_pointer()
     sample = particle_writer(language_model, replace(concept, vector=vector), pointer, config, settings)

@@ -16,11 +16,10 @@ from agent.errors import BasinError
 from agent.files.checked import DamagedError, parse_json, parse_tensors
 from agent.language_model.adapter import Adapter
 from agent.pointer.topic_model import Pointer, TopicModel
-from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint import fields
-from loops.checkpoint.encode import ADAPTER, GATE, VECTOR
+from loops.checkpoint.encode import ADAPTER, VECTOR
 from loops.records import Generated, Metrics, RoundRecord
 
 Arrays = dict[str, np.ndarray]
@@ -134,7 +133,6 @@ def _concept(number: int, files: Mapping[str, bytes], arrays: Arrays, passages: 
         nats_per_token=found.nats_per_token,
         evidence=each.get("evidence"),
         adapter=_adapter(files),
-        mode=_mode(found.mode, arrays),
     )
 
 
@@ -164,15 +162,6 @@ def _vector(arrays: Arrays) -> SteeringVector | None:
         raise DamagedError(f"{TENSORS} has an impossible steering vector: {error}") from None
 
 
-def _mode(found: fields.StoredMode | None, arrays: Arrays) -> SteeringMode:
-    direction = _pop(arrays, f"{GATE}direction", 1)
-    numbers = found.gate if found else None
-    if (numbers is None) != (direction is None):
-        raise DamagedError(f"concept.json and {TENSORS} disagree on whether there is a gate")
-    gate = Gate(direction=torch.from_numpy(direction), **vars(numbers)) if numbers else None
-    return SteeringMode(found.norm_preserving, gate) if found else PLAIN
-
-
 def _adapter(files: Mapping[str, bytes]) -> Adapter | None:
     found = {name.removeprefix(ADAPTER): files[name] for name in files if name.startswith(ADAPTER)}
     try:
@@ -189,8 +178,6 @@ def _check_widths(record: RoundRecord) -> None:
     widths = {array.shape[-1] for array in recorded}
     if concept.vector is not None:
         widths.add(concept.vector.width)
-    if concept.mode.gate is not None:
-        widths.add(len(concept.mode.gate.direction))
     if len(widths) > 1 or len({array.shape[-2:] for array in recorded}) > 1 or 0 in widths:
         raise DamagedError(f"{TENSORS} has directions of different models (widths {sorted(widths)})")
 

@@ -21,7 +21,6 @@ from agent.types import PassageSet
 from loops.records import RoundRecord
 
 VECTOR = "vector."
-GATE = "gate."
 ADAPTER = "adapter/"
 """A folder in PEFT's layout, for `PeftModel.from_pretrained`."""
 
@@ -43,8 +42,6 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     )
     if concept.vector is not None:
         tensors |= {f"{VECTOR}{name}": tensor for name, tensor in concept.vector.tensors().items()}
-    if concept.mode.gate is not None:
-        tensors |= {f"{GATE}{name}": tensor for name, tensor in concept.mode.gate.tensors().items()}
     scalars = {
         "round": concept.round,
         "size": concept.size,
@@ -52,9 +49,6 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
         "nats_per_token": concept.nats_per_token,
         "readout": readout and {name: value for name, value in vars(readout).items() if name != "weights"},
     }
-    if not concept.mode.is_plain:
-        gate = concept.mode.gate
-        scalars["mode"] = {"norm_preserving": concept.mode.norm_preserving, "gate": gate and gate.numbers()}
     files = {
         "round.json": _to_json(record.metrics),
         "concept.json": _to_json(scalars),

@@ -49,25 +49,12 @@ class StoredReadout(Stored):
     scale: Positive
 
 
-class StoredGate(Stored):
-    layer: Whole
-    outside: float
-    centre: float
-    width: Positive
-
-
-class StoredMode(Stored):
-    norm_preserving: bool
-    gate: StoredGate | None
-
-
 class StoredConcept(Stored):
     round: Whole
     size: Share
     size_curve: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
     nats_per_token: NotNegative
     readout: StoredReadout | None
-    mode: StoredMode | None = None
 
 
 class StoredSample(Stored):

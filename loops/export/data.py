@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,12 +16,12 @@ ROWS = "data/train-00000-of-00001.parquet"
 
 
 def write_gguf_vector(export: Export, draft: Path) -> list[str]:
-    """Write one GGUF file. Raises `BasinError` if the steering mode is not plain addition."""
+    """Write one GGUF file. Raises `BasinError` as `write_control_vector`."""
     from agent.steering.control_vector import write_control_vector
 
     vector = export.vector
     hint = export.model_config.get_text_config().model_type
-    write_control_vector(draft, vector, hint, export.concept.mode, export.metadata())
+    write_control_vector(draft, vector, hint, export.metadata())
     last = vector.layers[-1] - 1
     nats = export.concept.nats_per_token * export.strength**2
     return [
@@ -33,14 +32,8 @@ def write_gguf_vector(export: Export, draft: Path) -> list[str]:
 
 
 def write_tensors(export: Export, draft: Path) -> list[str]:
-    """Write one safetensors file: a row per layer, with the steering mode in its metadata."""
-    vector, mode = export.vector, export.concept.mode
-    tensors = vector.tensors()
-    metadata = export.metadata() | {"norm_preserving": json.dumps(mode.norm_preserving)}
-    if mode.gate is not None:
-        tensors |= {"gate.direction": mode.gate.direction.contiguous()}
-        metadata["gate"] = json.dumps(mode.gate.numbers())
-    draft.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
+    """Write one safetensors file: a row per layer, with its use in the metadata."""
+    draft.write_bytes(safetensors.torch.save(export.vector.tensors(), metadata=export.metadata()))
     return _note_adapter(export)
 
 

@@ -77,7 +77,7 @@ def write_model(export: Export, draft: Path) -> list[str]:
         )
     language_model = export.language_model()
     model = language_model.adapted(concept.adapter).model
-    if concept.vector is not None and concept.mode.is_plain and can_bake(model):
+    if concept.vector is not None and can_bake(model):
         model, vector_inside = bake(model, export.vector), True
     elif concept.vector is not None:
         notes.append(_refuse_or_note(export, model))
@@ -107,9 +107,7 @@ def _cast(model: Any, dtype: str) -> None:
 
 def _refuse_or_note(export: Export, model: Any) -> str:
     """The note on a vector that weights cannot hold. Raises `BasinError` without an adapter."""
-    why = "it is not simply added"
-    if export.concept.mode.is_plain:
-        why = f"{type(model).__name__} has no bias to hold it"
+    why = f"{type(model).__name__} has no bias to hold it"
     if export.concept.adapter is None:
         raise BasinError(
             f"The vector of {export.title} cannot go into the weights ({why}), and there is no adapter "

@@ -123,13 +123,8 @@ class Export:
         return found
 
     def metadata(self) -> dict[str, str]:
-        """Metadata of vector files: origin, model, strength and steering mode."""
-        mode, adapter = self.concept.mode, self.concept.adapter
-        how = "added at every position"
-        if mode.norm_preserving:
-            how += ", then scaled back to the stream's length"
-        if mode.gate is not None:
-            how += f", times a gate at layer {mode.gate.layer}"
+        """Metadata of vector files: origin, model, strength and use."""
+        adapter = self.concept.adapter
         return {
             "run": self.store.name,
             "round": str(self.round),
@@ -137,6 +132,6 @@ class Export:
             "strength": repr(self.strength),
             "nats_per_token_at_strength_1": repr(float(self.concept.nats_per_token)),
             "calibrated_on": "the model with the round's adapter" if adapter else "the base model",
-            "mode": how,
+            "use": "added at every position",
             "layers": "layer l is the stream after l blocks; direction l - 1 in a control vector",
         }

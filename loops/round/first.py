@@ -9,7 +9,6 @@ from agent.concept import Concept
 from agent.errors import BasinError
 from agent.membership.documents import document_mean
 from agent.membership.log_odds import sigmoid, threshold
-from agent.steering.gate import PLAIN
 from loops.records import Generated, Metrics, RoundRecord
 from loops.round.context import Costs, RunContext
 from loops.round.pointer import calibrated_start, starting_vector
@@ -64,7 +63,7 @@ def _with_first_vector(context: RunContext, concept: Concept) -> Concept:
         return concept
     texts = context.passages.texts
     vector, nats = calibrated_start(context.base, given, updating, texts)
-    return replace(concept, vector=vector, nats_per_token=nats, mode=PLAIN)
+    return replace(concept, vector=vector, nats_per_token=nats)
 
 
 def _degenerate(context: RunContext, concept: Concept, costs: Costs) -> tuple[Generated, ...]:
@@ -78,7 +77,7 @@ def _degenerate(context: RunContext, concept: Concept, costs: Costs) -> tuple[Ge
     except BasinError as error:
         logger.info(f"No degenerate passages serve as negative examples: {error}")
         return ()
-    hard = replace(concept, vector=step.vector, mode=step.mode)
+    hard = replace(concept, vector=step.vector)
     return generate(context, hard, "degenerate", costs).passages
 
 

@@ -91,10 +91,6 @@ def writing_key(concept: Concept, config: GenerationConfig, model: str) -> str:
     if concept.vector is not None:
         for name, tensor in concept.vector.tensors().items():
             digest.update(name.encode() + tensor.numpy().tobytes())
-        gate = concept.mode.gate
-        digest.update(repr((concept.mode.norm_preserving, gate and gate.numbers())).encode())
-        if gate is not None:
-            digest.update(gate.direction.numpy().tobytes())
     if concept.adapter is not None:
         digest.update(concept.adapter.digest.encode())
     return digest.hexdigest()

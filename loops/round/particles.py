@@ -60,9 +60,8 @@ def particle_writer(
         return readout.log_odds(language_model.record(texts), log_odds(pointer.weights(texts)))
 
     def sample(prompts: Sequence[str], seeds: Sequence[int], tilt: Tilt) -> list[Particles]:
-        vector, mode = concept.vector, concept.mode
         found: list[Particles] = model.generate_particles(
-            prompts, seeds, config, tilt, particles, vector=vector, mode=mode
+            prompts, seeds, config, tilt, particles, vector=concept.vector
         )
         return found
 

@@ -65,7 +65,7 @@ def steer(context: RunContext, concept: Concept, nats: float) -> Update:
 
 def with_vector(concept: Concept, step: Update) -> Concept:
     """The concept with a new steering vector."""
-    return replace(concept, vector=step.vector, nats_per_token=step.nats_per_token, mode=step.mode)
+    return replace(concept, vector=step.vector, nats_per_token=step.nats_per_token)
 
 
 def _train_adapter(

@@ -16,7 +16,6 @@ from agent.concept import Concept
 from agent.corpora.words import opening
 from agent.language_model.coherence import Coherence, CoherenceReport
 from agent.membership.log_odds import log_odds
-from agent.steering.gate import PLAIN
 from agent.types import seed_for
 from loops.parallel import Batch, generate_passages
 from loops.records import Generated, RoundRecord
@@ -102,7 +101,7 @@ def _write(context: RunContext, concept: Concept, kind: str) -> list[Generated]:
     prompts = openings(context.passages.texts, count, config.prompt_words, seed_for(seed, 0, stream))
     seeds = [seed_for(seed, 0, f"passage/{index}") for index in range(len(prompts))]
     if kind == "base":
-        concept = replace(concept, vector=None, adapter=context.corpus_adapter, mode=PLAIN)
+        concept = replace(concept, vector=None, adapter=context.corpus_adapter)
     key = writing_key(concept, config, context.language_model.fingerprint)
     pairs = list(zip(prompts, seeds, strict=True))
     batches = list(context.partial.text_batches(pairs, config.batch_size, key))

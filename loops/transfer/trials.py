@@ -134,10 +134,7 @@ class Setup:
         *,
         numbers: Mapping[str, float | None] | None = None,
     ) -> Trial:
-        """Write with the vectors, at the common strength, and score the texts by the other model.
-
-        All are added plainly: a gate or a norm from one model means nothing in the other.
-        """
+        """Write with the vectors, at the common strength, and score the texts by the other model."""
         logger.info(f"stitch: {model.config.name} writes with {name}")
         updating = self.store.config.updating
         ruler = calibration_texts(self.passages.texts, updating.calibration_texts)

@@ -29,7 +29,6 @@ from agent.basin.natural_latent import natural_latent
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.steering.control_vector import write_control_vector
-from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from loops.checkpoint.store import RunStore
@@ -39,14 +38,6 @@ from loops.round import context, metrics, recluster, writing
 
 def numbers(store: RunStore, number: int) -> dict:
     return json.loads((store.path / f"round_{number:03d}" / "round.json").read_bytes())
-
-
-GATED = {
-    "updating": {
-        "norm_preserving": True,
-        "conditional": True,
-    }
-}
 
 
 ADAPTING = {
@@ -62,7 +53,7 @@ ADAPTING = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, GATED, ADAPTING, {"clustering": {"method": "mixture"}}])
+@pytest.mark.parametrize("changes", [{}, ADAPTING, {"clustering": {"method": "mixture"}}])
 def test_two_rounds_and_two_by_resume_are_four_to_the_bit(begin, changes):
     straight, stopped = begin("straight", **changes), begin("stopped", rounds=2, **changes)
     run(straight)
@@ -354,7 +345,7 @@ def test_a_metric_that_is_not_finite_is_refused_and_earlier_rounds_stay(begin, m
 def test_a_run_begins_from_keywords_and_a_given_generator(begin, tmp_path):
     generator = torch.Generator().manual_seed(1)
     rows = {layer: torch.randn(tiny_parts()[0].config.hidden_size, generator=generator) for layer in (2,)}
-    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN)
+    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama")
     keywords = THEMES["crime"][:5]
     updating = {"start_vector": str(tmp_path / "v.gguf")}
     store = begin("given", topics={"words": []}, pointer={"keywords": keywords}, updating=updating, rounds=1)

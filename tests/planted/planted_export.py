@@ -10,7 +10,6 @@ from planted_adapters import random_adapter_of
 from planted_run import planted_passages, planted_pointer
 
 from agent.concept import Concept, Readout
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from loops.checkpoint.store import RunStore
 from loops.config import parse_config
@@ -26,9 +25,7 @@ def tiny_vector(*layers: int) -> SteeringVector:
     return SteeringVector({layer: torch.randn(WIDTH, generator=generator) for layer in layers})
 
 
-def exported_run(
-    path: Path, folder: Path, *, mode: SteeringMode = PLAIN, layers: tuple[int, ...] = (2, 3)
-) -> RunStore:
+def exported_run(path: Path, folder: Path, *, layers: tuple[int, ...] = (2, 3)) -> RunStore:
     """Round 0 the pointer, round 1 steered, round 2 with vector and adapter."""
     model = {"name": str(folder), "layers": [1, 2, 3]}
     tree = {"corpus": {"source": "some/books"}, "language_model": model}
@@ -44,7 +41,7 @@ def exported_run(
     for number in (1, 2):
         concept = Concept(
             number, *memberships, 0.25, readout=readout, vector=tiny_vector(*layers), nats_per_token=0.1,
-            evidence=memberships[1], mode=mode, adapter=adapter if number == 2 else None,
+            evidence=memberships[1], adapter=adapter if number == 2 else None,
         )  # fmt: skip
         activations = generator.normal(size=(1, 3, WIDTH)).astype(np.float32)
         store.save(RoundRecord(number, concept, metrics, (written,), activations))

@@ -15,7 +15,6 @@ LORA = {"batch": 4, "rank": 2, "learning_rate": 0.02}
 ADAPTING = {"lora": LORA, "lesson": {"tokens": 512, "window": 32}}
 METHODS: dict[str, dict[str, Any]] = {
     "vector": {},
-    "gated": {"norm_preserving": True, "conditional": True},
     "adapter": {"adapter_from": 1, "adapter_nats": 0.02, "adapting": ADAPTING},
 }
 COMMON: dict[str, Any] = {

@@ -8,7 +8,6 @@ import torch
 from agent.concept import Concept, Readout
 from agent.language_model.adapter import Adapter
 from agent.pointer.topic_model import Pointer, TopicModel
-from agent.steering.gate import Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import Document, Passage, PassageSet
 from loops.checkpoint.store import RunStore
@@ -29,10 +28,9 @@ def planted_record(number: int) -> RoundRecord:
     readout = Readout(generator.normal(size=(2, 4)), 1 / 3, 0.5, -2.25, 1e-17, np.pi)
     rows = generator.normal(size=(3, 4)).astype(np.float32)
     directions = dict(zip((9, 12, 18), torch.from_numpy(rows), strict=True))
-    gate = Gate(9, directions[9] / directions[9].norm(), -1 / 3, 0.1 + 0.2, np.pi)
     concept = Concept(
         number, *memberships, 0.1 + 0.2, ((0.1, 0.5), (0.2, 1 / 7)), readout, SteeringVector(directions),
-        nats_per_token=0.3, evidence=evidence, mode=SteeringMode(True, gate),
+        nats_per_token=0.3, evidence=evidence,
         adapter=planted_adapter(generator) if number == 2 else None,
     )  # fmt: skip
     steered = Generated("steered", "Up “the”", "stairs\n\n he [b]went 🔎", 2**31 - 1, 0.7, None, None)

@@ -108,7 +108,6 @@ def _distance(task: Task, output: Output) -> float | None:
             [sample.prompt for sample in some],
             [sample.text for sample in some],
             vector=intervention.vector,
-            mode=intervention.mode,
             preamble=intervention.preamble,
         )
     if not output.accepted or np.isnan(changed):

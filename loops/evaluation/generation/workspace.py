@@ -16,7 +16,6 @@ from agent.concept import MEMBER
 from agent.language_model.adapter import Adapter
 from agent.language_model.coherence import Coherence
 from agent.language_model.decoding.config import GenerationConfig
-from agent.steering.gate import PLAIN, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 from agent.updating import UpdatingConfig, update
@@ -47,7 +46,6 @@ class Intervention:
 
     adapter: Adapter | None = None
     vector: SteeringVector | None = None
-    mode: SteeringMode = PLAIN
     preamble: str = ""
     """Read before the opening."""
 
@@ -100,9 +98,7 @@ class Workspace:
         def generate() -> list[str]:
             writer = self.task.language_model.adapted(intervention.adapter)
             given = [intervention.preamble + opening for opening in openings]
-            texts: list[str] = writer.generate(
-                given, seeds, config, intervention.vector, mode=intervention.mode
-            )
+            texts: list[str] = writer.generate(given, seeds, config, intervention.vector)
             return texts
 
         return self.saved(name, openings, seeds, generate)
@@ -180,4 +176,4 @@ class Workspace:
             member_weights=target.membership[inside],
             other_weights=1 - target.membership[~inside],
         )
-        return Intervention(vector=found.vector, mode=found.mode)
+        return Intervention(vector=found.vector)

@@ -12,7 +12,6 @@ import torch
 
 from agent.errors import BasinError
 from agent.steering.control_vector import read_control_vector, write_control_vector, write_out
-from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 
 VECTOR = SteeringVector({2: torch.arange(4.0), 7: -torch.ones(4)})
@@ -20,7 +19,7 @@ VECTOR = SteeringVector({2: torch.arange(4.0), 7: -torch.ones(4)})
 
 def test_a_layer_is_named_after_the_block_whose_output_it_is_added_to(tmp_path: Path) -> None:
     file = tmp_path / "v.gguf"
-    write_control_vector(file, VECTOR, "llama", PLAIN, {"run": "brown", "round": 3, "nats": 0.1})
+    write_control_vector(file, VECTOR, "llama", {"run": "brown", "round": 3, "nats": 0.1})
     reader = gguf.GGUFReader(file)
     assert {tensor.name: tensor.data.tolist() for tensor in reader.tensors} == {
         "direction.1": [0, 1, 2, 3],
@@ -34,19 +33,15 @@ def test_a_layer_is_named_after_the_block_whose_output_it_is_added_to(tmp_path: 
 
 
 def test_reading_is_the_inverse_of_writing(tmp_path: Path) -> None:
-    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", PLAIN)
+    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama")
     found = read_control_vector(tmp_path / "v.gguf")
     assert found.layers == (2, 7)
     assert all(torch.equal(found.directions[layer], VECTOR.directions[layer]) for layer in (2, 7))
 
 
-def test_other_modes_and_layers_are_refused(tmp_path: Path) -> None:
-    gate = Gate(2, torch.ones(4) / 2, 0.0, 1.0, 1.0)
-    for mode in (SteeringMode(norm_preserving=True), SteeringMode(gate=gate)):
-        with pytest.raises(BasinError, match="safetensors"):
-            write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", mode)
+def test_the_first_layer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BasinError, match="first block"):
-        write_control_vector(tmp_path / "v.gguf", SteeringVector({1: torch.ones(4)}), "llama", PLAIN)
+        write_control_vector(tmp_path / "v.gguf", SteeringVector({1: torch.ones(4)}), "llama")
     assert not (tmp_path / "v.gguf").exists()
 
 
@@ -61,7 +56,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         read_control_vector(tmp_path / "none.gguf")
     assert "no GGUF file" in refusal_of(b"PK\x03\x04")
     assert "cannot be read" in refusal_of(b"GGUF" + b"\xff" * 60)
-    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama", PLAIN)
+    write_control_vector(tmp_path / "v.gguf", VECTOR, "llama")
     whole = (tmp_path / "v.gguf").read_bytes()
     assert "cannot be read" in refusal_of(whole[: len(whole) // 2])
 

@@ -9,7 +9,6 @@ import torch
 from conftest import make_language_model
 
 from agent.errors import BasinError
-from agent.steering.gate import Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 from agent.updating.calibration import calibrate, solve_strength
 
@@ -51,15 +50,3 @@ def test_a_vector_without_effect_is_named(texts):
         calibrate(language_model, SteeringVector({1: torch.zeros(16)}), texts, 0.1)
     with pytest.raises(BasinError, match="spends 9.0 nats"):
         solve_strength(lambda s: min(s, 3.0), 9.0)
-
-
-@pytest.mark.parametrize("norm_preserving", [False, True])
-def test_the_budget_is_spent_in_the_mode_of_application(norm_preserving, texts):
-    language_model = make_language_model(depth=4)
-    vector = SteeringVector({layer: torch.ones(16) for layer in language_model.layers})
-    gate = Gate(vector.layers[0], torch.ones(16) / 4, 0.0, 0.0, 1.0)
-    mode = SteeringMode(norm_preserving, gate)
-    scaled, nats = calibrate(language_model, vector, texts, 0.1, mode=mode)
-    assert nats == pytest.approx(0.1, rel=0.05)
-    assert language_model.divergence(texts, scaled, mode=mode) == pytest.approx(0.1, rel=0.05)
-    assert language_model.divergence(texts, scaled) != pytest.approx(0.1, rel=0.1)

@@ -12,7 +12,6 @@ from transformers import LogitsProcessorList
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import SteeringMode
 from loops.api.attach import ConceptLogits, steered
 from loops.checkpoint.run_models import keep_model
 from loops.checkpoint.store import RunStore
@@ -23,10 +22,9 @@ def folder(tmp_path_factory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", depth=4)
 
 
-@pytest.fixture(scope="module", params=["plain", "norm preserving"])
-def store(request, tmp_path_factory, folder) -> RunStore:
-    mode = SteeringMode(norm_preserving=request.param != "plain")
-    return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder, mode=mode)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, folder) -> RunStore:
+    return exported_run(tmp_path_factory.mktemp("runs") / "planted", folder)
 
 
 @pytest.fixture
@@ -43,7 +41,7 @@ def _writer(store: RunStore, number: int, ids: torch.Tensor) -> torch.Tensor:
     concept = store.load(number).concept
     own = LanguageModel.load(store.config.language_model.model_copy(update={"dtype": "float32"}))
     own = own.adapted(concept.adapter)
-    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.mode):
+    with torch.no_grad(), own.steer(concept.vector):
         return own.model(ids).logits
 
 

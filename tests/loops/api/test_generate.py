@@ -11,7 +11,6 @@ from planted_run import CONFIG, planted_passages, planted_pointer, planted_recor
 from agent.concept import Readout
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.types import Passage, seed_for
 from loops.api.generate import _ended, write
@@ -33,7 +32,7 @@ def store(tmp_path, monkeypatch) -> RunStore:
     record = planted_record(1)
     vector = SteeringVector({1: 5 * torch.randn(16, generator=torch.Generator().manual_seed(3))})
     readout = replace(record.concept.readout, weights=np.zeros((len(model.layers), 16)))
-    concept = replace(record.concept, vector=vector, mode=PLAIN, readout=readout)
+    concept = replace(record.concept, vector=vector, readout=readout)
     store.save(replace(record, concept=concept, **UNWRITTEN))
     return store
 

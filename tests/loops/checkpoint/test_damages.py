@@ -18,7 +18,7 @@ ROUNDS = 3
 
 
 def make(path: Path) -> RunStore:
-    """Rounds 0 to 2, the last with an adapter, a steering vector and a gate; and a certificate."""
+    """Rounds 0 to 2, the last with an adapter and a steering vector; and a certificate."""
     store = RunStore.create(path, CONFIG)
     save_rounds(store, ROUNDS)
     store.save_certificate({"round": ROUNDS - 1, "sentence": "Certified.", "certified": True, "drift": 0.1})

@@ -19,7 +19,6 @@ from planted_export import TEXTS, exported_run, tiny_vector
 from agent.errors import BasinError
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import SteeringMode
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.export.formats import FORMATS, Made, export_round
@@ -62,7 +61,7 @@ def _expected(store: RunStore, number: int) -> torch.Tensor:
     concept = store.load(number).concept
     own = LanguageModel.load(LanguageModelConfig(name=store.config.language_model.name, dtype="float32"))
     own = own.adapted(concept.adapter)
-    with torch.no_grad(), own.steer(concept.vector, 1.0, concept.mode):
+    with torch.no_grad(), own.steer(concept.vector):
         return own.model(_ids(own.tokenizer)).logits
 
 
@@ -140,16 +139,18 @@ def test_datasets_opens_the_labels(store, tmp_path):
     assert rows["title"][:] == ["A [Title]"] * 3 + [""] * 3 + ["T"]
 
 
-def test_safetensors_keep_how_the_vector_is_applied(folder, tmp_path):
-    store = exported_run(tmp_path / "run", folder, mode=SteeringMode(norm_preserving=True))
+def test_safetensors_hold_the_scaled_vector(store, tmp_path):
     made = _made(store, "safetensors", tmp_path / "v.safetensors", 1, strength=2.0)
     with safetensors.safe_open(made.path, framework="pt") as file:
         assert torch.allclose(file.get_tensor("layer_2"), 2 * tiny_vector(2, 3).directions[2])
-        assert file.metadata()["norm_preserving"] == "true" and file.metadata()["strength"] == "2.0"
-    for name in ("control-vector", "model"):
-        with pytest.raises(BasinError, match="safetensors"):
-            _made(store, name, tmp_path / name, 1)
-        assert not (tmp_path / name).exists()
+        assert file.metadata()["use"] == "added at every position" and file.metadata()["strength"] == "2.0"
+
+
+def test_a_vector_that_weights_cannot_hold_is_refused_or_noted(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("loops.export.model.can_bake", lambda model: False)
+    with pytest.raises(BasinError, match="safetensors"):
+        _made(store, "model", tmp_path / "model", 1)
+    assert not (tmp_path / "model").exists()
     # With an adapter the weights hold something, and the card says what they leave out.
     made = _made(store, "model", tmp_path / "m", 2)
     assert any("not in the weights" in sentence for sentence in made.sentences)

@@ -10,7 +10,6 @@ from conftest import make_language_model, sentence
 
 from agent.errors import BasinError
 from agent.steering.control_vector import write_control_vector
-from agent.steering.gate import PLAIN
 from agent.steering.vector import SteeringVector
 from agent.updating import UpdatingConfig
 from loops.config import parse_config
@@ -48,7 +47,7 @@ def test_a_control_vector_is_scaled_to_the_budget(tmp_path: Path, messages) -> N
     model = make_language_model(depth=4)
     generator = torch.Generator().manual_seed(2)
     rows = {layer: torch.randn(16, generator=generator) for layer in (2, 3, 4)}
-    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama", PLAIN)
+    write_control_vector(tmp_path / "v.gguf", SteeringVector(rows), "llama")
     config = UpdatingConfig(start_vector=str(tmp_path / "v.gguf"), budget_nats=0.05)
     texts = [sentence(1, 2, 3, number) for number in range(20)]
     vector, nats = calibrated_start(model, starting_vector(config), config, texts)

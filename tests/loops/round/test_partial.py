@@ -12,7 +12,6 @@ from planted_loop import begin, contents, corpus, machine, run, run_rounds  # no
 from agent.concept import Concept
 from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import SteeringMode
 from agent.steering.vector import SteeringVector
 from loops.checkpoint.store import RunStore
 from loops.round.partial import PartialWork, writing_key
@@ -64,7 +63,6 @@ def test_a_kill_loses_only_the_current_batch(tmp_path):
     [
         {"concept": NOTHING},
         {"concept": replace(STEERED, vector=2 * STEERED.vector)},
-        {"concept": replace(STEERED, mode=SteeringMode(norm_preserving=True))},
         {"config": GenerationConfig(batch_size=3, temperature=0.5)},
         {"model": "another"},
         {"prompts": PROMPTS[1:]},

@@ -35,10 +35,7 @@ def carried(store: RunStore, to: str, **options):
 
 
 def test_a_model_stitched_to_itself_changes_nothing(store):
-    """A run that turns the stream steers plainly here, natively and translated alike."""
-    updating = store.config.updating.model_copy(update={"norm_preserving": True})
-    turning = RunStore(store.path, store.config.model_copy(update={"updating": updating}))
-    found = carried(turning, "again")
+    found = carried(store, "again")
     rows = {(row["model"], row["vector"]): row for row in found.rows()}
     affine = rows["again", "affine"]
     assert found.stitches.partner == {1: 1, 2: 2}

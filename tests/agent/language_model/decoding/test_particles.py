@@ -14,13 +14,11 @@ from agent.language_model.decoding import particles
 from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
 from agent.language_model.decoding.loop import Draft
 from agent.language_model.model import LanguageModel
-from agent.steering.gate import PLAIN, Gate, SteeringMode
 from agent.steering.vector import SteeringVector
 
 SHORT = GenerationConfig(new_tokens=3, top_k=3, top_p=1.0, batch_size=8000)
 LONG = GenerationConfig(new_tokens=12)
 PROMPT = sentence(1, 2, 3)
-GATED = SteeringMode(gate=Gate(1, torch.ones(16) / 4, 0.0, 0.5, 1.0))
 VECTOR = SteeringVector({1: torch.linspace(-1, 1, 16), 3: torch.ones(16)})
 
 
@@ -73,22 +71,23 @@ def test_weighted_particles_have_the_exact_target_by_any_twist(twist):
     assert apart[0] < 0.5 * apart[1]
 
 
-@pytest.mark.parametrize("mode", [PLAIN, GATED], ids=["plain", "gated"])
-def test_one_particle_is_generate_to_the_bit(mode):
+def test_one_particle_is_generate_to_the_bit():
     language_model, prompts = make_language_model(depth=4), [sentence(1, 2), sentence(4, 5, 6)]
     one = ParticleConfig(particles=1, block=4)
     found = language_model.generate_particles(
-        prompts, [8, 9], LONG, particles.Tilt(sevenths, 0.7), one, vector=VECTOR, mode=mode
+        prompts, [8, 9], LONG, particles.Tilt(sevenths, 0.7), one, vector=VECTOR
     )
     assert [each.texts for each in found] == [
-        [text] for text in language_model.generate(prompts, [8, 9], LONG, VECTOR, mode=mode)
+        [text] for text in language_model.generate(prompts, [8, 9], LONG, VECTOR)
     ]
     assert [each.log_z for each in found] == pytest.approx([0.7 * each.scores[0, -1] for each in found])
 
 
-@pytest.mark.parametrize("mode", [PLAIN, GATED, None], ids=["plain", "gated", "no cache"])
-def test_without_lambda_particles_are_plain_samples_and_the_score_is_read_unsteered(mode):
-    language_model = make_mamba() if mode is None else make_language_model(depth=4)
+@pytest.mark.parametrize(
+    "make", [lambda: make_language_model(depth=4), make_mamba], ids=["cache", "no cache"]
+)
+def test_without_lambda_particles_are_plain_samples_and_the_score_is_read_unsteered(make):
+    language_model = make()
     prompts, heard = [sentence(1, 2), sentence(4, 5, 6)], {}
 
     def score(texts):
@@ -96,12 +95,12 @@ def test_without_lambda_particles_are_plain_samples_and_the_score_is_read_unstee
         heard.update(zip(texts, recorded.tolist(), strict=True))
         return recorded
 
-    config, mode = ParticleConfig(particles=3, block=5), mode or PLAIN
+    config = ParticleConfig(particles=3, block=5)
     found = language_model.generate_particles(
-        prompts, [8, 9], LONG, particles.Tilt(score, 0.0), config, vector=VECTOR, mode=mode
+        prompts, [8, 9], LONG, particles.Tilt(score, 0.0), config, vector=VECTOR
     )
     seeds = particles.particle_seeds([8, 9], 3)
-    plain = language_model.generate(np.repeat(prompts, 3).tolist(), seeds, LONG, VECTOR, mode=mode)
+    plain = language_model.generate(np.repeat(prompts, 3).tolist(), seeds, LONG, VECTOR)
     assert [text for each in found for text in each.texts] == plain
     assert [(each.log_z, each.resampled) for each in found] == [(0, 0)] * 2
     np.testing.assert_allclose([each.effective for each in found], 3)
