@@ -304,6 +304,9 @@ def test_rounds_start_from_the_corpus_adapter_and_resumed_ones_read_documents_ag
     resume(store, rounds=2)  # its documents have no texts in the run
     adapted = store.load(2).concept.adapter
     assert adapted.digest != corpus.digest and adapted.tensors.keys() == corpus.tensors.keys()
+    metrics = store.load(2).metrics
+    assert 0 <= metrics["contrast"] <= 1
+    assert (adapted.config["r"] == 2 * corpus.config["r"]) == (metrics["contrast"] > 0)
 
 
 def test_unrecorded_layers_are_refused_before_reading(begin, monkeypatch):
