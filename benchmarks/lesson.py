@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from agent.adapting.config import LessonConfig, LoraConfig
+from agent.adapting.contrast import contrasted
 from agent.adapting.lesson import draw_documents
 from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
 from agent.corpora.load import CorpusConfig, load_corpus
@@ -26,7 +27,7 @@ from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from agent.language_model.adapter import Adapter
-from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
+from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet, seed_for
 from benchmarks.results import RESULTS, with_earlier, write_results
@@ -35,7 +36,6 @@ from loops.checkpoint.store import RunStore
 from loops.evaluation.generation.workspace import Sample
 from loops.monitor.progress import show_progress
 from loops.round.context import with_texts
-from loops.round.particles import particle_writer
 from loops.round.writing import openings
 
 KINDS = ("basin", "topic", "random", "gold", "corpus")
@@ -94,18 +94,12 @@ class Trial:
         adapter.save(place)
         return adapter, row
 
-    def write(self, name: str, adapter: Adapter | None, particles: int) -> None:
+    def write(self, name: str, adapter: Adapter | None) -> None:
         """Passages on all openings, kept as `written/NAME.json`."""
         file = self.out / "written" / f"{name}.json"
         if file.exists():
             return
-        if particles > 1:
-            concept, settings = self.store.load_chosen(None).concept, ParticleConfig(particles=particles)
-            concept = replace(concept, vector=None, adapter=adapter)
-            sample = particle_writer(self.model, concept, self.store.load_pointer(), self.config, settings)
-            texts = [each.texts[each.drawn] for each in sample(self.prompts, self.seeds)]
-        else:
-            texts = self.model.adapted(adapter).generate(self.prompts, self.seeds, self.config)
+        texts = self.model.adapted(adapter).generate(self.prompts, self.seeds, self.config)
         samples = [asdict(Sample(*each)) for each in zip(self.prompts, texts, self.seeds, strict=True)]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(samples, indent=0, ensure_ascii=False), encoding="utf-8")
@@ -114,22 +108,24 @@ class Trial:
 def main(
     run: str,
     held_out: str,
-    generators: Annotated[list[str], typer.Argument(metavar="KIND:TOKENS[:PARTICLES]")],
+    generators: Annotated[list[str], typer.Argument(metavar="KIND:TOKENS[:CORPUS_TOKENS]")],
     out: Path = Path("checkpoints/lesson"),
     number: int = 40,
     seed: int = 0,
 ) -> None:
-    """Train and write; `base` is the model alone."""
+    """Train and write; `base` is the model alone. With CORPUS_TOKENS, against the corpus's adapter."""
     rows: list[Row] = []
     try:
         with show_progress(Console(stderr=True)):
             trial = Trial(run, held_out, out, number, seed)
             for name in generators:
-                kind, tokens, particles = (*name.split(":"), "0", "1")[:3]
-                if kind not in (*KINDS, "base") or not (tokens + particles).isdigit():
+                kind, tokens, against = (*name.split(":"), "0", "0")[:3]
+                if kind not in (*KINDS, "base") or not (tokens + against).isdigit():
                     raise BasinError(f"{name} is no generator; write KIND:TOKENS, as basin:400000.")
                 adapter, row = (None, {}) if kind == "base" else trial.adapter(kind, int(tokens))
-                trial.write(name.replace(":", "-"), adapter, int(particles))
+                if adapter is not None and int(against):
+                    adapter = contrasted(adapter, trial.adapter("corpus", int(against))[0], 1.0)
+                trial.write(name.replace(":", "-"), adapter)
                 about = {"corpus": trial.store.name, "model": trial.model.name, "seed": seed}
                 rows += [{"generator": kind, **about, **row}] if row else []
     except BasinError as error:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from agent.adapting.config import AdaptingConfig
+from agent.adapting.contrast import contrasted
 from agent.adapting.lesson import draw_documents, with_written
 from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
 from agent.concept import Concept
@@ -66,7 +67,7 @@ def adapt(
     seed: int,
     folder: Path,
 ) -> tuple[Adapter, dict[str, float | int]]:
-    """Train an adapter on a concept, from the corpus's, without the faults of the last one.
+    """Train an adapter on a concept, from the corpus's and against it, without the last one's faults.
 
     Its metrics are `lesson_tokens`, `lesson_loss`, `exponent` (of importance weights), and the
     held-out losses at the end, `member_loss` and `other_loss`, in nats per token.
@@ -94,6 +95,8 @@ def adapt(
     adapter, history = fit_lora(
         language_model, lesson, config.lora, seed=seed, folder=folder / "lora", start=corpus
     )
+    if corpus is not None and config.contrast:
+        adapter = contrasted(adapter, corpus, config.contrast)
     metrics: dict[str, float | int] = {
         "lesson_tokens": lesson.tokens,
         "lesson_loss": _late_mean(history, "loss"),

@@ -44,6 +44,5 @@ class AdaptingConfig(StageConfig):
 
     lesson: LessonConfig = LessonConfig()
     lora: LoraConfig = LoraConfig()
-    most_contrast: float = Field(1.0, ge=0)
-    """Bound of the contrast with the corpus's adapter, see `agent.adapting.contrast`; 0: none. The
-    contrast gives passages the mean log-odds of real members."""
+    contrast: float = Field(1.0, ge=0)
+    """Strength of the contrast with the corpus's adapter, see `agent.adapting.contrast`; 0: none."""

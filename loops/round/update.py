@@ -10,16 +10,11 @@ import numpy as np
 
 from agent.concept import Concept
 from agent.language_model.adapter import Adapter
-from agent.membership.log_odds import log_odds
 from agent.types import seed_for
 from agent.updating import Update
 from agent.updating import update as find_vector
 from loops.records import Generated
 from loops.round.context import Costs, RunContext, with_texts
-from loops.round.particles import member_log_odds
-
-CONTRASTED = 16
-"""Passages that the contrast is found on."""
 
 if TYPE_CHECKING:
     from agent.adapting.adapt import Written
@@ -42,9 +37,6 @@ def update(
     if scheduled.adapt:
         with costs.stage("adapt"):
             adapter, training = _train_adapter(context, concept, last, placed)
-            if context.corpus_adapter and updating.adapting.most_contrast:
-                adapter, found = _contrast(context, concept, adapter, placed)
-                training |= found
             concept = replace(concept, adapter=adapter)
     return concept, training
 
@@ -102,35 +94,6 @@ def _train_adapter(
         seed=seed_for(context.config.seed, 0, "adapter"),
         folder=context.scratch,
     )
-
-
-def _contrast(
-    context: RunContext, concept: Concept, adapter: Adapter, generated: Sequence[Generated]
-) -> tuple[Adapter, dict[str, float | int]]:
-    """The adapter against the corpus's, so strong that its passages have the members' mean log-odds.
-
-    The strength is linear between those of no contrast and of `most_contrast`, on the base model's
-    openings. Its metrics are `contrast`, and the mean log-odds without it and of members.
-    """
-    from agent.adapting.contrast import contrasted
-
-    readout, corpus, model = concept.readout, context.corpus_adapter, context.language_model
-    assert readout is not None and corpus is not None
-    base, config = [each for each in generated if each.kind == "base"][:CONTRASTED], context.config
-    prompts, seeds = [each.prompt for each in base], [each.seed for each in base]
-
-    def mean_log_odds(written_by: Adapter) -> float:
-        texts = model.adapted(written_by).generate(prompts, seeds, config.generation)
-        whole = [prompt + text for prompt, text in zip(prompts, texts, strict=True)]
-        pointed = log_odds(context.pointer.weights(whole))
-        return float(readout.log_odds(model.record(whole), pointed).mean())
-
-    most, wanted = config.updating.adapting.most_contrast, member_log_odds(concept.single, concept.membership)
-    plain, strong = mean_log_odds(adapter), mean_log_odds(contrasted(adapter, corpus, most))
-    rise = max(strong - plain, 1e-6)
-    strength = most * float(np.clip((wanted - plain) / rise, 0.0, 1.0))
-    found = {"contrast": strength, "written_log_odds": plain, "member_log_odds": wanted}
-    return contrasted(adapter, corpus, strength) if strength else adapter, dict(found)
 
 
 def _written(generated: Sequence[Generated]) -> Written:

@@ -303,10 +303,8 @@ def test_rounds_start_from_the_corpus_adapter_and_resumed_ones_read_documents_ag
     assert corpus is not None and steered.concept.adapter.digest == corpus.digest
     resume(store, rounds=2)  # its documents have no texts in the run
     adapted = store.load(2).concept.adapter
-    assert adapted.digest != corpus.digest and adapted.tensors.keys() == corpus.tensors.keys()
-    metrics = store.load(2).metrics
-    assert 0 <= metrics["contrast"] <= 1
-    assert (adapted.config["r"] == 2 * corpus.config["r"]) == (metrics["contrast"] > 0)
+    assert adapted.config["r"] == 2 * corpus.config["r"]  # against the corpus's
+    assert adapted.tensors.keys() == corpus.tensors.keys()
 
 
 def test_unrecorded_layers_are_refused_before_reading(begin, monkeypatch):

@@ -51,6 +51,7 @@ def planted_task(folder: Path, model=None) -> Task:
             ("topic", np.where(np.arange(24) % 5 < 2, 0.6, 0.3), -1),
             ("basin", np.where(np.arange(24) % 4 == 0, 0.9, 0.1), 1),
             ("gold", seen_gold.astype(np.float64), 1),
+            ("corpus", np.ones(24), 1),
             ("random", np.where(np.arange(24) % 4 == 1, 1.0, 0.0), 1),
         )
     }

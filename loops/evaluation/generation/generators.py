@@ -95,6 +95,16 @@ def _best_of_adapted(workspace: Workspace, target: str) -> Output:
     return Output(chosen, intervention, 1 / TRIES)
 
 
+def _contrasted(workspace: Workspace, target: str) -> Output:
+    """The target's adapter against that of all documents, as a round writes."""
+    from agent.adapting.contrast import contrasted
+
+    own, corpus = (_adapter(workspace, name).adapter for name in (target, "corpus"))
+    assert own is not None and corpus is not None
+    intervention = Intervention(contrasted(own, corpus, workspace.adapting.contrast))
+    return Output(workspace.write(f"{target}-contrast", intervention), intervention)
+
+
 def _particles(workspace: Workspace, target: str) -> Output:
     """On each prompt, a particle of the adapted model, at the mean log-odds of the target's members."""
     intervention = _adapter(workspace, target)
@@ -129,13 +139,15 @@ GENERATORS: Mapping[str, Generator] = {
     "topic-rejection": partial(_rejection, target="topic"),
     "topic-adapter": partial(_adapted, target="topic"),
     "random-adapter": partial(_adapted, target="random"),
+    "corpus-adapter": partial(_adapted, target="corpus"),
     "prompt-name": _prompted,
     "basin-filter": partial(_rejection, target="basin"),
     "basin-steered-0.1": partial(_steered, target="basin"),
     "basin-adapter": partial(_adapted, target="basin"),
+    "basin-contrast": partial(_contrasted, target="basin"),
     "basin-particles": partial(_particles, target="basin"),
     "basin-adapter-best-of-4": partial(_best_of_adapted, target="basin"),
     "gold-adapter": partial(_adapted, target="gold"),
     "gold-adapter-best-of-4": partial(_best_of_adapted, target="gold"),
 }
-"""In the order of tables: `topic-`, `random-` and `prompt-` are baselines, `gold-` ceilings."""
+"""In the order of tables: `topic-`, `random-`, `corpus-` and `prompt-` are baselines, `gold-` ceilings."""

@@ -77,7 +77,7 @@ class Task:
     activations: Float[np.ndarray, "passage layer width"]
     pointer: Pointer
     targets: dict[str, TargetConcept]
-    """`topic`, `basin`, `gold`, and `random` documents, as many as `basin` claims."""
+    """`topic`, `basin`, `gold`, `corpus`: all documents, and `random` ones, as many as `basin` claims."""
     recluster: Callable[[Texts], Reclustering]
     """One more re-clustering of the refined concept, with generated texts."""
     warning: str | None
@@ -153,6 +153,7 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
             "topic": _by_topic(real, topic, claimed),
             "basin": _by_readout(settled),
             "gold": _by_labels(real, projection, gold[seen].astype(np.float64)),
+            "corpus": TargetConcept(np.ones(len(seen_documents)), _no_reader),
             "random": TargetConcept(_random_documents(settled.membership, seen_documents, seed), _no_reader),
         },
         recluster=lambda generated: redraw(

@@ -76,8 +76,10 @@ def test_only_the_prompt_generator_sees_the_concepts_name(workspace, heard):
         chooses = name.endswith(("rejection", "filter"))
         assert chooses or [sample.prompt for sample in output.samples] == PROMPTS, name
     # Each is driven by a target of its own.
-    learned = [outputs[f"{each}-adapter"].intervention for each in ("topic", "random", "basin", "gold")]
-    assert len({each.adapter.digest for each in learned}) == 4
+    learned = [
+        outputs[f"{each}-adapter"].intervention for each in ("topic", "random", "corpus", "basin", "gold")
+    ]
+    assert len({each.adapter.digest for each in learned}) == 5
 
     heard.clear()
     again = planted_workspace(workspace.task)
