@@ -124,7 +124,8 @@ def estimate(config: RunConfig, passages: int, speeds: Speeds) -> dict[str, floa
         "update": config.rounds * calibrating / full,
     }
     if rounds := sum(updating.schedule(number).adapt for number in range(1, config.rounds + 1)):
-        seconds["adapt"] = rounds * updating.adapting.lesson.tokens * BACKWARD / full
+        lesson = updating.adapting.lesson
+        seconds["adapt"] = (lesson.corpus_tokens + rounds * lesson.tokens) * BACKWARD / full
     if config.coherence.model:
         real = config.coherence.real_passages * config.coherence.words * TOKENS_PER_WORD
         seconds["coherence"] = JUDGE * (real + (config.rounds + 1) * written) / full
