@@ -179,13 +179,20 @@ def _wrapped(model: Any, config: Any) -> Any:
 
 
 def targets(model: Any, modules: str) -> list[str]:
-    """Names of the adapted linear maps in a decoder block. Raises `BasinError` if there are none."""
-    names = sorted(
+    """Names of the adapted linear maps in a decoder block. Raises `BasinError` if there are none.
+
+    Mixtures of experts have their attention adapted only: PEFT cannot merge into experts' weights.
+    """
+    blocks = decoder_blocks(model)
+    every = sorted(
         name
-        for name, module in decoder_blocks(model)[0].named_modules()
-        if (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
-        and (modules == "all" or "att" in name.lower())
+        for name, module in blocks[0].named_modules()
+        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
     )
+    names = attention = [name for name in every if "att" in name.lower()]
+    experts = any("experts" in name for block in blocks for name, _ in block.named_parameters())
+    if modules == "all" and not (experts and attention):
+        names = every
     if not names:
         raise BasinError(
             f"Model class {type(model).__name__} has no linear maps called attention in its blocks: set "

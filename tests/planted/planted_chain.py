@@ -61,6 +61,7 @@ def config(corpus, general):  # noqa: F811
         clustering = {"method": "fading", "size": 0.33, "penalty": 0.1, "generated_share": 0.0}
         clustering |= {"fading": {"rounds": 2, "embeddings": False}}
         run = changed(SETTINGS, {"corpus": {"source": str(corpus)}, "clustering": clustering, "rounds": 3})
+        run["updating"]["adapting"] = {"lesson": {"tokens": 512, "window": 32}}
         chain = {"links": links, "certificate": False, "study": 8, **LENIENT, **succession}
         return ChainConfig.model_validate({"run": run, "stitching": stitching(general), **chain})
 
