@@ -60,8 +60,9 @@ def config(corpus, general):  # noqa: F811
     def make(*links, **succession):
         clustering = {"method": "fading", "size": 0.33, "penalty": 0.1, "generated_share": 0.0}
         clustering |= {"fading": {"rounds": 2, "embeddings": False}}
-        run = changed(SETTINGS, {"corpus": {"source": str(corpus)}, "clustering": clustering, "rounds": 3})
-        run["updating"]["adapting"] = {"lesson": {"tokens": 512, "window": 32}}
+        updating = {"adapting": {"lesson": {"tokens": 512, "window": 32}}}
+        changes = {"corpus": {"source": str(corpus)}, "clustering": clustering, "updating": updating}
+        run = changed(SETTINGS, changes | {"rounds": 3})
         chain = {"links": links, "certificate": False, "study": 8, **LENIENT, **succession}
         return ChainConfig.model_validate({"run": run, "stitching": stitching(general), **chain})
 
