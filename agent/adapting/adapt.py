@@ -66,11 +66,12 @@ def adapt(
     by_concept: Written,
     seed: int,
     folder: Path,
-) -> tuple[Adapter, dict[str, float | int]]:
+) -> tuple[Adapter, dict[str, float | int | str]]:
     """Train an adapter on a concept, from the corpus's and against it, without the last one's faults.
 
     Its metrics are `lesson_tokens`, `lesson_loss`, `exponent` (of importance weights), and the
-    held-out losses at the end, `member_loss` and `other_loss`, in nats per token.
+    held-out losses at the end, `member_loss` and `other_loss`, in nats per token. Their curves are
+    `tokens:loss` of each measurement.
 
     Args:
         corpus: the adapter of all documents, from which training starts; None: the base model.
@@ -97,7 +98,7 @@ def adapt(
     )
     if corpus is not None and config.contrast:
         adapter = contrasted(adapter, corpus, config.contrast)
-    metrics: dict[str, float | int] = {
+    metrics: dict[str, float | int | str] = {
         "lesson_tokens": lesson.tokens,
         "lesson_loss": _late_mean(history, "loss"),
         "exponent": exponent,
@@ -105,6 +106,11 @@ def adapt(
     for name, of_trainer in (("member_loss", MEMBER_LOSS), ("other_loss", OTHER_LOSS)):
         if found := [row[of_trainer] for row in history if of_trainer in row]:
             metrics[name] = found[-1]
+            steps = [row["step"] for row in history if of_trainer in row]
+            share = lesson.tokens / max(steps[-1], -(-len(lesson.rows) // config.lora.batch))
+            metrics[f"{name}_curve"] = " ".join(
+                f"{step * share:.0f}:{loss:.4f}" for step, loss in zip(steps, found, strict=True)
+            )
     return adapter, metrics
 
 

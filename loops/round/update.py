@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 def update(
     context: RunContext, concept: Concept, last: Concept, placed: Sequence[Generated], costs: Costs
-) -> tuple[Concept, dict[str, float | int]]:
+) -> tuple[Concept, dict[str, float | int | str]]:
     """The concept with this round's vector and adapter, and the training's metrics.
 
     Args:
         last: the concept that wrote the steered passages.
         placed: all generated passages with their memberships.
     """
-    updating, training = context.config.updating, dict[str, float | int]()
+    updating, training = context.config.updating, dict[str, float | int | str]()
     scheduled = updating.schedule(costs.round)
     if scheduled.steer_nats is not None:
         with costs.stage("update"):
@@ -70,7 +70,7 @@ def with_vector(concept: Concept, step: Update) -> Concept:
 
 def _train_adapter(
     context: RunContext, concept: Concept, last: Concept, generated: Sequence[Generated]
-) -> tuple[Adapter, dict[str, float | int]]:
+) -> tuple[Adapter, dict[str, float | int | str]]:
     """The adapter trained on members and generated texts, and its metrics.
 
     Args:

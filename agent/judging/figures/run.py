@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +41,13 @@ def draw(
     FigureCanvasAgg(figure)
     left, right = figure.subfigures(1, 2, width_ratios=(1.05, 0.9))
     _draw_exchange(left.subplots(), rounds[0].concept, rounds[-1].concept, gold)
-    precision, drift = right.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    curves = _curves(rounds[-1])
+    rounds_of, lesson = right.subfigures(2, 1, height_ratios=(3, 1)) if curves else (right, None)
+    precision, drift = rounds_of.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     _draw_precision(precision, rows)
     _draw_drift(drift, rounds)
+    if lesson is not None:
+        _draw_lesson(lesson.subplots(), curves)
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
@@ -102,6 +106,27 @@ def _draw_drift(axes: Axes, rounds: Sequence[MeasuredRound]) -> None:
     axes.set(xlabel="round", ylabel="drift", xlim=(-0.3, rounds[-1].concept.round + 0.3))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _curves(last: MeasuredRound) -> dict[str, list[tuple[float, float]]]:
+    """(tokens, nats per token) of held-out members and others along the round's lesson."""
+    found = {side: str(last.metrics.get(f"{side}_loss_curve", "")).split() for side in ("member", "other")}
+    return {
+        side: [(float(pair.split(":")[0]), float(pair.split(":")[1])) for pair in pairs]
+        for side, pairs in found.items()
+        if pairs
+    }
+
+
+def _draw_lesson(axes: Axes, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    for side, colour, marker in (("member", BLUE, "o"), ("other", VERMILION, "v")):
+        if side in curves:
+            label = f"held-out {side}s"
+            axes.plot(
+                *zip(*curves[side], strict=True), color=colour, marker=marker, markersize=4, label=label
+            )
+    axes.set(xlabel="tokens of the last lesson", ylabel="nats per token")
+    axes.legend(fontsize=8, frameon=False)
 
 
 def _boundary(scores: Float[np.ndarray, "passage"], claimed: Bool[np.ndarray, "passage"]) -> float | None:

@@ -36,6 +36,16 @@ def test_a_picture_comes_out_with_and_without_gold_labels(rounds, known, tmp_pat
     assert image[..., :3].std() > 0.05  # something is drawn
 
 
+def test_held_out_losses_are_a_curve_by_tokens(rounds, tmp_path):
+    losses = {"member_loss_curve": "0:3.45 75000:3.28 150000:3.26", "other_loss_curve": "0:3.77 150000:3.58"}
+    rounds[-1] = MeasuredRound(rounds[-1].concept, {"drift": 0.1, **losses}, {})
+    assert picture._curves(rounds[-1])["other"] == [(0.0, 3.77), (150000.0, 3.58)]
+    picture.draw(tmp_path / "picture.png", rounds)
+    axes = Figure().subplots()
+    picture._draw_lesson(axes, picture._curves(rounds[-1]))
+    assert [line.get_label() for line in axes.lines] == ["held-out members", "held-out others"]
+
+
 def test_gold_is_drawn_only_as_hollow_markers_that_say_so(rounds):
     def legend(gold):
         axes = Figure().subplots()
