@@ -115,8 +115,9 @@ def draw_documents(
     weights = excerpt_membership(excerpts, passages, membership)
     weights = np.where(weights >= MEMBER, weights, 0.0)
     claimed = np.unique(excerpts.document[weights > 0])
-    held = np.random.default_rng(seed).permutation(claimed)
-    held = held[: min(MOST_HELD, int(HELD_SHARE * len(claimed)))]
+    # By an order of all documents, so that other rounds hold out the same ones.
+    order = np.random.default_rng(seed).permutation(len(documents))
+    held = order[np.isin(order, claimed)][: min(MOST_HELD, int(HELD_SHARE * len(claimed)))]
     outside = ~np.isin(excerpts.document, claimed)
     inside = np.isin(excerpts.document, held) & (weights > 0)
     lesson = draw(
