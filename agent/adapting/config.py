@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from agent.config import StageConfig
+from agent.errors import BasinError
 
 
 class LessonConfig(StageConfig):
@@ -20,6 +21,14 @@ class LessonConfig(StageConfig):
     """Tokens of the lesson on all documents, which the adapter starts from; 0: none."""
     written_share: float = Field(0.25, ge=0, le=0.5)
     """Largest share of accepted generated passages; real text is the rest."""
+
+    def check_window(self, longest: int, name: str) -> None:
+        """Raise `BasinError` for a window that exceeds the `longest` text of the model `name`."""
+        if self.window > longest:
+            raise BasinError(
+                f"A window of {self.window} tokens is longer than {name} can read: lower "
+                f"updating.adapting.lesson.window to {longest} or less."
+            )
 
     def of_corpus(self) -> LessonConfig:
         """The lesson on all documents."""

@@ -155,11 +155,7 @@ def draw(
     Raises:
         BasinError: no text has weight, or a window is longer than the model's context.
     """
-    if config.window > longest_sequence(language_model.model):
-        raise BasinError(
-            f"A window of {config.window} tokens is longer than {language_model.name} can read: lower "
-            f"updating.adapting.lesson.window to {longest_sequence(language_model.model)} or less."
-        )
+    config.check_window(longest_sequence(language_model.model), language_model.name)
     generator = np.random.default_rng(seed)
     first = np.zeros(len(texts), dtype=bool) if opening is None else opening
     rows = []

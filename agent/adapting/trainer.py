@@ -91,7 +91,7 @@ def trainer_options(language_model: LanguageModel, folder: Path, seed: int, step
 
 
 def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]:
-    """Train to the end, from the newest complete state if there is one; a row per step.
+    """Train to the end, from the newest complete state if there is one; a row per step and measurement.
 
     Raises `BasinError` if the loss is not a number, the kept state is damaged, or the disk is full.
     """
@@ -107,7 +107,7 @@ def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]
         raise BasinError(
             f"The training state in {folder} is damaged ({damage}): it was removed, and a resume starts that training anew."
         ) from None
-    return [row for row in trainer.state.log_history if "loss" in row]
+    return [row for row in trainer.state.log_history if "train_runtime" not in row]
 
 
 def training_folder(folder: Path, *parts: object) -> Path:

@@ -24,6 +24,7 @@ from agent.errors import BasinError
 from agent.hub.embedders import embedder_fingerprint, load_embedder
 from agent.language_model.activation_cache import embed_cached
 from agent.language_model.adapter import Adapter
+from agent.language_model.architecture import longest_sequence
 from agent.language_model.coherence import Coherence
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_counts import in_words, say_cut, token_lengths
@@ -160,6 +161,9 @@ def prepare(
     with costs.stage("load"):
         language_model = language_model or LanguageModel.load(config.language_model)
         config.updating.steered_layers(language_model.layers)  # refused before anything is read
+        if config.updating.adapter_from is not None:
+            lesson = config.updating.adapting.lesson
+            lesson.check_window(longest_sequence(language_model.model), language_model.name)
         logger.info(forecast(config, passages, language_model))
         coherence = Coherence.load(passages.texts, config.coherence)
     language_model.say_cut(passages.texts)

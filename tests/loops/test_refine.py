@@ -304,13 +304,21 @@ def test_rounds_start_from_the_corpus_adapter_and_resumed_ones_read_documents_ag
     resume(store, rounds=2)  # its documents have no texts in the run
     adapted = store.load(2).concept.adapter
     assert adapted.config["r"] == 2 * corpus.config["r"]  # against the corpus's
+    assert store.load(2).metrics["member_loss_curve"].startswith("0:")
     assert adapted.tensors.keys() == corpus.tensors.keys()
 
 
-def test_unrecorded_layers_are_refused_before_reading(begin, monkeypatch):
+@pytest.mark.parametrize(
+    ("updating", "message"),
+    [
+        ({"layers": [1, 9]}, r"updating.layers .*\[9\].*\[1, 2\]"),
+        ({"adapter_from": 5}, "window of 512 tokens .*lesson.window to 64"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model_are_refused_before_reading(begin, monkeypatch, updating, message):
     monkeypatch.setattr(LanguageModel, "record", None)
-    store = begin("run", updating={"layers": [1, 9]})
-    with pytest.raises(BasinError, match=r"updating.layers .*\[9\].*\[1, 2\]"):
+    store = begin("run", updating=updating)
+    with pytest.raises(BasinError, match=message):
         run(store)
     assert store.rounds() == []
 

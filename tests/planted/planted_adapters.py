@@ -1,5 +1,7 @@
 """Adapters of tiny models: one trained on a lesson of repeated words, and a random one."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import transformers
@@ -22,7 +24,8 @@ def trained(tmp_path, language_model=None, weights=None, seed=0):
 
 def lesson(language_model, weights=None, seed=0):
     weights = np.ones(len(LESSON)) if weights is None else weights
-    return draw(language_model, LESSON, weights, WINDOWS, seed)
+    drawn = draw(language_model, LESSON, weights, WINDOWS, seed)
+    return replace(drawn, member=tuple(drawn.rows[:2]), other=tuple(drawn.rows[2:3]))
 
 
 def random_adapter(language_model, seed: int = 0) -> Adapter:

@@ -8,7 +8,7 @@ from conftest import make_language_model
 from planted_adapters import CONFIG, LESSON, lesson, trained
 
 from agent.adapting import supervised, trainer_state
-from agent.adapting.supervised import fit_lora
+from agent.adapting.supervised import MEMBER_LOSS, fit_lora
 from agent.adapting.trainer import train
 from agent.errors import BasinError
 
@@ -18,7 +18,9 @@ def test_the_lesson_becomes_likelier(tmp_path):
     adapter, history = trained(tmp_path, language_model)
     before, after = language_model.losses(LESSON), language_model.adapted(adapter).losses(LESSON)
     assert after.mean() < before.mean() - 0.5
-    assert len(history) == 6
+    assert len([row for row in history if "loss" in row]) == 6
+    held_out = [row[MEMBER_LOSS] for row in history if MEMBER_LOSS in row]
+    assert held_out[-1] < held_out[0] - 0.5 and len(held_out) == 7
 
 
 def test_the_language_model_is_unchanged(tmp_path):
