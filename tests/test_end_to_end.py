@@ -31,6 +31,7 @@ CUT_DOWN = SMALLER | {
     "updating.calibration_tokens": 32,
     "updating.adapter_from": 2,
     "updating.adapting.lesson.tokens": 2048,
+    "updating.adapting.lesson.corpus_tokens": 2048,
     "coherence.model": "null",
     # Sixteen words of four passages say nothing about collapse.
     "tracking.minimum_coherence": 0.0,
