@@ -93,7 +93,8 @@ def test_a_run_leaves_whole_rounds_measurements_and_a_picture(checkpoints):
     assert {"detective", "police", "murder"} <= set(pointer.model.top_words(pointer.topic))
     texts = [each.text for each in store.load(2).generated]
     assert len(texts) == 8 and all(text.strip() for text in texts)
-    assert store.load(1).concept.adapter is None and store.load(2).concept.adapter is not None
+    corpus, own = (store.load(number).concept.adapter for number in (1, 2))
+    assert corpus is not None and own is not None and own.config["r"] == 2 * corpus.config["r"]
     assert "lesson_loss" in store.load(2).metrics
 
 
