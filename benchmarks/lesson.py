@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +32,8 @@ from agent.types import PassageSet, seed_for
 from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.checkpoint.find import open_run
 from loops.checkpoint.store import RunStore
-from loops.evaluation.generation.workspace import Sample
+from loops.evaluation.generation.task import random_documents
+from loops.evaluation.generation.workspace import saved_samples
 from loops.monitor.progress import show_progress
 from loops.round.context import with_texts
 from loops.round.writing import openings
@@ -49,9 +49,7 @@ def membership(kind: str, store: RunStore, passages: PassageSet, seed: int) -> n
     if kind == "topic":
         return store.load(0).concept.membership
     if kind == "random":
-        count = len(np.unique(of[concept >= 0.5]))
-        drawn = np.random.default_rng(seed).permutation(len(passages.documents))[:count]
-        return np.isin(of, drawn).astype(float)
+        return random_documents(concept, of, seed)
     if kind == "gold":
         labels = every_gold_labels(store.config.corpus, passages.documents)[0].of_passages(of)
         return np.asarray(labels, dtype=float)
@@ -97,12 +95,8 @@ class Trial:
     def write(self, name: str, adapter: Adapter | None) -> None:
         """Passages on all openings, kept as `written/NAME.json`."""
         file = self.out / "written" / f"{name}.json"
-        if file.exists():
-            return
-        texts = self.model.adapted(adapter).generate(self.prompts, self.seeds, self.config)
-        samples = [asdict(Sample(*each)) for each in zip(self.prompts, texts, self.seeds, strict=True)]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(samples, indent=0, ensure_ascii=False), encoding="utf-8")
+        given = self.prompts, self.seeds
+        saved_samples(file, *given, lambda: self.model.adapted(adapter).generate(*given, self.config))
 
 
 def main(

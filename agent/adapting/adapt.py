@@ -1,9 +1,10 @@
 """One round's adapter: supervised training on claimed documents and weighted generated passages.
- This is expert iteration (Anthony et al.
-1705.08439): sample, keep the good samples, learn from them. A passage by the base model weighs its
-membership m. A passage by the concept weighs m p / q, with its likelihoods under the base model and
-under its generator (distributional policy gradients, Khalifa et al. 2012.11635). Over a hundred
-tokens that ratio is dominated by a few passages, so it is tempered until half of them are effective.
+
+This is expert iteration (Anthony et al. 1705.08439): sample, keep the good samples, learn from
+them. A passage by the base model weighs its membership m. A passage by the concept weighs m p / q,
+with its likelihoods under the base model and under its generator (distributional policy gradients,
+Khalifa et al. 2012.11635). Over a hundred tokens that ratio is dominated by a few passages, so it
+is tempered until half of them are effective.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from agent.adapting.lesson import draw_documents, with_written
 from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
 from agent.concept import Concept
 from agent.language_model.adapter import Adapter
+from agent.language_model.decoding.particles import effective_size
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from agent.types import PassageSet
@@ -103,13 +105,14 @@ def adapt(
         "lesson_loss": _late_mean(history, "loss"),
         "exponent": exponent,
     }
+    tokens_a_step = lesson.tokens / -(-len(lesson.rows) // config.lora.batch)
     for name, of_trainer in (("member_loss", MEMBER_LOSS), ("other_loss", OTHER_LOSS)):
         if found := [row[of_trainer] for row in history if of_trainer in row]:
             metrics[name] = found[-1]
-            steps = [row["step"] for row in history if of_trainer in row]
-            share = lesson.tokens / max(steps[-1], -(-len(lesson.rows) // config.lora.batch))
             metrics[f"{name}_curve"] = " ".join(
-                f"{step * share:.0f}:{loss:.4f}" for step, loss in zip(steps, found, strict=True)
+                f"{row['step'] * tokens_a_step:.0f}:{row[of_trainer]:.4f}"
+                for row in history
+                if of_trainer in row
             )
     return adapter, metrics
 
@@ -149,16 +152,12 @@ def importance_weights(
     def weights(exponent: float) -> Float[np.ndarray, "text"]:
         return np.asarray(plain * np.exp(exponent * np.minimum(centred, 0.0)))
 
-    wanted = EFFECTIVE_SHARE * _effective(plain)
-    low, high = (1.0, 1.0) if _effective(weights(1.0)) >= wanted else (0.0, 1.0)
+    wanted = EFFECTIVE_SHARE * effective_size(plain)
+    low, high = (1.0, 1.0) if effective_size(weights(1.0)) >= wanted else (0.0, 1.0)
     for _ in range(40):
         if high - low < 1e-6:
             break
         middle = (low + high) / 2
-        low, high = (middle, high) if _effective(weights(middle)) >= wanted else (low, middle)
+        low, high = (middle, high) if effective_size(weights(middle)) >= wanted else (low, middle)
     found = weights(low)
     return found / found.mean(), low
-
-
-def _effective(weights: Float[np.ndarray, "text"]) -> float:
-    return float(weights.sum() ** 2 / np.square(weights).sum())

@@ -17,11 +17,12 @@ from jaxtyping import Bool, Float, Int
 
 from agent.adapting.config import LessonConfig
 from agent.concept import MEMBER
+from agent.corpora.passages import sentence_ends
 from agent.errors import BasinError
 from agent.language_model.architecture import longest_sequence
 from agent.language_model.decoding.particles import systematic
 from agent.language_model.model import LanguageModel
-from agent.language_model.token_counts import token_lengths
+from agent.language_model.token_counts import sampled, token_lengths
 from agent.types import PassageSet
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,6 @@ HELD_SHARE, MOST_HELD, MOST_WINDOWS = 0.125, 8, 12
 HEADING = regex.compile(
     r"\n\s*\n(?=(?:(?i:chapter|book|part|act|letter)\b[^\n]{0,60}|[IVXLC]{1,6}\.?|\d{1,3}\.?)[ \t]*\n)"
 )
-START = regex.compile(r"\n\s*\n\s*|(?<=[.!?…]['\"”’]?)\s+(?=\p{Lu})")
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def cut_excerpts(documents: Sequence[str], characters: int) -> Excerpts:
         chapters = [0, *(match.end() for match in HEADING.finditer(text)), len(text)]
         for begin, end in zip(chapters[:-1], chapters[1:], strict=True):
             for place in range(begin, max(begin + 1, end - characters // 2), characters):
-                at = place
-                if place > begin and (match := START.search(text, place, place + characters // 4)):
-                    at = match.end()
+                ends = sentence_ends(text[place : place + characters // 4]) if place > begin else []
+                at = place + (ends[0] if ends else 0)
+                at += len(text[at : at + characters]) - len(text[at : at + characters].lstrip())
                 found.append((text[at : at + int(SLACK * characters)], number, at, place == begin))
     texts, document, begins, opening = zip(*found, strict=True)
     return Excerpts(list(texts), np.array(document), np.array(begins), np.array(opening))
@@ -109,7 +109,7 @@ def draw_documents(
     Excerpts below a membership of one half have no weight. Raises `BasinError` as `draw`.
     """
     documents = [each.text for each in passages.documents]
-    sample = [text[:4000] for text in documents[:: max(1, len(documents) // 50)]]
+    sample = sampled(documents)
     per_token = sum(map(len, sample)) / max(1, sum(token_lengths(language_model.tokenizer, sample)))
     excerpts = cut_excerpts(documents, max(32, int(config.window * per_token)))
     weights = excerpt_membership(excerpts, passages, membership)

@@ -151,7 +151,7 @@ class MemoryNeed:
         """A training step over `tokens`, with all activations kept for the backward pass."""
         layer = (10 * self.width + 4 * self.inner) * self.itemsize + 12 * self.width
         if self.itemsize < 4:
-            layer += 16 * self.width  # attention in float32, see `agent/adapting/trainer.py`
+            layer += 16 * self.width  # what attention keeps, see `agent/adapting/attention.py`
         return tokens * self.depth * layer + self.losses
 
 

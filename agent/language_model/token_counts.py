@@ -70,10 +70,14 @@ def load_tokenizer(config: LanguageModelConfig) -> Any:
         raise not_loaded("The tokenizer of", config.name, error, remedy) from error
 
 
-def tokens_per_word(tokenizer: Any, documents: Sequence[Document]) -> float:
-    """Mean tokens of a word in some documents; 1 without words. Raises as `refuse_unsegmented`."""
-    chosen = evenly_spaced(len(documents), SAMPLED_DOCUMENTS)
-    texts = [documents[at].text[:SAMPLED_CHARACTERS] for at in chosen]
+def sampled(texts: Sequence[str]) -> list[str]:
+    """The beginnings of some texts, to measure lengths on."""
+    return [texts[at][:SAMPLED_CHARACTERS] for at in evenly_spaced(len(texts), SAMPLED_DOCUMENTS)]
+
+
+def tokens_per_word(tokenizer: Any, texts: Sequence[str]) -> float:
+    """Mean tokens of a word in some of the texts; 1 without words. Raises as `refuse_unsegmented`."""
+    texts = sampled(texts)
     refuse_unsegmented(texts)
     return sum(token_lengths(tokenizer, texts)) / max(1, sum(map(count_words, texts))) or 1.0
 
@@ -84,7 +88,7 @@ def in_words(
     """The passages' length in words where it is given in tokens; raises as `load_tokenizer`."""
     if cut.tokens is None:
         return cut
-    per_word = tokens_per_word(load_tokenizer(language_model), documents)
+    per_word = tokens_per_word(load_tokenizer(language_model), [each.text for each in documents])
     words = max(1, round(cut.tokens / per_word))
     logger.info(f"Passages of {cut.tokens} tokens are {words} words, of {per_word:.2f} tokens each.")
     return cut.model_copy(
@@ -100,7 +104,7 @@ def proposed_length(
     at_hand = known.folder.is_dir() if known else Path(language_model.name).expanduser().is_dir()
     if cut.tokens is not None or not at_hand:
         return cut
-    per_word = tokens_per_word(load_tokenizer(language_model), documents)
+    per_word = tokens_per_word(load_tokenizer(language_model), [each.text for each in documents])
     if per_word <= LONG_WORDS:
         return cut
     logger.info(

@@ -1,8 +1,7 @@
 """How a round changes the model: a steering vector, and from some round on a LoRA adapter.
 
 `mean_difference` proposes a direction, and `calibrate` sets its strength to the budget.
-`agent.adapting` trains the adapter; its libraries are slow
-to load, so it is not imported here.
+`agent.adapting` trains the adapter; its libraries are slow to load, so it is not imported here.
 """
 
 from __future__ import annotations

@@ -5,23 +5,27 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
 
 from agent.concept import Concept
 from agent.config import check_number
 from agent.corpora.passages import sentence_ends
 from agent.corpora.text import given_text
-from agent.corpora.words import count_words, running_words
+from agent.corpora.words import running_words
 from agent.errors import BasinError
 from agent.language_model.architecture import longest_sequence
 from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
+from agent.language_model.token_counts import token_lengths, tokens_per_word
+from agent.membership.log_odds import log_odds
 from agent.progress import advance
 from agent.types import seed_for
 from loops.checkpoint.run_models import keep_model, refuse_other_model
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord
-from loops.round.particles import particle_writer
+from loops.round.particles import member_log_odds, particle_writer
 from loops.round.writing import openings
 
 if TYPE_CHECKING:
@@ -79,14 +83,13 @@ def write(
 
 def _sized(store: RunStore, model: LanguageModel, prompts: list[str], words: int | None) -> GenerationConfig:
     """Settings with tokens for so many words of the run's texts, and as many tokens a batch as without."""
-    config, texts = store.config.generation, store.load_passages().texts
+    config = store.config.generation
     if words is None:
         return config
     check_number("words", words, least=1, whole=True)
-    texts = texts[:: -(-len(texts) // 100)]
     # A tenth more, because generated words may be longer.
-    rate = 1.1 * sum(map(len, model.tokenizer(texts)["input_ids"])) / sum(map(count_words, texts))
-    room = longest_sequence(model.model) - max(map(len, model.tokenizer(prompts)["input_ids"]))
+    rate = 1.1 * tokens_per_word(model.tokenizer, store.load_passages().texts)
+    room = longest_sequence(model.model) - max(token_lengths(model.tokenizer, prompts))
     if (most := max(int(room / rate), 0)) < words:
         raise BasinError(f"The model's context ends before {words} words: lower --words to {most}.")
     tokens = math.ceil(words * rate)
@@ -114,13 +117,19 @@ def _writer(
     strength: float,
 ) -> Callable[[Sequence[str], Sequence[int]], list[str]]:
     """Texts from prompts and seeds: plain samples, or one of several particles each."""
+    model = language_model.adapted(concept.adapter)
     if particles == 1:
-        model = language_model.adapted(concept.adapter)
         return lambda heads, own: model.generate(heads, own, config, concept.vector, strength)
+    if (readout := concept.readout) is None:
+        raise _cannot_write(store, concept)
+    pointer, settings = store.load_pointer(), ParticleConfig(particles=particles)
+
+    def score(texts: Sequence[str]) -> Float[np.ndarray, "text"]:
+        return readout.log_odds(language_model.record(texts), log_odds(pointer.weights(texts)))
+
+    wanted = member_log_odds(concept.single, concept.membership)
     vector = None if concept.vector is None else strength * concept.vector
-    settings, pointer = ParticleConfig(particles=particles), store.load_pointer()
-    sample = particle_writer(language_model, replace(concept, vector=vector), pointer, config, settings)
-    return lambda heads, own: [each.texts[each.drawn] for each in sample(heads, own)]
+    return particle_writer(model, score, wanted, config, settings, vector=vector)
 
 
 def _model(store: RunStore, concept: Concept, accept: bool) -> LanguageModel:

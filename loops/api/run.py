@@ -237,7 +237,7 @@ class Run:
             prompt: by default the openings of real passages.
             round: by default the newest.
             seed: equal seeds give equal passages.
-            strength: times the round's steering vector; 0 is the base model.
+            strength: times the round's steering vector; 0 writes without it.
             particles: per passage; above 1, passages are sampled to the log-odds of real members.
             accept_model: as for `Run.resume`.
             quiet: show no progress.

@@ -20,7 +20,7 @@ def generate(
     prompt: Annotated[str | None, typer.Option(help="By default the openings of real passages.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     strength: Annotated[
-        float, typer.Option(help="Times the round's steering vector; 0 is the base model.")
+        float, typer.Option(help="Times the round's steering vector; 0 writes without it.")
     ] = 1.0,
     particles: Annotated[
         int, typer.Option(min=1, max=1000, help="Per passage: above 1, sample to the real members' log-odds.")

@@ -75,6 +75,11 @@ class RunContext:
         """The model that writes where no concept does: with the corpus's adapter, if there is one."""
         return self.language_model.adapted(self.corpus_adapter)
 
+    @cached_property
+    def whole_passages(self) -> PassageSet:
+        """The passages with their documents' texts; raises as `with_texts`."""
+        return with_texts(self.passages, self.config.corpus)
+
     @property
     def size(self) -> float:
         return self.prior.size
@@ -184,8 +189,14 @@ def prepare(
         f"than a shuffled one (z-score {trust.z_score:.1f}); it covers {spread:.0%} of the documents."
     )
     nothing = no_concept(trust, spread, config.clustering)
-    with costs.stage("adapt"):
-        adapter = None if nothing else _corpus_adapter(config, passages, language_model, scratch)
+    adapter = None
+    if (
+        config.updating.adapter_from is not None
+        and config.updating.adapting.lesson.corpus_tokens
+        and not nothing
+    ):
+        with costs.stage("adapt"):
+            adapter = _corpus_adapter(config, passages, language_model, scratch)
     rest = (language_model, coherence, nothing, scratch, embed, costs.seconds, adapter)
     return RunContext(config, passages, pointer, real, found, *rest)
 
@@ -205,17 +216,14 @@ def embedded(
 
 def _corpus_adapter(
     config: RunConfig, passages: PassageSet, language_model: LanguageModel, scratch: Path
-) -> Adapter | None:
-    """The adapter of all documents, where the run trains adapters from one."""
-    updating = config.updating
-    if updating.adapter_from is None or not updating.adapting.lesson.corpus_tokens:
-        return None
+) -> Adapter:
+    """The adapter of all documents."""
     from agent.adapting.corpus_adapter import fit_corpus  # slow to import
 
     return fit_corpus(
         language_model,
         passages,
-        updating.adapting,
+        config.updating.adapting,
         with_texts=lambda: with_texts(passages, config.corpus),
         seed=seed_for(config.seed, 0, "corpus adapter"),
         folder=scratch / "corpus",

@@ -1,4 +1,4 @@
-"""Passages of a concept by particles, at the mean log-odds of its real members."""
+"""Passages drawn from particles, at the mean log-odds of a concept's real members."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from agent.concept import Concept
 from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
-from agent.membership.log_odds import log_odds, threshold
-from agent.pointer.topic_model import Pointer
+from agent.membership.log_odds import threshold
+from agent.steering.vector import SteeringVector
 from agent.types import seed_for
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ logger = logging.getLogger(__name__)
 
 PILOT = 8
 """Openings that lambda and the twist are found on."""
-ParticleWriter = Callable[[Sequence[str], Sequence[int]], "list[Particles]"]
-"""From prompts and seeds."""
+Score = Callable[[Sequence[str]], Float[np.ndarray, "text"]]
 
 
 def member_log_odds(single: Float[np.ndarray, "passage"], membership: Float[np.ndarray, "passage"]) -> float:
@@ -38,41 +36,40 @@ def member_log_odds(single: Float[np.ndarray, "passage"], membership: Float[np.n
 
 
 def particle_writer(
-    language_model: LanguageModel,
-    concept: Concept,
-    pointer: Pointer,
+    model: LanguageModel,
+    score: Score,
+    wanted: float,
     config: GenerationConfig,
     particles: ParticleConfig,
-) -> ParticleWriter:
-    """A function that writes weighted particles on each prompt, with the concept's vector and adapter.
+    *,
+    vector: SteeringVector | None = None,
+) -> Callable[[Sequence[str], Sequence[int]], list[str]]:
+    """A function that writes a passage on each prompt, with its seed, drawn from weighted particles.
 
-    They are scored by the concept's readout in `language_model`, which neither vector nor adapter
-    changes. The first call finds lambda on its first prompts.
+    The first call finds lambda on its first prompts.
+
+    Args:
+        model: writes, with its adapter merged.
+        score: of whole texts, by a model that neither vector nor adapter changes.
+        wanted: mean score of the passages.
     """
     from agent.language_model.decoding.particles import Tilt, calibrated, mean_log_z
 
-    readout, tilts = concept.readout, list[Tilt]()
-    assert readout is not None  # round 0 does not write
-    wanted = member_log_odds(concept.single, concept.membership)
-    model = language_model.adapted(concept.adapter)
-
-    def score(texts: Sequence[str]) -> Float[np.ndarray, "text"]:
-        return readout.log_odds(language_model.record(texts), log_odds(pointer.weights(texts)))
+    tilts = list[Tilt]()
 
     def sample(prompts: Sequence[str], seeds: Sequence[int], tilt: Tilt) -> list[Particles]:
         found: list[Particles] = model.generate_particles(
-            prompts, seeds, config, tilt, particles, vector=concept.vector
+            prompts, seeds, config, tilt, particles, vector=vector
         )
         return found
 
-    def write(prompts: Sequence[str], seeds: Sequence[int]) -> list[Particles]:
+    def write(prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
         if not tilts:
-            pilot = sample(
-                prompts[:PILOT], [seed_for(seed, 0, "pilot") for seed in seeds[:PILOT]], Tilt(score, 0.0)
-            )
+            pilot_seeds = [seed_for(seed, 0, "pilot") for seed in seeds[:PILOT]]
+            pilot = sample(prompts[:PILOT], pilot_seeds, Tilt(score, 0.0))
             tilts.append(calibrated(Tilt(score, 0.0), pilot, wanted, particles.most_lambda))
         found = sample(prompts, seeds, tilts[0])
         logger.info(f"log Z of {len(found)} openings is {mean_log_z(found):.2f}")
-        return found
+        return [each.texts[each.drawn] for each in found]
 
     return write

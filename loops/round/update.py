@@ -14,7 +14,7 @@ from agent.types import seed_for
 from agent.updating import Update
 from agent.updating import update as find_vector
 from loops.records import Generated
-from loops.round.context import Costs, RunContext, with_texts
+from loops.round.context import Costs, RunContext
 
 if TYPE_CHECKING:
     from agent.adapting.adapt import Written
@@ -86,7 +86,7 @@ def _train_adapter(
         last,
         context.config.updating.adapting,
         corpus=context.corpus_adapter,
-        passages=with_texts(context.passages, context.config.corpus),
+        passages=context.whole_passages,
         membership=concept.membership,
         by_base=_written([each for each in generated if each.kind == "base"]),
         by_concept=_written([each for each in generated if each.kind == "steered"]),

@@ -62,7 +62,7 @@ def planted_task(folder: Path, model=None) -> Task:
     written = {"language_model": model, "prompts": PROMPTS, "folder": folder}
     real = RealPassages(unseen, unseen_gold, np.arange(40) // 4)
     documents = [Document(f"{at}", text) for at, text in enumerate([*seen, *unseen])]
-    return Task(**named, **read, **written, recluster=None, warning=None, unseen=real, documents=documents)
+    return Task(**named, **read, **written, warning=None, unseen=real, documents=documents)
 
 
 class OddIsCoherent:

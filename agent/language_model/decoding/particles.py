@@ -103,7 +103,7 @@ def sample(
         scores[..., block] = tilt.phi(whole).reshape(weights.shape)
         slope = 1.0 if last or tilt.twist is None else tilt.twist[block]
         weights += tilt.lambda_ * (slope * scores[..., block] - psi)
-        effective[:, block] = effective_size(weights)
+        effective[:, block] = effective_size(softmax(weights, axis=-1))
         few = effective[:, block] < config.resample_below * count
         if not last:
             kept = np.arange(weights.size).reshape(weights.shape)
@@ -121,9 +121,9 @@ def sample(
     ]
 
 
-def effective_size(log_weights: Float[np.ndarray, "*opening text"]) -> Float[np.ndarray, "*opening"]:
+def effective_size(weights: Float[np.ndarray, "*opening text"]) -> Float[np.ndarray, "*opening"]:
     """(sum w)^2 / sum w^2 (Kish 1965)."""
-    return np.asarray(np.exp(2 * logsumexp(log_weights, axis=-1) - logsumexp(2 * log_weights, axis=-1)))
+    return np.asarray(weights.sum(-1) ** 2 / np.square(weights).sum(-1))
 
 
 def systematic(weights: Float[np.ndarray, "text"], count: int, offset: float) -> Int[np.ndarray, "drawn"]:
@@ -166,7 +166,7 @@ def solve_lambda(
         found = most
     elif missing(0.0) > 0:
         found = float(brentq(missing, 0.0, most))
-    return found, float(effective_size(found * phi).mean())
+    return found, float(effective_size(softmax(found * phi, axis=-1)).mean())
 
 
 def calibrated(tilt: Tilt, pilot: Sequence[Particles], wanted_mean: float, most: float) -> Tilt:

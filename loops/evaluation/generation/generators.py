@@ -17,12 +17,12 @@ from jaxtyping import Float
 from agent.concept import MEMBER
 from agent.judging.judges import with_article
 from agent.language_model.decoding.config import ParticleConfig
-from agent.language_model.decoding.particles import Tilt, calibrated, mean_log_z
 from agent.membership.log_odds import sigmoid
 from agent.types import seed_for
 from agent.updating import UpdatingConfig
 from loops.evaluation.generation.task import TargetConcept
 from loops.evaluation.generation.workspace import Intervention, Output, Sample, Workspace
+from loops.round.particles import particle_writer
 
 logger = logging.getLogger(__name__)
 
@@ -108,18 +108,17 @@ def _contrasted(workspace: Workspace, target: str) -> Output:
 def _particles(workspace: Workspace, target: str) -> Output:
     """On each prompt, a particle of the adapted model, at the mean log-odds of the target's members."""
     intervention = _adapter(workspace, target)
-    task, config = workspace.task, ParticleConfig()
-    concept, numbers = task.targets[target], range(len(task.prompts))
-    first, seeds = ([seed_for(task.seed, at, each) for at in numbers] for each in ("pilot", "particles"))
+    task, concept = workspace.task, workspace.task.targets[target]
+    seeds = [seed_for(task.seed, at, "particles") for at in range(len(task.prompts))]
 
     def generate() -> list[str]:
-        write = task.language_model.adapted(intervention.adapter).generate_particles
-        tilt = Tilt(lambda texts: concept.log_odds(task.read(texts)), 0.0)
-        pilot = write(task.prompts, first, workspace.config, tilt, config)
-        tilt = calibrated(tilt, pilot, concept.member_log_odds, config.most_lambda)
-        found = write(task.prompts, seeds, workspace.config, tilt, config)
-        logger.info(f"{task.corpus}, {task.concept}: log Z of {target}-particles is {mean_log_z(found):.2f}")
-        return [each.texts[each.drawn] for each in found]
+        return particle_writer(
+            task.language_model.adapted(intervention.adapter),
+            lambda texts: concept.log_odds(task.read(texts)),
+            concept.member_log_odds,
+            workspace.config,
+            ParticleConfig(),
+        )(task.prompts, seeds)
 
     samples = workspace.saved(f"{target}-particles", task.prompts, seeds, generate)
     return Output(samples, intervention, None)

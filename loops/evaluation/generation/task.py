@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering
 from agent.clustering.prior import estimate_prior, no_concept
-from agent.clustering.redraw import redraw, settle
+from agent.clustering.redraw import settle
 from agent.clustering.texts import Texts
 from agent.concept import MEMBER
 from agent.errors import BasinError
@@ -78,8 +78,6 @@ class Task:
     pointer: Pointer
     targets: dict[str, TargetConcept]
     """`topic`, `basin`, `gold`, `corpus`: all documents, and `random` ones, as many as `basin` claims."""
-    recluster: Callable[[Texts], Reclustering]
-    """One more re-clustering of the refined concept, with generated texts."""
     warning: str | None
     """The refiner's reason to doubt that the pointer points at a concept."""
     language_model: LanguageModel
@@ -154,11 +152,8 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
             "basin": _by_readout(settled),
             "gold": _by_labels(real, projection, gold[seen].astype(np.float64)),
             "corpus": TargetConcept(np.ones(len(seen_documents)), _no_reader),
-            "random": TargetConcept(_random_documents(settled.membership, seen_documents, seed), _no_reader),
+            "random": TargetConcept(random_documents(settled.membership, seen_documents, seed), _no_reader),
         },
-        recluster=lambda generated: redraw(
-            real, seen_documents, settled, generated, prior, config=config, seed=seed
-        ),
         warning=no_concept(prior.trust, spread, config),
         language_model=recorded.language_model,
         prompts=neutral_prompts(of_unseen, samples, words, seed_for(seed, 0, "prompts")),
@@ -173,7 +168,7 @@ def _by_topic(real: Texts, membership: Float[np.ndarray, "passage"], claimed: fl
     return TargetConcept(membership, lambda texts: texts.pointer_log_odds - cut)
 
 
-def _random_documents(
+def random_documents(
     membership: Float[np.ndarray, "passage"], document_of: Int[np.ndarray, "passage"], seed: int
 ) -> Float[np.ndarray, "passage"]:
     """1 for the passages of random documents, as many as have a member."""

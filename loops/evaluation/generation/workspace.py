@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -65,6 +66,18 @@ class Output:
     """Share of the generated passages that the generator keeps; None where it bounds nothing."""
 
 
+def saved_samples(
+    file: Path, openings: Sequence[str], seeds: Sequence[int], generate: Callable[[], list[str]]
+) -> list[Sample]:
+    """The samples of a file, generated and written there first where it is missing."""
+    if file.exists():
+        return [Sample(**each) for each in json.loads(file.read_bytes())]
+    samples = [Sample(*each) for each in zip(openings, generate(), seeds, strict=True)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, json.dumps([asdict(sample) for sample in samples], indent=0).encode())
+    return samples
+
+
 class Workspace:
     """Everything that generators of one task share."""
 
@@ -80,25 +93,22 @@ class Workspace:
         self,
         name: str,
         intervention: Intervention,
-        prompts: Sequence[str] | None = None,
         *,
         tries: int = 1,
-        tokens: int | None = None,
     ) -> list[Sample]:
         """Write `tries` passages on each prompt, with fixed seeds, and save them as `name`."""
-        prompts = self.task.prompts if prompts is None else prompts
+        prompts = self.task.prompts
         openings = [opening for opening in prompts for _ in range(tries)]
         seeds = [
             seed_for(self.task.seed, turn, f"{number}")
             for number in range(len(prompts))
             for turn in range(tries)
         ]
-        config = self.config.model_copy(update={"new_tokens": tokens or self.config.new_tokens})
 
         def generate() -> list[str]:
             writer = self.task.language_model.adapted(intervention.adapter)
             given = [intervention.preamble + opening for opening in openings]
-            texts: list[str] = writer.generate(given, seeds, config, intervention.vector)
+            texts: list[str] = writer.generate(given, seeds, self.config, intervention.vector)
             return texts
 
         return self.saved(name, openings, seeds, generate)
@@ -107,14 +117,8 @@ class Workspace:
         self, name: str, openings: Sequence[str], seeds: Sequence[int], generate: Callable[[], list[str]]
     ) -> list[Sample]:
         """The samples saved as `name`, generated where they are not saved yet."""
-        file = self.task.folder / "written" / f"{name}.json"
-        if file.exists():
-            return [Sample(**each) for each in json.loads(file.read_bytes())]
-        logger.info(f"{self.task.corpus}, {self.task.concept}: writing {name}")
-        samples = [Sample(*each) for each in zip(openings, generate(), seeds, strict=True)]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(file, json.dumps([asdict(sample) for sample in samples], indent=0).encode())
-        return samples
+        logger.info(f"{self.task.corpus}, {self.task.concept}: {name}")
+        return saved_samples(self.task.folder / "written" / f"{name}.json", openings, seeds, generate)
 
     def adapter(self, name: str, membership: Float[np.ndarray, "passage"]) -> Adapter:
         """A LoRA adapter trained on the seen documents in proportion to a membership, saved as `name`."""
@@ -127,8 +131,7 @@ class Workspace:
         logger.info(f"{task.corpus}, {task.concept}: training {name}")
         lesson = draw_documents(task.language_model, task.seen, membership, config.lesson, task.seed)
         training = task.folder / "training" / name
-        adapter, history = fit_lora(task.language_model, lesson, config.lora, seed=task.seed, folder=training)
-        write_file(training / "history.json", json.dumps(history).encode())
+        adapter, _ = fit_lora(task.language_model, lesson, config.lora, seed=task.seed, folder=training)
         adapter.save(folder)
         return adapter
 

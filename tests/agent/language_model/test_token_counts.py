@@ -43,7 +43,7 @@ def test_what_is_never_read_is_counted_and_said_once(caplog) -> None:
 def test_a_length_in_tokens_becomes_one_in_words(tmp_path, monkeypatch) -> None:
     tokenizer = make_language_model().tokenizer
     documents = [Document(str(at), sentence(*range(at, at + 60)).strip()) for at in range(4)]
-    per_word = tokens_per_word(tokenizer, documents)
+    per_word = tokens_per_word(tokenizer, [each.text for each in documents])
     assert per_word == sum(token_lengths(tokenizer, [each.text for each in documents])) / 240
     monkeypatch.setattr(token_counts, "load_tokenizer", lambda config: tokenizer)
     model = LanguageModelConfig(name=str(tmp_path))

@@ -13,6 +13,7 @@ from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from agent.types import Passage, seed_for
+from loops.api import generate
 from loops.api.generate import _ended, write
 from loops.checkpoint.store import RunStore
 from loops.round import particles
@@ -80,10 +81,18 @@ def test_the_topic_does_not_write(store):
         _write(store, number=0)
 
 
+def test_a_round_without_a_readout_has_nothing_to_weigh_particles_by(store):
+    record = store.load(1)
+    concept = replace(record.concept, round=2, readout=None)
+    store.save(replace(planted_record(2), concept=concept, **UNWRITTEN))
+    with pytest.raises(BasinError, match="--round"):
+        _write(store, number=2, particles=4)
+
+
 def test_particles_are_sampled_to_the_log_odds_of_members(store, monkeypatch):
     weights = np.random.default_rng(0).normal(size=(len(LanguageModel.load(None).layers), 16))
     readable(store, 0.0, weights)
-    monkeypatch.setattr(particles, "member_log_odds", lambda *_: 50.0)  # more than the model reaches
+    monkeypatch.setattr(generate, "member_log_odds", lambda *_: 50.0)  # more than the model reaches
 
     def mean_score(count):
         written = _write(store, count=12, prompt="w5 w6", particles=count)
