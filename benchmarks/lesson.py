@@ -1,13 +1,14 @@
-"""Adapters of one run's documents by length of the lesson: `python -m benchmarks.lesson RUN HELD_OUT ...`.
+"""Adapters of one run's documents by length of the lesson: `python -m benchmarks.lesson split|write`.
 
-`HELD_OUT` is a folder or file of texts that the run has not read. Every generator of a kind and a number of
-tokens is trained once, writes on openings of held-out documents, and gives a row in results/lesson.json. Its
-passages, written/NAME.json, are what `benchmarks.reading make` takes.
+`split` holds out a fifth of a corpus. `write` takes a run on the rest. It trains every generator of a kind and a
+number of tokens once, and gives it a row in results/lesson.json. Each writes on openings of held-out documents;
+its passages, written/NAME.json, are what `benchmarks.reading make` takes.
 """
 
 from __future__ import annotations
 
 import json
+import lzma
 import sys
 import time
 from pathlib import Path
@@ -21,14 +22,14 @@ from agent.adapting.config import LessonConfig, LoraConfig
 from agent.adapting.contrast import contrasted
 from agent.adapting.lesson import draw_documents
 from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
-from agent.corpora.load import CorpusConfig, load_corpus
+from agent.corpora.load import CorpusConfig, iter_records, load_corpus
 from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from agent.language_model.adapter import Adapter
 from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
-from agent.types import PassageSet, seed_for
+from agent.types import PassageSet, document_id, seed_for
 from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.checkpoint.find import open_run
 from loops.checkpoint.store import RunStore
@@ -41,6 +42,7 @@ from loops.round.writing import openings
 KINDS = ("basin", "topic", "random", "gold", "corpus")
 PROMPT_WORDS, NEW_TOKENS = 9, 280
 Row = dict[str, Any]
+app = typer.Typer(add_completion=False)
 
 
 def membership(kind: str, store: RunStore, passages: PassageSet, seed: int) -> np.ndarray:
@@ -99,7 +101,33 @@ class Trial:
         saved_samples(file, *given, lambda: self.model.adapted(adapter).generate(*given, self.config))
 
 
-def main(
+@app.command("split")
+def split_corpus(corpus: Path, out: Path) -> None:
+    """Write OUT/seen and OUT/held, each with a file of the corpus's name, and openings of no member.
+
+    Held out are documents whose identifier is divisible by five; held/ids.txt lists them.
+    """
+    config = CorpusConfig(source=str(corpus))
+    gold = every_gold_labels(config, documents := load_corpus(config))
+    member = {
+        each.id for labels in gold for each, label in zip(documents, labels.labels, strict=True) if label
+    }
+    records = {document_id(text): record for record, text in iter_records(config)}
+    held = [name for name in records if int(name, 16) % 5 == 0]
+    parts = {
+        f"seen/{corpus.name}": records.keys() - held,
+        f"held/{corpus.name}": set(held),
+        "held/openings.jsonl": set(held) - member,
+    }
+    for name, chosen in parts.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        with (lzma.open if name.endswith(".xz") else open)(out / name, "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps(records[each]) + "\n" for each in records if each in chosen)
+    (out / "held" / "ids.txt").write_text("\n".join(held), encoding="utf-8")
+
+
+@app.command()
+def write(
     run: str,
     held_out: str,
     generators: Annotated[list[str], typer.Argument(metavar="KIND:TOKENS[:CORPUS_TOKENS]")],
@@ -130,4 +158,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

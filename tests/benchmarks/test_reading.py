@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from agent.errors import BasinError
 from agent.types import document_id
 from benchmarks import passages, reading
+from benchmarks.lesson import split_corpus
 
 REAL = [
     " ".join(f"“Real{number}” sentence {at} of it goes on—and on." for at in range(40))
@@ -125,3 +126,20 @@ def test_mistakes_are_sentences_that_name_the_passage(made):
 
 def test_typography_gives_no_source_away():
     assert passages.clean("“It’s”—he  said … ``no'' , -- *and* [so]") == '"It\'s" - he said... "no", - and so'
+
+
+def test_a_corpus_is_split_by_its_documents_identifiers(tmp_path):
+    records = [{"text": f"A text of its own, number {at}.", "label": at % 3 == 0} for at in range(60)]
+    corpus = tmp_path / "books.jsonl"
+    corpus.write_text("\n".join(map(json.dumps, records)))
+    split_corpus(corpus, tmp_path)
+    seen, held, openings = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("seen/books.jsonl", "held/books.jsonl", "held/openings.jsonl")
+    )
+    assert sorted([*seen, *held], key=lambda each: each["text"]) == sorted(
+        records, key=lambda each: each["text"]
+    )
+    assert all(int(document_id(each["text"]), 16) % 5 == 0 for each in held) and len(held) > 4
+    assert openings == [each for each in held if not each["label"]] != held
+    assert (tmp_path / "held/ids.txt").read_text().split() == [document_id(each["text"]) for each in held]
