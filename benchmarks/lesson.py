@@ -1,8 +1,9 @@
 """Adapters of one run's documents by length of the lesson: `python -m benchmarks.lesson split|write`.
 
 `split` holds out a fifth of a corpus. `write` takes a run on the rest. It trains every generator of a kind and a
-number of tokens once, and gives it a row in results/lesson.json. Each writes on openings of held-out documents;
-its passages, written/NAME.json, are what `benchmarks.reading make` takes.
+number of tokens once, and gives it a row in results/lesson.json. With CORPUS_TOKENS, training starts from the
+adapter of all documents, and the passages are by the contrast with it, as in a run. Each writes on openings of
+held-out documents; its passages, written/NAME.json, are what `benchmarks.reading make` takes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from agent.adapting.adapt import held_out_losses
 from agent.adapting.config import LessonConfig, LoraConfig
 from agent.adapting.contrast import contrasted
 from agent.adapting.lesson import draw_documents
-from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
+from agent.adapting.supervised import fit_lora
 from agent.corpora.load import CorpusConfig, iter_records, load_corpus
 from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
@@ -61,7 +63,9 @@ def membership(kind: str, store: RunStore, passages: PassageSet, seed: int) -> n
 class Trial:
     """A run, its model, and the openings of held-out documents."""
 
-    def __init__(self, run: str, held_out: str, out: Path, number: int, seed: int) -> None:
+    def __init__(
+        self, run: str, held_out: str, out: Path, *, model: str | None, number: int, seed: int
+    ) -> None:
         self.store, self.out, self.seed = open_run(run), out, seed
         self.passages = with_texts(self.store.load_passages(), self.store.config.corpus)
         unread = split(load_corpus(CorpusConfig(source=held_out)), PassagesConfig(per_document=8))
@@ -70,12 +74,15 @@ class Trial:
             raise BasinError(f"{held_out} holds documents that the run has read; take them out.")
         self.prompts = openings(unread.texts, number, PROMPT_WORDS, seed_for(seed, 0, "openings"))
         self.seeds = [seed_for(seed, at, "lesson") for at in range(number)]
-        self.model = LanguageModel.load(self.store.config.language_model)
+        reads = self.store.config.language_model
+        self.model = LanguageModel.load(
+            reads.model_copy(update={"name": model, "layers": ()}) if model else reads
+        )
         self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS)
 
-    def adapter(self, kind: str, tokens: int) -> tuple[Adapter, Row]:
-        """The trained adapter and what training measured; both are kept."""
-        place = self.out / "adapters" / f"{kind}-{tokens}"
+    def adapter(self, kind: str, tokens: int, start: Adapter | None = None) -> tuple[Adapter, Row]:
+        """The adapter, trained from the model or from another, and what training measured; both are kept."""
+        place = self.out / "adapters" / f"{kind}-{tokens}{'-from-corpus' if start else ''}"
         if (saved := Adapter.saved_in(place)) is not None:
             return saved, json.loads((place / "row.json").read_bytes())
         weights = membership(kind, self.store, self.passages, self.seed)
@@ -83,11 +90,11 @@ class Trial:
         lesson = draw_documents(self.model, self.passages, weights, config, self.seed)
         begin = time.perf_counter()
         folder = self.out / "training" / place.name
-        adapter, history = fit_lora(self.model, lesson, LoraConfig(), seed=self.seed, folder=folder)
+        adapter, history = fit_lora(
+            self.model, lesson, LoraConfig(), seed=self.seed, folder=folder, start=start
+        )
         row: Row = {"tokens": lesson.tokens, "seconds": time.perf_counter() - begin}
-        for side, name in (("member", MEMBER_LOSS), ("other", OTHER_LOSS)):
-            if losses := [each[name] for each in history if name in each]:
-                row |= {f"{side}_loss_before": losses[0], f"{side}_loss": losses[-1]}
+        row |= held_out_losses(history, lesson, LoraConfig().batch)
         place.mkdir(parents=True, exist_ok=True)
         (place / "history.json").write_text(json.dumps(history))
         (place / "row.json").write_text(json.dumps(row))
@@ -133,26 +140,28 @@ def write(
     generators: Annotated[list[str], typer.Argument(metavar="KIND:TOKENS[:CORPUS_TOKENS]")],
     out: Path = Path("checkpoints/lesson"),
     number: int = 40,
+    model: Annotated[str | None, typer.Option(help="That writes, in place of the run's.")] = None,
     seed: int = 0,
 ) -> None:
-    """Train and write; `base` is the model alone. With CORPUS_TOKENS, against the corpus's adapter."""
+    """Train and write; `base` is the model alone. With CORPUS_TOKENS, from the corpus's adapter and against it."""
     rows: list[Row] = []
     try:
         with show_progress(Console(stderr=True)):
-            trial = Trial(run, held_out, out, number, seed)
+            trial = Trial(run, held_out, out, model=model, number=number, seed=seed)
             for name in generators:
                 kind, tokens, against = (*name.split(":"), "0", "0")[:3]
                 if kind not in (*KINDS, "base") or not (tokens + against).isdigit():
                     raise BasinError(f"{name} is no generator; write KIND:TOKENS, as basin:400000.")
-                adapter, row = (None, {}) if kind == "base" else trial.adapter(kind, int(tokens))
-                if adapter is not None and int(against):
-                    adapter = contrasted(adapter, trial.adapter("corpus", int(against))[0], 1.0)
-                trial.write(name.replace(":", "-"), adapter)
+                start = trial.adapter("corpus", int(against))[0] if int(against) else None
+                adapter, row = (None, {}) if kind == "base" else trial.adapter(kind, int(tokens), start)
                 about = {"corpus": trial.store.name, "model": trial.model.name, "seed": seed}
-                rows += [{"generator": kind, **about, **row}] if row else []
+                rows += [{"generator": kind, **about, "from_corpus": start is not None, **row}] if row else []
+                if adapter is not None and start is not None:
+                    adapter = contrasted(adapter, start, 1.0)
+                trial.write(name.replace(":", "-"), adapter)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
-    same = ("generator", "corpus", "model", "seed", "tokens")
+    same = ("generator", "corpus", "model", "seed", "tokens", "from_corpus")
     kept = with_earlier(rows, lambda row: tuple(row[name] for name in same), RESULTS / "lesson.json")
     write_results("lesson", kept, ["python", "-m", "benchmarks.lesson", *sys.argv[1:]])
 

@@ -1,8 +1,8 @@
 """Blind reading of generated and real passages: `python -m benchmarks.reading make|sheet|score`.
 
 `make` draws passages of generators and of held-out documents, all of one length, and writes sheet.md for a
-reader and key.json. `score` copies the answers into the key and writes results/reading.json. The key holds
-real text by document and offset only; `sheet` restores it.
+reader and key.json. `score` copies a reader's answers into the key and writes results/reading.json. The key
+holds real text by document and offset only; `sheet` restores it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from sklearn.metrics import cohen_kappa_score
 
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.errors import BasinError
@@ -40,15 +41,16 @@ app = typer.Typer(add_completion=False)
 Row = dict[str, Any]
 
 
-def write_sheet(key: Row, texts: Mapping[str, str], file: Path) -> None:
-    """Write a key's passages for a reader, with the answers that the key holds."""
+def write_sheet(key: Row, texts: Mapping[str, str], file: Path, reader: str | None = None) -> None:
+    """Write a key's passages, with one reader's answers or with none."""
     if file.exists():
         raise BasinError(f"{file} exists and may hold answers; move it away or choose another --out.")
-    lines = [HEAD.format(concept=key["concept"])]
+    lines, answers = [HEAD.format(concept=key["concept"])], key.get("answers", {}).get(reader, {})
     for number, row in key["passages"].items():
         text = row.get("text") or excerpt(texts[row["document"]], row["offset"], key["words"]) or ""
         block = textwrap.indent(textwrap.fill(text, 98, break_on_hyphens=False), "> ")
-        lines += [f"## {number}", "", block, "", *(f"{each}: {row.get(each, '')}" for each in ANSWERS), ""]
+        given = answers.get(number, dict.fromkeys(ANSWERS, ""))
+        lines += [f"## {number}", "", block, "", *(f"{each}: {given[each]}" for each in ANSWERS), ""]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines), encoding="utf-8")
 
@@ -91,10 +93,10 @@ def make(
 
 
 @app.command()
-def sheet(key_file: Path, corpus: str, out: Path = Path("sheet.md")) -> None:
-    """Write a sheet again from its key and corpus, with the answers that were scored."""
-    documents = load_corpus(CorpusConfig(source=corpus))
-    write_sheet(json.loads(key_file.read_bytes()), {each.id: each.text for each in documents}, out)
+def sheet(key_file: Path, corpus: str, out: Path = Path("sheet.md"), reader: str | None = None) -> None:
+    """Write a sheet again from its key and corpus, for a new reader or with the answers of one."""
+    texts = {each.id: each.text for each in load_corpus(CorpusConfig(source=corpus))}
+    write_sheet(json.loads(key_file.read_bytes()), texts, out, reader)
 
 
 def read_answers(text: str, numbers: Sequence[str]) -> dict[str, Row]:
@@ -118,11 +120,26 @@ def wilson(share: float, count: int, z: float = 1.96) -> str:
     return f"{share:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def score_rows(key: Row, about: Mapping[str, Row]) -> list[Row]:
+def agreement(key: Row, reader: str) -> Row:
+    """Cohen's kappa with every other reader, of yes and half against no, by question."""
+    own = key["answers"][reader]
+    return {
+        other: {
+            field: round(
+                cohen_kappa_score(*([each[n][field] != "n" for n in own] for each in (own, theirs))), 2
+            )
+            for field in ANSWERS
+        }
+        for other, theirs in key["answers"].items()
+        if other != reader
+    }
+
+
+def score_rows(key: Row, reader: str, about: Mapping[str, Row]) -> list[Row]:
     """A row a generator and kind of real passage; `about` has measures by generator."""
     by: dict[str, list[Row]] = {}
-    for entry in key["passages"].values():
-        by.setdefault(entry["generator"], []).append(entry)
+    for number, entry in key["passages"].items():
+        by.setdefault(entry["generator"], []).append(key["answers"][reader][number])
     rng, rows = np.random.default_rng(0), []
     worth = {name: np.array([WORTH[row["member"]] for row in by[name]]) for name in sorted(by)}
     # 2,000 means of resampled passages, and then the mean itself.
@@ -139,28 +156,38 @@ def score_rows(key: Row, about: Mapping[str, Row]) -> list[Row]:
         row |= {f"{f}_share": sum(e[f] == "y" for e in by[name]) / len(each) for f in ("thread", "readable")}
         row |= dict.fromkeys(("vendi_ratio", "copied_8gram_share", "cluster_score_a", "cluster_score_b"))
         known = {field: value for field, value in about.get(name, {}).items() if row.get(field, "") is None}
-        rows.append(row | known | {"sheet": key["sheet"], "commit": commit()})
+        rows.append(row | known | {"sheet": key["sheet"], "reader": reader, "commit": commit()})
     return rows
 
 
 @app.command()
-def score(filled: Path, key_file: Path, about: Path | None = None, place: Path = RESULTS) -> None:
-    """Score a filled sheet, and keep its answers in the key.
+def score(
+    filled: Path,
+    key_file: Path,
+    reader: Annotated[str, typer.Option(help="Who filled it; a sheet may have several readers.")],
+    about: Path | None = None,
+    place: Path = RESULTS,
+) -> None:
+    """Score a filled sheet, keep its answers in the key, and compare them with other readers'.
 
     `--about` names JSON rows that hold, by `generator`: model, tokens_taught and measures.
     """
     key = json.loads(key_file.read_bytes())
-    for number, given in read_answers(filled.read_text("utf-8"), [*key["passages"]]).items():
-        key["passages"][number] |= given
+    answers = read_answers(filled.read_text("utf-8"), [*key["passages"]])
+    key["answers"] = key.get("answers", {}) | {reader: answers}
     known = {name: dict(found) for name, found in key["measures"].items()}
     for row in json.loads(about.read_bytes()) if about else ():
         known.setdefault(row["generator"], {}).update(row)
-    rows = score_rows(key, known)
+    rows = score_rows(key, reader, known)
     shown = ("share", "thread_share", "readable_share")
     columns = ("generator", "passages", "yes", "half", *shown, "reader_cluster_score", "error")
     printed = [row | {name: wilson(row[name], row["passages"]) for name in shown} for row in rows]
     print("\n".join(table(columns, printed)))
-    rows = with_earlier(rows, lambda row: row["sheet"], place / "reading.json")
+    for other, kappas in agreement(key, reader).items():
+        print(
+            f"Cohen's kappa with {other}: " + ", ".join(f"{field} {each}" for field, each in kappas.items())
+        )
+    rows = with_earlier(rows, lambda row: (row["sheet"], row["reader"]), place / "reading.json")
     write_results("reading", rows, ["python", "-m", "benchmarks.reading", *sys.argv[1:]], place)
     key_file.write_text(json.dumps(key, indent=1, ensure_ascii=False), encoding="utf-8")
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 
 from agent.adapting.config import AdaptingConfig
 from agent.adapting.contrast import contrasted
-from agent.adapting.lesson import draw_documents, with_written
+from agent.adapting.lesson import Lesson, draw_documents, with_written
 from agent.adapting.supervised import MEMBER_LOSS, OTHER_LOSS, fit_lora
 from agent.concept import Concept
 from agent.language_model.adapter import Adapter
@@ -105,16 +105,23 @@ def adapt(
         "lesson_loss": _late_mean(history, "loss"),
         "exponent": exponent,
     }
-    tokens_a_step = lesson.tokens / -(-len(lesson.rows) // config.lora.batch)
-    for name, of_trainer in (("member_loss", MEMBER_LOSS), ("other_loss", OTHER_LOSS)):
-        if found := [row[of_trainer] for row in history if of_trainer in row]:
-            metrics[name] = found[-1]
-            metrics[f"{name}_curve"] = " ".join(
-                f"{row['step'] * tokens_a_step:.0f}:{row[of_trainer]:.4f}"
-                for row in history
-                if of_trainer in row
-            )
+    metrics |= held_out_losses(history, lesson, config.lora.batch)
     return adapter, metrics
+
+
+def held_out_losses(
+    history: Sequence[dict[str, float]], lesson: Lesson, batch: int
+) -> dict[str, float | str]:
+    """Losses at the end of training, and their curves; empty without held-out windows."""
+    metrics: dict[str, float | str] = {}
+    tokens_a_step = lesson.tokens / -(-len(lesson.rows) // batch)
+    for name, of_trainer in (("member_loss", MEMBER_LOSS), ("other_loss", OTHER_LOSS)):
+        if found := [(row["step"], row[of_trainer]) for row in history if of_trainer in row]:
+            metrics[name] = found[-1][1]
+            metrics[f"{name}_curve"] = " ".join(
+                f"{step * tokens_a_step:.0f}:{loss:.4f}" for step, loss in found
+            )
+    return metrics
 
 
 def _late_mean(history: Sequence[dict[str, float]], name: str) -> float:

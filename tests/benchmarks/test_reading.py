@@ -92,20 +92,39 @@ def test_a_sheet_is_blind_and_scored_exactly(made):
     fill(sheet, key, answers)
     about = {"generator": "basin-zeta", "model": "tiny", "tokens_taught": 7, "cluster_score_a": 0.5, "no": 1}
     (folder / "about.json").write_text(json.dumps([about]))
-    earlier = [{"generator": "other", "sheet": "zero"}, {"generator": "x", "sheet": "one"}]
+    same = {"sheet": "one", "reader": "first"}
+    earlier = [{"generator": "other", "sheet": "one", "reader": "zero"}, {"generator": "x", **same}]
     (folder / "reading.json").write_text(json.dumps({"rows": earlier}))
-    score = ["score", sheet, key_file, "--about", folder / "about.json", "--place", folder]
+    score = [
+        "score",
+        sheet,
+        key_file,
+        "--reader",
+        "first",
+        "--about",
+        folder / "about.json",
+        "--place",
+        folder,
+    ]
     assert "0.50 [0.15, 0.85]" in run(*score)
     other, ours, rival, members, others = json.loads((folder / "reading.json").read_bytes())["rows"]
-    assert other["sheet"] == "zero" and rival["generator"] == "other-omega" and "no" not in ours
+    assert other["reader"] == "zero" and rival["generator"] == "other-omega" and "no" not in ours
     assert (ours["yes"], ours["half"], ours["share"]) == (1, 2, 0.5)
     assert ours["reader_cluster_score"] == 0.5 and 0.1 < ours["error"] < 0.4  # (0.5 - 0.125) / 0.75
     assert (ours["thread_share"], ours["readable_share"], ours["vendi_ratio"]) == (0.25, 0.75, None)
     assert (ours["model"], ours["tokens_taught"], ours["cluster_score_a"]) == ("tiny", 7, 0.5)
     assert round(rival["reader_cluster_score"], 4) == -0.1667 and rival["model"] is None
     assert (members["reader_cluster_score"], others["reader_cluster_score"]) == (1, 0)
-    run("sheet", key_file, folder / "shelf.jsonl", "--out", folder / "filled.md")
+    again = ["sheet", key_file, folder / "shelf.jsonl", "--out"]
+    run(*again, folder / "filled.md", "--reader", "first")
     assert (folder / "filled.md").read_text() == sheet.read_text()
+    run(*again, folder / "empty.md")
+    assert (folder / "empty.md").read_text() == text
+    second = sheet.read_text().replace("thread: n", "thread: y")
+    (folder / "second.md").write_text(second)
+    printed = run("score", folder / "second.md", key_file, "--reader", "second", "--place", folder)
+    assert "kappa with first: member 1.0, thread 0.0, readable 1.0" in printed
+    assert json.loads(key_file.read_bytes())["answers"].keys() == {"first", "second"}
 
 
 def test_mistakes_are_sentences_that_name_the_passage(made):
