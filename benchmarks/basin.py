@@ -44,7 +44,7 @@ CASES = {
     "library": Case(LIBRARY, "library", "detective", drawn=True),
     "brown": Case("basin_brown.yaml", "brown-fiction", "detective", drawn=True),
     "library-smaller": Case(LIBRARY, "library", "detective", ("clustering.size=0.2",)),
-    "library-one-view": Case(LIBRARY, "library", "detective", ("clustering.fading.embeddings=false",)),
+    "library-one-view": Case(LIBRARY, "library", "detective", ("clustering.embeddings=false",)),
     "library-philosophy": Case(LIBRARY, "library", "philosophy", ("clustering.size=0.05",), drawn=True),
     "library-children": Case(LIBRARY, "library", "children", ("clustering.size=0.1",)),
     "library-seed-1": Case(LIBRARY, "library", "detective", ("seed=1",)),

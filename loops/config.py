@@ -118,7 +118,7 @@ class MapConfig(StageConfig):
     run: RunConfig
     starts: StartsConfig = StartsConfig()
     rounds: int = Field(15, ge=1)
-    """Rounds for each start; from `run.clustering.fading.rounds` on, the pointer has no weight."""
+    """Rounds for each start; from `run.clustering.falling` on, the pointer has no weight."""
     held: bool = True
     """Also follow each start with trust held at 1, for comparison."""
 

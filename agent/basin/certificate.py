@@ -48,7 +48,7 @@ class Certificate:
     drift: float
     """Of the last round."""
     eigenvalue: float
-    """Leading eigenvalue of the round map without pointer; below 1 it contracts."""
+    """Leading eigenvalue of the round map, at the last round's trust; below 1 it contracts."""
     came_back: float
     """Least soft Jaccard with itself after a kick."""
     restarts_agree: float
@@ -60,11 +60,16 @@ class Certificate:
     pointer_weight: float
     """Trust in the pointer in the last round; 0 is required."""
 
-    def failures(self, config: CertificateConfig) -> list[str]:
-        """Failed checks as clauses; empty where the certificate holds."""
+    def failures(self, config: CertificateConfig, held_by: str | None = None) -> list[str]:
+        """Failed checks as clauses; empty where the certificate holds.
+
+        Args:
+            held_by: why trust in the pointer fell no further, as a clause.
+        """
+        leans = f"it leans on its pointer (trust {self.pointer_weight:.2f})"
         checks = [
             (self.drift < config.still, f"it still moves (drift {self.drift:.3f})"),
-            (self.pointer_weight == 0, f"it leans on its pointer (trust {self.pointer_weight:.2f})"),
+            (self.pointer_weight == 0, f"{leans}, since with less {held_by}" if held_by else leans),
             (self.eigenvalue < 1, f"the round map does not contract (eigenvalue {self.eigenvalue:.2f})"),
             (self.came_back >= SAME, f"kicked, it did not come back (overlap {self.came_back:.2f})"),
             (self.restarts_agree >= SAME, f"restarts arrive elsewhere (overlap {self.restarts_agree:.2f})"),
@@ -96,8 +101,16 @@ def certify(
 ) -> Certificate:
     """Check the concept at the end of `path`, which starts at `pointer` and follows `schedule`."""
     final, rounds = path[-1], len(path) - 1
+    trust = schedule.trust(rounds)
     kicks = [
-        round_map.kicked(final, config.kick, config.kick_rounds, seed_for(seed, number, "kick"))
+        round_map.kicked(
+            final,
+            config.kick,
+            config.kick_rounds,
+            seed_for(seed, number, "kick"),
+            pointer=pointer,
+            trust=trust,
+        )
         for number in range(config.kicks)
     ]
     restarts = [
@@ -111,13 +124,13 @@ def certify(
     natural = natural_latent(final[documents], evidence, documents, seed_for(seed, 0, "natural latent"))
     return Certificate(
         drift=float(drifts(path[-2:])[-1]),
-        eigenvalue=round_map.eigenvalue(final, seed_for(seed, 0, "eigenvalue")),
+        eigenvalue=round_map.eigenvalue(final, seed_for(seed, 0, "eigenvalue"), pointer, trust),
         came_back=agreement(kicks, final),
         restarts_agree=agreement(restarts, final),
         redundancy=natural.redundancy_share if natural else None,
         mediation=natural.mediation if natural else None,
         kept=share_kept(path[0], final),
-        pointer_weight=schedule.trust(rounds),
+        pointer_weight=trust,
     )
 
 

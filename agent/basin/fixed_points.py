@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +9,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from agent.membership.similarity import overlap, soft_jaccard
+from agent.membership.similarity import SAME, agreement, overlap
 
-SAME = 0.9
-"""Soft Jaccard from which two memberships are the same concept."""
+__all__ = ["SAME", "FixedPoint", "agreement", "fixed_points", "most_like", "overlaps", "telling_words"]
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,3 @@ def telling_words(
     deviation = np.sqrt(either * (1 - either) * ((inside**2).sum() + (outside**2).sum())) + 1e-9
     order = np.argsort(-(among - elsewhere) / deviation, kind="stable")
     return [int(word) for word in order[:count]]
-
-
-def agreement(finals: Sequence[Float[np.ndarray, "document"]], own: Float[np.ndarray, "document"]) -> float:
-    """The least soft Jaccard of the memberships with `own`; 1 where there are none."""
-    return min((soft_jaccard(own, each) for each in finals), default=1.0)

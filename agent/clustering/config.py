@@ -9,37 +9,25 @@ from pydantic import Field
 from agent.config import StageConfig
 
 
-class FadingConfig(StageConfig):
-    """Settings of annealed self-training and of basin maps."""
-
-    rounds: int | None = Field(5, ge=1)
-    """Rounds over which trust falls from 1 to 0; None: it stays at 1."""
-    sharpness: float = Field(8.0, gt=0)
-    """Nats of membership per standard deviation of the documents' scores. Soft boundaries flow to
-    the largest contrast of the corpus, hard ones stop at the first of many fixed points."""
-    embeddings: bool = True
-    """Use a sentence embedder beside the language model's activations."""
-
-
 class ClusteringConfig(StageConfig):
     """How memberships are redrawn."""
 
-    method: Literal["ridge", "mixture", "self_training", "fading"] = "ridge"
-    """Two witnesses with a linear or a mixture classifier; self-training, plain or annealed."""
-    fading: FadingConfig = FadingConfig()
-    feedback_weight: float = Field(0.6, ge=0)
-    """Share of the evidence's weight (see trust.py) in the next targets. At 0 only the pointer is learnt; near 1 evidence
-    confirms its own mistakes. It is 0 where most documents have one passage, whose noise looks like
-    a subject."""
-    size: Literal["bounds", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "bounds"
-    """Share of the corpus in the concept: between the pointer's mass and a bound by the
-    activations; the mass; the share of documents with the topic; or a number. For seeded topics
-    bounds means presence."""
-    steps: int = Field(2, ge=1)
-    """Fits in a round."""
-    components: int = Field(150, ge=2)
-    """Principal components of the activations."""
-    penalty: float = Field(1.0, gt=0)
+    trust: Literal["earned"] | Annotated[float, Field(ge=0, le=1)] = "earned"
+    """Trust in the pointer that stays: as little as the run can do with, or a number. 1: it is
+    constant."""
+    falling: int = Field(5, ge=1)
+    """Rounds over which trust falls from 1 to 0, or stops on its way."""
+    size: Literal["stable", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "stable"
+    """Share of the corpus in the concept: where the round map contracts hardest; the pointer's
+    mass; the share of documents with the topic; or a number."""
+    sharpness: float = Field(4.0, gt=0)
+    """Nats of membership per standard deviation of the documents' scores. Soft boundaries flow to
+    the largest contrast of the corpus, hard ones stop at the first of many fixed points."""
+    embeddings: bool = True
+    """Read the texts with a sentence embedder, too, beside the language model's activations."""
+    components: int = Field(50, ge=2)
+    """Principal components of the activations, and of the embeddings."""
+    penalty: float = Field(0.1, gt=0)
     """Ridge penalty in units of a feature's mean variance times the number of passages."""
     folds: int = Field(6, ge=2)
     divisions: int = Field(4, ge=1)
@@ -53,13 +41,3 @@ class ClusteringConfig(StageConfig):
     tenths, topics less than two thirds."""
     generated_share: float = Field(0.1, ge=0, le=0.5)
     """Largest share of the training weight for all generated texts together."""
-    mixture_components: int = Field(16, ge=2)
-
-    @property
-    def use_embeddings(self) -> bool:
-        """Whether texts are also embedded."""
-        return self.method == "fading" and self.fading.embeddings
-
-    def of_pointer(self, seeded: bool) -> ClusteringConfig:
-        """The same settings, with the way to a size that suits the pointer."""
-        return self.model_copy(update={"size": "presence"}) if seeded and self.size == "bounds" else self

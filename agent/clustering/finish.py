@@ -1,4 +1,4 @@
-"""The ending of every refiner: from fitted targets to a readout, a threshold and memberships."""
+"""The ending of a redrawing: from fitted targets to a readout, a threshold and memberships."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent.membership.similarity import spread
 
 @dataclass(frozen=True)
 class Refined:
-    """What a refiner hands to `finish`."""
+    """What the refiner hands to `finish`."""
 
     targets: Float[np.ndarray, "text"]
     """Memberships that the last classifier was fitted to."""
@@ -33,10 +33,8 @@ class Refined:
     pointer_weight: float
     """Weight of the pointer's centred log-odds beside `held_out`."""
     pointer_centre: float
-    membership: Float[np.ndarray, "passage"] | None = None
-    """None: `pooled`, cut at the concept's size."""
-    recut: bool = True
-    """Whether the readout is cut by its own scores; else by the held-out ones."""
+    membership: Float[np.ndarray, "passage"]
+    """Documents pooled, with the concept's size."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +65,11 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
         projection=prior.views[0].projection,
         shape=real.activations.shape[1:],
     )
-    readout = Readout(weights, bias, refined.pointer_weight, refined.pointer_centre, cut)
-    if refined.recut:
-        uncut = replace(readout, threshold=0.0)
-        scores = uncut.log_odds(real.activations, real.pointer_log_odds)
-        readout = replace(readout, threshold=threshold(scores, size))
-    membership = refined.membership
-    if membership is None:
-        membership = sigmoid(refined.pooled - threshold(refined.pooled, size))
+    uncut = Readout(weights, bias, refined.pointer_weight, refined.pointer_centre, 0.0)
+    scores = uncut.log_odds(real.activations, real.pointer_log_odds)
+    readout = replace(uncut, threshold=threshold(scores, size))
     return Reclustering(
-        membership=membership,
+        membership=refined.membership,
         single=single[:count],
         pooled=refined.pooled,
         evidence=refined.evidence,

@@ -2,64 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from agent.clustering.config import ClusteringConfig
+from agent.clustering.descent import Descent, StableSize, descend, stable_size
+from agent.clustering.round_map import RoundMap
+from agent.clustering.shuffles import z_score_of
 from agent.clustering.texts import Texts, View, cross_fitted
-from agent.clustering.trust import Trust, estimate_trust
-from agent.membership.classifiers import CrossFittedHalves
-from agent.membership.documents import document_folds, document_means, document_membership, numbered
-from agent.membership.log_odds import sigmoid
+from agent.membership.documents import document_means, document_membership, numbered
 from agent.membership.projection import Projection
 from agent.types import seed_for
 
-FEWEST_KEPT = 0.2
-"""Cuts that keep a smaller share of the surest texts are skipped: they rest on too few."""
-
-
-def choose_size(
-    evidence: Float[np.ndarray, "passage"], surest: Bool[np.ndarray, "passage"], mass: float
-) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """The size, and its upper bounds by rising cut: (share of the surest kept, bound).
-
-    Args:
-        evidence: held-out scores.
-        surest: passages of the documents with the highest pointer scores, as many as the pointer
-            claims.
-        mass: the share of the corpus that the pointer claims, in (0, 1).
-
-    Raises:
-        ValueError: no passage is surest, or the mass is no share.
-    """
-    if not surest.any() or not 0 < mass < 1:
-        raise ValueError(f"no upper bound for a mass of {mass} and {int(surest.sum())} surest passages")
-    cuts = np.quantile(evidence[surest], np.linspace(0, 1 - FEWEST_KEPT, 17))
-    kept = np.array([(evidence[surest] >= cut).mean() for cut in cuts])
-    bounds = np.array([(evidence >= cut).mean() for cut in cuts]) / kept
-    curve = tuple((float(share), float(bound)) for share, bound in zip(kept, bounds, strict=True))
-    return float(np.sqrt(mass * np.clip(bounds.min(), mass, 1.0))), curve
+RESTARTS = 3
+"""Maps of other folds beside the run's."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """The pointer's scores of the real documents, their trust, and the concept's size."""
+    """The pointer's scores of the real documents, the concept's size and the trust that stays."""
 
     pointer: Float[np.ndarray, "document"]
     """Mean log-odds of the pointer over each document's passages."""
-    share: Float[np.ndarray, "document"]
-    """Mean weight of the pointer over each document's passages, in [0, 1]. It is the target, since
-    log-odds would mostly tell how far outside a text is."""
     membership: Float[np.ndarray, "passage"]
     """Of the pointer alone, documents pooled, with mean `size`."""
-    trust: Trust
+    z_score: float
+    """Deviations by which the activations know the pointer better than shuffled ones."""
     size: float
-    size_curve: tuple[tuple[float, float], ...]
-    """Upper bounds of the size, see `choose_size`; empty where the size was given."""
+    found: StableSize | None
+    """How the size was found; None where it was given, or the map is stable at no size."""
+    descent: Descent | None
+    """How far trust may fall; None where it was given."""
+    least_trust: float
+    """Trust in the pointer that stays."""
     views: tuple[View, ...]
     """The real passages by activations, then by sentence embeddings where these are used."""
+
+    @property
+    def size_curve(self) -> tuple[tuple[float, float], ...]:
+        """Sizes and the map's eigenvalue there; empty where the size was given."""
+        return self.found.curve if self.found else ()
 
 
 def estimate_prior(
@@ -75,8 +60,8 @@ def estimate_prior(
 
     Args:
         document_of: the document of every real passage.
-        claimed: the pointer's own size; its mass where `config.size` is "bounds", else the size
-            itself.
+        claimed: the pointer's own size, taken where none is found; the size itself where
+            `config.size` is not "stable".
         projection: of these activations, where it is known.
 
     Raises:
@@ -84,44 +69,51 @@ def estimate_prior(
     """
     document_of = numbered(document_of)
     pointer = document_means(real.pointer_log_odds, document_of)
-    share = document_means(sigmoid(real.pointer_log_odds), document_of)
     views = [View.of(real.activations, config.components, projection)]
     views += [View.of(recorded, config.components) for recorded in real.recordings[1:]]
     ridge = cross_fitted(views[0].features, document_of, config, seed)
-    divisions = [folds for folds, _ in ridge.divisions[:2]]
-    halves = [
-        document_folds(document_of, 2, seed_for(seed, number, "halves")) for number in range(len(divisions))
-    ]
-    trust = estimate_trust(
-        share,
-        pointer,
-        document_of,
-        ridge=ridge,
-        halves=CrossFittedHalves(ridge.features, divisions, halves, config.penalty),
-        shuffles=config.shuffles,
-        seed=seed_for(seed, 0, "shuffles"),
-    )
-    size: float = claimed
-    curve: tuple[tuple[float, float], ...] = ()
-    if config.size == "bounds":
-        surest = np.argsort(-pointer, kind="stable")[: max(1, round(claimed * len(pointer)))]
-        evidence = ridge.evidence(share[document_of])
-        size, curve = choose_size(evidence, np.isin(document_of, surest), claimed)
+    z_score = z_score_of(pointer, document_of, ridge, config.shuffles, seed_for(seed, 0, "shuffles"))
+    found, descent = None, None
+    if z_score >= config.min_z_score:
+        found, descent = settle_size_and_trust(views, document_of, pointer, claimed, config=config, seed=seed)
+    size = found.size if found else claimed
+    least = config.trust if isinstance(config.trust, float) else descent.least if descent else 1.0
     membership = document_membership(pointer[document_of], document_of, size)
-    return Prior(pointer, share, membership, trust, size, curve, tuple(views))
+    return Prior(pointer, membership, z_score, size, found, descent, least, tuple(views))
 
 
-def no_concept(trust: Trust, document_spread: float, config: ClusteringConfig) -> str | None:
+def settle_size_and_trust(
+    views: Sequence[View],
+    document_of: Int[np.ndarray, "passage"],
+    pointer: Float[np.ndarray, "document"],
+    claimed: float,
+    *,
+    config: ClusteringConfig,
+    seed: int,
+) -> tuple[StableSize | None, Descent | None]:
+    """The size and the fall of trust, each where the configuration leaves it open."""
+    if config.size != "stable" and config.trust != "earned":
+        return None, None
+    features = [view.features for view in views]
+    seeds = [seed, *(seed_for(seed, number, "restart") for number in range(1, RESTARTS + 1))]
+    maps = [RoundMap.of_views(features, document_of, claimed, config, each) for each in seeds]
+    found = None
+    if config.size == "stable" and (found := stable_size(maps, pointer, config.trust, seed)):
+        maps = [replace(each, size=found.size) for each in maps]
+    return found, descend(maps, pointer, seed) if config.trust == "earned" else None
+
+
+def no_concept(z_score: float, document_spread: float, config: ClusteringConfig) -> str | None:
     """Why there is no concept at the pointer, as a sentence, or None where there is one.
 
     Args:
         document_spread: share of the documents that the pointer covers; see
             `PointerReading.document_spread`.
     """
-    if trust.z_score < config.min_z_score:
+    if z_score < config.min_z_score:
         return (
             "No concept here: the activations fit this pointer hardly better than a shuffled one (z-score "
-            f"{trust.z_score:.1f}, minimum {config.min_z_score:.1f}); look at the topic (`basin topics`), or lower "
+            f"{z_score:.1f}, minimum {config.min_z_score:.1f}); look at the topic (`basin topics`), or lower "
             "clustering.min_z_score."
         )
     if document_spread > config.max_document_spread:
@@ -131,3 +123,22 @@ def no_concept(trust: Trust, document_spread: float, config: ClusteringConfig) -
             "clustering.max_document_spread."
         )
     return None
+
+
+def size_sentence(prior: Prior, config: ClusteringConfig) -> str:
+    """The size and how it was found."""
+    if prior.found is None:
+        note = " (the map is stable at no size, so it is the pointer's)" if config.size == "stable" else ""
+        return f"The concept is {prior.size:.1%} of the corpus{note}."
+    return (
+        f"The concept is {prior.size:.1%} of the corpus, the middle of {prior.found.low:.1%} to {prior.found.high:.1%}, where "
+        "the round map contracts hardest."
+    )
+
+
+def trust_sentence(prior: Prior) -> str:
+    """Where trust in the pointer stops, and why."""
+    reason = prior.descent.stopped if prior.descent else None
+    return f"Trust in the pointer falls to {prior.least_trust:.1f}" + (
+        f": with less {reason}." if reason else "."
+    )

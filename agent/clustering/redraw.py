@@ -1,16 +1,16 @@
-"""One redrawing by the configured refiner, and redrawing until it is still."""
+"""One redrawing, and redrawing until it is still."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int
 
+from agent.clustering.annealing import anneal
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering, finish
 from agent.clustering.prior import Prior
-from agent.clustering.self_training import anneal, self_train
+from agent.clustering.round_map import Schedule
 from agent.clustering.texts import Texts, training_set
-from agent.clustering.two_witnesses import weigh_witnesses
 from agent.concept import Concept
 from agent.membership.similarity import soft_jaccard
 
@@ -31,20 +31,20 @@ def redraw(
     Args:
         document_of: the document of every real passage; no document is split between folds.
         generated: further unlabelled texts, or None.
-        round_number: 1 for the first round; only annealing depends on it.
+        round_number: 1 for the first round; trust depends on it.
 
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
     texts = training_set(real, generated, document_of, prior.views, config=config, seed=seed)
     membership = last.membership if last else prior.membership
-    if config.method == "fading":
-        refined = anneal(texts, membership, prior, config, round_number)
-    elif config.method == "self_training":
-        refined = self_train(texts, membership, prior)
-    else:
-        refined = weigh_witnesses(texts, last.evidence if last else None, prior, config, seed)
-    return finish(refined, texts, real, prior)
+    trust = schedule(prior, config).trust(round_number)
+    return finish(anneal(texts, membership, prior, trust, config.sharpness), texts, real, prior)
+
+
+def schedule(prior: Prior, config: ClusteringConfig) -> Schedule:
+    """Trust in the pointer by round."""
+    return Schedule(config.falling, prior.least_trust)
 
 
 def settle(
@@ -59,8 +59,7 @@ def settle(
 ) -> list[Reclustering]:
     """All redrawings on real texts until drift is below `bound`, `most` at most."""
     drawn: list[Reclustering] = []
-    # Not while trust still falls.
-    least = max(2, config.fading.rounds or 0) if config.method == "fading" else 2
+    least = max(2, schedule(prior, config).still_falls)
     for number in range(1, most + 1):
         last = drawn[-1] if drawn else None
         drawn.append(

@@ -24,18 +24,27 @@ from agent.membership.similarity import soft_jaccard, standardised
 
 STEP = 1e-3  # of a finite difference, in units of membership
 POWER_STEPS = 40
+MOST_IN_MATRIX = 2000
+"""Documents up to which a map is a matrix for each view."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Trust in the pointer by round."""
 
-    rounds: int | None
-    """Rounds over which it falls from 1 to 0; None: it stays at 1."""
+    falling: int
+    """Rounds over which it would fall from 1 to 0."""
+    least: float = 0.0
+    """Where it stops; 1: it is constant."""
 
     def trust(self, round_number: int) -> float:
         """In [0, 1]; 1 in round 0."""
-        return 1.0 if self.rounds is None else max(0.0, 1 - round_number / self.rounds)
+        return max(self.least, 1 - round_number / self.falling)
+
+    @property
+    def still_falls(self) -> int:
+        """The last round with another trust than the one before."""
+        return int(np.ceil((1 - self.least) * self.falling - 1e-9))
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,9 @@ class RoundMap:
     """Mean membership."""
     sharpness: float
     """Nats per standard deviation of the documents' scores."""
+    operators: tuple[Float[np.ndarray, "document document"], ...] = ()
+    """The ridges as matrices on memberships of documents, a hundred times as fast; none where there
+    are other texts, or many documents."""
 
     @classmethod
     def of_views(
@@ -61,8 +73,13 @@ class RoundMap:
         seed: int,
     ) -> RoundMap:
         """The map of real passages alone; `seed` divides the folds."""
-        ridges = [cross_fitted(view, document_of, config, seed) for view in views]
-        return cls(tuple(ridges), numbered(document_of), size, config.fading.sharpness)
+        ridges, numbers = (
+            [cross_fitted(view, document_of, config, seed) for view in views],
+            numbered(document_of),
+        )
+        few = numbers.max() < MOST_IN_MATRIX
+        operators = tuple(ridge.operator(numbers) for ridge in ridges) if few else ()
+        return cls(tuple(ridges), numbers, size, config.sharpness, operators)
 
     def evidence(self, targets: Float[np.ndarray, "text"]) -> Float[np.ndarray, "text"]:
         """Held-out scores summed over the views, each in deviations of the documents' scores."""
@@ -76,6 +93,8 @@ class RoundMap:
 
     def scores(self, membership: Float[np.ndarray, "document"]) -> Float[np.ndarray, "document"]:
         """Held-out scores of every document for the membership, standardised."""
+        if self.operators:
+            return standardised(np.sum([standardised(each @ membership) for each in self.operators], axis=0))
         found = document_means(self.evidence(membership[self.document_of]), self.document_of)
         return standardised(found)
 
@@ -100,8 +119,14 @@ class RoundMap:
             path.append(self.step(path[-1], pointer, schedule.trust(number)))
         return np.stack(path)
 
-    def eigenvalue(self, membership: Float[np.ndarray, "document"], seed: int) -> float:
-        """Modulus of the map's leading eigenvalue at a fixed point, without pointer; <1 contracts.
+    def eigenvalue(
+        self,
+        membership: Float[np.ndarray, "document"],
+        seed: int,
+        pointer: Float[np.ndarray, "document"] | None = None,
+        trust: float = 0.0,
+    ) -> float:
+        """Modulus of the map's leading eigenvalue at a fixed point; below 1 it contracts.
 
         By power iteration on central differences. The growth is averaged over the last half of the
         steps, since a complex pair rotates.
@@ -110,7 +135,9 @@ class RoundMap:
         direction /= np.linalg.norm(direction)
         growth = []
         for _ in range(POWER_STEPS):
-            ahead, behind = (self.step(membership + sign * STEP * direction) for sign in (1, -1))
+            ahead, behind = (
+                self.step(membership + sign * STEP * direction, pointer, trust) for sign in (1, -1)
+            )
             image = (ahead - behind) / (2 * STEP)
             length = float(np.linalg.norm(image))
             if length < 1e-12:
@@ -120,17 +147,29 @@ class RoundMap:
         return float(np.exp(np.mean(growth[POWER_STEPS // 2 :])))
 
     def kicked(
-        self, membership: Float[np.ndarray, "document"], share: float, rounds: int, seed: int
+        self,
+        membership: Float[np.ndarray, "document"],
+        share: float,
+        rounds: int,
+        seed: int,
+        *,
+        pointer: Float[np.ndarray, "document"] | None = None,
+        trust: float = 0.0,
     ) -> Float[np.ndarray, "document"]:
-        """The limit, without pointer, from memberships shuffled among a share of the documents."""
-        return self.settled(shuffled(membership, share, seed), rounds)
+        """The limit from memberships shuffled among a share of the documents."""
+        return self.settled(shuffled(membership, share, seed), rounds, pointer, trust)
 
     def settled(
-        self, membership: Float[np.ndarray, "document"], rounds: int, still: float = 1e-4
+        self,
+        membership: Float[np.ndarray, "document"],
+        rounds: int,
+        pointer: Float[np.ndarray, "document"] | None = None,
+        trust: float = 0.0,
+        still: float = 1e-4,
     ) -> Float[np.ndarray, "document"]:
-        """The limit, without pointer, after at most so many rounds."""
+        """The limit, after at most so many rounds, beside a pointer of this trust."""
         for _ in range(rounds):
-            last, membership = membership, self.step(membership)
+            last, membership = membership, self.step(membership, pointer, trust)
             if 1 - soft_jaccard(last, membership) < still:
                 break
         return membership

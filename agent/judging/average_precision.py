@@ -17,11 +17,13 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.two_witnesses import cross_fitted_log_odds
 from agent.concept import Concept
 from agent.judging.basin_quality import precisions_at_size
 from agent.judging.gold import GoldLabels
+from agent.membership.classifiers import CrossFittedRidge
 from agent.membership.documents import document_mean
+from agent.membership.log_odds import calibration_slope
+from agent.membership.projection import Projection
 from agent.membership.similarity import standardised
 from agent.types import total_seconds
 
@@ -110,6 +112,18 @@ def gold_folds(
     for number, (_, held_out) in enumerate(parts.split(documents, gold[first])):
         fold[held_out] = number
     return fold[document]
+
+
+def cross_fitted_log_odds(
+    activations: Float[np.ndarray, "passage layer width"],
+    targets: Float[np.ndarray, "passage"],
+    folds: Int[np.ndarray, "passage"],
+    config: ClusteringConfig,
+) -> Float[np.ndarray, "passage"]:
+    """Held-out log-odds of `targets` from the clustering's classifier, fitted once."""
+    features = Projection.fit(activations, config.components).apply(activations)
+    evidence = CrossFittedRidge(features, np.ones(len(features)), [folds], config.penalty).evidence(targets)
+    return np.asarray(calibration_slope(evidence, targets) * (evidence - evidence.mean()))
 
 
 def gap_recovered(concept: float, topic: float, ceiling: float | None) -> float | None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
+
+SAME = 0.9
+"""Soft Jaccard from which two memberships are the same concept."""
 
 
 def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, "passage"]) -> float:
@@ -17,6 +22,11 @@ def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, 
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("a membership is not finite")
     return float(overlap(first, second))
+
+
+def agreement(finals: Sequence[Float[np.ndarray, "document"]], own: Float[np.ndarray, "document"]) -> float:
+    """The least soft Jaccard of the memberships with `own`; 1 where there are none."""
+    return min((soft_jaccard(own, each) for each in finals), default=1.0)
 
 
 def overlap(

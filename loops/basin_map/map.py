@@ -115,11 +115,6 @@ def map_basin(config: MapConfig, folder: Path) -> BasinMap:
         BasinError: as `prepare` and `run_pieces`; the folder cannot be written.
     """
     run = config.run
-    if run.clustering.method != "fading":
-        logger.info(
-            f"The map fades trust in the pointer (clustering.fading); a run of this configuration would use "
-            f"{run.clustering.method}."
-        )
     setup = prepare(config)
     begin_folder(
         folder, _digest(config, setup), "another map with --name", config=config.model_dump(mode="json")
@@ -150,7 +145,8 @@ def follow(inputs: SweepInputs, start: Start) -> Flow:
     begin, config = time.perf_counter(), inputs.config
     seed = seed_for(inputs.seed, 0, start.name)
     path = inputs.round_map.flow(start.scores, inputs.schedule, config.rounds)
-    held = inputs.round_map.flow(start.scores, Schedule(None), config.rounds)[-1] if config.held else None
+    constant = Schedule(config.run.clustering.falling, least=1.0)
+    held = inputs.round_map.flow(start.scores, constant, config.rounds)[-1] if config.held else None
     found = certify(
         inputs.round_map, path, start.scores, inputs.schedule, config=inputs.certificate, seed=seed
     )
@@ -205,7 +201,7 @@ def _of_point(found: BasinMap, number: int) -> dict[str, object]:
 
 def _faded(found: BasinMap) -> int:
     """The round from which the pointer has no weight."""
-    return min(found.config.run.clustering.fading.rounds or 0, found.config.rounds - 2)
+    return min(found.config.run.clustering.falling, found.config.rounds - 2)
 
 
 def _digest(map_config: MapConfig, setup: MapSetup) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import Material, Start, of_poorer, starts
+from agent.clustering.prior import settle_size_and_trust
 from agent.clustering.round_map import RoundMap, Schedule
 from agent.clustering.texts import View
 from agent.corpora.load import load_corpus
@@ -19,7 +20,8 @@ from agent.errors import BasinError
 from agent.hub.embedders import embedder_fingerprint
 from agent.language_model.model import LanguageModel
 from agent.language_model.token_counts import in_words
-from agent.membership.documents import numbered
+from agent.membership.documents import document_means, numbered
+from agent.membership.log_odds import log_odds
 from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import Pointer, TopicModel, pick
 from agent.types import Document, PassageSet, seed_for
@@ -82,12 +84,16 @@ def prepare(map_config: MapConfig) -> MapSetup:
     pointer = pick(model, config.topics)
     logger.info(f"Pointer: topic {pointer.topic} ({', '.join(model.top_words(pointer.topic))})")
     expected, document_of = model.expected_words(passages.texts), numbered(passages.document_of)
-    size = claimed_size(config, pointer.reading(expected), document_of)
-    logger.info(f"All starts are given the size {size:.1%} (clustering.size sets another).")
     folds = seed_for(config.seed, 0, "folds")
     views, models = _views(config, passages)
-    round_map = RoundMap.of_views(views, document_of, size, config.clustering, folds)
     weights = model.weights(expected)
+    scores = document_means(log_odds(weights[:, pointer.topic]), document_of)
+    size = claimed_size(config, pointer.reading(expected), document_of)
+    found, _ = settle_size_and_trust(views, document_of, scores, size, config=config.clustering, seed=folds)
+    size = found.size if found else size
+    logger.info(f"All starts are given the size {size:.1%} (clustering.size sets another).")
+    features = [view.features for view in views]
+    round_map = RoundMap.of_views(features, document_of, size, config.clustering, folds)
     names = [" ".join(model.top_words(topic, NAMED_BY)) for topic in range(model.count)]
     material = Material(
         weights,
@@ -102,7 +108,7 @@ def prepare(map_config: MapConfig) -> MapSetup:
     design = starts(material, map_config.starts, config.seed) + _poorer(map_config, passages, material)
     kinds = Counter(start.kind for start in design)
     logger.info(f"{len(design)} starts: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
-    schedule, seed = Schedule(config.clustering.fading.rounds), seed_for(config.seed, 0, "map")
+    schedule, seed = Schedule(config.clustering.falling), seed_for(config.seed, 0, "map")
     return MapSetup(
         SweepInputs(round_map, schedule, map_config, config.certificate, seed),
         passages,
@@ -115,14 +121,14 @@ def prepare(map_config: MapConfig) -> MapSetup:
     )
 
 
-def _views(config: RunConfig, passages: PassageSet) -> tuple[list[np.ndarray], str]:
-    """Principal components of the activations and, if used, of the sentence embeddings; and their models."""
+def _views(config: RunConfig, passages: PassageSet) -> tuple[list[View], str]:
+    """The activations and, if used, the sentence embeddings; and their models."""
     components = config.clustering.components
     language_model = LanguageModel.load(config.language_model)
     activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
-    views = [View.of(activations, components).features]
-    if config.clustering.fading.embeddings:
-        views.append(View.of(embedded(passages)[1][:, None], components).features)
+    views = [View.of(activations, components)]
+    if config.clustering.embeddings:
+        views.append(View.of(embedded(passages)[1][:, None], components))
     return views, f"{language_model.fingerprint} {embedder_fingerprint()}"
 
 

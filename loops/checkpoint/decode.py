@@ -127,7 +127,7 @@ def _concept(number: int, files: Mapping[str, bytes], arrays: Arrays, passages: 
         each["single"],
         each["pooled"],
         found.size,
-        size_curve=tuple((size, bound) for size, bound in found.size_curve),
+        size_curve=tuple((size, value) for size, value in found.size_curve),
         readout=Readout(weights=weights, **vars(found.readout)) if found.readout else None,
         vector=_vector(arrays),
         nats_per_token=found.nats_per_token,

@@ -13,10 +13,12 @@ from rich.console import Console
 from loops.monitor.tables import number, percentage, table_of
 
 OURS, TOPIC, CEILING = "basin", "topic", "gold-classifier"
-ON_EMBEDDINGS, FIRST_REFINER = "basin-on-embeddings", "basin-self-training"
+ON_ACTIVATIONS = "basin-on-activations"
 SHUFFLED, FUNCTION_WORDS = "basin-shuffled", "basin-function-words"
 """Names of methods; the others are in `agent.judging.rivals.RIVALS`."""
-NO_RIVALS = (OURS, TOPIC, CEILING, ON_EMBEDDINGS, FIRST_REFINER, SHUFFLED, FUNCTION_WORDS)
+EARLIER = ("basin-on-embeddings", "basin-self-training")
+"""Refiners that stored results still hold."""
+NO_RIVALS = (OURS, TOPIC, CEILING, ON_ACTIVATIONS, *EARLIER, SHUFFLED, FUNCTION_WORDS)
 NEAR = 1.5
 """A size within this factor of the true one counts as found."""
 LOSS = 0.02

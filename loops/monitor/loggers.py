@@ -39,7 +39,7 @@ ADDRESSES = tuple(
 GROUPS = {
     "writing": "agreement base_agreement degenerate_agreement coherence base_coherence repetitive broken loss",
     "concept": "size members drift contraction pointer_kept redundancy redundancy_share mediation nats_per_token "
-    "z_score pointer_loading evidence_loading words_held",
+    "z_score least_trust words_held",
 }
 """Metrics by their group in a logger; all others belong to `training`."""
 GROUP_OF = {name: group for group, names in GROUPS.items() for name in names.split()}

@@ -1,8 +1,7 @@
 """The certificate of a run, tried on the real texts when the loop ends.
 
 The last concept must stay where it is without its pointer, return after kicks, and be reached again
-by corrupted starts. The annealed map tries this for every refiner: the question is whether the
-concept needs its pointer.
+by corrupted starts.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import numpy as np
 
 from agent.basin.certificate import certify as try_certificate
 from agent.basin.certificate import verdict
-from agent.clustering.round_map import RoundMap, Schedule
+from agent.clustering.redraw import schedule
+from agent.clustering.round_map import RoundMap
 from agent.membership.documents import document_means
 from agent.types import seed_for
 from loops.records import RoundRecord
@@ -29,11 +29,11 @@ def certify(context: RunContext, rounds: Sequence[RoundRecord]) -> dict[str, obj
     folds = seed_for(seed, 0, "folds")
     round_map = RoundMap.of_views(views, context.passages.document_of, prior.size, config.clustering, folds)
     path = np.stack([document_means(each.concept.membership, round_map.document_of) for each in rounds])
-    schedule = Schedule(config.clustering.fading.rounds if config.clustering.method == "fading" else None)
+    falls = schedule(prior, config.clustering)
     began = document_means(rounds[0].concept.pooled, round_map.document_of)
     kicks = seed_for(seed, 0, "certificate")
-    found = try_certificate(round_map, path, began, schedule, config=config.certificate, seed=kicks)
-    failures = found.failures(config.certificate)
+    found = try_certificate(round_map, path, began, falls, config=config.certificate, seed=kicks)
+    failures = found.failures(config.certificate, prior.descent.stopped if prior.descent else None)
     return {
         "round": rounds[-1].round,
         "certified": not failures,

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from agent.clustering.config import ClusteringConfig
-from agent.clustering.prior import Prior, estimate_prior, no_concept
+from agent.clustering.prior import Prior, estimate_prior, no_concept, size_sentence, trust_sentence
 from agent.clustering.texts import Texts
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.passages import split
@@ -174,21 +173,21 @@ def prepare(
     language_model.say_cut(passages.texts)
     with costs.stage("record"):
         activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
-        uses = config.clustering.use_embeddings
+        uses = config.clustering.embeddings
         embed, embeddings = embedded(passages) if uses else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
     real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
     claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):
         folds = seed_for(config.seed, 0, "folds")
-        found = estimate_prior(real, document_of, claimed, _clustering(config), folds)
-    trust, spread = found.trust, reading.document_spread(document_of)
+        found = estimate_prior(real, document_of, claimed, config.clustering, folds)
+    spread = reading.document_spread(document_of)
+    logger.info(f"{size_sentence(found, config.clustering)} {trust_sentence(found)}")
     logger.info(
-        f"The concept starts with {found.size:.1%} of the corpus. Loadings on the shared factor: pointer "
-        f"{trust.pointer_loading:.2f}, activations {trust.evidence_loading:.2f}. The activations fit the pointer better "
-        f"than a shuffled one (z-score {trust.z_score:.1f}); it covers {spread:.0%} of the documents."
+        f"The activations fit the pointer better than a shuffled one (z-score {found.z_score:.1f}); it covers "
+        f"{spread:.0%} of the documents."
     )
-    nothing = no_concept(trust, spread, config.clustering)
+    nothing = no_concept(found.z_score, spread, config.clustering)
     adapter = None
     if (
         config.updating.adapter_from is not None
@@ -246,21 +245,17 @@ def with_texts(passages: PassageSet, corpus: CorpusConfig) -> PassageSet:
     return replace(passages, documents=tuple(found[document.id] for document in passages.documents))
 
 
-def _clustering(config: RunConfig) -> ClusteringConfig:
-    return config.clustering.of_pointer(seeded=config.seeded)
-
-
 def claimed_size(
     config: RunConfig, reading: PointerReading, document_of: Int[np.ndarray, "passage"]
 ) -> float:
     """The share of the corpus that the pointer claims, within bounds, or the configured one."""
-    size = _clustering(config).size
+    size = config.clustering.size
     if isinstance(size, float):
         return size
-    kind = "presence" if size == "presence" else "mass"
+    kind = "presence" if size == "presence" or (size == "stable" and config.seeded) else "mass"
     claimed = reading.claim(kind == "presence", document_of)
     size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
-    if size != claimed:
+    if size != claimed and config.clustering.size != "stable":
         logger.info(
             f"The pointer's {kind} is {claimed:.1%} of the corpus; the run starts from {size:.0%}. Look at the topic "
             "(`basin topics`), or set clustering.size."

@@ -82,19 +82,20 @@ def _degenerate(context: RunContext, concept: Concept, costs: Costs) -> tuple[Ge
 
 
 def _metrics(context: RunContext, concept: Concept) -> Metrics:
-    trust, words, pointer = context.prior.trust, context.config.topics.words, context.pointer
+    words, pointer = context.config.topics.words, context.pointer
     return {
         "round": 0,
         "topic": pointer.topic,
         "words": " ".join(pointer.model.top_words(pointer.topic)),
         "words_held": len(pointer.holds(words)) if words else None,
         "size": float(concept.membership.mean()),
+        "size_low": context.prior.found.low if context.prior.found else None,
+        "size_high": context.prior.found.high if context.prior.found else None,
+        "least_trust": context.prior.least_trust,
         "members": len(concept.members()),
         "nats_per_token": concept.nats_per_token,
         "drift": None,
-        "z_score": trust.z_score,
-        "pointer_loading": trust.pointer_loading,
-        "evidence_loading": trust.evidence_loading,
+        "z_score": context.prior.z_score,
         "no_concept": context.no_concept,
         "collapsed": None,
     }

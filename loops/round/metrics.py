@@ -8,6 +8,7 @@ import numpy as np
 
 from agent.basin.natural_latent import natural_latent
 from agent.basin.tracking import collapse, movement, share_kept
+from agent.clustering.redraw import schedule
 from agent.concept import Concept
 from agent.errors import BasinError
 from agent.language_model.coherence import CoherenceReport
@@ -66,6 +67,7 @@ def _of_concept(context: RunContext, rounds: Sequence[RoundRecord], concept: Con
     return {
         "round": concept.round,
         "size": float(concept.membership.mean()),
+        "trust": schedule(context.prior, context.config.clustering).trust(concept.round),
         "members": len(concept.members()),
         "drift": moved.drift,
         "contraction": moved.contraction,

@@ -156,13 +156,12 @@ def _own_config(run: RunConfig, link: LinkConfig, successor: LanguageModel, conc
     reader = run.coherence.model
     if reader == successor.config.name:
         reader = run.language_model.name
-    fading = run.clustering.fading.model_copy(update={"rounds": 1})
     size = float(concept.membership.mean())
     return run.model_copy(
         update={
             "language_model": successor.config,
             "coherence": run.coherence.model_copy(update={"model": reader}),
-            "clustering": run.clustering.model_copy(update={"size": size, "fading": fading}),
+            "clustering": run.clustering.model_copy(update={"size": size, "trust": 0.0, "falling": 1}),
             "updating": run.updating.model_copy(update={"layers": ()}),
             "rounds": link.rounds or run.rounds,
         }

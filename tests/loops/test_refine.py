@@ -53,7 +53,7 @@ ADAPTING = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, ADAPTING, {"clustering": {"method": "mixture"}}])
+@pytest.mark.parametrize("changes", [{}, ADAPTING, {"clustering": {"size": "stable", "trust": "earned"}}])
 def test_two_rounds_and_two_by_resume_are_four_to_the_bit(begin, changes):
     straight, stopped = begin("straight", **changes), begin("stopped", rounds=2, **changes)
     run(straight)
@@ -165,7 +165,7 @@ def test_a_run_ends_with_a_certificate_of_its_last_round(begin, capsys):
     certificate = store.load_certificate()
     assert certificate["round"] == 2 and certificate["certified"] is (certificate["failures"] == [])
     assert logged[-2] == certificate["sentence"]
-    # Two witnesses keep their pointer, so what they find cannot be certified.
+    # Trust is constant here, and so nothing can be certified.
     assert any("leans on its pointer" in failure for failure in certificate["failures"])
     show_run(store, Console(width=400))
     assert certificate["sentence"] in capsys.readouterr().out
@@ -173,8 +173,8 @@ def test_a_run_ends_with_a_certificate_of_its_last_round(begin, capsys):
     assert store.load_certificate()["round"] == 3
 
 
-def test_a_fading_run_does_not_lean_on_its_pointer(begin):
-    fading = {"method": "fading", "size": 0.33, "fading": {"rounds": 2, "embeddings": False}}
+def test_a_run_without_trust_does_not_lean_on_its_pointer(begin):
+    fading = {"size": 0.33, "trust": 0.0, "falling": 2, "embeddings": False}
     store = begin("run", rounds=4, clustering=fading)
     run(store)
     certificate = store.load_certificate()

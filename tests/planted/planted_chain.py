@@ -58,8 +58,7 @@ def stitching_of(store: RunStore) -> StitchingConfig:
 @pytest.fixture
 def config(corpus, general):  # noqa: F811
     def make(*links, **succession):
-        clustering = {"method": "fading", "size": 0.33, "penalty": 0.1, "generated_share": 0.0}
-        clustering |= {"fading": {"rounds": 2, "embeddings": False}}
+        clustering = {"size": 0.33, "trust": 0.0, "falling": 2, "embeddings": False, "generated_share": 0.0}
         updating = {"adapting": {"lesson": {"tokens": 512, "window": 32}}}
         changes = {"corpus": {"source": str(corpus)}, "clustering": clustering, "updating": updating}
         run = changed(SETTINGS, changes | {"rounds": 3})

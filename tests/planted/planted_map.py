@@ -19,7 +19,7 @@ from loops.config import MapConfig
 
 FOLLOW = basin_map.follow
 MEMBERS = GOLD[:: len(DOCUMENT_OF) // DOCUMENTS]
-RUN = {"clustering": {"method": "fading", "size": 0.25}, "certificate": {"kicks": 1, "restarts": 1}}
+RUN = {"clustering": {"size": 0.25}, "certificate": {"kicks": 1, "restarts": 1}}
 CONFIG = MapConfig(run={"corpus": {"source": "somewhere"}, **RUN})
 
 

@@ -129,9 +129,9 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
     seeded = corpus.pointer == "seed_words"
     claimed = claimed_size(pointed, seen, document_of, seeded)
     real = Texts(recorded.activations[seen], log_odds(pointed.reading.of(seen).weights))
-    seen_documents, config = numbered(document_of[seen]), ClusteringConfig().of_pointer(seeded)
+    seen_documents, config = numbered(document_of[seen]), ClusteringConfig(embeddings=False)
     projection = Projection.fit(real.activations, COMPONENTS)
-    prior = estimate_prior(real, seen_documents, claimed, config, seed, projection=projection)
+    prior = estimate_prior(real, seen_documents, claimed, config, seed)
     settled = settle(real, seen_documents, prior, config, seed)[-1]
     spread = pointed.reading.of(seen).document_spread(seen_documents)
     of_unseen = [passages.texts[at] for at in np.flatnonzero(~seen)]
@@ -154,7 +154,7 @@ def make_task(recorded: RecordedCorpus, concept: str, *, samples: int, seed: int
             "corpus": TargetConcept(np.ones(len(seen_documents)), _no_reader),
             "random": TargetConcept(random_documents(settled.membership, seen_documents, seed), _no_reader),
         },
-        warning=no_concept(prior.trust, spread, config),
+        warning=no_concept(prior.z_score, spread, config),
         language_model=recorded.language_model,
         prompts=neutral_prompts(of_unseen, samples, words, seed_for(seed, 0, "prompts")),
         unseen=RealPassages(of_unseen, gold[~seen], document_of[~seen]),

@@ -134,7 +134,7 @@ def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
     logger.info(f"{config.name}: {passages.description}")
     labels = every_gold_labels(config.corpus, passages.documents, SUITE_GOLD_FILE)
     views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL), passages.texts)}
-    if any(method in OWN and OWN[method][0] == "embeddings" for method in methods):
+    if any(method in NULLS or method in OWN for method in methods):
         embedder = load_embedder()
         views["embeddings"] = embed_cached(embedder, embedder_fingerprint(), passages.texts)
     function_words = suite.function_words(passages.texts, config.topics.language)

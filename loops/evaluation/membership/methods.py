@@ -26,17 +26,13 @@ from agent.membership.log_odds import log_odds
 from agent.pointer.topic_model import PointerReading
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed
-from loops.evaluation.tables import CEILING, FIRST_REFINER, FUNCTION_WORDS, ON_EMBEDDINGS, OURS, SHUFFLED
+from loops.evaluation.tables import CEILING, FUNCTION_WORDS, ON_ACTIVATIONS, OURS, SHUFFLED
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
 NULLS = (SHUFFLED, FUNCTION_WORDS)
 """The refiner with pointers that point at no concept, which it should detect."""
-OWN = {
-    OURS: ("activations", ClusteringConfig()),
-    ON_EMBEDDINGS: ("embeddings", ClusteringConfig()),
-    FIRST_REFINER: ("activations", ClusteringConfig(method="self_training", size="presence")),
-}
-"""The refiners with their features and settings."""
+OWN = {OURS: ClusteringConfig(), ON_ACTIVATIONS: ClusteringConfig(embeddings=False)}
+"""The refiner with both readers, and with one."""
 METHODS = (*RIVALS, *OWN, *NULLS, CEILING)
 
 
@@ -48,7 +44,7 @@ class Turn:
     function_words: PointerReading
     """A pointer at function words, for comparison."""
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
-    """`activations`, and `embeddings` where a method needs them."""
+    """`activations`, and `embeddings` where the refiner is measured."""
     document_of: Int[np.ndarray, "passage"]
     seen: Bool[np.ndarray, "passage"]
     unseen: Bool[np.ndarray, "passage"]
@@ -64,6 +60,13 @@ class Turn:
     def pointer(self) -> Float[np.ndarray, "passage"]:
         """Log-odds of the pointer's weights, in nats."""
         return log_odds(self.pointed.reading.weights)
+
+    def texts(
+        self, pointer: Float[np.ndarray, "passage"], part: Bool[np.ndarray, "passage"], embeddings: bool
+    ) -> Texts:
+        """Some of the texts, as the refiner reads them."""
+        embedded = self.views["embeddings"][part][:, 0] if embeddings else None
+        return Texts(self.views["activations"][part], pointer[part], embeddings=embedded)
 
     @cached_property
     def seen_texts(self) -> SeenTexts:
@@ -88,11 +91,11 @@ def read_unseen(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed
         BasinError: as `agent.clustering.prior.estimate_prior`.
     """
     if method in OWN:
-        return _refined(turn, *OWN[method], (turn.pointer, turn.pointed.reading), seed)
+        return _refined(turn, OWN[method], (turn.pointer, turn.pointed.reading), seed)
     if method == SHUFFLED:
-        return _refined(turn, *OWN[OURS], (shuffled_pointer(turn, seed), turn.pointed.reading), seed)
+        return _refined(turn, OWN[OURS], (shuffled_pointer(turn, seed), turn.pointed.reading), seed)
     if method == FUNCTION_WORDS:
-        return _refined(turn, *OWN[OURS], (log_odds(turn.function_words.weights), turn.function_words), seed)
+        return _refined(turn, OWN[OURS], (log_odds(turn.function_words.weights), turn.function_words), seed)
     begin, activations = time.perf_counter(), turn.views["activations"]
     if method == CEILING:
         labels = gold[turn.labelled].astype(np.float64)
@@ -130,15 +133,14 @@ def shuffled_pointer(turn: Turn, seed: int) -> Float[np.ndarray, "passage"]:
 
 def pooled_log_odds(
     readout: Readout,
-    read_weight: float,
+    trust: float,
     seen: tuple[Texts, Int[np.ndarray, "passage"]],
     unseen: tuple[Texts, Int[np.ndarray, "text"]],
 ) -> tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]]:
     """The refiner's reading of seen and unseen documents: a (mean evidence) + b (mean pointer).
 
-    Both means are in standard deviations over the seen documents, and evidence has `read_weight`
-    against the pointer's 1, as in `agent.clustering.two_witnesses.recluster`. Unseen texts do not
-    enter a and b.
+    Both means are in standard deviations over the seen documents, and the pointer has the weight
+    `trust` against the evidence's 1. Unseen texts do not enter a and b.
 
     Args:
         seen, unseen: texts and the document of each.
@@ -146,35 +148,28 @@ def pooled_log_odds(
     evidence = [document_mean(readout.evidence(texts.activations), where) for texts, where in (seen, unseen)]
     pointer = [document_mean(texts.pointer_log_odds, where) for texts, where in (seen, unseen)]
     first = np.unique(seen[1], return_index=True)[1]
-    a = read_weight / max(float(evidence[0][first].std()), 1e-12)
-    b = 1 / max(float(pointer[0][first].std()), 1e-12)
+    a = 1 / max(float(evidence[0][first].std()), 1e-12)
+    b = trust / max(float(pointer[0][first].std()), 1e-12)
     return a * evidence[0] + b * pointer[0], a * evidence[1] + b * pointer[1]
 
 
 def _refined(
     turn: Turn,
-    view: str,
     config: ClusteringConfig,
     pointer: tuple[Float[np.ndarray, "passage"], PointerReading],
     seed: int,
 ) -> Reading:
     """Settle on the seen passages and read the unseen ones."""
-    activations, documents = turn.views[view], turn.document_of[turn.seen]
-    seen, unseen = (Texts(activations[part], pointer[0][part]) for part in (turn.seen, turn.unseen))
-    config = config.of_pointer(turn.seeded)
+    documents = turn.document_of[turn.seen]
+    seen, unseen = (turn.texts(pointer[0], part, config.embeddings) for part in (turn.seen, turn.unseen))
     begin = time.perf_counter()
-    projection = turn.seen_texts.projection if view == "activations" else None
-    prior = estimate_prior(seen, documents, turn.claimed, config, seed, projection=projection)
+    prior = estimate_prior(seen, documents, turn.claimed, config, seed)
     settled = settle(seen, documents, prior, config, seed)[-1]
-    single = settled.single - settled.readout.threshold
+    single = settled.readout.log_odds(seen.activations, seen.pointer_log_odds)
     alone = settled.readout.log_odds(unseen.activations, unseen.pointer_log_odds)
     of_unseen = turn.document_of[turn.unseen]
-    if config.method == "self_training":  # it reads a document as the mean of its passages
-        pooled = document_mean(single, documents), document_mean(alone, of_unseen)
-    else:
-        weight = prior.trust.read_weight
-        pooled = pooled_log_odds(settled.readout, weight, (seen, documents), (unseen, of_unseen))
+    pooled = pooled_log_odds(settled.readout, prior.least_trust, (seen, documents), (unseen, of_unseen))
     seconds = time.perf_counter() - begin
     document_spread = pointer[1].of(turn.seen).document_spread(numbered(documents))
-    nothing = no_concept(prior.trust, document_spread, config) is not None
+    nothing = no_concept(prior.z_score, document_spread, config) is not None
     return Reading(single, alone, pooled, prior.size, no_concept=nothing, seconds=seconds)

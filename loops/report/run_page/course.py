@@ -47,7 +47,7 @@ def provenance(material: Material) -> list[tuple[str, str]]:
         ("corpus", config.corpus.source),
         ("texts", material.passages.description),
         ("language model", config.language_model.name),
-        ("re-clustering", config.clustering.method),
+        ("trust in the pointer", str(config.clustering.trust)),
         ("code", str(about.get("commit") or "not from a git checkout")),
         ("configuration file", str(about.get("config_file") or "none")),
         ("overrides", ", ".join(map(str, about.get("overrides") or [])) or "none"),

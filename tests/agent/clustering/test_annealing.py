@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of
 
-from agent.clustering.config import ClusteringConfig, FadingConfig
+from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import Prior, estimate_prior
 from agent.clustering.redraw import redraw, settle
 from agent.clustering.texts import Texts
@@ -14,15 +14,9 @@ from agent.clustering.texts import Texts
 SIZE = 0.25
 
 
-def config(**fading) -> ClusteringConfig:
+def config(falling: int = 5) -> ClusteringConfig:
     return ClusteringConfig(
-        method="fading",
-        size=SIZE,
-        components=12,
-        folds=4,
-        divisions=2,
-        penalty=0.1,
-        fading=FadingConfig(**fading),
+        size=SIZE, components=12, folds=4, divisions=2, penalty=0.1, trust=0.0, falling=falling
     )
 
 
@@ -48,7 +42,7 @@ def anchored(real: Texts, chosen: ClusteringConfig) -> Prior:
 
 
 def test_the_concept_settles_on_the_planted_members_without_the_pointer(real):
-    chosen = config(rounds=3)
+    chosen = config(3)
     drawn = settle(real, DOCUMENT_OF, anchored(real, chosen), chosen, 3)
     assert len(drawn) > 3  # not before trust is gone
     end = drawn[-1]
@@ -70,7 +64,7 @@ def test_both_views_count(real):
 
 
 def test_written_texts_are_placed(real):
-    chosen = config(rounds=2)
+    chosen = config(2)
     gold = np.arange(40) % 2 == 0
     written = texts(gold, np.arange(40), 9)
     found = anchored(real, chosen)
@@ -80,7 +74,7 @@ def test_written_texts_are_placed(real):
 
 def test_a_few_degenerate_texts_that_look_like_members_do_not_push_the_concept_away():
     """Over-steered nonsense about the concept counts as outside without moving the boundary."""
-    chosen, all_of = config(rounds=2), np.ones(12, dtype=bool)
+    chosen, all_of = config(2), np.ones(12, dtype=bool)
     faint = texts(GOLD, DOCUMENT_OF, 1, strength=2.5)
     found = anchored(faint, chosen)
     degenerate = texts(all_of, np.arange(12), 9, all_of, strength=2.5)

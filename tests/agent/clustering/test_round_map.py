@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted_activations import DOCUMENT_OF, DOCUMENTS, GOLD, pointer_of
@@ -27,7 +29,8 @@ def pointer() -> np.ndarray:
 
 def test_trust_fades_to_nothing_and_a_held_one_does_not():
     assert [Schedule(5).trust(number) for number in (0, 1, 4, 5, 9)] == pytest.approx([1, 0.8, 0.2, 0, 0])
-    assert {Schedule(None).trust(number) for number in range(9)} == {1.0}
+    assert Schedule(5, 0.3).trust(9) == 0.3 and Schedule(5, 0.3).still_falls == 4
+    assert {Schedule(5, least=1.0).trust(number) for number in range(9)} == {1.0}
 
 
 def test_memberships_have_the_size_whatever_the_scores(round_map):
@@ -45,7 +48,7 @@ def test_starts_that_are_better_than_chance_flow_to_the_planted_members(round_ma
 
 def test_a_held_pointer_keeps_its_own_fixed_point(round_map, pointer):
     wrong = shuffled(pointer, 0.6, 1)
-    held, faded = (round_map.flow(wrong, Schedule(rounds), 15)[-1] for rounds in (None, 5))
+    held, faded = (round_map.flow(wrong, Schedule(5, least), 15)[-1] for least in (1.0, 0.0))
     true = MEMBERS.astype(float)
     assert soft_jaccard(held, true) < soft_jaccard(faded, true) - 0.2
 
@@ -68,6 +71,13 @@ def test_the_eigenvalue_is_that_of_the_jacobian(pointer):
     ]
     exact = np.abs(np.linalg.eigvals(np.stack(columns, axis=1))).max()
     assert small.eigenvalue(end, 0) == pytest.approx(exact, rel=0.05)
+
+
+def test_a_matrix_of_each_view_gives_the_scores_of_the_classifiers(round_map, pointer):
+    fast = replace(round_map, operators=tuple(each.operator(DOCUMENT_OF) for each in round_map.ridges))
+    start = round_map.membership(pointer)
+    assert fast.scores(start) == pytest.approx(round_map.scores(start), abs=1e-9)
+    assert fast.step(start, pointer, 0.5) == pytest.approx(round_map.step(start, pointer, 0.5), abs=1e-9)
 
 
 def test_shuffling_keeps_the_values_and_most_places():

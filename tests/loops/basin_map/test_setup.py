@@ -20,9 +20,9 @@ def config(corpus):
         "corpus": {"source": str(corpus)},
         "clustering": {
             **SETTINGS["clustering"],
-            "method": "fading",
             "size": 0.33,
-            "fading": {"rounds": 2, "embeddings": False},
+            "falling": 2,
+            "embeddings": False,
             "generated_share": 0.0,  # what a random model writes would move the boundary of so few texts
         },
         "certificate": {"kicks": 1, "restarts": 1},

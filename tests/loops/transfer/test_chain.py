@@ -33,7 +33,7 @@ def test_the_concept_is_handed_from_model_to_model(config, tmp_path, capsys):
     membership = final.load(final.rounds()[-1]).concept.membership
     assert soft_jaccard(membership, CRIME.astype(float)) > 0.6
     assert final.about["origin"]["lineage"] == ["00_tiny", "01_other"]
-    assert final.config.clustering.fading.rounds == 1
+    assert final.config.clustering.trust == 0
     assert final.config.clustering.size == pytest.approx(0.33, abs=0.01)
     measured = measure_chain(tmp_path / "chain", rows)
     from rich.console import Console

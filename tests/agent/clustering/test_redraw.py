@@ -28,7 +28,9 @@ from agent.membership.documents import document_mean
 from agent.membership.similarity import soft_jaccard
 
 SIZE = 0.25
-CONFIG = ClusteringConfig(components=16, folds=5, divisions=2, shuffles=29)
+CONFIG = ClusteringConfig(
+    components=16, folds=5, divisions=2, shuffles=29, penalty=0.3, embeddings=False, size=SIZE, trust=0.5
+)
 
 
 @pytest.fixture
@@ -61,9 +63,9 @@ def precision(scores: np.ndarray) -> float:
     return average_precision_score(GOLD, scores)
 
 
-@pytest.mark.parametrize("method", ["ridge", "mixture"])
-def test_the_concept_is_better_than_its_noisy_pointer(real, method):
-    drawn = settled(real, changed(method=method))
+@pytest.mark.parametrize("trust", [0.0, 0.5, 1.0])
+def test_the_concept_is_better_than_its_noisy_pointer(real, trust):
+    drawn = settled(real, changed(trust=trust))
     pointer_single = precision(real.pointer_log_odds)
     pointer_pooled = precision(document_mean(real.pointer_log_odds, DOCUMENT_OF))
     assert pointer_single < 0.8 and pointer_pooled < 0.9
@@ -82,22 +84,13 @@ def test_the_settled_members_are_the_planted_ones(real):
 def test_settling_ends_where_more_rounds_change_nothing(real):
     context = anchored(real)
     drawn = settle(real, DOCUMENT_OF, context, CONFIG, 3)
-    assert 1 < len(drawn) < 30
+    assert 3 <= len(drawn) < 30  # trust falls until round 3
     drifts = [
         1 - soft_jaccard(after.membership, before.membership)
         for before, after in zip(drawn, drawn[1:], strict=False)
     ]
-    assert drifts[-1] < 0.002 and all(drift >= 0.002 for drift in drifts[:-1])
+    assert drifts[-1] < 0.002 and all(drift >= 0.002 for drift in drifts[2:-1])
     assert len(settle(real, DOCUMENT_OF, context, CONFIG, 3, bound=0.0, most=4)) == 4
-
-
-def test_without_feedback_rounds_are_equal(real):
-    """Nothing is left of the last round, so the second equals the first; with feedback it does not."""
-    for feedback_weight, same in ((0.0, True), (0.3, False)):
-        first, second = (
-            redrawn(real, changed(feedback_weight=feedback_weight), rounds=rounds) for rounds in (1, 2)
-        )
-        assert np.array_equal(first.membership, second.membership) is same
 
 
 @pytest.mark.parametrize("size", [0.1, 0.4, "mass", "presence"])
@@ -114,17 +107,11 @@ def test_membership_has_the_size_of_the_anchor_and_documents_are_one(real, size)
     assert len(np.unique(drawn.single)) == len(drawn.single)
 
 
-def test_a_seeded_topic_has_the_size_of_its_presence_by_default():
-    sizes = [CONFIG.of_pointer(seeded=seeded).size for seeded in (False, True)]
-    assert sizes == ["bounds", "presence"]
-    assert changed(size=0.2).of_pointer(seeded=True).size == 0.2
-
-
 def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
     drawn, context = redrawn(real, rounds=3), anchored(real)
     readout = drawn.readout
     alone = 1 / (1 + np.exp(readout.threshold - drawn.single))
-    assert alone.mean() == pytest.approx(context.size, abs=1e-6)
+    assert alone.mean() == pytest.approx(context.size, abs=1e-3)
     own = readout.membership(real.activations, real.pointer_log_odds)
     assert own.mean() == pytest.approx(context.size, abs=0.02)
     fresh = readout.membership(activations_of(GOLD, seed=23), pointer_of(GOLD, DOCUMENT_OF, seed=24))
@@ -204,21 +191,11 @@ def test_few_documents_are_folded_as_far_as_they_go():
 
 
 def test_a_pointer_that_is_spread_over_everything_is_no_concept(real):
-    trust = anchored(real).trust
-    assert no_concept(trust, 0.5, CONFIG) is None
-    assert "covers 90% of the documents" in no_concept(trust, 0.9, CONFIG)
-    assert no_concept(trust, 0.9, changed(max_document_spread=1.0)) is None
-    lost = replace(trust, z_score=0.5)
-    assert "hardly better than a shuffled one" in no_concept(lost, 0.5, CONFIG)
-
-
-def test_documents_of_one_passage_have_no_feedback(real):
-    """A passage's own noise would confirm itself: one redrawing says all, and it does not depend on the last."""
-    alone = np.arange(len(GOLD))
-    context = estimate_prior(real, alone, SIZE, CONFIG, 3)
-    first = redraw(real, alone, None, None, context, config=CONFIG, seed=3)
-    again = redraw(real, alone, first, None, context, config=CONFIG, seed=3)
-    assert np.array_equal(first.membership, again.membership)
+    known = anchored(real).z_score
+    assert no_concept(known, 0.5, CONFIG) is None
+    assert "covers 90% of the documents" in no_concept(known, 0.9, CONFIG)
+    assert no_concept(known, 0.9, changed(max_document_spread=1.0)) is None
+    assert "hardly better than a shuffled one" in no_concept(0.5, 0.5, CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +205,7 @@ def test_documents_of_one_passage_have_no_feedback(real):
 def test_constant_activations_or_a_constant_pointer_are_no_concept_and_divide_nothing_by_zero(real, change):
     same = replace(real, **change)
     context = anchored(same)
-    assert context.trust.z_score < CONFIG.min_z_score
+    assert context.z_score < CONFIG.min_z_score
     drawn = redraw(same, DOCUMENT_OF, None, None, context, config=CONFIG, seed=3)
     assert np.isfinite(drawn.single).all() and np.isfinite(drawn.membership).all()
     assert np.isfinite(drawn.readout.weights).all()

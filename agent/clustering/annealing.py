@@ -1,0 +1,63 @@
+"""The refiner: a classifier of each view learns the last membership, and trust in the pointer falls.
+
+With constant trust every start has a fixed point near itself, so there is no basin. Without any
+trust there is nothing to start from. `agent/clustering/round_map.py` is the map on real texts,
+`agent/clustering/descent.py` decides where trust stops.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.clustering.finish import Refined
+from agent.clustering.prior import Prior
+from agent.clustering.round_map import RoundMap
+from agent.clustering.texts import TrainingSet
+from agent.membership.documents import document_means
+from agent.membership.log_odds import calibration_slope, sigmoid
+from agent.membership.similarity import spread, standardised
+
+
+def anneal(
+    texts: TrainingSet,
+    membership: Float[np.ndarray, "passage"],
+    prior: Prior,
+    trust: float,
+    sharpness: float,
+) -> Refined:
+    """Learn `membership` anew, beside a pointer of this trust."""
+    document_of, count = texts.document_of, len(texts.document_of)
+    round_map = RoundMap(texts.ridges, document_of, prior.size, sharpness)
+    targets, found = _learn(round_map, texts, document_means(membership, document_of)[document_of])
+    means = document_means(found[:count], document_of)
+    unit, pointer = spread(means), prior.pointer
+    scores = means / unit + trust * standardised(pointer)
+    now = round_map.membership(scores)[document_of]
+    alone = found / unit + trust * (texts.pointers - pointer.mean()) / spread(pointer)
+    slope = max(calibration_slope(alone[:count], now), 1e-3)
+    return Refined(
+        targets=targets,
+        held_out=slope * found[:count] / unit,
+        single=slope * alone,
+        pooled=(round_map.sharpness * standardised(scores))[document_of],
+        evidence=found[:count] / unit,
+        pointer_weight=slope * trust / spread(pointer),
+        pointer_centre=float(pointer.mean()),
+        membership=now,
+    )
+
+
+def _learn(
+    round_map: RoundMap, texts: TrainingSet, claimed: Float[np.ndarray, "passage"]
+) -> tuple[Float[np.ndarray, "text"], Float[np.ndarray, "text"]]:
+    """Targets and held-out scores; generated texts start at the size."""
+    count, size = len(claimed), round_map.size
+    targets = np.concatenate([claimed, np.where(texts.degenerate, 0.0, size)])
+    found = round_map.evidence(targets)
+    if len(targets) > count:
+        scores = round_map.sharpness * found[count:] / len(round_map.ridges)
+        estimate = sigmoid(scores + np.log(size / (1 - size)))
+        targets = np.concatenate([claimed, np.where(texts.degenerate, 0.0, estimate)])
+        found = round_map.evidence(targets)
+    return targets, found

@@ -1,0 +1,170 @@
+"""How far trust in the pointer may fall, and at which size: decided on real texts, without labels.
+
+Trust falls level by level from 1. At each level the concept settles, and so do restarts with other
+folds. Trust stops above the first level at which one of three signs is lost:
+
+- the restarts agree with the concept nearly as well as under full trust;
+- kicked, the concept comes back;
+- held-out scores know the pointer nearly as well as under full trust.
+
+The last sign fails first where a small corpus flows away from its pointer to a larger contrast. A
+real concept loses its pointer's errors, and so hardly any of its correlation with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from agent.clustering.round_map import RoundMap
+from agent.membership.similarity import SAME, agreement, correlation, soft_jaccard
+from agent.types import seed_for
+
+LEVELS = tuple(level / 10 for level in range(10, -1, -1))
+ROUNDS = 8
+"""Rounds at most in which a level settles."""
+KICKS, KICK = 3, 0.2
+SIZES = tuple(round(0.04 * 1.18**step, 3) for step in range(16))
+ALIKE = 0.1
+"""Eigenvalues that differ by less are not told apart."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of trust with its three signs."""
+
+    trust: float
+    restarts: float
+    """Mean soft Jaccard of the concept with restarts."""
+    kicks: float
+    """Least soft Jaccard of the concept with itself after a kick."""
+    pointer: float
+    """Correlation of held-out scores with the pointer over documents, mean over the restarts."""
+
+    def lost(self, first: Level) -> str | None:
+        """The first sign that is lost compared with full trust, as a clause."""
+        if self.restarts < SAME * first.restarts:
+            return f"other folds give another concept (overlap {self.restarts:.2f}, {first.restarts:.2f} at trust 1)"
+        if self.kicks < SAME:
+            return f"kicked, it would not come back (overlap {self.kicks:.2f})"
+        if self.pointer < SAME * first.pointer:
+            return (
+                f"it would leave its pointer (correlation {self.pointer:.2f}, {first.pointer:.2f} at trust 1)"
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Trust as far down as it may fall, at one size."""
+
+    least: float
+    levels: tuple[Level, ...]
+    """All that were tried; the last one failed unless trust is gone."""
+    states: tuple[Float[np.ndarray, "document"], ...]
+    """The memberships at `least`: the run's, then those of the restarts."""
+
+    @property
+    def stopped(self) -> str | None:
+        """Why trust falls no further, as a clause; None where it is gone."""
+        return self.levels[-1].lost(self.levels[0]) if self.least > 0 else None
+
+
+@dataclass(frozen=True)
+class StableSize:
+    """The size at which the map contracts hardest, with the sizes that are not told apart from it."""
+
+    size: float
+    low: float
+    high: float
+    curve: tuple[tuple[float, float], ...]
+    """Sizes, and the map's leading eigenvalue there, mean over the restarts."""
+
+
+def descend(
+    maps: Sequence[RoundMap],
+    pointer: Float[np.ndarray, "document"],
+    seed: int,
+    levels: Sequence[float] = LEVELS,
+) -> Descent:
+    """Lower trust as far as the three signs allow.
+
+    Args:
+        maps: the run's map, then those of other folds.
+        levels: of trust, falling.
+    """
+    states = [each.membership(pointer) for each in maps]
+    tried: list[Level] = []
+    least, reached = levels[0], states
+    for trust in levels:
+        states = [
+            each.settled(state, ROUNDS, pointer, trust, still=1e-3)
+            for each, state in zip(maps, states, strict=True)
+        ]
+        tried.append(_level(maps, states, pointer, trust, seed))
+        if tried[-1].lost(tried[0]):
+            break
+        least, reached = trust, states
+    return Descent(least, tuple(tried), tuple(reached))
+
+
+def stable_size(
+    maps: Sequence[RoundMap],
+    pointer: Float[np.ndarray, "document"],
+    trust: float | Literal["earned"],
+    seed: int,
+) -> StableSize | None:
+    """The size at which the map contracts hardest where trust has stopped; None if kicks do not come
+    back at any size.
+
+    Trust falls to `trust`, or as far as each size allows. The interval holds the sizes beside the
+    hardest one whose eigenvalue differs by less than `ALIKE`; the size is its middle.
+    """
+    curve = []
+    for size in SIZES:
+        sized = [replace(each, size=size) for each in maps]
+        levels = LEVELS if trust == "earned" else (1.0, trust)
+        found = descend(sized, pointer, seed, levels)
+        if found.levels[0].lost(found.levels[0]) is None:
+            grown = [
+                each.eigenvalue(state, seed, pointer, found.least)
+                for each, state in zip(sized, found.states, strict=True)
+            ]
+            curve.append((size, float(np.mean(grown))))
+    if not curve:
+        return None
+    values = np.array([value for _, value in curve])
+    best = int(values.argmin())
+    alike = values < values[best] + ALIKE
+    low = high = best
+    while low > 0 and alike[low - 1]:
+        low -= 1
+    while high < len(curve) - 1 and alike[high + 1]:
+        high += 1
+    ends = curve[low][0], curve[high][0]
+    return StableSize(float(np.sqrt(ends[0] * ends[1])), *ends, tuple(curve))
+
+
+def _level(
+    maps: Sequence[RoundMap],
+    states: Sequence[Float[np.ndarray, "document"]],
+    pointer: Float[np.ndarray, "document"],
+    trust: float,
+    seed: int,
+) -> Level:
+    own, others = states[0], states[1:]
+    kicks = [
+        maps[0].kicked(own, KICK, ROUNDS, seed_for(seed, number, "kick"), pointer=pointer, trust=trust)
+        for number in range(KICKS)
+    ]
+    known = [correlation(each.scores(state), pointer) for each, state in zip(maps, states, strict=True)]
+    return Level(
+        trust=trust,
+        restarts=float(np.mean([soft_jaccard(own, each) for each in others])),
+        kicks=agreement(kicks, own),
+        pointer=float(np.mean(known)),
+    )
