@@ -18,7 +18,7 @@ class ClusteringConfig(StageConfig):
     falling: int = Field(5, ge=1)
     """Rounds over which trust falls from 1 to 0, or stops on its way."""
     size: Literal["stable", "mass", "presence"] | Annotated[float, Field(gt=0, lt=1)] = "stable"
-    """Share of the corpus in the concept: where the round map contracts hardest; the pointer's
+    """Share of the corpus in the concept: where the round map is most stable; the pointer's
     mass; the share of documents with the topic; or a number."""
     sharpness: float = Field(4.0, gt=0)
     """Nats of membership per standard deviation of the documents' scores. Soft boundaries flow to

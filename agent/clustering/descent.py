@@ -30,7 +30,7 @@ ROUNDS = 8
 KICKS, KICK = 3, 0.2
 SIZES = tuple(round(0.04 * 1.18**step, 3) for step in range(16))
 ALIKE = 0.1
-"""Eigenvalues that differ by less are not told apart."""
+"""Instabilities that differ by less are not told apart."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ class Descent:
 
 @dataclass(frozen=True)
 class StableSize:
-    """The size at which the map contracts hardest, with the sizes that are not told apart from it."""
+    """The sizes at which the map is most stable, and their middle."""
 
     size: float
     low: float
     high: float
     curve: tuple[tuple[float, float], ...]
-    """Sizes, and the map's leading eigenvalue there, mean over the restarts."""
+    """Sizes, and the map's instability there: its leading eigenvalue, mean over the restarts, plus
+    the share in which the restarts disagree."""
 
 
 def descend(
@@ -118,11 +119,11 @@ def stable_size(
     trust: float | Literal["earned"],
     seed: int,
 ) -> StableSize | None:
-    """The size at which the map contracts hardest where trust has stopped; None if kicks do not come
-    back at any size.
+    """The size at which the map contracts hardest and restarts agree, where trust has stopped.
 
-    Trust falls to `trust`, or as far as each size allows. The interval holds the sizes beside the
-    hardest one whose eigenvalue differs by less than `ALIKE`; the size is its middle.
+    Trust falls to `trust`, or as far as each size allows. The interval is the widest run of sizes
+    whose instability is within `ALIKE` of the least; the size is its middle. None if kicks do not
+    come back at any size.
     """
     curve = []
     for size in SIZES:
@@ -134,19 +135,25 @@ def stable_size(
                 each.eigenvalue(state, seed, pointer, found.least)
                 for each, state in zip(sized, found.states, strict=True)
             ]
-            curve.append((size, float(np.mean(grown))))
+            agreed = np.mean([soft_jaccard(found.states[0], each) for each in found.states[1:]])
+            curve.append((size, float(np.mean(grown) + 1 - agreed)))
     if not curve:
         return None
-    values = np.array([value for _, value in curve])
-    best = int(values.argmin())
-    alike = values < values[best] + ALIKE
-    low = high = best
-    while low > 0 and alike[low - 1]:
-        low -= 1
-    while high < len(curve) - 1 and alike[high + 1]:
-        high += 1
-    ends = curve[low][0], curve[high][0]
-    return StableSize(float(np.sqrt(ends[0] * ends[1])), *ends, tuple(curve))
+    low, high = widest_run(curve)
+    return StableSize(float(np.sqrt(low * high)), low, high, tuple(curve))
+
+
+def widest_run(curve: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """First and last size of the longest run whose values are within `ALIKE` of the least."""
+    bound = min(value for _, value in curve) + ALIKE
+    runs: list[list[float]] = [[]]
+    for size, value in curve:
+        if value < bound:
+            runs[-1].append(size)
+        else:
+            runs.append([])
+    longest = max(runs, key=len)
+    return longest[0], longest[-1]
 
 
 def _level(

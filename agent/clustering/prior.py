@@ -132,7 +132,7 @@ def size_sentence(prior: Prior, config: ClusteringConfig) -> str:
         return f"The concept is {prior.size:.1%} of the corpus{note}."
     return (
         f"The concept is {prior.size:.1%} of the corpus, the middle of {prior.found.low:.1%} to {prior.found.high:.1%}, where "
-        "the round map contracts hardest."
+        "the round map is most stable."
     )
 
 

@@ -9,7 +9,7 @@ from agent.clustering.annealing import anneal
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering, finish
 from agent.clustering.prior import Prior
-from agent.clustering.round_map import Schedule
+from agent.clustering.round_map import STEPS, Schedule
 from agent.clustering.texts import Texts, training_set
 from agent.concept import Concept
 from agent.membership.similarity import soft_jaccard
@@ -26,7 +26,7 @@ def redraw(
     seed: int,
     round_number: int = 1,
 ) -> Reclustering:
-    """Memberships of real and generated texts, learnt from `last` or, if None, from the pointer.
+    """One round's memberships of real and generated texts, learnt from `last` or, if None, from the pointer.
 
     Args:
         document_of: the document of every real passage; no document is split between folds.
@@ -39,7 +39,10 @@ def redraw(
     texts = training_set(real, generated, document_of, prior.views, config=config, seed=seed)
     membership = last.membership if last else prior.membership
     trust = schedule(prior, config).trust(round_number)
-    return finish(anneal(texts, membership, prior, trust, config.sharpness), texts, real, prior)
+    for _ in range(STEPS):
+        refined = anneal(texts, membership, prior, trust, config.sharpness)
+        membership = refined.membership
+    return finish(refined, texts, real, prior)
 
 
 def schedule(prior: Prior, config: ClusteringConfig) -> Schedule:

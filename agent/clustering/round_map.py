@@ -24,6 +24,8 @@ from agent.membership.similarity import soft_jaccard, standardised
 
 STEP = 1e-3  # of a finite difference, in units of membership
 POWER_STEPS = 40
+STEPS = 2
+"""Redrawings in a round. Generating text costs far more, so a round may go twice as far."""
 MOST_IN_MATRIX = 2000
 """Documents up to which a map is a matrix for each view."""
 
@@ -66,7 +68,7 @@ class RoundMap:
     @classmethod
     def of_views(
         cls,
-        views: Sequence[Float[np.ndarray, "passage feature"]],
+        views: Sequence[Float[np.ndarray, "passage _feature"]],
         document_of: Int[np.ndarray, "passage"],
         size: float,
         config: ClusteringConfig,
@@ -104,7 +106,7 @@ class RoundMap:
         pointer: Float[np.ndarray, "document"] | None = None,
         trust: float = 0.0,
     ) -> Float[np.ndarray, "document"]:
-        """The membership after one round."""
+        """The membership after one redrawing."""
         scores = self.scores(membership)
         if pointer is not None and trust > 0:
             scores = scores + trust * standardised(pointer)
@@ -116,7 +118,10 @@ class RoundMap:
         """Memberships from round 0, the pointer's own, to round `rounds`."""
         path = [self.membership(pointer)]
         for number in range(1, rounds + 1):
-            path.append(self.step(path[-1], pointer, schedule.trust(number)))
+            now = path[-1]
+            for _ in range(STEPS):
+                now = self.step(now, pointer, schedule.trust(number))
+            path.append(now)
         return np.stack(path)
 
     def eigenvalue(

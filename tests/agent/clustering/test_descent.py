@@ -7,7 +7,7 @@ import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of, shuffled
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.descent import Level, descend, stable_size
+from agent.clustering.descent import Level, descend, stable_size, widest_run
 from agent.clustering.prior import estimate_prior, size_sentence, trust_sentence
 from agent.clustering.round_map import RoundMap
 from agent.clustering.texts import Texts, View
@@ -58,17 +58,19 @@ def test_the_size_is_found_within_a_factor_of_one_and_a_half():
     found = stable_size(maps_of(), POINTER, "earned", 0)
     assert found.low <= found.size <= found.high
     assert 0.25 / 1.5 < found.size < 0.25 * 1.5
-    values = dict(found.curve)
-    assert min(values.values()) == min(
-        values[size] for size in (found.low, found.high) if size in values
-    ) or (found.low < min(values, key=values.get) < found.high)
+    assert min(dict(found.curve), key=dict(found.curve).get) < 0.4
+
+
+def test_a_wide_valley_is_preferred_to_a_narrow_one_as_deep():
+    curve = [(0.05, 0.6), (0.1, 0.9), (0.15, 0.68), (0.2, 0.61), (0.3, 0.65), (0.4, 0.8)]
+    assert widest_run(curve) == (0.15, 0.3)
 
 
 def test_the_prior_has_both_and_says_so():
     real = Texts(activations_of(GOLD, 2, 4.0), pointer_of(GOLD, DOCUMENT_OF, 1))
     prior = estimate_prior(real, DOCUMENT_OF, 0.1, CONFIG, 3)
     assert prior.size == prior.found.size and prior.least_trust == 0 and prior.size_curve
-    assert "contracts hardest" in size_sentence(prior, CONFIG) and trust_sentence(prior).endswith("to 0.0.")
+    assert "most stable" in size_sentence(prior, CONFIG) and trust_sentence(prior).endswith("to 0.0.")
     given = CONFIG.model_copy(update={"size": 0.2, "trust": 0.4})
     prior = estimate_prior(real, DOCUMENT_OF, 0.2, given, 3)
     assert (prior.size, prior.least_trust, prior.found, prior.descent) == (0.2, 0.4, None, None)

@@ -164,7 +164,7 @@ def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeyp
     monkeypatch.setattr(evaluate, "record_cached", zeros)
     monkeypatch.setattr(evaluate, "embed_cached", zeros)
     corpus = planted_corpus(tmp_path)
-    read = evaluate.read_corpus(corpus, ["basin"])
+    read = evaluate.read_corpus(corpus, ["topic"])
     assert list(read.views) == ["activations"] and len(read.views["activations"]) == len(read.passages.texts)
     assert list(evaluate.read_corpus(corpus, METHODS).views) == ["activations", "embeddings"]
 
