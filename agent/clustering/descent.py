@@ -130,17 +130,21 @@ def stable_size(
         sized = [replace(each, size=size) for each in maps]
         levels = LEVELS if trust == "earned" else (1.0, trust)
         found = descend(sized, pointer, seed, levels)
-        if found.levels[0].lost(found.levels[0]) is None:
+        unstable = found.levels[0].lost(found.levels[0]) is not None
+        if unstable:
+            curve.append((size, np.inf))
+        else:
             grown = [
                 each.eigenvalue(state, seed, pointer, found.least)
                 for each, state in zip(sized, found.states, strict=True)
             ]
             agreed = np.mean([soft_jaccard(found.states[0], each) for each in found.states[1:]])
             curve.append((size, float(np.mean(grown) + 1 - agreed)))
-    if not curve:
+    stable = tuple((size, value) for size, value in curve if np.isfinite(value))
+    if not stable:
         return None
     low, high = widest_run(curve)
-    return StableSize(float(np.sqrt(low * high)), low, high, tuple(curve))
+    return StableSize(float(np.sqrt(low * high)), low, high, stable)
 
 
 def widest_run(curve: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -64,6 +64,8 @@ def test_the_size_is_found_within_a_factor_of_one_and_a_half():
 def test_a_wide_valley_is_preferred_to_a_narrow_one_as_deep():
     curve = [(0.05, 0.6), (0.1, 0.9), (0.15, 0.68), (0.2, 0.61), (0.3, 0.65), (0.4, 0.8)]
     assert widest_run(curve) == (0.15, 0.3)
+    broken = [(size, np.inf if size == 0.2 else value) for size, value in curve]
+    assert widest_run(broken) == (0.05, 0.05)
 
 
 def test_the_prior_has_both_and_says_so():
