@@ -24,7 +24,7 @@ from loops.checkpoint import atomic
 logger = logging.getLogger(__name__)
 
 FOLDER = re.compile(r"round_(\d{3,9})")
-CHECKED_BY_READERS = {"run.json", "certificate.json", "measurements.json", "progress.json"}
+CHECKED_BY_READERS = {"run.json", "certificate.json", "measurements.json", "answers.json", "progress.json"}
 
 
 @dataclass(frozen=True)

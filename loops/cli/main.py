@@ -25,6 +25,7 @@ COMMANDS = {
         "report": ("look:report", "Write a run as one HTML file."),
         "compare": ("look:compare", "Put runs or rounds side by side."),
         "measure": ("look:measure", "Compare a run's rounds with gold labels."),
+        "ask": ("ask:ask", "Answer about a few passages: is it your concept?"),
     },
     "Use": {
         "generate": ("use:generate", "Generate passages from a concept."),

@@ -14,6 +14,7 @@ from loops.checkpoint import atomic
 from loops.checkpoint.round_folders import FOLDER, numbered, read_header
 from loops.checkpoint.schema import read_sealed
 from loops.checkpoint.store import CERTIFICATE, RunStore
+from loops.evaluation.ask import ANSWERS, read_answers
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
 
 FREE = {
@@ -92,13 +93,15 @@ def _missing(seen: list[Seen]) -> list[int]:
 
 
 def _beside(store: RunStore) -> Iterator[str]:
-    """Check certificate and measurements."""
-    for name in (CERTIFICATE, MEASUREMENTS):
+    """Check certificate, measurements and answers."""
+    for name in (CERTIFICATE, MEASUREMENTS, ANSWERS):
         if os.path.lexists(store.path / name):
             try:
                 read_sealed(store.path, name)
                 if name == MEASUREMENTS:
                     read_rows(store.path)
+                if name == ANSWERS:
+                    read_answers(store.path)
             except DamagedError as damage:
                 yield f"{store.name}: {damage}."
 
@@ -140,7 +143,7 @@ def _strange(path: Path) -> Iterator[str]:
 
 
 def _left_over(path: Path) -> Iterator[str]:
-    known = {"run.json", CERTIFICATE, MEASUREMENTS, *FREE}
+    known = {"run.json", CERTIFICATE, MEASUREMENTS, ANSWERS, *FREE}
     for name in sorted(os.listdir(path)):
         if name.startswith("damaged_"):
             yield f"{name} was set aside; delete it if you do not need it."
