@@ -8,7 +8,7 @@ from planted_activations import activations_of
 from sklearn.metrics import brier_score_loss
 
 from agent.judging.average_precision import average_precision
-from agent.judging.rivals import RIVALS, SeenTexts, gaussian_mixture, linear_reader
+from agent.judging.rivals import RIVALS, SeenTexts, linear_reader
 from agent.membership.documents import document_mean, document_membership
 from agent.membership.log_odds import sigmoid, threshold
 from agent.membership.projection import Projection
@@ -38,29 +38,6 @@ def test_a_rival_finds_a_planted_direction_in_unseen_documents(name):
     assert scores.shape == ((~SEEN).sum(),) and np.isfinite(scores).all()
     assert average_precision(GOLD[~SEEN], scores) > BASE_RATE + 0.25
     assert np.array_equal(scores, unseen_scores(name))
-
-
-def test_the_mixture_finds_its_way_among_dimensions_of_noise():
-    generator = np.random.default_rng(0)
-    cluster_of = (np.arange(150) % 6)[DOCUMENT_OF]
-    centres = generator.normal(size=(6, 60))
-    centres *= 4 / np.linalg.norm(centres, axis=1, keepdims=True)
-    activations = (generator.normal(size=(len(cluster_of), 60)) + centres[cluster_of])[:, None]
-    gold = cluster_of == 0
-    pointer = generator.normal(size=len(gold)) + 1.5 * gold - 2.0
-    documents = DOCUMENT_OF[SEEN]
-    claims = document_membership(document_mean(pointer[SEEN], documents), documents, 1 / 6)
-    seen = SeenTexts(activations[SEEN], pointer[SEEN], documents, claims)
-    scores = gaussian_mixture(seen, 0)(activations[~SEEN], pointer[~SEEN])
-    assert average_precision(gold[~SEEN], scores) > gold[~SEEN].mean() + 0.5
-
-
-@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
-def test_the_mixture_makes_do_quietly_with_few_passages_that_are_alike():
-    few = np.flatnonzero(DOCUMENT_OF < 6)
-    seen = SeenTexts(ACTIVATIONS[few % 2], POINTER[few], DOCUMENT_OF[few], sigmoid(POINTER[few]))
-    scores = gaussian_mixture(seen, 0)(ACTIVATIONS[~SEEN], POINTER[~SEEN])
-    assert scores.shape == ((~SEEN).sum(),) and np.isfinite(scores).all()
 
 
 def test_the_topic_is_the_pointer_itself():
