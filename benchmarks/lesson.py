@@ -154,14 +154,14 @@ def write(
                     raise BasinError(f"{name} is no generator; write KIND:TOKENS, as basin:400000.")
                 start = trial.adapter("corpus", int(against))[0] if int(against) else None
                 adapter, row = (None, {}) if kind == "base" else trial.adapter(kind, int(tokens), start)
-                about = {"corpus": trial.store.name, "model": trial.model.name, "seed": seed}
+                about = {"run": trial.store.name, "model": trial.model.name, "seed": seed}
                 rows += [{"generator": kind, **about, "from_corpus": start is not None, **row}] if row else []
                 if adapter is not None and start is not None:
                     adapter = contrasted(adapter, start, 1.0)
                 trial.write(name.replace(":", "-"), adapter)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
-    same = ("generator", "corpus", "model", "seed", "tokens", "from_corpus")
+    same = ("generator", "run", "model", "seed", "tokens", "from_corpus")
     kept = with_earlier(rows, lambda row: tuple(row[name] for name in same), RESULTS / "lesson.json")
     write_results("lesson", kept, ["python", "-m", "benchmarks.lesson", *sys.argv[1:]])
 

@@ -54,10 +54,13 @@ SECTIONS = {
         "Exports of one run in their consumers, and pointers from elsewhere; `effect` says what value and base are.",
         ("tool", "consumer", "version", "effect", "value", "base"),
         lambda row: row["part"] == "pointers" or "logits" in row["effect"]),
+    "lesson": Section(
+        "Adapters by the documents that taught them. Losses are in nats per token on held-out documents.",
+        ("run", "generator", "model", "tokens", "from_corpus", "member_loss", "other_loss", "seconds")),
     "reading": Section(
         "Passages that a reader judged without knowing their source; docs/results.md says how. `error` is by bootstrap.",
         ("corpus", "concept", "generator", "model", "passages", "share", "reader_cluster_score", "error", "thread_share",
-         "readable_share", "sheet")),
+         "readable_share", "sheet", "reader")),
     "speed": Section(
         "Tokens per second, and how many times slower than Basin.",
         ("stage", "dtype", "batch", "passages", "tool", "tokens_per_second", "ratio_to_ours", "share_of_limit", "peak_gb"),
