@@ -130,7 +130,8 @@ class _StopAtNan(transformers.TrainerCallback):
     """End training before a state with NaN weights is kept."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        values = [float(logs[name]) for name in ("loss", "grad_norm") if name in (logs or {})]
+        found = logs or {}
+        values = [float(found[name]) for name in found if name.endswith("loss") or name == "grad_norm"]
         if not all(map(math.isfinite, values)):
             raise BasinError(
                 "Training an adapter gave a loss that is not a number: lower updating.adapting.lora.learning_rate."
