@@ -22,6 +22,7 @@ from jaxtyping import Float
 
 from agent.clustering.round_map import RoundMap
 from agent.membership.similarity import SAME, agreement, correlation, soft_jaccard
+from agent.progress import advance
 from agent.types import seed_for
 
 LEVELS = tuple(level / 10 for level in range(10, -1, -1))
@@ -126,7 +127,7 @@ def stable_size(
     come back at any size.
     """
     curve = []
-    for size in SIZES:
+    for number, size in enumerate(SIZES, 1):
         sized = [replace(each, size=size) for each in maps]
         levels = LEVELS if trust == "earned" else (1.0, trust)
         found = descend(sized, pointer, seed, levels)
@@ -140,6 +141,7 @@ def stable_size(
             ]
             agreed = np.mean([soft_jaccard(found.states[0], each) for each in found.states[1:]])
             curve.append((size, float(np.mean(grown) + 1 - agreed)))
+        advance("find the size", number, len(SIZES), "sizes")
     stable = tuple((size, value) for size, value in curve if np.isfinite(value))
     if not stable:
         return None

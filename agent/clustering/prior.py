@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.descent import Descent, StableSize, descend, stable_size
-from agent.clustering.round_map import RoundMap
+from agent.clustering.round_map import MOST_IN_MATRIX, RoundMap
 from agent.clustering.shuffles import z_score_of
 from agent.clustering.texts import Texts, View, cross_fitted
 from agent.membership.documents import document_means, document_membership, numbered
@@ -91,10 +91,20 @@ def settle_size_and_trust(
     config: ClusteringConfig,
     seed: int,
 ) -> tuple[StableSize | None, Descent | None]:
-    """The size and the fall of trust, each where the configuration leaves it open."""
+    """The size and the fall of trust, each where the configuration leaves it open.
+
+    Of many documents a random sample is read, so that the map is a matrix.
+    """
     if config.size != "stable" and config.trust != "earned":
         return None, None
-    features = [view.features for view in views]
+    order = np.random.default_rng(seed_for(seed, 0, "sample")).permutation(len(pointer))
+    chosen = np.sort(order[:MOST_IN_MATRIX])
+    rows = np.isin(document_of, chosen)
+    features, pointer, document_of = (
+        [view.features[rows] for view in views],
+        pointer[chosen],
+        document_of[rows],
+    )
     seeds = [seed, *(seed_for(seed, number, "restart") for number in range(1, RESTARTS + 1))]
     maps = [RoundMap.of_views(features, document_of, claimed, config, each) for each in seeds]
     found = None

@@ -75,10 +75,8 @@ class RoundMap:
         seed: int,
     ) -> RoundMap:
         """The map of real passages alone; `seed` divides the folds."""
-        ridges, numbers = (
-            [cross_fitted(view, document_of, config, seed) for view in views],
-            numbered(document_of),
-        )
+        ridges = [cross_fitted(view, document_of, config, seed) for view in views]
+        numbers = numbered(document_of)
         few = numbers.max() < MOST_IN_MATRIX
         operators = tuple(ridge.operator(numbers) for ridge in ridges) if few else ()
         return cls(tuple(ridges), numbers, size, config.sharpness, operators)

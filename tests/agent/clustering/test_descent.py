@@ -78,6 +78,14 @@ def test_the_prior_has_both_and_says_so():
     assert (prior.size, prior.least_trust, prior.found, prior.descent) == (0.2, 0.4, None, None)
 
 
+def test_of_many_documents_a_sample_decides(monkeypatch):
+    monkeypatch.setattr("agent.clustering.prior.MOST_IN_MATRIX", 80)
+    real = Texts(activations_of(GOLD, 2, 4.0), pointer_of(GOLD, DOCUMENT_OF, 1))
+    prior = estimate_prior(real, DOCUMENT_OF, 0.1, CONFIG, 3)
+    assert 0.25 / 1.5 < prior.size < 0.25 * 1.5 and prior.least_trust < 1
+    assert len(prior.membership) == len(DOCUMENT_OF) and prior.membership.mean() == pytest.approx(prior.size)
+
+
 def test_a_shuffled_pointer_is_not_followed():
     pointer = shuffled(pointer_of(GOLD, DOCUMENT_OF, 1), 5)
     prior = estimate_prior(Texts(activations_of(GOLD, 2), pointer), DOCUMENT_OF, 0.2, CONFIG, 3)
