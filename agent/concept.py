@@ -72,7 +72,7 @@ class Concept:
     size: float
     """Share of the corpus the concept claims."""
     size_curve: tuple[tuple[float, float], ...] = ()
-    """Sizes and the round map's eigenvalue there; empty where the size was given."""
+    """Sizes and the round map's instability there, as `StableSize.curve`; empty where the size was given."""
     readout: Readout | None = None
     """None in round 0, where the concept is the pointer itself."""
     vector: SteeringVector | None = None

@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from agent.basin.fixed_points import SAME, agreement
 from agent.basin.natural_latent import natural_latent
 from agent.basin.tracking import drifts, share_kept
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
 from agent.config import StageConfig
+from agent.membership.similarity import SAME, agreement
 from agent.types import seed_for
 
 

@@ -9,9 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from agent.membership.similarity import SAME, agreement, overlap
-
-__all__ = ["SAME", "FixedPoint", "agreement", "fixed_points", "most_like", "overlaps", "telling_words"]
+from agent.membership.similarity import SAME, overlap
 
 
 @dataclass(frozen=True)

@@ -126,10 +126,9 @@ def stable_size(
     whose instability is within `ALIKE` of the least; the size is its middle. None if kicks do not
     come back at any size.
     """
-    curve = []
+    curve, levels = [], LEVELS if trust == "earned" else (1.0, trust)
     for number, size in enumerate(SIZES, 1):
-        sized = [replace(each, size=size) for each in maps]
-        levels = LEVELS if trust == "earned" else (1.0, trust)
+        sized = of_size(maps, size)
         found = descend(sized, pointer, seed, levels)
         unstable = found.levels[0].lost(found.levels[0]) is not None
         if unstable:
@@ -147,6 +146,11 @@ def stable_size(
         return None
     low, high = widest_run(curve)
     return StableSize(float(np.sqrt(low * high)), low, high, stable)
+
+
+def of_size(maps: Sequence[RoundMap], size: float) -> list[RoundMap]:
+    """The same maps of concepts of another size."""
+    return [replace(each, size=size) for each in maps]
 
 
 def widest_run(curve: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.descent import Descent, StableSize, descend, stable_size
+from agent.clustering.descent import Descent, StableSize, descend, of_size, stable_size
 from agent.clustering.round_map import MOST_IN_MATRIX, RoundMap
 from agent.clustering.shuffles import z_score_of
 from agent.clustering.texts import Texts, View, cross_fitted
 from agent.membership.documents import document_means, document_membership, numbered
-from agent.membership.projection import Projection
 from agent.types import seed_for
 
 RESTARTS = 3
@@ -43,7 +42,7 @@ class Prior:
 
     @property
     def size_curve(self) -> tuple[tuple[float, float], ...]:
-        """Sizes and the map's eigenvalue there; empty where the size was given."""
+        """As `StableSize.curve`; empty where the size was given."""
         return self.found.curve if self.found else ()
 
 
@@ -53,8 +52,6 @@ def estimate_prior(
     claimed: float,
     config: ClusteringConfig,
     seed: int,
-    *,
-    projection: Projection | None = None,
 ) -> Prior:
     """Trust and size, estimated from the pointer and the real texts before the first round.
 
@@ -62,55 +59,47 @@ def estimate_prior(
         document_of: the document of every real passage.
         claimed: the pointer's own size, taken where none is found; the size itself where
             `config.size` is not "stable".
-        projection: of these activations, where it is known.
 
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
     document_of = numbered(document_of)
     pointer = document_means(real.pointer_log_odds, document_of)
-    views = [View.of(real.activations, config.components, projection)]
-    views += [View.of(recorded, config.components) for recorded in real.recordings[1:]]
+    views = [View.of(recorded, config.components) for recorded in real.recordings]
     ridge = cross_fitted(views[0].features, document_of, config, seed)
     z_score = z_score_of(pointer, document_of, ridge, config.shuffles, seed_for(seed, 0, "shuffles"))
     found, descent = None, None
-    if z_score >= config.min_z_score:
-        found, descent = settle_size_and_trust(views, document_of, pointer, claimed, config=config, seed=seed)
+    if z_score >= config.min_z_score and (config.size == "stable" or config.trust == "earned"):
+        maps, known = restart_maps(views, document_of, pointer, claimed, config=config, seed=seed)
+        found = stable_size(maps, known, config.trust, seed) if config.size == "stable" else None
+        maps = of_size(maps, found.size) if found else maps
+        descent = descend(maps, known, seed) if config.trust == "earned" else None
     size = found.size if found else claimed
     least = config.trust if isinstance(config.trust, float) else descent.least if descent else 1.0
     membership = document_membership(pointer[document_of], document_of, size)
     return Prior(pointer, membership, z_score, size, found, descent, least, tuple(views))
 
 
-def settle_size_and_trust(
+def restart_maps(
     views: Sequence[View],
     document_of: Int[np.ndarray, "passage"],
     pointer: Float[np.ndarray, "document"],
-    claimed: float,
+    size: float,
     *,
     config: ClusteringConfig,
     seed: int,
-) -> tuple[StableSize | None, Descent | None]:
-    """The size and the fall of trust, each where the configuration leaves it open.
+) -> tuple[list[RoundMap], Float[np.ndarray, "sampled"]]:
+    """The run's map and those of other folds, and the pointer of the documents that they read.
 
     Of many documents a random sample is read, so that the map is a matrix.
     """
-    if config.size != "stable" and config.trust != "earned":
-        return None, None
     order = np.random.default_rng(seed_for(seed, 0, "sample")).permutation(len(pointer))
     chosen = np.sort(order[:MOST_IN_MATRIX])
     rows = np.isin(document_of, chosen)
-    features, pointer, document_of = (
-        [view.features[rows] for view in views],
-        pointer[chosen],
-        document_of[rows],
-    )
+    features = [view.features[rows] for view in views]
     seeds = [seed, *(seed_for(seed, number, "restart") for number in range(1, RESTARTS + 1))]
-    maps = [RoundMap.of_views(features, document_of, claimed, config, each) for each in seeds]
-    found = None
-    if config.size == "stable" and (found := stable_size(maps, pointer, config.trust, seed)):
-        maps = [replace(each, size=found.size) for each in maps]
-    return found, descend(maps, pointer, seed) if config.trust == "earned" else None
+    maps = [RoundMap.of_views(features, document_of[rows], size, config, each) for each in seeds]
+    return maps, pointer[chosen]
 
 
 def no_concept(z_score: float, document_spread: float, config: ClusteringConfig) -> str | None:

@@ -60,14 +60,9 @@ class View:
     features: Float[np.ndarray, "passage feature"]
 
     @classmethod
-    def of(
-        cls,
-        recorded: Float[np.ndarray, "passage layer width"],
-        components: int,
-        projection: Projection | None = None,
-    ) -> View:
+    def of(cls, recorded: Float[np.ndarray, "passage layer width"], components: int) -> View:
         """The view of activations; embeddings are a single layer. Raises as `Projection.fit`."""
-        projection = projection or Projection.fit(recorded, components)
+        projection = Projection.fit(recorded, components)
         return cls(projection, projection.apply(recorded))
 
 

@@ -23,12 +23,13 @@ from jaxtyping import Bool, Float, Int
 from safetensors.numpy import save
 
 from agent.basin.certificate import Certificate, certify
-from agent.basin.fixed_points import FixedPoint, agreement, fixed_points, most_like, telling_words
+from agent.basin.fixed_points import FixedPoint, fixed_points, most_like, telling_words
 from agent.basin.starts import Start
 from agent.basin.tracking import drifts
 from agent.clustering.round_map import Schedule, contraction
 from agent.errors import writing
 from agent.files.checked import DamagedError, parse_json, parse_tensors, read_inside, tensors_metadata
+from agent.membership.similarity import agreement
 from agent.progress import advance
 from agent.types import seed_for
 from loops.basin_map.setup import MapSetup, SweepInputs, prepare

@@ -11,7 +11,8 @@ import numpy as np
 
 from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import Material, Start, of_poorer, starts
-from agent.clustering.prior import settle_size_and_trust
+from agent.clustering.descent import stable_size
+from agent.clustering.prior import restart_maps
 from agent.clustering.round_map import RoundMap, Schedule
 from agent.clustering.texts import View
 from agent.corpora.load import load_corpus
@@ -89,8 +90,10 @@ def prepare(map_config: MapConfig) -> MapSetup:
     weights = model.weights(expected)
     scores = document_means(log_odds(weights[:, pointer.topic]), document_of)
     size = claimed_size(config, pointer.reading(expected), document_of)
-    found, _ = settle_size_and_trust(views, document_of, scores, size, config=config.clustering, seed=folds)
-    size = found.size if found else size
+    if config.clustering.size == "stable":
+        maps, known = restart_maps(views, document_of, scores, size, config=config.clustering, seed=folds)
+        found = stable_size(maps, known, config.clustering.trust, folds)
+        size = found.size if found else size
     logger.info(f"All starts are given the size {size:.1%} (clustering.size sets another).")
     features = [view.features for view in views]
     round_map = RoundMap.of_views(features, document_of, size, config.clustering, folds)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.basin.fixed_points import agreement, fixed_points, most_like, overlaps, telling_words
-from agent.membership.similarity import soft_jaccard
+from agent.basin.fixed_points import fixed_points, most_like, overlaps, telling_words
+from agent.membership.similarity import agreement, soft_jaccard
 
 DOCUMENTS = 30
 
