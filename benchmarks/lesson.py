@@ -3,13 +3,15 @@
 `split` holds out a fifth of a corpus. `write` takes a run on the rest. It trains every generator of a kind and a
 number of tokens once, and gives it a row in results/lesson.json. With CORPUS_TOKENS, training starts from the
 adapter of all documents, and the passages are by the contrast with it, as in a run. Each writes on openings of
-held-out documents; its passages, written/NAME.json, are what `benchmarks.reading make` takes.
+held-out documents; its passages, written/NAME.json in --out, are what `benchmarks.reading make` takes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
+import re
 import sys
 import time
 from pathlib import Path
@@ -33,6 +35,7 @@ from agent.language_model.decoding.config import GenerationConfig
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet, document_id, seed_for
 from benchmarks.results import RESULTS, with_earlier, write_results
+from loops.checkpoint.atomic import begin_folder
 from loops.checkpoint.find import open_run
 from loops.checkpoint.store import RunStore
 from loops.evaluation.generation.task import random_documents
@@ -42,6 +45,7 @@ from loops.round.context import with_texts
 from loops.round.writing import openings
 
 KINDS = ("basin", "topic", "random", "gold", "corpus")
+GENERATOR = re.compile(rf"base|({'|'.join(KINDS)}):(\d+)(?::(\d+))?(?::(\d+))?")
 PROMPT_WORDS, NEW_TOKENS = 9, 280
 Row = dict[str, Any]
 app = typer.Typer(add_completion=False)
@@ -79,12 +83,15 @@ class Trial:
             reads.model_copy(update={"name": model, "layers": ()}) if model else reads
         )
         self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS)
+        same = str(self.store.path.resolve()), self.model.fingerprint, self.prompts, seed
+        begin_folder(out, hashlib.sha256(repr(same).encode()).hexdigest()[:16], "another folder with --out")
 
-    def adapter(self, kind: str, tokens: int, start: Adapter | None = None) -> tuple[Adapter, Row]:
-        """The adapter, trained from the model or from another, and what training measured; both are kept."""
-        place = self.out / "adapters" / f"{kind}-{tokens}{'-from-corpus' if start else ''}"
+    def adapter(self, kind: str, tokens: int, corpus_tokens: int) -> tuple[Adapter, Row]:
+        """The adapter, trained from the corpus's or, at 0, from the model, and what training measured."""
+        place = self.out / "adapters" / f"{kind}-{tokens}-from-{corpus_tokens}"
         if (saved := Adapter.saved_in(place)) is not None:
             return saved, json.loads((place / "row.json").read_bytes())
+        start = self.adapter("corpus", corpus_tokens, 0)[0] if corpus_tokens else None
         weights = membership(kind, self.store, self.passages, self.seed)
         config = LessonConfig(tokens=tokens)
         lesson = draw_documents(self.model, self.passages, weights, config, self.seed)
@@ -137,7 +144,7 @@ def split_corpus(corpus: Path, out: Path) -> None:
 def write(
     run: str,
     held_out: str,
-    generators: Annotated[list[str], typer.Argument(metavar="KIND:TOKENS[:CORPUS_TOKENS]")],
+    generators: Annotated[list[str], typer.Argument(metavar="KIND:TOKENS[:CORPUS_TOKENS[:CONTRAST]]")],
     out: Path = Path("checkpoints/lesson"),
     number: int = 40,
     model: Annotated[str | None, typer.Option(help="That writes, in place of the run's.")] = None,
@@ -149,15 +156,15 @@ def write(
         with show_progress(Console(stderr=True)):
             trial = Trial(run, held_out, out, model=model, number=number, seed=seed)
             for name in generators:
-                kind, tokens, against = (*name.split(":"), "0", "0")[:3]
-                if kind not in (*KINDS, "base") or not (tokens + against).isdigit():
+                found = GENERATOR.fullmatch(name)
+                if found is None:
                     raise BasinError(f"{name} is no generator; write KIND:TOKENS, as basin:400000.")
-                start = trial.adapter("corpus", int(against))[0] if int(against) else None
-                adapter, row = (None, {}) if kind == "base" else trial.adapter(kind, int(tokens), start)
+                kind, tokens, against = found[1], int(found[2] or 0), int(found[3] or 0)
+                adapter, row = trial.adapter(kind, tokens, against) if kind else (None, {})
                 about = {"run": trial.store.name, "model": trial.model.name, "seed": seed}
-                rows += [{"generator": kind, **about, "from_corpus": start is not None, **row}] if row else []
-                if adapter is not None and start is not None:
-                    adapter = contrasted(adapter, start, 1.0)
+                rows += [{"generator": kind, **about, "from_corpus": against, **row}] if row else []
+                if adapter is not None and against:
+                    adapter = contrasted(adapter, trial.adapter("corpus", against, 0)[0], int(found[4] or 1))
                 trial.write(name.replace(":", "-"), adapter)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
