@@ -152,8 +152,13 @@ WANTED = {"string_type": "give a text, in quotes", "tuple_type": "give a list, s
 
 def explain(error: ValidationError, kind: Any) -> str:
     """The first error of a validation against `kind`: a model, or a list or mapping of models."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    errors = error.errors(include_url=False, include_context=False)
+    first = errors[0]
     place = [str(part) for part in first["loc"]]
+    if place and place[-1].startswith("literal["):  # pydantic's name for one alternative of several
+        place.pop()
+        tried = [each["msg"] for each in errors if each["loc"][:-1] == first["loc"][:-1]]
+        first["msg"] = ", or ".join([tried[0], *(each[0].lower() + each[1:] for each in tried[1:])])
     name = shortened(".".join(place), LONGEST_NAME) or "the whole"
     if first["type"] == "extra_forbidden":
         near = _nearest(place[-1], kind, place[:-1])

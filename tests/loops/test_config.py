@@ -126,6 +126,13 @@ def test_a_configuration_may_contain_a_run_by_name_by_file_or_in_place(tmp_path:
         load_wrapped(MapConfig, tmp_path / "map.yaml")
 
 
+def test_a_wrong_value_names_every_kind_that_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("corpus: {source: brown}\n")
+    wanted = r"clustering\.trust: input should be 'earned', or .*less than or equal to 1 \(got 2\)"
+    with pytest.raises(BasinError, match=wanted):
+        load_config(tmp_path / "run.yaml", ["clustering.trust=2"])
+
+
 def test_paths_in_a_file_start_at_the_file_and_those_of_overrides_at_the_folder_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
