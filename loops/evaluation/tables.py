@@ -14,11 +14,11 @@ from loops.monitor.tables import number, percentage, table_of
 
 OURS, TOPIC, CEILING = "basin", "topic", "gold-classifier"
 ON_ACTIVATIONS = "basin-on-activations"
-SHUFFLED, FUNCTION_WORDS = "basin-shuffled", "basin-function-words"
+SHUFFLED = "basin-shuffled"
 """Names of methods; the others are in `agent.judging.rivals.RIVALS`."""
-EARLIER = ("basin-on-embeddings", "basin-self-training")
+EARLIER = ("basin-on-embeddings", "basin-self-training", "basin-function-words")
 """Refiners that stored results still hold."""
-NO_RIVALS = (OURS, TOPIC, CEILING, ON_ACTIVATIONS, *EARLIER, SHUFFLED, FUNCTION_WORDS)
+NO_RIVALS = (OURS, TOPIC, CEILING, ON_ACTIVATIONS, *EARLIER, SHUFFLED)
 NEAR = 1.5
 """A size within this factor of the true one counts as found."""
 LOSS = 0.02

@@ -26,15 +26,14 @@ from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
-from agent.pointer.topic_model import PointerReading
 from agent.progress import advance
 from agent.types import PassageSet
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.provenance import commit
 from loops.evaluation.membership import suite
-from loops.evaluation.membership.methods import METHODS, NULLS, OWN, Turn, claimed_size, read_unseen
+from loops.evaluation.membership.methods import METHODS, OWN, Turn, claimed_size, read_unseen
 from loops.evaluation.membership.suite import SuiteCorpus
-from loops.evaluation.tables import CEILING, TOPIC
+from loops.evaluation.tables import CEILING, SHUFFLED, TOPIC
 from loops.parallel import run_pieces
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,6 @@ class Corpus:
     passages: PassageSet
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
     """`activations`, and `embeddings` where a method needs them."""
-    function_words: PointerReading
     gold: Mapping[str, GoldLabels]
     """By concept."""
 
@@ -134,11 +132,10 @@ def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
     logger.info(f"{config.name}: {passages.description}")
     labels = every_gold_labels(config.corpus, passages.documents, SUITE_GOLD_FILE)
     views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL), passages.texts)}
-    if any(method in NULLS or method in OWN for method in methods):
+    if any(method == SHUFFLED or method in OWN for method in methods):
         embedder = load_embedder()
         views["embeddings"] = embed_cached(embedder, embedder_fingerprint(), passages.texts)
-    function_words = suite.function_words(passages.texts, config.topics.language)
-    return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
+    return Corpus(config, passages, views, {each.concept: each for each in labels})
 
 
 def _digest(corpora: Sequence[SuiteCorpus]) -> str:
@@ -198,7 +195,7 @@ def _evaluate(corpus: Corpus, case: Case) -> list[Row]:
         row: Row = {"corpus": case.corpus, "concept": case.concept, "seed": case.seed, "method": method}
         row |= measure_membership(readings, [gold[turn.unseen] for turn in turns], true_size)
         row["pointer_words"] = words
-        if method in NULLS:
+        if method == SHUFFLED:
             row["size_ratio"] = None
         rows.append(row)
     found: dict[str, Any] = {str(row["method"]): row for row in (*case.known, *rows)}
@@ -216,7 +213,6 @@ def _turn(corpus: Corpus, case: Case, hidden: Bool[np.ndarray, "document"]) -> T
     seeded = config.pointer == "seed_words"
     return Turn(
         pointed=pointed,
-        function_words=corpus.function_words,
         views=corpus.views,
         document_of=document_of,
         seen=seen,

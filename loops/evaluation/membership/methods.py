@@ -23,17 +23,15 @@ from agent.judging.average_precision import Reading
 from agent.judging.rivals import RIVALS, SeenTexts, linear_reader
 from agent.membership.documents import document_mean, document_means, document_membership, numbered
 from agent.membership.log_odds import log_odds
-from agent.pointer.topic_model import PointerReading
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed
-from loops.evaluation.tables import CEILING, FUNCTION_WORDS, ON_ACTIVATIONS, OURS, SHUFFLED
+from loops.evaluation.tables import CEILING, ON_ACTIVATIONS, OURS, SHUFFLED
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
-NULLS = (SHUFFLED, FUNCTION_WORDS)
-"""The refiner with pointers that point at no concept, which it should detect."""
 OWN = {OURS: ClusteringConfig(), ON_ACTIVATIONS: ClusteringConfig(embeddings=False)}
 """The refiner with both readers, and with one."""
-METHODS = (*RIVALS, *OWN, *NULLS, CEILING)
+METHODS = (*RIVALS, *OWN, SHUFFLED, CEILING)
+"""`SHUFFLED` is the refiner with a pointer at no concept, which it should detect."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,6 @@ class Turn:
     """One pointer with its seen texts, on which everything is fitted, and its unseen texts."""
 
     pointed: Pointed
-    function_words: PointerReading
-    """A pointer at function words, for comparison."""
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
     """`activations`, and `embeddings` where the refiner is measured."""
     document_of: Int[np.ndarray, "passage"]
@@ -91,11 +87,9 @@ def read_unseen(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed
         BasinError: as `agent.clustering.prior.estimate_prior`.
     """
     if method in OWN:
-        return _refined(turn, OWN[method], (turn.pointer, turn.pointed.reading), seed)
+        return _refined(turn, OWN[method], turn.pointer, seed)
     if method == SHUFFLED:
-        return _refined(turn, OWN[OURS], (shuffled_pointer(turn, seed), turn.pointed.reading), seed)
-    if method == FUNCTION_WORDS:
-        return _refined(turn, OWN[OURS], (log_odds(turn.function_words.weights), turn.function_words), seed)
+        return _refined(turn, OWN[OURS], shuffled_pointer(turn, seed), seed)
     begin, activations = time.perf_counter(), turn.views["activations"]
     if method == CEILING:
         labels = gold[turn.labelled].astype(np.float64)
@@ -156,12 +150,12 @@ def pooled_log_odds(
 def _refined(
     turn: Turn,
     config: ClusteringConfig,
-    pointer: tuple[Float[np.ndarray, "passage"], PointerReading],
+    pointer: Float[np.ndarray, "passage"],
     seed: int,
 ) -> Reading:
     """Settle on the seen passages and read the unseen ones."""
     documents = turn.document_of[turn.seen]
-    seen, unseen = (turn.texts(pointer[0], part, config.embeddings) for part in (turn.seen, turn.unseen))
+    seen, unseen = (turn.texts(pointer, part, config.embeddings) for part in (turn.seen, turn.unseen))
     begin = time.perf_counter()
     prior = estimate_prior(seen, documents, turn.claimed, config, seed)
     settled = settle(seen, documents, prior, config, seed)[-1]
@@ -170,6 +164,6 @@ def _refined(
     of_unseen = turn.document_of[turn.unseen]
     pooled = pooled_log_odds(settled.readout, prior.least_trust, (seen, documents), (unseen, of_unseen))
     seconds = time.perf_counter() - begin
-    document_spread = pointer[1].of(turn.seen).document_spread(numbered(documents))
+    document_spread = turn.pointed.reading.of(turn.seen).document_spread(numbered(documents))
     nothing = no_concept(prior.z_score, document_spread, config) is not None
     return Reading(single, alone, pooled, prior.size, no_concept=nothing, seconds=seconds)

@@ -21,7 +21,6 @@ from pydantic import TypeAdapter, ValidationError, model_validator
 from agent.config import CONFIGS, StageConfig, absolute_paths, explain
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.passages import PassagesConfig, split
-from agent.corpora.words import ENGLISH, language
 from agent.errors import BasinError
 from agent.files.yaml_file import read_yaml
 from agent.membership.documents import document_folds
@@ -107,15 +106,6 @@ def task_name(corpus: str, concept: str) -> str:
 
 def load_passages(corpus: SuiteCorpus) -> PassageSet:
     return split(load_corpus(corpus.corpus), corpus.passages)
-
-
-def function_words(texts: Sequence[str], code: str = ENGLISH) -> PointerReading:
-    """A pointer at function words, which is as sure as any and points at no concept."""
-    stops = language(code).stop_words
-    words = [text.casefold().split() for text in texts]
-    total = np.array([len(each) for each in words], dtype=np.float64)
-    expected = np.array([sum(word in stops for word in each) for each in words], dtype=np.float64)
-    return PointerReading((expected + 0.5) / (total + 1), expected, total)
 
 
 def parts(passages: PassageSet, seed: int) -> Int[np.ndarray, "document"]:

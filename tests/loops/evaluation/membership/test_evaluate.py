@@ -18,7 +18,7 @@ from loops.evaluation.membership import methods as suite_methods
 from loops.evaluation.membership.evaluate import Corpus, evaluate_membership
 from loops.evaluation.membership.methods import METHODS, Turn
 from loops.evaluation.membership.suite import Pointed
-from loops.evaluation.tables import CEILING, FUNCTION_WORDS, SHUFFLED, TOPIC
+from loops.evaluation.tables import CEILING, SHUFFLED, TOPIC
 
 MEASURES = [f"{name}_{kind}" for name in ("ap", "pgr", "precision") for kind in ("single", "pooled")]
 COLUMNS = [*MEASURES, "corpus", "concept", "seed", "method", "size_ratio", "no_concept_flag", "seconds"]
@@ -46,8 +46,7 @@ def reads(tmp_path, monkeypatch):
         for name, layers in (("activations", 2), ("embeddings", 1)):
             noise = generator.normal(size=(len(gold), layers, 10))
             views[name] = (noise + 0.9 * gold[:, None, None]).astype(np.float32)
-        function_words = suite.function_words(passages.texts)
-        return Corpus(config, passages, views, function_words, {each.concept: each for each in labels})
+        return Corpus(config, passages, views, {each.concept: each for each in labels})
 
     monkeypatch.setattr(evaluate, "read_corpus", read)
     monkeypatch.setattr(evaluate, "commit", lambda: "abc")
@@ -76,7 +75,7 @@ def test_every_method_gives_a_row_with_every_column(reads, tmp_path, counts):
     assert found["basin"]["pgr_single"] > 0.5
     assert found[CEILING]["ap_pooled"] > 0.9
     assert found["basin"]["no_concept_flag"] is False and found[TOPIC]["no_concept_flag"] is None
-    assert found[SHUFFLED]["no_concept_flag"] is True and found[FUNCTION_WORDS]["no_concept_flag"] is True
+    assert found[SHUFFLED]["no_concept_flag"] is True
     assert found[SHUFFLED]["size_ratio"] is None
     assert len(found["basin"]["pointer_words"].split()) == 8 and "ship" in found["basin"]["pointer_words"]
     assert counts[-1] == ("evaluate", 1, 1, "concepts")
@@ -171,7 +170,7 @@ def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeyp
 
 def planted_turn(document_of, weights, seen):
     reading = PointerReading(weights, 10 * weights, np.full(len(weights), 10.0))
-    return Turn(Pointed(None, reading), reading, {}, document_of, seen, ~seen, seen, 0.2, False)
+    return Turn(Pointed(None, reading), {}, document_of, seen, ~seen, seen, 0.2, False)
 
 
 @pytest.mark.parametrize("passages", [[2] * 8, [1, 2, 3, 2, 1, 2, 3, 2]])

@@ -113,13 +113,3 @@ def test_a_pointer_points_without_having_seen_an_unseen_text(tmp_path, monkeypat
         assert np.corrcoef(share, each.reading.weights)[0, 1] > 0.4
         assert each.reading.expected_words.shape == each.reading.weights.shape == (len(passages.texts),)
         assert (each.reading.words >= each.reading.expected_words).all()
-
-
-def test_function_words_are_spread_over_every_document(tmp_path):
-    passages = suite.load_passages(planted_corpus(tmp_path))
-    reading = suite.function_words(passages.texts)
-    assert reading.document_spread(passages.document_of) > 0.95
-    assert ((reading.weights > 0) & (reading.weights < 1)).all()
-    assert reading.expected_words[0] == sum(
-        word in ("the", "and", "of") for word in passages.texts[0].lower().split()
-    )
