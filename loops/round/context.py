@@ -252,15 +252,13 @@ def claimed_size(
     size = config.clustering.size
     if isinstance(size, float):
         return size
-    kind = "presence" if size == "presence" or (size == "stable" and config.seeded) else "mass"
-    claimed = reading.claim(kind == "presence", document_of)
-    size = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
-    if size != claimed and config.clustering.size != "stable":
+    claimed = reading.claim(config.seeded, document_of)
+    if claimed != np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE) and size == "claimed":
         logger.info(
-            f"The pointer's {kind} is {claimed:.1%} of the corpus; the run starts from {size:.0%}. Look at the topic "
-            "(`basin topics`), or set clustering.size."
+            f"The pointer claims {claimed:.1%} of the corpus, which is outside {SMALLEST_SIZE:.0%} to {LARGEST_SIZE:.0%}. Look at "
+            "the topic (`basin topics`), or set clustering.size."
         )
-    return size
+    return float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
 
 
 def peak_gigabytes() -> float:

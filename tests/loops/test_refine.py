@@ -254,23 +254,22 @@ def test_real_texts_are_recorded_once(begin, monkeypatch):
 
 def test_the_size_is_the_pointers_or_the_configured_one(begin):
     sizes = {}
-    for size in ("mass", "presence", 0.15):
+    for size in ("claimed", 0.15):
         store = begin(f"run-{size}", rounds=1, clustering={"size": size})
         context = run_rounds(store)
         assert context.size == pytest.approx(numbers(store, 0)["size"], abs=1e-6)
         sizes[size] = numbers(store, 0)["size"]
         assert numbers(store, 1)["size"] == pytest.approx(sizes[size], abs=0.02)
-    texts, document_of = context.passages.texts, context.passages.document_of
-    assert sizes["mass"] == pytest.approx(context.pointer.weights(texts).mean(), abs=1e-6)
-    assert sizes["presence"] == pytest.approx(context.pointer.read(texts).presence(document_of), abs=1e-6)
+    texts = context.passages.texts
+    assert sizes["claimed"] == pytest.approx(context.pointer.weights(texts).mean(), abs=1e-6)
     assert sizes[0.15] == pytest.approx(0.15, abs=1e-6)
 
 
-@pytest.mark.parametrize(("bound", "value"), [("SMALLEST_SIZE", 0.6), ("LARGEST_SIZE", 0.05)])
+@pytest.mark.parametrize(("bound", "value"), [("SMALLEST_SIZE", 0.6), ("LARGEST_SIZE", 0.03)])
 def test_the_pointers_size_stays_inside_bounds(begin, monkeypatch, bound, value):
     monkeypatch.setattr(context, "LARGEST_SIZE", 0.7)
     monkeypatch.setattr(context, bound, value)
-    store = begin("run", rounds=1, clustering={"size": "presence"})
+    store = begin("run", rounds=1, clustering={"size": "claimed"})
     assert run_rounds(store).size == value
 
 

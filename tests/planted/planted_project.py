@@ -22,7 +22,7 @@ COMMON: dict[str, Any] = {
     "topics": {"count": 3, "chunk_words": 100, "minimum_chunks": 3, "passes": 10, "words": THEMES["crime"]},
     "language_model": {"layers": [1, 2], "dtype": "float32"},
     "generation": {"new_tokens": 12, "prompt_words": 5},
-    "clustering": {"components": 12, "folds": 4, "embeddings": False, "size": "mass", "trust": 1.0},
+    "clustering": {"components": 12, "folds": 4, "embeddings": False, "size": "claimed", "trust": 1.0},
     "updating": {"budget_nats": 0.05, "degenerate": 4, "degenerate_nats": 0.5},
     "coherence": {"words": 10, "prompt_words": 5},
     "tracking": {"drift_bound": 0.0, "minimum_coherence": 0.0, "maximum_repetitive": 1.0},

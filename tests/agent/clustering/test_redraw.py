@@ -93,7 +93,7 @@ def test_settling_ends_where_more_rounds_change_nothing(real):
     assert len(settle(real, DOCUMENT_OF, context, CONFIG, 3, bound=0.0, most=4)) == 4
 
 
-@pytest.mark.parametrize("size", [0.1, 0.4, "mass", "presence"])
+@pytest.mark.parametrize("size", [0.1, 0.4, "claimed"])
 def test_membership_has_the_size_of_the_anchor_and_documents_are_one(real, size):
     config = changed(size=size)
     claimed = size if isinstance(size, float) else 0.31
