@@ -253,12 +253,13 @@ def claimed_size(
     if isinstance(size, float):
         return size
     claimed = reading.claim(config.seeded, document_of)
-    if claimed != np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE) and size == "claimed":
+    bounded = float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
+    if bounded != claimed and size == "claimed":
         logger.info(
-            f"The pointer claims {claimed:.1%} of the corpus, which is outside {SMALLEST_SIZE:.0%} to {LARGEST_SIZE:.0%}. Look at "
-            "the topic (`basin topics`), or set clustering.size."
+            f"The pointer claims {claimed:.1%} of the corpus; the run starts from {bounded:.0%}. Look at the topic (`basin "
+            "topics`), or set clustering.size."
         )
-    return float(np.clip(claimed, SMALLEST_SIZE, LARGEST_SIZE))
+    return bounded
 
 
 def peak_gigabytes() -> float:
