@@ -14,10 +14,10 @@ from jaxtyping import Float
 from pydantic import Field
 
 from agent.basin.natural_latent import natural_latent
-from agent.basin.tracking import drifts, share_kept
+from agent.basin.tracking import drifts
 from agent.clustering.round_map import RoundMap, Schedule, shuffled
 from agent.config import StageConfig
-from agent.membership.similarity import SAME, agreement
+from agent.membership.similarity import SAME, agreement, correlation
 from agent.types import seed_for
 
 
@@ -37,8 +37,8 @@ class CertificateConfig(StageConfig):
     """Largest share of the membership's entropy that half a document leaves open."""
     mediation: float = Field(0.5, gt=0)
     """Largest information, in nats per document, that halves share given the membership."""
-    kept: float = Field(0.5, ge=0, le=1)
-    """Least share of the pointer's surest documents still inside; below it is another concept."""
+    pointer_known: float = Field(0.8, ge=0, le=1)
+    """Least `Certificate.pointer_known`; below it is another concept."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Certificate:
     redundancy: float | None
     mediation: float | None
     """None where too few documents have several passages."""
-    kept: float
+    pointer_known: float
+    """Correlation of the held-out scores with the pointer, over that under full trust."""
     pointer_weight: float
     """Trust in the pointer in the last round; 0 is required."""
 
@@ -81,7 +82,10 @@ class Certificate:
                 self.mediation is not None and self.mediation <= config.mediation,
                 f"it is not all that halves of a document share ({_shown(self.mediation)} nats left)",
             ),
-            (self.kept >= config.kept, f"it left its pointer ({self.kept:.0%} of the surest documents kept)"),
+            (
+                self.pointer_known >= config.pointer_known,
+                f"it left its pointer (the scores keep {self.pointer_known:.0%} of their correlation with it)",
+            ),
         ]
         return [sentence for passed, sentence in checks if not passed]
 
@@ -129,9 +133,20 @@ def certify(
         restarts_agree=agreement(restarts, final),
         redundancy=natural.redundancy_share if natural else None,
         mediation=natural.mediation if natural else None,
-        kept=share_kept(path[0], final),
+        pointer_known=_pointer_known(round_map, final, pointer, config.kick_rounds),
         pointer_weight=trust,
     )
+
+
+def _pointer_known(
+    round_map: RoundMap,
+    final: Float[np.ndarray, "document"],
+    pointer: Float[np.ndarray, "document"],
+    rounds: int,
+) -> float:
+    trusting = round_map.settled(round_map.membership(pointer), rounds, pointer, 1.0)
+    own, full = (correlation(round_map.scores(each), pointer) for each in (final, trusting))
+    return max(own, 0.0) / full if full > 0 else 0.0
 
 
 def verdict(failures: Sequence[str]) -> str:

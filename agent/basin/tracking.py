@@ -95,16 +95,6 @@ def _ranked(change: Float[np.ndarray, "passage"], where: Bool[np.ndarray, "passa
     return found
 
 
-def share_kept(pointer: Float[np.ndarray, "passage"], concept: Float[np.ndarray, "passage"]) -> float:
-    """Share of the pointer's surest passages, those of half of its mass, that are still inside.
-
-    A guard against sliding to a neighbouring concept.
-    """
-    surest = np.argsort(-pointer, kind="stable")
-    surest = surest[: int(np.searchsorted(np.cumsum(pointer[surest]), pointer.sum() / 2)) + 1]
-    return float((concept[surest] >= np.quantile(concept, 1 - min(pointer.mean(), 1.0))).mean())
-
-
 def is_still(drifts: Sequence[float], config: TrackingConfig) -> bool:
     """Whether the last `patience` rounds drifted less than the bound."""
     if len(drifts) < max(config.minimum_rounds, config.patience):

@@ -38,7 +38,7 @@ ADDRESSES = tuple(
 """Environment variables that make trackio send, whatever the configuration says."""
 GROUPS = {
     "writing": "agreement base_agreement degenerate_agreement coherence base_coherence repetitive broken loss",
-    "concept": "size members drift contraction pointer_kept redundancy redundancy_share mediation nats_per_token "
+    "concept": "size members drift contraction redundancy redundancy_share mediation nats_per_token "
     "z_score least_trust words_held",
 }
 """Metrics by their group in a logger; all others belong to `training`."""

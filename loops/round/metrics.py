@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.basin.natural_latent import natural_latent
-from agent.basin.tracking import collapse, movement, share_kept
+from agent.basin.tracking import collapse, movement
 from agent.clustering.redraw import schedule
 from agent.concept import Concept
 from agent.errors import BasinError
@@ -71,7 +71,6 @@ def _of_concept(context: RunContext, rounds: Sequence[RoundRecord], concept: Con
         "members": len(concept.members()),
         "drift": moved.drift,
         "contraction": moved.contraction,
-        "pointer_kept": share_kept(context.prior.membership, concept.membership),
         "redundancy": natural.redundancy if natural else None,
         "redundancy_share": natural.redundancy_share if natural else None,
         "mediation": natural.mediation if natural else None,

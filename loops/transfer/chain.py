@@ -136,7 +136,7 @@ def _refine(
     refusals = [str(each) for each in (context.no_concept, last.metrics["collapsed"]) if each]
     if certified and not certificate.get("certified"):
         refusals.append(str(certificate.get("sentence", "Not certified: it made no round.")))
-    kept = ("drift", "pointer_kept", "redundancy_share", "mediation", "agreement", "coherence")
+    kept = ("drift", "redundancy_share", "mediation", "agreement", "coherence")
     numbers = {
         "rounds": last.round,
         "received_kept": soft_jaccard(received.membership, last.concept.membership),

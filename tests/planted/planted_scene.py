@@ -154,7 +154,7 @@ def _round(
     }
     metrics = {
         "round": number, "size": float(membership.mean()), "members": int((membership >= 0.5).sum()), "drift": drift,
-        "contraction": drift / previous if previous else None, "pointer_kept": 0.7 - 0.1 * pull, "redundancy": 0.2,
+        "contraction": drift / previous if previous else None, "redundancy": 0.2,
         "redundancy_share": 0.3, "mediation": 0.1, "nats_per_token": 0.1, "agreement": of["steered"],
         "base_agreement": of["base"], "degenerate_agreement": 0.2, "coherence": 0.7, "repetitive": 0.05, "broken": 0.1,
         "loss": 3.0, "collapsed": None,

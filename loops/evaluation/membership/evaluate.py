@@ -31,7 +31,7 @@ from agent.types import PassageSet
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.provenance import commit
 from loops.evaluation.membership import suite
-from loops.evaluation.membership.methods import METHODS, OWN, Turn, claimed_size, read_unseen
+from loops.evaluation.membership.methods import METHODS, REFINED, Turn, claimed_size, read_unseen
 from loops.evaluation.membership.suite import SuiteCorpus
 from loops.evaluation.tables import CEILING, SHUFFLED, TOPIC
 from loops.parallel import run_pieces
@@ -132,7 +132,7 @@ def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
     logger.info(f"{config.name}: {passages.description}")
     labels = every_gold_labels(config.corpus, passages.documents, SUITE_GOLD_FILE)
     views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL), passages.texts)}
-    if any(method == SHUFFLED or method in OWN for method in methods):
+    if any(method in REFINED for method in methods):
         embedder = load_embedder()
         views["embeddings"] = embed_cached(embedder, embedder_fingerprint(), passages.texts)
     return Corpus(config, passages, views, {each.concept: each for each in labels})
@@ -210,7 +210,6 @@ def _turn(corpus: Corpus, case: Case, hidden: Bool[np.ndarray, "document"]) -> T
     config, document_of = corpus.config, corpus.passages.document_of
     pointed = suite.point(config, corpus.passages, hidden, case.seed, case.concept)
     seen, counted = ~hidden[document_of], corpus.gold[case.concept].counted[document_of]
-    seeded = config.pointer == "seed_words"
     return Turn(
         pointed=pointed,
         views=corpus.views,
@@ -218,6 +217,5 @@ def _turn(corpus: Corpus, case: Case, hidden: Bool[np.ndarray, "document"]) -> T
         seen=seen,
         unseen=~seen & counted,
         labelled=seen & counted,
-        claimed=claimed_size(pointed, seen, document_of, seeded),
-        seeded=seeded,
+        claimed=claimed_size(pointed, seen, document_of, config.pointer == "seed_words"),
     )

@@ -25,13 +25,12 @@ from agent.membership.documents import document_mean, document_means, document_m
 from agent.membership.log_odds import log_odds
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed
-from loops.evaluation.tables import CEILING, ON_ACTIVATIONS, OURS, SHUFFLED
+from loops.evaluation.tables import CEILING, OURS, SHUFFLED
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
-OWN = {OURS: ClusteringConfig(), ON_ACTIVATIONS: ClusteringConfig(embeddings=False)}
-"""The refiner with both readers, and with one."""
-METHODS = (*RIVALS, *OWN, SHUFFLED, CEILING)
-"""`SHUFFLED` is the refiner with a pointer at no concept, which it should detect."""
+REFINED = (OURS, SHUFFLED)
+"""The refiner with its pointer, and with a shuffled one, which points at no concept."""
+METHODS = (*RIVALS, *REFINED, CEILING)
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,15 @@ class Turn:
     """Passages in `seen` whose label counts."""
     claimed: float
     """Share of the seen passages that the pointer itself claims."""
-    seeded: bool
-    """Whether the pointer's topic was seeded; see `PointerReading.claim`."""
 
     @property
     def pointer(self) -> Float[np.ndarray, "passage"]:
         """Log-odds of the pointer's weights, in nats."""
         return log_odds(self.pointed.reading.weights)
 
-    def texts(
-        self, pointer: Float[np.ndarray, "passage"], part: Bool[np.ndarray, "passage"], embeddings: bool
-    ) -> Texts:
+    def texts(self, pointer: Float[np.ndarray, "passage"], part: Bool[np.ndarray, "passage"]) -> Texts:
         """Some of the texts, as the refiner reads them."""
-        embedded = self.views["embeddings"][part][:, 0] if embeddings else None
+        embedded = self.views["embeddings"][part][:, 0]
         return Texts(self.views["activations"][part], pointer[part], embeddings=embedded)
 
     @cached_property
@@ -86,10 +81,10 @@ def read_unseen(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed
     Raises:
         BasinError: as `agent.clustering.prior.estimate_prior`.
     """
-    if method in OWN:
-        return _refined(turn, OWN[method], turn.pointer, seed)
+    if method == OURS:
+        return _refined(turn, turn.pointer, seed)
     if method == SHUFFLED:
-        return _refined(turn, OWN[OURS], shuffled_pointer(turn, seed), seed)
+        return _refined(turn, shuffled_pointer(turn, seed), seed)
     begin, activations = time.perf_counter(), turn.views["activations"]
     if method == CEILING:
         labels = gold[turn.labelled].astype(np.float64)
@@ -149,13 +144,12 @@ def pooled_log_odds(
 
 def _refined(
     turn: Turn,
-    config: ClusteringConfig,
     pointer: Float[np.ndarray, "passage"],
     seed: int,
 ) -> Reading:
     """Settle on the seen passages and read the unseen ones."""
-    documents = turn.document_of[turn.seen]
-    seen, unseen = (turn.texts(pointer, part, config.embeddings) for part in (turn.seen, turn.unseen))
+    config, documents = ClusteringConfig(), turn.document_of[turn.seen]
+    seen, unseen = (turn.texts(pointer, part) for part in (turn.seen, turn.unseen))
     begin = time.perf_counter()
     prior = estimate_prior(seen, documents, turn.claimed, config, seed)
     settled = settle(seen, documents, prior, config, seed)[-1]

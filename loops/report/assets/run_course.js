@@ -31,10 +31,6 @@ Basin.onView("convergence", () => {
       name: "size", title: "Size", lines: [["size", "mean membership of the real passages", "blue"]],
       about: "Share of the corpus in the concept. Outside the limits the run counts as collapsed to nothing or to everything.", limits: [[limits.smallest, "smallest"], [limits.largest, "largest"]], zero: true,
     },
-    {
-      name: "kept", title: "Faithfulness to the pointer", range: [0, 1], lines: [["pointer_kept", "strongest topic passages inside", "red"]],
-      about: "Share of the topic's strongest passages that stay inside. Far below the line the concept is another one.", limits: [[limits.pointer_kept, "required by the certificate"]],
-    },
   ];
 
   if (place) {
@@ -78,7 +74,7 @@ Basin.onView("convergence", () => {
 
   const COLUMNS = {
     drift: "drift", contraction: "contraction", size: "size", members: "members", agreement: "agreement", base_agreement: "agreement, base", coherence: "coherence",
-    loss: "loss by another model (nats per token)", pointer_kept: "faithfulness", redundancy: "redundancy (nats)", redundancy_share: "redundancy share", mediation: "mediation (nats)", nats_per_token: "steering (nats per token)",
+    loss: "loss by another model (nats per token)", redundancy: "redundancy (nats)", redundancy_share: "redundancy share", mediation: "mediation (nats)", nats_per_token: "steering (nats per token)",
   };
   const columns = [{ key: "round", title: "round", number: true }, ...Object.entries(COLUMNS).filter(([key]) => known(key)).map(([key, title]) => ({ key, title, number: true, digits: key === "members" ? null : 3 }))];
   const rows = rounds.map((round, at) => ({ round, ...Object.fromEntries(Object.keys(COLUMNS).map((key) => [key, series[key][at]])) }));

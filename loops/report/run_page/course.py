@@ -10,7 +10,7 @@ from loops.report.run_page.material import Material, metric
 
 SERIES = (
     *("drift", "contraction", "size", "members", "agreement", "base_agreement", "degenerate_agreement"),
-    *("coherence", "repetitive", "loss", "pointer_kept", "redundancy", "redundancy_share", "mediation"),
+    *("coherence", "repetitive", "loss", "redundancy", "redundancy_share", "mediation"),
     "nats_per_token",
 )
 
@@ -32,7 +32,6 @@ def course_data(material: Material) -> dict[str, Any]:
             "smallest": tracking.minimum_size,
             "largest": tracking.maximum_size,
             "coherence": None if base is None else tracking.minimum_coherence * base,
-            "pointer_kept": material.config.certificate.kept,
         },
         "costs": [dict(record.cost) for record in records],
     }

@@ -47,8 +47,6 @@ class Summary:
         if (drift := metric(newest, "drift")) is not None:
             bound = self.material.config.tracking.drift_bound
             facts.append((f"{drift:.3f}", f"drift in the last round; converged below {bound}"))
-        if (stayed := metric(newest, "pointer_kept")) is not None:
-            facts.append((f"{stayed:.0%}", "of the topic's strongest passages stay inside"))
         for name, record, shown, about in (
             ("agreement", newest, "{:.2f}", "mean membership of generated passages"),
             ("coherence", first, "{:.0%}", "of generated passages are coherent"),

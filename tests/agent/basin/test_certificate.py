@@ -14,7 +14,7 @@ from agent.clustering.round_map import RoundMap, Schedule
 from agent.membership.documents import document_means
 
 CONFIG = CertificateConfig()
-SOUND = Certificate(0.001, 0.6, 0.99, 0.98, 0.1, 0.2, 0.8, 0.0)
+SOUND = Certificate(0.001, 0.6, 0.99, 0.98, 0.1, 0.2, 0.95, 0.0)
 
 
 def test_a_planted_concept_is_certified():
@@ -46,7 +46,7 @@ def test_a_pointer_at_nothing_is_not_certified():
         ({"redundancy": 0.9}, "half a document"),
         ({"redundancy": None}, "unknown"),
         ({"mediation": 2.0}, "halves of a document share"),
-        ({"kept": 0.1}, "left its pointer"),
+        ({"pointer_known": 0.1}, "left its pointer"),
     ],
 )
 def test_every_way_to_fail_is_named(change, named):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.basin.tracking import Exchange, TrackingConfig, collapse, exchanged, is_still, movement, share_kept
+from agent.basin.tracking import Exchange, TrackingConfig, collapse, exchanged, is_still, movement
 
 FIRST = np.array([0.0, 0.5, 1.0, 0.2])
 SECOND = np.array([0.5, 0.25, 1.0, 0.0])
@@ -33,14 +33,6 @@ def test_the_exchange_lists_the_largest_change_first():
         entered=[4],
         left=[1],
     )
-
-
-def test_kept_by_hand():
-    # Half of the mass, 1.2 of 2.4, is the two surest: 0.9 alone is less, 0.9 + 0.8 is more; 2.4 / 6 of six is 0.4.
-    pointer = np.array([0.9, 0.1, 0.8, 0.3, 0.2, 0.1])
-    assert share_kept(pointer, pointer) == 1
-    assert share_kept(pointer, np.array([0.9, 0.1, 0.2, 0.6, 0.8, 0.1])) == 0.5
-    assert share_kept(pointer, 1 - pointer) == 0
 
 
 @pytest.mark.parametrize(

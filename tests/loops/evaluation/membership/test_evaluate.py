@@ -170,7 +170,7 @@ def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeyp
 
 def planted_turn(document_of, weights, seen):
     reading = PointerReading(weights, 10 * weights, np.full(len(weights), 10.0))
-    return Turn(Pointed(None, reading), {}, document_of, seen, ~seen, seen, 0.2, False)
+    return Turn(Pointed(None, reading), {}, document_of, seen, ~seen, seen, 0.2)
 
 
 @pytest.mark.parametrize("passages", [[2] * 8, [1, 2, 3, 2, 1, 2, 3, 2]])
