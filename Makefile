@@ -1,4 +1,4 @@
-# make run    environment, weights, corpus, then the main job: configs/runs/brown.yaml
+# make run    environment, weights, corpus, then the main job: configs/runs/newsgroups.yaml
 # make test   environment and the whole test suite
 # make docs   environment and the reference from docstrings, in docs/reference
 # make fuzz   the same, then a million malformed inputs to every reader: half an hour on one free core
@@ -19,7 +19,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 # Through -m, so that both still work when the folder has been moved.
 run: $(VENV)/ready
-	@$(VENV)/bin/python -m loops.cli run configs/runs/brown.yaml
+	@$(VENV)/bin/python -m loops.cli run configs/runs/newsgroups.yaml
 
 test: $(VENV)/ready-test
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VENV)/bin/python -m pytest -n 2 --dist loadfile
