@@ -1,7 +1,7 @@
 """Average precision round by round: `python -m benchmarks.run CONFIG_OR_RUN...`.
 
 A config is run in a process of its own, so that its peak of memory is its own; an existing run is only measured.
-Writes results/run.json.
+Writes results/run.json, where rows of other corpora stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import BasinError
-from benchmarks.results import write_results
+from benchmarks.results import RESULTS, with_earlier, write_results
 from loops.checkpoint.find import find_run, fresh_path
 from loops.checkpoint.store import RunStore
 from loops.evaluation.measure import measure, stored_rows
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = ["python", "-m", "benchmarks.run", *(sys.argv[1:] if arguments is None else arguments)]
     if not rows:
         raise SystemExit("Error: none of these corpora has gold labels, so there is nothing to keep.")
+    rows = with_earlier(rows, lambda row: (row["corpus"], row["concept"]), RESULTS / "run.json")
     print(f"{len(rows)} rows in {write_results('run', rows, command).name}", file=sys.stderr)
 
 

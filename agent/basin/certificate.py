@@ -123,6 +123,8 @@ def certify(
         )[-1]
         for number in range(config.restarts)
     ]
+    trusting = round_map.settled(round_map.membership(pointer), config.kick_rounds, pointer, 1.0)
+    own, full = (correlation(round_map.scores(each), pointer) for each in (final, trusting))
     documents = round_map.document_of
     evidence = round_map.evidence(final[documents])
     natural = natural_latent(final[documents], evidence, documents, seed_for(seed, 0, "natural latent"))
@@ -133,20 +135,9 @@ def certify(
         restarts_agree=agreement(restarts, final),
         redundancy=natural.redundancy_share if natural else None,
         mediation=natural.mediation if natural else None,
-        pointer_known=_pointer_known(round_map, final, pointer, config.kick_rounds),
+        pointer_known=max(own, 0.0) / full if full > 0 else 0.0,
         pointer_weight=trust,
     )
-
-
-def _pointer_known(
-    round_map: RoundMap,
-    final: Float[np.ndarray, "document"],
-    pointer: Float[np.ndarray, "document"],
-    rounds: int,
-) -> float:
-    trusting = round_map.settled(round_map.membership(pointer), rounds, pointer, 1.0)
-    own, full = (correlation(round_map.scores(each), pointer) for each in (final, trusting))
-    return max(own, 0.0) / full if full > 0 else 0.0
 
 
 def verdict(failures: Sequence[str]) -> str:

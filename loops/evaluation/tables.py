@@ -15,9 +15,7 @@ from loops.monitor.tables import number, percentage, table_of
 OURS, TOPIC, CEILING = "basin", "topic", "gold-classifier"
 SHUFFLED = "basin-shuffled"
 """Names of methods; the others are in `agent.judging.rivals.RIVALS`."""
-EARLIER = ("basin-on-embeddings", "basin-on-activations", "basin-self-training", "basin-function-words")
-"""Refiners that stored results still hold."""
-NO_RIVALS = (OURS, TOPIC, CEILING, *EARLIER, SHUFFLED)
+NO_RIVALS = (OURS, TOPIC, CEILING, SHUFFLED)
 NEAR = 1.5
 """A size within this factor of the true one counts as found."""
 LOSS = 0.02
