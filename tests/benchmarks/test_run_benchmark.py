@@ -22,6 +22,7 @@ def kept(monkeypatch, tmp_path):
     """Results go to a folder of the test's own."""
     folder = tmp_path / "results"
     monkeypatch.setattr(run, "write_results", lambda *given: results.write_results(*given, folder=folder))
+    monkeypatch.setattr(run, "RESULTS", folder)
     return folder
 
 
@@ -37,6 +38,9 @@ def test_rows_of_several_runs_go_into_one_file(tmp_path, kept):
     content = json.loads((kept / "run.json").read_text())
     assert content["rows"] == ROWS + library
     assert content["header"]["command"] == "python -m benchmarks.run first second"
+    again = [row | {"round": 7} for row in library[:1]]
+    run.main([measured_run(tmp_path, "third", again)])
+    assert json.loads((kept / "run.json").read_text())["rows"] == ROWS + again
 
 
 def test_runs_without_labels_mistakes_and_failures_keep_nothing(tmp_path, kept, monkeypatch):
