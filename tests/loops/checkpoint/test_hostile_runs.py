@@ -155,7 +155,7 @@ def _escapes(run: Path) -> None:
 
 
 def _deep(run: Path) -> None:
-    (run / "run.json").write_bytes(b'{"schema":9,"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+    (run / "run.json").write_bytes(b'{"schema":10,"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
 
 
 def _other_types(run: Path) -> None:
