@@ -24,6 +24,9 @@ def test_a_planted_concept_is_certified():
     found = certify(round_map, path, pointer, Schedule(5), config=CONFIG, seed=0)
     assert found.failures(CONFIG) == []
     assert found == certify(round_map, path, pointer, Schedule(5), config=CONFIG, seed=0)
+    assert found.pointer_known > 0.95
+    astray = np.stack([*path, round_map.membership(-pointer)])
+    assert certify(round_map, astray, pointer, Schedule(5), config=CONFIG, seed=0).pointer_known == 0
     held = certify(round_map, path, pointer, Schedule(5, least=1.0), config=CONFIG, seed=0)
     assert any("leans on its pointer" in failure for failure in held.failures(CONFIG))
 
