@@ -13,7 +13,7 @@ from pathlib import Path
 import networkx
 import typer
 
-AGENT = """types errors progress membership hub files config corpora steering pointer language_model concept
+AGENT = """types errors progress processes membership hub files config corpora steering pointer language_model concept
 clustering basin adapting updating transfer judging"""
 LOOPS = """config records parallel checkpoint monitor round refine evaluation export report transfer diagnostics
 basin_map api cli"""

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
+from agent import processes
 from agent.errors import BasinError, first_sentence
 from agent.progress import advance
 
@@ -57,7 +58,8 @@ def run_pieces(
 ) -> Iterator[tuple[str, Result]]:
     """Yield each piece's name and `work(piece)` as soon as it is finished.
 
-    One worker without Ray runs here, in order. Otherwise everything must be picklable, each worker
+    One worker without Ray runs here, in order, and in a launch of several processes each of them is
+    a worker, whatever the other arguments say. Otherwise everything must be picklable, each worker
     computes with one thread, and large arrays inside `work` reach local workers read-only, mapped
     from one file. A piece whose worker was killed is tried once more, alone. Save each result as it
     comes: a driver that is killed ends its workers and loses only the pieces under way.
@@ -70,13 +72,24 @@ def run_pieces(
         BasinError: a piece killed its worker twice; Ray is not installed or not reached.
         Exception: the first that `work` raised; pieces under way are stopped.
     """
-    if ray is not None:
+    if processes.count() > 1:
+        yield from _over_launch(work, pieces)
+    elif ray is not None:
         yield from _over_ray(work, pieces, address=ray, workers=workers, gpus=gpus)
     elif workers > 1:
         yield from _over_processes(work, pieces, workers)
     else:
         for name, piece in pieces.items():
             yield name, work(piece)
+
+
+def _over_launch(
+    work: Callable[[Piece], Result], pieces: Mapping[str, Piece]
+) -> Iterator[tuple[str, Result]]:
+    """Waves of as many pieces as the launch has processes."""
+    names, size = list(pieces), processes.count()
+    for wave in (names[at : at + size] for at in range(0, len(names), size)):
+        yield from zip(wave, processes.share(work, [pieces[name] for name in wave]), strict=True)
 
 
 def _over_processes(
@@ -220,18 +233,45 @@ def _import_paths() -> str:
     return os.pathsep.join(dict.fromkeys([str(PROJECT), *folders]))
 
 
-@cache
-def _load(config: LanguageModelConfig) -> LanguageModel:
-    """The configured model, loaded once in a worker."""
-    from agent.language_model.model import LanguageModel
+def prepare_processes(language_model: LanguageModel, samples: int) -> None:
+    """Load the model in every process of the launch; nothing is done without one.
 
-    return LanguageModel.load(config)
+    Args:
+        samples: passages that a round generates; fewer than processes are warned of.
+
+    Raises:
+        BasinError: a process cannot load the model, or loaded another one.
+    """
+    if (size := processes.count()) == 1:
+        return
+    from agent.language_model.model import keep_loaded
+
+    keep_loaded(language_model)
+    logger.info(f"{size} processes record, write and teach together")
+    if samples < size:
+        logger.warning(
+            f"A round generates {samples} passages, fewer than there are processes: {size - samples} write nothing."
+        )
+    found = processes.share(_fingerprint, [language_model.config] * size)
+    for number, each in enumerate(found):
+        if each != language_model.fingerprint:
+            raise BasinError(
+                f"Process {number} has other weights, or another kind of device, for "
+                f"{language_model.config.name}: give every machine the same model."
+            )
+
+
+def _fingerprint(config: LanguageModelConfig) -> str:
+    from agent.language_model.model import loaded
+
+    found: str = loaded(config).fingerprint
+    return found
 
 
 def record_passages(
     language_model: LanguageModel, texts: Sequence[str], *, workers: int = 1, ray: str | None = None
 ) -> Float[np.ndarray, "text layer width"]:
-    """`record_cached`, where several workers first record what the cache lacks.
+    """`record_cached`, where several workers or processes first record what the cache lacks.
 
     Every worker loads the configured model by itself. Pieces are whole files of the cache, so a
     kill loses only those under way. One thread a worker changes numbers by rounding.
@@ -248,7 +288,7 @@ def record_passages(
         texts_a_file,
     )
 
-    if workers > 1 or ray is not None:
+    if workers > 1 or ray is not None or processes.count() > 1:
         ordered = in_order(texts)
         starts = range(0, len(ordered), CHUNK)
         parts = {f"passages {at + 1} to {at + CHUNK}": tuple(ordered[at : at + CHUNK]) for at in starts}
@@ -265,8 +305,9 @@ def record_passages(
 
 def _record(config: LanguageModelConfig, texts: tuple[str, ...]) -> Float[np.ndarray, "text layer width"]:
     from agent.language_model.activation_cache import record_cached
+    from agent.language_model.model import loaded
 
-    return np.asarray(record_cached(_load(config), texts))
+    return np.asarray(record_cached(loaded(config), texts))
 
 
 def generate_passages(
@@ -290,6 +331,13 @@ def generate_passages(
     Raises:
         BasinError: as `LanguageModel.generate` and `run_pieces`.
     """
+    if (size := processes.count()) > 1:
+        write = partial(_generate, language_model.config, concept, config)
+        for name, (prompts, seeds) in batches.items():
+            cuts = [slice(at, None, size) for at in range(min(size, len(prompts)))]
+            parts = processes.share(write, [(prompts[cut], seeds[cut]) for cut in cuts])
+            yield name, [parts[at % size][at // size] for at in range(len(prompts))]
+        return
     if len(batches) < 2 or (workers == 1 and ray is None):
         writer = language_model.adapted(concept.adapter) if batches else language_model
         for name, (prompts, seeds) in batches.items():
@@ -306,9 +354,11 @@ _adapted: dict[str, LanguageModel] = {}
 def _generate(
     model: LanguageModelConfig, concept: Concept, config: GenerationConfig, batch: Batch
 ) -> list[str]:
+    from agent.language_model.model import loaded
+
     digest = concept.adapter.digest if concept.adapter else ""
     if digest not in _adapted:
         _adapted.clear()
-        _adapted[digest] = _load(model).adapted(concept.adapter)
+        _adapted[digest] = loaded(model).adapted(concept.adapter)
     texts: list[str] = _adapted[digest].generate(*batch, config, concept.vector)
     return texts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = """
-agent types errors progress membership hub files config corpora steering pointer language_model concept
+agent types errors progress processes membership hub files config corpora steering pointer language_model concept
 clustering basin adapting updating transfer judging
 loops config records parallel checkpoint monitor round refine evaluation export report transfer diagnostics
 basin_map api cli

@@ -114,7 +114,7 @@ def held_out_losses(
 ) -> dict[str, float | str]:
     """Losses at the end of training, and their curves; empty without held-out windows."""
     metrics: dict[str, float | str] = {}
-    tokens_a_step = lesson.tokens / -(-len(lesson.rows) // batch)
+    tokens_a_step = lesson.tokens * batch / len(lesson.rows)
     for name, of_trainer in (("member_loss", MEMBER_LOSS), ("other_loss", OTHER_LOSS)):
         if found := [(row["step"], row[of_trainer]) for row in history if of_trainer in row]:
             metrics[name] = found[-1][1]

@@ -6,14 +6,18 @@ Held-out losses are recorded along the way, and training ends early once the mem
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from datasets import Dataset
+from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
+from agent import processes
 from agent.adapting.config import LoraConfig
 from agent.adapting.lesson import Lesson
 from agent.adapting.trainer import (
@@ -27,10 +31,12 @@ from agent.adapting.trainer import (
     training_folder,
 )
 from agent.adapting.trainer_state import PlainState, newest_state
+from agent.errors import BasinError
 from agent.language_model.adapter import Adapter, new_adapter
 from agent.language_model.architecture import base_of
+from agent.language_model.load import LanguageModelConfig
 from agent.language_model.memory import memory_at_hand
-from agent.language_model.model import LanguageModel
+from agent.language_model.model import LanguageModel, loaded
 from agent.language_model.output_layer import OutputLayer
 
 logger = logging.getLogger(__name__)
@@ -64,37 +70,75 @@ def fit_lora(
         start: an adapter to go on from, of the same shape; by default a fresh one.
 
     Raises:
-        BasinError: the loss is not a number, or `folder` cannot be written.
+        BasinError: the loss is not a number, `folder` cannot be written, or the processes of a
+            launch cannot share a step or do not all see `folder`.
     """
+    if config.batch % processes.count():
+        raise BasinError(
+            f"A step of {config.batch} windows is not shared evenly by {processes.count()} processes: set "
+            "updating.adapting.lora.batch to a multiple."
+        )
     began = None if start is None else start.digest
     place = training_folder(folder, "lora", language_model.fingerprint, config, seed, lesson, began)
-    model = trainable_twin(language_model)
-    torch.manual_seed(seed)  # the first A of a fresh adapter is drawn
-    steps, longest = -(-len(lesson.rows) // config.batch), max(map(len, lesson.rows))
-    options = trainer_options(language_model, place, seed, steps)
-    options |= {"per_device_train_batch_size": config.batch, "learning_rate": config.learning_rate}
-    # Checkpointing takes a third more time, so only where memory demands it.
-    need = language_model.need.teaching(config.batch * longest)
-    options["gradient_checkpointing"] = need > memory_at_hand(language_model.device)
-    held = {"member": lesson.member, "other": lesson.other} if lesson.member else {}
-    if held:
-        options |= {"eval_strategy": "steps", "eval_steps": max(1, steps // EVALUATIONS)}
-        options |= {"eval_on_start": newest_state(place) is None, "prediction_loss_only": True}
-        options |= {"per_device_eval_batch_size": config.batch}
-    name = language_model.config.name
-    with quiet():
-        trainer = _LoraTrainer(
-            model=start.attach(model, trainable=True)
-            if start
-            else new_adapter(model, config.rank, config.alpha, config.modules, name),
-            args=SFTConfig(**options, max_length=None, packing=False),
-            train_dataset=_dataset(lesson.rows),
-            eval_dataset={side: _dataset(rows) for side, rows in held.items() if rows} or None,
-            processing_class=padding_tokenizer(language_model),
-            callbacks=[ReportSteps("train adapter"), _StopRising(config.batch * longest)],
-        )
-    history = train(trainer, place)
-    return Adapter.of(trainer.model, name), history
+    training = _Training(lesson, config, seed, start, place, newest_state(place))
+    with processes.together(partial(training.join, language_model.config)):
+        return training.run(language_model)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One training, as every process of a launch gets it."""
+
+    lesson: Lesson
+    config: LoraConfig
+    seed: int
+    start: Adapter | None
+    folder: Path
+    last: Path | None
+    """The state that it goes on from."""
+
+    def join(self, name: LanguageModelConfig) -> None:
+        """Train in step with the first process, which keeps the result."""
+        if self.last is not None and not self.last.exists():
+            raise BasinError(
+                f"{self.last} is not here: keep the checkpoints folder where all machines see it, or run on one."
+            )
+        self.run(loaded(name))
+
+    def run(self, language_model: LanguageModel) -> tuple[Adapter, list[dict[str, float]]]:
+        """The adapter, and its history as of `fit_lora`."""
+        lesson, config, start = self.lesson, self.config, self.start
+        model = trainable_twin(language_model)
+        model.forward = partial(_summed_losses, model)
+        torch.manual_seed(self.seed)  # the first A of a fresh adapter is drawn
+        # Whole steps only, which any number of processes shares alike.
+        rows = lesson.rows[: max(1, len(lesson.rows) // config.batch) * config.batch]
+        steps, longest = -(-len(rows) // config.batch), max(map(len, rows))
+        share = config.batch // processes.count()
+        options = trainer_options(language_model, self.folder, self.seed, steps)
+        options |= {"per_device_train_batch_size": share, "learning_rate": config.learning_rate}
+        # Checkpointing takes a third more time, so only where memory demands it.
+        need = language_model.need.teaching(share * longest)
+        options["gradient_checkpointing"] = need > memory_at_hand(language_model.device)
+        held = {"member": lesson.member, "other": lesson.other} if lesson.member else {}
+        if held:
+            options |= {"eval_strategy": "steps", "eval_steps": max(1, steps // EVALUATIONS)}
+            options |= {"eval_on_start": self.last is None, "prediction_loss_only": True}
+            options |= {"per_device_eval_batch_size": share}
+        name = language_model.config.name
+        with quiet():
+            trainer = _LoraTrainer(
+                model=start.attach(model, trainable=True)
+                if start
+                else new_adapter(model, config.rank, config.alpha, config.modules, name),
+                args=SFTConfig(**options, max_length=None, packing=False),
+                train_dataset=_dataset(rows),
+                eval_dataset={side: _dataset(each) for side, each in held.items() if each} or None,
+                processing_class=padding_tokenizer(language_model),
+                callbacks=[ReportSteps("train adapter"), _StopRising(config.batch * longest)],
+            )
+        history = train(trainer, self.folder, self.last)
+        return Adapter.of(trainer.model, name), history
 
 
 def _dataset(rows: Any) -> Dataset:
@@ -127,17 +171,28 @@ class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        core = self.accelerator.unwrap_model(model).get_base_model()
-        output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
-        labels = inputs["labels"]
-        where = labels[:, 1:] != NOT_SCORED
-        mask = inputs["attention_mask"]  # without padding, attention is causal and needs no mask
-        states = base_of(core)(
-            input_ids=inputs["input_ids"],
-            attention_mask=None if bool(mask.all()) else mask,
-            use_cache=False,
-        ).last_hidden_state
-        losses = output.losses(states[:, :-1][where], labels[:, 1:][where])
-        count = where.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = losses.sum() / torch.as_tensor(count, device=losses.device).clamp(min=1)
+        parts = self.accelerator.num_processes
+        if parts == 1:
+            model = self.accelerator.unwrap_model(model)
+        names = ("input_ids", "attention_mask", "labels")
+        total = model(**{name: inputs[name] for name in names})
+        count = (inputs["labels"][:, 1:] != NOT_SCORED).sum()
+        if num_items_in_batch is not None:  # of all processes, whose gradients are averaged
+            count, total = num_items_in_batch, total * parts
+        loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
         return (loss, None) if return_outputs else loss
+
+
+def _summed_losses(
+    core: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **unused: Any
+) -> Tensor:
+    """The sum of a batch's losses in nats, as the `forward` of a model that is only trained."""
+    output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
+    scored = labels[:, 1:] != NOT_SCORED
+    states = base_of(core)(
+        input_ids=input_ids,
+        # Without padding, attention is causal and needs no mask.
+        attention_mask=None if bool(attention_mask.all()) else attention_mask,
+        use_cache=False,
+    ).last_hidden_state
+    return output.losses(states[:, :-1][scored], labels[:, 1:][scored]).sum()

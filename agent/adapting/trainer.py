@@ -24,7 +24,7 @@ import torch
 import transformers
 
 from agent.adapting.attention import NAME
-from agent.adapting.trainer_state import SaveState, newest_state
+from agent.adapting.trainer_state import SaveState
 from agent.errors import BasinError, writing
 from agent.files.checked import DamagedError
 from agent.hub.quiet import quiet_transformers
@@ -82,6 +82,7 @@ def trainer_options(language_model: LanguageModel, folder: Path, seed: int, step
         "bf16": False,  # the model is in its own format already, the adapter in float32
         "use_cpu": language_model.device.type == "cpu",
         "dataloader_pin_memory": False,
+        "ddp_find_unused_parameters": False,
         "save_strategy": "no",  # `SaveState` decides
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # it would replace a loss that is NaN
@@ -90,12 +91,11 @@ def trainer_options(language_model: LanguageModel, folder: Path, seed: int, step
     }
 
 
-def train(trainer: transformers.Trainer, folder: Path) -> list[dict[str, float]]:
-    """Train to the end, from the newest complete state if there is one; a row per step and measurement.
+def train(trainer: transformers.Trainer, folder: Path, last: Path | None) -> list[dict[str, float]]:
+    """Train to the end, from the state `last` if there is one; a row per step and measurement.
 
     Raises `BasinError` if the loss is not a number, the kept state is damaged, or the disk is full.
     """
-    last = newest_state(folder)
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_StopAtNan())
     trainer.add_callback(SaveState())

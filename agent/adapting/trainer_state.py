@@ -86,6 +86,8 @@ class PlainState(transformers.Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         from peft import get_peft_model_state_dict
 
+        if not self.is_world_process_zero():
+            return
         arrays = {f"{ADAPTER}{name}": each for name, each in get_peft_model_state_dict(self.model).items()}
         for number, moments in self.optimizer.state_dict()["state"].items():
             arrays |= {f"{MOMENT}{number}.{name}": torch.as_tensor(each) for name, each in moments.items()}

@@ -333,6 +333,21 @@ class LanguageModel(ScoringModel):
         return [found[row] for row in range(len(prompts))]
 
 
+_loaded: dict[LanguageModelConfig, LanguageModel] = {}
+
+
+def loaded(config: LanguageModelConfig) -> LanguageModel:
+    """The configured model, loaded once in a process that works for others."""
+    if config not in _loaded:
+        _loaded[config] = LanguageModel.load(config)
+    return _loaded[config]
+
+
+def keep_loaded(language_model: LanguageModel) -> None:
+    """Let `loaded` return this model."""
+    _loaded[language_model.config] = language_model
+
+
 def _wrong_template(name: str, why: str) -> BasinError:
     return BasinError(
         f"The chat template of {name!r} does not work ({why}): correct chat_template in its tokenizer's files, or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from agent.errors import BasinError, printable
+from loops.cli.launch import joined
 from loops.cli.signals import clean_shutdown, detach_output, exit_status, lost_output
 
 COMMANDS = {
@@ -133,8 +135,11 @@ def main() -> None:
     detach_output()
     try:
         _require_working_directory()
-        with clean_shutdown():
+        with clean_shutdown(), joined(sys.argv[1:]):
             app(prog_name="basin")
+    except BasinError as error:
+        _failed(str(error))
+        raise SystemExit(1) from None
     except SystemExit as end:
         if reason := lost_output():
             _failed(f"The output is not complete ({reason}): make room, or write it to another place.")

@@ -35,7 +35,7 @@ from agent.types import PassageSet, seed_for
 from loops.checkpoint.run_models import JUDGING, keep_model
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
-from loops.parallel import record_passages
+from loops.parallel import prepare_processes, record_passages
 from loops.round.forecast import forecast
 from loops.round.partial import PartialWork
 from loops.round.pointer import find_pointer, language_warning, starting_vector
@@ -169,6 +169,7 @@ def prepare(
             lesson = config.updating.adapting.lesson
             lesson.check_window(longest_sequence(language_model.model), language_model.name)
         logger.info(forecast(config, passages, language_model))
+        prepare_processes(language_model, config.generation.samples)
         coherence = Coherence.load(passages.texts, config.coherence)
     language_model.say_cut(passages.texts)
     with costs.stage("record"):

@@ -48,7 +48,7 @@ def test_activations_are_checkpointed_only_where_memory_demands_it(tmp_path, mon
     for room in (0, 2**60):
         monkeypatch.setattr(supervised, "memory_at_hand", lambda device, room=room: room)
         monkeypatch.setattr(
-            supervised, "train", lambda trainer, place: seen.append(trainer) or train(trainer, place)
+            supervised, "train", lambda trainer, *where: seen.append(trainer) or train(trainer, *where)
         )
         folder = tmp_path / str(room)
         adapters.append(fit_lora(model, lesson(model), CONFIG, seed=0, folder=folder)[0])

@@ -25,12 +25,12 @@ class Trainer(transformers.Trainer):
 
 def test_a_full_disk_is_one_sentence(tmp_path):
     with pytest.raises(BasinError, match="cannot be written .* make room there and resume"):
-        train(Trainer(OSError(28, "No space left on device")), tmp_path)
+        train(Trainer(OSError(28, "No space left on device")), tmp_path, None)
 
 
 def test_other_failures_are_not_hidden(tmp_path):
     with pytest.raises(RuntimeError, match="shape"):
-        train(Trainer(RuntimeError("a shape is wrong")), tmp_path)
+        train(Trainer(RuntimeError("a shape is wrong")), tmp_path, None)
 
 
 def test_a_folder_belongs_to_one_training_and_others_are_removed(tmp_path):
