@@ -37,7 +37,7 @@ from agent.pointer.topic_model import Pointer, TopicModel
 from agent.steering.control_vector import read_control_vector
 from benchmarks.results import RESULTS, with_earlier, write_results
 from benchmarks.speed_rivals import apply_rows, converted
-from loops.api.attach import ConceptLogits, steered
+from loops.api.attach import steered
 from loops.checkpoint.find import find_run
 from loops.checkpoint.store import RunStore
 from loops.export.formats import FORMATS, export_round
@@ -156,14 +156,6 @@ def hugging_face(bench: Bench) -> Iterator[Row]:
     with steered(model, bench.store.path, number):
         value = bench.agreement(bench.logits_of(model) - plain, number)
     yield row("steered()", "transformers", COSINE, value)
-    processor, same = ConceptLogits(model, bench.store.path, number), []
-    for text in bench.texts[:4]:
-        ids = torch.tensor([bench.ids(text)])
-        how = {"max_new_tokens": GREEDY, "do_sample": False, "pad_token_id": 2}
-        processed = model.generate(ids, logits_processor=[processor], **how)
-        with steered(model, bench.store.path, number):
-            same.append(torch.equal(processed, model.generate(ids, **how)))
-    yield row("ConceptLogits", "transformers", "share of 4 greedy texts equal to steered()'s", sum(same) / 4)
     with tempfile.TemporaryDirectory() as folder:
         rows = datasets.load_dataset(str(bench.export("dataset", number)), split="train", cache_dir=folder)
         apart = float(np.abs(np.array(rows["membership"][:]) - concept.membership).max())

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -33,11 +32,9 @@ from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from benchmarks import speed_rivals
 from benchmarks.results import RESULTS, resident, with_earlier, write_results
-from loops.checkpoint.provenance import cores
-from loops.parallel import record_passages
 
-STAGES = ("record", "write", "overhead", "teach", "threads", "workers")
-ORDER = [*STAGES[:4], "threads: record", "threads: write", "workers: record", "growth: record"]
+STAGES = ("record", "write", "overhead", "teach", "threads")
+ORDER = [*STAGES[:4], "threads: record", "threads: write", "growth: record"]
 GROWTH = (1000, 4000, 16_000, 64_000)
 WORDS = (
     "the old man walked slowly down a street and said that he had never seen such house before because it was dark "
@@ -234,25 +231,6 @@ class Bench:
                     rows += self._compare(stage, {"basin": work}, None, threads=threads, clock="wall", **size)
         finally:
             torch.set_num_threads(most)
-        return rows
-
-    def workers(self) -> list[Row]:
-        """Recording into an empty cache by wall clock, with one process and with one a processor, models loaded in each."""
-        texts, rows = passages(self.options.passages), []
-
-        def read(workers: int, texts: Sequence[str]) -> None:
-            with without_recordings():
-                record_passages(self.model, texts, workers=workers)
-
-        most, threads = cores(), torch.get_num_threads()
-        torch.set_num_threads(1)  # as workers do
-        try:
-            for workers in sorted({1, min(2, most), most}):
-                setting = {"threads": 1, "clock": "wall", "passages": len(texts), "workers": workers}
-                tools = {"basin": reading(self.model, texts, partial(read, workers))}
-                rows += self._compare("workers: record", tools, None, **setting)
-        finally:
-            torch.set_num_threads(threads)
         return rows
 
     def growth(self) -> list[Row]:

@@ -6,15 +6,10 @@ with steered(pipe.model, "checkpoints/brown"):
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor
-from transformers import LogitsProcessor
 
 from agent.concept import Concept
 from agent.config import check_number
@@ -55,76 +50,6 @@ def steered(
         own = _wrapped(inner, tokenizer)
     with _adapted(inner, concept), own.steer(concept.vector, strength), _clean_texts(model):
         yield model
-
-
-class ConceptLogits(LogitsProcessor):
-    """The concept as a `LogitsProcessor`, which moves scores from the base model towards the concept.
-
-    Steering changes activations, which a processor cannot reach. So a steered copy of the model reads
-    the text too, and the result is `scores + strength * (concept - base)` in log-probabilities.
-    Strength 1 is the concept's own distribution; other strengths are products of experts. Each token
-    costs two more forward passes, with a cache of keys and values.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        run: str | Path,
-        round: int | None = None,  # noqa: A002
-        strength: float = 1.0,
-        *,
-        accept_model: bool = False,
-    ) -> None:
-        """Arguments as in `steered`. `model` stays unchanged; only adapted weights are copied."""
-        check_number("strength", strength)
-        inner, tokenizer = _inner(model)
-        self.concept, self.strength = _concept(run, round, None if accept_model else inner), strength
-        with _left_as_it_was(inner):
-            self.base = _wrapped(_wrapped(inner, tokenizer).twin(), tokenizer)
-            self.expert = _wrapped(self.base.twin(), tokenizer).adapted(self.concept.adapter)
-        self._read: list[_Read] = []
-
-    @torch.no_grad()
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        if not self._read or not self._read[0].goes_on(input_ids):
-            self._read = [_Read(self.base.model), _Read(self.expert.model)]
-        base = self._read[0](input_ids)
-        with self.expert.steer(self.concept.vector):
-            concept = self._read[1](input_ids)
-        moved = torch.log_softmax(concept, -1) - torch.log_softmax(base, -1)
-        return scores + (self.strength * moved).to(scores.dtype)
-
-
-class _Read:
-    """Next-token logits of a growing text, with a cache."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        # Renamed between versions of transformers, one architecture after the other.
-        names = inspect.signature(model.forward).parameters
-        self.cache_name = "cache" if "cache" in names else "past_key_values"
-        self.ids: Tensor | None = None
-        self.cache: Any = None
-
-    def goes_on(self, ids: Tensor) -> bool:
-        """Return whether `ids` extends the last text by one token."""
-        return (
-            self.ids is not None
-            and ids.shape == (self.ids.shape[0], self.ids.shape[1] + 1)
-            and torch.equal(ids[:, :-1], self.ids)
-        )
-
-    def __call__(self, ids: Tensor) -> Tensor:
-        fresh = ids[:, -1:] if self.goes_on(ids) else ids
-        # Padding cannot be told from text here: use texts of one length, or one at a time.
-        found = self.model(
-            input_ids=fresh,
-            attention_mask=torch.ones_like(ids),
-            use_cache=True,
-            **{self.cache_name: self.cache if fresh.shape != ids.shape else None},
-        )
-        self.ids, self.cache = ids.clone(), getattr(found, self.cache_name, None) or found.past_key_values
-        return found.logits[:, -1].float()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`basin inspect`, `basin report`, `basin compare` and `basin measure`."""
+"""`basin inspect`, `basin report` and `basin measure`."""
 
 from __future__ import annotations
 
@@ -75,20 +75,6 @@ def report(
     print_line(f"Page: {made.path} ({made.megabytes:.1f} MB)")
     if show and not webbrowser.open(made.path.resolve().as_uri()):
         print_line("This machine has no browser; copy the file to one that has.", error=True)
-
-
-def compare(
-    runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN RUN ...", help="Names or paths of runs; `brown:3` is a round of one."),
-    ],
-    *,
-    limit: Annotated[int, typer.Option("-n", min=1, max=10, help="Passages per list.")] = 5,
-) -> None:
-    """Put runs or rounds side by side: settings, curves, overlap, differences, cost."""
-    from loops.report.compare import compare, show_comparison
-
-    show_comparison(compare(runs), limit, Console())
 
 
 def measure(

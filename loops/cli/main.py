@@ -25,7 +25,6 @@ COMMANDS = {
     "Look": {
         "inspect": ("look:inspect", "Print a run's rounds, members and samples, or follow its log."),
         "report": ("look:report", "Write a run as one HTML file."),
-        "compare": ("look:compare", "Put runs or rounds side by side."),
         "measure": ("look:measure", "Compare a run's rounds with gold labels."),
         "ask": ("ask:ask", "Answer about a few passages: is it your concept?"),
     },
