@@ -24,11 +24,6 @@ class Readout:
 
     weights: Float[np.ndarray, "layer width"]
     bias: float
-    trust: float
-    """Weight of the pointer's centred log-odds in the posterior."""
-    pointer_centre: float
-    """Mean pointer log-odds over the real passages; subtracted, so that the pointer moves passages
-    and not the size."""
     threshold: float
     """Log-odds at which a single passage is as likely inside as outside."""
     scale: float = 1.0
@@ -39,20 +34,13 @@ class Readout:
         weighed: np.ndarray = np.einsum("tlw,lw->t", activations.astype(np.float64), self.weights)
         return weighed + self.bias
 
-    def log_odds(
-        self, activations: Float[np.ndarray, "text layer width"], pointer_log_odds: Float[np.ndarray, "text"]
-    ) -> Float[np.ndarray, "text"]:
-        """Posterior log-odds of single texts: activation evidence plus trusted pointer evidence,
-        minus the threshold.
-        """
-        evidence = self.evidence(activations) + self.trust * (pointer_log_odds - self.pointer_centre)
-        return (evidence - self.threshold) / self.scale
+    def log_odds(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
+        """Log-odds of single texts: the evidence minus the threshold. The pointer has no part in it."""
+        return (self.evidence(activations) - self.threshold) / self.scale
 
-    def membership(
-        self, activations: Float[np.ndarray, "text layer width"], pointer_log_odds: Float[np.ndarray, "text"]
-    ) -> Float[np.ndarray, "text"]:
+    def membership(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
         """Probability in [0, 1] that each single text belongs."""
-        return sigmoid(self.log_odds(activations, pointer_log_odds))
+        return sigmoid(self.log_odds(activations))
 
 
 @dataclass(frozen=True)

@@ -26,24 +26,24 @@ def anneal(
     trust: float,
     sharpness: float,
 ) -> Refined:
-    """Learn `membership` anew, beside a pointer of this trust."""
+    """Learn `membership` anew, beside a pointer of this trust.
+
+    The pointer helps to place documents. Texts are read without it: one passage has few of its words.
+    """
     document_of, count = texts.document_of, len(texts.document_of)
     round_map = RoundMap(texts.ridges, document_of, prior.size, sharpness)
     targets, found = _learn(round_map, texts, document_means(membership, document_of)[document_of])
     means = document_means(found[:count], document_of)
-    unit, pointer = spread(means), prior.pointer
-    scores = means / unit + trust * standardised(pointer)
+    unit = spread(means)
+    scores = means / unit + trust * standardised(prior.pointer)
     now = round_map.membership(scores)[document_of]
-    alone = found / unit + trust * (texts.pointers - pointer.mean()) / spread(pointer)
-    slope = max(calibration_slope(alone[:count], now), 1e-3)
+    slope = max(calibration_slope(found[:count] / unit, now), 1e-3)
     return Refined(
         targets=targets,
         held_out=slope * found[:count] / unit,
-        single=slope * alone,
+        single=slope * found / unit,
         pooled=(round_map.sharpness * standardised(scores))[document_of],
         evidence=found[:count] / unit,
-        pointer_weight=slope * trust / spread(pointer),
-        pointer_centre=float(pointer.mean()),
         membership=now,
     )
 

@@ -13,8 +13,8 @@ class ClusteringConfig(StageConfig):
     """How memberships are redrawn."""
 
     trust: Literal["earned"] | Annotated[float, Field(ge=0, le=1)] = "earned"
-    """Trust in the pointer that stays: as little as the run can do with, or a number. 1: it is
-    constant."""
+    """Trust in the pointer that stays: 0 where the concept holds all the way down, else 1; or a
+    number."""
     falling: int = Field(5, ge=1)
     """Rounds over which trust falls from 1 to 0, or stops on its way."""
     size: Literal["stable", "claimed"] | Annotated[float, Field(gt=0, lt=1)] = "stable"

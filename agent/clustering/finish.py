@@ -25,14 +25,11 @@ class Refined:
     held_out: Float[np.ndarray, "passage"]
     """Log-odds from the activations alone, by models that did not see the passage's document."""
     single: Float[np.ndarray, "text"]
-    """Log-odds of each text alone, from its activations and the pointer."""
+    """Log-odds of each text alone, from its activations."""
     pooled: Float[np.ndarray, "passage"]
     """Log-odds of each passage's document."""
     evidence: Float[np.ndarray, "passage"]
     """Scores from the activations alone, which the next round starts from."""
-    pointer_weight: float
-    """Weight of the pointer's centred log-odds beside `held_out`."""
-    pointer_centre: float
     membership: Float[np.ndarray, "passage"]
     """Documents pooled, with the concept's size."""
 
@@ -65,8 +62,8 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
         projection=prior.views[0].projection,
         shape=real.activations.shape[1:],
     )
-    uncut = Readout(weights, bias, refined.pointer_weight, refined.pointer_centre, 0.0)
-    scores = uncut.log_odds(real.activations, real.pointer_log_odds)
+    uncut = Readout(weights, bias, 0.0)
+    scores = uncut.log_odds(real.activations)
     readout = replace(uncut, threshold=threshold(scores, size))
     return Reclustering(
         membership=refined.membership,

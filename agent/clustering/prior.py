@@ -36,7 +36,7 @@ class Prior:
     descent: Descent | None
     """How far trust may fall; None where it was given."""
     least_trust: float
-    """Trust in the pointer that stays."""
+    """Trust in the pointer that stays: where it is not given, none or all."""
     views: tuple[View, ...]
     """The real passages by activations, then by sentence embeddings where these are used."""
 
@@ -75,7 +75,8 @@ def estimate_prior(
         maps = of_size(maps, found.size) if found else maps
         descent = descend(maps, known, seed) if config.trust == "earned" else None
     size = found.size if found else claimed
-    least = config.trust if isinstance(config.trust, float) else descent.least if descent else 1.0
+    earned = descent is not None and descent.least == 0
+    least = config.trust if isinstance(config.trust, float) else 0.0 if earned else 1.0
     membership = document_membership(pointer[document_of], document_of, size)
     return Prior(pointer, membership, z_score, size, found, descent, least, tuple(views))
 
@@ -137,7 +138,6 @@ def size_sentence(prior: Prior, config: ClusteringConfig) -> str:
 
 def trust_sentence(prior: Prior) -> str:
     """Where trust in the pointer stops, and why."""
-    reason = prior.descent.stopped if prior.descent else None
-    return f"Trust in the pointer falls to {prior.least_trust:.1f}" + (
-        f": with less {reason}." if reason else "."
-    )
+    if prior.descent and (reason := prior.descent.stopped):
+        return f"Trust in the pointer stays: at {prior.descent.levels[-1].trust:.1f} {reason}."
+    return f"Trust in the pointer falls to {prior.least_trust:.1f}."

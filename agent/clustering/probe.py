@@ -64,7 +64,7 @@ def fit_probe(
         membership=cut_like(of_documents, document_means(membership, document_of))[document_of],
         single=single,
         evidence=standardised(found, of_documents),
-        readout=Readout(weights, bias, 0.0, 0.0, 0.0),
+        readout=Readout(weights, bias, 0.0),
     )
 
 

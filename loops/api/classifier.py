@@ -78,10 +78,9 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
         concept, pointer = self._concept
         if not rows:
             return np.empty(0)
-        pointed = log_odds(pointer.weights(rows))
         if concept.readout is None:  # round 0 is the topic itself
-            return pointed - threshold(concept.single, concept.size)
-        return concept.readout.log_odds(self._language_model.record(rows), pointed)
+            return log_odds(pointer.weights(rows)) - threshold(concept.single, concept.size)
+        return concept.readout.log_odds(self._language_model.record(rows))
 
     @property
     def _concept(self) -> tuple[Concept, Pointer]:

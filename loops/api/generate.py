@@ -19,7 +19,6 @@ from agent.errors import BasinError
 from agent.language_model.architecture import longest_sequence
 from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
 from agent.language_model.token_counts import token_lengths, tokens_per_word
-from agent.membership.log_odds import log_odds
 from agent.progress import advance
 from agent.types import seed_for
 from loops.checkpoint.run_models import keep_model, refuse_other_model
@@ -122,10 +121,10 @@ def _writer(
         return lambda heads, own: model.generate(heads, own, config, concept.vector, strength)
     if (readout := concept.readout) is None:
         raise _cannot_write(store, concept)
-    pointer, settings = store.load_pointer(), ParticleConfig(particles=particles)
+    settings = ParticleConfig(particles=particles)
 
     def score(texts: Sequence[str]) -> Float[np.ndarray, "text"]:
-        return readout.log_odds(language_model.record(texts), log_odds(pointer.weights(texts)))
+        return readout.log_odds(language_model.record(texts))
 
     wanted = member_log_odds(concept.single, concept.membership)
     vector = None if concept.vector is None else strength * concept.vector

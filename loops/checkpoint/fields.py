@@ -43,8 +43,6 @@ class Stored(BaseModel):
 
 class StoredReadout(Stored):
     bias: float
-    trust: float
-    pointer_centre: float
     threshold: float
     scale: Positive
 

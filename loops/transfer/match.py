@@ -220,8 +220,7 @@ def _memberships(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np
         raise BasinError(f"Round {record.round} of {store.name} has no readout to match; name a later round.")
     if not texts.generated:
         return concept.membership
-    pointer = log_odds(store.load_pointer().weights(texts.written))
-    return np.concatenate([concept.membership, concept.readout.membership(texts.activations, pointer)])
+    return np.concatenate([concept.membership, concept.readout.membership(texts.activations)])
 
 
 def _compare(

@@ -180,7 +180,7 @@ def test_a_run_without_trust_does_not_lean_on_its_pointer(begin):
     certificate = store.load_certificate()
     assert certificate["pointer_weight"] == 0
     assert not any("leans on" in failure for failure in certificate["failures"])
-    assert store.load(4).concept.readout.trust == 0 < store.load(1).concept.readout.trust
+    assert store.load(4).metrics["trust"] == 0 < store.load(1).metrics["trust"]
 
 
 def test_a_certificate_of_an_older_round_is_not_loaded(begin):

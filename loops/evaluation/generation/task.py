@@ -185,7 +185,7 @@ def _by_readout(settled: Reclustering) -> TargetConcept:
     readout = settled.readout
     return TargetConcept(
         settled.membership,
-        lambda texts: readout.log_odds(texts.activations, texts.pointer_log_odds),
+        lambda texts: readout.log_odds(texts.activations),
         member_log_odds(settled.single, settled.membership),
     )
 

@@ -18,7 +18,6 @@ from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import estimate_prior, no_concept
 from agent.clustering.redraw import settle
 from agent.clustering.texts import Texts
-from agent.concept import Readout
 from agent.judging.average_precision import Reading
 from agent.judging.rivals import RIVALS, SeenTexts, linear_reader
 from agent.membership.documents import document_mean, document_means, document_membership, numbered
@@ -120,28 +119,6 @@ def shuffled_pointer(turn: Turn, seed: int) -> Float[np.ndarray, "passage"]:
     return shuffled
 
 
-def pooled_log_odds(
-    readout: Readout,
-    trust: float,
-    seen: tuple[Texts, Int[np.ndarray, "passage"]],
-    unseen: tuple[Texts, Int[np.ndarray, "text"]],
-) -> tuple[Float[np.ndarray, "passage"], Float[np.ndarray, "text"]]:
-    """The refiner's reading of seen and unseen documents: a (mean evidence) + b (mean pointer).
-
-    Both means are in standard deviations over the seen documents, and the pointer has the weight
-    `trust` against the evidence's 1. Unseen texts do not enter a and b.
-
-    Args:
-        seen, unseen: texts and the document of each.
-    """
-    evidence = [document_mean(readout.evidence(texts.activations), where) for texts, where in (seen, unseen)]
-    pointer = [document_mean(texts.pointer_log_odds, where) for texts, where in (seen, unseen)]
-    first = np.unique(seen[1], return_index=True)[1]
-    a = 1 / max(float(evidence[0][first].std()), 1e-12)
-    b = trust / max(float(pointer[0][first].std()), 1e-12)
-    return a * evidence[0] + b * pointer[0], a * evidence[1] + b * pointer[1]
-
-
 def _refined(
     turn: Turn,
     pointer: Float[np.ndarray, "passage"],
@@ -153,10 +130,8 @@ def _refined(
     begin = time.perf_counter()
     prior = estimate_prior(seen, documents, turn.claimed, config, seed)
     settled = settle(seen, documents, prior, config, seed)[-1]
-    single = settled.readout.log_odds(seen.activations, seen.pointer_log_odds)
-    alone = settled.readout.log_odds(unseen.activations, unseen.pointer_log_odds)
-    of_unseen = turn.document_of[turn.unseen]
-    pooled = pooled_log_odds(settled.readout, prior.least_trust, (seen, documents), (unseen, of_unseen))
+    single, alone = (settled.readout.log_odds(texts.activations) for texts in (seen, unseen))
+    pooled = document_mean(single, documents), document_mean(alone, turn.document_of[turn.unseen])
     seconds = time.perf_counter() - begin
     document_spread = turn.pointed.reading.of(turn.seen).document_spread(numbered(documents))
     nothing = no_concept(prior.z_score, document_spread, config) is not None

@@ -47,7 +47,7 @@ def test_wrong_memberships_are_corrected() -> None:
 def test_the_readout_reads_new_texts() -> None:
     activations = _activations(2.0)
     fitted = fit_probe(activations[:160], TRUE[:160], DOCUMENT_OF[:160], CONFIG, 0)
-    read = fitted.readout.log_odds(activations[160:], np.zeros(80))
+    read = fitted.readout.log_odds(activations[160:])
     assert ((read > 0) == (TRUE[160:] > 0)).mean() > 0.95
 
 

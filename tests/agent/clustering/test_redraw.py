@@ -112,9 +112,9 @@ def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
     readout = drawn.readout
     alone = 1 / (1 + np.exp(readout.threshold - drawn.single))
     assert alone.mean() == pytest.approx(context.size, abs=1e-3)
-    own = readout.membership(real.activations, real.pointer_log_odds)
+    own = readout.membership(real.activations)
     assert own.mean() == pytest.approx(context.size, abs=0.02)
-    fresh = readout.membership(activations_of(GOLD, seed=23), pointer_of(GOLD, DOCUMENT_OF, seed=24))
+    fresh = readout.membership(activations_of(GOLD, seed=23))
     assert precision(fresh) > precision(real.pointer_log_odds) + 0.1
     assert fresh.mean() == pytest.approx(context.size, abs=0.04)
 
@@ -142,7 +142,7 @@ def test_degenerate_texts_of_the_cluster_push_similar_texts_outside(real):
     for target in (True, False):
         texts = Texts(hard[:20], np.full(20, 2.0), np.full(20, target))
         readout = redrawn(real, rounds=3, generated=texts).readout
-        membership[target] = readout.membership(others.activations, others.pointer_log_odds).mean()
+        membership[target] = readout.membership(others.activations).mean()
     assert membership[True] < membership[False] - 0.1
 
 
@@ -154,14 +154,17 @@ def test_generated_texts_of_the_cluster_are_read_as_members(real):
 
 
 def test_documents_of_one_passage_are_pooled_as_they_are(real):
-    """Without other passages, the single and the pooled reading are the same."""
+    """Without other passages and without the pointer, the single and the pooled reading are the same."""
     rows = slice(0, len(GOLD), PASSAGES)
     short = Texts(real.activations[rows], real.pointer_log_odds[rows])
-    alone = np.arange(DOCUMENTS)
-    drawn = settle(short, alone, estimate_prior(short, alone, SIZE, CONFIG, 3), CONFIG, 3)[-1]
-    assert np.corrcoef(drawn.single, drawn.pooled)[0, 1] == pytest.approx(1)
+    alone, ends = np.arange(DOCUMENTS), {}
+    for trust in (0.0, 1.0):
+        config = CONFIG.model_copy(update={"trust": trust})
+        prior = estimate_prior(short, alone, SIZE, config, 3)
+        ends[trust] = settle(short, alone, prior, config, 3)[-1]
+    assert np.corrcoef(ends[0].single, ends[0].pooled)[0, 1] == pytest.approx(1)
     gold = GOLD[rows]
-    assert average_precision_score(gold, drawn.single) > (
+    assert average_precision_score(gold, ends[1].single) > (
         average_precision_score(gold, short.pointer_log_odds) + 0.1
     )
 

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
-from agent.membership.log_odds import log_odds
 from loops.api.classifier import ConceptClassifier
 from loops.checkpoint.store import RunStore
 
@@ -33,7 +32,7 @@ def test_probabilities_are_the_rounds_memberships(store):
     found = concept.predict_proba(TEXTS)
     model = LanguageModel.load(store.config.language_model)
     readout = store.load(1).concept.readout
-    expected = readout.membership(model.record(TEXTS), log_odds(store.load_pointer().weights(TEXTS)))
+    expected = readout.membership(model.record(TEXTS))
     assert np.allclose(found[:, 1], expected, atol=1e-6) and np.allclose(found.sum(1), 1)
     assert found.shape == (4, 2) and concept.classes_.tolist() == [0, 1]
     assert concept.predict(TEXTS).tolist() == (expected >= 0.5).astype(int).tolist()
