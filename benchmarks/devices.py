@@ -35,7 +35,7 @@ from loops.basin_map.map import map_basin
 from loops.config import MapConfig, load_wrapped
 from loops.parallel import generate_passages, prepare_processes, record_passages
 
-WINDOW, ROWS, REPEATS = 512, 8, 3
+WINDOW, STEPS, REPEATS = 512, 4, 2
 MAP = Path(__file__).parents[1] / "configs" / "runs" / "basin_brown.yaml"
 FEW = [
     "starts.draws=2",
@@ -88,13 +88,13 @@ def work(out: Path) -> None:
         return
     out.mkdir()
     model = LanguageModel.load(LanguageModelConfig(name="smollm2-135m", layers=(6, 12, 18)))
-    prepare_processes(model, REPEATS)
+    prepare_processes(model, 64)
     nothing = np.zeros(0)
     concept = Concept(0, nothing, nothing, nothing, 0.1)
     config = GenerationConfig(samples=64, new_tokens=64, temperature=0)
-    texts = passages(1024)
+    texts = passages(512)
     tokens = sum(token_lengths(model.tokenizer, texts))
-    windows = np.random.default_rng(0).integers(5, len(model.tokenizer), (4 * ROWS, WINDOW)).tolist()
+    windows = np.random.default_rng(0).integers(5, len(model.tokenizer), (4 * STEPS, WINDOW)).tolist()
 
     def record() -> np.ndarray:
         with without_recordings():
@@ -113,7 +113,7 @@ def work(out: Path) -> None:
     stages: dict[str, tuple[Callable[[], np.ndarray], int]] = {
         "record": (record, tokens),
         "write": (write, 64 * 64),
-        "teach": (teach, 4 * ROWS * WINDOW),
+        "teach": (teach, 4 * STEPS * WINDOW),
     }
     rows = []
     for stage, (run, size) in stages.items():
