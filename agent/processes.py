@@ -77,11 +77,13 @@ def join(about: Mapping[str, Any]) -> int:
 
 
 def share(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`work(item)` of every item, item k by process k; there are no more items than processes.
+    """`work(item)` of every item, item k by process k; at most `count()` items.
 
     Raises:
         BasinError: an item's work failed, with the process and its machine, or a process was lost.
     """
+    if count() == 1:
+        return [work(item) for item in items]
     import torch.distributed as dist
 
     found: list[Any] = [None] * count()

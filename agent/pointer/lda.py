@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gensim.models import LdaModel
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 
+from agent import processes
 from agent.corpora import words as word_rules
 from agent.corpora.words import CapitalCounts, language
 from agent.errors import BasinError, writing
@@ -165,13 +167,15 @@ def _best_fit(
     """The restart whose picked topic has most mass on the words it is picked by."""
     vocabulary = tuple(dictionary[index] for index in range(len(dictionary)))
     eta = _prior(vocabulary, config, int(sum(count for bag in bags for _, count in bag)))
+    seeds = [seed_for(run_seed, 0, f"topics/{restart}") for restart in range(config.restarts)]
+    fits = [_Fit(bags, vocabulary, eta, config, seed) for seed in seeds]
+    models: list[TopicModel] = []
+    while waiting := fits[len(models) :][: processes.count()]:
+        for number in range(len(models) + 1, len(models) + len(waiting) + 1):
+            logger.info(f"topics: fit {number} of {len(fits)}, {len(bags)} chunks, {len(vocabulary)} words")
+        models += processes.share(partial(_fitted, cache), waiting)
     best: tuple[float, TopicModel] | None = None
-    for restart in range(config.restarts):
-        logger.info(
-            f"topics: fit {restart + 1} of {config.restarts}, {len(bags)} chunks, {len(vocabulary)} words"
-        )
-        once = _Fit(bags, vocabulary, eta, config, seed_for(run_seed, 0, f"topics/{restart}"))
-        model = cache(once.digest(), once.run) if cache else once.run()
+    for model in models:
         score = 0.0
         if config.restarts > 1 and (config.words or config.seed_words):
             mass = model.mass_on(config.words or config.seed_words)
@@ -180,6 +184,10 @@ def _best_fit(
             best = (score, model)
     assert best is not None
     return best[1]
+
+
+def _fitted(cache: FitCache | None, once: _Fit) -> TopicModel:
+    return cache(once.digest(), once.run) if cache else once.run()
 
 
 def _prior(vocabulary: tuple[str, ...], config: TopicsConfig, words: int) -> Float[np.ndarray, "topic word"]:
