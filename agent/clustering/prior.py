@@ -74,6 +74,8 @@ def estimate_prior(
         found = stable_size(maps, known, config.trust, seed) if config.size == "stable" else None
         maps = of_size(maps, found.size) if found else maps
         descent = descend(maps, known, seed) if config.trust == "earned" else None
+        if found and descent and descent.least > 0:  # stability counts at the trust that stays
+            found = stable_size(maps, known, 1.0, seed)
     size = found.size if found else claimed
     earned = descent is not None and descent.least == 0
     least = config.trust if isinstance(config.trust, float) else 0.0 if earned else 1.0

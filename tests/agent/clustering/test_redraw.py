@@ -153,8 +153,8 @@ def test_generated_texts_of_the_cluster_are_read_as_members(real):
     assert average_precision_score(gold, drawn.generated) > 0.8
 
 
-def test_documents_of_one_passage_are_pooled_as_they_are(real):
-    """Without other passages and without the pointer, the single and the pooled reading are the same."""
+def test_documents_of_one_passage_are_read_as_they_are_placed(real):
+    """Without other passages, the single and the pooled reading differ by the pointer alone."""
     rows = slice(0, len(GOLD), PASSAGES)
     short = Texts(real.activations[rows], real.pointer_log_odds[rows])
     alone, ends = np.arange(DOCUMENTS), {}
@@ -162,7 +162,7 @@ def test_documents_of_one_passage_are_pooled_as_they_are(real):
         config = CONFIG.model_copy(update={"trust": trust})
         prior = estimate_prior(short, alone, SIZE, config, 3)
         ends[trust] = settle(short, alone, prior, config, 3)[-1]
-    assert np.corrcoef(ends[0].single, ends[0].pooled)[0, 1] == pytest.approx(1)
+    assert np.corrcoef(ends[0].single, ends[0].pooled)[0, 1] > 0.9
     gold = GOLD[rows]
     assert average_precision_score(gold, ends[1].single) > (
         average_precision_score(gold, short.pointer_log_odds) + 0.1
