@@ -12,7 +12,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,15 +48,21 @@ def join(about: Mapping[str, Any]) -> int:
         about: versions and settings that must be the same everywhere.
 
     Raises:
-        BasinError: processes did not meet, or differ in `about`.
+        BasinError: processes did not meet, differ in `about`, or are more than GPUs.
     """
     import torch
     import torch.distributed as dist
+
+    for name in [each for each in os.environ if each.startswith(("ACCELERATE_", "FSDP_"))]:
+        del os.environ[name]  # of the user's accelerate configuration, which is for other trainings
     from accelerate import PartialState
 
+    gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if 0 < gpus < here:
+        raise BasinError(f"{platform.node()} has {gpus} GPUs for {here} processes: start one for each GPU.")
+    backend = {"backend": "cpu:gloo,cuda:nccl"} if gpus else {}
     try:
-        on_cpu = not torch.cuda.is_available()
-        number = int(PartialState(cpu=on_cpu, timeout=TO_MEET).process_index)
+        number = int(PartialState(cpu=not gpus, timeout=TO_MEET, **backend).process_index)
         _groups.append(dist.new_group(backend="gloo", timeout=TO_WAIT))
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
@@ -71,7 +77,7 @@ def join(about: Mapping[str, Any]) -> int:
         if differing := [name for name in about if each[name] != first[name]]:
             name = differing[0]
             raise BasinError(
-                f"{node} has {name} {each[name]}, and {host} has {first[name]}: install the same on every machine."
+                f"{node} has {name} {each[name]}, and {host} has {first[name]}: use the same on every machine."
             )
     return number
 
@@ -121,7 +127,8 @@ def serve() -> None:
     """
     import torch.distributed as dist
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process stops the others
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)  # the first process says why it stops
     logging.disable(logging.WARNING)
     number = dist.get_rank()
     try:
@@ -143,17 +150,19 @@ def serve() -> None:
         sys.exit(1)  # the first process says why, or was killed
 
 
-def dismiss() -> None:
-    """End the other processes, and leave the launch."""
+def leave(finished: bool) -> None:
+    """Leave the launch; the first process dismisses the others where all is finished.
+
+    Otherwise they may be amid other work, and end as soon as they find this process gone.
+    """
     import torch.distributed as dist
 
     if _groups:
-        try:
-            _send(None)
-            dist.destroy_process_group()
-        except RuntimeError:
-            pass  # they are gone
+        with suppress(RuntimeError):  # they are gone
+            if finished and dist.get_rank() == 0:
+                _send(None)
         _groups.clear()
+        dist.destroy_process_group()
 
 
 def _send(task: object) -> None:
@@ -182,8 +191,8 @@ def _connected() -> Iterator[None]:
         if not _is_lost(error):
             raise
         raise BasinError(
-            "Another process of this launch ended, and its own message says why: whole rounds and finished "
-            "batches are kept, and `basin resume` continues with any number of processes."
+            "Another process of this launch ended: read its message, if it left one, and continue with `basin "
+            "resume`; whole rounds and finished batches are kept."
         ) from None
 
 

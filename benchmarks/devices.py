@@ -88,7 +88,7 @@ def work(out: Path) -> None:
         return
     out.mkdir()
     model = LanguageModel.load(LanguageModelConfig(name="smollm2-135m", layers=(6, 12, 18)))
-    prepare_processes(model, 64)
+    prepare_processes(model, 64, LoraConfig().batch)
     nothing = np.zeros(0)
     concept = Concept(0, nothing, nothing, nothing, 0.1)
     config = GenerationConfig(samples=64, new_tokens=64, temperature=0)
@@ -125,7 +125,7 @@ def work(out: Path) -> None:
         np.save(out / f"{stage}.npy", found)
         rows.append({"stage": stage, "tokens_per_second": size / float(np.median(seconds))})
     (out / "rows.json").write_text(json.dumps(rows))
-    processes.dismiss()
+    processes.leave(finished=True)
 
 
 def hash_of(text: str) -> float:
@@ -138,7 +138,7 @@ def _maps(folder: Path) -> list[Row]:
     from ray.cluster_utils import Cluster
 
     config = load_wrapped(MapConfig, MAP, FEW)
-    map_basin(config.model_copy(update={"starts": config.starts}), folder / "warm")  # fills the caches
+    map_basin(config, folder / "warm")  # fills the caches
     found = map_basin(config, folder / "one")
     node = {"num_cpus": 1, "object_store_memory": 200_000_000}
     cluster = Cluster(initialize_head=True, head_node_args=node)

@@ -233,24 +233,36 @@ def _import_paths() -> str:
     return os.pathsep.join(dict.fromkeys([str(PROJECT), *folders]))
 
 
-def prepare_processes(language_model: LanguageModel, samples: int) -> None:
+def prepare_processes(language_model: LanguageModel, samples: int, batch: int | None) -> None:
     """Load the model in every process of the launch; nothing is done without one.
 
     Args:
         samples: passages that a round generates; fewer than processes are warned of.
+        batch: windows of a step of teaching; None where the run trains no adapter.
 
     Raises:
-        BasinError: a process cannot load the model, or loaded another one.
+        BasinError: a process cannot load the model or loaded another one, the model has a device of
+            its own, or a step cannot be shared.
     """
     if (size := processes.count()) == 1:
         return
+    if (device := language_model.config.device) not in ("auto", "cpu", "cuda"):
+        raise BasinError(
+            f"A launch gives each process its own GPU, and language_model.device is {device}: leave it at auto."
+        )
+    if batch and batch % size:
+        raise BasinError(
+            f"A step of {batch} windows is not shared evenly by {size} processes: set "
+            f"updating.adapting.lora.batch to a multiple of {size}, or start fewer."
+        )
     from agent.language_model.model import keep_loaded
 
     keep_loaded(language_model)
     logger.info(f"{size} processes record, write and teach together")
     if samples < size:
         logger.warning(
-            f"A round generates {samples} passages, fewer than there are processes: {size - samples} write nothing."
+            f"A round generates {samples} passages, so {size - samples} of {size} processes write nothing: start "
+            "fewer, or raise generation.samples."
         )
     found = processes.share(_fingerprint, [language_model.config] * size)
     for number, each in enumerate(found):

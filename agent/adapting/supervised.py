@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,9 @@ def fit_lora(
         start: an adapter to go on from, of the same shape; by default a fresh one.
 
     Raises:
-        BasinError: the loss is not a number, `folder` cannot be written, or the processes of a
-            launch cannot share a step or do not all see `folder`.
+        BasinError: the loss is not a number, `folder` cannot be written, or not all processes of
+            a launch see it.
     """
-    if config.batch % processes.count():
-        raise BasinError(
-            f"A step of {config.batch} windows is not shared evenly by {processes.count()} processes: set "
-            "updating.adapting.lora.batch to a multiple."
-        )
     began = None if start is None else start.digest
     place = training_folder(folder, "lora", language_model.fingerprint, config, seed, lesson, began)
     training = _Training(lesson, config, seed, start, place, newest_state(place))
@@ -112,8 +108,8 @@ class _Training:
         model.forward = partial(_summed_losses, model)
         torch.manual_seed(self.seed)  # the first A of a fresh adapter is drawn
         # Whole steps only, which any number of processes shares alike.
-        rows = lesson.rows[: max(1, len(lesson.rows) // config.batch) * config.batch]
-        steps, longest = -(-len(rows) // config.batch), max(map(len, rows))
+        steps, longest = max(1, len(lesson.rows) // config.batch), max(map(len, lesson.rows))
+        rows = list(islice(cycle(lesson.rows), steps * config.batch))
         share = config.batch // processes.count()
         options = trainer_options(language_model, self.folder, self.seed, steps)
         options |= {"per_device_train_batch_size": share, "learning_rate": config.learning_rate}
@@ -124,14 +120,17 @@ class _Training:
         if held:
             options |= {"eval_strategy": "steps", "eval_steps": max(1, steps // EVALUATIONS)}
             options |= {"eval_on_start": self.last is None, "prediction_loss_only": True}
-            options |= {"per_device_eval_batch_size": share}
+            # One by one, since a shared batch would be filled up with other rows.
+            options |= {"per_device_eval_batch_size": 1}
         name = language_model.config.name
         with quiet():
+            arguments = SFTConfig(**options, max_length=None, packing=False)
+            arguments._n_gpu = min(arguments.n_gpu, 1)  # a process has one, and TRL refuses several
             trainer = _LoraTrainer(
                 model=start.attach(model, trainable=True)
                 if start
                 else new_adapter(model, config.rank, config.alpha, config.modules, name),
-                args=SFTConfig(**options, max_length=None, packing=False),
+                args=arguments,
                 train_dataset=_dataset(rows),
                 eval_dataset={side: _dataset(each) for side, each in held.items() if each} or None,
                 processing_class=padding_tokenizer(language_model),

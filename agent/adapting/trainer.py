@@ -83,6 +83,7 @@ def trainer_options(language_model: LanguageModel, folder: Path, seed: int, step
         "use_cpu": language_model.device.type == "cpu",
         "dataloader_pin_memory": False,
         "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,
         "save_strategy": "no",  # `SaveState` decides
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # it would replace a loss that is NaN
@@ -97,7 +98,8 @@ def train(trainer: transformers.Trainer, folder: Path, last: Path | None) -> lis
     Raises `BasinError` if the loss is not a number, the kept state is damaged, or the disk is full.
     """
     trainer.remove_callback(transformers.PrinterCallback)
-    trainer.add_callback(_StopAtNan())
+    if trainer.is_world_process_zero():  # the others end with it
+        trainer.add_callback(_StopAtNan())
     trainer.add_callback(SaveState())
     try:
         with quiet(), writing(folder, "make room there and resume"):

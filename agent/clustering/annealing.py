@@ -34,22 +34,17 @@ def anneal(
     """
     document_of, count = texts.document_of, len(texts.document_of)
     round_map = RoundMap(texts.ridges, document_of, prior.size, sharpness)
-    _, found = _learn(round_map, texts, document_means(membership, document_of)[document_of])
-    means = document_means(found[:count], document_of)
-    unit = spread(means)
-    scores, pointer = means / unit, standardised(prior.pointer)
-    witnessed = round_map.membership(scores + pointer)[document_of]
-    scores = scores + trust * pointer
-    now = round_map.membership(scores)[document_of]
-    targets, found = _learn(round_map, texts, witnessed)
-    unit = spread(document_means(found[:count], document_of))
-    slope = max(calibration_slope(found[:count] / unit, now), 1e-3)
+    _, own = _learn(round_map, texts, document_means(membership, document_of)[document_of])
+    means = document_means(own[:count], document_of)
+    scores, pointer = means / spread(means), standardised(prior.pointer)
+    now = round_map.membership(scores + trust * pointer)[document_of]
+    targets, found = _learn(round_map, texts, round_map.membership(scores + pointer)[document_of])
+    read = found / spread(document_means(found[:count], document_of))
     return Refined(
         targets=targets,
-        held_out=slope * found[:count] / unit,
-        single=slope * found / unit,
-        pooled=(round_map.sharpness * standardised(scores))[document_of],
-        evidence=found[:count] / unit,
+        single=max(calibration_slope(read[:count], now), 1e-3) * read,
+        pooled=(round_map.sharpness * standardised(scores + trust * pointer))[document_of],
+        evidence=own[:count] / spread(means),
         membership=now,
     )
 

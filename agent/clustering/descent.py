@@ -126,7 +126,7 @@ def stable_size(
     whose instability is within `ALIKE` of the least; the size is its middle. None if kicks do not
     come back at any size.
     """
-    curve, levels = [], LEVELS if trust == "earned" else (1.0, trust)
+    curve, levels = [], LEVELS if trust == "earned" else tuple(dict.fromkeys((1.0, trust)))
     for number, size in enumerate(SIZES, 1):
         sized = of_size(maps, size)
         found = descend(sized, pointer, seed, levels)

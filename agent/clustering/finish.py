@@ -22,14 +22,12 @@ class Refined:
 
     targets: Float[np.ndarray, "text"]
     """Memberships that the last classifier was fitted to."""
-    held_out: Float[np.ndarray, "passage"]
-    """Log-odds from the activations alone, by models that did not see the passage's document."""
     single: Float[np.ndarray, "text"]
-    """Log-odds of each text alone, from its activations."""
+    """Log-odds of each text alone, from its activations, by models that did not see its document."""
     pooled: Float[np.ndarray, "passage"]
     """Log-odds of each passage's document."""
     evidence: Float[np.ndarray, "passage"]
-    """Scores from the activations alone, which the next round starts from."""
+    """Scores by the concept's own classifier, which learnt nothing from the pointer in this round."""
     membership: Float[np.ndarray, "passage"]
     """Documents pooled, with the concept's size."""
 
@@ -45,7 +43,7 @@ class Reclustering:
     pooled: Float[np.ndarray, "passage"]
     """Log-odds of each passage's document."""
     evidence: Float[np.ndarray, "passage"]
-    """Held-out scores from the activations alone; the next round learns from them."""
+    """Held-out scores by the concept's own classifier."""
     readout: Readout
     generated: Float[np.ndarray, "text"]
     """Membership of the generated texts, each alone."""
@@ -58,7 +56,7 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
     weights, bias = linear_reading(
         texts.ridges[0],
         refined.targets,
-        refined.held_out,
+        single[:count],
         projection=prior.views[0].projection,
         shape=real.activations.shape[1:],
     )

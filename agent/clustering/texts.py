@@ -103,10 +103,6 @@ class TrainingSet:
     """Numbered from 0 without gaps."""
     ridges: tuple[CrossFittedRidge, ...]
     """One for each view, that of activations first."""
-    pointers: Float[np.ndarray, "text"]
-    """Log-odds of the pointer."""
-    weights: Float[np.ndarray, "text"]
-    divisions: list[Int[np.ndarray, "text"]]
     degenerate: Bool[np.ndarray, "generated"]
     """Generated texts that are trained on as outside."""
 
@@ -125,19 +121,18 @@ def training_set(
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
-    features, pointers = [view.features for view in views], real.pointer_log_odds
+    features, extra = [view.features for view in views], 0
     if generated is not None:
         features = [
             np.concatenate([view.features, view.projection.apply(recorded)])
             for view, recorded in zip(views, generated.recordings, strict=True)
         ]
-        pointers = np.concatenate([pointers, generated.pointer_log_odds])
-    extra = len(pointers) - len(document_of)
+        extra = len(generated.activations)
     weights = training_weights(len(document_of), extra, config.generated_share)
     divisions = divisions_of(document_of, extra, config, seed)
     ridges = tuple(CrossFittedRidge(each, weights, divisions, config.penalty) for each in features)
     degenerate = np.zeros(0, dtype=bool) if generated is None else generated.known_degenerate
-    return TrainingSet(numbered(document_of), ridges, pointers, weights, divisions, degenerate)
+    return TrainingSet(numbered(document_of), ridges, degenerate)
 
 
 def training_weights(real: int, generated: int, share: float) -> Float[np.ndarray, "text"]:

@@ -8,7 +8,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-LIBRARIES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "gensim", "numpy")
+TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
+LIBRARIES = (*TRAINING, "sentence-transformers", "scikit-learn", "gensim", "numpy")
 PROJECT = Path(__file__).resolve().parents[2]
 
 

@@ -22,14 +22,17 @@ def joined(arguments: Sequence[str]) -> Iterator[None]:
     if processes.launched() == 1:
         yield
         return
-    number = _join(arguments)
-    if number:
-        processes.serve()
-        raise SystemExit(0)
+    finished = False
     try:
+        if _join(arguments):
+            processes.serve()
+            raise SystemExit(0)
         yield
+    except SystemExit as end:  # how every command ends
+        finished = not end.code
+        raise
     finally:
-        processes.dismiss()
+        processes.leave(finished)
 
 
 def _join(arguments: Sequence[str]) -> int:

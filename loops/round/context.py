@@ -169,7 +169,9 @@ def prepare(
             lesson = config.updating.adapting.lesson
             lesson.check_window(longest_sequence(language_model.model), language_model.name)
         logger.info(forecast(config, passages, language_model))
-        prepare_processes(language_model, config.generation.samples)
+        teaches = config.updating.adapter_from is not None
+        batch = config.updating.adapting.lora.batch if teaches else None
+        prepare_processes(language_model, config.generation.samples, batch)
         coherence = Coherence.load(passages.texts, config.coherence)
     language_model.say_cut(passages.texts)
     with costs.stage("record"):
