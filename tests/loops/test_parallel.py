@@ -241,7 +241,7 @@ def test_workers_record_as_one_process(config, texts, tmp_path, monkeypatch, one
         for place in ("alone", "spread")
     }
     assert files["spread"] == files["alone"] and len(files["alone"]) == -(-300 // activation_cache.CHUNK)
-    monkeypatch.setattr(parallel, "_load", lambda *_: pytest.fail("loaded again"))
+    monkeypatch.setattr(parallel, "_record", lambda *_: pytest.fail("recorded again"))
     assert np.array_equal(record_passages(model, texts, workers=2), alone)
 
 

@@ -39,7 +39,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fork": ("fork", "evil", "--name", "fork-of-evil"),
     "follow": ("inspect", "evil", "--follow"),
     "report": ("report", "evil", "--no-tokens"),
-    "compare": ("compare", "evil", "evil:1"),
     "topics": ("topics", "evil", "--topic", "0"),
     "resume": ("resume", "evil"),
 }
