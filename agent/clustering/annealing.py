@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from agent.clustering.finish import Refined
 from agent.clustering.prior import Prior
-from agent.clustering.round_map import RoundMap
+from agent.clustering.round_map import STEPS, RoundMap
 from agent.clustering.texts import TrainingSet
 from agent.membership.documents import document_means
 from agent.membership.log_odds import calibration_slope, sigmoid
@@ -26,7 +26,7 @@ def anneal(
     trust: float,
     sharpness: float,
 ) -> Refined:
-    """Learn `membership` anew, beside a pointer of this trust.
+    """Learn `membership` anew, `STEPS` times, beside a pointer of this trust; then read all texts.
 
     Texts are read without the pointer, since one passage has few of its words. But the classifier
     that reads them learns from the pointer as a second witness: without, it reads new documents
@@ -34,10 +34,12 @@ def anneal(
     """
     document_of, count = texts.document_of, len(texts.document_of)
     round_map = RoundMap(texts.ridges, document_of, prior.size, sharpness)
-    _, own = _learn(round_map, texts, document_means(membership, document_of)[document_of])
-    means = document_means(own[:count], document_of)
-    scores, pointer = means / spread(means), standardised(prior.pointer)
-    now = round_map.membership(scores + trust * pointer)[document_of]
+    pointer, now = standardised(prior.pointer), membership
+    for _ in range(STEPS):
+        _, own = _learn(round_map, texts, document_means(now, document_of)[document_of])
+        means = document_means(own[:count], document_of)
+        scores = means / spread(means)
+        now = round_map.membership(scores + trust * pointer)[document_of]
     targets, found = _learn(round_map, texts, round_map.membership(scores + pointer)[document_of])
     read = found / spread(document_means(found[:count], document_of))
     return Refined(

@@ -9,7 +9,7 @@ from agent.clustering.annealing import anneal
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.finish import Reclustering, finish
 from agent.clustering.prior import Prior
-from agent.clustering.round_map import STEPS, Schedule
+from agent.clustering.round_map import Schedule
 from agent.clustering.texts import Texts, training_set
 from agent.concept import Concept
 from agent.membership.similarity import soft_jaccard
@@ -39,10 +39,7 @@ def redraw(
     texts = training_set(real, generated, document_of, prior.views, config=config, seed=seed)
     membership = last.membership if last else prior.membership
     trust = schedule(prior, config).trust(round_number)
-    for _ in range(STEPS):
-        refined = anneal(texts, membership, prior, trust, config.sharpness)
-        membership = refined.membership
-    return finish(refined, texts, real, prior)
+    return finish(anneal(texts, membership, prior, trust, config.sharpness), texts, real, prior)
 
 
 def schedule(prior: Prior, config: ClusteringConfig) -> Schedule:
