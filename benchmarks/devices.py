@@ -33,7 +33,7 @@ from benchmarks.results import write_results
 from benchmarks.speed import openings, passages, without_recordings
 from loops.basin_map.map import map_basin
 from loops.config import MapConfig, load_wrapped
-from loops.parallel import generate_passages, prepare_processes, record_passages
+from loops.parallel import generate_passages, prepare_writing, record_passages
 
 WINDOW, STEPS, REPEATS = 512, 4, 2
 MAP = Path(__file__).parents[1] / "configs" / "runs" / "basin_brown.yaml"
@@ -88,10 +88,10 @@ def work(out: Path) -> None:
         return
     out.mkdir()
     model = LanguageModel.load(LanguageModelConfig(name="smollm2-135m", layers=(6, 12, 18)))
-    prepare_processes(model, 64, LoraConfig().batch)
+    config = GenerationConfig(samples=64, new_tokens=64, temperature=0)
+    prepare_writing(model, config, LoraConfig().batch)
     nothing = np.zeros(0)
     concept = Concept(0, nothing, nothing, nothing, 0.1)
-    config = GenerationConfig(samples=64, new_tokens=64, temperature=0)
     texts = passages(512)
     tokens = sum(token_lengths(model.tokenizer, texts))
     windows = np.random.default_rng(0).integers(5, len(model.tokenizer), (4 * STEPS, WINDOW)).tolist()

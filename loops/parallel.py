@@ -233,17 +233,20 @@ def _import_paths() -> str:
     return os.pathsep.join(dict.fromkeys([str(PROJECT), *folders]))
 
 
-def prepare_processes(language_model: LanguageModel, samples: int, batch: int | None) -> None:
-    """Load the model in every process of the launch; nothing is done without one.
+def prepare_writing(language_model: LanguageModel, config: GenerationConfig, batch: int | None) -> None:
+    """Check the engine that writes, and load the model in every process of a launch.
 
     Args:
-        samples: passages that a round generates; fewer than processes are warned of.
         batch: windows of a step of teaching; None where the run trains no adapter.
 
     Raises:
-        BasinError: a process cannot load the model or loaded another one, the model has a device of
+        BasinError: vLLM cannot write, a process cannot load the model or loaded another one, the model has a device of
             its own, or a step cannot be shared.
     """
+    if config.engine == "vllm":
+        from agent.language_model.decoding.vllm_engine import check_engine
+
+        check_engine(language_model)
     if (size := processes.count()) == 1:
         return
     if (device := language_model.config.device) not in ("auto", "cpu", "cuda"):
@@ -259,7 +262,7 @@ def prepare_processes(language_model: LanguageModel, samples: int, batch: int | 
 
     keep_loaded(language_model)
     logger.info(f"{size} processes record, write and teach together")
-    if samples < size:
+    if (samples := config.samples) < size:
         logger.warning(
             f"A round generates {samples} passages, so {size - samples} of {size} processes write nothing: start "
             "fewer, or raise generation.samples."
@@ -343,6 +346,13 @@ def generate_passages(
     Raises:
         BasinError: as `LanguageModel.generate` and `run_pieces`.
     """
+    if config.engine == "vllm":
+        from agent.language_model.decoding import vllm_engine
+
+        by_vllm = partial(vllm_engine.generate, adapter=concept.adapter, vector=concept.vector)
+        for name, (prompts, seeds) in batches.items():
+            yield name, by_vllm(language_model, prompts, seeds, config)
+        return
     if (size := processes.count()) > 1:
         write = partial(_generate, language_model.config, concept, config)
         for name, (prompts, seeds) in batches.items():

@@ -77,7 +77,6 @@ def assert_whole(run: Path, rounds: int) -> None:
         assert record.concept.can_write and record.generated
         assert 0 < record.concept.membership.mean() < 1
         assert np.isfinite(record.concept.single).all() and np.isfinite(record.activations).all()
-    assert (run / "picture.png").read_bytes().startswith(b"\x89PNG")
     measured = json.loads((run / "measurements.json").read_bytes())
     assert measured["rounds"] == store.rounds()
     assert [row["round"] for row in measured["rows"]] == store.rounds()
@@ -86,7 +85,7 @@ def assert_whole(run: Path, rounds: int) -> None:
     assert (run / "run.log").stat().st_size
 
 
-def test_a_run_leaves_whole_rounds_measurements_and_a_picture(checkpoints):
+def test_a_run_leaves_whole_rounds_and_measurements(checkpoints):
     assert_whole(checkpoints / "small", rounds=2)
     store = RunStore.open(checkpoints / "small")
     pointer = store.load_pointer()

@@ -19,7 +19,6 @@ from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
 
 FREE = {
     "run.log",
-    "picture.png",
     "report.html",
     "page",
     "progress.json",

@@ -1,6 +1,6 @@
-"""Measures of a finished run against gold labels, and its figure; never imported by the loop.
+"""Measures of a finished run against gold labels; never imported by the loop.
 
-`measurements.json` and `picture.png` are written beside the rounds.
+`measurements.json` is written beside the rounds.
 """
 
 from __future__ import annotations
@@ -26,12 +26,9 @@ from loops.checkpoint.run_models import refuse_other_model
 from loops.checkpoint.schema import sealed
 from loops.checkpoint.store import RunStore
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
-from loops.monitor.tables import can_draw
 from loops.records import RoundRecord
 
 logger = logging.getLogger(__name__)
-
-PICTURE = "picture.png"
 
 
 def measure(
@@ -55,11 +52,6 @@ def measure(
     content = {"rounds": [record.round for record in records], "rows": rows}
     with writing(store.path / MEASUREMENTS, "make room there"):
         atomic.write_file(store.path / MEASUREMENTS, sealed(content))
-    if can_draw(PICTURE):
-        from agent.judging.figures.run import draw
-
-        gold = readings[0].of_passages(run.document_of) if readings else None
-        draw(atomic.unlinked(store.path / PICTURE), run.rounds, rows[: len(records)], gold)
     return rows
 
 

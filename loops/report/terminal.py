@@ -189,16 +189,13 @@ def report_run(
     """
     if not store.rounds():
         return
-    from loops.evaluation.measure import PICTURE, measure  # the loop is over and cannot read gold labels
+    from loops.evaluation.measure import measure  # the loop is over and cannot read gold labels
 
     try:
         measure(store, activations)
     except BasinError as error:
         logger.info(f"The run is whole but could not be measured: {error}")
     show_run(store, console)
-    picture = store.path / PICTURE
-    if picture.exists():
-        print_sentence(f"Picture: {picture}", console)
     newest = store.load(store.rounds()[-1])
     coherent = typical_samples(newest.generated)
     if coherent:

@@ -35,7 +35,7 @@ from agent.types import PassageSet, seed_for
 from loops.checkpoint.run_models import JUDGING, keep_model
 from loops.checkpoint.store import RunStore
 from loops.config import RunConfig
-from loops.parallel import prepare_processes, record_passages
+from loops.parallel import prepare_writing, record_passages
 from loops.round.forecast import forecast
 from loops.round.partial import PartialWork
 from loops.round.pointer import find_pointer, language_warning, starting_vector
@@ -171,7 +171,7 @@ def prepare(
         logger.info(forecast(config, passages, language_model))
         teaches = config.updating.adapter_from is not None
         batch = config.updating.adapting.lora.batch if teaches else None
-        prepare_processes(language_model, config.generation.samples, batch)
+        prepare_writing(language_model, config.generation, batch)
         coherence = Coherence.load(passages.texts, config.coherence)
     language_model.say_cut(passages.texts)
     with costs.stage("record"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from agent.config import StageConfig
@@ -22,6 +24,8 @@ class GenerationConfig(StageConfig):
     top_p: float = Field(0.95, gt=0, le=1)
     """Applied inside the `top_k` likeliest tokens."""
     repetition_penalty: float = Field(1.0, ge=1)
+    engine: Literal["own", "vllm"] = "own"
+    """`vllm` writes a run's passages with vLLM, where that is installed; see `vllm_engine.py`."""
 
 
 class ParticleConfig(StageConfig):

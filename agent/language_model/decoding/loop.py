@@ -44,7 +44,7 @@ class Writer:
         limit = self.rotation_limit or longest_sequence(self.model)
         found: dict[int, list[int]] = {}
         for row, prompt in enumerate(prompts):
-            length = len(_open_ids(self.model, self.tokenizer, prompt, new_tokens))
+            length = len(open_ids(self.model, self.tokenizer, prompt, new_tokens))
             turns = length <= limit < length + new_tokens  # all of a batch at the same token
             found.setdefault(length if turns or not self.pads else -int(length > limit), []).append(row)
         return list(found.values())
@@ -63,7 +63,7 @@ class Draft:
     ) -> None:
         model, device = writer.model, writer.barred.device
         self.writer, self.prompts = writer, prompts
-        self.rows = [_open_ids(model, writer.tokenizer, prompt, config.new_tokens) for prompt in prompts]
+        self.rows = [open_ids(model, writer.tokenizer, prompt, config.new_tokens) for prompt in prompts]
         self.begin = self.end = length = max(map(len, self.rows))
         ids = torch.tensor([[0] * (length - len(row)) + row for row in self.rows])
         self.ids = torch.cat([ids, ids.new_zeros(len(ids), config.new_tokens)], dim=1).to(device)
@@ -98,7 +98,7 @@ class Draft:
     def texts(self) -> list[str]:
         """The continuations so far, without their prompts."""
         written = self.ids[:, self.begin : self.end].tolist()
-        return [_text_after(self.writer.tokenizer, *each) for each in zip(self.rows, written, strict=True)]
+        return [text_after(self.writer.tokenizer, *each) for each in zip(self.rows, written, strict=True)]
 
 
 class _Drawing(LogitsProcessor):
@@ -140,7 +140,8 @@ def _by_transformers(draft: Draft, new_tokens: int) -> Int[Tensor, "text new"]:
     return written[:, draft.end :]
 
 
-def _open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[int]:
+def open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[int]:
+    """The tokens of a prompt; raises `BasinError` for none, or too many for `new_tokens` more."""
     encoded = tokenizer(prompt, return_special_tokens_mask=True)
     ids: list[int] = encoded["input_ids"]
     special = encoded["special_tokens_mask"]
@@ -157,7 +158,8 @@ def _open_ids(model: Any, tokenizer: Any, prompt: str, new_tokens: int) -> list[
     return ids
 
 
-def _text_after(tokenizer: Any, prompt: list[int], written: list[int]) -> str:
+def text_after(tokenizer: Any, prompt: list[int], written: list[int]) -> str:
+    """The text of the written tokens, as it stands after the prompt."""
     # Decoded together: many tokenizers drop the space before a sequence's first word.
     before, both = (
         str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -167,7 +167,6 @@ LINKS_TO_A_FILE = [
     *BESIDE_ROUNDS,
     "measurements.json",
     "report.html",
-    "picture.png",
     "round_002/samples.json",
 ]
 LINKS_TO_A_FOLDER = ["round_002", "round_002/adapter", "matches", "stitches", "events", "page", ".training"]

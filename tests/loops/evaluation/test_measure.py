@@ -59,7 +59,7 @@ def activations() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(len(GOLD), 2, 3)).astype(np.float32)
 
 
-def test_a_run_is_measured_and_drawn_and_not_measured_twice(tmp_path, activations):
+def test_a_run_is_measured_and_not_measured_twice(tmp_path, activations):
     store = planted_run(tmp_path, labelled=True)
     assert measure.stored_rows(store) is None
     before = {path: path.read_bytes() for path in store.path.rglob("round_*/*")}
@@ -72,7 +72,6 @@ def test_a_run_is_measured_and_drawn_and_not_measured_twice(tmp_path, activation
     assert rows[1]["ap_topic"] == pytest.approx(1 / 3)
     assert rows[1]["corpus"] == "books" and rows[1]["seconds"] == 1.5
     assert measure.stored_rows(RunStore.open(store.path)) == rows
-    assert (store.path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_measurements_of_fewer_rounds_do_not_count(tmp_path, activations):
@@ -82,12 +81,11 @@ def test_measurements_of_fewer_rounds_do_not_count(tmp_path, activations):
     assert measure.stored_rows(store) is None
 
 
-def test_a_corpus_without_labels_is_drawn_and_says_why_it_is_not_measured(tmp_path, activations, messages):
+def test_a_corpus_without_labels_says_why_it_is_not_measured(tmp_path, activations, messages):
     said = messages
     store = planted_run(tmp_path, labelled=False)
     assert measure.measure(store, activations) == []
     assert any("no gold labels" in sentence for sentence in said)
-    assert (store.path / "picture.png").exists()
 
 
 def test_another_corpus_than_the_runs_is_refused(tmp_path, activations):

@@ -17,12 +17,12 @@ from conftest import ARCHITECTURES, make_causal_lm, make_language_model, save_ti
 from planted_export import TEXTS, exported_run, tiny_vector
 
 from agent.errors import BasinError
+from agent.language_model.decoding.baked import LAST_MAPS, bake, can_bake
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
 from loops.checkpoint.store import RunStore
 from loops.cli.main import app
 from loops.export.formats import FORMATS, Made, export_round
-from loops.export.model import LAST_MAPS, bake, can_bake
 from loops.export.subject import Export
 
 

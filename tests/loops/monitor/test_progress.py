@@ -114,10 +114,10 @@ def test_an_unwritable_status_file_does_not_stop_the_work(tmp_path):
 
 def test_a_picture_without_matplotlib_names_the_extra(monkeypatch, messages):
     told: list[str] = messages
-    assert can_draw("picture.png") and told == []
+    assert can_draw("basin.png") and told == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not can_draw("picture.png")
-    assert len(told) == 1 and "picture.png was not drawn" in told[0] and "basin[plots]" in told[0]
+    assert not can_draw("basin.png")
+    assert len(told) == 1 and "basin.png was not drawn" in told[0] and "basin[plots]" in told[0]
 
 
 def test_nothing_but_pictures_needs_matplotlib():
