@@ -1,9 +1,10 @@
-"""Adapters of one run's documents by length of the lesson: `python -m benchmarks.lesson split|write`.
+"""Adapters of one run's documents by length of the lesson: `python -m benchmarks.lesson split|write|draw`.
 
 `split` holds out a fifth of a corpus. `write` takes a run on the rest. It trains every generator of a kind and a
 number of tokens once, and gives it a row in results/lesson.json. With CORPUS_TOKENS, training starts from the
 adapter of all documents, and the passages are by the contrast with it, as in a run. Each writes on openings of
-held-out documents; its passages, written/NAME.json in --out, are what `benchmarks.reading make` takes.
+held-out documents; its passages, written/NAME.json in --out, are what `benchmarks.reading make` takes. `draw`
+writes docs/images/growth.png: a run's held-out losses, and the cluster scores of a sheet, by tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from agent.adapting.adapt import held_out_losses
@@ -171,6 +174,35 @@ def write(
     same = ("generator", "run", "model", "seed", "tokens", "from_corpus")
     kept = with_earlier(rows, lambda row: tuple(row[name] for name in same), RESULTS / "lesson.json")
     write_results("lesson", kept, ["python", "-m", "benchmarks.lesson", *sys.argv[1:]])
+
+
+@app.command()
+def draw(run: str, sheet: str, file: Path = Path("docs/images/growth.png")) -> None:
+    """Draw how a run's lessons grow: of the rows of results/lesson.json and reading.json."""
+    taught, read = (
+        json.loads((RESULTS / f"{name}.json").read_bytes())["rows"] for name in ("lesson", "reading")
+    )
+    figure = Figure(figsize=(8.4, 3.4), dpi=100, layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    for row in (row for row in taught if row["run"] == run and row["generator"] == "basin"):
+        points = [point.split(":") for point in row["member_loss_curve"].split()]
+        at, loss = np.array(points, float).T  # lessons differ in the books held out, so changes are drawn
+        losses.plot(at / 1000, loss - loss[0], label=f"{row['tokens']:,}")
+    losses.set(xlabel="thousand tokens taught", ylabel="change of held-out loss (nats per token)")
+    losses.legend(title="length of the lesson", frameon=False, fontsize=8)
+    of_sheet = [row for row in read if row["sheet"] == sheet and row["tokens_taught"]]
+    for reader, marker in zip(sorted({row["reader"] for row in of_sheet}), "os^D", strict=False):
+        rows = sorted(
+            (row["tokens_taught"], row["reader_cluster_score"], row["error"])
+            for row in of_sheet
+            if row["reader"] == reader
+        )
+        at, score, error = zip(*rows, strict=True)
+        scores.errorbar(at, score, error, marker=marker, capsize=3, label=reader)
+    scores.axhline(1, color="#777777", linestyle="--", linewidth=0.8)
+    scores.set(xscale="log", xlabel="tokens taught", ylabel="cluster score (real members: 1)")
+    scores.legend(frameon=False, fontsize=8)
+    FigureCanvasAgg(figure).print_png(file)
 
 
 if __name__ == "__main__":
