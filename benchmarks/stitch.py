@@ -1,13 +1,12 @@
-"""`python -m benchmarks.stitch RUN ...`: what `basin stitch` and `basin match` found in runs, as results and pictures.
+"""`python -m benchmarks.stitch RUN ...`: what `basin stitch` and `basin match` found in runs, as results.
 
-A row for every pair of models, concept and vector goes into results/stitch.json, the pictures into stitch/. Where
+A row for every pair of models, concept and vector goes into results/stitch.json. Where
 `basin match --compare` was run in the other model, a row also has that match's overlap with the concept refined there.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,19 @@ import typer
 
 from agent.errors import BasinError
 from agent.files.checked import DamagedError
-from benchmarks.results import RESULTS, Value, write_results
+from benchmarks.results import Value, write_results
 from loops.checkpoint.find import find_run
 from loops.checkpoint.schema import read_sealed
 from loops.checkpoint.store import RunStore
 from loops.transfer.evaluate import MEASURED
 from loops.transfer.match import MATCHES
-from loops.transfer.picture import PICTURE
 from loops.transfer.stitch import STITCHES, TABLE, file_name
-
-PLACE = RESULTS.parent / "stitch"
 
 
 def main(runs: list[str]) -> None:
     """Collect and keep."""
     try:
-        rows = [row for name in runs for row in rows_of(RunStore.open(find_run(name)), PLACE)]
+        rows = [row for name in runs for row in rows_of(RunStore.open(find_run(name)))]
         if not rows:
             raise BasinError(
                 "None of these runs was stitched to anything; `basin stitch RUN --to MODEL` does it."
@@ -42,11 +38,8 @@ def main(runs: list[str]) -> None:
     print(f"{len(rows)} rows in {path.name}", file=sys.stderr)
 
 
-def rows_of(store: RunStore, place: Path) -> list[dict[str, Value]]:
-    """A row for every vector of every stitching of a run; their pictures are copied to `place`.
-
-    Raises `BasinError` for a damaged file.
-    """
+def rows_of(store: RunStore) -> list[dict[str, Value]]:
+    """A row for every vector of every stitching of a run. Raises `BasinError` for a damaged file."""
     rows: list[dict[str, Value]] = []
     for folder, told in saved_stitches(store):
         measured = _read(folder / MEASURED)
@@ -60,9 +53,6 @@ def rows_of(store: RunStore, place: Path) -> list[dict[str, Value]]:
                 | {key: value for key, value in gold.items() if key.startswith("ratio_")}
                 | {"soft_jaccard_with_native": compared}
             )
-        if (folder / PICTURE).exists():
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / PICTURE, place / f"{store.name}_{folder.name}.png")
     return rows
 
 

@@ -61,7 +61,6 @@ def stitch(
     from loops.checkpoint.find import open_run
     from loops.config import stitching_config
     from loops.monitor.progress import show_progress
-    from loops.monitor.tables import can_draw
     from loops.transfer.evaluate import measure_stitch
     from loops.transfer.output import show_stitch
     from loops.transfer.stitch import carry, save_stitch
@@ -73,10 +72,6 @@ def stitch(
         found = carry_over(store, record, to, config, samples=samples, nats=nats)
         folder = save_stitch(found, store)
         measured = measure_stitch(found, store, folder)
-        if can_draw("The picture"):
-            from loops.transfer.picture import draw_stitch
-
-            draw_stitch(found, measured, folder)
     show_stitch(found, measured, folder, Console())
 
 

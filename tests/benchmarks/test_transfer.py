@@ -28,20 +28,18 @@ def store(tmp_path):
     gold = {"model": "b", "vector": "affine", "kind": "translated", "ratio_mean": 0.7}
     measured = {"concept": "detective", "corpus": "shelf", "rows": [gold]}
     (folder / "stitch.json").write_bytes(sealed({"to": "b", "rows": ROWS}))
-    (folder / "stitch.png").write_bytes(b"picture")
     (folder / "measured.json").write_text(json.dumps(measured))
     return made
 
 
-def test_rows_join_judges_and_matches(store, tmp_path):
+def test_rows_join_judges_and_matches(store):
     (store.path / "matches").mkdir()
     match = {"compared": {"match": 0.85, "told": 0.8}}
     (store.path / "matches" / "b_round_001.json").write_text(json.dumps(match))
-    rows = stitch.rows_of(store, tmp_path / "place")
+    rows = stitch.rows_of(store)
     assert [each["method"] for each in rows] == ["base", "native", "native", "affine"]
     assert rows[-1]["ratio_mean"] == 0.7 and rows[-1]["soft_jaccard_with_native"] == 0.85
     assert rows[0].get("ratio_mean") is None and rows[0]["concept"] == "detective"
-    assert (tmp_path / "place" / "run_b_round_001.png").read_bytes() == b"picture"
 
 
 def test_a_run_without_stitches_is_one_sentence(tmp_path, monkeypatch):

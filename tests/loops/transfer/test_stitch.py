@@ -24,7 +24,6 @@ from loops.cli.main import app
 from loops.transfer import evaluate, stitch
 from loops.transfer.evaluate import MEASURED, measure_stitch
 from loops.transfer.output import evidence, show_stitch
-from loops.transfer.picture import PICTURE, draw_stitch
 from loops.transfer.stitch import VECTORS, check_stitch, save_stitch
 from loops.transfer.trials import DRAWS
 
@@ -83,8 +82,6 @@ def test_everything_is_kept_and_shown(store, monkeypatch, capsys):
     compared = [row["vector"] for row in found.rows() if row["kind"] in ("translated", "control")]
     assert [row["vector"] for row in measured] == compared
     assert json.loads((folder / MEASURED).read_bytes())["rows"] == measured
-    draw_stitch(found, measured, folder)
-    assert (folder / PICTURE).stat().st_size > 20_000
     ((kept_in, table),) = saved_stitches(store)
     assert kept_in == folder and table["rows"] == found.rows()
     assert np.shape(table["svcca"]) == (2, 3)
@@ -181,5 +178,5 @@ def test_the_whole_command(store, monkeypatch):
     done = CliRunner().invoke(app, [*arguments, "--set", settings[0], "--set", settings[1]])
     assert done.exit_code == 0, done.output
     ((folder, table),) = saved_stitches(store)
-    assert {row["nats"] for row in table["rows"]} == {0.0, 0.02} and (folder / PICTURE).exists()
+    assert {row["nats"] for row in table["rows"]} == {0.0, 0.02}
     assert str(folder) in done.output and not (folder / MEASURED).exists()
