@@ -94,6 +94,11 @@ class RunConfig(StageConfig):
         """Whether a few words make the pointer; its size is then the share of documents with them."""
         return bool(self.topics.seed_words or self.pointer.keywords)
 
+    @property
+    def given_words(self) -> tuple[str, ...]:
+        """The words that a user gave for the concept; none where a number, texts or weights point."""
+        return self.topics.words or self.topics.seed_words or self.pointer.keywords
+
     @model_validator(mode="after")
     def _check_one_pointer(self) -> RunConfig:
         picked = [

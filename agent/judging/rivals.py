@@ -66,8 +66,8 @@ Reader = Callable[
 Rival = Callable[[SeenTexts, int], Reader]
 
 
-def topic(seen: SeenTexts, seed: int) -> Reader:
-    """The topic itself."""
+def pointer_itself(seen: SeenTexts, seed: int) -> Reader:
+    """The pointer, or the topic, unchanged."""
     return lambda activations, pointer: pointer
 
 
@@ -113,7 +113,8 @@ def self_training(seen: SeenTexts, seed: int, rounds: int = 4, folds: int = 6) -
 
 
 RIVALS: dict[str, Rival] = {
-    "topic": topic,
+    "topic": pointer_itself,
+    "pointer": pointer_itself,
     "topic-classifier": weak_to_strong,
     "topic-label-spreading": label_spreading,
     "prototype": self_training,

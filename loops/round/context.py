@@ -6,14 +6,14 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from agent.clustering.prior import Prior, estimate_prior, no_concept, size_sentence, trust_sentence
 from agent.clustering.texts import Texts
@@ -30,6 +30,7 @@ from agent.language_model.token_counts import in_words, say_cut, token_lengths
 from agent.membership.log_odds import log_odds
 from agent.pointer.lda import FitCache
 from agent.pointer.topic_model import Pointer, PointerReading
+from agent.pointer.word_similarity import Embed, WordSimilarity
 from agent.progress import begin_stage
 from agent.types import PassageSet, seed_for
 from loops.checkpoint.run_models import JUDGING, keep_model
@@ -62,8 +63,10 @@ class RunContext:
     """A sentence where the pointer singles out nothing, else None."""
     scratch: Path
     """Folder for unfinished work of a round, the only place that a round writes to."""
-    embed: Callable[[Sequence[str]], Float[np.ndarray, "text column"]] | None = None
+    embed: Embed | None = None
     """The sentence embedder, where re-clustering uses one."""
+    similarity: WordSimilarity | None = None
+    """To the given words, where the pointer uses it."""
     preparation: Mapping[str, float] = field(default_factory=dict)
     """Seconds of each stage before round 0."""
     corpus_adapter: Adapter | None = None
@@ -82,6 +85,19 @@ class RunContext:
     @property
     def size(self) -> float:
         return self.prior.size
+
+    def texts(
+        self,
+        written: Sequence[str],
+        activations: Float[np.ndarray, "text layer width"],
+        degenerate: Bool[np.ndarray, "text"],
+    ) -> Texts:
+        """Generated texts, with the pointer's log-odds and embeddings."""
+        embeddings = self.embed(written) if self.embed else None
+        pointed = log_odds(self.pointer.weights(written))
+        if self.similarity is not None and embeddings is not None:
+            pointed = self.similarity.joined(pointed, embeddings)
+        return Texts(activations, pointed, degenerate, embeddings)
 
     @property
     def partial(self) -> PartialWork:
@@ -161,15 +177,14 @@ def prepare(
     Raises:
         BasinError: a model cannot be loaded or recorded, or the configuration does not fit it.
     """
-    costs = costs or Costs()
+    costs, teaches = costs or Costs(), config.updating.adapter_from is not None
     with costs.stage("load"):
         language_model = language_model or LanguageModel.load(config.language_model)
         config.updating.steered_layers(language_model.layers)  # refused before anything is read
-        if config.updating.adapter_from is not None:
+        if teaches:
             lesson = config.updating.adapting.lesson
             lesson.check_window(longest_sequence(language_model.model), language_model.name)
         logger.info(forecast(config, passages, language_model))
-        teaches = config.updating.adapter_from is not None
         batch = config.updating.adapting.lora.batch if teaches else None
         prepare_writing(language_model, config.generation, batch)
         coherence = Coherence.load(passages.texts, config.coherence)
@@ -179,7 +194,11 @@ def prepare(
         uses = config.clustering.embeddings
         embed, embeddings = embedded(passages) if uses else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
-    real = Texts(activations, log_odds(reading.weights), embeddings=embeddings)
+    pointed, similarity = log_odds(reading.weights), None
+    if config.clustering.words and config.given_words and embed is not None and embeddings is not None:
+        similarity = WordSimilarity.fit(config.given_words, embed, pointed, embeddings)
+        pointed = similarity.joined(pointed, embeddings)
+    real = Texts(activations, pointed, embeddings=embeddings)
     claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):
         folds = seed_for(config.seed, 0, "folds")
@@ -192,20 +211,14 @@ def prepare(
     )
     nothing = no_concept(found.z_score, spread, config.clustering)
     adapter = None
-    if (
-        config.updating.adapter_from is not None
-        and config.updating.adapting.lesson.corpus_tokens
-        and not nothing
-    ):
+    if teaches and config.updating.adapting.lesson.corpus_tokens and not nothing:
         with costs.stage("adapt"):
             adapter = _corpus_adapter(config, passages, language_model, scratch)
-    rest = (language_model, coherence, nothing, scratch, embed, costs.seconds, adapter)
+    rest = (language_model, coherence, nothing, scratch, embed, similarity, costs.seconds, adapter)
     return RunContext(config, passages, pointer, real, found, *rest)
 
 
-def embedded(
-    passages: PassageSet,
-) -> tuple[Callable[[Sequence[str]], Float[np.ndarray, "text column"]], Float[np.ndarray, "passage column"]]:
+def embedded(passages: PassageSet) -> tuple[Embed, Float[np.ndarray, "passage column"]]:
     """The sentence embedder, and the cached embeddings of the real passages."""
     embedder = load_embedder()
     lengths, limit = token_lengths(embedder.tokenizer, passages.texts), embedder.max_seq_length

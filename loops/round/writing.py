@@ -15,7 +15,6 @@ from agent.clustering.texts import Texts
 from agent.concept import Concept
 from agent.corpora.words import opening
 from agent.language_model.coherence import Coherence, CoherenceReport
-from agent.membership.log_odds import log_odds
 from agent.types import seed_for
 from loops.parallel import Batch, generate_passages
 from loops.records import Generated, RoundRecord
@@ -138,5 +137,4 @@ def _as_texts(context: RunContext, passages: Sequence[Generated], activations: n
     assert activations is not None
     texts = [each.whole for each in passages]
     degenerate = np.array([each.coherent is False and each.kind != "steered" for each in passages])
-    embeddings = context.embed(texts) if context.embed else None
-    return Texts(activations, log_odds(context.pointer.weights(texts)), degenerate, embeddings)
+    return context.texts(texts, activations, degenerate)

@@ -26,12 +26,14 @@ from agent.judging.gold import SUITE_GOLD_FILE, GoldLabels, every_gold_labels
 from agent.language_model.activation_cache import embed_cached, record_cached
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
+from agent.membership.log_odds import log_odds
+from agent.pointer.word_similarity import Embed, WordSimilarity
 from agent.progress import advance
 from agent.types import PassageSet
 from loops.checkpoint.atomic import begin_folder, write_file
 from loops.checkpoint.provenance import commit
 from loops.evaluation.membership import suite
-from loops.evaluation.membership.methods import METHODS, REFINED, Turn, claimed_size, read_unseen
+from loops.evaluation.membership.methods import METHODS, Turn, claimed_size, read_unseen
 from loops.evaluation.membership.suite import SuiteCorpus
 from loops.evaluation.tables import CEILING, SHUFFLED, TOPIC
 from loops.parallel import run_pieces
@@ -49,7 +51,8 @@ class Corpus:
     config: SuiteCorpus
     passages: PassageSet
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
-    """`activations`, and `embeddings` where a method needs them."""
+    """`activations` and `embeddings`."""
+    embed: Embed
     gold: Mapping[str, GoldLabels]
     """By concept."""
 
@@ -111,7 +114,7 @@ def evaluate_membership(
     for config in present:
         if not cases[config.name]:
             continue
-        corpus = read_corpus(config, wanted)
+        corpus = read_corpus(config)
         advance("evaluate", finished, count, "concepts")
         pieces = {str(case): case for case in cases[config.name] if _is_measurable(corpus, case)}
         finished += len(cases[config.name]) - len(pieces)
@@ -126,16 +129,15 @@ def evaluate_membership(
     return [row for row in rows if row["method"] in wanted]
 
 
-def read_corpus(config: SuiteCorpus, methods: Sequence[str]) -> Corpus:
-    """Passages, the features that the methods need, and the gold labels."""
+def read_corpus(config: SuiteCorpus) -> Corpus:
+    """Passages, their features, and the gold labels."""
     passages = suite.load_passages(config)
     logger.info(f"{config.name}: {passages.description}")
     labels = every_gold_labels(config.corpus, passages.documents, SUITE_GOLD_FILE)
     views = {"activations": record_cached(LanguageModel.load(LANGUAGE_MODEL), passages.texts)}
-    if any(method in REFINED for method in methods):
-        embedder = load_embedder()
-        views["embeddings"] = embed_cached(embedder, embedder_fingerprint(), passages.texts)
-    return Corpus(config, passages, views, {each.concept: each for each in labels})
+    embedder = load_embedder()
+    views["embeddings"] = embed_cached(embedder, embedder_fingerprint(), passages.texts)
+    return Corpus(config, passages, views, embedder.encode, {each.concept: each for each in labels})
 
 
 def _digest(corpora: Sequence[SuiteCorpus]) -> str:
@@ -210,8 +212,12 @@ def _turn(corpus: Corpus, case: Case, hidden: Bool[np.ndarray, "document"]) -> T
     config, document_of = corpus.config, corpus.passages.document_of
     pointed = suite.point(config, corpus.passages, hidden, case.seed, case.concept)
     seen, counted = ~hidden[document_of], corpus.gold[case.concept].counted[document_of]
+    topic, embeddings = log_odds(pointed.reading.weights), corpus.views["embeddings"][:, 0]
+    words = config.concepts[case.concept]
+    similarity = WordSimilarity.fit(words, corpus.embed, topic[seen], embeddings[seen])
     return Turn(
         pointed=pointed,
+        pointer=similarity.joined(topic, embeddings),
         views=corpus.views,
         document_of=document_of,
         seen=seen,

@@ -24,7 +24,7 @@ from agent.membership.documents import document_mean, document_means, document_m
 from agent.membership.log_odds import log_odds
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed
-from loops.evaluation.tables import CEILING, OURS, SHUFFLED
+from loops.evaluation.tables import CEILING, OURS, SHUFFLED, TOPIC
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
 REFINED = (OURS, SHUFFLED)
@@ -37,8 +37,10 @@ class Turn:
     """One pointer with its seen texts, on which everything is fitted, and its unseen texts."""
 
     pointed: Pointed
+    pointer: Float[np.ndarray, "passage"]
+    """The pointer's log-odds: the topic's, and similarity to the concept's words."""
     views: Mapping[str, Float[np.ndarray, "passage layer width"]]
-    """`activations`, and `embeddings` where the refiner is measured."""
+    """`activations` and `embeddings`."""
     document_of: Int[np.ndarray, "passage"]
     seen: Bool[np.ndarray, "passage"]
     unseen: Bool[np.ndarray, "passage"]
@@ -49,8 +51,8 @@ class Turn:
     """Share of the seen passages that the pointer itself claims."""
 
     @property
-    def pointer(self) -> Float[np.ndarray, "passage"]:
-        """Log-odds of the pointer's weights, in nats."""
+    def topic(self) -> Float[np.ndarray, "passage"]:
+        """The topic's log-odds, in nats."""
         return log_odds(self.pointed.reading.weights)
 
     def texts(self, pointer: Float[np.ndarray, "passage"], part: Bool[np.ndarray, "passage"]) -> Texts:
@@ -91,7 +93,8 @@ def read_unseen(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed
         size = float(labels.mean())
     else:
         reader, size = RIVALS[method](turn.seen_texts, seed), turn.claimed
-    seen, unseen = (reader(activations[part], turn.pointer[part]) for part in (turn.seen, turn.unseen))
+    pointer = turn.topic if method == TOPIC else turn.pointer
+    seen, unseen = (reader(activations[part], pointer[part]) for part in (turn.seen, turn.unseen))
     pooled = (
         document_mean(seen, turn.document_of[turn.seen]),
         document_mean(unseen, turn.document_of[turn.unseen]),

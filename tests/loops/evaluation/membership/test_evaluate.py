@@ -36,7 +36,7 @@ def reads(tmp_path, monkeypatch):
     gold_file = tmp_path / "labels.yaml"
     gold_file.write_text(json.dumps({"stories.jsonl": GOLD_ENTRY}), encoding="utf-8")
 
-    def read(config, methods):
+    def read(config):
         names.append(config.name)
         passages = suite.load_passages(config)
         labels = every_gold_labels(config.corpus, passages.documents, gold_file)
@@ -46,7 +46,8 @@ def reads(tmp_path, monkeypatch):
         for name, layers in (("activations", 2), ("embeddings", 1)):
             noise = generator.normal(size=(len(gold), layers, 10))
             views[name] = (noise + 0.9 * gold[:, None, None]).astype(np.float32)
-        return Corpus(config, passages, views, {each.concept: each for each in labels})
+        embed = lambda texts: generator.normal(size=(len(texts), 10))  # noqa: E731
+        return Corpus(config, passages, views, embed, {each.concept: each for each in labels})
 
     monkeypatch.setattr(evaluate, "read_corpus", read)
     monkeypatch.setattr(evaluate, "commit", lambda: "abc")
@@ -156,21 +157,22 @@ def test_a_missing_corpus_is_left_out(reads, tmp_path, messages):
     assert any("left out" in text for text in messages) and not reads
 
 
-def test_a_corpus_is_read_with_the_views_that_its_methods_want(tmp_path, monkeypatch):
+def test_a_corpus_is_read_by_both_models(tmp_path, monkeypatch):
     zeros = lambda *given: np.zeros((len(given[-1]), 1, 2), dtype=np.float32)  # noqa: E731
     monkeypatch.setattr(evaluate, "LanguageModel", types.SimpleNamespace(load=lambda config: "a model"))
-    monkeypatch.setattr(evaluate, "load_embedder", lambda: "an embedder")
+    monkeypatch.setattr(evaluate, "load_embedder", lambda: types.SimpleNamespace(encode=None))
     monkeypatch.setattr(evaluate, "record_cached", zeros)
     monkeypatch.setattr(evaluate, "embed_cached", zeros)
     corpus = planted_corpus(tmp_path)
-    read = evaluate.read_corpus(corpus, ["topic"])
-    assert list(read.views) == ["activations"] and len(read.views["activations"]) == len(read.passages.texts)
-    assert list(evaluate.read_corpus(corpus, METHODS).views) == ["activations", "embeddings"]
+    read = evaluate.read_corpus(corpus)
+    assert {name: len(view) for name, view in read.views.items()} == dict.fromkeys(
+        ("activations", "embeddings"), len(read.passages.texts)
+    )
 
 
 def planted_turn(document_of, weights, seen):
     reading = PointerReading(weights, 10 * weights, np.full(len(weights), 10.0))
-    return Turn(Pointed(None, reading), {}, document_of, seen, ~seen, seen, 0.2)
+    return Turn(Pointed(None, reading), log_odds(weights), {}, document_of, seen, ~seen, seen, 0.2)
 
 
 @pytest.mark.parametrize("passages", [[2] * 8, [1, 2, 3, 2, 1, 2, 3, 2]])
