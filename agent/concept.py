@@ -18,28 +18,39 @@ MEMBER = 0.5  # membership from which a passage counts as inside
 
 @dataclass(frozen=True)
 class Readout:
-    """A linear map from a text's activations to log-odds of belonging: the part of a concept that
-    scores new texts.
+    """Linear maps from a text's activations, and from its sentence embedding, to log-odds of
+    belonging: the part of a concept that scores new texts.
     """
 
     weights: Float[np.ndarray, "layer width"]
     bias: float
     threshold: float
     """Log-odds at which a single passage is as likely inside as outside."""
-    scale: float = 1.0
-    """The log-odds are divided by this."""
+    embedding: Float[np.ndarray, "column"] | None = None
+    """Weights of the sentence embedding; None where only activations are read."""
+    embedding_bias: float = 0.0
 
     def evidence(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
         """Log-odds from the activations alone, in nats."""
         weighed: np.ndarray = np.einsum("tlw,lw->t", activations.astype(np.float64), self.weights)
         return weighed + self.bias
 
-    def log_odds(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
-        """Log-odds of single texts: the evidence minus the threshold. The pointer has no part in it."""
-        return (self.evidence(activations) - self.threshold) / self.scale
+    def log_odds(
+        self,
+        activations: Float[np.ndarray, "text layer width"],
+        embeddings: Float[np.ndarray, "text column"] | None = None,
+    ) -> Float[np.ndarray, "text"]:
+        """Log-odds of single texts: the mean evidence of both readers minus the threshold.
+
+        The pointer has no part in it. Without embeddings the activations alone are read.
+        """
+        found = self.evidence(activations)
+        if self.embedding is not None and embeddings is not None:
+            found = (found + embeddings @ self.embedding + self.embedding_bias) / 2
+        return found - self.threshold
 
     def membership(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
-        """Probability in [0, 1] that each single text belongs."""
+        """Probability in [0, 1] that each single text belongs, from its activations."""
         return sigmoid(self.log_odds(activations))
 
 

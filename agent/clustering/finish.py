@@ -53,15 +53,14 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
     """The readout, its threshold and all memberships, at the prior's size."""
     count, size = len(texts.document_of), prior.size
     single, cut = refined.single, threshold(refined.single[: len(texts.document_of)], size)
-    weights, bias = linear_reading(
-        texts.ridges[0],
-        refined.targets,
-        single[:count],
-        projection=prior.views[0].projection,
-        shape=real.activations.shape[1:],
+    (weights, bias), *rest = (
+        linear_reading(ridge, refined.targets, single[:count], view.projection, recorded.shape[1:])
+        for ridge, view, recorded in zip(texts.ridges, prior.views, real.recordings, strict=True)
     )
     uncut = Readout(weights, bias, 0.0)
-    scores = uncut.log_odds(real.activations)
+    for across, shift in rest:
+        uncut = replace(uncut, embedding=across[0], embedding_bias=shift)
+    scores = uncut.log_odds(real.activations, real.embeddings)
     readout = replace(uncut, threshold=threshold(scores, size))
     return Reclustering(
         membership=refined.membership,
@@ -77,7 +76,6 @@ def linear_reading(
     ridge: CrossFittedRidge,
     targets: Float[np.ndarray, "text"],
     held_out: Float[np.ndarray, "passage"],
-    *,
     projection: Projection,
     shape: tuple[int, ...],
 ) -> tuple[Float[np.ndarray, "layer width"], float]:

@@ -57,9 +57,7 @@ def fit_probe(
     single = max(calibration_slope(found, membership), 1e-3) * (found - found.mean())
     single = single - threshold(single, size)
     of_documents = document_means(found, document_of)
-    weights, bias = linear_reading(
-        ridge, membership, single, projection=view.projection, shape=activations.shape[1:]
-    )
+    weights, bias = linear_reading(ridge, membership, single, view.projection, activations.shape[1:])
     return Probe(
         membership=cut_like(of_documents, document_means(membership, document_of))[document_of],
         single=single,

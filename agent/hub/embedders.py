@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,9 @@ FILES = tuple(
 )
 
 
+@cache
 def load_embedder() -> SentenceTransformer:
-    """The sentence embedder; `encode(texts)` returns one vector per text.
+    """The sentence embedder, loaded once; `encode(texts)` returns one vector per text.
 
     Raises `BasinError` if it cannot be fetched.
     """

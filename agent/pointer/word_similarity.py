@@ -7,15 +7,17 @@ embedder reads sentences and errs elsewhere. The pointer is the sum of both, sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.preprocessing import normalize
+
+from agent.membership.similarity import spread
 
 Embed = Callable[[Sequence[str]], Float[np.ndarray, "text column"]]
 TEMPLATES = ("{}", "A text about {}.")
 """The words alone, and in a sentence; their similarities are averaged."""
-SMALLEST_DEVIATION = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,15 @@ class WordSimilarity:
         topic: Float[np.ndarray, "passage"],
         embeddings: Float[np.ndarray, "passage column"],
     ) -> WordSimilarity:
-        """Read the words, and find the scales on the real passages.
+        """Read the words, and find the scales on the real passages; `topic` is its log-odds there."""
+        query = normalize(embed([each.format(", ".join(words)) for each in TEMPLATES])).mean(0)
+        plain = cls(query, _scale(topic), _scale(normalize(embeddings) @ query), 1.0)
+        return replace(plain, deviation=spread(plain._sum(topic, embeddings)))
 
-        Args:
-            topic: the topic's log-odds.
-        """
-        listed = ", ".join(words)
-        query = _unit(np.asarray(embed([each.format(listed) for each in TEMPLATES]))).mean(0)
-        found = _unit(embeddings) @ query
-        plain = cls(query, _scale(topic), _scale(found), 1.0)
-        return cls(query, plain.topic, plain.similarity, _scale(plain._sum(topic, embeddings))[1])
+    @property
+    def correlation(self) -> float:
+        """Of topic and similarity over the real passages."""
+        return self.deviation**2 / 2 - 1
 
     def joined(
         self, topic: Float[np.ndarray, "text"], embeddings: Float[np.ndarray, "text column"]
@@ -58,16 +59,11 @@ class WordSimilarity:
     def _sum(
         self, topic: Float[np.ndarray, "text"], embeddings: Float[np.ndarray, "text column"]
     ) -> Float[np.ndarray, "text"]:
-        near = _unit(embeddings) @ self.query
+        near = normalize(embeddings) @ self.query
         words = (near - self.similarity[0]) / self.similarity[1]
         found: np.ndarray = (topic - self.topic[0]) / self.topic[1] + words
         return found
 
 
-def _unit(rows: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "row column"]:
-    length: np.ndarray = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, SMALLEST_DEVIATION))
-
-
 def _scale(values: Float[np.ndarray, "value"]) -> tuple[float, float]:
-    return float(values.mean()), max(float(values.std()), SMALLEST_DEVIATION)
+    return float(values.mean()), spread(values)

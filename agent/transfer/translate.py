@@ -86,4 +86,4 @@ def translate_readout(
             raise BasinError(f"Layer {partner} of the other model is not recorded; add it to its layers.")
         weights[list(into).index(partner)] += way.weights @ row
         bias += float(way.bias @ row)
-    return Readout(weights, bias, readout.threshold, readout.scale)
+    return Readout(weights, bias, readout.threshold)

@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from agent.concept import Concept
+from agent.concept import Concept, Readout
 from agent.corpora.text import given_text
 from agent.errors import BasinError, quoted
+from agent.hub.embedders import load_embedder
 from agent.membership.log_odds import log_odds, sigmoid, threshold
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class ConceptClassifier(ClassifierMixin, BaseEstimator):
     """Decides whether a text belongs to the concept of a run's round.
 
-    Each text is scored alone, as the run scores generated texts: by activations, and by the topic as
-    far as the run trusts it. Texts much shorter or longer than the run's passages, about 180 words, are
+    Each text is scored alone, as the run scores generated texts: by activations and by its sentence
+    embedding. Texts much shorter or longer than the run's passages, about 180 words, are
     scored less accurately. Texts are cut at `language_model.max_tokens`.
     """
 
@@ -80,7 +81,7 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
             return np.empty(0)
         if concept.readout is None:  # round 0 is the topic itself
             return log_odds(pointer.weights(rows)) - threshold(concept.single, concept.size)
-        return concept.readout.log_odds(self._language_model.record(rows))
+        return read_texts(concept.readout, self._language_model, rows)
 
     @property
     def _concept(self) -> tuple[Concept, Pointer]:
@@ -125,6 +126,14 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
         """Pickle the arguments alone: other processes read the run themselves."""
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in ("_held", "_asked")}
+
+
+def read_texts(
+    readout: Readout, language_model: LanguageModel, texts: Sequence[str]
+) -> Float[np.ndarray, "text"]:
+    """Log-odds of new texts by the readers that a readout has; raises as `LanguageModel.record`."""
+    embed = None if readout.embedding is None else load_embedder().encode
+    return readout.log_odds(language_model.record(texts), embed and embed(list(texts)))
 
 
 def _texts(texts: object) -> list[str]:

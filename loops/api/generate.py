@@ -21,6 +21,7 @@ from agent.language_model.decoding.config import GenerationConfig, ParticleConfi
 from agent.language_model.token_counts import token_lengths, tokens_per_word
 from agent.progress import advance
 from agent.types import seed_for
+from loops.api.classifier import read_texts
 from loops.checkpoint.run_models import keep_model, refuse_other_model
 from loops.checkpoint.store import RunStore
 from loops.records import RoundRecord
@@ -124,7 +125,7 @@ def _writer(
     settings = ParticleConfig(particles=particles)
 
     def score(texts: Sequence[str]) -> Float[np.ndarray, "text"]:
-        return readout.log_odds(language_model.record(texts))
+        return read_texts(readout, language_model, texts)
 
     wanted = member_log_odds(concept.single, concept.membership)
     vector = None if concept.vector is None else strength * concept.vector

@@ -117,7 +117,7 @@ def _concept(number: int, files: Mapping[str, bytes], arrays: Arrays, passages: 
     found = fields.read(fields.StoredConcept, _json(files, name), name)
     if found.round != number:
         raise DamagedError(f"{name} is that of round {found.round}")
-    weights = _pop(arrays, "readout.weights", 2)
+    weights, embedding = _pop(arrays, "readout.weights", 2), _pop(arrays, "readout.embedding", 1)
     if (found.readout is None) != (weights is None):
         raise DamagedError(f"{name} and {TENSORS} disagree on whether there is a readout")
     each = _memberships(arrays, passages)
@@ -128,7 +128,7 @@ def _concept(number: int, files: Mapping[str, bytes], arrays: Arrays, passages: 
         each["pooled"],
         found.size,
         size_curve=tuple((size, value) for size, value in found.size_curve),
-        readout=Readout(weights=weights, **vars(found.readout)) if found.readout else None,
+        readout=Readout(weights, embedding=embedding, **vars(found.readout)) if found.readout else None,
         vector=_vector(arrays),
         nats_per_token=found.nats_per_token,
         evidence=each.get("evidence"),

@@ -22,6 +22,8 @@ from loops.records import RoundRecord
 
 VECTOR = "vector."
 ADAPTER = "adapter/"
+READOUT = ("weights", "embedding")
+"""Arrays of a readout."""
 """A folder in PEFT's layout, for `PeftModel.from_pretrained`."""
 
 
@@ -38,7 +40,7 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
         pooled=concept.pooled,
         evidence=concept.evidence,
         activations=record.activations,
-        **{"readout.weights": readout.weights if readout else None},
+        **{f"readout.{name}": getattr(readout, name, None) for name in READOUT},
     )
     if concept.vector is not None:
         tensors |= {f"{VECTOR}{name}": tensor for name, tensor in concept.vector.tensors().items()}
@@ -47,7 +49,7 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
         "size": concept.size,
         "size_curve": concept.size_curve,
         "nats_per_token": concept.nats_per_token,
-        "readout": readout and {name: value for name, value in vars(readout).items() if name != "weights"},
+        "readout": readout and {name: value for name, value in vars(readout).items() if name not in READOUT},
     }
     files = {
         "round.json": _to_json(record.metrics),

@@ -18,7 +18,6 @@ Shape = TypeVar("Shape")
 ROUNDING = 1e-6
 """Rounding may lift a mean of memberships above 1 by this much."""
 Whole = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
-Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(strict=True, ge=0)]
 Share = Annotated[float, Field(ge=0, le=1 + ROUNDING)]
 Plain = bool | int | float | str | None
@@ -44,7 +43,7 @@ class Stored(BaseModel):
 class StoredReadout(Stored):
     bias: float
     threshold: float
-    scale: Positive
+    embedding_bias: float
 
 
 class StoredConcept(Stored):

@@ -95,15 +95,14 @@ def _show_topics(view: TopicView, console: Console) -> None:
 def _show_config(view: TopicView, topic: int | None, console: Console) -> None:
     """Print the config that starts from a topic, given by number or by the configured words."""
     topic = view.only if topic is None else topic
-    words = view.words if topic is None else ()
     if view.file is not None:
         print_line("")
         print_line(f"To start from it, replace `topics` in {view.file} by this:")
         print_line("")
-        print(view.lines(topic, words), end="")
+        print(view.lines(topic, view.words), end="")
         return
     console.print("\nTo start from it, save these lines as mine.yaml, then `basin run mine.yaml`:\n")
-    print(view.lines(topic, words), end="")
+    print(view.lines(topic, view.words), end="")
     if view.thinned is not None:
         print_line("")
         print_line(

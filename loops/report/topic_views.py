@@ -86,7 +86,7 @@ class TopicView:
         return [int(at) for at in ranked if self.weights[at, topic] >= NEGLIGIBLE]
 
     def lines(self, topic: int | None = None, words: Sequence[str] = ()) -> str:
-        """YAML that starts from a topic, by number or by words.
+        """YAML that starts from a topic, by number or by words; words of a number point beside it.
 
         Of a config file, the section `topics`. Otherwise a whole configuration, which reads a part of
         long documents.
@@ -94,7 +94,8 @@ class TopicView:
         config = self.config
         topics = config.topics.model_dump(mode="json", exclude_defaults=True, exclude={"topic", "words"})
         topics = {"count": config.topics.count, **topics}
-        topics |= {"topic": topic} if topic is not None else {"words": list(words)} if words else {}
+        topics |= {"topic": topic} if topic is not None else {}
+        topics |= {"words": list(words)} if words else {}
         if self.file is not None:
             return _yaml({"topics": topics})
         source = Path(config.corpus.source).expanduser()

@@ -198,6 +198,9 @@ def prepare(
     if config.clustering.words and config.given_words and embed is not None and embeddings is not None:
         similarity = WordSimilarity.fit(config.given_words, embed, pointed, embeddings)
         pointed = similarity.joined(pointed, embeddings)
+        logger.info(
+            f"The given words point like the topic; the two correlate by {similarity.correlation:.2f}."
+        )
     real = Texts(activations, pointed, embeddings=embeddings)
     claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):

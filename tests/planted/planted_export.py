@@ -34,7 +34,7 @@ def exported_run(path: Path, folder: Path, *, layers: tuple[int, ...] = (2, 3)) 
     memberships = generator.random((3, 7))
     first = Concept(0, *memberships, 0.25)
     store.save(RoundRecord(0, first, {"size": 0.25}), planted_passages(), planted_pointer())
-    readout = Readout(generator.normal(size=(3, WIDTH)), 0.1, 0.2, 1.0)
+    readout = Readout(generator.normal(size=(3, WIDTH)), 0.1, 0.2)
     written = Generated("steered", "Up", " there", 1, 0.7, True, 2.0)
     metrics = {"size": 0.25, "drift": 0.01, "agreement": 0.6, "collapsed": None}
     adapter = random_adapter_of(transformers.AutoModelForCausalLM.from_pretrained(folder), "tiny")

@@ -25,7 +25,7 @@ def planted_record(number: int) -> RoundRecord:
     metrics |= {"stop": None, "still": False}
     if number == 0:
         return RoundRecord(0, Concept(0, *memberships, 0.25), metrics)
-    readout = Readout(generator.normal(size=(2, 4)), 1 / 3, 1e-17, np.pi)
+    readout = Readout(generator.normal(size=(2, 4)), 1 / 3, 1e-17, generator.normal(size=5), np.pi)
     rows = generator.normal(size=(3, 4)).astype(np.float32)
     directions = dict(zip((9, 12, 18), torch.from_numpy(rows), strict=True))
     concept = Concept(

@@ -140,7 +140,7 @@ def _round(
 ) -> RoundRecord:  # fmt: skip
     weights = np.zeros((LAYERS, WIDTH))
     weights[:, 0] = 1.2
-    readout = Readout(weights, -3.0, 0.2, 1.0)
+    readout = Readout(weights, -3.0, 0.2)
     held_out = np.random.default_rng(1).normal(0, 0.3, len(ids))  # the same in every round
     evidence, pull = readout.evidence(activations) + held_out, 1 - 0.5**number
     wander = generator.normal(0, 0.4 * 0.6**number, len(ids))

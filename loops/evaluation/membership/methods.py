@@ -1,6 +1,7 @@
 """Methods of `basin evaluate membership`: refiner, rivals, null pointers and ceiling.
 
-All methods of one pointer get the same texts, the same pointer and the same claim. Only the ceiling
+All methods of one pointer get the same texts, the same two readers, whose scores are averaged, the
+same pointer and the same claim. Only the ceiling
 gets gold labels, and only those of seen passages.
 """
 
@@ -22,14 +23,14 @@ from agent.judging.average_precision import Reading
 from agent.judging.rivals import RIVALS, SeenTexts, linear_reader
 from agent.membership.documents import document_mean, document_means, document_membership, numbered
 from agent.membership.log_odds import log_odds
+from agent.membership.similarity import spread
 from agent.types import seed_for
 from loops.evaluation.membership.suite import Pointed
 from loops.evaluation.tables import CEILING, OURS, SHUFFLED, TOPIC
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
-REFINED = (OURS, SHUFFLED)
-"""The refiner with its pointer, and with a shuffled one, which points at no concept."""
-METHODS = (*RIVALS, *REFINED, CEILING)
+METHODS = (*RIVALS, OURS, SHUFFLED, CEILING)
+"""Rivals, the refiner with its pointer and with a shuffled one, and the ceiling."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class Turn:
         return Texts(self.views["activations"][part], pointer[part], embeddings=embedded)
 
     @cached_property
-    def seen_texts(self) -> SeenTexts:
+    def seen_texts(self) -> list[SeenTexts]:
+        """The seen texts as each reader records them."""
         pointer = self.pointer[self.seen]
         documents = numbered(self.document_of[self.seen])
         claims = document_membership(document_mean(pointer, documents), documents, self.claimed)
-        return SeenTexts(self.views["activations"][self.seen], pointer, documents, claims)
+        return [SeenTexts(view[self.seen], pointer, documents, claims) for view in self.views.values()]
 
 
 def claimed_size(
@@ -86,15 +88,17 @@ def read_unseen(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed
         return _refined(turn, turn.pointer, seed)
     if method == SHUFFLED:
         return _refined(turn, shuffled_pointer(turn, seed), seed)
-    begin, activations = time.perf_counter(), turn.views["activations"]
-    if method == CEILING:
-        labels = gold[turn.labelled].astype(np.float64)
-        reader = linear_reader(turn.seen_texts.projection, activations[turn.labelled], labels)
-        size = float(labels.mean())
-    else:
-        reader, size = RIVALS[method](turn.seen_texts, seed), turn.claimed
+    begin, labels = time.perf_counter(), gold[turn.labelled].astype(np.float64)
+    size = float(labels.mean()) if method == CEILING else turn.claimed
     pointer = turn.topic if method == TOPIC else turn.pointer
-    seen, unseen = (reader(activations[part], pointer[part]) for part in (turn.seen, turn.unseen))
+    seen, unseen = np.zeros(int(turn.seen.sum())), np.zeros(int(turn.unseen.sum()))
+    for texts, view in zip(turn.seen_texts, turn.views.values(), strict=True):
+        if method == CEILING:
+            reader = linear_reader(texts.projection, view[turn.labelled], labels)
+        else:
+            reader = RIVALS[method](texts, seed)
+        known, new = (reader(view[part], pointer[part]) for part in (turn.seen, turn.unseen))
+        seen, unseen = seen + known / spread(known), unseen + new / spread(known)
     pooled = (
         document_mean(seen, turn.document_of[turn.seen]),
         document_mean(unseen, turn.document_of[turn.unseen]),
@@ -133,7 +137,7 @@ def _refined(
     begin = time.perf_counter()
     prior = estimate_prior(seen, documents, turn.claimed, config, seed)
     settled = settle(seen, documents, prior, config, seed)[-1]
-    single, alone = (settled.readout.log_odds(texts.activations) for texts in (seen, unseen))
+    single, alone = (settled.readout.log_odds(each.activations, each.embeddings) for each in (seen, unseen))
     pooled = document_mean(single, documents), document_mean(alone, turn.document_of[turn.unseen])
     seconds = time.perf_counter() - begin
     document_spread = turn.pointed.reading.of(turn.seen).document_spread(numbered(documents))

@@ -23,7 +23,7 @@ VECTOR = SteeringVector(
 )
 CONCEPT = Concept(3, TRUE, TRUE, TRUE, 1 / 3, vector=VECTOR)
 STITCHED = Carried(
-    Readout(DIRECTION, -float((DIRECTION**2).sum()), 0.0, 1.0),
+    Readout(DIRECTION, -float((DIRECTION**2).sum()), 0.0),
     VECTOR,
     {layer: np.ones(8) for layer in LAYERS},
 )

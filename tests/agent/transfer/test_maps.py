@@ -150,7 +150,7 @@ def test_a_translated_readout_equals_reading_translated_activations():
     theirs = generator.normal(size=(20, 2, 12))
     ways = {5: (3, LinearMap(WEIGHTS, np.ones(9))), 6: (4, LinearMap(-2 * WEIGHTS, np.zeros(9)))}
     ours = np.stack([theirs[:, at] @ way.weights + way.bias for at, (_, way) in enumerate(ways.values())], 1)
-    readout = Readout(generator.normal(size=(2, 9)), 0.3, 0.2, 2.0)
+    readout = Readout(generator.normal(size=(2, 9)), 0.3, 0.2)
     translated = translate_readout(readout, (5, 6), (3, 4), ways)
     assert translated.log_odds(theirs) == pytest.approx(readout.log_odds(ours))
     with pytest.raises(BasinError, match="not recorded"):

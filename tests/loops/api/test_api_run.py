@@ -53,7 +53,7 @@ def test_a_run_is_started_as_the_command_starts_one(started, ground):
     about = json.loads((started.path / "run.json").read_bytes())
     assert about["overrides"] == ["generation.samples=4", "rounds=1"]
     assert about["config_file"] == str(ground / "vector.yaml")
-    assert (started.path / "run.log").read_text() and (started.path / "report.html").exists()
+    assert (started.path / "run.log").read_text()
     assert set(started.topic_words[:3]) <= {f"crime{letter}" for letter in "abcdefghij"}
     assert started.certificate and "ertified" in started.certificate
 

@@ -70,7 +70,7 @@ def readable(store: RunStore, threshold: float, weights: np.ndarray | None = Non
     """The run with a second round, whose readout by default accepts by a threshold alone."""
     layers = LanguageModel.load(None).layers
     weights = np.zeros((len(layers), 16)) if weights is None else weights
-    readout = Readout(weights, 0.0, threshold, 1.0)
+    readout = Readout(weights, 0.0, threshold)
     concept = replace(store.load(1).concept, round=2, readout=readout)
     store.save(replace(planted_record(2), concept=concept, **UNWRITTEN))
     return store

@@ -122,6 +122,7 @@ def test_a_bare_corpus_gives_whole_configurations(corpus, tmp_path, monkeypatch)
     config = load_config(tmp_path / "mine.yaml")
     assert (config.corpus.source, config.topics.topic, config.seed) == (str(corpus), 1, 2)
     assert config.passages == view.config.passages
+    assert {"topic": 1, "words": ["sea"]}.items() <= yaml.safe_load(view.lines(1, ["sea"]))["topics"].items()
     # Of long documents, a configuration reads a part.
     monkeypatch.setattr(topic_views, "enough_per_document", lambda *_: 5)
     assert yaml.safe_load(view.lines(1))["passages"] == {"per_document": 5}

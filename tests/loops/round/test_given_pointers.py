@@ -37,6 +37,13 @@ def test_keywords_make_a_seeded_pointer() -> None:
     assert _config(topics={"seed_words": ["ship"]}).seeded
 
 
+def test_the_words_that_point_are_those_that_were_given() -> None:
+    for section in ({"words": ["ship"]}, {"seed_words": ["ship"]}, {"words": ["ship"], "topic": 3}):
+        assert _config(topics=section).given_words == ("ship",)
+    assert _config(pointer={"keywords": ["ship"]}).given_words == ("ship",)
+    assert _config(topics={"topic": 3}).given_words == ()
+
+
 def test_tasks_on_fitted_topics_refuse_a_given_pointer() -> None:
     with pytest.raises(BasinError, match=r"A map .* pointer\.keywords"):
         refuse_given_pointer(_config(pointer={"keywords": ["ship"]}), "A map")

@@ -22,7 +22,7 @@ def planted(texts: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def planted_readout() -> Readout:
     weights = np.zeros((2, 6))
     weights[1, 0] = 3.0
-    return Readout(weights, 0.5, 2.0, 1.0)
+    return Readout(weights, 0.5, 2.0)
 
 
 def test_the_first_axis_is_the_readout_and_the_second_varies_most_besides():
