@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of
+from sklearn.metrics import roc_auc_score
 
 from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import Prior, estimate_prior
@@ -49,6 +50,19 @@ def test_the_concept_settles_on_the_planted_members_without_the_pointer(real):
     assert (end.membership[GOLD] > 0.5).mean() > 0.95 and (end.membership[~GOLD] < 0.5).mean() > 0.95
     read = end.readout.membership(real.activations)
     assert (read[GOLD] > 0.5).mean() > 0.85 and (read[~GOLD] < 0.5).mean() > 0.9
+
+
+def test_a_new_text_is_read_by_both_readers(real):
+    """Activations that know nothing: the embeddings alone tell members, and half of the evidence is theirs."""
+    chosen = config()
+    blind = np.random.default_rng(0).normal(size=real.activations.shape)
+    texts = Texts(blind, real.pointer_log_odds, embeddings=real.embeddings)
+    readout = settle(texts, DOCUMENT_OF, anchored(texts, chosen), chosen, 3)[-1].readout
+    alone, both = readout.log_odds(blind), readout.log_odds(blind, real.embeddings)
+    ranks = [roc_auc_score(GOLD, each) for each in (alone, both)]
+    assert ranks[1] > max(0.8, ranks[0] + 0.1)
+    theirs = real.embeddings @ readout.embedding + readout.embedding_bias
+    assert both == pytest.approx((readout.evidence(blind) + theirs) / 2 - readout.threshold)
 
 
 def test_both_views_count(real):

@@ -1,7 +1,9 @@
 """The concept as a scikit-learn classifier: the run's own memberships, and everything that scikit-learn does with one."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
+from loops.api import classifier
 from loops.api.classifier import ConceptClassifier
 from loops.checkpoint.store import RunStore
 
@@ -36,6 +39,17 @@ def test_probabilities_are_the_rounds_memberships(store):
     assert np.allclose(found[:, 1], expected, atol=1e-6) and np.allclose(found.sum(1), 1)
     assert found.shape == (4, 2) and concept.classes_.tolist() == [0, 1]
     assert concept.predict(TEXTS).tolist() == (expected >= 0.5).astype(int).tolist()
+
+
+def test_a_readout_with_an_embedding_is_read_by_both_models(store, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(4, 3))
+    embedder = SimpleNamespace(encode=lambda texts: rows[: len(texts)])
+    monkeypatch.setattr(classifier, "load_embedder", lambda: embedder)
+    model = LanguageModel.load(store.config.language_model)
+    readout = replace(store.load(1).concept.readout, embedding=np.array([1.0, 2.0, 3.0]), embedding_bias=0.5)
+    found = classifier.read_texts(readout, model, TEXTS)
+    assert np.allclose(found, readout.log_odds(model.record(TEXTS), rows))
+    assert not np.allclose(found, readout.log_odds(model.record(TEXTS)))
 
 
 def test_round_0_is_the_topic_and_loads_no_model(store, monkeypatch):
