@@ -178,11 +178,11 @@ def write(
 
 @app.command()
 def draw(run: str, sheet: str, file: Path = Path("docs/images/growth.png")) -> None:
-    """Draw how a run's lessons grow: of the rows of results/lesson.json and reading.json."""
+    """Draw how a run's lessons grow; SHEET is how the sheets' names begin."""
     taught, read = (
         json.loads((RESULTS / f"{name}.json").read_bytes())["rows"] for name in ("lesson", "reading")
     )
-    figure = Figure(figsize=(8.4, 3.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(8.4, 3.8), dpi=100, layout="constrained")
     losses, scores = figure.subplots(1, 2)
     for row in (row for row in taught if row["run"] == run and row["generator"] == "basin"):
         points = [point.split(":") for point in row["member_loss_curve"].split()]
@@ -190,18 +190,19 @@ def draw(run: str, sheet: str, file: Path = Path("docs/images/growth.png")) -> N
         losses.plot(at / 1000, loss - loss[0], label=f"{row['tokens']:,}")
     losses.set(xlabel="thousand tokens taught", ylabel="change of held-out loss (nats per token)")
     losses.legend(title="length of the lesson", frameon=False, fontsize=8)
-    of_sheet = [row for row in read if row["sheet"] == sheet and row["tokens_taught"]]
-    for reader, marker in zip(sorted({row["reader"] for row in of_sheet}), "os^D", strict=False):
-        rows = sorted(
-            (row["tokens_taught"], row["reader_cluster_score"], row["error"])
-            for row in of_sheet
-            if row["reader"] == reader
-        )
-        at, score, error = zip(*rows, strict=True)
+    readers: dict[str, list[Row]] = {}
+    for row in sorted(read, key=lambda row: row["tokens_taught"] or 0):
+        if row["sheet"].startswith(sheet) and row["tokens_taught"]:
+            readers.setdefault(f"{row['sheet']}, {row['reader']}", []).append(row)
+    columns = ("tokens_taught", "reader_cluster_score", "error")
+    for (reader, rows), marker in zip(readers.items(), "os^D", strict=False):
+        at, score, error = ([row[name] for row in rows] for name in columns)
         scores.errorbar(at, score, error, marker=marker, capsize=3, label=reader)
     scores.axhline(1, color="#777777", linestyle="--", linewidth=0.8)
     scores.set(xscale="log", xlabel="tokens taught", ylabel="cluster score (real members: 1)")
-    scores.legend(frameon=False, fontsize=8)
+    figure.legend(
+        *scores.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=8
+    )
     FigureCanvasAgg(figure).print_png(file)
 
 
