@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agent.language_model.adapter import Adapter
-from agent.membership.log_odds import sigmoid
 from agent.steering.vector import SteeringVector
 
 MEMBER = 0.5  # membership from which a passage counts as inside
@@ -49,10 +48,6 @@ class Readout:
             found = (found + embeddings @ self.embedding + self.embedding_bias) / 2
         return found - self.threshold
 
-    def membership(self, activations: Float[np.ndarray, "text layer width"]) -> Float[np.ndarray, "text"]:
-        """Probability in [0, 1] that each single text belongs, from its activations."""
-        return sigmoid(self.log_odds(activations))
-
 
 @dataclass(frozen=True)
 class Concept:
@@ -70,8 +65,6 @@ class Concept:
     """What the activations alone say of each real passage, held out; None in round 0."""
     size: float
     """Share of the corpus the concept claims."""
-    size_curve: tuple[tuple[float, float], ...] = ()
-    """Sizes and the round map's instability there, as `StableSize.curve`; empty where the size was given."""
     readout: Readout | None = None
     """None in round 0, where the concept is the pointer itself."""
     vector: SteeringVector | None = None

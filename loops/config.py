@@ -20,6 +20,7 @@ from agent.clustering.config import ClusteringConfig
 from agent.config import StageConfig, absolute_paths, explain, find_config, path_setting
 from agent.corpora.load import CorpusConfig
 from agent.corpora.passages import PassagesConfig
+from agent.corpora.words import ENGLISH
 from agent.errors import BasinError, quoted, shortened
 from agent.files.yaml_file import UnreadableYamlError, parse_yaml, read_yaml
 from agent.language_model.coherence import CoherenceConfig
@@ -95,9 +96,10 @@ class RunConfig(StageConfig):
         return bool(self.topics.seed_words or self.pointer.keywords)
 
     @property
-    def given_words(self) -> tuple[str, ...]:
-        """The words that a user gave for the concept; none where a number, texts or weights point."""
-        return self.topics.words or self.topics.seed_words or self.pointer.keywords
+    def pointing_words(self) -> tuple[str, ...]:
+        """Given words whose similarity is added to the topic; the embedder reads English."""
+        given = self.topics.words or self.topics.seed_words or self.pointer.keywords
+        return given if self.clustering.words and self.topics.language == ENGLISH else ()
 
     @model_validator(mode="after")
     def _check_one_pointer(self) -> RunConfig:

@@ -82,7 +82,7 @@ def assert_whole(run: Path, rounds: int) -> None:
     assert [row["round"] for row in measured["rows"]] == store.rounds()
     for row in measured["rows"]:
         assert all(0 < row[key] <= 1 for key in ("ap_topic", "ap_concept", "ap_ceiling"))
-    assert "point like the topic; the two correlate by 0." in (run / "run.log").read_text()
+    assert "point like the topic; they correlate by 0." in (run / "run.log").read_text()
 
 
 def test_a_run_leaves_whole_rounds_and_measurements(checkpoints):

@@ -26,7 +26,8 @@ class ClusteringConfig(StageConfig):
     embeddings: bool = True
     """Read the texts with a sentence embedder, too, beside the language model's activations."""
     words: bool = True
-    """Add to the topic how near a text is to the given words, as that embedder reads them."""
+    """Add to the topic how near a text is to the given words, as that embedder reads them. Only with
+    `embeddings`, English texts, and words: of `topics`, or keywords."""
     components: int = Field(50, ge=2)
     """Principal components of the activations, and of the embeddings."""
     penalty: float = Field(0.1, gt=0)

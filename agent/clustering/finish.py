@@ -23,7 +23,7 @@ class Refined:
     targets: Float[np.ndarray, "text"]
     """Memberships that the last classifier was fitted to."""
     single: Float[np.ndarray, "text"]
-    """Log-odds of each text alone, from its activations, by models that did not see its document."""
+    """Log-odds of each text alone, by readers that did not see its document."""
     pooled: Float[np.ndarray, "passage"]
     """Log-odds of each passage's document."""
     evidence: Float[np.ndarray, "passage"]
@@ -53,15 +53,22 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
     """The readout, its threshold and all memberships, at the prior's size."""
     count, size = len(texts.document_of), prior.size
     single, cut = refined.single, threshold(refined.single[: len(texts.document_of)], size)
-    (weights, bias), *rest = (
-        linear_reading(ridge, refined.targets, single[:count], view.projection, recorded.shape[1:])
-        for ridge, view, recorded in zip(texts.ridges, prior.views, real.recordings, strict=True)
-    )
-    uncut = Readout(weights, bias, 0.0)
-    for across, shift in rest:
-        uncut = replace(uncut, embedding=across[0], embedding_bias=shift)
-    scores = uncut.log_odds(real.activations, real.embeddings)
-    readout = replace(uncut, threshold=threshold(scores, size))
+
+    def read(factor: float) -> Readout:
+        (weights, bias), *rest = (
+            linear_reading(ridge, refined.targets, factor * single[:count], view.projection, shape[1:])
+            for ridge, view, shape in zip(texts.ridges, prior.views, shapes, strict=True)
+        )
+        found = Readout(weights, bias, 0.0)
+        for across, shift in rest:
+            found = replace(found, embedding=across[0], embedding_bias=shift)
+        return found
+
+    shapes = [recorded.shape for recorded in real.recordings]
+    mean = read(1.0).log_odds(real.activations, real.embeddings)
+    readout = read(spread(single[:count]) / spread(mean))  # a mean of readers has less spread than each
+    scores = readout.log_odds(real.activations, real.embeddings)
+    readout = replace(readout, threshold=threshold(scores, size))
     return Reclustering(
         membership=refined.membership,
         single=single[:count],

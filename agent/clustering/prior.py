@@ -40,11 +40,6 @@ class Prior:
     views: tuple[View, ...]
     """The real passages by activations, then by sentence embeddings where these are used."""
 
-    @property
-    def size_curve(self) -> tuple[tuple[float, float], ...]:
-        """As `StableSize.curve`; empty where the size was given."""
-        return self.found.curve if self.found else ()
-
 
 def estimate_prior(
     real: Texts,
@@ -52,6 +47,8 @@ def estimate_prior(
     claimed: float,
     config: ClusteringConfig,
     seed: int,
+    *,
+    topic: Float[np.ndarray, "passage"] | None = None,
 ) -> Prior:
     """Trust and size, estimated from the pointer and the real texts before the first round.
 
@@ -60,6 +57,8 @@ def estimate_prior(
         claimed: the pointer's own size, taken where none is found; the size itself where
             `config.size` is not "stable".
 
+        topic: its log-odds, which shuffled ones are compared with; by default the pointer's.
+
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
@@ -67,7 +66,8 @@ def estimate_prior(
     pointer = document_means(real.pointer_log_odds, document_of)
     views = [View.of(recorded, config.components) for recorded in real.recordings]
     ridge = cross_fitted(views[0].features, document_of, config, seed)
-    z_score = z_score_of(pointer, document_of, ridge, config.shuffles, seed_for(seed, 0, "shuffles"))
+    tried = pointer if topic is None else document_means(topic, document_of)
+    z_score = z_score_of(tried, document_of, ridge, config.shuffles, seed_for(seed, 0, "shuffles"))
     found, descent = None, None
     if z_score >= config.min_z_score and (config.size == "stable" or config.trust == "earned"):
         maps, known = restart_maps(views, document_of, pointer, claimed, config=config, seed=seed)

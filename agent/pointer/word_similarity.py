@@ -16,8 +16,7 @@ from sklearn.preprocessing import normalize
 from agent.membership.similarity import spread
 
 Embed = Callable[[Sequence[str]], Float[np.ndarray, "text column"]]
-TEMPLATES = ("{}", "A text about {}.")
-"""The words alone, and in a sentence; their similarities are averaged."""
+TEMPLATES = ("{}", "A text about {}.")  # their similarities are averaged
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,9 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator):
         concept, pointer = self._concept
         if not rows:
             return np.empty(0)
-        if concept.readout is None:  # round 0 is the topic itself
-            return log_odds(pointer.weights(rows)) - threshold(concept.single, concept.size)
+        if concept.readout is None:  # round 0 is read by its topic alone
+            real = log_odds(pointer.weights(self._loaded()["store"].load_passages().texts))
+            return log_odds(pointer.weights(rows)) - threshold(real, concept.size)
         return read_texts(concept.readout, self._language_model, rows)
 
     @property
@@ -133,7 +134,9 @@ def read_texts(
 ) -> Float[np.ndarray, "text"]:
     """Log-odds of new texts by the readers that a readout has; raises as `LanguageModel.record`."""
     embed = None if readout.embedding is None else load_embedder().encode
-    return readout.log_odds(language_model.record(texts), embed and embed(list(texts)))
+    return readout.log_odds(
+        language_model.record(texts), embed and embed(list(texts), show_progress_bar=False)
+    )
 
 
 def _texts(texts: object) -> list[str]:

@@ -118,7 +118,7 @@ def _concept(number: int, files: Mapping[str, bytes], arrays: Arrays, passages: 
     if found.round != number:
         raise DamagedError(f"{name} is that of round {found.round}")
     weights, embedding = _pop(arrays, "readout.weights", 2), _pop(arrays, "readout.embedding", 1)
-    if (found.readout is None) != (weights is None):
+    if (found.readout is None) != (weights is None) or (weights is None and embedding is not None):
         raise DamagedError(f"{name} and {TENSORS} disagree on whether there is a readout")
     each = _memberships(arrays, passages)
     return Concept(
@@ -127,7 +127,6 @@ def _concept(number: int, files: Mapping[str, bytes], arrays: Arrays, passages: 
         each["single"],
         each["pooled"],
         found.size,
-        size_curve=tuple((size, value) for size, value in found.size_curve),
         readout=Readout(weights, embedding=embedding, **vars(found.readout)) if found.readout else None,
         vector=_vector(arrays),
         nats_per_token=found.nats_per_token,

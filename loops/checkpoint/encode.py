@@ -22,9 +22,8 @@ from loops.records import RoundRecord
 
 VECTOR = "vector."
 ADAPTER = "adapter/"
-READOUT = ("weights", "embedding")
-"""Arrays of a readout."""
 """A folder in PEFT's layout, for `PeftModel.from_pretrained`."""
+READOUT = ("weights", "embedding")  # arrays of a readout
 
 
 def encode_round(record: RoundRecord) -> dict[str, bytes]:
@@ -47,7 +46,6 @@ def encode_round(record: RoundRecord) -> dict[str, bytes]:
     scalars = {
         "round": concept.round,
         "size": concept.size,
-        "size_curve": concept.size_curve,
         "nats_per_token": concept.nats_per_token,
         "readout": readout and {name: value for name, value in vars(readout).items() if name not in READOUT},
     }

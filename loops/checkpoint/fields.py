@@ -49,7 +49,6 @@ class StoredReadout(Stored):
 class StoredConcept(Stored):
     round: Whole
     size: Share
-    size_curve: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
     nats_per_token: NotNegative
     readout: StoredReadout | None
 

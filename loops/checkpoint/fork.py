@@ -24,6 +24,8 @@ FIXED = {
     "passages": "the texts were cut up before round 0",
     "topics": "the topic was fitted and chosen before round 0",
     "pointer": "the pointer was read before round 0",
+    "clustering.words": "the pointer was read before round 0",
+    "clustering.embeddings": "the pointer was read before round 0",
     "updating.start_vector": "the first vector was taken in round 0",
     "language_model": "all stored texts and activations come from that model",
     "coherence": "the base model's readability was judged in round 0, and rounds are compared with it",

@@ -191,25 +191,22 @@ def prepare(
     language_model.say_cut(passages.texts)
     with costs.stage("record"):
         activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
-        uses = config.clustering.embeddings
-        embed, embeddings = embedded(passages) if uses else (None, None)
+        embed, embeddings = embedded(passages) if config.clustering.embeddings else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
-    pointed, similarity = log_odds(reading.weights), None
-    if config.clustering.words and config.given_words and embed is not None and embeddings is not None:
-        similarity = WordSimilarity.fit(config.given_words, embed, pointed, embeddings)
-        pointed = similarity.joined(pointed, embeddings)
-        logger.info(
-            f"The given words point like the topic; the two correlate by {similarity.correlation:.2f}."
-        )
+    similarity, pointed = None, (topic := log_odds(reading.weights))
+    if (words := config.pointing_words) and embed is not None and embeddings is not None:
+        similarity = WordSimilarity.fit(words, embed, topic, embeddings)
+        pointed = similarity.joined(topic, embeddings)
+        logger.info(f"The given words point like the topic; they correlate by {similarity.correlation:.2f}.")
     real = Texts(activations, pointed, embeddings=embeddings)
     claimed = claimed_size(config, reading, document_of)
     with costs.stage("trust"):
         folds = seed_for(config.seed, 0, "folds")
-        found = estimate_prior(real, document_of, claimed, config.clustering, folds)
+        found = estimate_prior(real, document_of, claimed, config.clustering, folds, topic=topic)
     spread = reading.document_spread(document_of)
     logger.info(f"{size_sentence(found, config.clustering)} {trust_sentence(found)}")
     logger.info(
-        f"The activations fit the pointer better than a shuffled one (z-score {found.z_score:.1f}); it covers "
+        f"The activations fit the topic better than a shuffled one (z-score {found.z_score:.1f}); it covers "
         f"{spread:.0%} of the documents."
     )
     nothing = no_concept(found.z_score, spread, config.clustering)

@@ -53,7 +53,7 @@ def _pointed_at(context: RunContext) -> Concept:
     single = context.real.pointer_log_odds
     pooled = document_mean(single, context.passages.document_of)
     found = Concept(0, context.prior.membership, single.copy(), pooled, context.size)
-    return replace(found, size_curve=context.prior.size_curve, adapter=context.corpus_adapter)
+    return replace(found, adapter=context.corpus_adapter)
 
 
 def _with_first_vector(context: RunContext, concept: Concept) -> Concept:

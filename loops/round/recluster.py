@@ -52,7 +52,6 @@ def recluster(context: RunContext, last: Concept, texts: Texts, costs: Costs) ->
             drawn.single,
             drawn.pooled,
             context.size,
-            context.prior.size_curve,
             readout=drawn.readout,
             evidence=drawn.evidence,
             adapter=context.corpus_adapter,

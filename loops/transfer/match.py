@@ -18,10 +18,11 @@ from jaxtyping import Float, Int
 
 from agent.concept import MEMBER
 from agent.errors import BasinError, writing
+from agent.hub.embedders import load_embedder
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
-from agent.membership.log_odds import log_odds
+from agent.membership.log_odds import log_odds, sigmoid
 from agent.membership.similarity import soft_jaccard
 from agent.pointer.lda import fit_cached
 from agent.pointer.topic_model import TopicModel, TopicsConfig
@@ -220,7 +221,9 @@ def _memberships(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np
         raise BasinError(f"Round {record.round} of {store.name} has no readout to match; name a later round.")
     if not texts.generated:
         return concept.membership
-    return np.concatenate([concept.membership, concept.readout.membership(texts.activations)])
+    embeddings = None if concept.readout.embedding is None else load_embedder().encode(texts.written)
+    read = concept.readout.log_odds(texts.activations, embeddings)
+    return np.concatenate([concept.membership, sigmoid(read)])
 
 
 def _compare(

@@ -29,7 +29,7 @@ def planted_record(number: int) -> RoundRecord:
     rows = generator.normal(size=(3, 4)).astype(np.float32)
     directions = dict(zip((9, 12, 18), torch.from_numpy(rows), strict=True))
     concept = Concept(
-        number, *memberships, 0.1 + 0.2, ((0.1, 0.5), (0.2, 1 / 7)), readout, SteeringVector(directions),
+        number, *memberships, 0.1 + 0.2, readout, SteeringVector(directions),
         nats_per_token=0.3, evidence=evidence,
         adapter=planted_adapter(generator) if number == 2 else None,
     )  # fmt: skip

@@ -25,14 +25,11 @@ from agent.language_model.decoding.sampling import barred_tokens
 from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 
-GPU_SHARE = 0.5
-"""Of a GPU's memory for vLLM; the model that records stays beside it."""
-BARRED = -100.0
-"""Added to the scores of tokens that are never generated; vLLM allows no less."""
+GPU_SHARE = 0.5  # of a GPU's memory for vLLM; the model that records stays beside it
+BARRED = -100.0  # added to the scores of tokens that are never generated; vLLM allows no less
 REMEDY = "set generation.engine to own"
 
-_engine: tuple[bytes, Any] | None = None
-"""The weights that vLLM holds, by their digest, and its `LLM`."""
+_engine: tuple[bytes, Any] | None = None  # the weights that vLLM holds, by their digest, and its `LLM`
 
 
 def check_engine(language_model: LanguageModel) -> None:

@@ -30,7 +30,6 @@ from loops.evaluation.tables import CEILING, OURS, SHUFFLED, TOPIC
 from loops.round.context import LARGEST_SIZE, SMALLEST_SIZE
 
 METHODS = (*RIVALS, OURS, SHUFFLED, CEILING)
-"""Rivals, the refiner with its pointer and with a shuffled one, and the ceiling."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def read_unseen(method: str, turn: Turn, gold: Bool[np.ndarray, "passage"], seed
         BasinError: as `agent.clustering.prior.estimate_prior`.
     """
     if method == OURS:
-        return _refined(turn, turn.pointer, seed)
+        return _refined(turn, turn.pointer, seed, turn.topic[turn.seen])
     if method == SHUFFLED:
         return _refined(turn, shuffled_pointer(turn, seed), seed)
     begin, labels = time.perf_counter(), gold[turn.labelled].astype(np.float64)
@@ -130,12 +129,13 @@ def _refined(
     turn: Turn,
     pointer: Float[np.ndarray, "passage"],
     seed: int,
+    topic: Float[np.ndarray, "seen"] | None = None,
 ) -> Reading:
     """Settle on the seen passages and read the unseen ones."""
     config, documents = ClusteringConfig(), turn.document_of[turn.seen]
     seen, unseen = (turn.texts(pointer, part) for part in (turn.seen, turn.unseen))
     begin = time.perf_counter()
-    prior = estimate_prior(seen, documents, turn.claimed, config, seed)
+    prior = estimate_prior(seen, documents, turn.claimed, config, seed, topic=topic)
     settled = settle(seen, documents, prior, config, seed)[-1]
     single, alone = (settled.readout.log_odds(each.activations, each.embeddings) for each in (seen, unseen))
     pooled = document_mean(single, documents), document_mean(alone, turn.document_of[turn.unseen])

@@ -18,7 +18,7 @@ Basin.run = (() => {
   function real(at, index, { length = null, body = null } = {}) {
     const text = passages.texts[at] + (cut.has(at) ? " …" : "");
     const about = [
-      author(at), `passage ${passages.position[at] + 1}`, `topic weight ${number(share(passages.topic[at]), 2)}`,
+      author(at), `passage ${passages.position[at] + 1}`, `pointer ${number(share(passages.topic[at]), 2)}`,
       `topic's claim ${number(share(passages.membership[0][at]), 2)}`, `membership ${number(share(passages.membership[index][at]), 2)} in round ${rounds[index]}`,
     ];
     return el(

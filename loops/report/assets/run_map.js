@@ -128,7 +128,7 @@ Basin.onView("map", () => {
   }
 
   function rows() {
-    const table = [["kind", "title", picture.titles[0], picture.titles[1], "topic weight", "membership", "first words"]];
+    const table = [["kind", "title", picture.titles[0], picture.titles[1], "pointer", "membership", "first words"]];
     passages.texts.forEach((text, at) =>
       table.push(["real", Basin.run.title(at), ...picture.real[at], share(passages.topic[at]), share(passages.membership[index][at]), Basin.run.words(text, 12)]));
     (written.rounds[index] || []).forEach((row, at) => {

@@ -69,7 +69,7 @@ class Summary:
         return [
             {
                 "title": "Refused passages",
-                "sentence": f"The topic claims {claimed.sum()} passages. The concept refuses {refused.sum()} of them.",
+                "sentence": f"The pointer claims {claimed.sum()} passages. The concept refuses {refused.sum()} of them.",
                 "words_about": "Words that distinguish them from the claimed passages that stay",
                 "words": self._telling(refused.astype(float), claimed),
                 "titles": self._titles(refused, change),

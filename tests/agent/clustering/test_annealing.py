@@ -11,6 +11,7 @@ from agent.clustering.config import ClusteringConfig
 from agent.clustering.prior import Prior, estimate_prior
 from agent.clustering.redraw import redraw, settle
 from agent.clustering.texts import Texts
+from agent.membership.log_odds import sigmoid
 
 SIZE = 0.25
 
@@ -48,7 +49,7 @@ def test_the_concept_settles_on_the_planted_members_without_the_pointer(real):
     assert len(drawn) > 3  # not before trust is gone
     end = drawn[-1]
     assert (end.membership[GOLD] > 0.5).mean() > 0.95 and (end.membership[~GOLD] < 0.5).mean() > 0.95
-    read = end.readout.membership(real.activations)
+    read = sigmoid(end.readout.log_odds(real.activations, real.embeddings))
     assert (read[GOLD] > 0.5).mean() > 0.85 and (read[~GOLD] < 0.5).mean() > 0.9
 
 

@@ -71,7 +71,7 @@ def test_a_wide_valley_is_preferred_to_a_narrow_one_as_deep():
 def test_the_prior_has_both_and_says_so():
     real = Texts(activations_of(GOLD, 2, 4.0), pointer_of(GOLD, DOCUMENT_OF, 1))
     prior = estimate_prior(real, DOCUMENT_OF, 0.1, CONFIG, 3)
-    assert prior.size == prior.found.size and prior.least_trust == 0 and prior.size_curve
+    assert prior.size == prior.found.size and prior.least_trust == 0 and prior.found.curve
     assert "most stable" in size_sentence(prior, CONFIG) and trust_sentence(prior).endswith("to 0.0.")
     given = CONFIG.model_copy(update={"size": 0.2, "trust": 0.4})
     prior = estimate_prior(real, DOCUMENT_OF, 0.2, given, 3)

@@ -25,6 +25,7 @@ from agent.clustering.redraw import redraw, settle
 from agent.clustering.texts import Texts
 from agent.errors import BasinError
 from agent.membership.documents import document_mean
+from agent.membership.log_odds import sigmoid
 from agent.membership.similarity import soft_jaccard
 
 SIZE = 0.25
@@ -98,7 +99,7 @@ def test_membership_has_the_size_of_the_anchor_and_documents_are_one(real, size)
     config = changed(size=size)
     claimed = size if isinstance(size, float) else 0.31
     context = anchored(real, config, claimed)
-    assert context.size == claimed and context.size_curve == ()
+    assert context.size == claimed and context.found is None
     drawn = redraw(real, DOCUMENT_OF, None, None, context, config=config, seed=3)
     assert drawn.membership.mean() == pytest.approx(claimed, abs=1e-6)
     assert context.membership.mean() == pytest.approx(claimed, abs=1e-6)
@@ -112,9 +113,9 @@ def test_the_readout_reads_fresh_texts_and_claims_about_the_size(real):
     readout = drawn.readout
     alone = 1 / (1 + np.exp(readout.threshold - drawn.single))
     assert alone.mean() == pytest.approx(context.size, abs=1e-3)
-    own = readout.membership(real.activations)
+    own = sigmoid(readout.log_odds(real.activations))
     assert own.mean() == pytest.approx(context.size, abs=0.02)
-    fresh = readout.membership(activations_of(GOLD, seed=23))
+    fresh = sigmoid(readout.log_odds(activations_of(GOLD, seed=23)))
     assert precision(fresh) > precision(real.pointer_log_odds) + 0.1
     assert fresh.mean() == pytest.approx(context.size, abs=0.04)
 
@@ -142,7 +143,7 @@ def test_degenerate_texts_of_the_cluster_push_similar_texts_outside(real):
     for target in (True, False):
         texts = Texts(hard[:20], np.full(20, 2.0), np.full(20, target))
         readout = redrawn(real, rounds=3, generated=texts).readout
-        membership[target] = readout.membership(others.activations).mean()
+        membership[target] = sigmoid(readout.log_odds(others.activations)).mean()
     assert membership[True] < membership[False] - 0.1
 
 

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from agent.errors import BasinError
 from agent.language_model.model import LanguageModel
+from agent.membership.log_odds import sigmoid
 from loops.api import classifier
 from loops.api.classifier import ConceptClassifier
 from loops.checkpoint.store import RunStore
@@ -35,7 +36,7 @@ def test_probabilities_are_the_rounds_memberships(store):
     found = concept.predict_proba(TEXTS)
     model = LanguageModel.load(store.config.language_model)
     readout = store.load(1).concept.readout
-    expected = readout.membership(model.record(TEXTS))
+    expected = sigmoid(readout.log_odds(model.record(TEXTS)))
     assert np.allclose(found[:, 1], expected, atol=1e-6) and np.allclose(found.sum(1), 1)
     assert found.shape == (4, 2) and concept.classes_.tolist() == [0, 1]
     assert concept.predict(TEXTS).tolist() == (expected >= 0.5).astype(int).tolist()
@@ -43,7 +44,7 @@ def test_probabilities_are_the_rounds_memberships(store):
 
 def test_a_readout_with_an_embedding_is_read_by_both_models(store, monkeypatch):
     rows = np.random.default_rng(0).normal(size=(4, 3))
-    embedder = SimpleNamespace(encode=lambda texts: rows[: len(texts)])
+    embedder = SimpleNamespace(encode=lambda texts, **options: rows[: len(texts)])
     monkeypatch.setattr(classifier, "load_embedder", lambda: embedder)
     model = LanguageModel.load(store.config.language_model)
     readout = replace(store.load(1).concept.readout, embedding=np.array([1.0, 2.0, 3.0]), embedding_bias=0.5)

@@ -133,7 +133,7 @@ def test_inspect_lists_changed_passages_of_older_rounds(checkpoints):
         topic, before, now = (store.load(each).concept.inside for each in (0, number - 1, number))
         shown = _basin("inspect", path, "--round", number).output
         for title, moved in (
-            ("Claimed by the topic, refused by the concept", topic & ~now),
+            ("Claimed by the pointer, refused by the concept", topic & ~now),
             ("Missed by the topic, added by the concept", now & ~topic),
             (f"Entered since round {number - 1}", now & ~before),
             (f"Left since round {number - 1}", before & ~now),

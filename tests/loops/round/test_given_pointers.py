@@ -39,9 +39,11 @@ def test_keywords_make_a_seeded_pointer() -> None:
 
 def test_the_words_that_point_are_those_that_were_given() -> None:
     for section in ({"words": ["ship"]}, {"seed_words": ["ship"]}, {"words": ["ship"], "topic": 3}):
-        assert _config(topics=section).given_words == ("ship",)
-    assert _config(pointer={"keywords": ["ship"]}).given_words == ("ship",)
-    assert _config(topics={"topic": 3}).given_words == ()
+        assert _config(topics=section).pointing_words == ("ship",)
+    assert _config(pointer={"keywords": ["ship"]}).pointing_words == ("ship",)
+    assert _config(topics={"topic": 3}).pointing_words == ()
+    assert _config(topics={"words": ["Schiff"], "language": "de"}).pointing_words == ()
+    assert _config(topics={"words": ["ship"]}, clustering={"words": False}).pointing_words == ()
 
 
 def test_tasks_on_fitted_topics_refuse_a_given_pointer() -> None:

@@ -45,7 +45,7 @@ def test_the_head_lists_refused_and_added_passages(tmp_path):
     text = " ".join(read.text.split())
     claimed, inside = (store.load(number).concept.inside for number in (0, 3))
     refused = f"The concept refuses {(claimed & ~inside).sum()} of them."
-    assert f"The topic claims {claimed.sum()} passages. {refused}" in text
+    assert f"The pointer claims {claimed.sum()} passages. {refused}" in text
     out, taken = (
         set(text.split(f"Words that distinguish them from the {others}:")[1].split("Mostly from")[0].split())
         for others in ("claimed passages that stay", "other passages outside the topic")
