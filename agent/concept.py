@@ -39,10 +39,7 @@ class Readout:
         activations: Float[np.ndarray, "text layer width"],
         embeddings: Float[np.ndarray, "text column"] | None = None,
     ) -> Float[np.ndarray, "text"]:
-        """Log-odds of single texts: the mean evidence of both readers minus the threshold.
-
-        The pointer has no part in it. Without embeddings the activations alone are read.
-        """
+        """Log-odds of single texts: mean evidence of both readers, or the activations', minus the threshold."""
         found = self.evidence(activations)
         if self.embedding is not None and embeddings is not None:
             found = (found + embeddings @ self.embedding + self.embedding_bias) / 2
@@ -62,7 +59,7 @@ class Concept:
     pooled: Float[np.ndarray, "passage"]
     """Log-odds of each real passage together with its document's other passages."""
     evidence: Float[np.ndarray, "passage"] | None = field(default=None, kw_only=True)
-    """What the activations alone say of each real passage, held out; None in round 0."""
+    """What the readers say of each real passage without the pointer, held out; None in round 0."""
     size: float
     """Share of the corpus the concept claims."""
     readout: Readout | None = None

@@ -69,6 +69,9 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
     readout = read(spread(single[:count]) / spread(mean))  # a mean of readers has less spread than each
     scores = readout.log_odds(real.activations, real.embeddings)
     readout = replace(readout, threshold=threshold(scores, size))
+    if readout.embedding is not None:  # the threshold holds for activations alone, too
+        shift = readout.threshold - threshold(readout.evidence(real.activations), size)
+        readout = replace(readout, bias=readout.bias + shift, embedding_bias=readout.embedding_bias - shift)
     return Reclustering(
         membership=refined.membership,
         single=single[:count],

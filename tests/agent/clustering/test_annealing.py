@@ -62,6 +62,8 @@ def test_a_new_text_is_read_by_both_readers(real):
     alone, both = readout.log_odds(blind), readout.log_odds(blind, real.embeddings)
     ranks = [roc_auc_score(GOLD, each) for each in (alone, both)]
     assert ranks[1] > max(0.8, ranks[0] + 0.1)
+    sizes = [sigmoid(each).mean() for each in (alone, both)]
+    assert sizes == pytest.approx([SIZE, SIZE], abs=1e-6)
     theirs = real.embeddings @ readout.embedding + readout.embedding_bias
     assert both == pytest.approx((readout.evidence(blind) + theirs) / 2 - readout.threshold)
 
