@@ -28,7 +28,7 @@ VIEWS = {
     "map": "Map",
     "convergence": "Convergence",
     "changes": "Changes",
-    "disagreements": "Topic vs concept",
+    "disagreements": "Pointer vs concept",
     "written": "Generated passages",
     "tokens": "Token by token",
     "about": "Run",

@@ -43,7 +43,7 @@ class Summary:
         """Values, each with its caption."""
         newest, first = self.material.newest, self.material.first
         inside, claimed = newest.concept.inside, self.material.claimed.sum()
-        facts = [(f"{inside.sum()} of {len(inside)}", f"passages are members; the topic claimed {claimed}")]
+        facts = [(f"{inside.sum()} of {len(inside)}", f"passages are members; the pointer claimed {claimed}")]
         if (drift := metric(newest, "drift")) is not None:
             bound = self.material.config.tracking.drift_bound
             facts.append((f"{drift:.3f}", f"drift in the last round; converged below {bound}"))
@@ -76,8 +76,8 @@ class Summary:
             },
             {
                 "title": "Added passages",
-                "sentence": f"The concept adds {added.sum()} passages that the topic misses.",
-                "words_about": "Words that distinguish them from the other passages outside the topic",
+                "sentence": f"The concept adds {added.sum()} passages that the pointer misses.",
+                "words_about": "Words that distinguish them from the other passages outside the pointer",
                 "words": self._telling(added.astype(float), ~claimed),
                 "titles": self._titles(added, change),
             },

@@ -48,7 +48,7 @@ def test_the_head_lists_refused_and_added_passages(tmp_path):
     assert f"The pointer claims {claimed.sum()} passages. {refused}" in text
     out, taken = (
         set(text.split(f"Words that distinguish them from the {others}:")[1].split("Mostly from")[0].split())
-        for others in ("claimed passages that stay", "other passages outside the topic")
+        for others in ("claimed passages that stay", "other passages outside the pointer")
     )
     assert len(out & set(FALSE_FRIENDS)) >= 4 and not out & set(TOPIC) and taken & set(UNSAID)
     assert "All 3 rounds are done" in text and data["rounds"] == [0, 1, 2, 3]
