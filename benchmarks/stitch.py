@@ -1,7 +1,7 @@
 """`python -m benchmarks.stitch RUN ...`: what `basin stitch` and `basin match` found in runs, as results.
 
-A row for every pair of models, concept and vector goes into results/stitch.json. Where
-`basin match --compare` was run in the other model, a row also has that match's overlap with the concept refined there.
+A row for every pair of models, concept and vector goes into results/stitch.json. Where `basin match --compare` was run
+in the other model, a row also has that match's overlap with the concept refined there.
 """
 
 from __future__ import annotations

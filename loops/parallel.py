@@ -240,8 +240,8 @@ def prepare_writing(language_model: LanguageModel, config: GenerationConfig, bat
         batch: windows of a step of teaching; None where the run trains no adapter.
 
     Raises:
-        BasinError: vLLM cannot write, a process cannot load the model or loaded another one, the model has a device of
-            its own, or a step cannot be shared.
+        BasinError: vLLM cannot write, a process cannot load the model or loaded another one, the
+            model has a device of its own, or a step cannot be shared.
     """
     if config.engine == "vllm":
         from agent.language_model.decoding.vllm_engine import check_engine

@@ -53,25 +53,22 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
     """The readout, its threshold and all memberships, at the prior's size."""
     count, size = len(texts.document_of), prior.size
     single, cut = refined.single, threshold(refined.single[: len(texts.document_of)], size)
-
-    def read(factor: float) -> Readout:
-        (weights, bias), *rest = (
-            linear_reading(ridge, refined.targets, factor * single[:count], view.projection, shape[1:])
-            for ridge, view, shape in zip(texts.ridges, prior.views, shapes, strict=True)
-        )
-        found = Readout(weights, bias, 0.0)
-        for across, shift in rest:
-            found = replace(found, embedding=across[0], embedding_bias=shift)
-        return found
-
-    shapes = [recorded.shape for recorded in real.recordings]
-    mean = read(1.0).log_odds(real.activations, real.embeddings)
-    readout = read(spread(single[:count]) / spread(mean))  # a mean of readers has less spread than each
-    scores = readout.log_odds(real.activations, real.embeddings)
-    readout = replace(readout, threshold=threshold(scores, size))
-    if readout.embedding is not None:  # the threshold holds for activations alone, too
-        shift = readout.threshold - threshold(readout.evidence(real.activations), size)
-        readout = replace(readout, bias=readout.bias + shift, embedding_bias=readout.embedding_bias - shift)
+    readings = [
+        linear_reading(ridge, refined.targets, single[:count], view.projection, recorded.shape[1:])
+        for ridge, view, recorded in zip(texts.ridges, prior.views, real.recordings, strict=True)
+    ]
+    evidence = [
+        Readout(weights, bias, 0.0).evidence(recorded)
+        for recorded, (weights, bias) in zip(real.recordings, readings, strict=True)
+    ]
+    mean = np.mean(evidence, axis=0)
+    wider = spread(single[:count]) / spread(mean)  # a mean of readers has less spread than each
+    at = threshold(wider * mean, size)
+    shift = at - threshold(wider * evidence[0], size)  # so that it holds for activations alone, too
+    (weights, bias), *rest = readings
+    readout = Readout(wider * weights, wider * bias + shift, at)
+    for across, offset in rest:
+        readout = replace(readout, embedding=wider * across[0], embedding_bias=wider * offset - shift)
     return Reclustering(
         membership=refined.membership,
         single=single[:count],

@@ -56,7 +56,6 @@ def estimate_prior(
         document_of: the document of every real passage.
         claimed: the pointer's own size, taken where none is found; the size itself where
             `config.size` is not "stable".
-
         topic: its log-odds, which shuffled ones are compared with; by default the pointer's.
 
     Raises:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
 
 from agent.hub.pinned_packages import PackageFile, Status, fetch_all, verify_all
 from agent.hub.quiet import quiet_transformers
@@ -52,6 +56,12 @@ def load_embedder() -> SentenceTransformer:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},  # the older format is a pickle
         )
+
+
+def embed(texts: Sequence[str]) -> Float[np.ndarray, "text column"]:
+    """One vector per text, by the sentence embedder; raises as `load_embedder`."""
+    found: np.ndarray = load_embedder().encode(list(texts), show_progress_bar=False)
+    return found
 
 
 def embedder_fingerprint() -> str:

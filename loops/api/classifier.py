@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from agent.concept import Concept, Readout
 from agent.corpora.text import given_text
 from agent.errors import BasinError, quoted
-from agent.hub.embedders import load_embedder
+from agent.hub.embedders import embed
 from agent.membership.log_odds import log_odds, sigmoid, threshold
 
 if TYPE_CHECKING:
@@ -133,10 +133,8 @@ def read_texts(
     readout: Readout, language_model: LanguageModel, texts: Sequence[str]
 ) -> Float[np.ndarray, "text"]:
     """Log-odds of new texts by the readers that a readout has; raises as `LanguageModel.record`."""
-    embed = None if readout.embedding is None else load_embedder().encode
-    return readout.log_odds(
-        language_model.record(texts), embed and embed(list(texts), show_progress_bar=False)
-    )
+    embeddings = None if readout.embedding is None else embed(texts)
+    return readout.log_odds(language_model.record(texts), embeddings)
 
 
 def _texts(texts: object) -> list[str]:

@@ -6,21 +6,21 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from agent.clustering.prior import Prior, estimate_prior, no_concept, size_sentence, trust_sentence
 from agent.clustering.texts import Texts
 from agent.corpora.load import CorpusConfig, load_corpus
 from agent.corpora.passages import split
 from agent.errors import BasinError
-from agent.hub.embedders import embedder_fingerprint, load_embedder
+from agent.hub.embedders import embed, embedder_fingerprint, load_embedder
 from agent.language_model.activation_cache import embed_cached
 from agent.language_model.adapter import Adapter
 from agent.language_model.architecture import longest_sequence
@@ -85,19 +85,6 @@ class RunContext:
     @property
     def size(self) -> float:
         return self.prior.size
-
-    def texts(
-        self,
-        written: Sequence[str],
-        activations: Float[np.ndarray, "text layer width"],
-        degenerate: Bool[np.ndarray, "text"],
-    ) -> Texts:
-        """Generated texts, with the pointer's log-odds and embeddings."""
-        embeddings = self.embed(written) if self.embed else None
-        pointed = log_odds(self.pointer.weights(written))
-        if self.similarity is not None and embeddings is not None:
-            pointed = self.similarity.joined(pointed, embeddings)
-        return Texts(activations, pointed, degenerate, embeddings)
 
     @property
     def partial(self) -> PartialWork:
@@ -193,7 +180,8 @@ def prepare(
         activations = record_passages(language_model, passages.texts, workers=config.workers, ray=config.ray)
         embed, embeddings = embedded(passages) if config.clustering.embeddings else (None, None)
     reading, document_of = pointer.read(passages.texts), passages.document_of
-    similarity, pointed = None, (topic := log_odds(reading.weights))
+    topic = pointed = log_odds(reading.weights)
+    similarity = None
     if (words := config.pointing_words) and embed is not None and embeddings is not None:
         similarity = WordSimilarity.fit(words, embed, topic, embeddings)
         pointed = similarity.joined(topic, embeddings)
@@ -226,7 +214,7 @@ def embedded(passages: PassageSet) -> tuple[Embed, Float[np.ndarray, "passage co
     remedy = "give shorter ones (passages.tokens)"
     say_cut(embedder.tokenizer, what, lengths, limit or max(lengths), remedy, again=True)
     real = embed_cached(embedder, embedder_fingerprint(), passages.texts)[:, 0]
-    return lambda texts: embedder.encode(list(texts), show_progress_bar=False), real
+    return embed, real
 
 
 def _corpus_adapter(

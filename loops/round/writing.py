@@ -15,6 +15,7 @@ from agent.clustering.texts import Texts
 from agent.concept import Concept
 from agent.corpora.words import opening
 from agent.language_model.coherence import Coherence, CoherenceReport
+from agent.membership.log_odds import log_odds
 from agent.types import seed_for
 from loops.parallel import Batch, generate_passages
 from loops.records import Generated, RoundRecord
@@ -137,4 +138,8 @@ def _as_texts(context: RunContext, passages: Sequence[Generated], activations: n
     assert activations is not None
     texts = [each.whole for each in passages]
     degenerate = np.array([each.coherent is False and each.kind != "steered" for each in passages])
-    return context.texts(texts, activations, degenerate)
+    embeddings = context.embed(texts) if context.embed else None
+    pointed = log_odds(context.pointer.weights(texts))
+    if context.similarity is not None and embeddings is not None:
+        pointed = context.similarity.joined(pointed, embeddings)
+    return Texts(activations, pointed, degenerate, embeddings)

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from agent.concept import MEMBER
 from agent.errors import BasinError, writing
-from agent.hub.embedders import load_embedder
+from agent.hub.embedders import embed as embed_texts
 from agent.language_model.activation_cache import record_cached
 from agent.language_model.load import LanguageModelConfig
 from agent.language_model.model import LanguageModel
@@ -221,7 +221,7 @@ def _memberships(store: RunStore, record: RoundRecord, texts: Texts) -> Float[np
         raise BasinError(f"Round {record.round} of {store.name} has no readout to match; name a later round.")
     if not texts.generated:
         return concept.membership
-    embeddings = None if concept.readout.embedding is None else load_embedder().encode(texts.written)
+    embeddings = None if concept.readout.embedding is None else embed_texts(texts.written)
     read = concept.readout.log_odds(texts.activations, embeddings)
     return np.concatenate([concept.membership, sigmoid(read)])
 

@@ -1,8 +1,7 @@
 """Methods of `basin evaluate membership`: refiner, rivals, null pointers and ceiling.
 
 All methods of one pointer get the same texts, the same two readers, whose scores are averaged, the
-same pointer and the same claim. Only the ceiling
-gets gold labels, and only those of seen passages.
+same pointer and the same claim. Only the ceiling gets gold labels, and only those of seen passages.
 """
 
 from __future__ import annotations

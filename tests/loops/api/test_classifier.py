@@ -3,7 +3,6 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,8 +43,7 @@ def test_probabilities_are_the_rounds_memberships(store):
 
 def test_a_readout_with_an_embedding_is_read_by_both_models(store, monkeypatch):
     rows = np.random.default_rng(0).normal(size=(4, 3))
-    embedder = SimpleNamespace(encode=lambda texts, **options: rows[: len(texts)])
-    monkeypatch.setattr(classifier, "load_embedder", lambda: embedder)
+    monkeypatch.setattr(classifier, "embed", lambda texts: rows[: len(texts)])
     model = LanguageModel.load(store.config.language_model)
     readout = replace(store.load(1).concept.readout, embedding=np.array([1.0, 2.0, 3.0]), embedding_bias=0.5)
     found = classifier.read_texts(readout, model, TEXTS)
