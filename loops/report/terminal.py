@@ -130,7 +130,7 @@ def _show_exchange(
     with_topic, since = {"topic": topic, "concept": now}, {"before": before, "now": now}
     for title, moved, columns in (
         ("Claimed by the pointer, refused by the concept", exchange.threw_out, with_topic),
-        ("Missed by the topic, added by the concept", exchange.took_in, with_topic),
+        ("Missed by the pointer, added by the concept", exchange.took_in, with_topic),
         (f"Entered since round {last}", exchange.entered, since),
         (f"Left since round {last}", exchange.left, since),
     ):

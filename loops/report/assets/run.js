@@ -19,7 +19,7 @@ Basin.run = (() => {
     const text = passages.texts[at] + (cut.has(at) ? " …" : "");
     const about = [
       author(at), `passage ${passages.position[at] + 1}`, `pointer ${number(share(passages.topic[at]), 2)}`,
-      `topic's claim ${number(share(passages.membership[0][at]), 2)}`, `membership ${number(share(passages.membership[index][at]), 2)} in round ${rounds[index]}`,
+      `pointer's claim ${number(share(passages.membership[0][at]), 2)}`, `membership ${number(share(passages.membership[index][at]), 2)} in round ${rounds[index]}`,
     ];
     return el(
       "article", { class: "passage" }, el("h4", {}, el("span", { dir: "auto" }, title(at))),

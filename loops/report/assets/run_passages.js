@@ -24,7 +24,7 @@ Basin.onView("changes", () => {
     { key: "title", title: "title", value: (at) => title(at) },
     { key: "before", title: `round ${rounds[index - 1]}`, number: true, digits: 2, value: (at) => share(passages.membership[index - 1][at]) },
     { key: "now", title: `round ${rounds[index]}`, number: true, digits: 2, value: (at) => share(passages.membership[index][at]) },
-    { key: "claim", title: "topic's claim", number: true, digits: 2, value: (at) => share(passages.membership[0][at]) },
+    { key: "claim", title: "pointer's claim", number: true, digits: 2, value: (at) => share(passages.membership[0][at]) },
     { key: "words", title: "first words", value: (at) => words(passages.texts[at], 30), show: (at) => text(at) },
   ];
   function text(at) {

@@ -68,7 +68,7 @@ class Material:
 
     @cached_property
     def claimed(self) -> Bool[np.ndarray, "passage"]:
-        """The members of round 0: the topic's claim, or a received concept."""
+        """The members of round 0: the pointer's claim, or a received concept."""
         inside: Bool[np.ndarray, "passage"] = self.first.concept.membership >= MEMBER
         return inside
 

@@ -134,7 +134,7 @@ def test_inspect_lists_changed_passages_of_older_rounds(checkpoints):
         shown = _basin("inspect", path, "--round", number).output
         for title, moved in (
             ("Claimed by the pointer, refused by the concept", topic & ~now),
-            ("Missed by the topic, added by the concept", now & ~topic),
+            ("Missed by the pointer, added by the concept", now & ~topic),
             (f"Entered since round {number - 1}", now & ~before),
             (f"Left since round {number - 1}", before & ~now),
         ):
