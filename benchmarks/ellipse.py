@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ellipse RUN [FILE]`: draw a topic's ellipse and the boundary that a run made of it.
+"""`python -m benchmarks.ellipse RUN [FILE]`: draw a pointer's ellipse and the boundary that a run made of it.
 
 Reads the stored files of a finished run and nothing else. Writes the picture at the top of README.md.
 """
@@ -19,7 +19,7 @@ from loops.report.run_page.plane import boundary, normal_ellipse
 
 GROUPS = (
     ("neither", False, False, "#C4C4C4", "o", 7),
-    ("topic only: thrown out", True, False, "#D55E00", "v", 26),
+    ("pointer only: thrown out", True, False, "#D55E00", "v", 26),
     ("both", True, True, "#0072B2", "o", 16),
     ("concept only: taken in", False, True, "#009E73", "D", 18),
 )
@@ -59,13 +59,13 @@ def _membership(folder: Path) -> np.ndarray:
 
 
 def _ellipse(axes, places: np.ndarray, topic: np.ndarray) -> None:
-    """One and a half deviations of the topic's weighted normal distribution."""
+    """One and a half deviations of the pointer's weighted normal distribution."""
     found = normal_ellipse(places, topic)
     if found is not None:
         mean, factor = found
         angles = np.linspace(0, 2 * np.pi, 200)
         circle = np.stack([np.cos(angles), np.sin(angles)])
-        axes.plot(*(mean[:, None] + 1.5 * factor @ circle), c=ORANGE, lw=2.2, label="the topic's ellipse")
+        axes.plot(*(mean[:, None] + 1.5 * factor @ circle), c=ORANGE, lw=2.2, label="the pointer's ellipse")
 
 
 def _boundary(axes, places: np.ndarray, concept: np.ndarray, low: float, high: float) -> None:
