@@ -7,6 +7,8 @@ trust there is nothing to start from. `agent/clustering/round_map.py` is the map
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
@@ -29,8 +31,8 @@ def anneal(
     """Learn `membership` anew, `STEPS` times, beside a pointer of this trust; then read all texts.
 
     Texts are read without the pointer, since one passage has few of its words. But the classifier
-    that reads them learns from the pointer as a second witness: without, it reads new documents
-    worse where the corpus is small.
+    that reads them learns from the pointer as a second witness, and from the concept as far as that
+    stands without it. The sizes of its labels go from the pointer's to the most stable one.
     """
     document_of, count = texts.document_of, len(texts.document_of)
     round_map = RoundMap(texts.ridges, document_of, prior.size, sharpness)
@@ -40,7 +42,9 @@ def anneal(
         means = document_means(own[:count], document_of)
         scores = means / spread(means)
         now = round_map.membership(scores + trust * pointer)[document_of]
-    targets, found = _learn(round_map, texts, round_map.membership(scores + pointer)[document_of])
+    witnesses = (1 - trust) * scores + pointer
+    labels = [replace(round_map, size=size).membership(witnesses) for size in prior.label_sizes]
+    targets, found = _learn(round_map, texts, np.mean(labels, axis=0)[document_of])
     read = found / spread(document_means(found[:count], document_of))
     return Refined(
         targets=targets,

@@ -18,8 +18,8 @@ class ClusteringConfig(StageConfig):
     falling: int = Field(5, ge=1)
     """Rounds over which trust falls from 1 to 0, or stops on its way."""
     size: Literal["stable", "claimed"] | Annotated[float, Field(gt=0, lt=1)] = "stable"
-    """Share of the corpus in the concept: where the round map is most stable; the share that the
-    pointer claims; or a number."""
+    """Share of the corpus in the concept: where the round map is most stable, if the concept stands
+    there without its pointer; the share that the pointer claims; or a number."""
     sharpness: float = Field(4.0, gt=0)
     """Nats of membership per standard deviation of the documents' scores. Soft boundaries flow to
     the largest contrast of the corpus, hard ones stop at the first of many fixed points."""

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import groupby
 
 import numpy as np
 from jaxtyping import Float
 
+from agent.clustering.config import ClusteringConfig
 from agent.clustering.round_map import RoundMap
 from agent.membership.similarity import SAME, agreement, correlation, soft_jaccard
 from agent.progress import advance
@@ -32,6 +33,9 @@ KICKS, KICK = 3, 0.2
 SIZES = tuple(round(0.04 * 1.18**step, 3) for step in range(16))
 ALIKE = 0.1
 """Instabilities that differ by less are not told apart."""
+Curve = Sequence[tuple[float, float]]
+"""Sizes, and the map's instability there: its leading eigenvalue, mean over the restarts, plus the
+share in which the restarts disagree."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,27 @@ class StableSize:
     size: float
     low: float
     high: float
-    curve: tuple[tuple[float, float], ...]
-    """Sizes, and the map's instability there: its leading eigenvalue, mean over the restarts, plus
-    the share in which the restarts disagree."""
+
+
+def size_and_trust(
+    maps: Sequence[RoundMap], pointer: Float[np.ndarray, "document"], config: ClusteringConfig, seed: int
+) -> tuple[float, StableSize | None, Descent | None]:
+    """The concept's size; where the map is most stable, if asked for; and how far trust falls.
+
+    The size is the most stable one where the concept stands there without its pointer, else the
+    pointer's claim, which is that of `maps`. A concept that stands at the claim, too, has the
+    stable size next to it: a firmer one far away is another concept, as all sport is around hockey.
+    """
+    claimed, found = maps[0].size, None
+    descent = descend(maps, pointer, seed) if config.trust == "earned" else None
+    if config.size == "stable":
+        alone = descent is not None and descent.least == 0
+        levels, near = (LEVELS, claimed) if alone else (LEVELS[:1], None)
+        found = stable_size(maps, pointer, levels, seed, near)
+    if found is None or descent is None:
+        return found.size if found else claimed, found, descent
+    stable = descend(of_size(maps, found.size), pointer, seed)
+    return (found.size, found, stable) if stable.least == 0 else (claimed, found, descent)
 
 
 def descend(
@@ -117,35 +139,33 @@ def descend(
 def stable_size(
     maps: Sequence[RoundMap],
     pointer: Float[np.ndarray, "document"],
-    trust: float | Literal["earned"],
+    levels: Sequence[float],
     seed: int,
+    near: float | None = None,
 ) -> StableSize | None:
     """The size at which the map contracts hardest and restarts agree, where trust has stopped.
 
-    Trust falls to `trust`, or as far as each size allows. The interval is the widest run of sizes
-    whose instability is within `ALIKE` of the least; the size is its middle. None if kicks do not
-    come back at any size.
+    Trust falls through `levels` as far as each size allows. The interval is that of `stable_run`;
+    the size is its middle. None if kicks do not come back at any size.
     """
-    curve, levels = [], LEVELS if trust == "earned" else tuple(dict.fromkeys((1.0, trust)))
+    curve = []
     for number, size in enumerate(SIZES, 1):
         sized = of_size(maps, size)
         found = descend(sized, pointer, seed, levels)
-        unstable = found.levels[0].lost(found.levels[0]) is not None
-        if unstable:
-            curve.append((size, np.inf))
-        else:
+        if found.levels[0].lost(found.levels[0]) is None:
             grown = [
                 each.eigenvalue(state, seed, pointer, found.least)
                 for each, state in zip(sized, found.states, strict=True)
             ]
             agreed = np.mean([soft_jaccard(found.states[0], each) for each in found.states[1:]])
             curve.append((size, float(np.mean(grown) + 1 - agreed)))
+        else:
+            curve.append((size, np.inf))
         advance("find the size", number, len(SIZES), "sizes")
-    stable = tuple((size, value) for size, value in curve if np.isfinite(value))
-    if not stable:
+    if not np.isfinite([value for _, value in curve]).any():
         return None
-    low, high = widest_run(curve)
-    return StableSize(float(np.sqrt(low * high)), low, high, stable)
+    low, high = stable_run(curve, near)
+    return StableSize(float(np.sqrt(low * high)), low, high)
 
 
 def of_size(maps: Sequence[RoundMap], size: float) -> list[RoundMap]:
@@ -153,16 +173,21 @@ def of_size(maps: Sequence[RoundMap], size: float) -> list[RoundMap]:
     return [replace(each, size=size) for each in maps]
 
 
-def widest_run(curve: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """First and last size of the longest run whose values are within `ALIKE` of the least."""
-    bound = min(value for _, value in curve) + ALIKE
-    runs: list[list[float]] = [[]]
-    for size, value in curve:
-        if value < bound:
-            runs[-1].append(size)
-        else:
-            runs.append([])
-    longest = max(runs, key=len)
+def stable_run(curve: Curve, near: float | None) -> tuple[float, float]:
+    """First and last size of the longest run whose values are within `ALIKE` of the least.
+
+    With `near`, of the run around the first minimum on the way down from there.
+    """
+    sizes, values = np.array(curve).T
+    lowest, last = int(values.argmin()), -1
+    if near is not None:
+        lowest = int(np.where(np.isfinite(values), np.abs(np.log(sizes / near)), np.inf).argmin())
+    while lowest != last:
+        last, first = lowest, max(lowest - 1, 0)
+        lowest = first + int(values[first : lowest + 2].argmin())
+    grouped = groupby(curve, lambda point: point[1] < values[lowest] + ALIKE)
+    runs = [[size for size, _ in run] for low, run in grouped if low]
+    longest = max((run for run in runs if near is None or sizes[lowest] in run), key=len)
     return longest[0], longest[-1]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.descent import Descent, StableSize, descend, of_size, stable_size
+from agent.clustering.descent import Descent, StableSize, size_and_trust
 from agent.clustering.round_map import MOST_IN_MATRIX, RoundMap
 from agent.clustering.shuffles import z_score_of
 from agent.clustering.texts import Texts, View, cross_fitted
@@ -18,6 +18,8 @@ from agent.types import seed_for
 
 RESTARTS = 3
 """Maps of other folds beside the run's."""
+LABEL_SIZES = 5
+"""Sizes that the labels of a reading are averaged over."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,11 @@ class Prior:
     z_score: float
     """Deviations by which the activations know the pointer better than shuffled ones."""
     size: float
+    """Where the map is most stable, if the concept stands there alone; else the pointer's claim."""
+    label_sizes: tuple[float, ...]
+    """From the pointer's claim to where the map is most stable."""
     found: StableSize | None
-    """How the size was found; None where it was given, or the map is stable at no size."""
+    """Where the map is most stable; None where the size was given, or at no size."""
     descent: Descent | None
     """How far trust may fall; None where it was given."""
     least_trust: float
@@ -67,19 +72,15 @@ def estimate_prior(
     ridge = cross_fitted(views[0].features, document_of, config, seed)
     tried = pointer if topic is None else document_means(topic, document_of)
     z_score = z_score_of(tried, document_of, ridge, config.shuffles, seed_for(seed, 0, "shuffles"))
-    found, descent = None, None
+    size, found, descent = claimed, None, None
     if z_score >= config.min_z_score and (config.size == "stable" or config.trust == "earned"):
         maps, known = restart_maps(views, document_of, pointer, claimed, config=config, seed=seed)
-        found = stable_size(maps, known, config.trust, seed) if config.size == "stable" else None
-        maps = of_size(maps, found.size) if found else maps
-        descent = descend(maps, known, seed) if config.trust == "earned" else None
-        if found and descent and descent.least > 0:  # stability counts at the trust that stays
-            found = stable_size(maps, known, 1.0, seed)
-    size = found.size if found else claimed
+        size, found, descent = size_and_trust(maps, known, config, seed)
     earned = descent is not None and descent.least == 0
     least = config.trust if isinstance(config.trust, float) else 0.0 if earned else 1.0
+    labels = tuple(np.geomspace(claimed, found.size if found else claimed, LABEL_SIZES))
     membership = document_membership(pointer[document_of], document_of, size)
-    return Prior(pointer, membership, z_score, size, found, descent, least, tuple(views))
+    return Prior(pointer, membership, z_score, size, labels, found, descent, least, tuple(views))
 
 
 def restart_maps(
@@ -131,10 +132,13 @@ def size_sentence(prior: Prior, config: ClusteringConfig) -> str:
     if prior.found is None:
         note = " (the map is stable at no size, so it is the pointer's)" if config.size == "stable" else ""
         return f"The concept is {prior.size:.1%} of the corpus{note}."
-    return (
-        f"The concept is {prior.size:.1%} of the corpus, the middle of {prior.found.low:.1%} to {prior.found.high:.1%}, where "
-        "the round map is most stable."
+    size, stable = (
+        f"The concept is {prior.size:.1%} of the corpus",
+        f"{prior.found.low:.1%} to {prior.found.high:.1%}",
     )
+    if prior.size != prior.found.size:
+        return f"{size}, as its pointer claims; the round map is most stable at {stable}."
+    return f"{size}, the middle of {stable}, where the round map is most stable."
 
 
 def trust_sentence(prior: Prior) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.basin.certificate import CertificateConfig
 from agent.basin.starts import Material, Start, of_poorer, starts
-from agent.clustering.descent import stable_size
+from agent.clustering.descent import size_and_trust
 from agent.clustering.prior import restart_maps
 from agent.clustering.round_map import RoundMap, Schedule
 from agent.clustering.texts import View
@@ -92,8 +92,7 @@ def prepare(map_config: MapConfig) -> MapSetup:
     size = claimed_size(config, pointer.reading(expected), document_of)
     if config.clustering.size == "stable":
         maps, known = restart_maps(views, document_of, scores, size, config=config.clustering, seed=folds)
-        found = stable_size(maps, known, config.clustering.trust, folds)
-        size = found.size if found else size
+        size = size_and_trust(maps, known, config.clustering, folds)[0]
     logger.info(f"All starts are given the size {size:.1%} (clustering.size sets another).")
     features = [view.features for view in views]
     round_map = RoundMap.of_views(features, document_of, size, config.clustering, folds)

@@ -1,19 +1,12 @@
-"""Estimates of a run's time and memory on this machine, from measured speeds and the configuration.
-
-Times are right within a factor of two if the speeds were measured with the model, and of four if
-only matrix products were.
-"""
+"""A run's time and memory on this machine, from measured speeds: times within a factor of two."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-import torch
-
 from agent.corpora.passages import enough_per_document
 from agent.corpora.words import first_words
-from agent.language_model.architecture import choose_device, choose_dtype
 from agent.language_model.memory import PROCESS
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet
@@ -23,8 +16,7 @@ TOKENS_PER_WORD = 1.35
 BACKWARD = 3  # a step forward and backward costs about three forward passes
 CALIBRATION_PASSES = 8  # evaluations of the divergence until the strength meets the budget
 JUDGE = 2  # the independent model of coherence is about twice as large as the one that writes
-LONG_READING = 600
-"""Seconds of reading a corpus, above which `forecast` names a way to read less."""
+LONG_READING = 600  # seconds of reading a corpus, above which `forecast` names a way to read less
 STARTING_SECONDS = 30  # imports, loading both models, the corpus
 TOPIC_SECONDS_PER_WORD = 2e-6  # of one pass, per topic
 
@@ -41,29 +33,10 @@ class Speeds:
     """Share of the model's depth that recording computes."""
 
 
-def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
-    """GFLOP/s of matrix products as large as a small model's, on the configured device and dtype."""
-    device = choose_device(config.language_model.device)
-    dtype = choose_dtype(config.language_model.dtype, device)
-    left, right = (torch.randn(shape, device=device).to(dtype) for shape in ((2048, 576), (576, 1536)))
-    products, begin = 0, None
-    while begin is None or time.perf_counter() - begin < seconds:
-        result = left @ right
-        float(result[0, 0])  # waits for the device
-        if begin is None:
-            begin = time.perf_counter()  # the first product is a warm-up
-        else:
-            products += 1
-    operations = products * 2 * left.numel() * right.shape[1]
-    return float(operations / (time.perf_counter() - begin) / 1e9)
-
-
 def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageModel) -> str:
     """A sentence or two on how long all rounds may take here, with nothing cached."""
-    parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
-    depth = language_model.layers[-1] / language_model.depth
-    full = 0.65 * matrix_speed(config) * 1e9 / (2 * parameters)  # tokens/s of a forward pass
-    seconds = estimate(config, len(passages.texts), Speeds(full / depth, full / 2, depth))
+    speeds = measured_speeds(language_model, config, passages.texts[0])
+    seconds = estimate(config, len(passages.texts), speeds)
     sentence = (
         f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
         f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."

@@ -7,7 +7,14 @@ import pytest
 from planted_activations import DOCUMENT_OF, GOLD, activations_of, pointer_of, shuffled
 
 from agent.clustering.config import ClusteringConfig
-from agent.clustering.descent import Level, descend, stable_size, widest_run
+from agent.clustering.descent import (
+    LEVELS,
+    Level,
+    descend,
+    size_and_trust,
+    stable_run,
+    stable_size,
+)
 from agent.clustering.prior import estimate_prior, size_sentence, trust_sentence
 from agent.clustering.round_map import RoundMap
 from agent.clustering.texts import Texts, View
@@ -55,23 +62,38 @@ def test_each_sign_can_stop_it(level, clause):
 
 
 def test_the_size_is_found_within_a_factor_of_one_and_a_half():
-    found = stable_size(maps_of(), POINTER, "earned", 0)
+    found = stable_size(maps_of(), POINTER, LEVELS, 0)
     assert found.low <= found.size <= found.high
     assert 0.25 / 1.5 < found.size < 0.25 * 1.5
-    assert min(dict(found.curve), key=dict(found.curve).get) < 0.4
 
 
 def test_a_wide_valley_is_preferred_to_a_narrow_one_as_deep():
     curve = [(0.05, 0.6), (0.1, 0.9), (0.15, 0.68), (0.2, 0.61), (0.3, 0.65), (0.4, 0.8)]
-    assert widest_run(curve) == (0.15, 0.3)
+    assert stable_run(curve, None) == (0.15, 0.3)
     broken = [(size, np.inf if size == 0.2 else value) for size, value in curve]
-    assert widest_run(broken) == (0.05, 0.05)
+    assert stable_run(broken, None) == (0.05, 0.05)
+
+
+@pytest.mark.parametrize(("near", "run"), [(0.02, (0.05, 0.05)), (0.13, (0.15, 0.3)), (9.0, (0.15, 0.3))])
+def test_near_a_claim_the_first_valley_on_the_way_down_counts(near, run):
+    assert (
+        stable_run([(0.05, 0.6), (0.1, 0.9), (0.15, 0.68), (0.2, 0.61), (0.3, 0.65), (0.4, 0.8)], near) == run
+    )
+
+
+def test_where_trust_stays_the_size_is_the_claim():
+    maps = maps_of(strength=1.5, confounder=3.0)
+    size, found, descent = size_and_trust(maps, POINTER, CONFIG, 0)
+    assert size == 0.25 and found is not None and 0 < descent.least < 1
+    fixed = CONFIG.model_copy(update={"trust": 0.5})
+    size, found, descent = size_and_trust(maps, POINTER, fixed, 0)
+    assert (size, descent) == (found.size, None)
 
 
 def test_the_prior_has_both_and_says_so():
     real = Texts(activations_of(GOLD, 2, 4.0), pointer_of(GOLD, DOCUMENT_OF, 1))
     prior = estimate_prior(real, DOCUMENT_OF, 0.1, CONFIG, 3)
-    assert prior.size == prior.found.size and prior.least_trust == 0 and prior.found.curve
+    assert prior.size == prior.found.size and prior.least_trust == 0
     assert "most stable" in size_sentence(prior, CONFIG) and trust_sentence(prior).endswith("to 0.0.")
     given = CONFIG.model_copy(update={"size": 0.2, "trust": 0.4})
     prior = estimate_prior(real, DOCUMENT_OF, 0.2, given, 3)
