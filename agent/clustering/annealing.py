@@ -32,7 +32,7 @@ def anneal(
 
     Texts are read without the pointer, since one passage has few of its words. But the classifier
     that reads them learns from the pointer as a second witness, and from the concept as far as that
-    stands without it. The sizes of its labels go from the pointer's to the most stable one.
+    stands without it. Its labels are the mean over several sizes.
     """
     document_of, count = texts.document_of, len(texts.document_of)
     round_map = RoundMap(texts.ridges, document_of, prior.size, sharpness)

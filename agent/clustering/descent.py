@@ -174,10 +174,8 @@ def of_size(maps: Sequence[RoundMap], size: float) -> list[RoundMap]:
 
 
 def stable_run(curve: Curve, near: float | None) -> tuple[float, float]:
-    """First and last size of the longest run whose values are within `ALIKE` of the least.
-
-    With `near`, of the run around the first minimum on the way down from there.
-    """
+    """First and last size of the longest run whose values are within `ALIKE` of the least; or, with
+    `near`, of the run around the first minimum on the way down from there."""
     sizes, values = np.array(curve).T
     lowest, last = int(values.argmin()), -1
     if near is not None:

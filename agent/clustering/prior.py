@@ -19,7 +19,6 @@ from agent.types import seed_for
 RESTARTS = 3
 """Maps of other folds beside the run's."""
 LABEL_SIZES = 5
-"""Sizes that the labels of a reading are averaged over."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Prior:
     size: float
     """Where the map is most stable, if the concept stands there alone; else the pointer's claim."""
     label_sizes: tuple[float, ...]
-    """From the pointer's claim to where the map is most stable."""
+    """The most stable ones, if `size` is their middle; else from the claim to their middle."""
     found: StableSize | None
     """Where the map is most stable; None where the size was given, or at no size."""
     descent: Descent | None
@@ -78,7 +77,9 @@ def estimate_prior(
         size, found, descent = size_and_trust(maps, known, config, seed)
     earned = descent is not None and descent.least == 0
     least = config.trust if isinstance(config.trust, float) else 0.0 if earned else 1.0
-    labels = tuple(np.geomspace(claimed, found.size if found else claimed, LABEL_SIZES))
+    stable = found.size if found else claimed
+    ends = (found.low, found.high) if found and size == stable else (claimed, stable)
+    labels = tuple(np.geomspace(*ends, LABEL_SIZES))
     membership = document_membership(pointer[document_of], document_of, size)
     return Prior(pointer, membership, z_score, size, labels, found, descent, least, tuple(views))
 
