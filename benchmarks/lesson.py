@@ -71,9 +71,17 @@ class Trial:
     """A run, its model, and the openings of held-out documents."""
 
     def __init__(
-        self, run: str, held_out: str, out: Path, *, model: str | None, number: int, seed: int
+        self,
+        run: str,
+        held_out: str,
+        out: Path,
+        lora: LoraConfig,
+        *,
+        model: str | None,
+        number: int,
+        seed: int,
     ) -> None:
-        self.store, self.out, self.seed = open_run(run), out, seed
+        self.store, self.out, self.lora, self.seed = open_run(run), out, lora, seed
         self.passages = with_texts(self.store.load_passages(), self.store.config.corpus)
         unread = split(load_corpus(CorpusConfig(source=held_out)), PassagesConfig(per_document=8))
         known = {each.id for each in self.passages.documents}
@@ -86,7 +94,7 @@ class Trial:
             reads.model_copy(update={"name": model, "layers": ()}) if model else reads
         )
         self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS)
-        same = str(self.store.path.resolve()), self.model.fingerprint, self.prompts, seed
+        same = str(self.store.path.resolve()), self.model.fingerprint, self.prompts, seed, repr(lora)
         begin_folder(out, hashlib.sha256(repr(same).encode()).hexdigest()[:16], "another folder with --out")
 
     def adapter(self, kind: str, tokens: int, corpus_tokens: int) -> tuple[Adapter, Row]:
@@ -100,11 +108,9 @@ class Trial:
         lesson = draw_documents(self.model, self.passages, weights, config, self.seed)
         begin = time.perf_counter()
         folder = self.out / "training" / place.name
-        adapter, history = fit_lora(
-            self.model, lesson, LoraConfig(), seed=self.seed, folder=folder, start=start
-        )
+        adapter, history = fit_lora(self.model, lesson, self.lora, seed=self.seed, folder=folder, start=start)
         row: Row = {"tokens": lesson.tokens, "seconds": time.perf_counter() - begin}
-        row |= held_out_losses(history, lesson, LoraConfig().batch)
+        row |= held_out_losses(history, lesson, self.lora.batch)
         place.mkdir(parents=True, exist_ok=True)
         (place / "history.json").write_text(json.dumps(history))
         (place / "row.json").write_text(json.dumps(row))
@@ -152,12 +158,14 @@ def write(
     number: int = 40,
     model: Annotated[str | None, typer.Option(help="That writes, in place of the run's.")] = None,
     seed: int = 0,
+    learning_rate: float = LoraConfig().learning_rate,
 ) -> None:
     """Train and write; `base` is the model alone. With CORPUS_TOKENS, from the corpus's adapter and against it."""
     rows: list[Row] = []
     try:
         with show_progress(Console(stderr=True)):
-            trial = Trial(run, held_out, out, model=model, number=number, seed=seed)
+            lora = LoraConfig(learning_rate=learning_rate)
+            trial = Trial(run, held_out, out, lora, model=model, number=number, seed=seed)
             for name in generators:
                 found = GENERATOR.fullmatch(name)
                 if found is None:
@@ -165,13 +173,14 @@ def write(
                 kind, tokens, against = found[1], int(found[2] or 0), int(found[3] or 0)
                 adapter, row = trial.adapter(kind, tokens, against) if kind else (None, {})
                 about = {"run": trial.store.name, "model": trial.model.name, "seed": seed}
+                about["learning_rate"] = learning_rate
                 rows += [{"generator": kind, **about, "from_corpus": against, **row}] if row else []
                 if adapter is not None and against:
                     adapter = contrasted(adapter, trial.adapter("corpus", against, 0)[0], int(found[4] or 1))
                 trial.write(name.replace(":", "-"), adapter)
     except BasinError as error:
         raise SystemExit(f"Error: {error}") from None
-    same = ("generator", "run", "model", "seed", "tokens", "from_corpus")
+    same = ("generator", "run", "model", "seed", "learning_rate", "tokens", "from_corpus")
     kept = with_earlier(rows, lambda row: tuple(row[name] for name in same), RESULTS / "lesson.json")
     write_results("lesson", kept, ["python", "-m", "benchmarks.lesson", *sys.argv[1:]])
 
