@@ -101,8 +101,8 @@ def size_and_trust(
     descent = descend(maps, pointer, seed) if config.trust == "earned" else None
     if config.size == "stable":
         alone = descent is not None and descent.least == 0
-        levels, near = (LEVELS, claimed) if alone else (LEVELS[:1], None)
-        found = stable_size(maps, pointer, levels, seed, near)
+        levels = LEVELS if descent else LEVELS[:1]
+        found = stable_size(maps, pointer, levels, seed, claimed if alone else None)
     if found is None or descent is None:
         return found.size if found else claimed, found, descent
     stable = descend(of_size(maps, found.size), pointer, seed)
