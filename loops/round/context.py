@@ -173,7 +173,8 @@ def prepare(
             lesson.check_window(longest_sequence(language_model.model), language_model.name)
         batch = config.updating.adapting.lora.batch if teaches else None
         prepare_writing(language_model, config.generation, batch)
-        logger.info(forecast(config, passages, language_model))
+        if not costs.round:
+            logger.info(forecast(config, passages, language_model))
         coherence = Coherence.load(passages.texts, config.coherence)
     language_model.say_cut(passages.texts)
     with costs.stage("record"):
