@@ -27,8 +27,7 @@ from agent.language_model.model import LanguageModel
 from agent.steering.vector import SteeringVector
 from agent.types import PassageSet
 
-LAST_STEPS = 8
-"""Steps that a metric is averaged over."""
+LAST_STEPS = 8  # steps that a metric is averaged over
 EFFECTIVE_SHARE = 0.5
 
 

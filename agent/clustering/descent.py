@@ -27,15 +27,10 @@ from agent.progress import advance
 from agent.types import seed_for
 
 LEVELS = tuple(level / 10 for level in range(10, -1, -1))
-ROUNDS = 8
-"""Rounds at most in which a level settles."""
+ROUNDS = 8  # rounds at most in which a level settles
 KICKS, KICK = 3, 0.2
 SIZES = tuple(round(0.04 * 1.18**step, 3) for step in range(16))
-ALIKE = 0.1
-"""Instabilities that differ by less are not told apart."""
-Curve = Sequence[tuple[float, float]]
-"""Sizes, and the map's instability there: its leading eigenvalue, mean over the restarts, plus the
-share in which the restarts disagree."""
+ALIKE = 0.1  # instabilities that differ by less are not told apart
 
 
 @dataclass(frozen=True)
@@ -145,8 +140,9 @@ def stable_size(
 ) -> StableSize | None:
     """The size at which the map contracts hardest and restarts agree, where trust has stopped.
 
-    Trust falls through `levels` as far as each size allows. The interval is that of `stable_run`;
-    the size is its middle. None if kicks do not come back at any size.
+    Trust falls through `levels` as far as each size allows. Instability is the map's leading
+    eigenvalue, mean over the restarts, plus the share in which they disagree. The interval is that
+    of `stable_run`; the size is its middle. None if kicks do not come back at any size.
     """
     curve = []
     for number, size in enumerate(SIZES, 1):
@@ -173,7 +169,7 @@ def of_size(maps: Sequence[RoundMap], size: float) -> list[RoundMap]:
     return [replace(each, size=size) for each in maps]
 
 
-def stable_run(curve: Curve, near: float | None) -> tuple[float, float]:
+def stable_run(curve: Sequence[tuple[float, float]], near: float | None) -> tuple[float, float]:
     """First and last size of the longest run whose values are within `ALIKE` of the least; or, with
     `near`, of the run around the first minimum on the way down from there."""
     sizes, values = np.array(curve).T

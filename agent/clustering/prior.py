@@ -16,8 +16,7 @@ from agent.clustering.texts import Texts, View, cross_fitted
 from agent.membership.documents import document_means, document_membership, numbered
 from agent.types import seed_for
 
-RESTARTS = 3
-"""Maps of other folds beside the run's."""
+RESTARTS = 3  # maps of other folds beside the run's
 LABEL_SIZES = 5
 
 
@@ -75,8 +74,7 @@ def estimate_prior(
     if z_score >= config.min_z_score and (config.size == "stable" or config.trust == "earned"):
         maps, known = restart_maps(views, document_of, pointer, claimed, config=config, seed=seed)
         size, found, descent = size_and_trust(maps, known, config, seed)
-    earned = descent is not None and descent.least == 0
-    least = config.trust if isinstance(config.trust, float) else 0.0 if earned else 1.0
+    least = config.trust if isinstance(config.trust, float) else float(not descent or descent.least > 0)
     stable = found.size if found else claimed
     ends = (found.low, found.high) if found and size == stable else (claimed, stable)
     labels = tuple(np.geomspace(*ends, LABEL_SIZES))

@@ -26,8 +26,7 @@ STEP = 1e-3  # of a finite difference, in units of membership
 POWER_STEPS = 40
 STEPS = 2
 """Redrawings in a round. Generating text costs far more, so a round may go twice as far."""
-MOST_IN_MATRIX = 2000
-"""Documents up to which a map is a matrix for each view."""
+MOST_IN_MATRIX = 2000  # documents up to which a map is a matrix for each view
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,17 @@ def quiet_transformers() -> Iterator[None]:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as verbosity
 
-    hub_before, before = hub_logging.get_verbosity(), verbosity.get_verbosity()
-    bars = verbosity.is_progress_bar_enabled()
-    hub_logging.set_verbosity_error()
-    verbosity.set_verbosity_error()
-    verbosity.disable_progress_bar()
-    try:
+    with contextlib.ExitStack() as restored:
+        restored.callback(hub_logging.set_verbosity, hub_logging.get_verbosity())
+        restored.callback(verbosity.set_verbosity, verbosity.get_verbosity())
+        if verbosity.is_progress_bar_enabled():
+            restored.callback(verbosity.enable_progress_bar)
+        hub_logging.set_verbosity_error()
+        verbosity.set_verbosity_error()
+        verbosity.disable_progress_bar()
         # The GGUF reader draws a tqdm bar that no setting disables.
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        hub_logging.set_verbosity(hub_before)
-        verbosity.set_verbosity(before)
-        if bars:
-            verbosity.enable_progress_bar()
+        restored.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        yield
 
 
 @contextlib.contextmanager
@@ -36,15 +33,12 @@ def quiet_datasets() -> Iterator[None]:
     import datasets
 
     hub = logging.getLogger("huggingface_hub")
-    bars = datasets.are_progress_bars_disabled()
-    before, hub_before = datasets.logging.get_verbosity(), hub.level
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)
-    hub.setLevel(logging.CRITICAL)
-    try:
+    with contextlib.ExitStack() as restored:
+        restored.callback(hub.setLevel, hub.level)
+        restored.callback(datasets.logging.set_verbosity, datasets.logging.get_verbosity())
+        if not datasets.are_progress_bars_disabled():
+            restored.callback(datasets.enable_progress_bars)
+        datasets.disable_progress_bars()
+        datasets.logging.set_verbosity(logging.CRITICAL)
+        hub.setLevel(logging.CRITICAL)
         yield
-    finally:
-        hub.setLevel(hub_before)
-        datasets.logging.set_verbosity(before)
-        if not bars:
-            datasets.enable_progress_bars()

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-SAME = 0.9
-"""Soft Jaccard from which two memberships are the same concept."""
+SAME = 0.9  # soft Jaccard from which two memberships are the same concept
 
 
 def soft_jaccard(first: Float[np.ndarray, "passage"], second: Float[np.ndarray, "passage"]) -> float:

@@ -171,10 +171,9 @@ def prepare(
         if teaches:
             lesson = config.updating.adapting.lesson
             lesson.check_window(longest_sequence(language_model.model), language_model.name)
+        logger.info(forecast(config, passages, language_model))
         batch = config.updating.adapting.lora.batch if teaches else None
         prepare_writing(language_model, config.generation, batch)
-        if not costs.round:
-            logger.info(forecast(config, passages, language_model))
         coherence = Coherence.load(passages.texts, config.coherence)
     language_model.say_cut(passages.texts)
     with costs.stage("record"):

@@ -1,12 +1,19 @@
-"""A run's time and memory on this machine, from measured speeds: times within a factor of two."""
+"""Estimates of a run's time and memory on this machine, from measured speeds and the configuration.
+
+Times are right within a factor of two by the model's own speeds, of four by matrix products.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
+import torch
+from torch.utils.benchmark import Timer
+
 from agent.corpora.passages import enough_per_document
 from agent.corpora.words import first_words
+from agent.language_model.architecture import choose_device, choose_dtype
 from agent.language_model.memory import PROCESS
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet
@@ -25,18 +32,27 @@ TOPIC_SECONDS_PER_WORD = 2e-6  # of one pass, per topic
 class Speeds:
     """Speeds of a model on this machine."""
 
-    record: float
-    """Tokens per second of real text, up to the last recorded layer."""
-    generate: float
-    """Tokens per second, in batches of the configured size."""
-    depth_recorded: float
-    """Share of the model's depth that recording computes."""
+    record: float  # tokens per second of real text, up to the last recorded layer
+    generate: float  # tokens per second, in batches of the configured size
+    depth_recorded: float  # share of the model's depth that recording computes
+
+
+def matrix_speed(config: RunConfig, seconds: float = 0.5) -> float:
+    """GFLOP/s of matrix products as large as a small model's, on the configured device and dtype."""
+    device = choose_device(config.language_model.device)
+    dtype = choose_dtype(config.language_model.dtype, device)
+    left, right = (torch.randn(shape, device=device).to(dtype) for shape in ((2048, 576), (576, 1536)))
+    product = Timer("left @ right", globals=locals(), num_threads=torch.get_num_threads())
+    taken = product.blocked_autorange(min_run_time=seconds).median
+    return float(2 * left.numel() * right.shape[1] / taken / 1e9)
 
 
 def forecast(config: RunConfig, passages: PassageSet, language_model: LanguageModel) -> str:
     """A sentence or two on how long all rounds may take here, with nothing cached."""
-    speeds = measured_speeds(language_model, config, passages.texts[0])
-    seconds = estimate(config, len(passages.texts), speeds)
+    parameters = sum(weight.numel() for block in language_model.blocks for weight in block.parameters())
+    depth = language_model.layers[-1] / language_model.depth
+    full = 0.65 * matrix_speed(config) * 1e9 / (2 * parameters)  # tokens/s of a forward pass
+    seconds = estimate(config, len(passages.texts), Speeds(full / depth, full / 2, depth))
     sentence = (
         f"This may take about {max(1, round(sum(seconds.values()) / 60))} minutes here: reading the corpus once "
         f"{round(seconds['record'] / 60)}, and up to {config.rounds} rounds."

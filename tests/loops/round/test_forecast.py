@@ -17,10 +17,10 @@ def _forecast(documents: int, each: int, **settings) -> str:
 
 
 def test_a_slow_library_is_warned_of_with_a_remedy(monkeypatch):
-    monkeypatch.setattr(forecast, "measured_speeds", lambda *_: forecast.Speeds(0.1, 0.05, 0.7))
+    monkeypatch.setattr(forecast, "matrix_speed", lambda config: 1e-5)
     assert _forecast(10, 1).startswith("This may take about")
     assert "per_document: 20}" in _forecast(50, 100)
     assert "per_document" not in _forecast(50, 100, passages={"per_document": 90})
     assert "per_document" not in _forecast(3000, 1)
-    monkeypatch.setattr(forecast, "measured_speeds", lambda *_: forecast.Speeds(1e9, 1e9, 0.7))
+    monkeypatch.setattr(forecast, "matrix_speed", lambda config: 1e5)
     assert "per_document" not in _forecast(50, 100)
