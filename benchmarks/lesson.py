@@ -158,7 +158,7 @@ def write(
     number: int = 40,
     model: Annotated[str | None, typer.Option(help="That writes, in place of the run's.")] = None,
     seed: int = 0,
-    learning_rate: float = LoraConfig().learning_rate,
+    learning_rate: Annotated[float, typer.Option(min=1e-6)] = LoraConfig().learning_rate,
 ) -> None:
     """Train and write; `base` is the model alone. With CORPUS_TOKENS, from the corpus's adapter and against it."""
     rows: list[Row] = []
