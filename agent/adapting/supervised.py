@@ -21,8 +21,8 @@ from trl import SFTConfig, SFTTrainer
 from agent import processes
 from agent.adapting.config import LoraConfig
 from agent.adapting.lesson import Lesson
+from agent.adapting.products import multiply_at_once
 from agent.adapting.trainer import (
-    NarrowProducts,
     ReportSteps,
     padding_tokenizer,
     quiet,
@@ -126,10 +126,14 @@ class _Training:
         with quiet():
             arguments = SFTConfig(**options, max_length=None, packing=False)
             arguments._n_gpu = min(arguments.n_gpu, 1)  # a process has one, and TRL refuses several
-            trainer = _LoraTrainer(
-                model=start.attach(model, trainable=True)
+            adapted = (
+                start.attach(model, trainable=True)
                 if start
-                else new_adapter(model, config.rank, config.alpha, config.modules, name),
+                else new_adapter(model, config.rank, config.alpha, config.modules, name)
+            )
+            multiply_at_once(adapted)
+            trainer = _LoraTrainer(
+                model=adapted,
                 args=arguments,
                 train_dataset=_dataset(rows),
                 eval_dataset={side: _dataset(each) for side, each in held.items() if each} or None,
@@ -164,7 +168,7 @@ class _StopRising(transformers.TrainerCallback):
             logger.info(f"Held-out member loss rises: training ends after {read:,} tokens")
 
 
-class _LoraTrainer(PlainState, NarrowProducts, SFTTrainer):
+class _LoraTrainer(PlainState, SFTTrainer):
     """TRL's trainer with the loss of `OutputLayer`, which computes logits only once."""
 
     def compute_loss(
@@ -186,7 +190,7 @@ def _summed_losses(
     core: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **unused: Any
 ) -> Tensor:
     """The sum of a batch's losses in nats, as the `forward` of a model that is only trained."""
-    output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config())
+    output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config()).packed()
     scored = labels[:, 1:] != NOT_SCORED
     states = base_of(core)(
         input_ids=input_ids,

@@ -3,9 +3,7 @@
 The trainer works on a twin of the language model (the same weights, modules of its own). TRL and
 PEFT therefore change nothing of the model that is read and measured.
 
-Formats are chosen for speed, for bfloat16 models on a CPU. Attention is that of `attention.py`.
-Training multiplies with the adapter in bfloat16, while its weights, gradients and optimiser stay in
-float32. PEFT's cast to float32 would take a tenth of SmolLM2's training time.
+An adapter's weights, gradients and optimiser are float32; products are in the model's own format.
 """
 
 from __future__ import annotations
@@ -40,30 +38,6 @@ def trainable_twin(language_model: LanguageModel) -> Any:
         with quiet_transformers():  # a model that refuses warns, and stays unchanged
             model.set_attn_implementation(NAME)
     return model
-
-
-class NarrowProducts(transformers.Trainer):
-    """A trainer that multiplies with the adapter in the model's own format, where that is bfloat16.
-
-    A mixin before a TRL trainer. The adapter's weights are rounded once a step (Micikevicius et al.
-    1710.03740). In float16 their gradients might vanish, so that PEFT's way is kept there.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        core = self.model.get_base_model()
-        self.narrow = core.get_output_embeddings().weight.dtype == torch.bfloat16
-        if self.narrow:
-            for module in self.model.modules():
-                if hasattr(module, "cast_input_dtype_enabled"):
-                    module.cast_input_dtype_enabled = False
-
-    def compute_loss_context_manager(self) -> contextlib.ExitStack:
-        context = contextlib.ExitStack()
-        context.enter_context(super().compute_loss_context_manager())
-        if self.narrow:
-            context.enter_context(torch.autocast(self.model.device.type, torch.bfloat16))
-        return context
 
 
 def trainer_options(language_model: LanguageModel, folder: Path, seed: int, steps: int) -> dict[str, Any]:

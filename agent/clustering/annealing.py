@@ -22,11 +22,7 @@ from agent.membership.similarity import spread, standardised
 
 
 def anneal(
-    texts: TrainingSet,
-    membership: Float[np.ndarray, "passage"],
-    prior: Prior,
-    trust: float,
-    sharpness: float,
+    texts: TrainingSet, membership: Float[np.ndarray, "passage"], prior: Prior, trust: float, sharpness: float
 ) -> Refined:
     """Learn `membership` anew, `STEPS` times, beside a pointer of this trust; then read all texts.
 

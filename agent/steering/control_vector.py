@@ -31,10 +31,7 @@ MOST_VALUES = 100_000
 
 
 def write_control_vector(
-    path: Path,
-    vector: SteeringVector,
-    model_hint: str,
-    about: Mapping[str, str | float | int] = {},
+    path: Path, vector: SteeringVector, model_hint: str, about: Mapping[str, str | float | int] = {}
 ) -> None:
     """Write a vector.
 

@@ -17,16 +17,7 @@ from loops.checkpoint.store import CERTIFICATE, RunStore
 from loops.evaluation.ask import ANSWERS, read_answers
 from loops.evaluation.stored_measures import MEASUREMENTS, read_rows
 
-FREE = {
-    "run.log",
-    "report.html",
-    "page",
-    "progress.json",
-    "events",
-    ".training",
-    "stitches",
-    "matches",
-}
+FREE = {"run.log", "report.html", "page", "progress.json", "events", ".training", "stitches", "matches"}
 """Files beside the rounds that carry no digest."""
 
 

@@ -89,13 +89,7 @@ class Workspace:
         self._read: dict[Sample, tuple[np.ndarray, float]] = {}
         self._vectors: dict[tuple[str, str], Intervention] = {}
 
-    def write(
-        self,
-        name: str,
-        intervention: Intervention,
-        *,
-        tries: int = 1,
-    ) -> list[Sample]:
+    def write(self, name: str, intervention: Intervention, *, tries: int = 1) -> list[Sample]:
         """Write `tries` passages on each prompt, with fixed seeds, and save them as `name`."""
         prompts = self.task.prompts
         openings = [opening for opening in prompts for _ in range(tries)]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 import torch
-import transformers
 from conftest import make_causal_lm, make_language_model, make_tokenizer, sentence
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from agent.adapting.attention import BLOCK, NAME, attend
-from agent.adapting.trainer import NarrowProducts, trainable_twin
+from agent.adapting.products import AdaptedProduct, multiply_at_once
+from agent.adapting.trainer import trainable_twin
 from agent.language_model.adapter import new_adapter
 from agent.language_model.architecture import base_of
 from agent.language_model.load import LanguageModelConfig
@@ -65,52 +63,52 @@ def test_attention_by_blocks_is_as_near_to_the_exact_one_as_float32(length):
     assert ours < 1.2 * narrow and ours < 0.01 * exact.norm()
 
 
-class Trainer(transformers.Trainer):
-    """The part of a TRL trainer that matters here."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def compute_loss_context_manager(self):
-        return contextlib.nullcontext()
-
-
-class NarrowTrainer(NarrowProducts, Trainer):
-    pass
-
-
-def adapter_gradients(trainer_of, language_model):
-    """Gradients of an adapter with non-zero products, and the formats of those products."""
+def adapter_gradients(at_once, language_model):
+    """Gradients of an adapter with non-zero products, by `AdaptedProduct` or by PEFT."""
     torch.manual_seed(0)
     model = new_adapter(language_model.twin(), 4, 8, "attention", "random")
     parts = {
         name: each for name, each in model.named_modules() if "lora_" in name and hasattr(each, "weight")
     }
-    seen = set()
     for name, part in parts.items():
         part.weight.data = 0.1 * torch.randn(
             part.weight.shape, generator=torch.Generator().manual_seed(len(name))
         )
-        part.register_forward_hook(lambda _part, _inputs, output: seen.add(output.dtype))
     (batch,) = language_model.batches(TEXTS)
-    with trainer_of(model).compute_loss_context_manager():
-        states = base_of(model.get_base_model())(
-            input_ids=batch.ids, attention_mask=batch.real.long(), use_cache=False
-        ).last_hidden_state
-        states[batch.real].float().sin().sum().backward()
+    if at_once:
+        multiply_at_once(model)
+    states = base_of(model.get_base_model())(
+        input_ids=batch.ids, attention_mask=batch.real.long(), use_cache=False
+    ).last_hidden_state
+    states[batch.real].float().sin().sum().backward()
     assert {part.weight.grad.dtype for part in parts.values()} == {torch.float32}
-    return torch.cat([part.weight.grad.flatten() for part in parts.values()]), seen
+    return torch.cat([part.weight.grad.flatten() for part in parts.values()])
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
-def test_an_adapter_multiplies_in_the_models_format_with_the_same_gradients(architecture):
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "gpt2"])
+def test_products_at_once_have_the_gradients_of_pefts(architecture):
     exact, narrow = make_language_model(architecture), in_bfloat16(architecture)
-    wanted, wide = adapter_gradients(NarrowTrainer, exact)
-    (by_peft, _), (ours, formats) = (adapter_gradients(each, narrow) for each in (Trainer, NarrowTrainer))
-    assert wide == {torch.float32}
-    assert formats == {torch.bfloat16}
-    error, of_peft = (float((each - wanted).norm() / wanted.norm()) for each in (ours, by_peft))
-    assert error < max(0.05, 1.5 * of_peft)
+    wanted = adapter_gradients(False, exact)
+    assert (adapter_gradients(True, exact) - wanted).norm() < 1e-4 * wanted.norm()
+    of_peft, ours = (
+        float((adapter_gradients(at_once, narrow) - wanted).norm() / wanted.norm())
+        for at_once in (False, True)
+    )
+    assert ours < max(0.05, 1.5 * of_peft)
+
+
+def test_a_product_with_an_adapter_has_exact_gradients():
+    generator = torch.Generator().manual_seed(0)
+    x, a, b = (
+        torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        for shape in ((2, 3, 5), (2, 5), (4, 2))
+    )
+    base = torch.nn.Linear(5, 4, dtype=torch.float64).requires_grad_(False)
+    wanted = base(x) + 0.5 * x @ a.mT @ b.mT
+    assert torch.allclose(AdaptedProduct.apply(x, (base.weight, base.bias), a, b, 0.5), wanted)
+    assert torch.autograd.gradcheck(
+        lambda *given: AdaptedProduct.apply(given[0], (base.weight, base.bias), *given[1:], 0.5), (x, a, b)
+    )
 
 
 def test_exact_models_keep_their_attention():
