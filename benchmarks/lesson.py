@@ -15,6 +15,7 @@ import lzma
 import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,10 +35,11 @@ from agent.corpora.passages import PassagesConfig, split
 from agent.errors import BasinError
 from agent.judging.gold import every_gold_labels
 from agent.language_model.adapter import Adapter
-from agent.language_model.decoding.config import GenerationConfig
+from agent.language_model.decoding.config import GenerationConfig, ParticleConfig
 from agent.language_model.model import LanguageModel
 from agent.types import PassageSet, document_id, seed_for
 from benchmarks.results import RESULTS, with_earlier, write_results
+from loops.api.classifier import read_texts
 from loops.checkpoint.atomic import begin_folder
 from loops.checkpoint.find import open_run
 from loops.checkpoint.store import RunStore
@@ -45,6 +47,7 @@ from loops.evaluation.generation.task import random_documents
 from loops.evaluation.generation.workspace import saved_samples
 from loops.monitor.progress import show_progress
 from loops.round.context import with_texts
+from loops.round.particles import member_log_odds, particle_writer
 from loops.round.writing import openings
 
 KINDS = ("basin", "topic", "random", "gold", "corpus")
@@ -80,8 +83,11 @@ class Trial:
         model: str | None,
         number: int,
         seed: int,
+        particles: int,
+        boost: float,
     ) -> None:
         self.store, self.out, self.lora, self.seed = open_run(run), out, lora, seed
+        self.particles = particles
         self.passages = with_texts(self.store.load_passages(), self.store.config.corpus)
         unread = split(load_corpus(CorpusConfig(source=held_out)), PassagesConfig(per_document=8))
         known = {each.id for each in self.passages.documents}
@@ -93,7 +99,7 @@ class Trial:
         self.model = LanguageModel.load(
             reads.model_copy(update={"name": model, "layers": ()}) if model else reads
         )
-        self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS)
+        self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS, coherence_boost=boost)
         same = str(self.store.path.resolve()), self.model.fingerprint, self.prompts, seed, repr(lora)
         begin_folder(out, hashlib.sha256(repr(same).encode()).hexdigest()[:16], "another folder with --out")
 
@@ -119,9 +125,19 @@ class Trial:
 
     def write(self, name: str, adapter: Adapter | None) -> None:
         """Passages on all openings, kept as `written/NAME.json`."""
-        file = self.out / "written" / f"{name}.json"
-        given = self.prompts, self.seeds
-        saved_samples(file, *given, lambda: self.model.adapted(adapter).generate(*given, self.config))
+        name += f"-particles-{self.particles}" if self.particles > 1 else ""
+        name += f"-boost-{self.config.coherence_boost:g}" if self.config.coherence_boost else ""
+        given, model = (self.prompts, self.seeds), self.model.adapted(adapter)
+        concept, settings = self.store.load_chosen(None).concept, ParticleConfig(particles=self.particles)
+
+        def texts() -> list[str]:
+            if self.particles == 1:
+                return model.generate(*given, self.config)
+            wanted = member_log_odds(concept.single, concept.membership)
+            score = partial(read_texts, concept.readout, self.model)
+            return particle_writer(model, score, wanted, self.config, settings)(*given)
+
+        saved_samples(self.out / "written" / f"{name}.json", *given, texts)
 
 
 @app.command("split")
@@ -159,13 +175,16 @@ def write(
     model: Annotated[str | None, typer.Option(help="That writes, in place of the run's.")] = None,
     seed: int = 0,
     learning_rate: Annotated[float, typer.Option(min=1e-6)] = LoraConfig().learning_rate,
+    particles: Annotated[int, typer.Option(help="Per opening, read by the run's own model.")] = 1,
+    boost: Annotated[float, typer.Option(help="Weight of coherence boosting.")] = 0.0,
 ) -> None:
     """Train and write; `base` is the model alone. With CORPUS_TOKENS, from the corpus's adapter and against it."""
     rows: list[Row] = []
     try:
         with show_progress(Console(stderr=True)):
             lora = LoraConfig(learning_rate=learning_rate)
-            trial = Trial(run, held_out, out, lora, model=model, number=number, seed=seed)
+            how = {"number": number, "seed": seed, "particles": particles, "boost": boost}
+            trial = Trial(run, held_out, out, lora, model=model, **how)
             for name in generators:
                 found = GENERATOR.fullmatch(name)
                 if found is None:
