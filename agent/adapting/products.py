@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 
 class AdaptedProduct(torch.autograd.Function):
-    """x W' + bias + s x A' B', where W and the bias are frozen."""
+    """x W' + bias + x A' B', where W and the bias are frozen and B is scaled."""
 
     @staticmethod
     def forward(
@@ -26,12 +26,10 @@ class AdaptedProduct(torch.autograd.Function):
         base: tuple[Float[Tensor, "output input"], Float[Tensor, "output"] | None],
         a: Float[Tensor, "rank input"],
         b: Float[Tensor, "output rank"],
-        scale: float,
     ) -> Float[Tensor, "*place output"]:
-        rows, a, b = x.flatten(0, -2), a.to(x.dtype), (b * scale).to(x.dtype)
+        rows, a, b = x.flatten(0, -2), a.to(x.dtype), b.to(x.dtype)
         low = rows @ a.mT
         context.save_for_backward(rows, low, a, b, base[0])
-        context.scale = scale
         return nn.functional.linear(rows, *base).addmm_(low, b.mT).unflatten(0, x.shape[:-1])
 
     @staticmethod
@@ -40,7 +38,7 @@ class AdaptedProduct(torch.autograd.Function):
         slopes = slope.flatten(0, -2)
         of_low = slopes @ b
         of_x = (slopes @ weight).addmm_(of_low, a).unflatten(0, slope.shape[:-1])
-        return of_x, None, of_low.mT @ rows, (slopes.mT @ low).mul_(context.scale), None
+        return of_x, None, of_low.mT @ rows, slopes.mT @ low
 
 
 def multiply_at_once(model: nn.Module) -> None:
@@ -57,6 +55,6 @@ def multiply_at_once(model: nn.Module) -> None:
 def _product(layer: Any, x: Float[Tensor, "*place input"]) -> Float[Tensor, "*place output"]:
     base, (name,) = layer.base_layer, layer.active_adapters
     weight = base.weight if isinstance(base, nn.Linear) else base.weight.mT
-    low, high = layer.lora_A[name].weight, layer.lora_B[name].weight
-    product: Tensor = AdaptedProduct.apply(x, (weight, base.bias), low, high, layer.scaling[name])
+    low, high = layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name]
+    product: Tensor = AdaptedProduct.apply(x, (weight, base.bias), low, high)
     return product
