@@ -65,6 +65,8 @@ def refine(
     begin_stage(rounds[-1].round, "certify")
     if (certificate := certify(context, rounds)) is not None:
         store.save_certificate(certificate)
+        if certificate["name"]:
+            logger.info(f"Name: {certificate['name']}")
         logger.info(str(certificate["sentence"]))
     logger.info(reason)
     return rounds

@@ -63,6 +63,8 @@ def show_run(store: RunStore, console: Console) -> None:
     console.print(table_of(["round", *COLUMNS, "nats/token", "seconds"], rows))
     if certificate := store.load_certificate():
         print_sentence(certificate["sentence"], console)
+        if name := certificate.get("name"):
+            print_sentence(f"Name: {name}", console)
     from loops.evaluation.measure import stored_rows
 
     if measured := stored_rows(store):

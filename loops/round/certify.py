@@ -1,4 +1,4 @@
-"""The certificate of a run, tried on the real texts when the loop ends.
+"""The certificate of a run, tried on the real texts when the loop ends, and its concept's name.
 
 The last concept must stay where it is without its pointer, return after kicks, and be reached again
 by corrupted starts.
@@ -12,6 +12,7 @@ import numpy as np
 
 from agent.basin.certificate import certify as try_certificate
 from agent.basin.certificate import verdict
+from agent.basin.naming import concept_name
 from agent.clustering.redraw import schedule
 from agent.clustering.round_map import RoundMap
 from agent.membership.documents import document_means
@@ -34,8 +35,13 @@ def certify(context: RunContext, rounds: Sequence[RoundRecord]) -> dict[str, obj
     kicks = seed_for(seed, 0, "certificate")
     found = try_certificate(round_map, path, began, falls, config=config.certificate, seed=kicks)
     failures = found.failures(config.certificate, prior.descent.stopped if prior.descent else None)
+    name, membership, embeddings = None, rounds[-1].concept.membership, context.real.embeddings
+    if context.embed is not None and embeddings is not None:
+        code = context.pointer.model.language
+        name = concept_name(membership, context.passages.texts, embeddings, context.embed, code)
     return {
         "round": rounds[-1].round,
+        "name": name,
         "certified": not failures,
         "sentence": verdict(failures),
         "failures": failures,
