@@ -334,11 +334,11 @@ def main(
         folder = Path(scratch)
         with own_cache(folder):
             for name, scene in SCENES.items():
-                make = partial(make_report, plant(folder / name, scene), tokens=False)
+                make = partial(make_report, plant(folder / name, scene))
                 rows.append(measure(name, folder / f"{name}.html", make, browser, axe, shots))
         pages: dict[str, Callable[[Path], object]] = {}
         for store in stores:
-            pages[store.name] = partial(make_report, store, tokens=False)
+            pages[store.name] = partial(make_report, store)
             pages[f"topics of {store.name}"] = lambda file, store=store: write_topics(
                 view_run(store, TopicOptions()), file
             )

@@ -61,8 +61,6 @@ class ReportConfig(StageConfig):
 
     refresh: bool = True
     """Rewrite report.html after every round."""
-    tokens: bool = True
-    """Read some passages token by token when the run ends."""
 
 
 class RunConfig(StageConfig):

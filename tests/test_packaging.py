@@ -90,7 +90,7 @@ def test_an_installed_basin_runs_and_draws_a_page(installed, tmp_path):
     make_project(tmp_path)
     done = _outside(installed, tmp_path, "basin", "run", "vector.yaml", "--rounds", "1")
     assert done.returncode == 0, done.stderr
-    page = _outside(installed, tmp_path, "basin", "report", "vector", "--no-tokens")
+    page = _outside(installed, tmp_path, "basin", "report", "vector")
     assert page.returncode == 0, page.stderr
     assert (tmp_path / "runs" / "vector" / "report.html").stat().st_size > 100_000
     assert "Every file is as written" in _outside(installed, tmp_path, "basin", "verify", "vector").stdout

@@ -252,14 +252,11 @@ class Run:
             pairs = [*write(self._store, round, count, strength=strength, particles=particles, **how)]
         return Shown(WrittenPassage(opening, text) for opening, text in pairs)
 
-    def report(
-        self, out: str | Path | None = None, *, tokens: bool | None = None, quiet: bool = False
-    ) -> Made:
+    def report(self, out: str | Path | None = None, *, quiet: bool = False) -> Made:
         """Write the run as one HTML file; `.open()` of the result shows it in a browser.
 
         Args:
             out: by default `report.html` in the run's folder.
-            tokens: read some passages token by token; by default if the language model is available.
             quiet: show no progress.
 
         Raises:
@@ -268,7 +265,7 @@ class Run:
         from loops.report.make import make_report
 
         with _progress(quiet):
-            return make_report(self._store, Path(out) if out is not None else None, tokens)
+            return make_report(self._store, Path(out) if out is not None else None)
 
     def measure(self, *, quiet: bool = False) -> list[dict[str, Any]]:
         """Compare rounds with gold labels, one row each; empty without labels. The run never reads them."""

@@ -51,16 +51,9 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="By default report.html in the run's folder.")
     ] = None,
-    tokens: Annotated[
-        bool | None,
-        typer.Option(
-            "--tokens/--no-tokens",
-            help="Read some passages token by token; by default if the language model is available.",
-        ),
-    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the file in the browser.")] = False,
 ) -> None:
-    """Write a run as one HTML file: map, convergence, members, samples, tokens."""
+    """Write a run as one HTML file: map, convergence, members, samples."""
     import webbrowser
 
     from loops.checkpoint.find import open_run
@@ -69,7 +62,7 @@ def report(
 
     store = open_run(run)
     with show_progress(Console(stderr=True)):
-        made = make_report(store, out, tokens)
+        made = make_report(store, out)
     for sentence in made.sentences:
         print_line(sentence, error=True)
     print_line(f"Page: {made.path} ({made.megabytes:.1f} MB)")

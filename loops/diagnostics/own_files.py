@@ -27,8 +27,8 @@ LESSON, LORA = LessonConfig(tokens=64, window=16), LoraConfig(batch=2, learning_
 def own_files(name: str, config: Any, trust_remote_code: bool) -> dict[str, str]:
     """By part, the reason why a run would fail; empty for what works. Parts not on this disk are left out.
 
-    The tokenizer is tried with a tiny random model of the same vocabulary. `token by token` is what the
-    page and maps between models need.
+    The tokenizer is tried with a tiny random model of the same vocabulary. `maps between models` need the
+    characters of every token.
     """
     where = resolve_model(name)
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
@@ -56,7 +56,7 @@ def _read_by(name: str, where: str | Path, config: Any, options: dict[str, Any])
         fit_lora(language_model, lesson, LORA, seed=0, folder=Path(folder))
     if tokenizer.is_fast:
         return {}
-    return {"token by token": "the tokenizer does not say which characters a token has"}
+    return {"maps between models": "the tokenizer does not say which characters a token has"}
 
 
 def _keys(name: str, where: str | Path, config: Any, options: dict[str, Any]) -> dict[str, str]:

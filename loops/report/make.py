@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.errors import BasinError, first_sentence
+from agent.errors import first_sentence
 from loops.checkpoint.store import RunStore
 from loops.monitor.loggers import RunLoggers, require_loggers
 from loops.report import page
@@ -18,11 +18,9 @@ from loops.report.page import write
 from loops.report.run_page.material import Material, gather
 from loops.report.run_page.page import run_page
 from loops.report.run_page.plane import material_plane
-from loops.report.run_page.stored import load_tokens, save_plane, save_tokens
-from loops.report.run_page.token_evidence import load_reader, read_tokens
+from loops.report.run_page.stored import save_plane
 
 if TYPE_CHECKING:
-    from agent.language_model.model import LanguageModel
     from loops.records import RoundRecord, Watcher
     from loops.round.context import RunContext
 logger = logging.getLogger(__name__)
@@ -44,31 +42,17 @@ class Made:
         return webbrowser.open(self.path.resolve().as_uri())
 
 
-def make_report(store: RunStore, out: Path | None, tokens: bool | None) -> Made:
+def make_report(store: RunStore, out: Path | None = None) -> Made:
     """Write the page of a run, by default beside its rounds.
 
-    Args:
-        tokens: whether to read passages token by token. True reads them again and fails without the
-            language model; None reads them only if the newest round was not read yet.
-
-    Raises:
-        BasinError: there is nothing to show, the file cannot be written, or as `load_reader` if
-            `tokens` is True.
+    Raises `BasinError` where there is nothing to show, or the file cannot be written.
     """
     page.obtain()
-    material, sentences = gather(store), []
-    has_readout = material.newest.concept.readout is not None
-    if has_readout and (tokens or (tokens is None and not material.has_newest_tokens)):
-        try:
-            material = _with_tokens(material, store.path, load_reader(store))
-        except BasinError as error:
-            if tokens:
-                raise
-            sentences.append(f"No passage was read token by token: {error}")
-    if has_readout and material.plane is None:
+    material = gather(store)
+    sentences = [*material.notes]
+    if material.newest.concept.readout is not None and material.plane is None:
         sentences.append("The run stored no plane with its page, so there is no map.")
-    made = _write(material, store.path, out)
-    return replace(made, sentences=[*material.notes, *sentences])
+    return replace(_write(material, store.path, out), sentences=sentences)
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,7 @@ class ReportPage:
         self.round_done(rounds)
 
     def round_done(self, rounds: Sequence[RoundRecord]) -> None:
-        """Write the page again, without gold labels and without reading tokens."""
+        """Write the page again, without gold labels."""
         store, context = self.store, self.context
         if not store.config.report.refresh or not rounds:
             return
@@ -100,27 +84,18 @@ class ReportPage:
                 context.pointer,
                 certificate=store.load_certificate(),
                 activations=context.real.activations,
-                tokens=load_tokens(store.path),
             )
             _write(material, store.path, None)
         except Exception as error:
             _log_failure(error)
 
     def finish(self) -> Path | None:
-        """Write the last page, with token readings; None if the page is off or failed."""
-        config = self.store.config.report
-        if not config.refresh:
+        """Write the last page; None if the page is off or failed."""
+        if not self.store.config.report.refresh:
             return None
         try:
             page.obtain()
             material = replace(gather(self.store), activations=self.context.real.activations)
-            if config.tokens and not material.has_newest_tokens:
-                try:
-                    material = _with_tokens(material, self.store.path, self.context.language_model)
-                except BasinError as error:
-                    logger.info(f"No passage was read token by token: {error}")
-                except Exception as error:
-                    _log_failure(error)
             return _write(material, self.store.path, None).path
         except Exception as error:
             _log_failure(error)
@@ -143,14 +118,6 @@ def _write(material: Material, run: Path, out: Path | None) -> Made:
     if plane is not None and material.activations is not None:
         save_plane(run, plane)
     return Made(path, size / 1e6)
-
-
-def _with_tokens(material: Material, run: Path, language_model: LanguageModel) -> Material:
-    tokens = read_tokens(material, language_model)
-    if tokens is None:
-        return material
-    save_tokens(run, tokens)
-    return replace(material, tokens=tokens)
 
 
 def _log_failure(error: Exception) -> None:

@@ -23,7 +23,7 @@ from loops.config import RunConfig
 from loops.evaluation.stored_measures import read_rows
 from loops.records import RoundRecord
 from loops.report.run_page.plane import PlacedPlane
-from loops.report.run_page.stored import TokenReadings, load_plane, load_tokens
+from loops.report.run_page.stored import load_plane
 
 
 def metric(record: RoundRecord, name: str) -> float | None:
@@ -51,12 +51,6 @@ class Material:
     activations: Float[np.ndarray, "passage layer width"] | None = field(default=None, repr=False)
     plane: PlacedPlane | None = None
     """The plane that was stored with the last page of the run."""
-    tokens: TokenReadings | None = None
-
-    @property
-    def has_newest_tokens(self) -> bool:
-        """Whether the token readings are those of the newest round."""
-        return self.tokens is not None and self.tokens.round == self.newest.round
 
     @property
     def newest(self) -> RoundRecord:
@@ -136,7 +130,6 @@ def gather(store: RunStore) -> Material:
         measurements=_measurements(store.path),
         notes=notes,
         plane=load_plane(store.path, len(passages.passages)),
-        tokens=load_tokens(store.path),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from loops.report.page import Page, View, fill
@@ -19,10 +18,7 @@ from loops.report.run_page.passages import (
 from loops.report.run_page.plane import PlacedPlane, map_data
 from loops.report.run_page.summary import Summary
 
-SCRIPTS = (
-    *("run.js", "run_map.js", "run_course.js", "run_passages.js"),
-    *("run_written.js", "run_tokens.js", "run_about.js"),
-)
+SCRIPTS = ("run.js", "run_map.js", "run_course.js", "run_passages.js", "run_written.js", "run_about.js")
 VIEWS = {
     "overview": "Overview",
     "map": "Map",
@@ -30,7 +26,6 @@ VIEWS = {
     "changes": "Changes",
     "disagreements": "Pointer vs concept",
     "written": "Generated passages",
-    "tokens": "Token by token",
     "about": "Run",
 }
 
@@ -72,6 +67,5 @@ def _data(material: Material, placed: PlacedPlane | None) -> dict[str, Any]:
         "written": written_data(material),
         "course": course_data(material),
         "settings": settings(material.config),
-        "tokens": None if material.tokens is None else [asdict(each) for each in material.tokens.passages],
         "gold": material.measurements and {"rows": material.measurements["rows"]},
     }

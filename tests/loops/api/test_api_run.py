@@ -79,10 +79,10 @@ def test_the_concept_scores_given_and_generated_texts(started):
 
 
 def test_the_page_is_written_and_linked(started, tmp_path):
-    page = started.report(tokens=False, quiet=True)
+    page = started.report(quiet=True)
     assert page.path == started.path / "report.html"
     assert page.path.stat().st_size / 1e6 == pytest.approx(page.megabytes)
-    assert started.report(tmp_path / "another.html", tokens=False, quiet=True).path.exists()
+    assert started.report(tmp_path / "another.html", quiet=True).path.exists()
 
 
 def test_settings_may_be_a_tree_or_a_configuration(ground):

@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "stitch": ("stitch", "evil", "--to", NOWHERE),
     "fork": ("fork", "evil", "--name", "fork-of-evil"),
     "follow": ("inspect", "evil", "--follow"),
-    "report": ("report", "evil", "--no-tokens"),
+    "report": ("report", "evil"),
     "topics": ("topics", "evil", "--topic", "0"),
     "resume": ("resume", "evil"),
 }

@@ -95,7 +95,7 @@ def test_a_tokenizer_without_offsets_lacks_only_what_needs_them(tmp_path):
     model.model.save_pretrained(tmp_path)
     ByT5Tokenizer().save_pretrained(tmp_path)
     found = check_model(str(tmp_path))
-    assert found.usable and [name for name, each in found.problems.items() if each] == ["token by token"]
+    assert found.usable and [name for name, each in found.problems.items() if each] == ["maps between models"]
 
 
 def test_an_architecture_is_checked_by_its_defaults():

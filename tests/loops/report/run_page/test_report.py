@@ -21,7 +21,6 @@ from loops.report.make import ReportPage, make_report
 from loops.report.page import plain
 from loops.report.run_page.material import gather
 from loops.report.run_page.passages import thousandths
-from loops.report.run_page.stored import PassageReading, TokenReadings, save_tokens
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +32,9 @@ def apart(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("loops.report.page.script", lambda: "/* charts */")
 
 
-def made(store: RunStore, tokens: bool | None = False) -> tuple[Reader, dict[str, Any]]:
+def made(store: RunStore) -> tuple[Reader, dict[str, Any]]:
     """The page as it is read, and the data in it."""
-    read = Reader(make_report(store, None, tokens).path.read_bytes())
+    read = Reader(make_report(store).path.read_bytes())
     return read, json.loads(next(text for given, text in read.scripts if given.get("id") == "basin-data"))
 
 
@@ -148,16 +147,6 @@ def test_gold_is_shown_apart_and_only_if_measured(tmp_path):
     assert made(store)[1]["gold"] is None
 
 
-def test_token_readings_are_shown_and_marked_when_old(tmp_path):
-    store = plant(tmp_path / "run", Scene(2))
-    read = PassageReading("member", "A title", "police came", [6, 11], [1.5, -0.5])
-    save_tokens(store.path, TokenReadings(2, [read]))
-    page, data = made(store)
-    assert data["tokens"][0]["nats"] == [1.5, -0.5] and "to read again" not in page.text
-    save_tokens(store.path, TokenReadings(1, [read]))
-    assert "to read again" in made(store)[0].text
-
-
 def test_a_large_corpus_is_cut_except_for_shown_passages(tmp_path, monkeypatch):
     monkeypatch.setattr("loops.report.run_page.passages.WHOLE_TEXTS", 1000)
     monkeypatch.setattr("loops.report.run_page.passages.FIRST_WORDS", 5)
@@ -193,9 +182,8 @@ def test_a_page_that_fails_is_logged_and_the_run_continues(tmp_path, monkeypatch
     monkeypatch.setattr(make, "run_page", Mock(side_effect=ZeroDivisionError("no page today")))
     watcher.round_done([watcher.store.load(0)])
     assert watcher.finish() is None
-    # The second failure is that of the token readings: there is no model.
     failures = [each for each in messages if "basin report" in each]
-    assert ["no page today" in each for each in failures] == [True, False, True]
+    assert ["no page today" in each for each in failures] == [True, True]
 
 
 def test_the_page_can_be_switched_off(tmp_path):
@@ -211,10 +199,9 @@ def test_the_command_prints_the_path_of_the_page_or_one_sentence(tmp_path):
     plant(tmp_path / "run", Scene(1))
     page = tmp_path / "sub" / "page.html"
     for arguments, status, sentence in (
-        (f"run --no-tokens --out {page}", 0, f"Page: {page}"),
+        (f"run --out {page}", 0, f"Page: {page}"),
         ("runn", 1, "did you mean run"),
         (f"run --out {tmp_path / 'run'}", 1, "cannot be written"),
-        ("run --tokens", 1, "not in the cache"),
     ):
         result = typer.testing.CliRunner().invoke(app, ["report", *arguments.split()])
         assert result.exit_code == status and sentence in result.output and "Traceback" not in result.output
