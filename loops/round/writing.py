@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,10 +18,13 @@ from agent.corpora.words import opening
 from agent.language_model.coherence import Coherence, CoherenceReport
 from agent.membership.log_odds import log_odds
 from agent.types import seed_for
-from loops.parallel import Batch, generate_passages
+from loops.parallel import Batch, generate_passages, read_shared
 from loops.records import Generated, RoundRecord
 from loops.round.context import Costs, RunContext
 from loops.round.partial import writing_key
+
+if TYPE_CHECKING:
+    from agent.language_model.model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def read(context: RunContext, passages: Sequence[Generated]) -> Texts:
     for batch in context.partial.row_batches(
         [each.whole for each in passages], f"record {model.fingerprint}"
     ):
-        parts.append(batch.stored if batch.stored is not None else batch.keep(model.record(batch.items)))
+        rows = batch.stored
+        parts.append(batch.keep(read_shared(_recorded, model, batch.items)) if rows is None else rows)
     return _as_texts(context, passages, np.concatenate(parts))
 
 
@@ -128,9 +133,20 @@ def _judge(context: RunContext, passages: Sequence[Generated]) -> CoherenceRepor
     pairs, parts = list(zip(context.coherence.cut(texts), prompts, strict=True)), []
     for batch in context.partial.row_batches(pairs, f"losses {judge.fingerprint}"):
         if (losses := batch.stored) is None:
-            losses = batch.keep(judge.losses(*map(list, zip(*batch.items, strict=True))))
+            losses = batch.keep(read_shared(_losses, judge, batch.items))
         parts.append(losses)
     return context.coherence.check(texts, prompts, np.concatenate(parts))
+
+
+def _recorded(model: LanguageModel, texts: Sequence[str]) -> np.ndarray:
+    found: np.ndarray = model.record(texts)
+    return found
+
+
+def _losses(judge: LanguageModel, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Losses of texts after their prompts, in nats per token."""
+    found: np.ndarray = judge.losses(*map(list, zip(*pairs, strict=True)))
+    return found
 
 
 def _as_texts(context: RunContext, passages: Sequence[Generated], activations: np.ndarray | None) -> Texts:

@@ -68,6 +68,8 @@ def test_two_processes_make_the_run_of_one(project: Path) -> None:
         one, two = alone.load(number), shared.load(number)
         assert np.abs(one.concept.membership - two.concept.membership).max() < 1e-4
         assert [each.text for each in one.generated] == [each.text for each in two.generated]
+        assert np.allclose(*([each.loss for each in record.generated] for record in (one, two)), atol=1e-4)
+        assert np.allclose(one.activations, two.activations, atol=1e-4)
         places = [store.path / f"round_{number:03d}" for store in (alone, shared)]
         files = [sorted(file.name for file in place.iterdir()) for place in places]
         assert files[0] == files[1]
