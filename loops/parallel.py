@@ -325,34 +325,6 @@ def _record(config: LanguageModelConfig, texts: tuple[str, ...]) -> Float[np.nda
     return np.asarray(record_cached(loaded(config), texts))
 
 
-def read_shared(
-    read: Callable[[LanguageModel, Sequence[Any]], Float[np.ndarray, "item ..."]],
-    language_model: LanguageModel,
-    items: Sequence[Any],
-) -> Float[np.ndarray, "item ..."]:
-    """`read(language_model, items)`, a row an item; each process of a launch reads a part.
-
-    Raises `BasinError` as `processes.share`, or where a process cannot load the model.
-    """
-    if (size := min(processes.count(), len(items))) < 2:
-        return read(language_model, items)
-    from agent.language_model.model import keep_loaded
-
-    keep_loaded(language_model)
-    cuts = [slice(at, None, size) for at in range(size)]
-    parts = processes.share(partial(_rows, read, language_model.config), [items[cut] for cut in cuts])
-    rows = np.empty((len(items), *parts[0].shape[1:]), parts[0].dtype)
-    for cut, part in zip(cuts, parts, strict=True):
-        rows[cut] = part
-    return rows
-
-
-def _rows(read: Callable[..., np.ndarray], model: LanguageModelConfig, items: Sequence[Any]) -> np.ndarray:
-    from agent.language_model.model import loaded
-
-    return read(loaded(model), items)
-
-
 def generate_passages(
     language_model: LanguageModel,
     concept: Concept,

@@ -6,25 +6,27 @@ concept, which can have a fixed point; with fresh noise, drift would level off a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from agent import processes
 from agent.clustering.texts import Texts
 from agent.concept import Concept
 from agent.corpora.words import opening
 from agent.language_model.coherence import Coherence, CoherenceReport
+from agent.language_model.load import LanguageModelConfig
+from agent.language_model.model import LanguageModel, keep_loaded, loaded
 from agent.membership.log_odds import log_odds
 from agent.types import seed_for
-from loops.parallel import Batch, generate_passages, read_shared
+from loops.parallel import Batch, generate_passages
 from loops.records import Generated, RoundRecord
 from loops.round.context import Costs, RunContext
 from loops.round.partial import writing_key
-
-if TYPE_CHECKING:
-    from agent.language_model.model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def read(context: RunContext, passages: Sequence[Generated]) -> Texts:
         [each.whole for each in passages], f"record {model.fingerprint}"
     ):
         rows = batch.stored
-        parts.append(batch.keep(read_shared(_recorded, model, batch.items)) if rows is None else rows)
+        parts.append(batch.keep(_shared(_recorded, model, batch.items)) if rows is None else rows)
     return _as_texts(context, passages, np.concatenate(parts))
 
 
@@ -133,9 +135,33 @@ def _judge(context: RunContext, passages: Sequence[Generated]) -> CoherenceRepor
     pairs, parts = list(zip(context.coherence.cut(texts), prompts, strict=True)), []
     for batch in context.partial.row_batches(pairs, f"losses {judge.fingerprint}"):
         if (losses := batch.stored) is None:
-            losses = batch.keep(read_shared(_losses, judge, batch.items))
+            losses = batch.keep(_shared(_losses, judge, batch.items))
         parts.append(losses)
     return context.coherence.check(texts, prompts, np.concatenate(parts))
+
+
+def _shared(
+    read: Callable[[LanguageModel, Sequence[Any]], Float[np.ndarray, "item ..."]],
+    language_model: LanguageModel,
+    items: Sequence[Any],
+) -> Float[np.ndarray, "item ..."]:
+    """`read(language_model, items)`, a row an item; each process of a launch reads a part.
+
+    Raises `BasinError` as `processes.share`, or where a process cannot load the model.
+    """
+    if (size := min(processes.count(), len(items))) < 2:
+        return read(language_model, items)
+    keep_loaded(language_model)
+    cuts = [slice(at, None, size) for at in range(size)]
+    parts = processes.share(partial(_rows, read, language_model.config), [items[cut] for cut in cuts])
+    rows = np.empty((len(items), *parts[0].shape[1:]), parts[0].dtype)
+    for cut, part in zip(cuts, parts, strict=True):
+        rows[cut] = part
+    return rows
+
+
+def _rows(read: Callable[..., np.ndarray], model: LanguageModelConfig, items: Sequence[Any]) -> np.ndarray:
+    return read(loaded(model), items)
 
 
 def _recorded(model: LanguageModel, texts: Sequence[str]) -> np.ndarray:
