@@ -24,6 +24,7 @@ from agent.types import seed_for
 from loops.api.classifier import read_texts
 from loops.checkpoint.run_models import keep_model, refuse_other_model
 from loops.checkpoint.store import RunStore
+from loops.config import changed_keys, with_overrides
 from loops.records import RoundRecord
 from loops.round.particles import member_log_odds, particle_writer
 from loops.round.writing import openings
@@ -43,6 +44,7 @@ def write(
     strength: float = 1.0,
     particles: int = 1,
     accept_model: bool = False,
+    overrides: Sequence[str] = (),
 ) -> Iterator[tuple[str, str]]:
     """Return an iterator that writes `count` pairs of prompt and continuation, batch by batch.
 
@@ -51,21 +53,26 @@ def write(
         words: about so many a continuation, ended with a sentence; None: `generation.new_tokens`.
         particles: per passage; above 1, passages are sampled to the log-odds of real members.
         accept_model: generate with another model than that of the rounds, and keep that with the run.
+        overrides: of the run's settings of generation, as `generation.coherence_boost=0.5`.
 
     Raises:
-        BasinError: a number out of range, no such round, a round without a steering vector, another
-            model than the run's, more words than it can write, or as `LanguageModel.load`.
+        BasinError: a number out of range, a setting that is not one of generation, no such round, a
+            round without a steering vector, another model than the run's, more words than it can
+            write, or as `LanguageModel.load`.
     """
     check_number("strength", strength)
     for name, value, least in (("count", count, 1), ("particles", particles, 1), ("seed", seed, 0)):
         check_number(name, value, least=least, whole=True)
+    settings = with_overrides(store.config, overrides)
+    if other := [key for key in changed_keys(store.config, settings) if not key.startswith("generation.")]:
+        raise BasinError(f"A stored round keeps its {other[0]}: set only what begins with generation.")
     concept = _concept(store, number)
     if not concept.can_write:
         raise _cannot_write(store, concept)
-    prompts = _prompts(store, count, prompt, seed)
+    prompts = _prompts(store, count, prompt, settings.generation.prompt_words, seed)
     language_model = _model(store, concept, accept_model)
     seeds = [seed_for(seed, number, "generate") for number in range(len(prompts))]
-    config = _sized(store, language_model, prompts, words)
+    config = _sized(store, settings.generation, language_model, prompts, words)
     texts_of = _writer(store, concept, language_model, config, particles, strength=strength)
     size = max(1, config.batch_size // particles)
 
@@ -81,9 +88,10 @@ def write(
     return batches()
 
 
-def _sized(store: RunStore, model: LanguageModel, prompts: list[str], words: int | None) -> GenerationConfig:
+def _sized(
+    store: RunStore, config: GenerationConfig, model: LanguageModel, prompts: list[str], words: int | None
+) -> GenerationConfig:
     """Settings with tokens for so many words of the run's texts, and as many tokens a batch as without."""
-    config = store.config.generation
     if words is None:
         return config
     check_number("words", words, least=1, whole=True)
@@ -154,8 +162,7 @@ def _cannot_write(store: RunStore, concept: Concept) -> BasinError:
     )
 
 
-def _prompts(store: RunStore, count: int, prompt: str | None, seed: int) -> list[str]:
+def _prompts(store: RunStore, count: int, prompt: str | None, words: int, seed: int) -> list[str]:
     if prompt is not None:
         return [given_text(prompt, "The prompt")] * count
-    texts, words = store.load_passages().texts, store.config.generation.prompt_words
-    return openings(texts, count, words, seed_for(seed, 0, "generate/openings"))
+    return openings(store.load_passages().texts, count, words, seed_for(seed, 0, "generate/openings"))

@@ -227,6 +227,7 @@ class Run:
         strength: float = 1.0,
         particles: int = 1,
         accept_model: bool = False,
+        settings: Mapping[str, Any] | None = None,
         quiet: bool = False,
     ) -> Shown[WrittenPassage]:
         """Generate passages from a round's concept, as strings of prompt and continuation.
@@ -240,14 +241,17 @@ class Run:
             strength: times the round's steering vector; 0 writes without it.
             particles: per passage; above 1, passages are sampled to the log-odds of real members.
             accept_model: as for `Run.resume`.
+            settings: of generation, as for `Run.start`: `{"generation.temperature": 0.7}`.
             quiet: show no progress.
 
         Raises:
             BasinError: no such round, a round that cannot generate, or no language model.
         """
         from loops.api.generate import write
+        from loops.api.session import overrides_of
 
         how: dict[str, Any] = {"words": words, "prompt": prompt, "seed": seed, "accept_model": accept_model}
+        how["overrides"] = overrides_of(settings or {})
         with _progress(quiet):
             pairs = [*write(self._store, round, count, strength=strength, particles=particles, **how)]
         return Shown(WrittenPassage(opening, text) for opening, text in pairs)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from loops.cli.arguments import AcceptModel, RoundNumber, RunName, print_line
+from loops.cli.arguments import AcceptModel, RoundNumber, RunName, Settings, print_line
 
 
 def generate(
@@ -25,6 +25,7 @@ def generate(
     particles: Annotated[
         int, typer.Option(min=1, max=1000, help="Per passage: above 1, sample to the real members' log-odds.")
     ] = 1,
+    settings: Settings = None,
     accept_model: AcceptModel = False,
 ) -> None:
     """Generate passages from the concept of a round."""
@@ -35,6 +36,7 @@ def generate(
 
     store = open_run(run)
     how: dict[str, Any] = {"words": words, "prompt": prompt, "seed": seed, "accept_model": accept_model}
+    how["overrides"] = settings or ()
     out, bars = Console(), Console(stderr=True)
     with show_progress(bars):
         for opening, text in write(store, round_number, count, strength=strength, particles=particles, **how):

@@ -56,6 +56,16 @@ def test_the_seed_decides_and_the_vector_is_used(store):
     assert texts == LanguageModel.load(None).generate(prompts, seeds, store.config.generation)
 
 
+def test_settings_of_generation_may_change_and_no_others(store):
+    given = _write(store, overrides=["generation.new_tokens=9", "generation.temperature=0"])
+    assert given == _write(store, overrides=["generation.temperature=0", "generation.new_tokens=9"], seed=0)
+    assert {len(text.split()) for _, text in given} == {9} != {len(text.split()) for _, text in _write(store)}
+    with pytest.raises(BasinError, match="A stored round keeps its topics.count"):
+        _write(store, overrides=["topics.count=7"])
+    with pytest.raises(BasinError, match="new_token"):
+        _write(store, overrides=["generation.new_token=9"])
+
+
 def test_prompts_are_openings_of_real_passages_unless_given(store):
     real = {" ".join(text.split()[:2]) for text in store.load_passages().texts}
     assert {prompt for prompt, _ in _write(store, count=7)} == real
