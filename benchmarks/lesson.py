@@ -84,7 +84,7 @@ class Trial:
         number: int,
         seed: int,
         particles: int,
-        boost: float,
+        penalty: float,
     ) -> None:
         self.store, self.out, self.lora, self.seed = open_run(run), out, lora, seed
         self.particles = particles
@@ -99,7 +99,7 @@ class Trial:
         self.model = LanguageModel.load(
             reads.model_copy(update={"name": model, "layers": ()}) if model else reads
         )
-        self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS, coherence_boost=boost)
+        self.config = GenerationConfig(samples=number, new_tokens=NEW_TOKENS, repetition_penalty=penalty)
         same = str(self.store.path.resolve()), self.model.fingerprint, self.prompts, seed, repr(lora)
         begin_folder(out, hashlib.sha256(repr(same).encode()).hexdigest()[:16], "another folder with --out")
 
@@ -126,7 +126,7 @@ class Trial:
     def write(self, name: str, adapter: Adapter | None) -> None:
         """Passages on all openings, kept as `written/NAME.json`."""
         name += f"-particles-{self.particles}" if self.particles > 1 else ""
-        name += f"-boost-{self.config.coherence_boost:g}" if self.config.coherence_boost else ""
+        name += f"-penalty-{self.config.repetition_penalty:g}" if self.config.repetition_penalty > 1 else ""
         given, model = (self.prompts, self.seeds), self.model.adapted(adapter)
         concept, settings = self.store.load_chosen(None).concept, ParticleConfig(particles=self.particles)
 
@@ -176,14 +176,14 @@ def write(
     seed: int = 0,
     learning_rate: Annotated[float, typer.Option(min=1e-6)] = LoraConfig().learning_rate,
     particles: Annotated[int, typer.Option(help="Per opening, read by the run's own model.")] = 1,
-    boost: Annotated[float, typer.Option(help="Weight of coherence boosting.")] = 0.0,
+    penalty: Annotated[float, typer.Option(min=1, help="Of repetition.")] = 1.0,
 ) -> None:
     """Train and write; `base` is the model alone. With CORPUS_TOKENS, from the corpus's adapter and against it."""
     rows: list[Row] = []
     try:
         with show_progress(Console(stderr=True)):
             lora = LoraConfig(learning_rate=learning_rate)
-            how = {"number": number, "seed": seed, "particles": particles, "boost": boost}
+            how = {"number": number, "seed": seed, "particles": particles, "penalty": penalty}
             trial = Trial(run, held_out, out, lora, model=model, **how)
             for name in generators:
                 found = GENERATOR.fullmatch(name)

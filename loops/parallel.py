@@ -246,7 +246,7 @@ def prepare_writing(language_model: LanguageModel, config: GenerationConfig, bat
     if config.engine == "vllm":
         from agent.language_model.decoding.vllm_engine import check_engine
 
-        check_engine(language_model, config)
+        check_engine(language_model)
     if (size := processes.count()) == 1:
         return
     if (device := language_model.config.device) not in ("auto", "cpu", "cuda"):

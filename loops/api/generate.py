@@ -53,7 +53,7 @@ def write(
         words: about so many a continuation, ended with a sentence; None: `generation.new_tokens`.
         particles: per passage; above 1, passages are sampled to the log-odds of real members.
         accept_model: generate with another model than that of the rounds, and keep that with the run.
-        overrides: of the run's settings of generation, as `generation.coherence_boost=0.5`.
+        overrides: of the run's settings of generation, as `generation.temperature=0.7`.
 
     Raises:
         BasinError: a number out of range, a setting that is not one of generation, no such round, a

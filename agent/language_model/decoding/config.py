@@ -24,8 +24,6 @@ class GenerationConfig(StageConfig):
     top_p: float = Field(0.95, gt=0, le=1)
     """Applied inside the `top_k` likeliest tokens."""
     repetition_penalty: float = Field(1.0, ge=1)
-    coherence_boost: float = Field(0.0, ge=0)
-    """Logits become (1 + a) f(all tokens) - a f(last 16 to 31 written) (Malkin et al. 2110.08294)."""
     engine: Literal["own", "vllm"] = "own"
     """`vllm` writes a run's passages with vLLM, where that is installed; see `vllm_engine.py`."""
 

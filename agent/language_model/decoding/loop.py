@@ -18,8 +18,6 @@ from agent.language_model.decoding.kv_cache import Reader
 from agent.language_model.decoding.sampling import Sampler, barred_tokens
 from agent.language_model.output_layer import OutputLayer
 
-NEAR = 16  # tokens by which the start of what a coherence boost takes away moves on
-
 
 class Writer:
     """What generating with one model needs.
@@ -73,10 +71,6 @@ class Draft:
         self.real = (torch.arange(self.ids.shape[1]) >= padding).to(device)
         self.sampler = Sampler(writer.output, writer.barred, seeds, config, processors)
         self.reader: Reader | None = None
-        self.near: Reader | None = None
-        self.boost, self.near_begin = config.coherence_boost, 0
-        if self.boost and writer.base is None:
-            raise BasinError("This model is not read token by token: set generation.coherence_boost to 0.")
 
     def write(self, tokens: int) -> None:
         """Write the next tokens of every text."""
@@ -89,27 +83,17 @@ class Draft:
                     self.reader = Reader(writer.base, writer.depth, self.ids.shape[1])
                 known = self.reader.cache.get_seq_length()
                 states = self.reader.read(self.ids[:, known:place], self.real[:, :place])
-                if self.boost and place - self.begin >= NEAR:  # logits are linear in states
-                    states = states + self.boost * (states - self._near_states(writer.base, place))
                 self.ids[:, place] = self.sampler.draw(
                     states, place - self.begin, self.ids[:, :place], self.real[:, :place]
                 )
         self.end = last
 
-    def _near_states(self, base: Any, place: int) -> Float[Tensor, "text width"]:
-        """Final states at the last token by a model that sees the last 16 to 31 written ones alone."""
-        begin = place - NEAR - (place - self.begin) % NEAR
-        if self.near is None or begin != self.near_begin:
-            self.near, self.near_begin = Reader(base, self.writer.depth, 2 * NEAR), begin
-        known = self.near_begin + self.near.cache.get_seq_length()
-        return self.near.read(self.ids[:, known:place], self.real[:, begin:place])
-
     def keep(self, rows: Int[Tensor, "text"]) -> None:
         """Put a copy of text `rows[i]`, of an equally long prompt, in place i; seeds stay in place."""
         rows = rows.to(self.ids.device)
         self.ids = self.ids[rows]
-        for reader in filter(None, (self.reader, self.near)):
-            reader.cache.reorder_cache(rows)
+        if self.reader is not None:
+            self.reader.cache.reorder_cache(rows)
 
     def texts(self) -> list[str]:
         """The continuations so far, without their prompts."""

@@ -32,12 +32,10 @@ REMEDY = "set generation.engine to own"
 _engine: tuple[bytes, Any] | None = None  # the weights that vLLM holds, by their digest, and its `LLM`
 
 
-def check_engine(language_model: LanguageModel, config: GenerationConfig) -> None:
+def check_engine(language_model: LanguageModel) -> None:
     """Raise `BasinError` for a run that vLLM could not write; every run's first rounds steer."""
     if importlib.util.find_spec("vllm") is None:
         raise BasinError(f"generation.engine is vllm, which is not installed: pip install vllm, or {REMEDY}.")
-    if config.coherence_boost:
-        raise BasinError(f"vLLM has no coherence boost: set generation.coherence_boost to 0, or {REMEDY}.")
     if (size := processes.count()) > 1:
         raise BasinError(f"vLLM writes from one process, and this launch has {size}: {REMEDY}.")
     if not can_bake(language_model.model):

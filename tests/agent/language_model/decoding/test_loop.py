@@ -9,7 +9,6 @@ from conftest import make_language_model, make_mamba, sentence
 
 from agent.errors import BasinError
 from agent.language_model.decoding.config import GenerationConfig
-from agent.language_model.decoding.loop import NEAR, Draft
 from agent.steering.vector import SteeringVector
 
 GREEDY = GenerationConfig(new_tokens=12, temperature=0)
@@ -56,28 +55,3 @@ def test_vectors_that_do_not_pair_up_with_the_prompts_are_refused():
     language_model = make_language_model(depth=4)
     with pytest.raises(BasinError, match="each of the 3"):
         language_model.generate([sentence(1)] * 3, [1, 2, 3], GREEDY, some_vector(), [1.0, 2.0])
-
-
-def test_a_coherence_boost_takes_away_what_the_last_tokens_alone_say():
-    language_model = make_language_model(depth=4)
-    boosted = GREEDY.model_copy(update={"new_tokens": 52, "coherence_boost": 0.5})
-    prompts = [sentence(*range(1, 10)), sentence(3, 4)]
-    drafts = [Draft(language_model._writer, [prompt], [1], boosted) for prompt in prompts]
-    for draft in drafts:
-        draft.write(52)
-        for place in range(draft.begin, draft.end):
-            ids, scores = draft.ids[:, :place], []
-            written = place - draft.begin
-            near = ids[:, draft.begin + written // NEAR * NEAR - NEAR :] if written >= NEAR else ids
-            for seen in (ids, near):
-                with torch.no_grad():
-                    scores.append(language_model.model(seen).logits[0, -1])
-            wanted = 1.5 * scores[0] - 0.5 * scores[1]
-            wanted[language_model._writer.barred] = -torch.inf
-            assert wanted.argmax() == draft.ids[0, place]
-    alone = [draft.texts()[0] for draft in drafts]
-    assert language_model.generate(prompts, [1, 1], boosted) == alone
-    plain = language_model.generate(prompts, [1, 1], boosted.model_copy(update={"coherence_boost": 0.0}))
-    assert [each != other for each, other in zip(plain, alone, strict=True)] == [True, True]
-    with pytest.raises(BasinError, match="coherence_boost to 0"):
-        make_mamba().generate(prompts, [1, 1], boosted)

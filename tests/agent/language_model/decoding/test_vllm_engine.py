@@ -117,14 +117,12 @@ def test_each_passage_has_its_seed_and_all_settings(vllm, model, monkeypatch):
 
 
 def test_what_vllm_cannot_write_is_refused(vllm, model, monkeypatch):
-    vllm_engine.check_engine(model, GREEDY)
+    vllm_engine.check_engine(model)
     with pytest.raises(BasinError, match="cannot hold a steering vector"):
-        vllm_engine.check_engine(make_language_model("gemma2", depth=4), GREEDY)
-    with pytest.raises(BasinError, match="no coherence boost"):
-        vllm_engine.check_engine(model, GREEDY.model_copy(update={"coherence_boost": 0.5}))
+        vllm_engine.check_engine(make_language_model("gemma2", depth=4))
     monkeypatch.setattr(processes, "count", lambda: 2)
     with pytest.raises(BasinError, match="this launch has 2"):
-        vllm_engine.check_engine(model, GREEDY)
+        vllm_engine.check_engine(model)
     monkeypatch.setattr(LLM, "__init__", lambda self, **options: 1 / 0)
     with pytest.raises(BasinError, match=r"vLLM could not write \(.*division.*engine to own"):
         vllm_engine.generate(model, PROMPTS, [1, 2], GREEDY)
@@ -132,4 +130,4 @@ def test_what_vllm_cannot_write_is_refused(vllm, model, monkeypatch):
 
 def test_without_vllm_a_run_is_refused(model):
     with pytest.raises(BasinError, match="not installed: pip install vllm"):
-        vllm_engine.check_engine(model, GREEDY)
+        vllm_engine.check_engine(model)
