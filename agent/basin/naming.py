@@ -14,6 +14,8 @@ from agent.corpora.words import language
 
 FEWEST_PASSAGES, MOST_PHRASES = 5, 5000
 """Passages that a phrase must stand in, and the most frequent phrases that are counted."""
+MOST_PASSAGES = 5000
+"""Evenly spaced over the corpus, so that a table of passages and phrases fits into memory."""
 CANDIDATES = 300
 """Phrases that are read: those that stand in members rather than in others."""
 
@@ -34,10 +36,12 @@ def concept_name(
         min_df=FEWEST_PASSAGES,
         max_features=MOST_PHRASES,
     )
+    chosen = np.linspace(0, len(texts) - 1, min(len(texts), MOST_PASSAGES)).astype(int)
+    membership, embeddings = membership[chosen], embeddings[chosen]
     if membership.sum() <= 0 or (1 - membership).sum() <= 0:
         return None
     try:
-        holds = counts.fit_transform(texts).toarray().astype(bool)
+        holds = counts.fit_transform([texts[at] for at in chosen.tolist()]).toarray().astype(bool)
     except ValueError:  # scikit-learn's, for no phrase at all
         return None
     phrases = counts.get_feature_names_out()[telling_words(membership, holds, CANDIDATES)].tolist()

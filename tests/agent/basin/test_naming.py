@@ -27,6 +27,12 @@ def test_the_name_is_the_members_phrase_of_the_nearest_meaning():
     assert concept_name(1 - MEMBERSHIP, TEXTS, embeddings, embed, "en").endswith("apples")
 
 
+def test_of_a_large_corpus_a_part_is_read(monkeypatch):
+    monkeypatch.setattr("agent.basin.naming.MOST_PASSAGES", 16)
+    embeddings = np.repeat([[1.0, 0.0], [0.0, 1.0]], [12, 20], axis=0)
+    assert concept_name(MEMBERSHIP, TEXTS, embeddings, embed, "en") in ("train", "night train")
+
+
 def test_without_a_boundary_or_a_shared_phrase_there_is_no_name():
     embeddings = np.ones((len(TEXTS), 2))
     assert concept_name(np.ones(len(TEXTS)), TEXTS, embeddings, embed, "en") is None
