@@ -33,7 +33,7 @@ def page_file(tmp_path, monkeypatch, request) -> Path:
     """The page of a planted scene, with the installed Plotly."""
     monkeypatch.setenv("BASIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("loops.report.page.obtain", lambda: False)
-    return make_report(plant(tmp_path / "run", request.param), None, False).path
+    return make_report(plant(tmp_path / "run", request.param)).path
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_page_works_in_a_browser(page_file):
         try_filters(page, seen)
         try_tables(page, seen)
         seen.expect(page.title() != "owned", "a text of the corpus ran")
-    assert len(views) == 8
+    assert len(views) == 7
     assert (seen.console_errors, seen.network_requests, seen.axe, seen.faults) == ([], [], [], [])
 
 

@@ -18,7 +18,6 @@ from loops.checkpoint.fork import fork
 from loops.checkpoint.store import RunStore
 from loops.evaluation.measure import measure
 from loops.export.subject import Export
-from loops.report.run_page.token_evidence import load_reader
 
 NEVER_STILL = {"tracking": {"drift_bound": 0.0}}
 
@@ -110,7 +109,6 @@ def test_another_model_of_the_same_shape_is_refused_by_its_parts_or_accepted(
         lambda: resume(store),
         lambda: write(store, None, 1),
         lambda: measure(store),
-        lambda: load_reader(store),
         lambda: judge.predict(["some text"]),
         lambda: Export.of(store, 1).language_model(),
     ):
