@@ -104,6 +104,21 @@ def share(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]
     return results
 
 
+def spread(work: Callable[[Item], Any], cut: Callable[[slice], Item], length: int) -> list[Any]:
+    """The results of `length` inputs, in their order; each process computes every `count()`-th.
+
+    Args:
+        work: a sequence of results, from what `cut` returns.
+        cut: the inputs of a slice.
+
+    Raises:
+        BasinError: as `share`.
+    """
+    size = min(count(), length)
+    parts = share(work, [cut(slice(at, None, size)) for at in range(size)])
+    return [parts[at % size][at // size] for at in range(length)]
+
+
 @contextmanager
 def together(work: Callable[[], object]) -> Iterator[None]:
     """The other processes call `work` while the block runs here, in step by collective operations.

@@ -127,12 +127,13 @@ class Trial:
         """Passages on all openings, kept as `written/NAME.json`."""
         name += f"-particles-{self.particles}" if self.particles > 1 else ""
         name += f"-penalty-{self.config.repetition_penalty:g}" if self.config.repetition_penalty > 1 else ""
-        given, model = (self.prompts, self.seeds), self.model.adapted(adapter)
-        concept, settings = self.store.load_chosen(None).concept, ParticleConfig(particles=self.particles)
+        given = self.prompts, self.seeds
 
         def texts() -> list[str]:
+            model = self.model.adapted(adapter)
             if self.particles == 1:
                 return model.generate(*given, self.config)
+            concept, settings = self.store.load_chosen(None).concept, ParticleConfig(particles=self.particles)
             wanted = member_log_odds(concept.single, concept.membership)
             score = partial(read_texts, concept.readout, self.model)
             return particle_writer(model, score, wanted, self.config, settings)(*given)

@@ -353,12 +353,10 @@ def generate_passages(
         for name, (prompts, seeds) in batches.items():
             yield name, by_vllm(language_model, prompts, seeds, config)
         return
-    if (size := processes.count()) > 1:
+    if processes.count() > 1:
         write = partial(_generate, language_model.config, concept, config)
-        for name, (prompts, seeds) in batches.items():
-            cuts = [slice(at, None, size) for at in range(min(size, len(prompts)))]
-            parts = processes.share(write, [(prompts[cut], seeds[cut]) for cut in cuts])
-            yield name, [parts[at % size][at // size] for at in range(len(prompts))]
+        for name, batch in batches.items():
+            yield name, processes.spread(write, partial(_cut, batch), len(batch[0]))
         return
     if len(batches) < 2 or (workers == 1 and ray is None):
         writer = language_model.adapted(concept.adapter) if batches else language_model
@@ -367,6 +365,11 @@ def generate_passages(
         return
     write = partial(_generate, language_model.config, concept, config)
     yield from run_pieces(write, batches, workers=workers, ray=ray, gpus=1)
+
+
+def _cut(batch: Batch, part: slice) -> Batch:
+    prompts, seeds = batch
+    return prompts[part], seeds[part]
 
 
 _adapted: dict[str, LanguageModel] = {}

@@ -105,7 +105,8 @@ class _Training:
         """The adapter, and its history as of `fit_lora`."""
         lesson, config, start = self.lesson, self.config, self.start
         model = trainable_twin(language_model)
-        model.forward = partial(_summed_losses, model)
+        output = OutputLayer(model.get_output_embeddings(), model.config.get_text_config())
+        model.forward = partial(_summed_losses, model, output.packed())
         torch.manual_seed(self.seed)  # the first A of a fresh adapter is drawn
         # Whole steps only, which any number of processes shares alike.
         steps, longest = max(1, len(lesson.rows) // config.batch), max(map(len, lesson.rows))
@@ -187,10 +188,14 @@ class _LoraTrainer(PlainState, SFTTrainer):
 
 
 def _summed_losses(
-    core: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **unused: Any
+    core: Any,
+    output: OutputLayer,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    labels: Tensor,
+    **unused: Any,
 ) -> Tensor:
     """The sum of a batch's losses in nats, as the `forward` of a model that is only trained."""
-    output = OutputLayer(core.get_output_embeddings(), core.config.get_text_config()).packed()
     scored = labels[:, 1:] != NOT_SCORED
     states = base_of(core)(
         input_ids=input_ids,

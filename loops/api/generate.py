@@ -63,7 +63,7 @@ def write(
     check_number("strength", strength)
     for name, value, least in (("count", count, 1), ("particles", particles, 1), ("seed", seed, 0)):
         check_number(name, value, least=least, whole=True)
-    settings = with_overrides(store.config, overrides)
+    settings = with_overrides(store.config, overrides) if overrides else store.config
     if other := [key for key in changed_keys(store.config, settings) if not key.startswith("generation.")]:
         raise BasinError(f"A stored round keeps its {other[0]}: set only what begins with generation.")
     concept = _concept(store, number)

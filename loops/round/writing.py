@@ -149,15 +149,11 @@ def _shared(
 
     Raises `BasinError` as `processes.share`, or where a process cannot load the model.
     """
-    if (size := min(processes.count(), len(items))) < 2:
+    if processes.count() == 1:
         return read(language_model, items)
     keep_loaded(language_model)
-    cuts = [slice(at, None, size) for at in range(size)]
-    parts = processes.share(partial(_rows, read, language_model.config), [items[cut] for cut in cuts])
-    rows = np.empty((len(items), *parts[0].shape[1:]), parts[0].dtype)
-    for cut, part in zip(cuts, parts, strict=True):
-        rows[cut] = part
-    return rows
+    rows = partial(_rows, read, language_model.config)
+    return np.stack(processes.spread(rows, items.__getitem__, len(items)))
 
 
 def _rows(read: Callable[..., np.ndarray], model: LanguageModelConfig, items: Sequence[Any]) -> np.ndarray:

@@ -73,15 +73,15 @@ def disagreements(material: Material) -> dict[str, list[int]]:
 
 
 def limit_per_document(
-    document_of: Int[np.ndarray, "passage"], ranked: Iterable[int], count: int, per_document: int = 2
+    document_of: Int[np.ndarray, "passage"], ranked: Iterable[int], count: int
 ) -> list[int]:
-    """The first `count` of the ranked passages, at most `per_document` of each document."""
+    """The first `count` of the ranked passages, at most two of each document."""
     counts: Counter[int] = Counter()
     chosen = []
     for at in ranked:
         document = int(document_of[at])
         counts[document] += 1
-        if counts[document] <= per_document:
+        if counts[document] <= 2:
             chosen.append(at)
     return chosen[:count]
 
