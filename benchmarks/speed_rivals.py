@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +168,10 @@ def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[
     lesson = draw(model, texts, np.ones(len(texts)), LessonConfig(tokens=10**9), 0, repeats=1)
     rows, tokens = lesson.rows, lesson.tokens
 
-    def basin() -> int:
+    def basin(compiled: bool = False) -> int:
+        own = LoraConfig(compile=compiled)
         with tempfile.TemporaryDirectory() as folder:
-            fit_lora(model, lesson, config, seed=0, folder=Path(folder))
+            fit_lora(model, lesson, own, seed=0, folder=Path(folder))
         return tokens
 
     def trl() -> int:
@@ -194,7 +196,7 @@ def teachers(model: LanguageModel, texts: Sequence[str]) -> dict[str, Callable[[
             ).train()
         return tokens
 
-    return {"basin": basin, "TRL as it comes": trl}
+    return {"basin": basin, "basin, compiled": partial(basin, True), "TRL as it comes": trl}
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)

@@ -71,6 +71,7 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor,
     return q, key.reshape(-1, *key.shape[2:]), value.reshape(-1, *value.shape[2:])
 
 
+@torch.compiler.disable
 def attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:

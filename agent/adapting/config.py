@@ -46,6 +46,8 @@ class LoraConfig(StageConfig):
     batch: int = Field(4, ge=1)
     """Windows in a step."""
     learning_rate: float = Field(5e-4, gt=0)
+    compile: bool = False
+    """`torch.compile` the blocks: a fifth faster on a CPU, after half a minute; needs a C++ compiler."""
 
 
 class AdaptingConfig(StageConfig):

@@ -7,7 +7,7 @@ rounded once a step (Micikevicius et al. 1710.03740).
 
 from __future__ import annotations
 
-from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ def multiply_at_once(model: nn.Module) -> None:
     for module in model.modules():
         base: Any = getattr(module, "base_layer", None)
         if type(base) in (nn.Linear, Conv1D) and base.weight.dtype != torch.float16:
-            module.forward = partial(_product, module)
+            module.forward = MethodType(_product, module)  # a compiler then takes all for alike
 
 
 def _product(layer: Any, x: Float[Tensor, "*place input"]) -> Float[Tensor, "*place output"]:

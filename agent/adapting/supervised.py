@@ -24,6 +24,7 @@ from agent.adapting.lesson import Lesson
 from agent.adapting.products import multiply_at_once
 from agent.adapting.trainer import (
     ReportSteps,
+    compile_blocks,
     padding_tokenizer,
     quiet,
     train,
@@ -133,6 +134,8 @@ class _Training:
                 else new_adapter(model, config.rank, config.alpha, config.modules, name)
             )
             multiply_at_once(adapted)
+            if config.compile:
+                compile_blocks(model)
             trainer = _LoraTrainer(
                 model=adapted,
                 args=arguments,

@@ -23,9 +23,10 @@ import transformers
 
 from agent.adapting.attention import NAME
 from agent.adapting.trainer_state import SaveState
-from agent.errors import BasinError, writing
+from agent.errors import BasinError, first_sentence, writing
 from agent.files.checked import DamagedError
 from agent.hub.quiet import quiet_transformers
+from agent.language_model.architecture import decoder_blocks
 from agent.language_model.model import LanguageModel
 from agent.progress import advance
 
@@ -38,6 +39,19 @@ def trainable_twin(language_model: LanguageModel) -> Any:
         with quiet_transformers():  # a model that refuses warns, and stays unchanged
             model.set_attn_implementation(NAME)
     return model
+
+
+def compile_blocks(model: Any) -> None:
+    """Let `torch.compile` fuse each block of a causal model; raises `BasinError` where it does not work."""
+    try:
+        torch.compile(torch.sin)(torch.ones(1, device=model.device))
+    except Exception as error:
+        raise BasinError(
+            f"torch.compile does not work here ({first_sentence(error)}): install what it asks for, or set "
+            "updating.adapting.lora.compile to false."
+        ) from error
+    for block in decoder_blocks(model):
+        block.compile()
 
 
 def trainer_options(language_model: LanguageModel, folder: Path, seed: int, steps: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from conftest import make_language_model
@@ -9,7 +11,7 @@ from planted_adapters import CONFIG, LESSON, lesson, trained
 
 from agent.adapting import supervised, trainer_state
 from agent.adapting.supervised import MEMBER_LOSS, fit_lora
-from agent.adapting.trainer import train
+from agent.adapting.trainer import compile_blocks, train
 from agent.errors import BasinError
 
 
@@ -56,3 +58,19 @@ def test_activations_are_checkpointed_only_where_memory_demands_it(tmp_path, mon
     for name, weight in adapters[0].tensors.items():
         torch.testing.assert_close(weight, adapters[1].tensors[name], rtol=1e-3, atol=1e-5)
         assert name.endswith("lora_A.weight") or weight.norm() > 0
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_blocks_read_the_same():
+    model, ids = make_language_model().twin(), torch.arange(3, 20)[None]
+    with torch.no_grad():
+        before = model(ids).logits
+        compile_blocks(model)
+        torch.testing.assert_close(model(ids).logits, before)
+
+
+def test_a_compiler_that_fails_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function: 1 / 0)
+    model, config = make_language_model(), CONFIG.model_copy(update={"compile": True})
+    with pytest.raises(BasinError, match=r"torch.compile does not work here \(division by zero\)"):
+        fit_lora(model, lesson(model), config, seed=0, folder=tmp_path)
