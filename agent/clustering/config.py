@@ -32,6 +32,10 @@ class ClusteringConfig(StageConfig):
     """Principal components of the activations, and of the embeddings."""
     penalty: float = Field(0.1, gt=0)
     """Ridge penalty in units of a feature's mean variance times the number of passages."""
+    reading_components: int = Field(150, ge=2)
+    """As `components`, for the classifier that reads single texts, and that no round learns from."""
+    reading_penalty: float = Field(0.3, gt=0)
+    """As `penalty`, for that classifier."""
     folds: int = Field(6, ge=2)
     divisions: int = Field(4, ge=1)
     """Ways of dividing the documents into folds; scores are averaged over them."""

@@ -55,7 +55,7 @@ def finish(refined: Refined, texts: TrainingSet, real: Texts, prior: Prior) -> R
     single, cut = refined.single, threshold(refined.single[: len(texts.document_of)], size)
     readings = [
         linear_reading(ridge, refined.targets, single[:count], view.projection, recorded.shape[1:])
-        for ridge, view, recorded in zip(texts.ridges, prior.views, real.recordings, strict=True)
+        for ridge, view, recorded in zip(texts.readers, prior.finer, real.recordings, strict=True)
     ]
     evidence = [
         Readout(weights, bias, 0.0).evidence(recorded)

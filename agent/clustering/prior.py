@@ -42,6 +42,8 @@ class Prior:
     """Trust in the pointer that stays: where it is not given, none or all."""
     views: tuple[View, ...]
     """The real passages by activations, then by sentence embeddings where these are used."""
+    finer: tuple[View, ...]
+    """The same on `reading_components`."""
 
 
 def estimate_prior(
@@ -66,7 +68,10 @@ def estimate_prior(
     """
     document_of = numbered(document_of)
     pointer = document_means(real.pointer_log_odds, document_of)
-    views = [View.of(recorded, config.components) for recorded in real.recordings]
+    views, finer = (
+        tuple(View.of(recorded, count) for recorded in real.recordings)
+        for count in (config.components, config.reading_components)
+    )
     ridge = cross_fitted(views[0].features, document_of, config, seed)
     tried = pointer if topic is None else document_means(topic, document_of)
     z_score = z_score_of(tried, document_of, ridge, config.shuffles, seed_for(seed, 0, "shuffles"))
@@ -79,7 +84,7 @@ def estimate_prior(
     ends = (found.low, found.high) if found and size == stable else (claimed, stable)
     labels = tuple(np.geomspace(*ends, LABEL_SIZES))
     membership = document_membership(pointer[document_of], document_of, size)
-    return Prior(pointer, membership, z_score, size, labels, found, descent, least, tuple(views))
+    return Prior(pointer, membership, z_score, size, labels, found, descent, least, views, finer)
 
 
 def restart_maps(

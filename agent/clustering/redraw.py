@@ -36,7 +36,7 @@ def redraw(
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
-    texts = training_set(real, generated, document_of, prior.views, config=config, seed=seed)
+    texts = training_set(real, generated, document_of, prior.views, prior.finer, config=config, seed=seed)
     membership = last.membership if last else prior.membership
     trust = schedule(prior, config).trust(round_number)
     return finish(anneal(texts, membership, prior, trust, config.sharpness), texts, real, prior)

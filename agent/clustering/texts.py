@@ -103,6 +103,8 @@ class TrainingSet:
     """Numbered from 0 without gaps."""
     ridges: tuple[CrossFittedRidge, ...]
     """One for each view, that of activations first."""
+    readers: tuple[CrossFittedRidge, ...]
+    """The same on finer features, to read texts alone."""
     degenerate: Bool[np.ndarray, "generated"]
     """Generated texts that are trained on as outside."""
 
@@ -112,27 +114,31 @@ def training_set(
     generated: Texts | None,
     document_of: Int[np.ndarray, "passage"],
     views: Sequence[View],
+    finer: Sequence[View],
     *,
     config: ClusteringConfig,
     seed: int,
 ) -> TrainingSet:
-    """The features of both kinds of texts, with a classifier for each view.
+    """The features of both kinds of texts, with two classifiers for each reader of them.
 
     Raises:
         BasinError: fewer than two documents, or activations that are not finite.
     """
-    features, extra = [view.features for view in views], 0
-    if generated is not None:
-        features = [
-            np.concatenate([view.features, view.projection.apply(recorded)])
-            for view, recorded in zip(views, generated.recordings, strict=True)
-        ]
-        extra = len(generated.activations)
+    others = real if generated is None else generated
+    extra = 0 if generated is None else len(generated.activations)
     weights = training_weights(len(document_of), extra, config.generated_share)
     divisions = divisions_of(document_of, extra, config, seed)
-    ridges = tuple(CrossFittedRidge(each, weights, divisions, config.penalty) for each in features)
+
+    def fitted(views: Sequence[View], penalty: float) -> tuple[CrossFittedRidge, ...]:
+        features = [
+            np.concatenate([view.features, view.projection.apply(recorded[:extra])])
+            for view, recorded in zip(views, others.recordings, strict=True)
+        ]
+        return tuple(CrossFittedRidge(each, weights, divisions, penalty) for each in features)
+
     degenerate = np.zeros(0, dtype=bool) if generated is None else generated.known_degenerate
-    return TrainingSet(numbered(document_of), ridges, degenerate)
+    ridges, readers = fitted(views, config.penalty), fitted(finer, config.reading_penalty)
+    return TrainingSet(numbered(document_of), ridges, readers, degenerate)
 
 
 def training_weights(real: int, generated: int, share: float) -> Float[np.ndarray, "text"]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.files.checked import MEGABYTE, DamagedError, parse_json, read_inside
 
-SCHEMA = 13
+SCHEMA = 14
 """The only format that this version reads. Raise it when other code would misread a file."""
 DIGEST = "sha256"
 MOST = 64 * MEGABYTE

@@ -155,12 +155,12 @@ def test_generated_texts_of_the_cluster_are_read_as_members(real):
 
 
 def test_documents_of_one_passage_are_read_as_they_are_placed(real):
-    """Without other passages, the single and the pooled reading differ by the pointer alone."""
+    """Without other passages, the single and the pooled reading differ by what each learnt from."""
     rows = slice(0, len(GOLD), PASSAGES)
     short, gold = Texts(real.activations[rows], real.pointer_log_odds[rows]), GOLD[rows]
     config, alone, known = CONFIG.model_copy(update={"trust": 0.0}), np.arange(DOCUMENTS), {}
     drawn = settle(short, alone, estimate_prior(short, alone, SIZE, config, 3), config, 3)[-1]
-    assert np.corrcoef(drawn.single, drawn.pooled)[0, 1] > 0.9
+    assert np.corrcoef(drawn.single, drawn.pooled)[0, 1] > 0.8
     for name, scores in (("pointer", short.pointer_log_odds), ("reading", drawn.single)):
         known[name] = average_precision_score(gold, scores)
     assert known["reading"] > known["pointer"] + 0.05
