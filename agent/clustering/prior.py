@@ -33,7 +33,7 @@ class Prior:
     size: float
     """Where the map is most stable, if the concept stands there alone; else the pointer's claim."""
     label_sizes: tuple[float, ...]
-    """The most stable ones, if `size` is their middle; else from the claim to their middle."""
+    """The most stable ones where trust goes; else from the claim to their middle."""
     found: StableSize | None
     """Where the map is most stable; None where the size was given, or at no size."""
     descent: Descent | None
@@ -81,7 +81,7 @@ def estimate_prior(
         size, found, descent = size_and_trust(maps, known, config, seed)
     least = config.trust if isinstance(config.trust, float) else float(not descent or descent.least > 0)
     stable = found.size if found else claimed
-    ends = (found.low, found.high) if found and size == stable else (claimed, stable)
+    ends = (found.low, found.high) if found and least == 0 else (claimed, stable)
     labels = tuple(np.geomspace(*ends, LABEL_SIZES))
     membership = document_membership(pointer[document_of], document_of, size)
     return Prior(pointer, membership, z_score, size, labels, found, descent, least, views, finer)
@@ -136,10 +136,8 @@ def size_sentence(prior: Prior, config: ClusteringConfig) -> str:
     if prior.found is None:
         note = " (the map is stable at no size, so it is the pointer's)" if config.size == "stable" else ""
         return f"The concept is {prior.size:.1%} of the corpus{note}."
-    size, stable = (
-        f"The concept is {prior.size:.1%} of the corpus",
-        f"{prior.found.low:.1%} to {prior.found.high:.1%}",
-    )
+    size = f"The concept is {prior.size:.1%} of the corpus"
+    stable = f"{prior.found.low:.1%} to {prior.found.high:.1%}"
     if prior.size != prior.found.size:
         return f"{size}, as its pointer claims; the round map is most stable at {stable}."
     return f"{size}, the middle of {stable}, where the round map is most stable."
