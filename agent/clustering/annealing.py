@@ -20,17 +20,15 @@ from agent.membership.documents import document_means
 from agent.membership.log_odds import calibration_slope, sigmoid
 from agent.membership.similarity import spread, standardised
 
-CONCEPT_WEIGHT = 0.25
-"""Of the concept's scores beside the pointer's in a reader's labels."""
-
 
 def anneal(
     texts: TrainingSet, membership: Float[np.ndarray, "passage"], prior: Prior, trust: float, sharpness: float
 ) -> Refined:
     """Learn `membership` anew, `STEPS` times, beside a pointer of this trust; then read all texts.
 
-    Texts are read without the pointer, since one passage has few of its words. The classifier that
-    reads them learns from the pointer and the concept; its labels are the mean over several sizes.
+    Texts are read without the pointer, since one passage has few of its words. But the classifier
+    that reads them learns from the pointer as a second witness, and from the concept as far as that
+    stands without it. Its labels are the mean over several sizes.
     """
     document_of, count = texts.document_of, len(texts.document_of)
     round_map = RoundMap(texts.ridges, document_of, prior.size, sharpness)
@@ -40,7 +38,7 @@ def anneal(
         means = document_means(own[:count], document_of)
         scores = means / spread(means)
         now = round_map.membership(scores + trust * pointer)[document_of]
-    witnesses = pointer + CONCEPT_WEIGHT * scores
+    witnesses = (1 - trust) * scores + pointer
     labels = [replace(round_map, size=size).membership(witnesses) for size in prior.label_sizes]
     of_readers = replace(round_map, ridges=texts.readers)
     targets, found = _learn(of_readers, texts, np.mean(labels, axis=0)[document_of])
