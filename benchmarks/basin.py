@@ -110,6 +110,7 @@ def row_of(
     row |= {"same_fixed_point_share": reached and reached["share"]}
     row |= {"same_when_held": _share(numbers["held"]["same_as_topic"])}
     copied = ("fixed_point_ap", "topic_ap", "ceiling_ap", "best_round_of_any_start")
+    copied += ("noise_80_precision", "noise_80_trained_once_ap", "noise_80_final_ap")
     row |= {each: numbers[each] for each in copied}
     row |= {"noise_80_arrives": _share(numbers["noise_80_arrives"])}
     row |= {"quality_threshold": numbers["threshold"], "certified": int(found.certified.sum())}

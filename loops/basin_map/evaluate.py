@@ -66,6 +66,7 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
     flows, gold = flows_of(found, labels.counted), labels.labels[labels.counted]
     precision, topic = precisions_at_size(gold, flows.starts), flows.starts[:1]
     rounds = average_precisions(gold, flows.path[:, 1:])
+    once = _aps(labels, np.stack([found.setup.inputs.round_map.scores(claim) for claim in found.path[:, 0]]))
     final, best = rounds[:, -1], rounds.max(axis=1)
     ceiling = ceiling_ap(found, labels)
     right = is_right(final, ceiling)
@@ -87,7 +88,7 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
         "same_fixed_point": asdict(same),
         "fixed_point_ap": None if at_point is None else float(_aps(labels, at_point)[0]),
         "best_round_of_any_start": float(best.max()),
-        "best_round_median": float(np.median(best[good])) if good.any() else None,
+        "best_round_median": _median(best, good),
         "right": int(right.sum()),
         "threshold": threshold(precision, reached & right),
         "noise_80_arrives": _share_of(reached, noisy),
@@ -100,13 +101,9 @@ def measured_by(found: BasinMap, labels: GoldLabels) -> MeasuredMap:
     }
     if all(flow.held is not None for flow in found.flows):
         numbers["held"] = _held(found, good, labels)
-    outcomes = {
-        "precision": precision,
-        "final_ap": final,
-        "arrived": reached,
-        "right": right,
-        "certified": certified,
-    }
+    outcomes = {"precision": precision, "trained_once_ap": once, "final_ap": final}
+    numbers |= {f"noise_80_{name}": _median(values, noisy) for name, values in outcomes.items()}
+    outcomes |= {"arrived": reached, "right": right, "certified": certified}
     return MeasuredMap(labels.concept, numbers, _by_kind(found, outcomes))
 
 
@@ -135,6 +132,10 @@ def _aps(labels: GoldLabels, scores: Float[np.ndarray, "row document"]) -> Float
     return average_precisions(labels.labels[labels.counted], scores[:, labels.counted])
 
 
+def _median(values: Float[np.ndarray, "start"], among: Bool[np.ndarray, "start"]) -> float | None:
+    return float(np.median(values[among])) if among.any() else None
+
+
 def _share_of(true: Bool[np.ndarray, "start"], among: Bool[np.ndarray, "start"]) -> dict[str, object] | None:
     found = share(int((true & among).sum()), int(among.sum()))
     return None if found is None else asdict(found)
@@ -152,7 +153,7 @@ def _held(found: BasinMap, good: Bool[np.ndarray, "start"], labels: GoldLabels) 
     return {
         "same_as_topic": _share_of(overlaps(finals, finals[:1])[:, 0] >= 0.9, good),
         "final_ap_of_topic": float(ap[0]),
-        "median_final_ap": float(np.median(ap[good])) if good.any() else None,
+        "median_final_ap": _median(ap, good),
     }
 
 
@@ -166,7 +167,7 @@ def _by_kind(found: BasinMap, outcomes: dict[str, np.ndarray]) -> list[dict[str,
     for key in dict.fromkeys(keys):
         own = np.array([each == key for each in keys])
         row: dict[str, object] = {"kind": key[0], "level": key[1], "starts": int(own.sum())}
-        for name in ("precision", "final_ap"):
+        for name in ("precision", "trained_once_ap", "final_ap"):
             row[name] = float(np.median(outcomes[name][own]))
         row["lowest_final_ap"] = float(outcomes["final_ap"][own].min())
         row |= {name: float(outcomes[name][own].mean()) for name in ("arrived", "right", "certified")}

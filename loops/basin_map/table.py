@@ -28,6 +28,7 @@ KIND_COLUMNS = {
     "level": "level",
     "starts": "starts",
     "precision": "before",
+    "trained_once_ap": "trained once",
     "final_ap": "final AP",
     "lowest_final_ap": "lowest",
     "arrived": "arrived",

@@ -153,6 +153,7 @@ def test_a_map_is_measured_drawn_and_shown(tmp_path, capsys):
     assert numbers["certificate"]["all"]["precision"]["count"] >= 1
     assert numbers["held"]["median_final_ap"] <= numbers["fixed_point_ap"] + 1e-6
     assert [row["kind"] for row in measured.by_kind][:2] == ["topic", "noise"]
+    assert all(row["trained_once_ap"] <= row["final_ap"] + 0.02 for row in measured.by_kind[:2])
     evaluate.draw(found, labels, tmp_path / "map")
     assert (tmp_path / "map" / evaluate.PICTURE).read_bytes().startswith(b"\x89PNG")
     show_map(found, measured, tmp_path / "map", Console(width=100))
