@@ -49,7 +49,7 @@ def multiply_at_once(model: nn.Module) -> None:
     for module in model.modules():
         base: Any = getattr(module, "base_layer", None)
         if type(base) in (nn.Linear, Conv1D) and base.weight.dtype != torch.float16:
-            module.forward = MethodType(_product, module)  # a compiler then takes all for alike
+            module.forward = MethodType(_product, module)  # not a partial: one compiled graph serves all
 
 
 def _product(layer: Any, x: Float[Tensor, "*place input"]) -> Float[Tensor, "*place output"]:
