@@ -88,9 +88,9 @@ def size_and_trust(
 ) -> tuple[float, StableSize | None, Descent | None]:
     """The concept's size; where the map is most stable, if asked for; and how far trust falls.
 
-    The size is the most stable one where the concept stands there without its pointer, or where the
-    pointer's claim, which is that of `maps`, is below all `SIZES`. Else it is the claim. A concept
-    that stands at the claim, too, has the stable size next to it: a firmer one far away is another.
+    The size is the most stable one where the concept stands there without its pointer, else the
+    pointer's claim, which is that of `maps`. A concept that stands at the claim, too, has the stable
+    size next to it: a firmer one far away is another concept, as all sport is around hockey.
     """
     claimed, found = maps[0].size, None
     descent = descend(maps, pointer, seed) if config.trust == "earned" else None
@@ -101,8 +101,7 @@ def size_and_trust(
     if found is None or descent is None:
         return found.size if found else claimed, found, descent
     stable = descend(of_size(maps, found.size), pointer, seed)
-    kept = claimed if claimed >= SIZES[0] else found.size
-    return (found.size, found, stable) if stable.least == 0 else (kept, found, descent)
+    return (found.size, found, stable) if stable.least == 0 else (claimed, found, descent)
 
 
 def descend(

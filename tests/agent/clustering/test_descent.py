@@ -11,7 +11,6 @@ from agent.clustering.descent import (
     LEVELS,
     Level,
     descend,
-    of_size,
     size_and_trust,
     stable_run,
     stable_size,
@@ -86,8 +85,6 @@ def test_where_trust_stays_the_size_is_the_claim():
     maps = maps_of(strength=1.5, confounder=3.0)
     size, found, descent = size_and_trust(maps, POINTER, CONFIG, 0)
     assert size == 0.25 and found is not None and 0 < descent.least < 1
-    size, found, descent = size_and_trust(of_size(maps, 0.03), POINTER, CONFIG, 0)
-    assert size == found.size and descent.least > 0  # a claim as small is none
     fixed = CONFIG.model_copy(update={"trust": 0.5})
     size, found, descent = size_and_trust(maps, POINTER, fixed, 0)
     assert (size, descent) == (found.size, None)
