@@ -47,7 +47,7 @@ class LoraConfig(StageConfig):
     """Windows in a step."""
     learning_rate: float = Field(5e-4, gt=0)
     compile: bool = False
-    """`torch.compile` the blocks: a fifth faster on a CPU, after half a minute; needs a C++ compiler."""
+    """`torch.compile` the blocks: faster in a long lesson, after half a minute; needs a C++ compiler."""
 
 
 class AdaptingConfig(StageConfig):
